@@ -28,7 +28,7 @@ const EXPONENT_BIAS: i32 = 64;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NumberError {
     /// The text does not follow the grammar of a number.
-    #[error("The parameter cannot be converted to a numeric value: {text}")]
+    #[error("The parameter cannot be converted to a numeric value{}{text}", if text.is_empty() { "" } else { ": " })]
     Syntax {
         /// What was given.
         text: String,
