@@ -1,1 +1,16 @@
-//! Replication.
+//! Replicated cells: what `server` reads and writes, whatever number of nodes holds it.
+//!
+//! A cell is opaque bytes under key bytes whose first eight are the token. A write is a command: the caller's
+//! [`Applier`] turns the current cell into a verdict while the key is latched, so that a read-modify-write is one step.
+//! Today a cluster is one node and a group of one, which goes to the engine directly; levels are arguments already.
+//! Not here: items, expressions, HTTP, policies.
+
+mod coordinator;
+mod error;
+mod latch;
+
+pub use coordinator::{
+    Applier, Bounds, Cell, Cluster, ConsistencyLevel, Direction, Durability, Keyspace, KeyspaceSize, Row,
+    Settings, Verdict,
+};
+pub use error::Error;

@@ -1,0 +1,24 @@
+//! What can go wrong between a coordinator and the replicas of a key.
+//!
+//! Invariant: the variants tell apart what a client may do next. `Unavailable`: nothing was changed, try again.
+//! `OutcomeUnknown`: the write may or may not stand. `Storage`: this node's disk or directory needs an operator.
+
+/// Errors of [`crate::Cluster`].
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The write was handed to the log and its end is not known.
+    #[error("the outcome of the write is not known: {cause}")]
+    OutcomeUnknown {
+        /// Why it is not known.
+        cause: String,
+    },
+    /// The node cannot serve now; nothing was changed.
+    #[error("the node is not available: {cause}")]
+    Unavailable {
+        /// Why.
+        cause: String,
+    },
+    /// The engine refused or failed.
+    #[error(transparent)]
+    Storage(#[from] stator_storage::Error),
+}

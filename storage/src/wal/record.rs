@@ -1,0 +1,2 @@
+//! Frames.
+pub(crate) const FRAME_BYTES: usize = 28;
