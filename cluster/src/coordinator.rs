@@ -154,7 +154,7 @@ impl Cluster {
     /// # Errors
     /// [`Error::Storage`] when the directory is locked, unreadable, corrupt or of an unknown format.
     pub fn open(directory: &Path, settings: Settings) -> Result<Self, Error> {
-        let engine = Engine::open(Arc::new(vfs::PosixVfs), directory, settings.storage)?;
+        let engine = Engine::open(Arc::new(vfs::posix::PosixVfs), directory, settings.storage)?;
         let (failure, _) = watch::channel(None);
         let node = Node {
             engine,

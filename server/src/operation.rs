@@ -1,0 +1,28 @@
+//! The operations of the API, one file each: typed request, validation, work, typed answer. No JSON, no HTTP.
+
+use std::sync::Arc;
+
+use crate::catalog::Catalog;
+use crate::wire::error::ApiError;
+
+/// What operations work with.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The cells.
+    pub(crate) cluster: stator_cluster::Cluster,
+    /// The tables.
+    pub(crate) catalog: Arc<Catalog>,
+    /// The region that ARNs name.
+    pub(crate) region: String,
+    /// The host and port that clients reach, for DescribeEndpoints.
+    pub(crate) endpoint: String,
+}
+
+/// A request of the API together with its answer.
+pub(crate) trait Operation: Sized {
+    /// What it answers.
+    type Output;
+
+    /// Validates and carries it out.
+    async fn run(self, context: &Context) -> Result<Self::Output, ApiError>;
+}

@@ -1,0 +1,14 @@
+//! From typed answers to the bytes of a response, written once.
+//!
+//! One file an operation or family; each implements [`Encode`] for the operation's own output type.
+
+pub(crate) mod item;
+pub(crate) mod json;
+
+use json::Json;
+
+/// An answer that is written as JSON.
+pub(crate) trait Encode {
+    /// Writes the whole body: one object.
+    fn encode(&self, out: &mut Json);
+}

@@ -1,0 +1,158 @@
+//! The one table from errors to the API: HTTP status, `__type`, members of the body.
+//!
+//! Exhaustive: a new [`ApiError`] does not compile before it stands here. The sentences are in `message.rs`.
+
+use http::StatusCode;
+use stator_model::item::Item;
+
+use super::encode::json::Json;
+
+const SERVICE: &str = "com.amazonaws.dynamodb.v20120810";
+const VALIDATE: &str = "com.amazon.coral.validate";
+const CORAL: &str = "com.amazon.coral.service";
+
+/// What an operation answers when it does not succeed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// The request breaks a rule of the API.
+    #[error("ValidationException: {0}")]
+    Validation(String),
+    /// The body is not a request.
+    #[error("SerializationException: {}", .0.as_deref().unwrap_or("not JSON"))]
+    Serialization(Option<String>),
+    /// The operation does not exist, or this version does not have it.
+    #[error("UnknownOperationException")]
+    UnknownOperation,
+    /// A table or another resource is not there.
+    #[error("ResourceNotFoundException: {0}")]
+    ResourceNotFound(String),
+    /// A table cannot be changed in its present state.
+    #[error("ResourceInUseException: {0}")]
+    ResourceInUse(String),
+    /// A condition was false. Carries the item when the request asked for it.
+    #[error("ConditionalCheckFailedException")]
+    ConditionalCheckFailed(Option<Item>),
+    /// A limit of the account was passed.
+    #[error("LimitExceededException: {0}")]
+    LimitExceeded(String),
+    /// Who sent the request is not proved, or has no right to it.
+    #[error("{}: {}", .0.code(), .0)]
+    Authentication(#[from] stator_iam::Error),
+    /// The body is larger than 16 MB.
+    #[error("the request body is too large")]
+    TooLarge,
+    /// Something failed on our side. What it was is logged, not told; the request id finds it.
+    #[error("InternalServerError: {0}")]
+    Internal(String),
+    /// The node cannot serve now; the client may try again.
+    #[error("ServiceUnavailable: {0}")]
+    Unavailable(String),
+}
+
+impl From<stator_cluster::Error> for ApiError {
+    fn from(error: stator_cluster::Error) -> Self {
+        match error {
+            stator_cluster::Error::Unavailable { cause } => Self::Unavailable(cause),
+            // The SDKs retry a 500 under the same invocation id.
+            stator_cluster::Error::OutcomeUnknown { .. } | stator_cluster::Error::Storage(_) => {
+                Self::Internal(error.to_string())
+            }
+        }
+    }
+}
+
+impl ApiError {
+    /// A ValidationException.
+    pub(crate) fn validation(message: impl Into<String>) -> Self {
+        Self::Validation(message.into())
+    }
+
+    /// The status of the response.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Validation(_)
+            | Self::Serialization(_)
+            | Self::UnknownOperation
+            | Self::ResourceNotFound(_)
+            | Self::ResourceInUse(_)
+            | Self::ConditionalCheckFailed(_)
+            | Self::LimitExceeded(_)
+            | Self::Authentication(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// Namespace, name and sentence. AWS spells the member of the sentence `Message` for serialization errors.
+    fn parts(&self) -> (&'static str, &'static str, Option<(&'static str, String)>) {
+        let message = |text: &str| Some(("message", text.to_owned()));
+        match self {
+            Self::Validation(text) => (VALIDATE, "ValidationException", message(text)),
+            Self::Serialization(text) => {
+                (CORAL, "SerializationException", text.as_ref().map(|text| ("Message", text.clone())))
+            }
+            Self::UnknownOperation => (CORAL, "UnknownOperationException", None),
+            Self::ResourceNotFound(text) => (SERVICE, "ResourceNotFoundException", message(text)),
+            Self::ResourceInUse(text) => (SERVICE, "ResourceInUseException", message(text)),
+            Self::ConditionalCheckFailed(_) => {
+                (SERVICE, "ConditionalCheckFailedException", message("The conditional request failed"))
+            }
+            Self::LimitExceeded(text) => (SERVICE, "LimitExceededException", message(text)),
+            Self::Authentication(error) => (CORAL, error.code(), message(&error.to_string())),
+            Self::TooLarge => (CORAL, "RequestEntityTooLargeException", message("Request size exceeds 16 MB")),
+            Self::Internal(_) => (SERVICE, "InternalServerError", message("Internal server error")),
+            Self::Unavailable(_) => {
+                (SERVICE, "ServiceUnavailable", message("Service is temporarily unavailable; try again"))
+            }
+        }
+    }
+
+    /// The body of the response.
+    pub(crate) fn body(&self) -> Vec<u8> {
+        let (namespace, name, sentence) = self.parts();
+        let mut json = Json::default();
+        json.object(|json| {
+            json.member("__type").text(&format!("{namespace}#{name}"));
+            if let Some((member, sentence)) = sentence {
+                json.member(member).text(&sentence);
+            }
+            if let Self::ConditionalCheckFailed(Some(item)) = self {
+                json.member("Item").item(item.as_ref());
+            }
+        });
+        json.into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_carry_type_and_sentence() {
+        let body = |error: ApiError| String::from_utf8(error.body()).unwrap();
+        assert_eq!(
+            body(ApiError::validation("no")),
+            r#"{"__type":"com.amazon.coral.validate#ValidationException","message":"no"}"#
+        );
+        assert_eq!(
+            body(ApiError::Serialization(None)),
+            r#"{"__type":"com.amazon.coral.service#SerializationException"}"#
+        );
+        assert_eq!(
+            body(ApiError::ConditionalCheckFailed(Some(Item::empty()))),
+            concat!(
+                r#"{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException","#,
+                r#""message":"The conditional request failed","Item":{}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn what_failed_inside_is_not_told() {
+        let error = ApiError::Internal("cannot read /data/7".to_owned());
+        assert!(!String::from_utf8(error.body()).unwrap().contains("/data"));
+        assert_eq!(error.status(), 500);
+    }
+}
