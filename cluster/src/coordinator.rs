@@ -338,6 +338,38 @@ impl Cluster {
         }
         Ok(())
     }
+
+    /// The rows that this node holds of a keyspace, as of now, to be walked on a thread of the caller's choice.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] when the keyspace does not exist or cannot be read.
+    pub fn local_rows(&self, keyspace: Keyspace) -> Result<LocalRows, Error> {
+        let everything = (Bound::Unbounded, Bound::Unbounded);
+        let rows =
+            self.node
+                .engine
+                .snapshot()
+                .range(keyspace.0, everything, stator_storage::Direction::Forward)?;
+        Ok(LocalRows(rows))
+    }
+}
+
+/// Rows of one moment on one node, in the order of their key bytes. See [`Cluster::local_rows`].
+#[derive(Debug)]
+pub struct LocalRows(RangeIterator);
+
+impl LocalRows {
+    /// The next row; `None` after the last.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] when the engine cannot read on.
+    pub fn next_row(&mut self) -> Result<Option<Row<'_>>, Error> {
+        Ok(if self.0.advance()? {
+            Some(Row(&self.0))
+        } else {
+            None
+        })
+    }
 }
 
 impl Node {

@@ -10,7 +10,7 @@ mod error;
 mod latch;
 
 pub use coordinator::{
-    Applier, Bounds, Cell, Cluster, ConsistencyLevel, Direction, Durability, Keyspace, KeyspaceSize, Row,
-    Settings, Verdict,
+    Applier, Bounds, Cell, Cluster, ConsistencyLevel, Direction, Durability, Keyspace, KeyspaceSize,
+    LocalRows, Row, Settings, Verdict,
 };
 pub use error::Error;

@@ -1,1 +1,17 @@
-//! Identity.
+//! Identity of Stator: who signed a request, and (later) what they may do.
+//!
+//! This crate is pure: it is given bytes, a time and a store of credentials, and returns a principal or the error
+//! that AWS would answer with. It knows no HTTP types, no async runtime, no tables and no disk.
+//!
+//! The way in is [`parse_authorization`], which judges the form of a signature, followed by [`Verifier::verify`],
+//! which needs the secret and judges the signature itself.
+
+mod error;
+mod principal;
+mod sigv4;
+
+pub use error::{Error, MissingParts, ScopeProblem};
+pub use principal::{Credential, CredentialStore, Principal, SecretKey, StaticCredentials};
+pub use sigv4::{
+    Authorization, Expected, MAX_SKEW_S, RequestView, Timestamp, Transport, Verifier, parse_authorization,
+};

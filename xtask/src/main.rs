@@ -1,2 +1,43 @@
-//! Chores.
-fn main() {}
+//! `cargo xtask`: the chores of the workspace, one command each.
+//!
+//! Nothing here depends on a crate of ours, so that a chore runs while they do not compile.
+
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Any failure of a chore itself; what a chore finds is not an error but its result.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Chores of the Stator workspace")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check the rules of the house that neither rustfmt nor clippy know.
+    Tidy {
+        /// Lower the numbers in xtask/ratchet.toml to what the code has become, then check. Never raises one.
+        #[arg(long)]
+        update_ratchet: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Tidy { update_ratchet } => tidy::run(update_ratchet),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

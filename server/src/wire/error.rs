@@ -89,22 +89,32 @@ impl ApiError {
         let message = |text: &str| Some(("message", text.to_owned()));
         match self {
             Self::Validation(text) => (VALIDATE, "ValidationException", message(text)),
-            Self::Serialization(text) => {
-                (CORAL, "SerializationException", text.as_ref().map(|text| ("Message", text.clone())))
-            }
+            Self::Serialization(text) => (
+                CORAL,
+                "SerializationException",
+                text.as_ref().map(|text| ("Message", text.clone())),
+            ),
             Self::UnknownOperation => (CORAL, "UnknownOperationException", None),
             Self::ResourceNotFound(text) => (SERVICE, "ResourceNotFoundException", message(text)),
             Self::ResourceInUse(text) => (SERVICE, "ResourceInUseException", message(text)),
-            Self::ConditionalCheckFailed(_) => {
-                (SERVICE, "ConditionalCheckFailedException", message("The conditional request failed"))
-            }
+            Self::ConditionalCheckFailed(_) => (
+                SERVICE,
+                "ConditionalCheckFailedException",
+                message("The conditional request failed"),
+            ),
             Self::LimitExceeded(text) => (SERVICE, "LimitExceededException", message(text)),
             Self::Authentication(error) => (CORAL, error.code(), message(&error.to_string())),
-            Self::TooLarge => (CORAL, "RequestEntityTooLargeException", message("Request size exceeds 16 MB")),
+            Self::TooLarge => (
+                CORAL,
+                "RequestEntityTooLargeException",
+                message("Request size exceeds 16 MB"),
+            ),
             Self::Internal(_) => (SERVICE, "InternalServerError", message("Internal server error")),
-            Self::Unavailable(_) => {
-                (SERVICE, "ServiceUnavailable", message("Service is temporarily unavailable; try again"))
-            }
+            Self::Unavailable(_) => (
+                SERVICE,
+                "ServiceUnavailable",
+                message("Service is temporarily unavailable; try again"),
+            ),
         }
     }
 

@@ -34,7 +34,9 @@ pub(crate) enum Problem {
         "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
     )]
     ManyTypes,
-    #[error("One or more parameter values were invalid: Null attribute value types must have the value of true")]
+    #[error(
+        "One or more parameter values were invalid: Null attribute value types must have the value of true"
+    )]
     NullNotTrue,
     #[error("One or more parameter values were invalid: {}", empty_set(*.0))]
     EmptySet(Kind),
@@ -42,7 +44,9 @@ pub(crate) enum Problem {
     Duplicates(String),
     #[error(transparent)]
     Number(#[from] NumberError),
-    #[error("Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit")]
+    #[error(
+        "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
+    )]
     TooDeep,
     #[error("One or more parameter values were invalid: An {} set may not have a null string as a member", set_name(*.0))]
     NullElement(Kind),
@@ -80,7 +84,10 @@ impl Reader<'_> {
     pub(crate) fn attributes(&mut self) -> Decoded<Option<Attributes>> {
         let mut item = ItemWriter::with_capacity(1024);
         let present = self.named_values(item.writer())?;
-        Ok(present.then(|| Attributes { item: item.finish(), problem: self.take_problem() }))
+        Ok(present.then(|| Attributes {
+            item: item.finish(),
+            problem: self.take_problem(),
+        }))
     }
 
     /// An object of names and attribute values, written as entries of the container that is open.
@@ -91,7 +98,11 @@ impl Reader<'_> {
                 self.json.known_null()?;
                 return Ok(false);
             }
-            Peek::Array => return Err(DecodeError::List { wanted: "java.util.Map" }),
+            Peek::Array => {
+                return Err(DecodeError::List {
+                    wanted: "java.util.Map",
+                });
+            }
             _ => return Err(DecodeError::NotACollection),
         }
         let mut next = self.json.known_object()?;
@@ -119,7 +130,11 @@ impl Reader<'_> {
                 out.null();
                 return Ok(());
             }
-            Peek::Array => return Err(DecodeError::List { wanted: "com.amazonaws.dynamodb.v20120810.AttributeValue" }),
+            Peek::Array => {
+                return Err(DecodeError::List {
+                    wanted: "com.amazonaws.dynamodb.v20120810.AttributeValue",
+                });
+            }
             _ => return Err(DecodeError::NotACollection),
         }
         let mut found = None;
@@ -184,9 +199,13 @@ impl Reader<'_> {
             None => Ok(None),
             Some(Ok(bytes)) => Ok(Some(bytes)),
             Some(Err((_, length))) if !length.is_multiple_of(4) => Err(DecodeError::Base64 {
-                detail: format!("Base64 encoded length is expected a multiple of 4 bytes but found: {length}"),
+                detail: format!(
+                    "Base64 encoded length is expected a multiple of 4 bytes but found: {length}"
+                ),
             }),
-            Some(Err((error, _))) => Err(DecodeError::Base64 { detail: format!("Invalid Base64: {error}") }),
+            Some(Err((error, _))) => Err(DecodeError::Base64 {
+                detail: format!("Invalid Base64: {error}"),
+            }),
         }
     }
 
@@ -257,10 +276,13 @@ fn duplicates<'a>(kind: Kind, elements: impl Iterator<Item = SetElement<'a>>) ->
     match kind {
         Kind::NumberSet => "Input collection contains duplicates".to_owned(),
         Kind::BinarySet => {
-            "One or more parameter values were invalid: Input collection of type BS contains duplicates.".to_owned()
+            "One or more parameter values were invalid: Input collection of type BS contains duplicates."
+                .to_owned()
         }
         _ => {
-            let texts: Vec<_> = elements.map(|element| String::from_utf8_lossy(element.bytes)).collect();
+            let texts: Vec<_> = elements
+                .map(|element| String::from_utf8_lossy(element.bytes))
+                .collect();
             format!(
                 "One or more parameter values were invalid: Input collection [{}] contains duplicates.",
                 texts.join(", ")
@@ -293,20 +315,36 @@ mod tests {
         let item = read.item.as_ref();
         assert_eq!(Item::from_stored(read.item.stored().clone()).unwrap(), read.item);
         assert_eq!(item.attributes().len(), 10);
-        let ValueRef::Number(number) = item.get(b"n").unwrap().open() else { unreachable!() };
+        let ValueRef::Number(number) = item.get(b"n").unwrap().open() else {
+            unreachable!()
+        };
         assert_eq!(number.format().as_str(), "1.5");
         assert!(matches!(item.get(b"b").unwrap().open(), ValueRef::Binary(b"a")));
-        let ValueRef::Set(set) = item.get(b"ss").unwrap().open() else { unreachable!() };
-        assert_eq!(set.iter().map(|element| element.bytes).collect::<Vec<_>>(), [b"a", b"b"]);
+        let ValueRef::Set(set) = item.get(b"ss").unwrap().open() else {
+            unreachable!()
+        };
+        assert_eq!(
+            set.iter().map(|element| element.bytes).collect::<Vec<_>>(),
+            [b"a", b"b"]
+        );
     }
 
     #[test]
     fn invalid_values_are_noted_with_dynamodbs_sentences() {
         let long_list = format!("{}{{\"S\":\"x\"}}{}", "{\"L\":[".repeat(33), "]}".repeat(33));
         for (value, expected) in [
-            (r"{}", "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"),
-            (r#"{"X":"a"}"#, "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"),
-            (r#"{"S":null}"#, "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"),
+            (
+                r"{}",
+                "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes",
+            ),
+            (
+                r#"{"X":"a"}"#,
+                "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes",
+            ),
+            (
+                r#"{"S":null}"#,
+                "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes",
+            ),
             (
                 r#"{"S":"a","N":"1"}"#,
                 "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes",
@@ -315,8 +353,14 @@ mod tests {
                 r#"{"S":"a","SS":[]}"#,
                 "One or more parameter values were invalid: An string set  may not be empty",
             ),
-            (r#"{"N":"x"}"#, "The parameter cannot be converted to a numeric value: x"),
-            (r#"{"N":""}"#, "The parameter cannot be converted to a numeric value"),
+            (
+                r#"{"N":"x"}"#,
+                "The parameter cannot be converted to a numeric value: x",
+            ),
+            (
+                r#"{"N":""}"#,
+                "The parameter cannot be converted to a numeric value",
+            ),
             (
                 r#"{"SS":["a","b","a"]}"#,
                 "One or more parameter values were invalid: Input collection [a, b, a] contains duplicates.",
@@ -326,16 +370,27 @@ mod tests {
                 r#"{"L":[{"NULL":false}]}"#,
                 "One or more parameter values were invalid: Null attribute value types must have the value of true",
             ),
-            (&long_list, "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"),
+            (
+                &long_list,
+                "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit",
+            ),
         ] {
             let problem = read(&format!("{{\"v\":{value}}}")).unwrap().problem;
-            assert_eq!(problem.map(|problem| problem.to_string()).as_deref(), Some(expected), "{value}");
+            assert_eq!(
+                problem.map(|problem| problem.to_string()).as_deref(),
+                Some(expected),
+                "{value}"
+            );
         }
     }
 
     #[test]
     fn thirty_two_levels_are_stored() {
-        let deep = format!("{{\"v\":{}{{\"S\":\"x\"}}{}}}", "{\"L\":[".repeat(32), "]}".repeat(32));
+        let deep = format!(
+            "{{\"v\":{}{{\"S\":\"x\"}}{}}}",
+            "{\"L\":[".repeat(32),
+            "]}".repeat(32)
+        );
         let read = read(&deep).unwrap();
         assert_eq!(read.problem, None);
         assert!(Item::from_stored(read.item.stored().clone()).is_ok());
@@ -345,7 +400,10 @@ mod tests {
     fn wrong_json_comes_before_invalid_values() {
         let error = read(r#"{"a":{"SS":[]},"b":{"S":1}}"#).unwrap_err();
         assert_eq!(error.to_string(), "NUMBER_VALUE cannot be converted to String");
-        assert!(matches!(read(r#"{"a":{"B":"a"}}"#), Err(DecodeError::Base64 { .. })));
+        assert!(matches!(
+            read(r#"{"a":{"B":"a"}}"#),
+            Err(DecodeError::Base64 { .. })
+        ));
         assert_eq!(read(r#"{"a":"b"}"#).unwrap_err(), DecodeError::NotACollection);
     }
 

@@ -71,7 +71,11 @@ pub(crate) struct Reader<'j> {
 
 impl<'j> Reader<'j> {
     pub(crate) fn new(body: &'j [u8]) -> Self {
-        Self { json: Jiter::new(body), depth: 0, problem: None }
+        Self {
+            json: Jiter::new(body),
+            depth: 0,
+            problem: None,
+        }
     }
 
     /// Ends reading: only white space may be left.
@@ -142,7 +146,10 @@ impl<'j> Reader<'j> {
                 let text = std::str::from_utf8(self.json.known_number_bytes(peek)?).unwrap_or_default();
                 match text.parse() {
                     Ok(number) => Ok(Some(number)),
-                    Err(_) => Err(DecodeError::Range { text: text.to_owned(), wanted }),
+                    Err(_) => Err(DecodeError::Range {
+                        text: text.to_owned(),
+                        wanted,
+                    }),
                 }
             }
             Some(peek) => Err(self.unexpected(peek, wanted)),
@@ -183,7 +190,11 @@ impl<'j> Reader<'j> {
         match self.present()? {
             None => return Ok(false),
             Some(Peek::Object) => {}
-            Some(Peek::Array) => return Err(DecodeError::List { wanted: "java.util.Map" }),
+            Some(Peek::Array) => {
+                return Err(DecodeError::List {
+                    wanted: "java.util.Map",
+                });
+            }
             Some(_) => return Err(DecodeError::NotACollection),
         }
         // The reader reuses the memory of a name as soon as it moves on.
@@ -201,7 +212,11 @@ impl<'j> Reader<'j> {
     /// What to say of a value that is not of the wanted type.
     pub(super) fn unexpected(&mut self, peek: Peek, wanted: &'static str) -> DecodeError {
         let found = match peek {
-            Peek::Array => return DecodeError::List { wanted: java_class(wanted) },
+            Peek::Array => {
+                return DecodeError::List {
+                    wanted: java_class(wanted),
+                };
+            }
             Peek::Object => return DecodeError::Object,
             Peek::String => "STRING_VALUE",
             Peek::True => "TRUE_VALUE",
@@ -252,19 +267,38 @@ mod tests {
             ("[]", "Unrecognized collection type class java.lang.String"),
             ("{}", "Start of structure or map found where not expected."),
         ] {
-            assert_eq!(read(body, Reader::text).unwrap_err().to_string(), expected, "{body}");
+            assert_eq!(
+                read(body, Reader::text).unwrap_err().to_string(),
+                expected,
+                "{body}"
+            );
         }
-        assert_eq!(read("\"1\"", Reader::integer).unwrap_err().to_string(), "STRING_VALUE cannot be converted to Integer");
+        assert_eq!(
+            read("\"1\"", Reader::integer).unwrap_err().to_string(),
+            "STRING_VALUE cannot be converted to Integer"
+        );
         assert_eq!(read("2147483648", Reader::long), Ok(Some(2_147_483_648)));
-        assert!(matches!(read("2147483648", Reader::integer), Err(DecodeError::Range { .. })));
+        assert!(matches!(
+            read("2147483648", Reader::integer),
+            Err(DecodeError::Range { .. })
+        ));
     }
 
     #[test]
     fn what_is_not_json_is_not_read() {
-        for body in ["", "{", "{} x", "{}{}", "{'a':1}", "{a:1}", "{\"a\":1,}", "{\"a\":nul}", "\"\\ud800\"", "{\"a\" 1}"] {
-            let result = read(body, |reader| {
-                reader.object(|reader, _| reader.skip())
-            });
+        for body in [
+            "",
+            "{",
+            "{} x",
+            "{}{}",
+            "{'a':1}",
+            "{a:1}",
+            "{\"a\":1,}",
+            "{\"a\":nul}",
+            "\"\\ud800\"",
+            "{\"a\" 1}",
+        ] {
+            let result = read(body, |reader| reader.object(|reader, _| reader.skip()));
             assert!(
                 matches!(result, Err(DecodeError::NotJson | DecodeError::NotACollection)),
                 "{body} gave {result:?}"

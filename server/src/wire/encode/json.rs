@@ -12,7 +12,10 @@ pub(crate) struct Json {
 
 impl Json {
     pub(crate) fn with_capacity(bytes: usize) -> Self {
-        Self { out: Vec::with_capacity(bytes), comma: false }
+        Self {
+            out: Vec::with_capacity(bytes),
+            comma: false,
+        }
     }
 
     pub(crate) fn into_bytes(self) -> Vec<u8> {
@@ -104,7 +107,8 @@ impl Json {
     }
 
     pub(crate) fn boolean(&mut self, value: bool) {
-        self.raw().extend_from_slice(if value { b"true" } else { b"false" });
+        self.raw()
+            .extend_from_slice(if value { b"true" } else { b"false" });
     }
 
     /// A whole number.
@@ -137,6 +141,9 @@ mod tests {
             json.member("one").decimal(1.0);
         });
         let text = String::from_utf8(json.into_bytes()).unwrap();
-        assert_eq!(text, r#"{"text":"a\"\\\n\u0001ä","list":[1,{},[]],"yes":true,"half":0.5,"one":1.0}"#);
+        assert_eq!(
+            text,
+            r#"{"text":"a\"\\\n\u0001ä","list":[1,{},[]],"yes":true,"half":0.5,"one":1.0}"#
+        );
     }
 }

@@ -1,0 +1,53 @@
+//! Amazon Resource Names of tables, and table names given as one.
+
+/// The account that owns everything until there are accounts.
+pub(crate) const ACCOUNT: &str = "000000000000";
+
+/// The ARN of a table.
+pub(crate) fn table(region: &str, name: &str) -> String {
+    format!("arn:aws:dynamodb:{region}:{ACCOUNT}:table/{name}")
+}
+
+/// The table's name when `text` is a table's ARN in any region and account.
+pub(crate) fn table_name(text: &str) -> Option<&str> {
+    let mut parts = text.splitn(6, ':');
+    let head = [parts.next()?, parts.next()?, parts.next()?];
+    let (_region, _account, resource) = (parts.next()?, parts.next()?, parts.next()?);
+    let name = resource.strip_prefix("table/")?;
+    (head[0] == "arn" && head[2] == "dynamodb" && !name.contains('/')).then_some(name)
+}
+
+/// True for a name that a table can have. Source: Amazon DynamoDB Developer Guide, "Naming rules".
+pub(crate) fn is_table_name(name: &str) -> bool {
+    (3..=255).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_found_by_its_arn() {
+        assert_eq!(table_name(&table("eu-west-1", "Music")), Some("Music"));
+        for text in [
+            "Music",
+            "arn:aws:s3:::table/Music",
+            "arn:aws:dynamodb:a:b:table/Music/index/I",
+            "arn:aws:dynamodb",
+        ] {
+            assert_eq!(table_name(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_have_rules() {
+        assert!(is_table_name("a_b-c.D9"));
+        for name in ["ab", "", "a b", "ä123"] {
+            assert!(!is_table_name(name), "{name}");
+        }
+        assert!(!is_table_name(&"a".repeat(256)));
+    }
+}

@@ -1,0 +1,65 @@
+//! The sentences of the API that operations share: one table of messages, worded as DynamoDB words them.
+//!
+//! Sentences of attribute values are in `wire/decode/attribute.rs`, those of numbers and expressions in `model`.
+
+use stator_model::attribute::Kind;
+use stator_model::key::{KeyError, KeyRole};
+
+use crate::wire::error::ApiError;
+
+pub(crate) const ITEM_TOO_LARGE: &str = "Item size has exceeded the maximum allowed size";
+pub(crate) const UPDATED_ITEM_TOO_LARGE: &str = "Item size to update has exceeded the maximum allowed size";
+pub(crate) const KEY_MISMATCH: &str = "The provided key element does not match the schema";
+pub(crate) const TABLE_NAME: &str = "Invalid table/index name.  Table/index names must be between 3 and 255 characters \
+                                     long, and may contain only the characters a-z, A-Z, 0-9, '_', '-', and '.'";
+pub(crate) const RETURN_VALUES_OLD_ONLY: &str = "ReturnValues can only be ALL_OLD or NONE";
+
+/// An item operation on a table that is not there.
+pub(crate) fn no_table() -> ApiError {
+    ApiError::ResourceNotFound("Requested resource not found".to_owned())
+}
+
+/// A table operation on a table that is not there.
+pub(crate) fn no_table_named(name: &str) -> ApiError {
+    ApiError::ResourceNotFound(format!("Requested resource not found: Table: {name} not found"))
+}
+
+/// An item that cannot be stored because of its key.
+pub(crate) fn item_key(error: &KeyError) -> ApiError {
+    ApiError::Validation(match error {
+        KeyError::Missing { name } => {
+            format!("One or more parameter values were invalid: Missing the key {name} in the item")
+        }
+        KeyError::WrongKind {
+            name,
+            expected,
+            actual,
+        } => format!(
+            "One or more parameter values were invalid: Type mismatch for key {name} expected: {} actual: {}",
+            expected.descriptor(),
+            actual.descriptor()
+        ),
+        KeyError::Empty { .. } | KeyError::TooLong { .. } | KeyError::Surplus => return key(error),
+    })
+}
+
+/// A key that is none of the table's.
+pub(crate) fn key(error: &KeyError) -> ApiError {
+    ApiError::Validation(match error {
+        KeyError::Missing { .. } | KeyError::WrongKind { .. } | KeyError::Surplus => KEY_MISMATCH.to_owned(),
+        KeyError::Empty { name, kind } => format!(
+            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an \
+             empty {} value. Key: {name}",
+            if *kind == Kind::Binary { "binary" } else { "string" }
+        ),
+        KeyError::TooLong { role: KeyRole::Partition } => {
+            "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes"
+                .to_owned()
+        }
+        KeyError::TooLong { role: KeyRole::Sort } => {
+            "One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size limit \
+             of 1024 bytes"
+                .to_owned()
+        }
+    })
+}

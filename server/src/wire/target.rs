@@ -1,0 +1,74 @@
+//! `X-Amz-Target`: which operation a request asks for.
+
+/// Prefix of the targets of DynamoDB itself.
+const PREFIX: &str = "DynamoDB_20120810.";
+
+/// The operations that this version has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants are the names of the API's operations")]
+pub(crate) enum Target {
+    BatchGetItem,
+    BatchWriteItem,
+    CreateTable,
+    DeleteItem,
+    DeleteTable,
+    DescribeEndpoints,
+    DescribeLimits,
+    DescribeTable,
+    GetItem,
+    ListTables,
+    ListTagsOfResource,
+    PutItem,
+    Query,
+    Scan,
+    TagResource,
+    UntagResource,
+    UpdateItem,
+    UpdateTable,
+}
+
+impl Target {
+    /// The operation of a header value; `None` when there is none or this version does not have it.
+    pub(crate) fn parse(header: &str) -> Option<Self> {
+        Some(match header.strip_prefix(PREFIX)? {
+            "BatchGetItem" => Self::BatchGetItem,
+            "BatchWriteItem" => Self::BatchWriteItem,
+            "CreateTable" => Self::CreateTable,
+            "DeleteItem" => Self::DeleteItem,
+            "DeleteTable" => Self::DeleteTable,
+            "DescribeEndpoints" => Self::DescribeEndpoints,
+            "DescribeLimits" => Self::DescribeLimits,
+            "DescribeTable" => Self::DescribeTable,
+            "GetItem" => Self::GetItem,
+            "ListTables" => Self::ListTables,
+            "ListTagsOfResource" => Self::ListTagsOfResource,
+            "PutItem" => Self::PutItem,
+            "Query" => Self::Query,
+            "Scan" => Self::Scan,
+            "TagResource" => Self::TagResource,
+            "UntagResource" => Self::UntagResource,
+            "UpdateItem" => Self::UpdateItem,
+            "UpdateTable" => Self::UpdateTable,
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_exact() {
+        assert_eq!(Target::parse("DynamoDB_20120810.PutItem"), Some(Target::PutItem));
+        for header in [
+            "",
+            "PutItem",
+            "DynamoDB_20120810.putitem",
+            "DynamoDB_20111205.PutItem",
+            "DynamoDB_20120810.",
+        ] {
+            assert_eq!(Target::parse(header), None, "{header}");
+        }
+    }
+}
