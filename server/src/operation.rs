@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
+use crate::clock::Clock;
 use crate::wire::error::ApiError;
 
 /// What operations work with.
@@ -16,6 +17,10 @@ pub(crate) struct Context {
     pub(crate) region: String,
     /// The host and port that clients reach, for DescribeEndpoints.
     pub(crate) endpoint: String,
+    /// The time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Fills a buffer with random bytes.
+    pub(crate) random: fn(&mut [u8]) -> std::io::Result<()>,
 }
 
 /// A request of the API together with its answer.

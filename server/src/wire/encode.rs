@@ -12,3 +12,10 @@ pub(crate) trait Encode {
     /// Writes the whole body: one object.
     fn encode(&self, out: &mut Json);
 }
+
+/// The bytes of an answer.
+pub(crate) fn encode<T: Encode>(answer: &T) -> Vec<u8> {
+    let mut json = Json::with_capacity(512);
+    answer.encode(&mut json);
+    json.into_bytes()
+}
