@@ -2,5 +2,6 @@
 
 pub mod attribute;
 pub mod codec;
+pub mod expression;
 pub mod item;
 pub mod number;
