@@ -245,6 +245,21 @@ impl Number {
     }
 }
 
+impl From<u32> for Number {
+    fn from(value: u32) -> Self {
+        let (mut coefficient, mut exponent) = (u128::from(value), 0);
+        while coefficient != 0 && coefficient.is_multiple_of(10) {
+            coefficient /= 10;
+            exponent += 1;
+        }
+        Self {
+            negative: false,
+            coefficient,
+            exponent,
+        }
+    }
+}
+
 impl PartialOrd for Number {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
