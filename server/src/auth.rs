@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use stator_iam::{Expected, Principal, RequestView, StaticCredentials, Timestamp, Transport, Verifier, parse_authorization};
+use stator_iam::{
+    Expected, Principal, RequestView, StaticCredentials, Timestamp, Transport, Verifier, parse_authorization,
+};
 
 /// The service that requests are signed for.
 const SERVICE: &str = "dynamodb";
@@ -33,12 +35,28 @@ impl Authenticator {
     ) -> Result<Arc<Principal>, stator_iam::Error> {
         match self {
             Self::AnyWellFormed(principal) => {
-                parse_authorization(request, &Expected { service: SERVICE, region: None, now: None })?;
+                parse_authorization(
+                    request,
+                    &Expected {
+                        service: SERVICE,
+                        region: None,
+                        now: None,
+                    },
+                )?;
                 Ok(Arc::clone(principal))
             }
-            Self::Verified { verifier, credentials, region, transport } => {
+            Self::Verified {
+                verifier,
+                credentials,
+                region,
+                transport,
+            } => {
                 let now = Timestamp::from_unix_s(u64::try_from(now_ms / 1000).unwrap_or(0));
-                let expected = Expected { service: SERVICE, region: Some(region), now: Some(now) };
+                let expected = Expected {
+                    service: SERVICE,
+                    region: Some(region),
+                    now: Some(now),
+                };
                 let authorization = parse_authorization(request, &expected)?;
                 verifier.verify(request, &authorization, *transport, credentials)
             }

@@ -18,7 +18,6 @@ use tokio::sync::Mutex;
 
 pub(crate) use record::{BillingMode, TableClass, TableDefinition, Throughput};
 pub(crate) use table::Table;
-pub(crate) use tally::Tally;
 
 /// Keyspace of definitions and of whatever else the cluster agrees on.
 const METADATA: &str = "metadata";

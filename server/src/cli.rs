@@ -26,7 +26,11 @@ enum Command {
 /// Runs a command; what goes wrong is told on standard error in one line.
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let filter = EnvFilter::try_from_env("STATOR_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
     let result = match arguments.command {
         Command::Dev(options) => dev::run(&options),
     };

@@ -45,16 +45,27 @@ pub(crate) struct App {
 
 /// The routes: one handler, because DynamoDB tells operations apart by a header.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new().fallback(handle).layer(CatchPanicLayer::custom(panicked)).with_state(app)
+    Router::new()
+        .fallback(handle)
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(app)
 }
 
 async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     let id = app.request_ids.next();
     let (parts, body) = request.into_parts();
     let mut response = if parts.method == Method::POST && parts.uri.path() == "/" {
-        if is_amz_json(&parts.headers) { operation(&app, &parts, body, id).await } else { unknown_operation() }
+        if is_amz_json(&parts.headers) {
+            operation(&app, &parts, body, id).await
+        } else {
+            unknown_operation()
+        }
     } else if parts.method == Method::GET && parts.uri.path() == "/" {
-        plain(StatusCode::OK, "text/plain", format!("healthy: dynamodb.{}.amazonaws.com ", app.context.region))
+        plain(
+            StatusCode::OK,
+            "text/plain",
+            format!("healthy: dynamodb.{}.amazonaws.com ", app.context.region),
+        )
     } else if parts.method == Method::OPTIONS {
         preflight(&parts.headers)
     } else {
@@ -92,19 +103,34 @@ async fn operation(app: &App, parts: &Parts, body: Body, id: RequestId) -> Respo
 
 /// `received` are the bytes that were signed, `json` what they say once decompressed.
 async fn answer(app: &App, parts: &Parts, received: &Bytes, json: &Bytes) -> Result<Vec<u8>, ApiError> {
-    let target = parts.headers.get(TARGET).and_then(|target| target.to_str().ok()).and_then(Target::parse);
+    let target = parts
+        .headers
+        .get(TARGET)
+        .and_then(|target| target.to_str().ok())
+        .and_then(Target::parse);
     let Some(target) = target else {
-        return Err(if is_json(json) { ApiError::UnknownOperation } else { ApiError::Serialization(None) });
+        return Err(if is_json(json) {
+            ApiError::UnknownOperation
+        } else {
+            ApiError::Serialization(None)
+        });
     };
     if let Err(error) = authenticate(app, parts, received) {
-        return Err(if is_json(json) { error.into() } else { ApiError::Serialization(None) });
+        return Err(if is_json(json) {
+            error.into()
+        } else {
+            ApiError::Serialization(None)
+        });
     }
     dispatch::run(target, json, &app.context).await
 }
 
 fn authenticate(app: &App, parts: &Parts, body: &[u8]) -> Result<(), stator_iam::Error> {
-    let mut headers: Vec<(&str, &[u8])> =
-        parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let mut headers: Vec<(&str, &[u8])> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
     // HTTP/2 carries the host in the request line's place.
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
     if let Some(authority) = authority.filter(|_| !parts.headers.contains_key(http::header::HOST)) {
@@ -117,7 +143,9 @@ fn authenticate(app: &App, parts: &Parts, body: &[u8]) -> Result<(), stator_iam:
         headers: &headers,
         body,
     };
-    app.authenticator.authenticate(&view, app.context.clock.now_ms()).map(|_| ())
+    app.authenticator
+        .authenticate(&view, app.context.clock.now_ms())
+        .map(|_| ())
 }
 
 fn log(error: &ApiError, id: RequestId) {
@@ -130,14 +158,25 @@ fn log(error: &ApiError, id: RequestId) {
 }
 
 fn is_amz_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    essence.eq_ignore_ascii_case(b"application/x-amz-json-1.0") || essence.eq_ignore_ascii_case(b"application/json")
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
+    let essence = content_type
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
+    essence.eq_ignore_ascii_case(b"application/x-amz-json-1.0")
+        || essence.eq_ignore_ascii_case(b"application/json")
 }
 
 /// A JSON response with its checksum, compressed if the client asks for it and it is worth it.
 fn amz_json(status: StatusCode, body: Vec<u8>, request: &HeaderMap) -> Response {
-    let accepts = request.get(ACCEPT_ENCODING).map(HeaderValue::as_bytes).unwrap_or_default();
+    let accepts = request
+        .get(ACCEPT_ENCODING)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
     let (body, compressed) = body::compress(body, accepts);
     let checksum = crc32fast::hash(&body);
     let mut response = Response::new(Body::from(body));
@@ -155,14 +194,20 @@ fn plain(status: StatusCode, content_type: &'static str, body: String) -> Respon
     let checksum = crc32fast::hash(body.as_bytes());
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response.headers_mut().insert(CRC32, HeaderValue::from(checksum));
     response
 }
 
 /// What DynamoDB says to anything that is not a POST of JSON to `/`.
 fn unknown_operation() -> Response {
-    plain(StatusCode::NOT_FOUND, "application/xml", "<UnknownOperationException/>\n".to_owned())
+    plain(
+        StatusCode::NOT_FOUND,
+        "application/xml",
+        "<UnknownOperationException/>\n".to_owned(),
+    )
 }
 
 /// Lets browsers in from anywhere; the signature is what protects, not the origin.
@@ -170,10 +215,16 @@ fn preflight(request: &HeaderMap) -> Response {
     let mut response = plain(StatusCode::OK, "text/plain", String::new());
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET,POST,OPTIONS"));
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("GET,POST,OPTIONS"),
+    );
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("172800"));
     let asked = request.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.unwrap_or(HeaderValue::from_static("*")));
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        asked.unwrap_or(HeaderValue::from_static("*")),
+    );
     response
 }
 

@@ -1,5 +1,18 @@
 //! The operations of the API, one file each: typed request, validation, work, typed answer. No JSON, no HTTP.
 
+pub(crate) mod batch_get_item;
+pub(crate) mod batch_write_item;
+pub(crate) mod capacity;
+pub(crate) mod delete_item;
+pub(crate) mod expressions;
+pub(crate) mod get_item;
+pub(crate) mod item_command;
+pub(crate) mod page;
+pub(crate) mod put_item;
+pub(crate) mod query;
+pub(crate) mod scan;
+pub(crate) mod update_item;
+
 use std::sync::Arc;
 
 use crate::catalog::Catalog;

@@ -20,7 +20,10 @@ pub(crate) struct RequestId([u8; LENGTH]);
 impl RequestIds {
     /// A maker of ids; `seed` is random, so that no two nodes or starts share it.
     pub(crate) fn new(seed: [u64; 4]) -> Self {
-        Self { seed, counter: AtomicU64::new(0) }
+        Self {
+            seed,
+            counter: AtomicU64::new(0),
+        }
     }
 
     /// The next id.
@@ -69,7 +72,11 @@ mod tests {
         for _ in 0..10_000 {
             let id = ids.next();
             assert_eq!(id.as_str().len(), 52);
-            assert!(id.as_bytes().iter().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase()));
+            assert!(
+                id.as_bytes()
+                    .iter()
+                    .all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+            );
             assert!(seen.insert(id.as_str().to_owned()));
         }
     }

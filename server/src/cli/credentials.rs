@@ -31,11 +31,17 @@ struct Stored {
 ///
 /// # Errors
 /// When the file cannot be read, written or understood.
-pub(crate) fn load_or_make(directory: &Path, random: impl Fn(&mut [u8]) -> io::Result<()>) -> io::Result<KeyPair> {
+pub(crate) fn load_or_make(
+    directory: &Path,
+    random: impl Fn(&mut [u8]) -> io::Result<()>,
+) -> io::Result<KeyPair> {
     let path = directory.join(FILE);
     let stored = match fs::read(&path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
-            io::Error::other(format!("{} cannot be read ({error}); remove it to get a new key pair", path.display()))
+            io::Error::other(format!(
+                "{} cannot be read ({error}); remove it to get a new key pair",
+                path.display()
+            ))
         })?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let stored = make(random)?;
@@ -44,8 +50,14 @@ pub(crate) fn load_or_make(directory: &Path, random: impl Fn(&mut [u8]) -> io::R
         }
         Err(error) => return Err(error),
     };
-    let Stored { access_key_id, secret_access_key } = stored;
-    Ok(KeyPair { access_key_id, secret: SecretKey::new(secret_access_key) })
+    let Stored {
+        access_key_id,
+        secret_access_key,
+    } = stored;
+    Ok(KeyPair {
+        access_key_id,
+        secret: SecretKey::new(secret_access_key),
+    })
 }
 
 fn make(random: impl Fn(&mut [u8]) -> io::Result<()>) -> io::Result<Stored> {
@@ -67,7 +79,12 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let draft = path.with_extension("tmp");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&draft)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&draft, path)
@@ -86,7 +103,10 @@ mod tests {
         assert_eq!(first.access_key_id, second.access_key_id);
         assert_eq!(first.secret.expose(), second.secret.expose());
         assert_eq!((first.access_key_id.len(), first.secret.expose().len()), (20, 40));
-        let mode = fs::metadata(directory.path().join(FILE)).unwrap().permissions().mode();
+        let mode = fs::metadata(directory.path().join(FILE))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }

@@ -66,10 +66,15 @@ pub(crate) enum DevError {
     #[error("cannot use the data directory {}: {source}", path.display())]
     DataDirectory { path: PathBuf, source: io::Error },
     #[error("cannot open the data in {}: {source}", path.display())]
-    Open { path: PathBuf, source: stator_cluster::Error },
+    Open {
+        path: PathBuf,
+        source: stator_cluster::Error,
+    },
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    #[error("the node stopped because its disk failed: {cause}; what was acknowledged is in the log: start it again")]
+    #[error(
+        "the node stopped because its disk failed: {cause}; what was acknowledged is in the log: start it again"
+    )]
     Failed { cause: String },
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -91,27 +96,41 @@ fn loopback(text: &str) -> Result<IpAddr, String> {
     if address.is_loopback() {
         Ok(address)
     } else {
-        Err(format!("{address} is not a loopback address; `stator dev` speaks plain HTTP and serves this machine only"))
+        Err(format!(
+            "{address} is not a loopback address; `stator dev` speaks plain HTTP and serves this machine only"
+        ))
     }
 }
 
 /// Runs the node until it is told to stop.
 pub(crate) fn run(options: &Options) -> Result<(), DevError> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run_node(options))
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(run_node(options))
 }
 
 async fn run_node(options: &Options) -> Result<(), DevError> {
     // Listening comes first: a second node on the same port must not touch the data.
     let address = SocketAddr::new(options.host, options.port);
-    let listener = TcpListener::bind(address).await.map_err(|source| DevError::Listen { address, source })?;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| DevError::Listen { address, source })?;
     let address = listener.local_addr()?;
-    let ephemeral = if options.ephemeral { Some(tempfile::Builder::new().prefix("stator-").tempdir()?) } else { None };
+    let ephemeral = if options.ephemeral {
+        Some(tempfile::Builder::new().prefix("stator-").tempdir()?)
+    } else {
+        None
+    };
     let directory = match &ephemeral {
         Some(directory) => directory.path().to_owned(),
         None => data_directory(&options.data_dir)?,
     };
-    let keys = credentials::load_or_make(&directory, random::fill)
-        .map_err(|source| DevError::DataDirectory { path: directory.clone(), source })?;
+    let keys =
+        credentials::load_or_make(&directory, random::fill).map_err(|source| DevError::DataDirectory {
+            path: directory.clone(),
+            source,
+        })?;
     let cluster = open_cluster(&directory, options.durability)?;
     let app = App {
         context: Context {
@@ -139,14 +158,22 @@ async fn run_node(options: &Options) -> Result<(), DevError> {
         return Err(DevError::Failed { cause });
     }
     let closing = cluster.clone();
-    let closed = tokio::task::spawn_blocking(move || closing.close()).await.map_err(io::Error::other)?;
-    closed.map_err(|source| DevError::Open { path: directory, source })
+    let closed = tokio::task::spawn_blocking(move || closing.close())
+        .await
+        .map_err(io::Error::other)?;
+    closed.map_err(|source| DevError::Open {
+        path: directory,
+        source,
+    })
 }
 
 fn data_directory(path: &Path) -> Result<PathBuf, DevError> {
     std::fs::create_dir_all(path)
         .and_then(|()| path.canonicalize())
-        .map_err(|source| DevError::DataDirectory { path: path.to_owned(), source })
+        .map_err(|source| DevError::DataDirectory {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 fn open_cluster(directory: &Path, durability: DurabilityOption) -> Result<Cluster, DevError> {
@@ -155,8 +182,14 @@ fn open_cluster(directory: &Path, durability: DurabilityOption) -> Result<Cluste
         DurabilityOption::Interval => Durability::Interval,
     };
     let path = directory.join("data");
-    Cluster::open(&path, Settings { durability, ..Settings::default() })
-        .map_err(|source| DevError::Open { path, source })
+    Cluster::open(
+        &path,
+        Settings {
+            durability,
+            ..Settings::default()
+        },
+    )
+    .map_err(|source| DevError::Open { path, source })
 }
 
 fn authenticator(options: &Options, keys: &KeyPair) -> Authenticator {
@@ -212,16 +245,30 @@ fn announce(options: &Options, address: SocketAddr, directory: &Path, keys: &Key
         serde_json::to_writer(&mut out, &ready)?;
         writeln!(out)?;
     } else {
-        let Ready { endpoint, region, access_key_id, secret_access_key, data_dir, .. } = &ready;
+        let Ready {
+            endpoint,
+            region,
+            access_key_id,
+            secret_access_key,
+            data_dir,
+            ..
+        } = &ready;
         writeln!(out, "Stator is ready.\n")?;
         writeln!(out, "  endpoint    {endpoint}")?;
         writeln!(out, "  region      {region}")?;
         writeln!(out, "  access key  {access_key_id}")?;
         writeln!(out, "  secret      {secret_access_key}")?;
-        let note = if options.ephemeral { "  (goes with the process)" } else { "" };
+        let note = if options.ephemeral {
+            "  (goes with the process)"
+        } else {
+            ""
+        };
         writeln!(out, "  data        {}{note}", data_dir.display())?;
         if !options.auth {
-            writeln!(out, "\nAny key pair is accepted; --auth accepts only the one above.")?;
+            writeln!(
+                out,
+                "\nAny key pair is accepted; --auth accepts only the one above."
+            )?;
         }
         writeln!(out, "\nTry it:\n")?;
         writeln!(
@@ -240,7 +287,11 @@ mod tests {
     #[test]
     fn only_loopback_addresses_are_served() {
         assert!(loopback("127.0.0.1").is_ok() && loopback("::1").is_ok());
-        assert!(loopback("0.0.0.0").unwrap_err().contains("not a loopback address"));
+        assert!(
+            loopback("0.0.0.0")
+                .unwrap_err()
+                .contains("not a loopback address")
+        );
         assert!(loopback("localhost").is_err());
     }
 }

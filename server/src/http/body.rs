@@ -31,7 +31,9 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<(Bytes, Byte
         Err(error) if error.is::<http_body_util::LengthLimitError>() => return Err(ApiError::TooLarge),
         Err(_) => return Err(ApiError::Serialization(None)),
     };
-    let encoding = headers.get(CONTENT_ENCODING).map(|encoding| encoding.as_bytes().trim_ascii());
+    let encoding = headers
+        .get(CONTENT_ENCODING)
+        .map(|encoding| encoding.as_bytes().trim_ascii());
     let json = match encoding {
         Some(encoding) if encoding.eq_ignore_ascii_case(b"gzip") => decompress(&received)?,
         _ => received.clone(),
@@ -43,8 +45,14 @@ fn decompress(compressed: &[u8]) -> Result<Bytes, ApiError> {
     let mut json = Vec::new();
     let limit = u64::try_from(BYTES_MAX).unwrap_or(u64::MAX);
     let mut decoder = GzDecoder::new(compressed).take(limit + 1);
-    decoder.read_to_end(&mut json).map_err(|_| ApiError::Serialization(None))?;
-    if json.len() > BYTES_MAX { Err(ApiError::TooLarge) } else { Ok(json.into()) }
+    decoder
+        .read_to_end(&mut json)
+        .map_err(|_| ApiError::Serialization(None))?;
+    if json.len() > BYTES_MAX {
+        Err(ApiError::TooLarge)
+    } else {
+        Ok(json.into())
+    }
 }
 
 /// Compresses a response when the client accepts gzip; says whether it did.
@@ -63,7 +71,9 @@ pub(super) fn compress(body: Vec<u8>, accepts: &[u8]) -> (Vec<u8>, bool) {
 fn accepts_gzip(header: &[u8]) -> bool {
     header.split(|byte| *byte == b',').any(|choice| {
         let mut parts = choice.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let named = parts.next().is_some_and(|coding| coding.eq_ignore_ascii_case(b"gzip"));
+        let named = parts
+            .next()
+            .is_some_and(|coding| coding.eq_ignore_ascii_case(b"gzip"));
         named && !parts.any(|weight| matches!(weight, b"q=0" | b"q=0." | b"q=0.0" | b"q=0.00" | b"q=0.000"))
     })
 }
@@ -75,8 +85,13 @@ mod tests {
     #[test]
     fn gzip_is_used_only_when_it_is_asked_for() {
         for (header, expected) in [
-            ("", false), ("identity", false), ("gzip", true), ("deflate, GZIP;q=0.5", true), ("gzip;q=0", false),
-            ("gzip ; q=0.0, br", false), ("x-gzip", false),
+            ("", false),
+            ("identity", false),
+            ("gzip", true),
+            ("deflate, GZIP;q=0.5", true),
+            ("gzip;q=0", false),
+            ("gzip ; q=0.0, br", false),
+            ("x-gzip", false),
         ] {
             assert_eq!(accepts_gzip(header.as_bytes()), expected, "{header}");
         }

@@ -36,15 +36,29 @@ impl Operation for DeleteItem {
         check_all_used(&placeholders)?;
 
         let table = context.catalog.table(table_name).ok_or_else(message::no_table)?;
-        let key = table.key_of_key(key.as_ref()).map_err(|error| message::key(&error))?;
-        let guard =
-            Guard { condition: condition.as_ref(), placeholders: &placeholders, on_failure: options.on_failure };
+        let key = table
+            .key_of_key(key.as_ref())
+            .map_err(|error| message::key(&error))?;
+        let guard = Guard {
+            condition: condition.as_ref(),
+            placeholders: &placeholders,
+            on_failure: options.on_failure,
+        };
         let command = Delete { guard };
-        let removed =
-            context.cluster.write(table.keyspace(), key.as_bytes(), ConsistencyLevel::Quorum, command).await??;
+        let removed = context
+            .cluster
+            .write(
+                table.keyspace(),
+                key.as_bytes(),
+                ConsistencyLevel::Quorum,
+                command,
+            )
+            .await??;
         removed.sizes.count(&table);
         Ok(WriteOutput {
-            attributes: removed.old.filter(|_| options.return_values == ReturnValues::AllOld),
+            attributes: removed
+                .old
+                .filter(|_| options.return_values == ReturnValues::AllOld),
             consumed_capacity: removed.sizes.consumed(options.capacity, &table),
         })
     }
@@ -69,6 +83,10 @@ impl Applier for Delete<'_> {
         let existed = old.is_some();
         let sizes = Sizes::new(old.as_ref().map(Item::as_ref), None);
         let answer = Ok(Replaced { old, sizes });
-        if existed { Verdict::Delete { answer } } else { Verdict::Keep { answer } }
+        if existed {
+            Verdict::Delete { answer }
+        } else {
+            Verdict::Keep { answer }
+        }
     }
 }

@@ -37,8 +37,11 @@ impl ExpressionInputs {
     /// # Errors
     /// ValidationException.
     pub(crate) fn check(mut self, expressions: &[Parameter<'_>]) -> Result<Placeholders, ApiError> {
-        let given: Vec<&str> =
-            expressions.iter().filter(|(_, text)| text.is_some()).map(|(name, _)| *name).collect();
+        let given: Vec<&str> = expressions
+            .iter()
+            .filter(|(_, text)| text.is_some())
+            .map(|(name, _)| *name)
+            .collect();
         self.check_legacy(&given)?;
         let invalid = |error: ExpressionError| ApiError::Validation(error.to_string());
         if let Some(names) = self.names {
@@ -55,8 +58,11 @@ impl ExpressionInputs {
             }
         }
         if let Some(values) = self.values {
-            let users: Vec<&str> =
-                expressions.iter().map(|(name, _)| *name).filter(|name| *name != "ProjectionExpression").collect();
+            let users: Vec<&str> = expressions
+                .iter()
+                .map(|(name, _)| *name)
+                .filter(|name| *name != "ProjectionExpression")
+                .collect();
             if !given.iter().any(|name| users.contains(name)) {
                 let be = if users.len() == 1 { "is" } else { "are" };
                 let users = users.join(" and ");
@@ -65,9 +71,16 @@ impl ExpressionInputs {
                 )));
             }
             if values.is_empty() {
-                return Err(ApiError::validation("ExpressionAttributeValues must not be empty"));
+                return Err(ApiError::validation(
+                    "ExpressionAttributeValues must not be empty",
+                ));
             }
-            for ValueInput { placeholder, start, problem } in values {
+            for ValueInput {
+                placeholder,
+                start,
+                problem,
+            } in values
+            {
                 Placeholders::check_value_placeholder(&placeholder).map_err(invalid)?;
                 if let Some(problem) = problem {
                     return Err(ApiError::Validation(format!(
@@ -81,7 +94,9 @@ impl ExpressionInputs {
     }
 
     fn check_legacy(&self, given: &[&str]) -> Result<(), ApiError> {
-        let Some(first) = self.legacy.first() else { return Ok(()) };
+        let Some(first) = self.legacy.first() else {
+            return Ok(());
+        };
         if given.is_empty() {
             return Err(ApiError::Validation(format!(
                 "{first} is a parameter of the API before expressions, which this version of Stator does not support \
@@ -106,8 +121,12 @@ pub(crate) fn parse<T>(
     placeholders: &mut Placeholders,
     parse: impl FnOnce(&str, &mut Placeholders) -> Result<T, ExpressionError>,
 ) -> Result<Option<T>, ApiError> {
-    let (name, Some(text)) = parameter else { return Ok(None) };
-    parse(text, placeholders).map(Some).map_err(|error| refusal(name, &error))
+    let (name, Some(text)) = parameter else {
+        return Ok(None);
+    };
+    parse(text, placeholders)
+        .map(Some)
+        .map_err(|error| refusal(name, &error))
 }
 
 /// The ValidationException of an expression error.
@@ -124,5 +143,7 @@ pub(crate) fn refusal(parameter: &str, error: &ExpressionError) -> ApiError {
 /// # Errors
 /// ValidationException.
 pub(crate) fn check_all_used(placeholders: &Placeholders) -> Result<(), ApiError> {
-    placeholders.check_all_used().map_err(|error| ApiError::Validation(error.to_string()))
+    placeholders
+        .check_all_used()
+        .map_err(|error| ApiError::Validation(error.to_string()))
 }

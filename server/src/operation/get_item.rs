@@ -45,9 +45,14 @@ impl Operation for GetItem {
         check_all_used(&placeholders)?;
 
         let table = context.catalog.table(name).ok_or_else(message::no_table)?;
-        let key = table.key_of_key(key.as_ref()).map_err(|error| message::key(&error))?;
+        let key = table
+            .key_of_key(key.as_ref())
+            .map_err(|error| message::key(&error))?;
         let consistent = self.consistent_read.unwrap_or_default();
-        let cell = context.cluster.read(table.keyspace(), key.as_bytes(), level(consistent)).await?;
+        let cell = context
+            .cluster
+            .read(table.keyspace(), key.as_bytes(), level(consistent))
+            .await?;
         let item = cell.as_ref().map(open).transpose()?;
         let size = item.as_ref().map_or(0, |item| item.as_ref().size());
         Ok(GetItemOutput {
@@ -73,5 +78,9 @@ impl GetItem {
 
 /// The level of a read that has to see, or need not see, every write answered before it.
 pub(super) fn level(consistent: bool) -> ConsistencyLevel {
-    if consistent { ConsistencyLevel::Quorum } else { ConsistencyLevel::One }
+    if consistent {
+        ConsistencyLevel::Quorum
+    } else {
+        ConsistencyLevel::One
+    }
 }

@@ -115,10 +115,12 @@ impl WriteParameters {
         constraints.required(subject.0, subject.1);
         let capacity = constraints.one_of("returnConsumedCapacity", self.consumed_capacity.as_deref());
         let return_values = constraints.one_of("returnValues", self.return_values.as_deref());
-        constraints.one_of::<CollectionMetrics>("returnItemCollectionMetrics", self.collection_metrics.as_deref());
+        constraints
+            .one_of::<CollectionMetrics>("returnItemCollectionMetrics", self.collection_metrics.as_deref());
         let on_failure =
             constraints.one_of("returnValuesOnConditionCheckFailure", self.on_failure.as_deref());
-        constraints.one_of::<ConditionalOperator>("conditionalOperator", self.conditional_operator.as_deref());
+        constraints
+            .one_of::<ConditionalOperator>("conditionalOperator", self.conditional_operator.as_deref());
         constraints.finish()?;
         Ok(WriteOptions {
             return_values: return_values.unwrap_or_default(),
@@ -161,7 +163,9 @@ impl Context {
     /// # Errors
     /// ValidationException for what is no table name, ResourceNotFoundException for a table that is not there.
     pub(crate) fn table(&self, name: Option<&str>) -> Result<std::sync::Arc<Table>, ApiError> {
-        self.catalog.table(self.checked_table_name(name)?).ok_or_else(message::no_table)
+        self.catalog
+            .table(self.checked_table_name(name)?)
+            .ok_or_else(message::no_table)
     }
 
     /// The plain name of a table that is given as a name or an ARN.
@@ -171,7 +175,11 @@ impl Context {
     pub(crate) fn checked_table_name<'a>(&self, name: Option<&'a str>) -> Result<&'a str, ApiError> {
         let name = name.unwrap_or_default();
         let name = arn::table_name(name).unwrap_or(name);
-        if arn::is_table_name(name) { Ok(name) } else { Err(ApiError::validation(message::TABLE_NAME)) }
+        if arn::is_table_name(name) {
+            Ok(name)
+        } else {
+            Err(ApiError::validation(message::TABLE_NAME))
+        }
     }
 }
 
@@ -197,7 +205,9 @@ impl Guard<'_> {
     /// # Errors
     /// ConditionalCheckFailedException, with the item if that was asked for.
     pub(crate) fn check(&self, current: Option<&Item>) -> Result<(), ApiError> {
-        let Some(condition) = self.condition else { return Ok(()) };
+        let Some(condition) = self.condition else {
+            return Ok(());
+        };
         if condition.evaluate(current.map(Item::as_ref), self.placeholders) {
             return Ok(());
         }
@@ -215,7 +225,10 @@ pub(crate) struct Sizes {
 
 impl Sizes {
     pub(crate) fn new(before: Option<ItemRef<'_>>, after: Option<ItemRef<'_>>) -> Self {
-        Self { before: before.map(ItemRef::size), after: after.map(ItemRef::size) }
+        Self {
+            before: before.map(ItemRef::size),
+            after: after.map(ItemRef::size),
+        }
     }
 
     /// Adds the difference to the table's tally.

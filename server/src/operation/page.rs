@@ -7,13 +7,13 @@ use std::ops::ControlFlow;
 
 use stator_cluster::{Bounds, Direction, Row};
 use stator_model::expression::{Condition, Placeholders, Projection};
-use stator_model::item::{Item, ItemRef};
+use stator_model::item::Item;
 
 use super::Context;
 use super::capacity::{CapacityDetail, ConsumedCapacity, read_units};
 use super::expressions::{ExpressionInputs, Parameter, parse};
 use super::get_item::level;
-use super::item_command::table_name;
+use super::item_command::{open, table_name};
 use crate::catalog::Table;
 use crate::constraint::{Constraints, ModelEnum};
 use crate::message;
@@ -33,8 +33,12 @@ pub(crate) enum Select {
 }
 
 impl ModelEnum for Select {
-    const NAMES: &'static [&'static str] =
-        &["SPECIFIC_ATTRIBUTES", "COUNT", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES"];
+    const NAMES: &'static [&'static str] = &[
+        "SPECIFIC_ATTRIBUTES",
+        "COUNT",
+        "ALL_ATTRIBUTES",
+        "ALL_PROJECTED_ATTRIBUTES",
+    ];
 
     fn from_name(name: &str) -> Option<Self> {
         Some(match name {
@@ -109,11 +113,19 @@ impl PageParameters {
     ) -> Result<(PagePlan, T), ApiError> {
         let filter = ("FilterExpression", self.filter.as_deref());
         let projection = ("ProjectionExpression", self.projection.as_deref());
-        let all: Vec<Parameter<'_>> = [projection, filter].into_iter().chain(own.iter().copied()).collect();
+        let all: Vec<Parameter<'_>> = [projection, filter]
+            .into_iter()
+            .chain(own.iter().copied())
+            .collect();
         let mut placeholders = self.expressions.check(&all)?;
         let start_key = match self.start_key {
-            Some(Attributes { problem: Some(problem), .. }) => {
-                return Err(ApiError::Validation(format!("The provided starting key is invalid: {problem}")));
+            Some(Attributes {
+                problem: Some(problem),
+                ..
+            }) => {
+                return Err(ApiError::Validation(format!(
+                    "The provided starting key is invalid: {problem}"
+                )));
             }
             Some(Attributes { item, .. }) => Some(item),
             None => None,
@@ -124,7 +136,10 @@ impl PageParameters {
         let own = parse_own(&mut placeholders)?;
         super::expressions::check_all_used(&placeholders)?;
         let plan = PagePlan {
-            limit: self.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX),
+            limit: self
+                .limit
+                .and_then(|limit| usize::try_from(limit).ok())
+                .unwrap_or(usize::MAX),
             consistent: self.consistent_read.unwrap_or_default(),
             count_only: select == Some(Select::Count),
             capacity,
@@ -146,7 +161,9 @@ fn check_select(select: Option<Select>, projected: bool, index: bool) -> Result<
         Some(Select::AllProjectedAttributes) if projected => {
             "Cannot specify the ProjectionExpression when choosing to get ALL_PROJECTED_ATTRIBUTES"
         }
-        Some(Select::Count) if projected => "Cannot specify the ProjectionExpression when choosing to get only the Count",
+        Some(Select::Count) if projected => {
+            "Cannot specify the ProjectionExpression when choosing to get only the Count"
+        }
         Some(Select::SpecificAttributes) if !projected => {
             "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES"
         }
@@ -173,15 +190,14 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn visit(&mut self, row: &Row<'_>) -> ControlFlow<()> {
-        // Looking costs no reference count; the item is only taken when it is returned or ends the page.
-        let item = match ItemRef::from_stored(row.cell()) {
+        let item = match open(&row.to_cell()) {
             Ok(item) => item,
             Err(error) => {
-                self.failure = Some(ApiError::Internal(error.to_string()));
+                self.failure = Some(error);
                 return ControlFlow::Break(());
             }
         };
-        let size = item.size();
+        let size = item.as_ref().size();
         if self.scanned > 0 && self.bytes + size > PAGE_BYTES_MAX {
             self.more = true;
             return ControlFlow::Break(());
@@ -189,19 +205,19 @@ impl Page<'_> {
         self.scanned += 1;
         self.bytes += size;
         let passes = match &self.plan.filter {
-            Some(filter) => filter.evaluate(Some(item), &self.plan.placeholders),
+            Some(filter) => filter.evaluate(Some(item.as_ref()), &self.plan.placeholders),
             None => true,
         };
         if passes {
             self.count += 1;
             if !self.plan.count_only {
                 self.items.push(match &self.plan.projection {
-                    Some(projection) => projection.apply(item),
-                    None => Item::trusted(row.to_cell()),
+                    Some(projection) => projection.apply(item.as_ref()),
+                    None => item.clone(),
                 });
             }
         }
-        self.last = Some(Item::trusted(row.to_cell()));
+        self.last = Some(item);
         if self.scanned == self.plan.limit {
             self.more = true;
             return ControlFlow::Break(());
@@ -232,7 +248,12 @@ pub(super) async fn read(
         failure: None,
     };
     let keyspace = table.keyspace();
-    context.cluster.range(keyspace, bounds, direction, level(plan.consistent), |row| page.visit(row)).await?;
+    context
+        .cluster
+        .range(keyspace, bounds, direction, level(plan.consistent), |row| {
+            page.visit(row)
+        })
+        .await?;
     if let Some(failure) = page.failure {
         return Err(failure);
     }
@@ -242,7 +263,9 @@ pub(super) async fn read(
         count: page.count,
         scanned_count: page.scanned,
         last_evaluated_key: last.map(|item| table.schema().project(item.as_ref())),
-        consumed_capacity: plan.capacity.report(table.name(), read_units(page.bytes, plan.consistent)),
+        consumed_capacity: plan
+            .capacity
+            .report(table.name(), read_units(page.bytes, plan.consistent)),
     })
 }
 
@@ -257,9 +280,9 @@ pub(super) fn table_of(
 ) -> Result<std::sync::Arc<Table>, ApiError> {
     let table = context.catalog.table(name).ok_or_else(message::no_table)?;
     match index {
-        Some(index) => {
-            Err(ApiError::Validation(format!("The table does not have the specified index: {index}")))
-        }
+        Some(index) => Err(ApiError::Validation(format!(
+            "The table does not have the specified index: {index}"
+        ))),
         None => Ok(table),
     }
 }

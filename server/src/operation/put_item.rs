@@ -38,15 +38,29 @@ impl Operation for PutItem {
         check_all_used(&placeholders)?;
 
         let table = context.catalog.table(table_name).ok_or_else(message::no_table)?;
-        let key = table.key_of_item(item.as_ref()).map_err(|error| message::item_key(&error))?;
-        let guard =
-            Guard { condition: condition.as_ref(), placeholders: &placeholders, on_failure: options.on_failure };
+        let key = table
+            .key_of_item(item.as_ref())
+            .map_err(|error| message::item_key(&error))?;
+        let guard = Guard {
+            condition: condition.as_ref(),
+            placeholders: &placeholders,
+            on_failure: options.on_failure,
+        };
         let command = Put { item: &item, guard };
-        let written =
-            context.cluster.write(table.keyspace(), key.as_bytes(), ConsistencyLevel::Quorum, command).await??;
+        let written = context
+            .cluster
+            .write(
+                table.keyspace(),
+                key.as_bytes(),
+                ConsistencyLevel::Quorum,
+                command,
+            )
+            .await??;
         written.sizes.count(&table);
         Ok(WriteOutput {
-            attributes: written.old.filter(|_| options.return_values == ReturnValues::AllOld),
+            attributes: written
+                .old
+                .filter(|_| options.return_values == ReturnValues::AllOld),
             consumed_capacity: written.sizes.consumed(options.capacity, &table),
         })
     }
@@ -58,7 +72,9 @@ impl Operation for PutItem {
 /// ValidationException for its first invalid value.
 pub(super) fn stored_item(item: Option<Attributes>) -> Result<Item, ApiError> {
     // A missing member is a violated constraint, which is reported before.
-    let Some(attributes) = item else { return Ok(Item::empty()) };
+    let Some(attributes) = item else {
+        return Ok(Item::empty());
+    };
     match attributes.problem {
         Some(problem) => Err(ApiError::Validation(problem.to_string())),
         None => Ok(attributes.item),
@@ -92,6 +108,13 @@ impl Applier for Put<'_> {
         let sizes = Sizes::new(old.as_ref().map(Item::as_ref), Some(self.item.as_ref()));
         let unchanged = old.as_ref() == Some(self.item);
         let answer = Ok(Replaced { old, sizes });
-        if unchanged { Verdict::Keep { answer } } else { Verdict::Put { cell: self.item.stored().clone(), answer } }
+        if unchanged {
+            Verdict::Keep { answer }
+        } else {
+            Verdict::Put {
+                cell: self.item.stored().clone(),
+                answer,
+            }
+        }
     }
 }

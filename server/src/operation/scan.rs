@@ -39,14 +39,19 @@ impl Operation for Scan {
         constraints.at_least("totalSegments", self.total_segments, 1);
         constraints.at_most("totalSegments", self.total_segments, SEGMENTS_MAX);
         constraints.finish()?;
-        let name = context.checked_table_name(self.page.table_name.as_deref())?.to_owned();
+        let name = context
+            .checked_table_name(self.page.table_name.as_deref())?
+            .to_owned();
         let index = self.page.index_name.clone();
         let segment = segment(self.segment, self.total_segments)?;
         let (plan, ()) = self.page.plan(select, capacity, &[], |_| Ok(()))?;
 
         let table = table_of(context, &name, index.as_deref())?;
         let mut bounds = segment.map_or(
-            Bounds { start: Bound::Unbounded, end: Bound::Unbounded },
+            Bounds {
+                start: Bound::Unbounded,
+                end: Bound::Unbounded,
+            },
             Segment::bounds,
         );
         if let Some(start_key) = &plan.start_key {
@@ -140,7 +145,10 @@ mod tests {
     #[test]
     fn segment_and_total_come_together() {
         assert_eq!(segment(None, None), Ok(None));
-        assert_eq!(segment(Some(1), Some(2)), Ok(Some(Segment { index: 1, total: 2 })));
+        assert_eq!(
+            segment(Some(1), Some(2)),
+            Ok(Some(Segment { index: 1, total: 2 }))
+        );
         assert!(segment(Some(0), None).is_err() && segment(None, Some(1)).is_err());
         assert!(segment(Some(2), Some(2)).is_err());
     }

@@ -38,13 +38,30 @@ impl Operation for UpdateItem {
         check_all_used(&placeholders)?;
 
         let table = context.catalog.table(table_name).ok_or_else(message::no_table)?;
-        let key_bytes = table.key_of_key(key.as_ref()).map_err(|error| message::key(&error))?;
+        let key_bytes = table
+            .key_of_key(key.as_ref())
+            .map_err(|error| message::key(&error))?;
         check_key_stays(&table, update.as_ref())?;
-        let guard =
-            Guard { condition: condition.as_ref(), placeholders: &placeholders, on_failure: options.on_failure };
-        let command = Change { key: key.as_ref(), update: update.as_ref(), guard, return_values: options.return_values };
-        let changed =
-            context.cluster.write(table.keyspace(), key_bytes.as_bytes(), ConsistencyLevel::Quorum, command).await??;
+        let guard = Guard {
+            condition: condition.as_ref(),
+            placeholders: &placeholders,
+            on_failure: options.on_failure,
+        };
+        let command = Change {
+            key: key.as_ref(),
+            update: update.as_ref(),
+            guard,
+            return_values: options.return_values,
+        };
+        let changed = context
+            .cluster
+            .write(
+                table.keyspace(),
+                key_bytes.as_bytes(),
+                ConsistencyLevel::Quorum,
+                command,
+            )
+            .await??;
         changed.sizes.count(&table);
         Ok(WriteOutput {
             attributes: changed.attributes,
@@ -55,8 +72,8 @@ impl Operation for UpdateItem {
 
 /// An item cannot move to another key.
 fn check_key_stays(table: &Table, update: Option<&Update>) -> Result<(), ApiError> {
-    let touched = update.into_iter().flat_map(Update::touched_top_level);
-    match touched.into_iter().find(|name| table.schema().contains(name.as_bytes())) {
+    let mut touched = update.into_iter().flat_map(Update::touched_top_level);
+    match touched.find(|name| table.schema().contains(name.as_bytes())) {
         Some(name) => Err(ApiError::Validation(format!(
             "One or more parameter values were invalid: Cannot update attribute {name}. This attribute is part of the key"
         ))),
@@ -96,13 +113,14 @@ impl Change<'_> {
     }
 
     fn returned(&self, old: Option<&Item>, new: &Item) -> Option<Item> {
-        let leaves = |image: &Item| self.update.map(|update| update.changed(image.as_ref()));
         let item = match self.return_values {
             ReturnValues::None => None,
             ReturnValues::AllOld => old.cloned(),
             ReturnValues::AllNew => Some(new.clone()),
-            ReturnValues::UpdatedOld => old.and_then(leaves),
-            ReturnValues::UpdatedNew => leaves(new),
+            ReturnValues::UpdatedOld => old
+                .zip(self.update)
+                .map(|(old, update)| update.updated_old(old.as_ref())),
+            ReturnValues::UpdatedNew => self.update.map(|update| update.updated_new(new.as_ref())),
         };
         item.filter(|item| !item.as_ref().attributes().is_empty())
     }
@@ -130,7 +148,10 @@ impl Applier for Change<'_> {
         if old.as_ref() == Some(&new) {
             Verdict::Keep { answer }
         } else {
-            Verdict::Put { cell: new.stored().clone(), answer }
+            Verdict::Put {
+                cell: new.stored().clone(),
+                answer,
+            }
         }
     }
 }

@@ -3,6 +3,10 @@
 //! One file an operation or family; each implements [`Decode`] for the operation's own type.
 
 pub(crate) mod attribute;
+mod batch;
+mod expressions;
+mod item;
+mod page;
 pub(crate) mod reader;
 
 use reader::{DecodeError, Decoded, Reader};

@@ -3,6 +3,7 @@
 //! One file an operation or family; each implements [`Encode`] for the operation's own output type.
 
 pub(crate) mod item;
+mod items;
 pub(crate) mod json;
 
 use json::Json;
