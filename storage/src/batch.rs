@@ -47,7 +47,12 @@ impl WriteBatch {
     pub fn with_capacity(bytes: usize) -> Self {
         let mut buffer = BytesMut::with_capacity(FRAME_BYTES + 4 * ENTRY_HEADER_BYTES + bytes);
         buffer.put_bytes(0, FRAME_BYTES);
-        Self { buffer, entries: 0, keyspaces: Vec::new(), invalid: None }
+        Self {
+            buffer,
+            entries: 0,
+            keyspaces: Vec::new(),
+            invalid: None,
+        }
     }
 
     /// Sets `key` to `value`. A key longer than [`KEY_BYTES_MAX`] or a value longer than [`VALUE_BYTES_MAX`] makes
@@ -85,7 +90,10 @@ impl WriteBatch {
             return self.refuse("key", format!("has {key_len} bytes, may have {KEY_BYTES_MAX}"));
         }
         if value.len() > VALUE_BYTES_MAX {
-            return self.refuse("value", format!("has {value_len} bytes, may have {VALUE_BYTES_MAX}"));
+            return self.refuse(
+                "value",
+                format!("has {value_len} bytes, may have {VALUE_BYTES_MAX}"),
+            );
         }
         let bytes = ENTRY_HEADER_BYTES + key.len() + value.len();
         if self.buffer.len() + bytes > BATCH_BYTES_MAX {
@@ -141,7 +149,9 @@ impl BatchEntries {
     }
 
     fn decode(&self) -> Option<(BatchEntry, usize)> {
-        let header = self.payload.get(self.at..self.at.checked_add(ENTRY_HEADER_BYTES)?)?;
+        let header = self
+            .payload
+            .get(self.at..self.at.checked_add(ENTRY_HEADER_BYTES)?)?;
         let word = |at: usize| Some(u32::from_le_bytes(header.get(at..at + 4)?.try_into().ok()?));
         let kind = EntryKind::from_byte(*header.first()?)?;
         let (keyspace, key_len, value_len) = (KeyspaceId(word(1)?), word(5)?, word(9)?);
@@ -152,7 +162,15 @@ impl BatchEntries {
             return None;
         }
         let data = self.payload.slice(start..end);
-        Some((BatchEntry { kind, keyspace, key_len, data }, end))
+        Some((
+            BatchEntry {
+                kind,
+                keyspace,
+                key_len,
+                data,
+            },
+            end,
+        ))
     }
 }
 
@@ -185,9 +203,17 @@ mod tests {
         assert_eq!(batch.len(), 2);
         let (buffer, entries, keyspaces) = batch.into_parts().unwrap();
         assert_eq!((entries, keyspaces), (2, vec![KeyspaceId(1), KeyspaceId(2)]));
-        let read: Vec<_> = BatchEntries::new(buffer.freeze().slice(FRAME_BYTES..)).map(Result::unwrap).collect();
-        assert_eq!((read[0].kind, &read[0].data[..], read[0].key_len), (EntryKind::Put, &b"keyvalue"[..], 3));
-        assert_eq!((read[1].kind, &read[1].data[..]), (EntryKind::Delete, &b"gone"[..]));
+        let read: Vec<_> = BatchEntries::new(buffer.freeze().slice(FRAME_BYTES..))
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(
+            (read[0].kind, &read[0].data[..], read[0].key_len),
+            (EntryKind::Put, &b"keyvalue"[..], 3)
+        );
+        assert_eq!(
+            (read[1].kind, &read[1].data[..]),
+            (EntryKind::Delete, &b"gone"[..])
+        );
     }
 
     #[test]
@@ -205,6 +231,9 @@ mod tests {
     fn an_oversized_key_fails_the_batch() {
         let mut batch = WriteBatch::new();
         batch.put(KeyspaceId(1), &vec![0; KEY_BYTES_MAX + 1], b"");
-        assert!(matches!(batch.into_parts(), Err(Error::Invalid { what: "key", .. })));
+        assert!(matches!(
+            batch.into_parts(),
+            Err(Error::Invalid { what: "key", .. })
+        ));
     }
 }

@@ -69,10 +69,7 @@ impl EntryKind {
 }
 
 /// The order of versions: by key, and newest first within a key.
-pub(crate) fn compare_versions(
-    left: (&[u8], SequenceNumber),
-    right: (&[u8], SequenceNumber),
-) -> Ordering {
+pub(crate) fn compare_versions(left: (&[u8], SequenceNumber), right: (&[u8], SequenceNumber)) -> Ordering {
     left.0.cmp(right.0).then_with(|| right.1.cmp(&left.1))
 }
 

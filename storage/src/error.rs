@@ -102,11 +102,19 @@ impl Error {
     /// Wraps an error of the operating system with the operation and the path it belongs to.
     pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
-        move |source| Self::Io { operation, path, source }
+        move |source| Self::Io {
+            operation,
+            path,
+            source,
+        }
     }
 
     /// Bad bytes in `file` at `offset`.
     pub(crate) fn corruption(file: &Path, offset: u64, detail: impl Into<String>) -> Self {
-        Self::Corruption { file: file.to_path_buf(), offset, detail: detail.into() }
+        Self::Corruption {
+            file: file.to_path_buf(),
+            offset,
+            detail: detail.into(),
+        }
     }
 }

@@ -82,7 +82,10 @@ impl Settings {
     pub fn validate(&self) -> Result<()> {
         let at_least = |what: &'static str, value: u64, least: u64| {
             if value < least {
-                return Err(Error::Invalid { what, detail: format!("is {value}, must be at least {least}") });
+                return Err(Error::Invalid {
+                    what,
+                    detail: format!("is {value}, must be at least {least}"),
+                });
             }
             Ok(())
         };
@@ -132,8 +135,17 @@ mod tests {
 
     #[test]
     fn a_setting_out_of_range_is_named() {
-        let settings = Settings { sync_interval_ms: 0, ..Settings::default() };
-        assert!(settings.validate().unwrap_err().to_string().starts_with("sync_interval_ms: is 0"));
+        let settings = Settings {
+            sync_interval_ms: 0,
+            ..Settings::default()
+        };
+        assert!(
+            settings
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .starts_with("sync_interval_ms: is 0")
+        );
     }
 
     #[test]

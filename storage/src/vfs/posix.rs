@@ -48,7 +48,11 @@ impl Vfs for PosixVfs {
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)?;
         Ok(Arc::new(PosixFile(file)))
     }
 
@@ -80,7 +84,12 @@ impl Vfs for PosixVfs {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Box::new(PosixLock { _file: file })),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
@@ -137,7 +146,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("LOCK");
         let first = PosixVfs.lock(&path).unwrap();
-        assert_eq!(PosixVfs.lock(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(
+            PosixVfs.lock(&path).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
         drop(first);
         PosixVfs.lock(&path).unwrap();
     }
