@@ -257,7 +257,8 @@ impl Core {
                 synced_at = clock.elapsed();
                 continue;
             }
-            let has_work = !waiting.requests.is_empty() || self.commit.switch_due.load(Ordering::Acquire);
+            let switch_due = self.commit.switch_due.load(Ordering::Acquire) && self.check().is_ok();
+            let has_work = !waiting.requests.is_empty() || switch_due;
             if waiting.writing || !has_work {
                 if waiting.closed && !waiting.writing {
                     drop(waiting);
