@@ -41,7 +41,6 @@ pub(crate) fn open(
     state
         .keyspaces
         .retain(|_, keyspace| keyspace.dropped_at.is_none());
-    delete_unnamed(&*vfs, directory, &state)?;
 
     let cache = Arc::new(BlockCache::new(settings.block_cache_bytes, settings.block_bytes));
     let context = SstableContext {
@@ -68,6 +67,8 @@ pub(crate) fn open(
         },
     )?;
 
+    // Only now is it sure that the manifest fits what is there.
+    delete_unnamed(&*vfs, directory, &state)?;
     let old_manifests = manifests(&*vfs, directory)?;
     let mut manifest = Manifest::create(Arc::clone(&vfs), directory, state)?;
     for number in old_manifests {

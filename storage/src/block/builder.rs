@@ -63,11 +63,6 @@ impl BlockBuilder {
         self.data.len() + 4 * self.restarts.len() + 4
     }
 
-    /// The key of the last entry.
-    pub(crate) fn last_key(&self) -> &[u8] {
-        &self.last_key
-    }
-
     /// Completes the block and leaves it in the builder until [`BlockBuilder::reset`].
     pub(crate) fn finish(&mut self) -> &[u8] {
         for restart in &self.restarts {

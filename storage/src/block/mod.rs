@@ -45,7 +45,6 @@ struct RawEntry {
 /// What [`Block::lower_bound`] finds.
 #[derive(Debug)]
 pub(crate) struct Found {
-    pub(crate) sequence: SequenceNumber,
     pub(crate) kind: EntryKind,
     value: Range<usize>,
 }
@@ -149,7 +148,6 @@ impl Block {
             key.extend_from_slice(&self.data[entry.rest]);
             if compare_versions((key, entry.sequence), target) != Ordering::Less {
                 return Ok(Some(Found {
-                    sequence: entry.sequence,
                     kind: entry.kind,
                     value: entry.value,
                 }));

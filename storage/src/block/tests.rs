@@ -31,8 +31,8 @@ proptest! {
 
         let mut key = Vec::new();
         let found = block.lower_bound(target, &mut key).unwrap();
-        let found = found.map(|found| (key, found.sequence, block.value(&found).to_vec()));
-        prop_assert_eq!(found.as_ref(), entries.get(at));
+        let found = found.map(|found| (key, block.value(&found).to_vec()));
+        prop_assert_eq!(found, entries.get(at).map(|(key, _, value)| (key.clone(), value.clone())));
 
         let mut cursor = BlockCursor::new(block);
         cursor.seek(target).unwrap();

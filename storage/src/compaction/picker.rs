@@ -65,22 +65,18 @@ pub(crate) fn pick(levels: &[Vec<&SstableMeta>], settings: &Settings) -> Option<
             .into_iter()
             .collect()
     };
-    let first = inputs
-        .iter()
-        .copied()
-        .min_by(|left, right| left.first_key.cmp(&right.first_key))?;
-    let last = inputs
-        .iter()
-        .copied()
-        .max_by(|left, right| left.last_key.cmp(&right.last_key))?;
-    let overlapped: Vec<u64> = overlapping(below, first, last).map(|meta| meta.number).collect();
+    let (first, last) = key_range(&inputs)?;
+    let overlapped: Vec<&SstableMeta> = overlapping(below, first, last).collect();
+    // The sstables below reach further than those that go down, and their tombstones are rewritten too.
+    let (first, last) = key_range(&[&inputs[..], &overlapped[..]].concat())?;
     let deeper = levels.get(level + 2..).unwrap_or_default();
     let bottom = deeper
         .iter()
         .all(|sstables| overlapping(sstables, first, last).next().is_none());
     // Sstables of level 0 overlap each other, so that only a single one can be moved.
     let is_move = overlapped.is_empty() && inputs.len() == 1;
-    let inputs = inputs.iter().map(|meta| meta.number).collect();
+    let numbers = |sstables: &[&SstableMeta]| sstables.iter().map(|meta| meta.number).collect();
+    let (inputs, overlapped) = (numbers(&inputs), numbers(&overlapped));
     Some(Choice {
         level,
         inputs,
@@ -89,6 +85,19 @@ pub(crate) fn pick(levels: &[Vec<&SstableMeta>], settings: &Settings) -> Option<
         bottom,
         score,
     })
+}
+
+/// The sstables with the first and with the last key of all.
+fn key_range<'a>(sstables: &[&'a SstableMeta]) -> Option<(&'a SstableMeta, &'a SstableMeta)> {
+    let first = sstables
+        .iter()
+        .copied()
+        .min_by(|left, right| left.first_key.cmp(&right.first_key))?;
+    let last = sstables
+        .iter()
+        .copied()
+        .max_by(|left, right| left.last_key.cmp(&right.last_key))?;
+    Some((first, last))
 }
 
 /// Those of `sstables` with a key between the first key of `first` and the last key of `last`.
@@ -177,6 +186,18 @@ mod tests {
             vec![meta(1, 5, "b", "b")],
         ])
         .unwrap();
+        assert!(!choice.bottom);
+    }
+
+    #[test]
+    fn a_deeper_overlap_with_what_is_rewritten_means_not_the_bottom() {
+        let choice = pick_from(&[
+            vec![meta(9, 5, "a", "c"), meta(8, 5, "a", "c")],
+            vec![meta(7, 5, "c", "k")],
+            vec![meta(1, 5, "i", "j")],
+        ])
+        .unwrap();
+        assert_eq!(choice.overlapped, vec![7]);
         assert!(!choice.bottom);
     }
 }

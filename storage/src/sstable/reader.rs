@@ -44,7 +44,12 @@ impl Sstable {
     /// Opens and checks the sstable that `meta` describes.
     pub(crate) fn open(context: &SstableContext, meta: SstableMeta) -> Result<Arc<Self>> {
         let path = FileName::Sstable(meta.number).in_directory(&context.directory);
-        let file = context.vfs.open(&path).map_err(Error::io("open", &path))?;
+        let file = context.vfs.open(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                Error::corruption(&path, 0, "the file is missing, although the manifest names it")
+            }
+            _ => Error::io("open", &path)(error),
+        })?;
         let size = file.size().map_err(Error::io("measure", &path))?;
         if size != meta.bytes || size < (HEADER_BYTES + FOOTER_BYTES) as u64 {
             let detail = format!("the file has {size} bytes, the manifest says {}", meta.bytes);

@@ -268,8 +268,8 @@ impl Manifest {
         Ok(())
     }
 
-    /// The number of the manifest in force.
-    pub(crate) fn number(&self) -> u64 {
+    #[cfg(test)]
+    fn number(&self) -> u64 {
         self.number
     }
 }

@@ -1,6 +1,6 @@
 //! What the tests of the engine share: tiny settings, and reading a keyspace whole.
 
-#![expect(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 use std::ops::Bound;
 
