@@ -2,9 +2,11 @@
 
 mod arn;
 mod catalog;
+mod clock;
 mod constraint;
 mod message;
 mod operation;
+mod random;
 mod wire;
 
 fn main() {}

@@ -2,8 +2,15 @@
 //!
 //! One file an operation or family; each implements [`Decode`] for the operation's own type.
 
+mod account;
 pub(crate) mod attribute;
+mod create_table;
+mod list_tables;
 pub(crate) mod reader;
+mod table_reference;
+mod table_settings;
+mod tags;
+mod update_table;
 
 use reader::{Decoded, Reader};
 

@@ -1,0 +1,19 @@
+//! DescribeLimits and DescribeEndpoints: requests without members.
+
+use super::Decode;
+use super::reader::{Decoded, Reader};
+use crate::operation::{DescribeEndpoints, DescribeLimits};
+
+impl Decode for DescribeLimits {
+    fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
+        reader.object(|reader, _| reader.skip())?;
+        Ok(Self)
+    }
+}
+
+impl Decode for DescribeEndpoints {
+    fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
+        reader.object(|reader, _| reader.skip())?;
+        Ok(Self)
+    }
+}
