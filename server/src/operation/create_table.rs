@@ -123,7 +123,7 @@ impl CreateTable {
             return Err(unsupported.refusal());
         }
         let capacity = table_settings::capacity(checked.billing_mode, self.provisioned_throughput.as_ref())?;
-        let key_schema = key_schema(checked.keys, checked.definitions)?;
+        let key_schema = key_schema(&checked.keys, &checked.definitions)?;
         if let Some(stream) = &self.stream_specification {
             stream.refuse_stream()?;
         }
@@ -254,53 +254,43 @@ fn check_name(constraints: &mut Constraints, member: &str, name: Option<&str>) -
     name.to_owned()
 }
 
-/// The key schema of one or two keys.
-fn key_schema(keys: Vec<(String, KeyType)>, definitions: Vec<KeyAttribute>) -> Result<KeySchema, ApiError> {
+/// The key schema of keys and the definitions of their attributes.
+fn key_schema(keys: &[(String, KeyType)], definitions: &[KeyAttribute]) -> Result<KeySchema, ApiError> {
+    let refused = |sentence| Err(ApiError::validation(sentence));
     let repeated = definitions.iter().enumerate().any(|(index, definition)| {
         definitions[..index]
             .iter()
             .any(|earlier| earlier.name == definition.name)
     });
     if repeated {
-        return Err(ApiError::validation(table::SAME_DEFINITION_TWICE));
+        return refused(table::SAME_DEFINITION_TWICE);
     }
-    let mut roles = keys.iter();
-    if !matches!(roles.next(), Some((_, KeyType::Hash))) {
-        return Err(ApiError::validation(table::FIRST_KEY_NOT_HASH));
+    let Some(((hash, KeyType::Hash), rest)) = keys.split_first() else {
+        return refused(table::FIRST_KEY_NOT_HASH);
+    };
+    let range = match rest.first() {
+        None => None,
+        Some((range, _)) if range == hash => return refused(table::SAME_KEY_TWICE),
+        Some((_, KeyType::Hash)) => return refused(table::SECOND_KEY_NOT_RANGE),
+        Some((range, KeyType::Range)) => Some(range),
+    };
+    let defined = |name: &String| {
+        let found = definitions.iter().find(|definition| definition.name == *name);
+        found.cloned().ok_or_else(|| {
+            table::undefined_keys(
+                keys.iter().map(|(name, _)| name.as_str()),
+                definitions.iter().map(|definition| definition.name.as_str()),
+            )
+        })
+    };
+    let schema = KeySchema {
+        partition: defined(hash)?,
+        sort: range.map(defined).transpose()?,
+    };
+    if definitions.len() > keys.len() {
+        return refused(table::SURPLUS_DEFINITIONS);
     }
-    if let Some((name, role)) = roles.next() {
-        if *name == keys[0].0 {
-            return Err(ApiError::validation(table::SAME_KEY_TWICE));
-        }
-        if *role != KeyType::Range {
-            return Err(ApiError::validation(table::SECOND_KEY_NOT_RANGE));
-        }
-    }
-    let count = keys.len();
-    let surplus = definitions.len() > count;
-    let mut attributes = Vec::with_capacity(count);
-    for (name, _) in &keys {
-        match definitions.iter().find(|definition| definition.name == *name) {
-            Some(definition) => attributes.push(definition.clone()),
-            None => {
-                return Err(table::undefined_keys(
-                    keys.iter().map(|(name, _)| name.as_str()),
-                    definitions.iter().map(|definition| definition.name.as_str()),
-                ));
-            }
-        }
-    }
-    if surplus {
-        return Err(ApiError::validation(table::SURPLUS_DEFINITIONS));
-    }
-    let mut attributes = attributes.into_iter();
-    match attributes.next() {
-        Some(partition) => Ok(KeySchema {
-            partition,
-            sort: attributes.next(),
-        }),
-        None => Err(ApiError::validation(table::FIRST_KEY_NOT_HASH)),
-    }
+    Ok(schema)
 }
 
 #[cfg(test)]

@@ -11,8 +11,12 @@ const ACCOUNT_UNITS_MAX: i64 = 80_000;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct DescribeLimits;
 
-/// The answer, in capacity units.
+/// The answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the fields are the names of the API's members"
+)]
 pub(crate) struct DescribeLimitsOutput {
     pub(crate) account_max_read_capacity_units: i64,
     pub(crate) account_max_write_capacity_units: i64,

@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn pages_follow_each_other_and_the_last_one_says_so() {
-        let tables: BTreeMap<String, ()> = ["a.a", "B.B", "c.c"].map(|name| (name.to_owned(), ())).into();
+        let tables: BTreeMap<String, u8> = ["a.a", "B.B", "c.c"].map(|name| (name.to_owned(), 0)).into();
         let first = page(&tables, None, 2);
         assert_eq!(first.table_names, ["B.B", "a.a"]);
         assert_eq!(first.last_evaluated_table_name.as_deref(), Some("a.a"));

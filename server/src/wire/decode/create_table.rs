@@ -16,7 +16,7 @@ impl Decode for CreateTable {
                 "KeySchema" => request.key_schema = reader.list_of(Reader::key_schema_element)?,
                 "BillingMode" => request.billing_mode = reader.text()?,
                 "ProvisionedThroughput" => {
-                    request.provisioned_throughput = reader.provisioned_throughput()?
+                    request.provisioned_throughput = reader.provisioned_throughput()?;
                 }
                 "OnDemandThroughput" => request.on_demand_throughput = reader.on_demand_throughput()?,
                 "WarmThroughput" => request.warm_throughput = reader.warm_throughput()?,

@@ -12,7 +12,7 @@ impl Decode for UpdateTable {
                 "TableName" => request.table_name = reader.text()?,
                 "BillingMode" => request.billing_mode = reader.text()?,
                 "ProvisionedThroughput" => {
-                    request.provisioned_throughput = reader.provisioned_throughput()?
+                    request.provisioned_throughput = reader.provisioned_throughput()?;
                 }
                 "OnDemandThroughput" => request.on_demand_throughput = reader.on_demand_throughput()?,
                 "WarmThroughput" => request.warm_throughput = reader.warm_throughput()?,
