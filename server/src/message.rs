@@ -1,6 +1,9 @@
 //! The sentences of the API that operations share: one table of messages, worded as DynamoDB words them.
 //!
-//! Sentences of attribute values are in `wire/decode/attribute.rs`, those of numbers and expressions in `model`.
+//! Those of table operations are in `message/table.rs`. Sentences of attribute values are in
+//! `wire/decode/attribute.rs`, those of numbers and expressions in `model`.
+
+pub(crate) mod table;
 
 use stator_model::attribute::Kind;
 use stator_model::key::{KeyError, KeyRole};

@@ -14,7 +14,7 @@ use super::expressions::{ExpressionInputs, check_all_used, parse};
 use super::get_item::level;
 use super::item_command::open;
 use super::put_item::stored_item;
-use super::{Context, Operation};
+use super::{Context, Operation, table_name};
 use crate::catalog::Table;
 use crate::constraint::Constraints;
 use crate::message;
@@ -156,7 +156,10 @@ fn check((name, wanted): (String, KeysOfTable)) -> Result<Checked, ApiError> {
 }
 
 fn resolve(context: &Context, checked: Checked) -> Result<Plan, ApiError> {
-    let table = context.table(Some(&checked.name))?;
+    let table = context
+        .catalog
+        .table(table_name::resolve(&checked.name)?)
+        .ok_or_else(message::no_table)?;
     let mut seen = HashSet::new();
     let mut keys = Vec::with_capacity(checked.keys.len());
     for key in checked.keys {

@@ -16,7 +16,7 @@ use super::capacity::{CapacityDetail, ConsumedCapacity};
 use super::delete_item::Delete;
 use super::item_command::{CollectionMetrics, Guard, ITEM_BYTES_MAX, OnFailure, Sizes};
 use super::put_item::{Put, stored_item};
-use super::{Context, Operation};
+use super::{Context, Operation, table_name};
 use crate::catalog::Table;
 use crate::constraint::Constraints;
 use crate::message;
@@ -88,7 +88,10 @@ impl Operation for BatchWriteItem {
         }
         let mut plans = Vec::new();
         for (name, writes) in checked {
-            let table = context.table(Some(&name))?;
+            let table = context
+                .catalog
+                .table(table_name::resolve(&name)?)
+                .ok_or_else(message::no_table)?;
             let writes = plan(&table, writes)?;
             plans.push((name, table, writes));
         }

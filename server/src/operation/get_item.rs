@@ -6,9 +6,9 @@ use stator_model::item::Item;
 
 use super::capacity::{CapacityDetail, ConsumedCapacity, read_units};
 use super::expressions::{ExpressionInputs, check_all_used, parse};
-use super::item_command::{open, table_name};
+use super::item_command::open;
 use super::put_item::stored_item;
-use super::{Context, Operation};
+use super::{Context, Operation, table_name};
 use crate::constraint::Constraints;
 use crate::message;
 use crate::wire::decode::attribute::Attributes;
@@ -38,7 +38,7 @@ impl Operation for GetItem {
     async fn run(self, context: &Context) -> Result<GetItemOutput, ApiError> {
         let capacity = self.constraints()?;
         let projection = ("ProjectionExpression", self.projection.as_deref());
-        let name = context.checked_table_name(self.table_name.as_deref())?;
+        let name = table_name::resolve(self.table_name.as_deref().unwrap_or_default())?;
         let mut placeholders = self.expressions.check(&[projection])?;
         let key = stored_item(self.key)?;
         let projection = parse(projection, &mut placeholders, Projection::parse)?;
@@ -68,7 +68,7 @@ impl Operation for GetItem {
 impl GetItem {
     fn constraints(&self) -> Result<CapacityDetail, ApiError> {
         let mut constraints = Constraints::default();
-        table_name(&mut constraints, self.table_name.as_deref());
+        table_name::check(&mut constraints, self.table_name.as_ref());
         constraints.required("key", self.key.as_ref());
         let capacity = constraints.one_of("returnConsumedCapacity", self.consumed_capacity.as_deref());
         constraints.finish()?;

@@ -4,13 +4,12 @@ use stator_cluster::Cell;
 use stator_model::expression::{Condition, Placeholders};
 use stator_model::item::{Item, ItemRef};
 
-use super::Context;
 use super::capacity::{CapacityDetail, ConsumedCapacity, write_units};
+use super::table_name;
 use crate::catalog::Table;
 use crate::constraint::{Constraints, ModelEnum};
 use crate::wire::decode::attribute::Attributes;
 use crate::wire::error::ApiError;
-use crate::{arn, message};
 
 /// Largest item in bytes. Source: Amazon DynamoDB Developer Guide, "Quotas: item size".
 pub(crate) const ITEM_BYTES_MAX: usize = 400 * 1024;
@@ -111,7 +110,7 @@ impl WriteParameters {
         subject: (&'static str, Option<&Attributes>),
     ) -> Result<WriteOptions, ApiError> {
         let mut constraints = Constraints::default();
-        table_name(&mut constraints, self.table_name.as_deref());
+        table_name::check(&mut constraints, self.table_name.as_ref());
         constraints.required(subject.0, subject.1);
         let capacity = constraints.one_of("returnConsumedCapacity", self.consumed_capacity.as_deref());
         let return_values = constraints.one_of("returnValues", self.return_values.as_deref());
@@ -146,40 +145,6 @@ impl ModelEnum for ConditionalOperator {
             "AND" => Self::And,
             _ => return None,
         })
-    }
-}
-
-/// The service model's constraint on a table name, which may be an ARN.
-pub(crate) fn table_name(constraints: &mut Constraints, name: Option<&str>) {
-    match name {
-        None => constraints.required::<String>("tableName", None),
-        Some(name) => constraints.length("tableName", name, name.len(), 1, 1024),
-    }
-}
-
-impl Context {
-    /// The table that an item operation names.
-    ///
-    /// # Errors
-    /// ValidationException for what is no table name, ResourceNotFoundException for a table that is not there.
-    pub(crate) fn table(&self, name: Option<&str>) -> Result<std::sync::Arc<Table>, ApiError> {
-        self.catalog
-            .table(self.checked_table_name(name)?)
-            .ok_or_else(message::no_table)
-    }
-
-    /// The plain name of a table that is given as a name or an ARN.
-    ///
-    /// # Errors
-    /// ValidationException for what is neither.
-    pub(crate) fn checked_table_name<'a>(&self, name: Option<&'a str>) -> Result<&'a str, ApiError> {
-        let name = name.unwrap_or_default();
-        let name = arn::table_name(name).unwrap_or(name);
-        if arn::is_table_name(name) {
-            Ok(name)
-        } else {
-            Err(ApiError::validation(message::TABLE_NAME))
-        }
     }
 }
 

@@ -9,11 +9,11 @@ use stator_cluster::{Bounds, Direction, Row};
 use stator_model::expression::{Condition, Placeholders, Projection};
 use stator_model::item::Item;
 
-use super::Context;
 use super::capacity::{CapacityDetail, ConsumedCapacity, read_units};
 use super::expressions::{ExpressionInputs, Parameter, parse};
 use super::get_item::level;
-use super::item_command::{open, table_name};
+use super::item_command::open;
+use super::{Context, table_name};
 use crate::catalog::Table;
 use crate::constraint::{Constraints, ModelEnum};
 use crate::message;
@@ -93,7 +93,7 @@ pub(super) struct PagePlan {
 impl PageParameters {
     /// The constraints of the service model that both operations have.
     pub(super) fn constrain(&self, constraints: &mut Constraints) -> (Option<Select>, CapacityDetail) {
-        table_name(constraints, self.table_name.as_deref());
+        table_name::check(constraints, self.table_name.as_ref());
         constraints.at_least("limit", self.limit, 1);
         let select = constraints.one_of("select", self.select.as_deref());
         let capacity = constraints.one_of("returnConsumedCapacity", self.consumed_capacity.as_deref());

@@ -6,7 +6,7 @@ use stator_model::item::Item;
 
 use super::expressions::{ExpressionInputs, check_all_used, parse};
 use super::item_command::{Guard, ITEM_BYTES_MAX, ReturnValues, Sizes, WriteOutput, WriteParameters, open};
-use super::{Context, Operation};
+use super::{Context, Operation, table_name};
 use crate::message;
 use crate::wire::decode::attribute::Attributes;
 use crate::wire::error::ApiError;
@@ -25,7 +25,7 @@ impl Operation for PutItem {
     async fn run(self, context: &Context) -> Result<WriteOutput, ApiError> {
         let options = self.parameters.options(("item", self.item.as_ref()))?;
         let condition = ("ConditionExpression", self.parameters.condition.as_deref());
-        let table_name = context.checked_table_name(self.parameters.table_name.as_deref())?;
+        let name = table_name::resolve(self.parameters.table_name.as_deref().unwrap_or_default())?;
         let mut placeholders = self.expressions.check(&[condition])?;
         let item = stored_item(self.item)?;
         if !matches!(options.return_values, ReturnValues::None | ReturnValues::AllOld) {
@@ -37,7 +37,7 @@ impl Operation for PutItem {
         let condition = parse(condition, &mut placeholders, Condition::parse)?;
         check_all_used(&placeholders)?;
 
-        let table = context.catalog.table(table_name).ok_or_else(message::no_table)?;
+        let table = context.catalog.table(name).ok_or_else(message::no_table)?;
         let key = table
             .key_of_item(item.as_ref())
             .map_err(|error| message::item_key(&error))?;

@@ -11,7 +11,7 @@ use stator_model::key::{KeySchema, after_prefix, partition_prefix};
 
 use super::expressions::{parse, refusal};
 use super::page::{PageOutput, PageParameters, read, table_of};
-use super::{Context, Operation};
+use super::{Context, Operation, table_name};
 use crate::catalog::Table;
 use crate::constraint::Constraints;
 use crate::message;
@@ -35,9 +35,7 @@ impl Operation for Query {
         let mut constraints = Constraints::default();
         let (select, capacity) = self.page.constrain(&mut constraints);
         constraints.finish()?;
-        let name = context
-            .checked_table_name(self.page.table_name.as_deref())?
-            .to_owned();
+        let name = table_name::resolve(self.page.table_name.as_deref().unwrap_or_default())?.to_owned();
         let index = self.page.index_name.clone();
         let condition = (KEY_CONDITION, self.key_condition.as_deref());
         let (plan, condition) = self.page.plan(select, capacity, &[condition], |placeholders| {

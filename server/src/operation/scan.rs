@@ -5,7 +5,7 @@ use std::ops::Bound;
 use stator_cluster::{Bounds, Direction};
 
 use super::page::{PageOutput, PageParameters, read, table_of};
-use super::{Context, Operation};
+use super::{Context, Operation, table_name};
 use crate::catalog::Table;
 use crate::constraint::Constraints;
 use crate::wire::error::ApiError;
@@ -39,9 +39,7 @@ impl Operation for Scan {
         constraints.at_least("totalSegments", self.total_segments, 1);
         constraints.at_most("totalSegments", self.total_segments, SEGMENTS_MAX);
         constraints.finish()?;
-        let name = context
-            .checked_table_name(self.page.table_name.as_deref())?
-            .to_owned();
+        let name = table_name::resolve(self.page.table_name.as_deref().unwrap_or_default())?.to_owned();
         let index = self.page.index_name.clone();
         let segment = segment(self.segment, self.total_segments)?;
         let (plan, ()) = self.page.plan(select, capacity, &[], |_| Ok(()))?;

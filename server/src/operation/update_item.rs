@@ -8,7 +8,7 @@ use stator_model::item::{Item, ItemRef};
 use super::expressions::{ExpressionInputs, check_all_used, parse};
 use super::item_command::{Guard, ITEM_BYTES_MAX, ReturnValues, Sizes, WriteOutput, WriteParameters, open};
 use super::put_item::stored_item;
-use super::{Context, Operation};
+use super::{Context, Operation, table_name};
 use crate::catalog::Table;
 use crate::message;
 use crate::wire::decode::attribute::Attributes;
@@ -30,14 +30,14 @@ impl Operation for UpdateItem {
         let options = self.parameters.options(("key", self.key.as_ref()))?;
         let update = ("UpdateExpression", self.update.as_deref());
         let condition = ("ConditionExpression", self.parameters.condition.as_deref());
-        let table_name = context.checked_table_name(self.parameters.table_name.as_deref())?;
+        let name = table_name::resolve(self.parameters.table_name.as_deref().unwrap_or_default())?;
         let mut placeholders = self.expressions.check(&[update, condition])?;
         let key = stored_item(self.key)?;
         let update = parse(update, &mut placeholders, Update::parse)?;
         let condition = parse(condition, &mut placeholders, Condition::parse)?;
         check_all_used(&placeholders)?;
 
-        let table = context.catalog.table(table_name).ok_or_else(message::no_table)?;
+        let table = context.catalog.table(name).ok_or_else(message::no_table)?;
         let key_bytes = table
             .key_of_key(key.as_ref())
             .map_err(|error| message::key(&error))?;

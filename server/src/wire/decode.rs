@@ -2,12 +2,19 @@
 //!
 //! One file an operation or family; each implements [`Decode`] for the operation's own type.
 
+mod account;
 pub(crate) mod attribute;
 mod batch;
+mod create_table;
 mod expressions;
 mod item;
+mod list_tables;
 mod page;
 pub(crate) mod reader;
+mod table_reference;
+mod table_settings;
+mod tags;
+mod update_table;
 
 use reader::{DecodeError, Decoded, Reader};
 

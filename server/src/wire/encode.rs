@@ -2,9 +2,13 @@
 //!
 //! One file an operation or family; each implements [`Encode`] for the operation's own output type.
 
+mod account;
 pub(crate) mod item;
 mod items;
 pub(crate) mod json;
+mod list_tables;
+mod table_description;
+mod tags;
 
 use json::Json;
 
