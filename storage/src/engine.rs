@@ -41,6 +41,9 @@ pub struct Engine {
     shared: Arc<Shared>,
 }
 
+/// What a thread of the engine does.
+type Work = fn(&Core);
+
 /// Closes the engine when the last clone goes.
 #[derive(Debug)]
 struct Shared {
@@ -64,7 +67,7 @@ impl Engine {
             threads: Mutex::new(Vec::new()),
             lock: Mutex::new(Some(lock)),
         };
-        let works: [(&str, fn(&Core)); 3] = [
+        let works: [(&str, Work); 3] = [
             ("storage-log", Core::run_log_thread),
             ("storage-flush", run_flush_thread),
             ("storage-compact", run_compaction_thread),

@@ -96,7 +96,9 @@ fn install(
         meta: meta.clone(),
     }));
     manifest.commit(changes)?;
-    unused.iter().for_each(|(_, sstable)| sstable.mark_obsolete());
+    for (_, sstable) in unused {
+        sstable.mark_obsolete();
+    }
     core.update_view(|view| {
         view.waiting.retain(|waiting| !Arc::ptr_eq(waiting, memtable));
         let version = Arc::make_mut(&mut view.version);

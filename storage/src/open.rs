@@ -58,12 +58,12 @@ pub(crate) fn open(
         directory,
         state.log_start,
         state.last_sequence,
-        |path, segment, record| match record {
-            Some(record) => memtables.insert(path, &state, &record),
-            None => {
-                memtables.end_segment(segment, settings.memtable_bytes_max);
-                Ok(())
+        |path, segment, record| {
+            if let Some(record) = record {
+                return memtables.insert(path, &state, &record);
             }
+            memtables.end_segment(segment, settings.memtable_bytes_max);
+            Ok(())
         },
     )?;
 
@@ -76,7 +76,7 @@ pub(crate) fn open(
         vfs.remove(&path).map_err(Error::io("remove", &path))?;
     }
     let log = LogWriter::create(
-        Arc::clone(&vfs),
+        vfs,
         directory,
         settings.log_segment_bytes,
         recovered.next_segment,

@@ -137,7 +137,7 @@ fn completions_run_in_order_and_once() {
     let mut batch = WriteBatch::new();
     batch.put(id, b"late", b"");
     engine.commit(batch, Durability::Sync, move |result| {
-        sender.send(result).unwrap()
+        sender.send(result).unwrap();
     });
     assert!(matches!(receiver.recv().unwrap(), Err(Error::Closed)));
 }

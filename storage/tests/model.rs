@@ -268,7 +268,7 @@ fn check(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
     #[test]
     fn the_engine_answers_like_a_sorted_map(settings in settings(), steps in vec(step(), 1..160)) {

@@ -56,7 +56,8 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(data in vec(any::<u8>(), 0..200), probe in vec(any::<u8>(), 0..4)) {
         if let Ok(block) = Block::open(Bytes::from(data)) {
-            let _ = block.lower_bound((&probe, 1), &mut Vec::new());
+            let found = block.lower_bound((&probe, 1), &mut Vec::new());
+            prop_assert!(found.is_err() || !matches!(found, Ok(Some(found)) if block.value(&found).len() > 200));
             let mut cursor = BlockCursor::new(block);
             if cursor.seek_before((&probe, 1)).is_ok() {
                 while cursor.valid() && cursor.retreat().is_ok() {}

@@ -49,7 +49,9 @@ pub(crate) fn compact_one(core: &Core) -> Result<bool> {
     let outputs = open_all(core, &metas)?;
     let replaced: Vec<_> = inputs.iter().chain(&overlapped).cloned().collect();
     if install(core, keyspace.id, &choice, &replaced, &outputs)? {
-        replaced.iter().for_each(|sstable| sstable.mark_obsolete());
+        for sstable in &replaced {
+            sstable.mark_obsolete();
+        }
     } else {
         discard(core, &metas)?;
     }
@@ -73,9 +75,9 @@ fn merge(
 ) -> Result<Option<Vec<SstableMeta>>> {
     let mut cursor = MergeCursor::new(Direction::Forward);
     if choice.level == 0 {
-        inputs
-            .iter()
-            .for_each(|sstable| cursor.add_level(vec![Arc::clone(sstable)], false));
+        for sstable in inputs {
+            cursor.add_level(vec![Arc::clone(sstable)], false);
+        }
     } else {
         cursor.add_level(inputs.to_vec(), false);
     }

@@ -64,17 +64,17 @@ impl MemtableCursor {
         self.run_length = (self.run_length * 2).min(RUN_MAX);
         let (key, sequence) = (last.key(), last.sequence);
         match self.direction {
-            // Within a key versions descend, so that this is the first place behind the last entry.
             Direction::Forward => {
+                // Within a key versions descend, so that this is the first place behind the last entry.
+                let behind = sequence - 1;
                 self.memtable
-                    .read_forward(self.keyspace, key, sequence - 1, self.run_length, &mut self.run)
+                    .read_forward(self.keyspace, key, behind, self.run_length, &mut self.run);
             }
-            Direction::Backward => self.memtable.read_backward(
-                self.keyspace,
-                Some((key, sequence)),
-                self.run_length,
-                &mut self.run,
-            ),
+            Direction::Backward => {
+                let before = Some((key, sequence));
+                self.memtable
+                    .read_backward(self.keyspace, before, self.run_length, &mut self.run);
+            }
         }
     }
 

@@ -20,7 +20,7 @@ use crate::sstable::{Sstable, SstableCursor};
 #[derive(Debug)]
 enum Source {
     Memtable(MemtableCursor),
-    Level(LevelCursor),
+    Level(Box<LevelCursor>),
 }
 
 impl Source {
@@ -102,11 +102,11 @@ impl MergeCursor {
     /// Adds sstables that do not overlap, by ascending keys. `keep_blocks`: put what is read into the cache.
     pub(crate) fn add_level(&mut self, sstables: Vec<Arc<Sstable>>, keep_blocks: bool) {
         if !sstables.is_empty() {
-            self.sources.push(Source::Level(LevelCursor::new(
+            self.sources.push(Source::Level(Box::new(LevelCursor::new(
                 sstables,
                 self.direction,
                 keep_blocks,
-            )));
+            ))));
         }
     }
 

@@ -13,7 +13,7 @@ use super::merge::MergeCursor;
 use crate::entry::{EntryKind, SequenceNumber, Value};
 use crate::error::Result;
 use crate::key::common_partition;
-use crate::sstable::Sstable;
+use crate::sstable::{Lookup, Sstable};
 use crate::version::KeyspaceVersion;
 use crate::view::View;
 
@@ -219,16 +219,12 @@ pub(crate) fn get(
             return Ok((entry.kind == EntryKind::Put).then(|| Value(entry.value_shared())));
         }
     }
-    for sstable in &keyspace.levels[0] {
-        if let Some(found) = sstable.get(key, sequence)? {
-            return Ok(found.map(Value));
-        }
-    }
-    for level in 1..keyspace.levels.len() {
-        if let Some(sstable) = keyspace.candidate(level, key)
-            && let Some(found) = sstable.get(key, sequence)?
-        {
-            return Ok(found.map(Value));
+    let deeper = (1..keyspace.levels.len()).filter_map(|level| keyspace.candidate(level, key));
+    for sstable in keyspace.levels[0].iter().chain(deeper) {
+        match sstable.get(key, sequence)? {
+            Lookup::Value(value) => return Ok(Some(Value(value))),
+            Lookup::Deleted => return Ok(None),
+            Lookup::Absent => {}
         }
     }
     Ok(None)

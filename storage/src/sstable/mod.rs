@@ -20,7 +20,7 @@ mod reader;
 mod writer;
 
 pub(crate) use cursor::SstableCursor;
-pub(crate) use reader::{Sstable, SstableContext};
+pub(crate) use reader::{Lookup, Sstable, SstableContext};
 pub(crate) use writer::SstableWriter;
 
 const TRAILER_BYTES: usize = 9;
@@ -97,15 +97,12 @@ fn encode_block(
         Compression::Lz4 => Some(lz4_flex::block::compress_prepend_size(contents)),
         Compression::None => None,
     };
-    match compressed.filter(|compressed| compressed.len() < contents.len()) {
-        Some(compressed) => {
-            into.extend_from_slice(&compressed);
-            into.push(STORED_LZ4);
-        }
-        None => {
-            into.extend_from_slice(contents);
-            into.push(STORED_PLAIN);
-        }
+    if let Some(compressed) = compressed.filter(|compressed| compressed.len() < contents.len()) {
+        into.extend_from_slice(&compressed);
+        into.push(STORED_LZ4);
+    } else {
+        into.extend_from_slice(contents);
+        into.push(STORED_PLAIN);
     }
     let sum = checksum(&into[start..], file, offset);
     into.extend_from_slice(&sum.to_le_bytes());

@@ -27,6 +27,17 @@ pub(crate) struct SstableContext {
     pub(crate) cache: Arc<BlockCache>,
 }
 
+/// What an sstable says about a key.
+#[derive(Debug)]
+pub(crate) enum Lookup {
+    /// It has this value.
+    Value(Bytes),
+    /// It was removed.
+    Deleted,
+    /// Nothing: older sstables must be asked.
+    Absent,
+}
+
 /// An open sstable.
 #[derive(Debug)]
 pub(crate) struct Sstable {
@@ -82,10 +93,10 @@ impl Sstable {
         }))
     }
 
-    /// The newest version of `key` that is not newer than `sequence`; `Some(None)` is a tombstone.
-    pub(crate) fn get(&self, key: &[u8], sequence: SequenceNumber) -> Result<Option<Option<Bytes>>> {
+    /// The newest version of `key` that is not newer than `sequence`.
+    pub(crate) fn get(&self, key: &[u8], sequence: SequenceNumber) -> Result<Lookup> {
         if !self.meta.covers(key) || !self.filter.may_contain(bloom::key_hash(key)) {
-            return Ok(None);
+            return Ok(Lookup::Absent);
         }
         let target = (key, sequence);
         let mut buffer = Vec::with_capacity(key.len() + 64);
@@ -93,18 +104,20 @@ impl Sstable {
             .index
             .lower_bound(target, &mut buffer)
             .map_err(|_| self.bad_block(self.index_offset))?;
-        let Some(found) = found else { return Ok(None) };
+        let Some(found) = found else {
+            return Ok(Lookup::Absent);
+        };
         let handle = self.decode_handle(&self.index.value(&found))?;
         let block = self.block(handle, true)?;
         let found = block
             .lower_bound(target, &mut buffer)
             .map_err(|_| self.bad_block(handle.offset))?;
         match found {
-            Some(found) if buffer == key => Ok(Some(match found.kind {
-                EntryKind::Put => Some(block.value(&found)),
-                EntryKind::Delete => None,
-            })),
-            _ => Ok(None),
+            Some(found) if buffer == key => Ok(match found.kind {
+                EntryKind::Put => Lookup::Value(block.value(&found)),
+                EntryKind::Delete => Lookup::Deleted,
+            }),
+            _ => Ok(Lookup::Absent),
         }
     }
 

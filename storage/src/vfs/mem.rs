@@ -153,6 +153,7 @@ impl MemVfs {
     }
 
     /// The disk as the next start finds it, with the power back.
+    #[must_use]
     pub fn after_power_cut(&self, unsynced: Unsynced) -> Self {
         let disk = self.0.lock();
         let mut names = disk.durable_names.clone();

@@ -36,7 +36,9 @@ impl FileKind {
 
     /// The version of the format that this code reads and writes.
     pub(crate) fn version(self) -> u32 {
-        1
+        match self {
+            Self::Log | Self::Sstable | Self::Manifest => 1,
+        }
     }
 }
 
