@@ -42,7 +42,7 @@ WORDING: list[tuple[str, str]] = [
     (f"{ONE_ERROR}.* at 'select' .*", "Select must be .*"),
     (f"{ONE_ERROR}.* at 'returnValues' .*", "Return values set to invalid value"),
     (f"{ONE_ERROR}null (at 'tableName' .*)", r"Value null \1"),
-    (f"{ONE_ERROR}null (at 'key' .*)", r"Value null \1"),
+    (f"{ONE_ERROR}null at 'key' .*", "Cannot have null key for GetItem, DeleteItem, or UpdateItem"),
     (f"{ONE_ERROR}null at 'item' .*", "Item to put in PutItem cannot be null"),
     (
         f"{ONE_ERROR}.* at 'requestItems' .* equal to 25.*",

@@ -52,6 +52,7 @@ class Server:
             self.ready = self._read_ready_line()
         except BaseException:
             self.kill()
+            self._stderr.close()
             raise
         self.target = Target(
             endpoint=str(self.ready["endpoint"]),
@@ -79,7 +80,7 @@ class Server:
         return self._stderr.read().decode(errors="replace")
 
     def kill(self) -> None:
-        """Ends the process with `kill -9`: no handler runs, nothing is flushed."""
+        """Ends the process with `kill -9`: no handler of its own runs, nothing is flushed."""
         self.process.kill()
         self._reap()
 
@@ -100,9 +101,13 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.process.poll() is None:
-            self.interrupt()
-        self._stderr.close()
+        try:
+            if self.process.poll() is None:
+                self.interrupt()
+        finally:
+            if self.process.poll() is None:
+                self.kill()
+            self._stderr.close()
 
 
 def stator_binary() -> str | None:
