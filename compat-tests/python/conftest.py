@@ -1,6 +1,8 @@
-"""Fixtures shared by all client tests: the server under test, clients for it, and tables with names of their own.
+"""Fixtures shared by all client tests: the server under test, clients for it, and tables with names of their
+own.
 
-The server is the one named by `STATOR_ENDPOINT`, or else a Stator started from `STATOR_BIN` for the whole run.
+The server is the one named by `STATOR_ENDPOINT`, or else a Stator started from `STATOR_BIN` for the whole
+run.
 """
 
 from __future__ import annotations
@@ -58,7 +60,12 @@ def connect(target: Target, **options: Any) -> Any:
     return boto3.client("dynamodb", config=config, **session_options(target))
 
 
-def session_options(target: Target) -> dict[str, str]:
+def resource(target: Target) -> Any:
+    """A boto3 DynamoDB resource for `target`, with boto3's own retries; not to be shared between threads."""
+    return boto3.session.Session().resource("dynamodb", **session_options(target))
+
+
+def session_options(target: Target) -> dict[str, Any]:
     """The arguments by which boto3 finds `target` and signs for it."""
     return {
         "endpoint_url": target.endpoint,

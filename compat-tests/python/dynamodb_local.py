@@ -1,8 +1,9 @@
 """Where DynamoDB Local words an error differently from Amazon DynamoDB.
 
-The tests hold DynamoDB's sentences. With `STATOR_TARGET=dynamodb-local` each is looked up here first, so that the same
-test still checks that the request is refused for the same reason. Each entry is a pair of regular expressions: DynamoDB's
-sentence, DynamoDB Local's. `\\1` in the second stands for the text of the first group of the first.
+The tests hold DynamoDB's sentences. With `STATOR_TARGET=dynamodb-local` each is looked up here first, so that
+the same test still checks that the request is refused for the same reason. Each entry is a pair of regular
+expressions: DynamoDB's sentence, DynamoDB Local's. `\\1` in the second stands for the text of the first group
+of the first.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Asserting an error: status, full type and sentence.
 
-The sentences in the tests are Amazon DynamoDB's. Where DynamoDB Local words one in its own way, `dynamodb_local.py` says how.
+The sentences in the tests are Amazon DynamoDB's. Where DynamoDB Local words one in its own way,
+`dynamodb_local.py` says how.
 """
 
 from __future__ import annotations

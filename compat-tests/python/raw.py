@@ -1,15 +1,18 @@
 """Requests as bytes on a connection: what botocore would refuse to send, signed with botocore's own signer.
 
-`RawClient.call` sends one operation; `RawClient.send` leaves method, path, headers, body and signature to the caller, and
-`RawClient.bytes` writes to the socket as is. Every answer comes back whole as an `Answer`.
+`RawClient.call` sends one operation; `RawClient.send` leaves method, path, headers, body and signature to the
+caller, and `RawClient.write` writes to the socket as is. Every answer comes back whole as an `Answer`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import errno
 import http.client
 import json
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -122,26 +125,35 @@ class RawClient:
             for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 connection.putheader(name, value)
             connection.endheaders()
-            try:
+            # A server may answer before it has read everything; its answer is still there to be read.
+            with _hung_up():
                 connection.send(body)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # A server may answer before it has read everything; its answer is still there to be read.
             return _read(connection.getresponse())
         finally:
             connection.close()
 
-    def bytes(self, request: bytes) -> bytes:
-        """Writes `request` to a connection, closes the writing half, and returns all that comes back."""
+    def write(self, request: bytes) -> bytes:
+        """Writes `request` to a connection, closes the writing half, and returns all that comes back. A server that
+        hangs up in the middle is no error here: what it said until then is returned, which may be nothing."""
+        received = b""
         with socket.create_connection((self.host, self.port), timeout=TIMEOUT_SECONDS) as connection:
-            connection.sendall(request)
-            connection.shutdown(socket.SHUT_WR)
-            received = b""
-            try:
+            with _hung_up():
+                connection.sendall(request)
+                connection.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(ConnectionResetError):
                 while part := connection.recv(65536):
                     received += part
-            except ConnectionResetError:
-                pass
-            return received
+        return received
+
+
+@contextlib.contextmanager
+def _hung_up() -> Iterator[None]:
+    """Passes over the errors of writing to a connection that the other side has closed; a timeout is none of them."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN):
+            raise
 
 
 def _changed(headers: dict[str, str], changes: dict[str, str | None] | None) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Starting, stopping and killing a Stator process, and the description of the server under test.
 
-A `Server` is one `stator dev --json` child process. It says when it is ready by printing one JSON line with its endpoint
-and its key pair; nothing here waits on a clock alone.
+A `Server` is one `stator dev --json` child process. It says when it is ready by printing one JSON line with
+its endpoint and its key pair; nothing here waits on a clock alone.
 """
 
 from __future__ import annotations

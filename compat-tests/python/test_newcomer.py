@@ -1,7 +1,7 @@
 """The first hour of a new user: the session of the README, typed with the AWS CLI and again with boto3.
 
-The CLI is the one of PyPI (`awscli`) in the same environment. It finds the server by `AWS_ENDPOINT_URL_DYNAMODB`, as a
-user's would.
+The CLI is the one of PyPI (`awscli`) in the same environment. It finds the server by
+`AWS_ENDPOINT_URL_DYNAMODB`, as a user's would.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from boto3.dynamodb.conditions import Attr, Key
 
-from conftest import session_options, unused_name
+from conftest import resource, unused_name
 from server import Server, Target
 
 AWS = Path(sys.executable).parent / "aws"
@@ -137,7 +136,7 @@ def test_a_session_with_the_aws_cli(shell: Shell) -> None:
 
 
 def test_a_session_with_boto3(target: Target) -> None:
-    music = boto3.resource("dynamodb", **session_options(target)).create_table(
+    music = resource(target).create_table(
         TableName=unused_name("Music"),
         AttributeDefinitions=[
             {"AttributeName": "Artist", "AttributeType": "S"},
@@ -181,7 +180,7 @@ def test_a_session_with_boto3(target: Target) -> None:
     assert (found["Count"], found["ScannedCount"]) == (4, 60)
 
     assert music.delete_item(Key=aria, ReturnValues="ALL_OLD")["Attributes"]["Year"] == 2001
-    assert music.name in boto3.client("dynamodb", **session_options(target)).list_tables()["TableNames"]
+    assert music.name in music.meta.client.list_tables()["TableNames"]
     music.delete()
     music.wait_until_not_exists()
 

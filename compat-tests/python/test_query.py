@@ -1,4 +1,6 @@
-"""Query: ranges of the sort key in both directions, pages, limits, filters, and what a key condition may not say."""
+"""Query: ranges of the sort key in both directions, pages, limits, filters, and what a key condition may not
+say.
+"""
 
 from __future__ import annotations
 
@@ -262,6 +264,10 @@ ONE_EACH = "KeyConditionExpressions must only contain one condition per key"
 TYPE = "One or more parameter values were invalid: Condition parameter type does not match schema type"
 SCALARS = "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: "
 INVALID = "Invalid KeyConditionExpression: "
+NO_NAME = "An expression attribute name used in the document path is not defined; attribute name: "
+NO_VALUE = "An expression attribute value used in expression is not defined; attribute value: "
+OPERAND = "Incorrect operand type for operator or function; operator or function: "
+BOUNDS = "The BETWEEN operator requires upper bound to be greater than or equal to lower bound; lower bound operand: "
 
 
 @pytest.mark.parametrize(
@@ -271,8 +277,8 @@ INVALID = "Invalid KeyConditionExpression: "
         ("pk", f'{INVALID}Syntax error; token: "<EOF>", near: "pk"'),
         ("pk = :a AND", f'{INVALID}Syntax error; token: "<EOF>", near: "AND"'),
         ("((pk = :a))", f"{INVALID}The expression has redundant parentheses;"),
-        ("pk = :undefined", f"{INVALID}An expression attribute value used in expression is not defined; attribute value: :undefined"),
-        ("#x = :a", f"{INVALID}An expression attribute name used in the document path is not defined; attribute name: #x"),
+        ("pk = :undefined", f"{INVALID}{NO_VALUE}:undefined"),
+        ("#x = :a", f"{INVALID}{NO_NAME}#x"),
         ("pk = :a AND name = :n", f"{INVALID}Attribute name is a reserved keyword; reserved keyword: name"),
         ("sk = :n", f"{MISSED}pk"),
         ("x = :a", f"{MISSED}pk"),
@@ -291,14 +297,17 @@ INVALID = "Invalid KeyConditionExpression: "
         ("pk = :n", TYPE),
         ("pk = :a AND sk = :a", TYPE),
         ("pk = :a AND begins_with(sk, :a)", TYPE),
-        ("pk = :a AND begins_with(sk, :n)", f"{INVALID}Incorrect operand type for operator or function; operator or function: begins_with, operand type: N"),
-        ("pk = :a AND sk BETWEEN :m AND :n", f"{INVALID}The BETWEEN operator requires upper bound to be greater than or equal to lower bound; lower bound operand: AttributeValue: {{N:7}}, upper bound operand: AttributeValue: {{N:3}}"),
+        ("pk = :a AND begins_with(sk, :n)", f"{INVALID}{OPERAND}begins_with, operand type: N"),
+        (
+            "pk = :a AND sk BETWEEN :m AND :n",
+            f"{INVALID}{BOUNDS}AttributeValue: {{N:7}}, upper bound operand: AttributeValue: {{N:3}}",
+        ),
         ("pk = :a AND foo(sk)", f"{INVALID}Invalid function name; function: foo"),
         ("pk.a = :a", f"{SCALARS}pk"),
         ("pk = :a AND sk[0] = :n", f"{SCALARS}sk"),
         ("pk = :a AND sk = size(pk)", "KeyConditionExpressions cannot contain nested operations"),
     ],
-)  # fmt: skip
+)
 def test_an_impossible_key_condition_is_refused(
     raw: RawClient, numbered: str, condition: str, sentence: str
 ) -> None:

@@ -144,7 +144,7 @@ def test_requests_sent_ahead_are_answered_in_order(raw: RawClient, dynamodb: Any
             signed["Connection"] = "close"
         lines = [f"{name}: {value}" for name, value in signed.items()]
         wire += ("POST / HTTP/1.1\r\n" + "\r\n".join(lines) + "\r\n\r\n").encode() + body
-    answers = raw.bytes(wire)
+    answers = raw.write(wire)
     assert [int(i) for i in re.findall(rb"ahead(\d)", answers)] == [0, 1, 2, 3, 4]
 
 
@@ -158,7 +158,7 @@ def test_a_chunked_body_is_read(raw: RawClient) -> None:
     signed = raw.sign("POST", "/", body, headers) | {"Transfer-Encoding": "chunked", "Connection": "close"}
     lines = [f"{name}: {value}" for name, value in signed.items()]
     chunks = b"5\r\n" + body[:5] + b"\r\n7\r\n" + body[5:] + b"\r\n0\r\n\r\n"
-    answer = raw.bytes(("POST / HTTP/1.1\r\n" + "\r\n".join(lines) + "\r\n\r\n").encode() + chunks)
+    answer = raw.write(("POST / HTTP/1.1\r\n" + "\r\n".join(lines) + "\r\n\r\n").encode() + chunks)
     assert answer.startswith(b"HTTP/1.1 200")
 
 
