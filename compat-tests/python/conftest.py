@@ -101,7 +101,7 @@ MakeTable = Callable[..., str]
 def create_table(
     client: Any, name: str, partition: str = "pk:S", sort: str | None = None, **more: Any
 ) -> dict[str, Any]:
-    """Creates a table of these keys (written `name:type`), waits until it is active and returns its description."""
+    """Creates a table of these keys (written `name:type`), waits until it is active, and describes it."""
     keys = [key.split(":") for key in (partition, sort) if key is not None]
     client.create_table(
         **{

@@ -23,8 +23,8 @@ NOT_FOUND = "Requested resource not found"
 FAILED_CONDITION = "The conditional request failed"
 KEY_MISMATCH = "The provided key element does not match the schema"
 BAD_TABLE_NAME = (
-    "Invalid table/index name.  Table/index names must be between 3 and 255 characters long, and may contain only "
-    "the characters a-z, A-Z, 0-9, '_', '-', and '.'"
+    "Invalid table/index name.  Table/index names must be between 3 and 255 characters long, and may contain "
+    "only the characters a-z, A-Z, 0-9, '_', '-', and '.'"
 )
 
 

@@ -50,7 +50,8 @@ class Answer:
     def message(self) -> str | None:
         """The error's sentence, under whichever of the two spellings the service uses for this error."""
         body = self.json
-        return body.get("message", body.get("Message"))
+        sentence: str | None = body.get("message", body.get("Message"))
+        return sentence
 
 
 class RawClient:
@@ -83,8 +84,8 @@ class RawClient:
         signed: dict[str, str | None] | None = None,
         sent_body: bytes | None = None,
     ) -> Answer:
-        """One request. `headers` replaces or (with None) drops headers after signing; `signed` does so before it;
-        `sent_body` goes out in place of the body that was signed."""
+        """One request. `headers` replaces or (with None) drops headers after signing; `signed` does so before
+        it; `sent_body` goes out in place of the body that was signed."""
         before = {"Host": f"{self.host}:{self.port}", "Content-Type": CONTENT_TYPE}
         if amz_target is not None:
             before["X-Amz-Target"] = amz_target
@@ -133,8 +134,8 @@ class RawClient:
             connection.close()
 
     def write(self, request: bytes) -> bytes:
-        """Writes `request` to a connection, closes the writing half, and returns all that comes back. A server that
-        hangs up in the middle is no error here: what it said until then is returned, which may be nothing."""
+        """Writes `request` to a connection, closes the writing half, and returns all that comes back. A
+        server that hangs up in the middle is no error here: what it said until then is returned."""
         received = b""
         with socket.create_connection((self.host, self.port), timeout=TIMEOUT_SECONDS) as connection:
             with _hung_up():
@@ -148,7 +149,7 @@ class RawClient:
 
 @contextlib.contextmanager
 def _hung_up() -> Iterator[None]:
-    """Passes over the errors of writing to a connection that the other side has closed; a timeout is none of them."""
+    """Passes over the errors of writing to a connection that the other side has closed."""
     try:
         yield
     except OSError as error:

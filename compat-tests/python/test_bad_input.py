@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from conftest import create_table, connect
+from conftest import connect, create_table
 from errors import CORAL_SERVICE, SERVICE, VALIDATION, accepted, refused
 from raw import CONTENT_TYPE, Answer, RawClient
 from server import Server
@@ -454,7 +454,8 @@ class TestSignature:
     HEADERS = {"Content-Type": CONTENT_TYPE, "X-Amz-Target": "DynamoDB_20120810.GetItem"}
     BODY = json.dumps({"TableName": "guarded", "Key": {"pk": {"S": "a"}}}).encode()
     MISMATCH = (
-        "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
+        "The request signature we calculated does not match the signature you provided. Check your AWS "
+        "Secret "
         "Access Key and signing method. Consult the service documentation for details."
     )
 

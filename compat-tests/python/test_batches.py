@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from conftest import MakeTable, unused_name
-from errors import BAD_TABLE_NAME, KEY_MISMATCH, accepted, not_found, refused
+from errors import BAD_TABLE_NAME, KEY_MISMATCH, not_found, refused
 from raw import RawClient
 
 Item = dict[str, Any]

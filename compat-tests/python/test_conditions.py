@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import pytest
@@ -25,6 +24,14 @@ EXAMPLES: Values = {
     ":t": {"BOOL": True},
     ":z": {"NULL": True},
 }
+
+
+def nested(levels: int) -> Values:
+    """A value of `levels` lists, one within the other, around a string."""
+    value: Values = {"S": "x"}
+    for _ in range(levels):
+        value = {"L": [value]}
+    return value
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +60,7 @@ class TestProtection:
     """What conditions are for."""
 
     def test_an_item_is_put_only_once(self, dynamodb: Any, raw: RawClient, table: str, key: str) -> None:
-        request = {
+        request: Values = {
             "TableName": table,
             "Item": {"pk": {"S": key}, "v": {"N": "1"}},
             "ConditionExpression": "attribute_not_exists(pk)",
@@ -221,7 +228,8 @@ MISPLACED = "The function is not allowed to be used this way in an expression; f
         ("s = :s AND year = :n", "Attribute name is a reserved keyword; reserved keyword: year"),
         (
             "#undefined = :s",
-            "An expression attribute name used in the document path is not defined; attribute name: #undefined",
+            "An expression attribute name used in the document path is not defined; attribute name: "
+            "#undefined",
         ),
         (
             "s = :undefined",
@@ -309,7 +317,7 @@ def test_an_unknown_type_name_is_refused(raw: RawClient, table: str, name: str) 
 class TestPlaceholders:
     """`#names` and `:values`: each defined one is used, each used one is defined, and all are well formed."""
 
-    EXISTS = {"ConditionExpression": "attribute_not_exists(nope)"}
+    EXISTS: Values = {"ConditionExpression": "attribute_not_exists(nope)"}
 
     @pytest.mark.parametrize(
         ("more", "sentence"),
@@ -342,7 +350,7 @@ class TestPlaceholders:
 
     @pytest.mark.parametrize("name", ["a", "#", "#a b", "#a-b", "#a.b", "#é", ":a", "##a"])
     def test_a_name_is_a_hash_and_letters(self, raw: RawClient, table: str, name: str) -> None:
-        request = {**self.EXISTS, "ExpressionAttributeNames": {name: "s"}}
+        request: Values = {**self.EXISTS, "ExpressionAttributeNames": {name: "s"}}
         refused(
             raw.call("UpdateItem", {"TableName": table, "Key": KEY, **request}),
             f'ExpressionAttributeNames contains invalid key: Syntax error; key: "{name}"',
@@ -350,7 +358,7 @@ class TestPlaceholders:
 
     @pytest.mark.parametrize("name", ["a", ":", ":a b", ":a-b", ":a.b", ":é", "#a", "::a"])
     def test_a_value_is_a_colon_and_letters(self, raw: RawClient, table: str, name: str) -> None:
-        request = {**self.EXISTS, "ExpressionAttributeValues": {name: {"S": "a"}}}
+        request: Values = {**self.EXISTS, "ExpressionAttributeValues": {name: {"S": "a"}}}
         refused(
             raw.call("UpdateItem", {"TableName": table, "Key": KEY, **request}),
             f'ExpressionAttributeValues contains invalid key: Syntax error; key: "{name}"',
@@ -380,7 +388,7 @@ class TestPlaceholders:
                 "Null attribute value types must have the value of true",
             ),
             (
-                functools.reduce(lambda inner, _: {"L": [inner]}, range(33), {"S": "x"}),
+                nested(33),
                 "Nesting Levels have exceeded supported limits: "
                 "Attributes in the item have nested levels beyond supported limit",
             ),
@@ -389,7 +397,7 @@ class TestPlaceholders:
     def test_a_malformed_value_is_named(
         self, raw: RawClient, table: str, value: Values, sentence: str
     ) -> None:
-        request = {"ConditionExpression": "s = :a", "ExpressionAttributeValues": {":a": value}}
+        request: Values = {"ConditionExpression": "s = :a", "ExpressionAttributeValues": {":a": value}}
         refused(
             raw.call("UpdateItem", {"TableName": table, "Key": KEY, **request}),
             f"ExpressionAttributeValues contains invalid value: {sentence} for key :a",
@@ -413,7 +421,7 @@ class TestLimits:
 
     def test_a_text_of_4096_bytes(self, raw: RawClient, table: str) -> None:
         text = "attribute_not_exists(nope)"
-        request = {"TableName": table, "Key": KEY, "ConditionExpression": text.ljust(4096)}
+        request: Values = {"TableName": table, "Key": KEY, "ConditionExpression": text.ljust(4096)}
         accepted(raw.call("UpdateItem", request))
         request["ConditionExpression"] += " "
         refused(

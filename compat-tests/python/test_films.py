@@ -145,7 +145,7 @@ def test_every_film_comes_back_as_it_is_in_the_source(
 
 
 def repr_of(film: Film) -> str:
-    """A film as text, the same for equal films: numbers as the source writes them, not as their Python type."""
+    """A film as text, the same for equal films: numbers as the source writes them, whatever their type."""
     return json.dumps(film, sort_keys=True, default=str).replace('"', "")
 
 
@@ -212,7 +212,9 @@ def test_films_are_updated(films: Any, items: list[Film]) -> None:
     for (_, title), item in mine.items():
         after = films.update_item(
             Key={"year": year, "title": title},
-            UpdateExpression="SET #seen = :yes, #votes = if_not_exists(#votes, :zero) ADD plays :one REMOVE #source",
+            UpdateExpression=(
+                "SET #seen = :yes, #votes = if_not_exists(#votes, :zero) ADD plays :one REMOVE #source"
+            ),
             ConditionExpression=Attr("title").exists(),
             ExpressionAttributeNames={"#seen": "seen by", "#votes": "votes", "#source": "Source"},
             ExpressionAttributeValues={":yes": {"me", "you"}, ":zero": 0, ":one": 1},

@@ -1,4 +1,4 @@
-"""Single items: every type there and back, numbers in their normal form, limits of size, of keys and of nesting."""
+"""Single items: every type there and back, numbers in normal form, limits of size, of keys and of nesting."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import base64
 from decimal import Decimal
 from typing import Any
 
-from boto3.dynamodb.types import Binary
 import pytest
+from boto3.dynamodb.types import Binary
 
 from conftest import MakeTable, resource
 from errors import KEY_MISMATCH, accepted, refused
@@ -228,7 +228,8 @@ def test_equal_numbers_are_one_key(dynamodb: Any, make_table: MakeTable) -> None
         ),
         (
             {"NULL": False},
-            "One or more parameter values were invalid: Null attribute value types must have the value of true",
+            "One or more parameter values were invalid: Null attribute value types must have the value "
+            "of true",
         ),
         (
             {"S": "a", "N": "1"},
@@ -275,7 +276,10 @@ def test_the_size_of_an_item_counts_utf_8_bytes_and_raw_binary(raw: RawClient, m
     for size, fits in ((room, True), (room + 1, False)):
         item = {"pk": {"S": "a"}, "v": {"B": base64.b64encode(bytes(size)).decode()}}
         answer = raw.call("PutItem", {"TableName": name, "Item": item})
-        accepted(answer) if fits else refused(answer, too_large)
+        if fits:
+            accepted(answer)
+        else:
+            refused(answer, too_large)
 
 
 def test_the_names_of_attributes_count_in_the_size(raw: RawClient, table: str, key: str) -> None:
@@ -327,7 +331,8 @@ class TestKeys:
     def test_a_key_is_not_empty(self, raw: RawClient, ranged: str, operation: str) -> None:
         member = "Item" if operation == "PutItem" else "Key"
         sentence = (
-            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an "
+            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot "
+            "contain an "
             "empty string value. Key: "
         )
         for empty, key_ in (
@@ -339,7 +344,8 @@ class TestKeys:
     def test_a_binary_key_is_not_empty(self, raw: RawClient, make_table: MakeTable) -> None:
         refused(
             raw.call("PutItem", {"TableName": make_table("pk:B"), "Item": {"pk": {"B": ""}}}),
-            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an "
+            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot "
+            "contain an "
             "empty binary value. Key: pk",
         )
 
@@ -369,7 +375,8 @@ class TestKeys:
     ) -> None:
         refused(
             raw.call("PutItem", {"TableName": table, "Item": {"pk": value}}),
-            f"One or more parameter values were invalid: Type mismatch for key pk expected: S actual: {actual}",
+            f"One or more parameter values were invalid: Type mismatch for key pk expected: S actual: "
+            f"{actual}",
         )
 
     @pytest.mark.parametrize("operation", ["GetItem", "UpdateItem", "DeleteItem"])

@@ -109,7 +109,8 @@ CONFLICT = (
         ("name", "Attribute name is a reserved keyword; reserved keyword: name"),
         (
             "#undefined",
-            "An expression attribute name used in the document path is not defined; attribute name: #undefined",
+            "An expression attribute name used in the document path is not defined; attribute name: "
+            "#undefined",
         ),
         ("s,s", f"{OVERLAP}[s], path two: [s]"),
         ("m,m.a", f"{OVERLAP}[m], path two: [m, a]"),

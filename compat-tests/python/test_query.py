@@ -29,7 +29,7 @@ def numbered(dynamodb: Any, make_shared_table: MakeTable) -> str:
     return name
 
 
-def sorts(page: Any) -> list[str]:
+def sorts(page: Any) -> list[Any]:
     """The sort keys of a page, in its order."""
     return [next(iter(item["sk"].values())) for item in page["Items"]]
 
@@ -267,7 +267,10 @@ INVALID = "Invalid KeyConditionExpression: "
 NO_NAME = "An expression attribute name used in the document path is not defined; attribute name: "
 NO_VALUE = "An expression attribute value used in expression is not defined; attribute value: "
 OPERAND = "Incorrect operand type for operator or function; operator or function: "
-BOUNDS = "The BETWEEN operator requires upper bound to be greater than or equal to lower bound; lower bound operand: "
+BOUNDS = (
+    "The BETWEEN operator requires upper bound to be greater than or equal to lower bound; "
+    "lower bound operand: "
+)
 
 
 @pytest.mark.parametrize(

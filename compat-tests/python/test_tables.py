@@ -115,7 +115,8 @@ def test_a_name_in_use_is_refused(raw: RawClient, make_table: MakeTable) -> None
     [
         pytest.param(
             {"AttributeDefinitions": [PK, SK]},
-            "One or more parameter values were invalid: Number of attributes in KeySchema does not exactly match "
+            "One or more parameter values were invalid: Number of attributes in KeySchema does not "
+            "exactly match "
             "number of attributes defined in AttributeDefinitions",
             id="an attribute is defined that no key uses",
         ),
@@ -150,7 +151,8 @@ def test_a_name_in_use_is_refused(raw: RawClient, make_table: MakeTable) -> None
         ),
         pytest.param(
             {"BillingMode": "PROVISIONED"},
-            "One or more parameter values were invalid: ReadCapacityUnits and WriteCapacityUnits must both be "
+            "One or more parameter values were invalid: ReadCapacityUnits and WriteCapacityUnits must "
+            "both be "
             "specified when BillingMode is PROVISIONED",
             id="provisioned without throughput",
         ),
@@ -162,13 +164,15 @@ def test_a_name_in_use_is_refused(raw: RawClient, make_table: MakeTable) -> None
         ),
         pytest.param(
             {"AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "BOOL"}]},
-            "1 validation error detected: Value 'BOOL' at 'attributeDefinitions.1.member.attributeType' failed to "
+            "1 validation error detected: Value 'BOOL' at 'attributeDefinitions.1.member.attributeType' "
+            "failed to "
             "satisfy constraint: Member must satisfy enum value set: [B, N, S]",
             id="a key of a type that cannot be a key",
         ),
         pytest.param(
             {"KeySchema": [{"AttributeName": "pk", "KeyType": "x"}]},
-            "1 validation error detected: Value 'x' at 'keySchema.1.member.keyType' failed to satisfy constraint: "
+            "1 validation error detected: Value 'x' at 'keySchema.1.member.keyType' failed to satisfy "
+            "constraint: "
             "Member must satisfy enum value set: [HASH, RANGE]",
             id="a key of an unknown role",
         ),
@@ -177,7 +181,8 @@ def test_a_name_in_use_is_refused(raw: RawClient, make_table: MakeTable) -> None
                 "BillingMode": "PROVISIONED",
                 "ProvisionedThroughput": {"ReadCapacityUnits": 0, "WriteCapacityUnits": 1},
             },
-            "1 validation error detected: Value '0' at 'provisionedThroughput.readCapacityUnits' failed to satisfy "
+            "1 validation error detected: Value '0' at 'provisionedThroughput.readCapacityUnits' failed "
+            "to satisfy "
             "constraint: Member must have value greater than or equal to 1",
             id="no read units",
         ),
@@ -271,14 +276,17 @@ def test_an_update_that_changes_nothing_is_refused(raw: RawClient, make_table: M
     name = make_table(BillingMode="PROVISIONED", ProvisionedThroughput=throughput)
     refused(
         raw.call("UpdateTable", {"TableName": name, "ProvisionedThroughput": throughput}),
-        "The provisioned throughput for the table will not change. The requested value equals the current value. "
+        "The provisioned throughput for the table will not change. The requested value equals the "
+        "current value. "
         "Current ReadCapacityUnits provisioned for the table: 5. Requested ReadCapacityUnits: 5. Current "
-        "WriteCapacityUnits provisioned for the table: 6. Requested WriteCapacityUnits: 6. Refer to the Amazon "
+        "WriteCapacityUnits provisioned for the table: 6. Requested WriteCapacityUnits: 6. Refer to the "
+        "Amazon "
         "DynamoDB Developer Guide for current limits and how to request higher limits.",
     )
     refused(
         raw.call("UpdateTable", {"TableName": name}),
-        "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or "
+        "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, "
+        "GlobalSecondaryIndexUpdates or "
         "SSESpecification or ReplicaUpdates is required",
     )
 
