@@ -29,6 +29,3 @@ pub use path::{Element, Path, Relation};
 pub use placeholders::{Placeholders, ValueId};
 pub use projection::Projection;
 pub use update::Update;
-
-#[cfg(test)]
-mod tests;

@@ -163,7 +163,9 @@ impl Condition {
             } => operands(&[operand, lower, upper]),
             Self::In { operand, candidates } => {
                 operands(&[operand]);
-                candidates.iter().for_each(|candidate| operands(&[candidate]));
+                for candidate in candidates {
+                    operands(&[candidate]);
+                }
             }
             Self::AttributeExists(path) | Self::AttributeNotExists(path) => visit(path),
             Self::AttributeType { operand, .. } => operands(&[operand]),
