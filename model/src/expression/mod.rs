@@ -29,3 +29,6 @@ pub use path::{Element, Path, Relation};
 pub use placeholders::{Placeholders, ValueId};
 pub use projection::Projection;
 pub use update::Update;
+
+#[cfg(test)]
+mod tests;

@@ -30,8 +30,8 @@ fn path_text(steps: &[Step]) -> String {
     for step in steps {
         match step {
             Step::Name(name) if text.is_empty() => text.push_str(name),
-            Step::Name(name) => text.push_str(&format!(".{name}")),
-            Step::Index(index) => text.push_str(&format!("[{index}]")),
+            Step::Name(name) => text.extend([".", name]),
+            Step::Index(index) => text.extend(["[", &index.to_string(), "]"]),
         }
     }
     text
@@ -50,14 +50,14 @@ fn any_path() -> impl Strategy<Value = Steps> {
 
 fn any_tree() -> impl Strategy<Value = Tree> {
     let leaf = prop_oneof![
-        Just(Tree::Null),
-        any::<bool>().prop_map(Tree::Bool),
-        "[ab]{0,3}".prop_map(Tree::Text),
-        (-3_i64..4).prop_map(number),
-        prop::collection::vec(0_u8..3, 0..3).prop_map(Tree::Binary),
-        prop::collection::btree_set("[ab]{0,2}", 1..4)
+        1 => Just(Tree::Null),
+        1 => any::<bool>().prop_map(Tree::Bool),
+        4 => "[ab]{0,3}".prop_map(Tree::Text),
+        6 => (-3_i64..4).prop_map(number),
+        2 => prop::collection::vec(0_u8..3, 0..3).prop_map(Tree::Binary),
+        2 => prop::collection::btree_set("[ab]{0,2}", 1..4)
             .prop_map(|texts| Tree::Set(texts.into_iter().map(Tree::Text).collect())),
-        prop::collection::btree_set(-2_i64..3, 1..4)
+        2 => prop::collection::btree_set(-2_i64..3, 1..4)
             .prop_map(|numbers| Tree::Set(numbers.into_iter().map(number).collect())),
     ];
     leaf.prop_recursive(2, 16, 4, |inner| {
@@ -176,11 +176,20 @@ fn any_test() -> impl Strategy<Value = Test> {
             1 => any_path().prop_map(Operand::Size),
         ]
     };
+    // Bounds that a parser takes are of one type and in order.
+    let bounds = prop_oneof![
+        2 => (-3_i64..3, 0_i64..3).prop_map(|(low, more)| [number(low), number(low + more)].map(Operand::Value)),
+        1 => ("[ab]", "[ab]{0,2}").prop_map(|(low, more)| {
+            let high = format!("{low}{more}");
+            [low, high].map(|text| Operand::Value(Tree::Text(text)))
+        }),
+        1 => (operand(), operand()).prop_map(|(low, high)| [low, high]),
+    ];
     let comparators = prop::sample::select(&["=", "<>", "<", "<=", ">", ">="][..]);
     let types = prop::sample::select(&["S", "N", "B", "SS", "NS", "L", "M", "NULL", "BOOL"][..]);
     let leaf = prop_oneof![
         4 => (comparators, operand(), operand()).prop_map(|(by, left, right)| Test::Compare(by, left, right)),
-        1 => (operand(), operand(), operand()).prop_map(|(a, b, c)| Test::Between(a, b, c)),
+        2 => (operand(), bounds).prop_map(|(a, [b, c])| Test::Between(a, b, c)),
         1 => (operand(), prop::collection::vec(operand(), 1..4)).prop_map(|(a, list)| Test::In(a, list)),
         1 => any_path().prop_map(Test::Exists),
         1 => any_path().prop_map(Test::NotExists),
@@ -413,7 +422,7 @@ fn outcome(path: &[Step], change: &Change, old: &Attributes) -> Result<Option<Tr
 /// A tree in which list elements can be missing until the end.
 fn put(tree: &mut Tree, steps: &[Step], value: Option<Tree>, late: &mut Late, at: &[Step]) -> Result<(), ()> {
     let (step, rest) = steps.split_first().ok_or(())?;
-    let here = [at, &[step.clone()]].concat();
+    let here = [at, std::slice::from_ref(step)].concat();
     match (step, tree) {
         (Step::Name(name), Tree::Map(map)) if rest.is_empty() => {
             match value {

@@ -193,8 +193,11 @@ impl fmt::Display for Tree {
             Self::Text(text) => write!(f, "\"{text}\""),
             Self::Number(number) => write!(f, "{number}"),
             Self::Binary(bytes) => {
-                let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                write!(f, "b'{digits}'")
+                f.write_str("b'")?;
+                for byte in bytes {
+                    write!(f, "{byte:02x}")?;
+                }
+                f.write_str("'")
             }
             Self::Set(elements) => write!(f, "<{}>", list(elements)),
             Self::List(elements) => write!(f, "[{}]", list(elements)),
