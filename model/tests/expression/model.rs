@@ -11,7 +11,11 @@ use stator_model::attribute::Kind;
 use stator_model::expression::{Condition, Placeholders, Projection, Update};
 use stator_model::number::Number;
 
-use super::tree::{Tree, item, number};
+use super::tree::{Tree, item};
+
+fn number(value: i64) -> Tree {
+    Tree::Number(Number::parse(&value.to_string()).unwrap())
+}
 
 /// A path over few names and small indexes, so that paths meet.
 type Steps = Vec<Step>;

@@ -22,10 +22,6 @@ pub(crate) enum Tree {
     Map(BTreeMap<String, Tree>),
 }
 
-pub(crate) fn number(value: i64) -> Tree {
-    Tree::Number(Number::parse(&value.to_string()).unwrap())
-}
-
 impl Tree {
     pub(crate) fn kind(&self) -> Kind {
         match self {

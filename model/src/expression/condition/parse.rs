@@ -136,13 +136,13 @@ impl Parser<'_, '_> {
             TokenKind::GreaterEqual => Comparator::GreaterOrEqual,
             TokenKind::Between => return self.between(term).map(Side::Condition),
             TokenKind::In => return self.in_list(term).map(Side::Condition),
+            TokenKind::CloseParenthesis if alone => return Ok(Side::Operand(term)),
             // A function may be a condition by itself.
             _ if matches!(term, Term::Call(_)) => {
                 let term = self.placed(term, &Function::CONDITIONS);
                 return Ok(Side::Condition(function_condition(term, self.placeholders)));
             }
             _ if matches!(term, Term::RefusedCall) => return Ok(Side::Condition(stand_in())),
-            TokenKind::CloseParenthesis if alone => return Ok(Side::Operand(term)),
             _ => return Err(self.syntax_error()),
         };
         self.advance();
