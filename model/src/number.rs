@@ -544,6 +544,13 @@ mod tests {
     }
 
     #[test]
+    fn integers_have_the_form_of_their_text() {
+        for value in [0, 1, 10, 1200, 7_000_001, u32::MAX] {
+            assert_eq!(Ok(Number::from(value)), Number::parse(&value.to_string()));
+        }
+    }
+
+    #[test]
     fn one_number_has_one_form_however_it_is_written() {
         for (input, expected) in [
             ("1", "1"),

@@ -91,13 +91,25 @@ impl Operand {
 /// The `size` of a value; numbers, `BOOL` and `NULL` have none.
 fn size(value: RawValue<'_>) -> Option<EncodedNumber> {
     let size = match value.open() {
-        ValueRef::String(bytes) | ValueRef::Binary(bytes) => bytes.len(),
+        ValueRef::String(text) => utf16_length(text),
+        ValueRef::Binary(bytes) => bytes.len(),
         ValueRef::Set(set) => set.len(),
         ValueRef::List(list) => list.len(),
         ValueRef::Map(map) => map.len(),
         ValueRef::Null | ValueRef::Bool(_) | ValueRef::Number(_) => return None,
     };
     Some(Number::from(u32::try_from(size).unwrap_or(u32::MAX)).encode())
+}
+
+/// The length of a text as DynamoDB counts it: in UTF-16 units, two for a character of four UTF-8 bytes.
+fn utf16_length(text: &[u8]) -> usize {
+    text.iter()
+        .map(|byte| match byte {
+            0x80..=0xBF => 0,
+            0xF0..=0xFF => 2,
+            _ => 1,
+        })
+        .sum()
 }
 
 impl Condition {

@@ -1,5 +1,5 @@
-//! Condition and filter expressions: what they are made of. Parsing is in [`mod@self::parse`], evaluation in
-//! [`mod@self::evaluate`].
+//! Condition and filter expressions: what they are made of. Parsing is in `parse.rs`, evaluation in
+//! `evaluate.rs`.
 //!
 //! Invariant: a parsed [`Condition`] names only values of the placeholders it was parsed with. Conditions may also be put
 //! together by hand, for requests that state them without an expression.
@@ -163,7 +163,9 @@ impl Condition {
             } => operands(&[operand, lower, upper]),
             Self::In { operand, candidates } => {
                 operands(&[operand]);
-                candidates.iter().for_each(|candidate| operands(&[candidate]));
+                for candidate in candidates {
+                    operands(&[candidate]);
+                }
             }
             Self::AttributeExists(path) | Self::AttributeNotExists(path) => visit(path),
             Self::AttributeType { operand, .. } => operands(&[operand]),

@@ -1,13 +1,13 @@
 //! The grammar of condition, filter and key condition expressions.
 //!
-//! Invariant: `OR` binds loosest, then `AND`, then `NOT`; a group is entered by recursion, everything else is read in
-//! loops.
+//! Invariant: `OR` binds loosest, then `AND`, then `NOT`. Groups are kept on a stack of their own, so that their depth
+//! costs no stack of the thread.
 
 use super::{Comparator, Condition, Operand};
 use crate::expression::error::ExpressionError;
 use crate::expression::function::{self, Function};
 use crate::expression::lexer::TokenKind;
-use crate::expression::parser::{Call, Language, Parsed, Parser, Term};
+use crate::expression::parser::{Call, Group, Language, Parsed, Parser, Term};
 use crate::expression::path::Path;
 use crate::expression::placeholders::Placeholders;
 
@@ -18,6 +18,47 @@ enum Side {
     Operand(Term),
 }
 
+/// A group that is being read; the outermost one has no parentheses.
+struct Frame {
+    group: Option<Group>,
+    alternatives: Vec<Condition>,
+    conjunction: Vec<Condition>,
+    /// How many `NOT` stand before the next condition.
+    negations: usize,
+}
+
+impl Frame {
+    const fn new(group: Option<Group>) -> Self {
+        Self {
+            group,
+            alternatives: Vec::new(),
+            conjunction: Vec::new(),
+            negations: 0,
+        }
+    }
+
+    /// True when an operand that comes now would be all that is between the parentheses.
+    fn may_be_operand(&self) -> bool {
+        self.group.is_some()
+            && self.negations == 0
+            && self.conjunction.is_empty()
+            && self.alternatives.is_empty()
+    }
+
+    fn push(&mut self, mut condition: Condition) {
+        for _ in 0..self.negations.min(NEGATIONS_KEPT) {
+            condition = Condition::Not(Box::new(condition));
+        }
+        self.negations = 0;
+        self.conjunction.push(condition);
+    }
+
+    fn end_conjunction(&mut self) {
+        let conjunction = joined(&mut self.conjunction, Condition::All);
+        self.alternatives.push(conjunction);
+    }
+}
+
 impl Condition {
     /// Parses a condition or filter expression.
     ///
@@ -25,61 +66,67 @@ impl Condition {
     /// [`ExpressionError`] when the text is not one, or can be known to be wrong without an item.
     pub fn parse(text: &str, placeholders: &mut Placeholders) -> Result<Self, ExpressionError> {
         let mut parser = Parser::new(text, placeholders, Language::Condition)?;
-        let condition = match parser.disjunction(false)? {
-            Side::Condition(condition) => condition,
-            Side::Operand(_) => return Err(parser.syntax_error()),
-        };
+        let condition = parser.condition()?;
         parser.finish()?;
         Ok(condition)
     }
 }
 
 impl Parser<'_, '_> {
-    /// Conditions joined by `AND` and `OR`; or, where a group allows it, an operand alone.
-    fn disjunction(&mut self, in_group: bool) -> Parsed<Side> {
-        let mut alternatives = Vec::new();
-        let mut conjunction = Vec::new();
+    /// Conditions joined by `AND` and `OR`, up to where they end.
+    fn condition(&mut self) -> Parsed<Condition> {
+        let mut outer = Vec::new();
+        let mut frame = Frame::new(None);
         loop {
-            let mut negations = 0;
             while self.accept(TokenKind::Not) {
                 self.count_operator();
-                negations += 1;
+                frame.negations += 1;
             }
-            let alone = in_group && negations == 0 && conjunction.is_empty() && alternatives.is_empty();
-            let mut condition = match self.comparison(alone)? {
-                Side::Condition(condition) => condition,
-                operand @ Side::Operand(_) => return Ok(operand),
-            };
-            for _ in 0..negations.min(NEGATIONS_KEPT) {
-                condition = Condition::Not(Box::new(condition));
+            if self.kind() == TokenKind::OpenParenthesis {
+                let group = self.open_group()?;
+                outer.push(std::mem::replace(&mut frame, Frame::new(Some(group))));
+                continue;
             }
-            conjunction.push(condition);
-            match self.kind() {
-                TokenKind::And => {}
-                TokenKind::Or => alternatives.push(joined(&mut conjunction, Condition::All)),
-                _ => break,
+            let term = self.simple_term()?;
+            let mut side = self.comparison(term, frame.may_be_operand())?;
+            // A condition may end its group, and that group the one around it.
+            loop {
+                let whole = match side {
+                    Side::Condition(condition) => {
+                        frame.push(condition);
+                        match self.kind() {
+                            TokenKind::And => break,
+                            TokenKind::Or => {
+                                frame.end_conjunction();
+                                break;
+                            }
+                            _ => {}
+                        }
+                        frame.end_conjunction();
+                        Side::Condition(joined(&mut frame.alternatives, Condition::Any))
+                    }
+                    operand @ Side::Operand(_) => operand,
+                };
+                let Some((group, enclosing)) = frame.group.zip(outer.pop()) else {
+                    return match whole {
+                        Side::Condition(condition) => Ok(condition),
+                        Side::Operand(_) => Err(self.syntax_error()),
+                    };
+                };
+                self.close_group(&group)?;
+                frame = enclosing;
+                side = match whole {
+                    Side::Condition(_) => whole,
+                    Side::Operand(term) => self.comparison(term, frame.may_be_operand())?,
+                };
             }
             self.count_operator();
             self.advance();
         }
-        let last = joined(&mut conjunction, Condition::All);
-        alternatives.push(last);
-        Ok(Side::Condition(joined(&mut alternatives, Condition::Any)))
     }
 
-    /// One comparison, function or group.
-    fn comparison(&mut self, alone: bool) -> Parsed<Side> {
-        let term = if self.kind() == TokenKind::OpenParenthesis {
-            let group = self.open_group()?;
-            let side = self.disjunction(true)?;
-            self.close_group(&group)?;
-            match side {
-                Side::Condition(_) => return Ok(side),
-                Side::Operand(term) => term,
-            }
-        } else {
-            self.simple_term()?
-        };
+    /// What follows an operand; `alone` allows that nothing does.
+    fn comparison(&mut self, term: Term, alone: bool) -> Parsed<Side> {
         let comparator = match self.kind() {
             TokenKind::Equal => Comparator::Equal,
             TokenKind::NotEqual => Comparator::NotEqual,
@@ -89,13 +136,13 @@ impl Parser<'_, '_> {
             TokenKind::GreaterEqual => Comparator::GreaterOrEqual,
             TokenKind::Between => return self.between(term).map(Side::Condition),
             TokenKind::In => return self.in_list(term).map(Side::Condition),
+            TokenKind::CloseParenthesis if alone => return Ok(Side::Operand(term)),
             // A function may be a condition by itself.
             _ if matches!(term, Term::Call(_)) => {
                 let term = self.placed(term, &Function::CONDITIONS);
                 return Ok(Side::Condition(function_condition(term, self.placeholders)));
             }
             _ if matches!(term, Term::RefusedCall) => return Ok(Side::Condition(stand_in())),
-            TokenKind::CloseParenthesis if alone => return Ok(Side::Operand(term)),
             _ => return Err(self.syntax_error()),
         };
         self.advance();

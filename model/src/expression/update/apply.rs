@@ -43,19 +43,18 @@ impl Update {
         placeholders: &Placeholders,
     ) -> Result<Item, UpdateError> {
         let key_only;
-        let old = match old {
-            Some(old) => old,
-            None => {
-                key_only = Item::build(key.iter().copied());
-                key_only.as_ref()
-            }
+        let old = if let Some(old) = old {
+            old
+        } else {
+            key_only = Item::build(key.iter().copied());
+            key_only.as_ref()
         };
         let edits = self
             .actions
             .iter()
             .map(|action| action.edit(old, placeholders))
             .collect::<Result<Vec<_>, _>>()?;
-        let capacity = old.stored().len() + placeholders_size(&edits);
+        let capacity = old.stored().len() + bytes_added(&edits);
         let mut item = ItemWriter::with_capacity(capacity);
         write_fields(item.writer(), old.attributes(), self.targets.fields(), &edits, 0)?;
         Ok(item.finish())
@@ -76,7 +75,7 @@ impl Update {
 }
 
 /// Bytes that the edits add at most; an estimate that saves growing the buffer.
-fn placeholders_size(edits: &[Edit<'_>]) -> usize {
+fn bytes_added(edits: &[Edit<'_>]) -> usize {
     edits
         .iter()
         .map(|edit| match edit {
@@ -289,14 +288,11 @@ fn write_fields(
         while let Some((field, node)) = fields.next_if(|(field, _)| field.as_bytes() < name) {
             write_absent(writer, node, edits, depth, |writer| writer.name(field.as_bytes()))?;
         }
-        match fields.next_if(|(field, _)| field.as_bytes() == name) {
-            Some((_, node)) => {
-                write_present(writer, value, node, edits, depth, |writer| writer.name(name))?;
-            }
-            None => {
-                writer.name(name);
-                writer.raw(value);
-            }
+        if let Some((_, node)) = fields.next_if(|(field, _)| field.as_bytes() == name) {
+            write_present(writer, value, node, edits, depth, |writer| writer.name(name))?;
+        } else {
+            writer.name(name);
+            writer.raw(value);
         }
     }
     fields.try_for_each(|(field, node)| {
@@ -314,12 +310,11 @@ fn write_elements(
 ) -> Result<(), UpdateError> {
     let mut elements = elements.iter().peekable();
     for (index, value) in (0_u32..).zip(old.iter()) {
-        match elements.next_if(|(element, _)| *element == index) {
-            Some((_, node)) => write_present(writer, value, node, edits, depth, Writer::element)?,
-            None => {
-                writer.element();
-                writer.raw(value);
-            }
+        if let Some((_, node)) = elements.next_if(|(element, _)| *element == index) {
+            write_present(writer, value, node, edits, depth, Writer::element)?;
+        } else {
+            writer.element();
+            writer.raw(value);
         }
     }
     elements.try_for_each(|(_, node)| write_absent(writer, node, edits, depth, Writer::element))

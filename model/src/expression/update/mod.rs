@@ -1,4 +1,4 @@
-//! Update expressions: what they are made of. Parsing is in [`mod@self::parse`], their effect in [`mod@self::apply`].
+//! Update expressions: what they are made of. Parsing is in `parse.rs`, their effect in `apply.rs`.
 //!
 //! Invariant: the targets of an [`Update`] are apart from each other, so the order of its actions has no meaning. Whether
 //! a target is a key attribute is the caller's question; see [`Update::touched_top_level`].

@@ -93,7 +93,7 @@ impl Parser<'_, '_> {
             Clause::Set => {
                 self.expect(TokenKind::Equal)?;
                 let side = self.set_side()?;
-                let value = self.set_value(side);
+                let value = set_value(side);
                 match (target, value) {
                     (Some(target), Some(value)) => Some(Action::Set { target, value }),
                     // The target still counts when paths are compared.
@@ -163,30 +163,31 @@ impl Parser<'_, '_> {
         self.check(outcome);
         Ok(Side::Arithmetic { sum, terms })
     }
+}
 
-    fn set_value(&mut self, side: Side) -> Option<SetValue> {
-        match side {
-            Side::Arithmetic {
-                sum,
-                terms: [first, second],
-            } => {
-                let (first, second) = (operand(first)?, operand(second)?);
-                Some(if sum {
-                    SetValue::Sum(first, second)
-                } else {
-                    SetValue::Difference(first, second)
-                })
-            }
-            Side::Term(Term::Call(Call {
-                function: Function::ListAppend,
-                arguments,
-                ..
-            })) => {
-                let [first, second] = <[Term; 2]>::try_from(arguments).ok()?;
-                Some(SetValue::Append(operand(first)?, operand(second)?))
-            }
-            Side::Term(term) => operand(term).map(SetValue::Operand),
+/// The right side of a `SET`; `None` when it, or a part of it, was refused.
+fn set_value(side: Side) -> Option<SetValue> {
+    match side {
+        Side::Arithmetic {
+            sum,
+            terms: [first, second],
+        } => {
+            let (first, second) = (operand(first)?, operand(second)?);
+            Some(if sum {
+                SetValue::Sum(first, second)
+            } else {
+                SetValue::Difference(first, second)
+            })
         }
+        Side::Term(Term::Call(Call {
+            function: Function::ListAppend,
+            arguments,
+            ..
+        })) => {
+            let [first, second] = <[Term; 2]>::try_from(arguments).ok()?;
+            Some(SetValue::Append(operand(first)?, operand(second)?))
+        }
+        Side::Term(term) => operand(term).map(SetValue::Operand),
     }
 }
 
