@@ -303,7 +303,7 @@ pub enum ExpressionError {
 }
 
 impl ExpressionError {
-    /// True when DynamoDB puts "Invalid <parameter>: " in front of the sentence.
+    /// True when DynamoDB puts `Invalid <parameter>: ` in front of the sentence.
     pub const fn is_syntactic(&self) -> bool {
         !matches!(
             self,
