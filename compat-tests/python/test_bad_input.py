@@ -302,7 +302,7 @@ class TestHttp:
 
     @HTTP_DIFFERS
     @pytest.mark.parametrize(
-        "target",
+        "header",
         [
             pytest.param("DynamoDB_20120810.NoSuchOperation", id="unknown operation"),
             pytest.param("DynamoDB_20120810.getitem", id="wrong case"),
@@ -314,8 +314,8 @@ class TestHttp:
             pytest.param(None, id="no target at all"),
         ],
     )
-    def test_an_unknown_target(self, raw: RawClient, target: str | None) -> None:
-        answer = raw.send(amz_target=target)
+    def test_an_unknown_target(self, raw: RawClient, header: str | None) -> None:
+        answer = raw.send(amz_target=header)
         assert (answer.status, answer.type) == (400, UNKNOWN_OPERATION), answer.body
 
     @HTTP_DIFFERS

@@ -21,7 +21,8 @@ def arn(dynamodb: Any, make_table: MakeTable) -> str:
 
 def tags(dynamodb: Any, arn: str) -> dict[str, str]:
     """The tags of a resource, by key."""
-    return {tag["Key"]: tag["Value"] for tag in dynamodb.list_tags_of_resource(ResourceArn=arn)["Tags"]}
+    pages = dynamodb.get_paginator("list_tags_of_resource").paginate(ResourceArn=arn)
+    return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}
 
 
 def test_tags_are_set_overwritten_and_taken_off(dynamodb: Any, arn: str) -> None:

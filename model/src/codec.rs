@@ -7,10 +7,10 @@
 use crate::attribute::{Kind, MapRef, RawValue, SetElement};
 use crate::number::{Number, NumberRef};
 
-/// Deepest nesting of lists and maps inside an attribute value.
+/// Most lists and maps around a value; with the value itself they make the 32 levels that DynamoDB allows.
 ///
 /// Source: Amazon DynamoDB Developer Guide, "Quotas: nested attribute depth".
-pub const DEPTH_MAX: usize = 32;
+pub const DEPTH_MAX: usize = 31;
 
 /// First byte of a stored value.
 pub(crate) mod tag {

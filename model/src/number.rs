@@ -93,7 +93,10 @@ impl Number {
             [b'e' | b'E', tail @ ..] => read_exponent(tail).ok_or_else(syntax)?,
             _ => return Err(syntax()),
         };
-        if digits.coefficient == 0 && !digits.too_many {
+        if digits.too_many {
+            return Err(NumberError::TooManyDigits);
+        }
+        if digits.coefficient == 0 {
             return Ok(Self::ZERO);
         }
         // An exponent beyond the range of i32 can only mean that the number is out of range, too.
@@ -104,9 +107,6 @@ impl Number {
         }
         if magnitude < i64::from(MAGNITUDE_MIN) {
             return Err(NumberError::Underflow);
-        }
-        if digits.too_many {
-            return Err(NumberError::TooManyDigits);
         }
         let exponent = i32::try_from(exponent).map_err(|_| syntax())?;
         Ok(Self {

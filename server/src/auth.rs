@@ -15,12 +15,16 @@ pub(crate) enum Authenticator {
     /// Any well-formed signature, of any key, region and time, acts as the root principal (`stator dev`).
     AnyWellFormed(Arc<Principal>),
     /// The signature has to be that of a known key for this region, now.
-    Verified {
-        verifier: Verifier,
-        credentials: StaticCredentials,
-        region: String,
-        transport: Transport,
-    },
+    Verified(Box<Verification>),
+}
+
+/// What verification needs.
+#[derive(Debug)]
+pub(crate) struct Verification {
+    pub(crate) verifier: Verifier,
+    pub(crate) credentials: StaticCredentials,
+    pub(crate) region: String,
+    pub(crate) transport: Transport,
 }
 
 impl Authenticator {
@@ -45,12 +49,13 @@ impl Authenticator {
                 )?;
                 Ok(Arc::clone(principal))
             }
-            Self::Verified {
-                verifier,
-                credentials,
-                region,
-                transport,
-            } => {
+            Self::Verified(verification) => {
+                let Verification {
+                    verifier,
+                    credentials,
+                    region,
+                    transport,
+                } = verification.as_ref();
                 let now = Timestamp::from_unix_s(u64::try_from(now_ms / 1000).unwrap_or(0));
                 let expected = Expected {
                     service: SERVICE,

@@ -50,7 +50,12 @@ impl Constraints {
     }
 
     /// A number with a least value.
-    pub(crate) fn at_least<T: Display + PartialOrd>(&mut self, member: &str, value: Option<T>, least: T) {
+    pub(crate) fn at_least<T: Copy + Display + PartialOrd>(
+        &mut self,
+        member: &str,
+        value: Option<T>,
+        least: T,
+    ) {
         if let Some(value) = value.filter(|value| *value < least) {
             self.violated(
                 member,
@@ -61,7 +66,12 @@ impl Constraints {
     }
 
     /// A number with a greatest value.
-    pub(crate) fn at_most<T: Display + PartialOrd>(&mut self, member: &str, value: Option<T>, most: T) {
+    pub(crate) fn at_most<T: Copy + Display + PartialOrd>(
+        &mut self,
+        member: &str,
+        value: Option<T>,
+        most: T,
+    ) {
         if let Some(value) = value.filter(|value| *value > most) {
             self.violated(
                 member,

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::credentials::{self, KeyPair};
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Verification};
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::SystemClock;
 use crate::http::{App, router, serve::serve};
@@ -198,12 +198,12 @@ fn authenticator(options: &Options, keys: &KeyPair) -> Authenticator {
         arn: format!("arn:aws:iam::{}:root", arn::ACCOUNT),
     };
     if options.auth {
-        Authenticator::Verified {
+        Authenticator::Verified(Box::new(Verification {
             verifier: Verifier::new(),
             credentials: StaticCredentials::new(principal, keys.secret.clone()),
             region: options.region.clone(),
             transport: Transport::Plain,
-        }
+        }))
     } else {
         Authenticator::AnyWellFormed(Arc::new(principal))
     }

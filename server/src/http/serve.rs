@@ -26,7 +26,8 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: impl Futu
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_TIMEOUT)
-        .pipeline_flush(true);
+        .pipeline_flush(true)
+        .half_close(true);
     builder.http2().timer(TokioTimer::new());
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);

@@ -49,10 +49,13 @@ impl Operation for Query {
 
         let table = table_of(context, &name, index.as_deref())?;
         let condition = key_condition(&condition, &plan.placeholders, table.schema())?;
-        let mut bounds = bounds(&table, &condition, &plan.placeholders);
+        check_filter(plan.filter.as_ref(), table.schema())?;
+        let partition = scalar(condition.partition(&plan.placeholders));
+        let partition = partition_prefix(table.seed(), &partition, 0);
+        let mut bounds = bounds(&partition, &condition, &plan.placeholders);
         let forward = self.scan_index_forward.unwrap_or(true);
         if let Some(start_key) = &plan.start_key {
-            start_after(&mut bounds, &table, start_key, forward)?;
+            start_after(&mut bounds, &table, &partition, start_key, forward)?;
         }
         let direction = if forward {
             Direction::Forward
@@ -84,14 +87,34 @@ fn key_condition(
     .map_err(|error| refusal(KEY_CONDITION, &error))
 }
 
-/// The rows that the condition asks for: one run of keys.
-fn bounds(table: &Table, condition: &KeyCondition, placeholders: &Placeholders) -> Bounds {
-    let scalar = |value: RawValue<'_>| value.scalar_bytes().unwrap_or_default().to_vec();
-    let partition = scalar(condition.partition(placeholders));
-    let prefix = partition_prefix(table.seed(), &partition, 0);
-    let row = |sort: Vec<u8>| [prefix.as_slice(), &sort].concat();
-    let whole_start = || Bound::Included(prefix.clone());
-    let whole_end = || after_prefix(prefix.clone()).map_or(Bound::Unbounded, Bound::Excluded);
+/// What a key can decide belongs into the key condition.
+fn check_filter(filter: Option<&Condition>, schema: &KeySchema) -> Result<(), ApiError> {
+    let mut key = None;
+    if let Some(filter) = filter {
+        filter.for_each_path(&mut |path| {
+            if schema.contains(path.top_level().as_bytes()) {
+                key.get_or_insert(path.top_level());
+            }
+        });
+    }
+    match key {
+        Some(name) => Err(ApiError::Validation(format!(
+            "Filter Expression can only contain non-primary key attributes: Primary key attribute: {name}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// The bytes that order a key value; the key condition has checked its type.
+fn scalar(value: RawValue<'_>) -> Vec<u8> {
+    value.scalar_bytes().unwrap_or_default().to_vec()
+}
+
+/// The rows that the condition asks for: one run of keys inside the partition.
+fn bounds(prefix: &[u8], condition: &KeyCondition, placeholders: &Placeholders) -> Bounds {
+    let row = |sort: Vec<u8>| [prefix, &sort].concat();
+    let whole_start = || Bound::Included(prefix.to_vec());
+    let whole_end = || after_prefix(prefix.to_vec()).map_or(Bound::Unbounded, Bound::Excluded);
     let (start, end) = match condition
         .sort(placeholders)
         .map(|condition| condition.map(scalar))
@@ -120,7 +143,13 @@ fn bounds(table: &Table, condition: &KeyCondition, placeholders: &Placeholders) 
 }
 
 /// Moves the beginning of the range behind the last key of the page before.
-fn start_after(bounds: &mut Bounds, table: &Table, key: &Item, forward: bool) -> Result<(), ApiError> {
+fn start_after(
+    bounds: &mut Bounds,
+    table: &Table,
+    partition: &[u8],
+    key: &Item,
+    forward: bool,
+) -> Result<(), ApiError> {
     let bytes = table
         .key_of_key(key.as_ref())
         .map_err(|error| match message::key(&error) {
@@ -144,9 +173,13 @@ fn start_after(bounds: &mut Bounds, table: &Table, key: &Item, forward: bool) ->
         Bound::Unbounded => true,
     };
     if !(after_start && before_end) {
-        return Err(ApiError::validation(
-            "The provided starting key is outside query boundaries based on provided conditions",
-        ));
+        // Which of the two parts of the key lies outside is told apart as DynamoDB does.
+        let same_partition = bytes.starts_with(partition);
+        return Err(ApiError::validation(if same_partition {
+            "The provided starting key does not match the range key predicate"
+        } else {
+            "The provided starting key is outside query boundaries based on provided conditions"
+        }));
     }
     if forward {
         bounds.start = Bound::Excluded(bytes);

@@ -32,13 +32,23 @@ pub(crate) trait Decode: Sized {
 /// SerializationException for what is not JSON or not of the request's types.
 pub(crate) fn decode<T: Decode>(body: &[u8]) -> Result<T, ApiError> {
     let mut reader = Reader::new(body);
-    let request = T::decode(&mut reader).and_then(|request| reader.finish().map(|()| request));
-    request.map_err(|error| {
-        ApiError::Serialization(match error {
-            DecodeError::NotJson => None,
-            mismatch => Some(mismatch.to_string()),
+    read_object(&mut reader)
+        .and_then(|request| reader.finish().map(|()| request))
+        .map_err(|error| {
+            ApiError::Serialization(match error {
+                DecodeError::NotJson => None,
+                mismatch => Some(mismatch.to_string()),
+            })
         })
-    })
+}
+
+/// A body is an object; `null`, which elsewhere counts as absent, is no request.
+fn read_object<T: Decode>(reader: &mut Reader<'_>) -> Decoded<T> {
+    if reader.is_object()? {
+        T::decode(reader)
+    } else {
+        Err(DecodeError::NotJson)
+    }
 }
 
 /// Whether a body is JSON at all; asked only for requests that are refused anyway, to say why.

@@ -32,9 +32,6 @@ pub(crate) enum ApiError {
     /// A condition was false. Carries the item when the request asked for it.
     #[error("ConditionalCheckFailedException")]
     ConditionalCheckFailed(Option<Item>),
-    /// A limit of the account was passed.
-    #[error("LimitExceededException: {0}")]
-    LimitExceeded(String),
     /// Who sent the request is not proved, or has no right to it.
     #[error("{}: {}", .0.code(), .0)]
     Authentication(#[from] stator_iam::Error),
@@ -79,7 +76,6 @@ impl ApiError {
             | Self::ResourceNotFound(_)
             | Self::ResourceInUse(_)
             | Self::ConditionalCheckFailed(_)
-            | Self::LimitExceeded(_)
             | Self::Authentication(_) => StatusCode::BAD_REQUEST,
         }
     }
@@ -102,7 +98,6 @@ impl ApiError {
                 "ConditionalCheckFailedException",
                 message("The conditional request failed"),
             ),
-            Self::LimitExceeded(text) => (SERVICE, "LimitExceededException", message(text)),
             Self::Authentication(error) => (CORAL, error.code(), message(&error.to_string())),
             Self::TooLarge => (
                 CORAL,

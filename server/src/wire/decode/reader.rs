@@ -91,6 +91,11 @@ impl<'j> Reader<'j> {
         self.problem.take()
     }
 
+    /// Whether an object comes next.
+    pub(super) fn is_object(&mut self) -> Decoded<bool> {
+        Ok(self.json.peek()? == Peek::Object)
+    }
+
     /// Skips a value.
     pub(crate) fn skip(&mut self) -> Decoded<()> {
         Ok(self.json.next_skip()?)
@@ -108,7 +113,7 @@ impl<'j> Reader<'j> {
 
     /// Text.
     pub(crate) fn text(&mut self) -> Decoded<Option<String>> {
-        self.text_with(|text| text.to_owned())
+        self.text_with(str::to_owned)
     }
 
     /// Text, looked at before it goes.
@@ -249,17 +254,14 @@ fn java_class(wanted: &'static str) -> &'static str {
 mod tests {
     use super::*;
 
-    fn read<T>(body: &str, read: impl FnOnce(&mut Reader<'_>) -> Decoded<T>) -> Decoded<T> {
-        let mut reader = Reader::new(body.as_bytes());
-        let value = read(&mut reader)?;
-        reader.finish()?;
-        Ok(value)
+    fn of(body: &str) -> Reader<'_> {
+        Reader::new(body.as_bytes())
     }
 
     #[test]
     fn null_is_absent_and_wrong_types_are_named_as_aws_names_them() {
-        assert_eq!(read("null", |reader| reader.text()), Ok(None));
-        assert_eq!(read("\"a\\n\"", |reader| reader.text()), Ok(Some("a\n".into())));
+        assert_eq!(of("null").text(), Ok(None));
+        assert_eq!(of("\"a\\n\"").text(), Ok(Some("a\n".into())));
         for (body, expected) in [
             ("1", "NUMBER_VALUE cannot be converted to String"),
             ("1.5", "DECIMAL_VALUE cannot be converted to String"),
@@ -267,22 +269,15 @@ mod tests {
             ("[]", "Unrecognized collection type class java.lang.String"),
             ("{}", "Start of structure or map found where not expected."),
         ] {
-            assert_eq!(
-                read(body, |reader| reader.text()).unwrap_err().to_string(),
-                expected,
-                "{body}"
-            );
+            assert_eq!(of(body).text().unwrap_err().to_string(), expected, "{body}");
         }
         assert_eq!(
-            read("\"1\"", |reader| reader.integer()).unwrap_err().to_string(),
+            of("\"1\"").integer().unwrap_err().to_string(),
             "STRING_VALUE cannot be converted to Integer"
         );
-        assert_eq!(
-            read("2147483648", |reader| reader.long()),
-            Ok(Some(2_147_483_648))
-        );
+        assert_eq!(of("2147483648").long(), Ok(Some(2_147_483_648)));
         assert!(matches!(
-            read("2147483648", |reader| reader.integer()),
+            of("2147483648").integer(),
             Err(DecodeError::Range { .. })
         ));
     }
@@ -301,7 +296,10 @@ mod tests {
             "\"\\ud800\"",
             "{\"a\" 1}",
         ] {
-            let result = read(body, |reader| reader.object(|reader, _| reader.skip()));
+            let mut reader = of(body);
+            let result = reader
+                .object(|reader, _| reader.skip())
+                .and_then(|_| reader.finish());
             assert!(
                 matches!(result, Err(DecodeError::NotJson | DecodeError::NotACollection)),
                 "{body} gave {result:?}"
@@ -312,11 +310,9 @@ mod tests {
     #[test]
     fn members_are_read_by_name() {
         let mut names = Vec::new();
-        let found = read("{\"A\":1,\"B\":{\"C\":[1,2]},\"A\":null}", |reader| {
-            reader.object(|reader, name| {
-                names.push(name.to_owned());
-                reader.skip()
-            })
+        let found = of("{\"A\":1,\"B\":{\"C\":[1,2]},\"A\":null}").object(|reader, name| {
+            names.push(name.to_owned());
+            reader.skip()
         });
         assert_eq!(found, Ok(true));
         assert_eq!(names, ["A", "B", "A"]);

@@ -29,8 +29,8 @@ impl Encode for DescribeLimitsOutput {
 impl Encode for DescribeEndpointsOutput {
     fn encode(&self, out: &mut Json) {
         out.object(|json| {
-            json.member("Endpoints").list(|json| {
-                json.element().object(|json| {
+            json.member("Endpoints").list([self], |json, _| {
+                json.object(|json| {
                     json.member("Address").text(&self.address);
                     json.member("CachePeriodInMinutes")
                         .integer(self.cache_period_in_minutes);

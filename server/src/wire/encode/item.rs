@@ -32,12 +32,8 @@ impl Json {
                 ValueRef::String(text) => json.text_bytes(text),
                 ValueRef::Number(number) => json.text(number.format().as_str()),
                 ValueRef::Binary(bytes) => json.base64(bytes),
-                ValueRef::Set(set) => {
-                    json.list(|json| set.iter().for_each(|element| json.element().scalar(element)))
-                }
-                ValueRef::List(list) => {
-                    json.list(|json| list.iter().for_each(|value| json.element().value(value)))
-                }
+                ValueRef::Set(set) => json.list(set.iter(), Self::scalar),
+                ValueRef::List(list) => json.list(list.iter(), Self::value),
                 ValueRef::Map(map) => json.attributes(map),
             }
         });

@@ -29,11 +29,8 @@ impl Json {
 
     fn consumed_capacities_member(&mut self, consumed: Option<&[ConsumedCapacity]>) {
         if let Some(consumed) = consumed {
-            self.member("ConsumedCapacity").list(|json| {
-                consumed
-                    .iter()
-                    .for_each(|consumed| json.element().consumed_capacity(consumed));
-            });
+            self.member("ConsumedCapacity")
+                .list(consumed, Self::consumed_capacity);
         }
     }
 }
@@ -65,7 +62,7 @@ impl Encode for PageOutput {
         out.object(|json| {
             if let Some(items) = &self.items {
                 json.member("Items")
-                    .list(|json| items.iter().for_each(|item| json.element().item(item.as_ref())));
+                    .list(items, |json, item| json.item(item.as_ref()));
             }
             json.member("Count").size(self.count);
             json.member("ScannedCount").size(self.scanned_count);
@@ -83,7 +80,7 @@ impl Encode for BatchGetItemOutput {
             json.member("Responses").object(|json| {
                 for (name, items) in &self.responses {
                     json.member(name)
-                        .list(|json| items.iter().for_each(|item| json.element().item(item.as_ref())));
+                        .list(items, |json, item| json.item(item.as_ref()));
                 }
             });
             json.member("UnprocessedKeys").object(|json| {
@@ -100,7 +97,7 @@ impl Encode for UnprocessedKeys {
     fn encode(&self, out: &mut Json) {
         out.object(|json| {
             json.member("Keys")
-                .list(|json| self.keys.iter().for_each(|key| json.element().item(key.as_ref())));
+                .list(&self.keys, |json, key| json.item(key.as_ref()));
             if let Some(consistent) = self.consistent_read {
                 json.member("ConsistentRead").boolean(consistent);
             }
@@ -109,9 +106,9 @@ impl Encode for UnprocessedKeys {
             }
             if let Some(names) = &self.names {
                 json.member("ExpressionAttributeNames").object(|json| {
-                    names
-                        .iter()
-                        .for_each(|(placeholder, name)| json.member(placeholder).text(name));
+                    for (placeholder, name) in names {
+                        json.member(placeholder).text(name);
+                    }
                 });
             }
         });
@@ -123,8 +120,7 @@ impl Encode for BatchWriteItemOutput {
         out.object(|json| {
             json.member("UnprocessedItems").object(|json| {
                 for (name, writes) in &self.unprocessed {
-                    json.member(name)
-                        .list(|json| writes.iter().for_each(|write| write.encode(json.element())));
+                    json.member(name).list(writes, |json, write| write.encode(json));
                 }
             });
             json.consumed_capacities_member(self.consumed_capacity.as_deref());

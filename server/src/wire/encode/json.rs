@@ -37,22 +37,28 @@ impl Json {
         self.comma = true;
     }
 
-    /// A list; `elements` calls [`Json::element`] before each value.
-    pub(crate) fn list(&mut self, elements: impl FnOnce(&mut Self)) {
+    /// A list; `write` writes one value for each of `values`.
+    pub(crate) fn list<T>(
+        &mut self,
+        values: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(&mut Self, T),
+    ) {
         self.out.push(b'[');
         self.comma = false;
-        elements(self);
+        for value in values {
+            self.separate();
+            write(self, value);
+        }
         self.out.push(b']');
         self.comma = true;
     }
 
-    /// Announces the next element of a list.
-    pub(crate) fn element(&mut self) -> &mut Self {
+    /// A comma unless this is the first member or element.
+    fn separate(&mut self) {
         if self.comma {
             self.out.push(b',');
         }
         self.comma = false;
-        self
     }
 
     /// The name of the next member; its value follows.
@@ -61,7 +67,7 @@ impl Json {
     }
 
     pub(super) fn member_bytes(&mut self, name: &[u8]) -> &mut Self {
-        self.element();
+        self.separate();
         self.text_bytes(name);
         self.out.push(b':');
         self.comma = false;
@@ -136,11 +142,10 @@ mod tests {
         let mut json = Json::default();
         json.object(|json| {
             json.member("text").text("a\"\\\n\u{1}ä");
-            json.member("list").list(|json| {
-                json.element().integer(1);
-                json.element().object(|_| ());
-                json.element().list(|_| ());
-            });
+            json.member("numbers").list([1, 2], Json::integer);
+            json.member("objects")
+                .list([(), ()], |json, ()| json.object(|_| ()));
+            json.member("none").list([0; 0], Json::integer);
             json.member("yes").boolean(true);
             json.member("half").decimal(0.5);
             json.member("one").decimal(1.0);
@@ -148,7 +153,7 @@ mod tests {
         let text = String::from_utf8(json.into_bytes()).unwrap();
         assert_eq!(
             text,
-            r#"{"text":"a\"\\\n\u0001ä","list":[1,{},[]],"yes":true,"half":0.5,"one":1.0}"#
+            r#"{"text":"a\"\\\n\u0001ä","numbers":[1,2],"objects":[{},{}],"none":[],"yes":true,"half":0.5,"one":1.0}"#
         );
     }
 }

@@ -7,11 +7,8 @@ use crate::operation::list_tables::ListTablesOutput;
 impl Encode for ListTablesOutput {
     fn encode(&self, out: &mut Json) {
         out.object(|json| {
-            json.member("TableNames").list(|json| {
-                for name in &self.table_names {
-                    json.element().text(name);
-                }
-            });
+            json.member("TableNames")
+                .list(&self.table_names, |json, name| json.text(name));
             if let Some(name) = &self.last_evaluated_table_name {
                 json.member("LastEvaluatedTableName").text(name);
             }

@@ -82,25 +82,23 @@ impl Json {
 
     fn key_attributes(&mut self, table: &TableDescription) {
         let schema = &table.definition.key_schema;
-        self.member("AttributeDefinitions").list(|json| {
-            for (_, attribute) in schema.attributes() {
-                json.element().object(|json| {
+        self.member("AttributeDefinitions")
+            .list(schema.attributes(), |json, (_, attribute)| {
+                json.object(|json| {
                     json.member("AttributeName").text(&attribute.name);
                     json.member("AttributeType").text(attribute.kind.descriptor());
                 });
-            }
-        });
-        self.member("KeySchema").list(|json| {
-            for (role, attribute) in schema.attributes() {
-                json.element().object(|json| {
+            });
+        self.member("KeySchema")
+            .list(schema.attributes(), |json, (role, attribute)| {
+                json.object(|json| {
                     json.member("AttributeName").text(&attribute.name);
                     json.member("KeyType").text(match role {
                         KeyRole::Partition => "HASH",
                         KeyRole::Sort => "RANGE",
                     });
                 });
-            }
-        });
+            });
     }
 
     fn provisioned_throughput(&mut self, table: &TableDescription) {

@@ -21,13 +21,11 @@ impl Encode for UntagResourceOutput {
 impl Encode for ListTagsOfResourceOutput {
     fn encode(&self, out: &mut Json) {
         out.object(|json| {
-            json.member("Tags").list(|json| {
-                for (key, value) in &self.tags {
-                    json.element().object(|json| {
-                        json.member("Key").text(key);
-                        json.member("Value").text(value);
-                    });
-                }
+            json.member("Tags").list(&self.tags, |json, (key, value)| {
+                json.object(|json| {
+                    json.member("Key").text(key);
+                    json.member("Value").text(value);
+                });
             });
             if let Some(token) = &self.next_token {
                 json.member("NextToken").text(token);
