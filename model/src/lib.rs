@@ -4,6 +4,7 @@
 
 pub mod attribute;
 pub mod codec;
+pub mod expression;
 pub mod item;
 pub mod key;
 pub mod number;

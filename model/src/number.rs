@@ -245,6 +245,21 @@ impl Number {
     }
 }
 
+impl From<u32> for Number {
+    fn from(value: u32) -> Self {
+        let (mut coefficient, mut exponent) = (u128::from(value), 0);
+        while coefficient != 0 && coefficient.is_multiple_of(10) {
+            coefficient /= 10;
+            exponent += 1;
+        }
+        Self {
+            negative: false,
+            coefficient,
+            exponent,
+        }
+    }
+}
+
 impl PartialOrd for Number {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
@@ -526,6 +541,13 @@ mod tests {
 
     fn text(input: &str) -> String {
         Number::parse(input).unwrap().to_string()
+    }
+
+    #[test]
+    fn integers_have_the_form_of_their_text() {
+        for value in [0, 1, 10, 1200, 7_000_001, u32::MAX] {
+            assert_eq!(Ok(Number::from(value)), Number::parse(&value.to_string()));
+        }
     }
 
     #[test]

@@ -19,10 +19,12 @@ pub(crate) fn table_name(text: &str) -> Option<&str> {
 
 /// True for a name that a table can have. Source: Amazon DynamoDB Developer Guide, "Naming rules".
 pub(crate) fn is_table_name(name: &str) -> bool {
-    (3..=255).contains(&name.len())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+    (3..=255).contains(&name.len()) && name.bytes().all(is_table_name_byte)
+}
+
+/// True for a byte that the name of a table can have.
+pub(crate) fn is_table_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
 }
 
 #[cfg(test)]

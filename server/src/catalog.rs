@@ -16,9 +16,8 @@ use bytes::Bytes;
 use stator_cluster::{Applier, Bounds, Cell, Cluster, ConsistencyLevel, Direction, Keyspace, Verdict};
 use tokio::sync::Mutex;
 
-pub(crate) use record::{BillingMode, TableClass, TableDefinition, Throughput};
+pub(crate) use record::{BillingMode, OnDemandLimits, TableClass, TableDefinition, Throughput, WarmUnits};
 pub(crate) use table::Table;
-pub(crate) use tally::Tally;
 
 /// Keyspace of definitions and of whatever else the cluster agrees on.
 const METADATA: &str = "metadata";

@@ -1,10 +1,27 @@
-//! The `stator` binary.
+//! The `stator` binary: a self-hosted DynamoDB-compatible database.
+//!
+//! The composition root. Disks, clocks and random sources are opened here and in `cli`, and passed down as arguments.
 
 mod arn;
+mod auth;
 mod catalog;
+mod cli;
+mod clock;
 mod constraint;
+mod http;
 mod message;
 mod operation;
+mod random;
+mod request_id;
 mod wire;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::run(cli::Arguments::parse())
+}

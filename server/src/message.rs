@@ -1,6 +1,9 @@
 //! The sentences of the API that operations share: one table of messages, worded as DynamoDB words them.
 //!
-//! Sentences of attribute values are in `wire/decode/attribute.rs`, those of numbers and expressions in `model`.
+//! Those of table operations are in `message/table.rs`. Sentences of attribute values are in
+//! `wire/decode/attribute.rs`, those of numbers and expressions in `model`.
+
+pub(crate) mod table;
 
 use stator_model::attribute::Kind;
 use stator_model::key::{KeyError, KeyRole};
@@ -12,6 +15,7 @@ pub(crate) const UPDATED_ITEM_TOO_LARGE: &str = "Item size to update has exceede
 pub(crate) const KEY_MISMATCH: &str = "The provided key element does not match the schema";
 pub(crate) const TABLE_NAME: &str = "Invalid table/index name.  Table/index names must be between 3 and 255 characters \
                                      long, and may contain only the characters a-z, A-Z, 0-9, '_', '-', and '.'";
+pub(crate) const DUPLICATE_KEYS: &str = "Provided list of item keys contains duplicates";
 pub(crate) const RETURN_VALUES_OLD_ONLY: &str = "ReturnValues can only be ALL_OLD or NONE";
 
 /// An item operation on a table that is not there.

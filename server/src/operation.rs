@@ -1,8 +1,36 @@
 //! The operations of the API, one file each: typed request, validation, work, typed answer. No JSON, no HTTP.
 
+pub(crate) mod batch_get_item;
+pub(crate) mod batch_write_item;
+pub(crate) mod capacity;
+pub(crate) mod create_table;
+pub(crate) mod delete_item;
+pub(crate) mod delete_table;
+pub(crate) mod describe_endpoints;
+pub(crate) mod describe_limits;
+pub(crate) mod describe_table;
+pub(crate) mod expressions;
+pub(crate) mod get_item;
+pub(crate) mod item_command;
+pub(crate) mod list_tables;
+pub(crate) mod list_tags_of_resource;
+pub(crate) mod page;
+pub(crate) mod put_item;
+pub(crate) mod query;
+pub(crate) mod scan;
+pub(crate) mod table_description;
+pub(crate) mod table_name;
+pub(crate) mod table_settings;
+pub(crate) mod tag_resource;
+pub(crate) mod tags;
+pub(crate) mod untag_resource;
+pub(crate) mod update_item;
+pub(crate) mod update_table;
+
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
+use crate::clock::Clock;
 use crate::wire::error::ApiError;
 
 /// What operations work with.
@@ -16,6 +44,10 @@ pub(crate) struct Context {
     pub(crate) region: String,
     /// The host and port that clients reach, for DescribeEndpoints.
     pub(crate) endpoint: String,
+    /// The time.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Fills a buffer with random bytes.
+    pub(crate) random: fn(&mut [u8]) -> std::io::Result<()>,
 }
 
 /// A request of the API together with its answer.

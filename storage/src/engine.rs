@@ -1,142 +1,310 @@
-//! The engine: what the owner calls.
-#![expect(unused_variables, reason = "interface first")]
+//! The engine as its owner sees it.
+//!
+//! Invariant: clones share one engine; its threads end when it is closed or when the last clone is dropped. Snapshots
+//! and iterators may outlive it. Not here: how anything is done.
 
-use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 
+use parking_lot::{Condvar, Mutex};
+
+use crate::background::{run_compaction_thread, run_flush_thread};
 use crate::batch::WriteBatch;
+use crate::commit::Durability;
+use crate::core::Core;
 use crate::entry::{KeyspaceId, SequenceNumber, Value};
 use crate::error::{Error, Result};
+use crate::iter::range;
+use crate::open;
 use crate::settings::Settings;
-use crate::vfs::Vfs;
+use crate::snapshot::Snapshot;
+use crate::version::KeyspaceVersion;
+use crate::version::edit::Change;
+use crate::vfs::{LockGuard, Vfs};
 
-/// What an acknowledgement of a write means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// On disk: survives a power cut.
-    Sync,
-    /// Written to the log, synced within `sync_interval_ms`: survives the end of the process, and a power cut except
-    /// for the writes of the last interval.
-    Interval,
-}
-
-/// The order of a range read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Ascending keys.
-    Forward,
-    /// Descending keys.
-    Backward,
-}
+/// The longest name of a keyspace, in bytes.
+pub const KEYSPACE_NAME_BYTES_MAX: usize = 1024;
 
 /// What a keyspace holds, roughly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyspaceStatistics {
-    /// Bytes in sstables and memtables.
+    /// Bytes in sstables (as they lie on disk) and memtables.
     pub bytes_approximate: u64,
     /// Entries in sstables and memtables; an overwritten or removed key may count more than once.
     pub entries_approximate: u64,
 }
 
-/// The engine. Clones share it; it is closed when the last is dropped.
+/// An open engine. Clones share it; it is closed when the last of them is dropped.
 #[derive(Clone, Debug)]
-pub struct Engine;
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+/// What a thread of the engine does.
+type Work = fn(&Core);
+
+/// Closes the engine when the last clone goes.
+#[derive(Debug)]
+struct Shared {
+    core: Arc<Core>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    lock: Mutex<Option<Box<dyn LockGuard>>>,
+}
 
 impl Engine {
-    /// Opens.
+    /// Opens the engine of `directory`, creating it if there is none, and recovers from manifest and log.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for settings out of range, [`Error::Locked`] if another process has the directory open,
+    /// [`Error::Corruption`] and [`Error::UnsupportedFormat`] for files that cannot be trusted or read, [`Error::Io`].
     pub fn open(vfs: Arc<dyn Vfs>, directory: &Path, settings: Settings) -> Result<Self> {
-        Err(Error::Closed)
+        let (core, lock) = open::open(vfs, directory, settings)?;
+        let core = Arc::new(core);
+        let shared = Shared {
+            core: Arc::clone(&core),
+            threads: Mutex::new(Vec::new()),
+            lock: Mutex::new(Some(lock)),
+        };
+        let works: [(&str, Work); 3] = [
+            ("storage-log", Core::run_log_thread),
+            ("storage-flush", run_flush_thread),
+            ("storage-compact", run_compaction_thread),
+        ];
+        for (name, work) in works {
+            let core = Arc::clone(&core);
+            let thread = thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(move || work(&core))
+                .map_err(Error::io("start the threads for", directory))?;
+            shared.threads.lock().push(thread);
+        }
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
     }
-    /// Closes.
+
+    /// Writes and syncs what was committed, ends the threads and unlocks the directory. Later commits get
+    /// [`Error::Closed`]; closing again is no error. Memtables are not flushed: the next start reads the log.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Poisoned`] if the engine had stopped before, or the last sync failed.
     pub fn close(&self) -> Result<()> {
-        Err(Error::Closed)
+        self.shared.close();
+        self.shared.core.check()
     }
-    /// Creates a keyspace.
+
+    /// Creates a keyspace; durable on return.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyspaceExists`], [`Error::Invalid`] for an empty name or one longer than
+    /// [`KEYSPACE_NAME_BYTES_MAX`], [`Error::Poisoned`].
     pub fn create_keyspace(&self, name: &str) -> Result<KeyspaceId> {
-        Err(Error::Closed)
+        if name.is_empty() || name.len() > KEYSPACE_NAME_BYTES_MAX {
+            let detail = format!(
+                "has {} bytes, must have 1 to {KEYSPACE_NAME_BYTES_MAX}",
+                name.len()
+            );
+            return Err(Error::Invalid {
+                what: "name of a keyspace",
+                detail,
+            });
+        }
+        let core = self.core()?;
+        let mut manifest = core.manifest.lock();
+        if self.keyspace(name).is_some() {
+            return Err(Error::KeyspaceExists {
+                name: name.to_owned(),
+            });
+        }
+        let id = KeyspaceId(manifest.state().next_keyspace);
+        let created = Change::KeyspaceCreated {
+            id,
+            name: name.to_owned(),
+        };
+        let changes = vec![created, Change::NextKeyspace(id.0 + 1)];
+        manifest.commit(changes).inspect_err(|error| core.poison(error))?;
+        core.update_view(|view| {
+            let keyspace = Arc::new(KeyspaceVersion::new(id, name.to_owned()));
+            Arc::make_mut(&mut view.version).keyspaces.insert(id, keyspace);
+        });
+        Ok(id)
     }
-    /// Drops a keyspace.
+
+    /// Drops a keyspace with all it holds; durable on return. Snapshots that were taken before still see it; its files
+    /// are deleted when none of them is left. Its identity is never given out again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchKeyspace`], [`Error::Poisoned`].
     pub fn drop_keyspace(&self, id: KeyspaceId) -> Result<()> {
-        Err(Error::Closed)
+        let core = self.core()?;
+        let mut manifest = core.manifest.lock();
+        if core.views.load().version.live(id).is_none() {
+            return Err(Error::NoSuchKeyspace { id });
+        }
+        let at = core.published() + 1;
+        manifest
+            .commit(vec![Change::KeyspaceDropped { id, at }])
+            .inspect_err(|error| core.poison(error))?;
+        core.update_view(|view| {
+            if let Some(keyspace) = Arc::make_mut(&mut view.version).keyspaces.get_mut(&id) {
+                Arc::make_mut(keyspace).dropped_at = Some(at);
+            }
+        });
+        core.purge_waits.store(true, std::sync::atomic::Ordering::Release);
+        core.flush_signal.notify();
+        Ok(())
     }
-    /// Finds a keyspace.
+
+    /// The keyspace of this name.
     pub fn keyspace(&self, name: &str) -> Option<KeyspaceId> {
-        None
+        let view = self.shared.core.views.load();
+        view.version
+            .all_live()
+            .find(|keyspace| keyspace.name == name)
+            .map(|keyspace| keyspace.id)
     }
-    /// Lists.
+
+    /// All keyspaces with their names, in the order in which they were created.
     pub fn keyspaces(&self) -> Vec<(KeyspaceId, String)> {
-        Vec::new()
+        let view = self.shared.core.views.load();
+        view.version
+            .all_live()
+            .map(|keyspace| (keyspace.id, keyspace.name.clone()))
+            .collect()
     }
-    /// Statistics.
+
+    /// What a keyspace holds, roughly.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchKeyspace`].
     pub fn keyspace_statistics(&self, id: KeyspaceId) -> Result<KeyspaceStatistics> {
-        Err(Error::Closed)
+        let view = self.shared.core.views.load();
+        let keyspace = view.version.live(id).ok_or(Error::NoSuchKeyspace { id })?;
+        let mut statistics = KeyspaceStatistics::default();
+        for sstable in keyspace.sstables() {
+            statistics.bytes_approximate += sstable.meta.bytes;
+            statistics.entries_approximate += sstable.meta.entries;
+        }
+        for memtable in view.waiting.iter().chain([&view.active]) {
+            let usage = memtable.usage(id);
+            statistics.bytes_approximate += usage.bytes;
+            statistics.entries_approximate += usage.entries;
+        }
+        Ok(statistics)
     }
-    /// Commits.
+
+    /// Commits a batch. `done` is called exactly once, with the batch's sequence number when it is visible and as
+    /// durable as asked, or with the reason why it is not; on this thread or on one of the engine, which must not be
+    /// blocked. A batch without entries is done at once.
+    ///
+    /// `done` gets [`Error::NoSuchKeyspace`], [`Error::Invalid`] for a key or value that is too large,
+    /// [`Error::Closed`], or [`Error::Poisoned`] after a failed write or sync; then nothing is acknowledged any more.
     pub fn commit(
         &self,
         batch: WriteBatch,
         durability: Durability,
         done: impl FnOnce(Result<SequenceNumber>) + Send + 'static,
     ) {
+        self.shared.core.commit(batch, durability, Box::new(done));
     }
-    /// Writes and waits.
+
+    /// Commits a batch and waits until it is done.
+    ///
+    /// # Errors
+    ///
+    /// Those that [`Engine::commit`] hands to `done`.
     pub fn write(&self, batch: WriteBatch, durability: Durability) -> Result<SequenceNumber> {
-        Err(Error::Closed)
+        let slot = Arc::new((Mutex::new(None), Condvar::new()));
+        let filled = Arc::clone(&slot);
+        self.commit(batch, durability, move |result| {
+            *filled.0.lock() = Some(result);
+            filled.1.notify_one();
+        });
+        let mut result = slot.0.lock();
+        loop {
+            if let Some(result) = result.take() {
+                return result;
+            }
+            slot.1.wait(&mut result);
+        }
     }
-    /// Reads.
+
+    /// The value of `key` after the last batch that was published.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchKeyspace`], [`Error::Io`], [`Error::Corruption`], [`Error::Poisoned`].
     pub fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Value>> {
-        Err(Error::Closed)
+        let core = self.core()?;
+        // The view first: it is complete up to any sequence number that was published before, and no version that a
+        // later one needs was dropped from it.
+        let view = core.views.load();
+        let sequence = core.published();
+        let keyspace = view
+            .version
+            .live(keyspace)
+            .ok_or(Error::NoSuchKeyspace { id: keyspace })?;
+        range::get(&view, keyspace, key, sequence)
     }
-    /// A snapshot.
+
+    /// A consistent state of all keyspaces, after the last batch that was published.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot
+        Snapshot::new(Arc::clone(&self.shared.core))
+    }
+
+    /// The sequence number of the last batch that was published.
+    pub fn published_sequence(&self) -> SequenceNumber {
+        self.shared.core.published()
+    }
+
+    /// Moves everything that was published before the call into sstables, and waits for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Poisoned`], [`Error::Closed`].
+    pub fn flush(&self) -> Result<()> {
+        let core = self.core()?;
+        let target = core.published();
+        let is_flushed = || core.flushed.load(std::sync::atomic::Ordering::Acquire) >= target;
+        if is_flushed() {
+            return Ok(());
+        }
+        core.request_switch();
+        core.wait_until(is_flushed)
+    }
+
+    fn core(&self) -> Result<&Core> {
+        let core = &self.shared.core;
+        core.check().map(|()| &**core)
     }
 }
 
-/// A consistent state of all keyspaces.
-#[derive(Debug)]
-pub struct Snapshot;
-
-impl Snapshot {
-    /// Its sequence number.
-    pub fn sequence(&self) -> SequenceNumber {
-        0
-    }
-    /// Reads.
-    pub fn get(&self, keyspace: KeyspaceId, key: &[u8]) -> Result<Option<Value>> {
-        Err(Error::Closed)
-    }
-    /// Reads a range.
-    pub fn range(
-        &self,
-        keyspace: KeyspaceId,
-        bounds: (Bound<&[u8]>, Bound<&[u8]>),
-        direction: Direction,
-    ) -> Result<RangeIterator> {
-        Err(Error::Closed)
+impl Shared {
+    fn close(&self) {
+        // The log thread ends when what was committed is written and synced; nothing holds it back any more.
+        self.core.close_commit_queue();
+        self.core.stop();
+        let threads = std::mem::take(&mut *self.threads.lock());
+        threads.into_iter().for_each(join);
+        self.lock.lock().take();
     }
 }
 
-/// Walks a range; owns what it reads from, so that it may outlive its snapshot.
-#[derive(Debug)]
-pub struct RangeIterator;
+/// Waits for a thread, except when called on it: the last clone may be dropped by a completion.
+fn join(thread: JoinHandle<()>) {
+    if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+        tracing::error!("a thread of the engine has panicked");
+    }
+}
 
-impl RangeIterator {
-    /// Moves on.
-    pub fn advance(&mut self) -> Result<bool> {
-        Err(Error::Closed)
-    }
-    /// The key.
-    pub fn key(&self) -> &[u8] {
-        &[]
-    }
-    /// The value.
-    pub fn value(&self) -> &[u8] {
-        &[]
-    }
-    /// The value, shared.
-    pub fn value_shared(&self) -> Value {
-        Value(bytes::Bytes::new())
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.close();
     }
 }

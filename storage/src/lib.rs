@@ -4,16 +4,38 @@
 //! as a whole or not at all. Not here: items, attributes, nodes, HTTP. The formats on disk are documented in
 //! `docs/format/`.
 
+mod background;
 mod batch;
+mod block;
+mod cache;
+mod clock;
+mod commit;
+mod compaction;
+mod core;
 mod engine;
 mod entry;
 mod error;
+mod files;
+mod flush;
+mod iter;
+mod key;
+mod memtable;
+mod open;
+mod output;
 mod settings;
+mod snapshot;
+mod sstable;
+mod version;
 pub mod vfs;
+mod view;
 mod wal;
 
 pub use batch::{BATCH_BYTES_MAX, WriteBatch};
-pub use engine::{Direction, Durability, Engine, KeyspaceStatistics, RangeIterator, Snapshot};
+pub use commit::Durability;
+pub use engine::{Engine, KEYSPACE_NAME_BYTES_MAX, KeyspaceStatistics};
 pub use entry::{KEY_BYTES_MAX, KeyspaceId, SequenceNumber, VALUE_BYTES_MAX, Value};
 pub use error::{Error, Result};
+pub use iter::Direction;
+pub use iter::range::RangeIterator;
 pub use settings::{Compression, Settings};
+pub use snapshot::Snapshot;

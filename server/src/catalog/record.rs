@@ -36,7 +36,30 @@ pub(crate) struct Throughput {
     /// When it was last raised and lowered, in milliseconds since the Unix epoch.
     pub(crate) raised_at_ms: Option<i64>,
     pub(crate) lowered_at_ms: Option<i64>,
+    /// How often it was lowered on the day (UTC) on which it was lowered last.
+    pub(crate) lowered_that_day: u32,
 }
+
+/// Limits of a table that is paid per request, in request units a second; `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct OnDemandLimits {
+    pub(crate) read_units: Option<i64>,
+    pub(crate) write_units: Option<i64>,
+}
+
+/// Throughput that a table has to serve at once, in units a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WarmUnits {
+    pub(crate) read_units: i64,
+    pub(crate) write_units: i64,
+}
+
+/// What a new table that is paid per request serves at once. Source: Amazon DynamoDB Developer Guide, "Understanding
+/// DynamoDB warm throughput".
+const WARM_ON_DEMAND: WarmUnits = WarmUnits {
+    read_units: 12_000,
+    write_units: 4_000,
+};
 
 /// What makes a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +75,13 @@ pub(crate) struct TableDefinition {
     pub(crate) pay_per_request_since_ms: Option<i64>,
     /// Zero units when the table is paid per request.
     pub(crate) throughput: Throughput,
+    /// None when it was never named.
     pub(crate) table_class: Option<TableClass>,
+    /// When the class was changed after the table was made, in milliseconds since the Unix epoch.
+    pub(crate) table_class_changed_at_ms: Option<i64>,
+    pub(crate) on_demand_limits: OnDemandLimits,
+    /// None when it was never named; see [`TableDefinition::warm_units`].
+    pub(crate) warm_units_requested: Option<WarmUnits>,
     pub(crate) deletion_protection: bool,
     pub(crate) tags: BTreeMap<String, String>,
 }
@@ -87,6 +116,18 @@ struct Record {
     deletion_protection: bool,
     #[prost(btree_map = "string, string", tag = "14")]
     tags: BTreeMap<String, String>,
+    #[prost(sint64, optional, tag = "15")]
+    table_class_changed_at_ms: Option<i64>,
+    #[prost(sint64, optional, tag = "16")]
+    on_demand_read_units: Option<i64>,
+    #[prost(sint64, optional, tag = "17")]
+    on_demand_write_units: Option<i64>,
+    #[prost(sint64, optional, tag = "18")]
+    warm_read_units: Option<i64>,
+    #[prost(sint64, optional, tag = "19")]
+    warm_write_units: Option<i64>,
+    #[prost(uint32, tag = "20")]
+    lowered_that_day: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -121,6 +162,22 @@ impl KeyRecord {
 }
 
 impl TableDefinition {
+    /// Throughput that the table serves at once: what was asked for, and never less than what it is billed for.
+    pub(crate) fn warm_units(&self) -> WarmUnits {
+        let least = match self.billing_mode {
+            BillingMode::PayPerRequest => WARM_ON_DEMAND,
+            BillingMode::Provisioned => WarmUnits {
+                read_units: self.throughput.read_units,
+                write_units: self.throughput.write_units,
+            },
+        };
+        let requested = self.warm_units_requested.unwrap_or(least);
+        WarmUnits {
+            read_units: requested.read_units.max(least.read_units),
+            write_units: requested.write_units.max(least.write_units),
+        }
+    }
+
     /// The bytes to be stored.
     pub(super) fn to_bytes(&self) -> Bytes {
         let record = Record {
@@ -141,6 +198,12 @@ impl TableDefinition {
             }),
             deletion_protection: self.deletion_protection,
             tags: self.tags.clone(),
+            table_class_changed_at_ms: self.table_class_changed_at_ms,
+            on_demand_read_units: self.on_demand_limits.read_units,
+            on_demand_write_units: self.on_demand_limits.write_units,
+            warm_read_units: self.warm_units_requested.map(|warm| warm.read_units),
+            warm_write_units: self.warm_units_requested.map(|warm| warm.write_units),
+            lowered_that_day: self.throughput.lowered_that_day,
         };
         let mut bytes = BytesMut::with_capacity(1 + record.encoded_len());
         bytes.put_u8(FORMAT_VERSION);
@@ -185,8 +248,20 @@ impl TableDefinition {
                 write_units: record.write_units,
                 raised_at_ms: record.raised_at_ms,
                 lowered_at_ms: record.lowered_at_ms,
+                lowered_that_day: record.lowered_that_day,
             },
             table_class,
+            table_class_changed_at_ms: record.table_class_changed_at_ms,
+            on_demand_limits: OnDemandLimits {
+                read_units: record.on_demand_read_units,
+                write_units: record.on_demand_write_units,
+            },
+            warm_units_requested: record.warm_read_units.zip(record.warm_write_units).map(
+                |(read_units, write_units)| WarmUnits {
+                    read_units,
+                    write_units,
+                },
+            ),
             deletion_protection: record.deletion_protection,
             tags: record.tags,
         })
@@ -220,8 +295,18 @@ mod tests {
                 write_units: 6,
                 raised_at_ms: Some(1),
                 lowered_at_ms: None,
+                lowered_that_day: 3,
             },
             table_class: Some(TableClass::StandardInfrequentAccess),
+            table_class_changed_at_ms: Some(2),
+            on_demand_limits: OnDemandLimits {
+                read_units: Some(7),
+                write_units: None,
+            },
+            warm_units_requested: Some(WarmUnits {
+                read_units: 8,
+                write_units: 9,
+            }),
             deletion_protection: true,
             tags: BTreeMap::from([("k".into(), "v".into())]),
         };

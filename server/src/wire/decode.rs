@@ -2,13 +2,47 @@
 //!
 //! One file an operation or family; each implements [`Decode`] for the operation's own type.
 
+mod account;
 pub(crate) mod attribute;
+mod batch;
+mod create_table;
+mod expressions;
+mod item;
+mod list_tables;
+mod page;
 pub(crate) mod reader;
+mod table_reference;
+mod table_settings;
+mod tags;
+mod update_table;
 
-use reader::{Decoded, Reader};
+use reader::{DecodeError, Decoded, Reader};
+
+use crate::wire::error::ApiError;
 
 /// A request that is read from JSON.
 pub(crate) trait Decode: Sized {
     /// Reads the whole body.
     fn decode(reader: &mut Reader<'_>) -> Decoded<Self>;
+}
+
+/// Reads a body as a request.
+///
+/// # Errors
+/// SerializationException for what is not JSON or not of the request's types.
+pub(crate) fn decode<T: Decode>(body: &[u8]) -> Result<T, ApiError> {
+    let mut reader = Reader::new(body);
+    let request = T::decode(&mut reader).and_then(|request| reader.finish().map(|()| request));
+    request.map_err(|error| {
+        ApiError::Serialization(match error {
+            DecodeError::NotJson => None,
+            mismatch => Some(mismatch.to_string()),
+        })
+    })
+}
+
+/// Whether a body is JSON at all; asked only for requests that are refused anyway, to say why.
+pub(crate) fn is_json(body: &[u8]) -> bool {
+    let mut reader = Reader::new(body);
+    reader.skip().is_ok() && reader.finish().is_ok()
 }

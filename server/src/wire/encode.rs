@@ -2,8 +2,13 @@
 //!
 //! One file an operation or family; each implements [`Encode`] for the operation's own output type.
 
+mod account;
 pub(crate) mod item;
+mod items;
 pub(crate) mod json;
+mod list_tables;
+mod table_description;
+mod tags;
 
 use json::Json;
 
@@ -11,4 +16,11 @@ use json::Json;
 pub(crate) trait Encode {
     /// Writes the whole body: one object.
     fn encode(&self, out: &mut Json);
+}
+
+/// The bytes of an answer.
+pub(crate) fn encode<T: Encode>(answer: &T) -> Vec<u8> {
+    let mut json = Json::with_capacity(512);
+    answer.encode(&mut json);
+    json.into_bytes()
 }

@@ -1,1 +1,449 @@
-//! A simulated disk.
+//! A simulated disk that knows what was synced.
+//!
+//! Invariant: it keeps, for every file and every directory, what would survive a power cut and what was done since.
+//! [`MemVfs::cut_power_after`] stops it after any operation, [`MemVfs::after_power_cut`] gives the disk as a new start
+//! would find it: with what was not synced lost, kept, or torn. The same seed tears in the same way.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{File, LockGuard, Vfs};
+
+/// What is written in one piece by a disk.
+const SECTOR_BYTES: usize = 512;
+
+/// What becomes of data that was not synced when the power went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsynced {
+    /// It is gone.
+    Lost,
+    /// It is all there.
+    Kept,
+    /// Of each write some sectors are there; of the changes of a directory the first few, in order.
+    Torn {
+        /// Decides which.
+        seed: u64,
+    },
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Write { offset: u64, bytes: Vec<u8> },
+    Truncate(u64),
+}
+
+#[derive(Clone, Debug)]
+enum NameChange {
+    Set(PathBuf, usize),
+    Remove(PathBuf),
+}
+
+#[derive(Clone, Debug, Default)]
+struct Inode {
+    durable: Vec<u8>,
+    volatile: Vec<u8>,
+    pending: Vec<Change>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Disk {
+    inodes: Vec<Inode>,
+    durable_names: BTreeMap<PathBuf, usize>,
+    names: BTreeMap<PathBuf, usize>,
+    pending_names: Vec<NameChange>,
+    locks: Vec<PathBuf>,
+    operations: u64,
+    power_cut_after: Option<u64>,
+}
+
+impl Disk {
+    /// Counts an operation that changes something; refuses it when the power is gone.
+    fn operate(&mut self) -> io::Result<()> {
+        if self.power_cut_after.is_some_and(|last| self.operations >= last) {
+            return Err(io::Error::other("the power is cut"));
+        }
+        self.operations += 1;
+        Ok(())
+    }
+
+    fn find(&self, path: &Path) -> io::Result<usize> {
+        self.names
+            .get(path)
+            .copied()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn rename(&mut self, change: NameChange) {
+        apply_name(&mut self.names, &change);
+        self.pending_names.push(change);
+    }
+}
+
+fn apply_name(names: &mut BTreeMap<PathBuf, usize>, change: &NameChange) {
+    match change {
+        NameChange::Set(path, inode) => {
+            // A rename gives an inode its new name and takes the old one in one step.
+            names.retain(|_, other| other != inode);
+            names.insert(path.clone(), *inode);
+        }
+        NameChange::Remove(path) => {
+            names.remove(path);
+        }
+    }
+}
+
+fn apply(contents: &mut Vec<u8>, change: &Change) {
+    match change {
+        Change::Write { offset, bytes } => {
+            let start = size_of_file(*offset);
+            if contents.len() < start + bytes.len() {
+                contents.resize(start + bytes.len(), 0);
+            }
+            contents[start..start + bytes.len()].copy_from_slice(bytes);
+        }
+        Change::Truncate(bytes) => contents.resize(size_of_file(*bytes), 0),
+    }
+}
+
+/// Sizes of simulated files fit into memory.
+fn size_of_file(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// SplitMix64 (Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators", 2014).
+fn next_random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}
+
+/// The simulated disk. Clones share it.
+#[derive(Clone, Default)]
+pub struct MemVfs(Arc<Mutex<Disk>>);
+
+impl fmt::Debug for MemVfs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemVfs")
+            .field("operations", &self.operations())
+            .finish_non_exhaustive()
+    }
+}
+
+impl MemVfs {
+    /// An empty disk.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many operations have changed something so far: creations, writes, syncs, renames, removals, truncations.
+    pub fn operations(&self) -> u64 {
+        self.0.lock().operations
+    }
+
+    /// Lets so many operations happen (counted from the making of the disk) and refuses every one after.
+    pub fn cut_power_after(&self, operations: u64) {
+        self.0.lock().power_cut_after = Some(operations);
+    }
+
+    /// The disk as the next start finds it, with the power back.
+    #[must_use]
+    pub fn after_power_cut(&self, unsynced: Unsynced) -> Self {
+        let disk = self.0.lock();
+        let mut names = disk.durable_names.clone();
+        let mut seed = match unsynced {
+            Unsynced::Torn { seed } => seed,
+            Unsynced::Lost | Unsynced::Kept => 0,
+        };
+        let kept = match unsynced {
+            Unsynced::Lost => 0,
+            Unsynced::Kept => disk.pending_names.len(),
+            Unsynced::Torn { .. } => {
+                size_of_file(next_random(&mut seed) % (disk.pending_names.len() as u64 + 1))
+            }
+        };
+        disk.pending_names
+            .iter()
+            .take(kept)
+            .for_each(|change| apply_name(&mut names, change));
+        let inodes = disk.inodes.iter().map(|inode| {
+            let contents = match unsynced {
+                Unsynced::Lost => inode.durable.clone(),
+                Unsynced::Kept => inode.volatile.clone(),
+                Unsynced::Torn { .. } => tear(inode, &mut seed),
+            };
+            Inode {
+                durable: contents.clone(),
+                volatile: contents,
+                pending: Vec::new(),
+            }
+        });
+        let inodes = inodes.collect();
+        Self(Arc::new(Mutex::new(Disk {
+            inodes,
+            durable_names: names.clone(),
+            names,
+            ..Disk::default()
+        })))
+    }
+
+    /// Changes one byte of a file, as a bad disk would.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`] without the file, [`io::ErrorKind::UnexpectedEof`] behind its end.
+    pub fn flip_bit(&self, path: &Path, offset: u64, bit: u8) -> io::Result<()> {
+        let mut disk = self.0.lock();
+        let inode = disk.find(path)?;
+        let inode = &mut disk.inodes[inode];
+        for contents in [&mut inode.volatile, &mut inode.durable] {
+            let byte = contents
+                .get_mut(size_of_file(offset))
+                .ok_or(io::ErrorKind::UnexpectedEof)?;
+            *byte ^= 1 << (bit % 8);
+        }
+        Ok(())
+    }
+}
+
+/// What is left of a file of which some sectors were written.
+fn tear(inode: &Inode, seed: &mut u64) -> Vec<u8> {
+    let mut contents = inode.durable.clone();
+    for change in &inode.pending {
+        match change {
+            Change::Truncate(_) => {
+                if next_random(seed).is_multiple_of(2) {
+                    apply(&mut contents, change);
+                }
+            }
+            Change::Write { offset, bytes } => {
+                let mut at = 0;
+                while at < bytes.len() {
+                    let start = offset + at as u64;
+                    let in_sector = SECTOR_BYTES - size_of_file(start % SECTOR_BYTES as u64);
+                    let end = (at + in_sector).min(bytes.len());
+                    if next_random(seed).is_multiple_of(2) {
+                        let part = Change::Write {
+                            offset: start,
+                            bytes: bytes[at..end].to_vec(),
+                        };
+                        apply(&mut contents, &part);
+                    }
+                    at = end;
+                }
+            }
+        }
+    }
+    contents
+}
+
+#[derive(Debug)]
+struct MemFile {
+    disk: MemVfs,
+    inode: usize,
+}
+
+impl MemFile {
+    fn change(&self, change: Change) -> io::Result<()> {
+        let mut disk = self.disk.0.lock();
+        disk.operate()?;
+        let inode = &mut disk.inodes[self.inode];
+        apply(&mut inode.volatile, &change);
+        inode.pending.push(change);
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct MemLock {
+    disk: MemVfs,
+    path: PathBuf,
+}
+
+impl LockGuard for MemLock {}
+
+impl Drop for MemLock {
+    fn drop(&mut self) {
+        self.disk.0.lock().locks.retain(|path| *path != self.path);
+    }
+}
+
+impl Vfs for MemVfs {
+    fn create_dir_all(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let mut disk = self.0.lock();
+        if disk.names.contains_key(path) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        disk.operate()?;
+        let inode = disk.inodes.len();
+        disk.inodes.push(Inode::default());
+        disk.rename(NameChange::Set(path.to_path_buf(), inode));
+        Ok(Arc::new(MemFile {
+            disk: self.clone(),
+            inode,
+        }))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let inode = self.0.lock().find(path)?;
+        Ok(Arc::new(MemFile {
+            disk: self.clone(),
+            inode,
+        }))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut disk = self.0.lock();
+        disk.find(path)?;
+        disk.operate()?;
+        disk.rename(NameChange::Remove(path.to_path_buf()));
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut disk = self.0.lock();
+        let inode = disk.find(from)?;
+        disk.operate()?;
+        disk.rename(NameChange::Set(to.to_path_buf(), inode));
+        Ok(())
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
+        let disk = self.0.lock();
+        let names = disk.names.keys().filter(|path| path.parent() == Some(directory));
+        Ok(names
+            .filter_map(|path| path.file_name()?.to_str().map(str::to_owned))
+            .collect())
+    }
+
+    fn sync_dir(&self, _directory: &Path) -> io::Result<()> {
+        let mut disk = self.0.lock();
+        disk.operate()?;
+        disk.durable_names = disk.names.clone();
+        disk.pending_names.clear();
+        Ok(())
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
+        let mut disk = self.0.lock();
+        if disk.locks.iter().any(|locked| locked == path) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        disk.locks.push(path.to_path_buf());
+        Ok(Box::new(MemLock {
+            disk: self.clone(),
+            path: path.to_path_buf(),
+        }))
+    }
+}
+
+impl File for MemFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.disk.0.lock().inodes[self.inode].volatile.len() as u64)
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let disk = self.disk.0.lock();
+        let start = size_of_file(offset);
+        let end = start
+            .checked_add(buffer.len())
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        let contents = disk.inodes[self.inode].volatile.get(start..end);
+        buffer.copy_from_slice(contents.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn write_all_at(&self, buffer: &[u8], offset: u64) -> io::Result<()> {
+        self.change(Change::Write {
+            offset,
+            bytes: buffer.to_vec(),
+        })
+    }
+
+    fn preallocate(&self, bytes: u64) -> io::Result<()> {
+        self.change(Change::Truncate(bytes))?;
+        self.sync_data()
+    }
+
+    fn truncate(&self, bytes: u64) -> io::Result<()> {
+        self.change(Change::Truncate(bytes))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut disk = self.disk.0.lock();
+        disk.operate()?;
+        let inode = &mut disk.inodes[self.inode];
+        for change in std::mem::take(&mut inode.pending) {
+            apply(&mut inode.durable, &change);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contents(disk: &MemVfs, path: &str) -> Option<Vec<u8>> {
+        let file = disk.open(Path::new(path)).ok()?;
+        let mut bytes = vec![0; size_of_file(file.size().unwrap())];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        Some(bytes)
+    }
+
+    #[test]
+    fn only_synced_bytes_under_synced_names_survive_a_power_cut() {
+        let disk = MemVfs::new();
+        let file = disk.create(Path::new("/d/a")).unwrap();
+        file.write_all_at(b"synced", 0).unwrap();
+        file.sync_data().unwrap();
+        assert_eq!(contents(&disk.after_power_cut(Unsynced::Lost), "/d/a"), None);
+        disk.sync_dir(Path::new("/d")).unwrap();
+        file.write_all_at(b"S", 0).unwrap();
+        assert_eq!(
+            contents(&disk.after_power_cut(Unsynced::Lost), "/d/a"),
+            Some(b"synced".to_vec())
+        );
+        assert_eq!(
+            contents(&disk.after_power_cut(Unsynced::Kept), "/d/a"),
+            Some(b"Synced".to_vec())
+        );
+    }
+
+    #[test]
+    fn a_torn_write_keeps_some_sectors() {
+        let disk = MemVfs::new();
+        let file = disk.create(Path::new("/d/a")).unwrap();
+        file.preallocate(8192).unwrap();
+        disk.sync_dir(Path::new("/d")).unwrap();
+        file.write_all_at(&[1; 8192], 0).unwrap();
+        let torn = contents(&disk.after_power_cut(Unsynced::Torn { seed: 1 }), "/d/a").unwrap();
+        let written = torn.chunks(SECTOR_BYTES).filter(|sector| sector[0] == 1).count();
+        assert!(
+            torn.chunks(SECTOR_BYTES)
+                .all(|sector| sector.iter().all(|byte| *byte == sector[0]))
+        );
+        assert!((1..16).contains(&written));
+    }
+
+    #[test]
+    fn nothing_happens_after_the_power_cut() {
+        let disk = MemVfs::new();
+        let file = disk.create(Path::new("/d/a")).unwrap();
+        disk.cut_power_after(2);
+        file.write_all_at(b"a", 0).unwrap();
+        assert!(file.write_all_at(b"b", 0).is_err());
+        assert!(disk.sync_dir(Path::new("/d")).is_err());
+        assert_eq!(disk.operations(), 2);
+    }
+}

@@ -1,2 +1,361 @@
-//! Frames.
-pub(crate) const FRAME_BYTES: usize = 28;
+//! File headers and record frames: the framing that log segments and manifests share (`docs/format/log.md`).
+//!
+//! Invariant: a frame is bound to its bytes, its place in the order and its file; whatever does not check is never
+//! handed on. Not here: what a payload means.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use crc32fast::Hasher;
+
+use crate::entry::SequenceNumber;
+use crate::error::{Error, Result};
+
+/// The bytes of a frame before its payload.
+pub(crate) const FRAME_BYTES: usize = 24;
+
+/// The bytes of the header that every file begins with.
+pub(crate) const HEADER_BYTES: usize = 32;
+
+/// The kinds of files, by their magic and the format version this code reads and writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileKind {
+    Log,
+    Sstable,
+    Manifest,
+}
+
+impl FileKind {
+    fn magic(self) -> &'static [u8; 8] {
+        match self {
+            Self::Log => b"STATORLG",
+            Self::Sstable => b"STATORST",
+            Self::Manifest => b"STATORMF",
+        }
+    }
+
+    /// The version of the format that this code reads and writes.
+    pub(crate) fn version(self) -> u32 {
+        match self {
+            Self::Log | Self::Sstable | Self::Manifest => 1,
+        }
+    }
+}
+
+/// The header of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileHeader {
+    pub(crate) kind: FileKind,
+    pub(crate) number: u64,
+    /// The first sequence number of a log segment; 0 in other files.
+    pub(crate) first_sequence: SequenceNumber,
+}
+
+impl FileHeader {
+    pub(crate) fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        bytes[..8].copy_from_slice(self.kind.magic());
+        bytes[8..12].copy_from_slice(&self.kind.version().to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.number.to_le_bytes());
+        bytes[24..].copy_from_slice(&self.first_sequence.to_le_bytes());
+        let crc = header_crc(&bytes);
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// Reads the header of `file`, which must be of this kind and have this number.
+    pub(crate) fn decode(file: &Path, bytes: &[u8], kind: FileKind, number: u64) -> Result<Self> {
+        let bad = |detail: &str| Error::corruption(file, 0, detail);
+        let bytes: &[u8; HEADER_BYTES] = bytes
+            .get(..HEADER_BYTES)
+            .and_then(|b| b.try_into().ok())
+            .ok_or_else(|| bad("the header is cut"))?;
+        if u32_at(bytes, 12) != Some(header_crc(bytes)) {
+            return Err(bad("the checksum of the header does not match"));
+        }
+        if &bytes[..8] != kind.magic() {
+            return Err(bad("the magic at the beginning is not that of this kind of file"));
+        }
+        let found = u32_at(bytes, 8).unwrap_or_default();
+        if found != kind.version() {
+            return Err(Error::UnsupportedFormat {
+                file: file.to_path_buf(),
+                found,
+                supported: kind.version(),
+            });
+        }
+        if u64_at(bytes, 16) != Some(number) {
+            return Err(bad("the file number in the header is not that of the name"));
+        }
+        Ok(Self {
+            kind,
+            number,
+            first_sequence: u64_at(bytes, 24).unwrap_or_default(),
+        })
+    }
+}
+
+fn header_crc(bytes: &[u8; HEADER_BYTES]) -> u32 {
+    let mut hasher = Hasher::new();
+    hasher.update(&bytes[..12]);
+    hasher.update(&bytes[16..]);
+    hasher.finalize()
+}
+
+/// The little-endian number at `at`, if the bytes reach that far.
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(
+        bytes.get(at..at.checked_add(4)?)?.try_into().ok()?,
+    ))
+}
+
+/// The little-endian number at `at`, if the bytes reach that far.
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(
+        bytes.get(at..at.checked_add(8)?)?.try_into().ok()?,
+    ))
+}
+
+/// The part of a record's checksum that can be made before its place in the order is known.
+#[derive(Clone, Debug)]
+pub(crate) struct PayloadChecksum(Hasher);
+
+impl PayloadChecksum {
+    /// Over the payload of `record`, which has room for the frame in front.
+    pub(crate) fn new(record: &[u8]) -> Self {
+        let mut hasher = Hasher::new();
+        hasher.update(&record[FRAME_BYTES..]);
+        Self(hasher)
+    }
+}
+
+/// Fills in the frame at the front of `record`.
+///
+/// The payload must not be empty: a frame of zeros is the end of a preallocated file.
+pub(crate) fn seal(
+    record: &mut [u8],
+    checksum: PayloadChecksum,
+    sequence: SequenceNumber,
+    durable: u64,
+    file_number: u64,
+) {
+    assert!(record.len() > FRAME_BYTES, "a record has a payload");
+    let length = u32::try_from(record.len() - FRAME_BYTES).unwrap_or(u32::MAX);
+    record[4..8].copy_from_slice(&length.to_le_bytes());
+    record[8..16].copy_from_slice(&sequence.to_le_bytes());
+    record[16..24].copy_from_slice(&durable.to_le_bytes());
+    let crc = frame_crc(checksum.0, &record[4..FRAME_BYTES], file_number);
+    record[..4].copy_from_slice(&crc.to_le_bytes());
+}
+
+fn frame_crc(mut hasher: Hasher, frame: &[u8], file_number: u64) -> u32 {
+    hasher.update(frame);
+    hasher.update(&file_number.to_le_bytes());
+    hasher.finalize()
+}
+
+/// A record as it lies in a file.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) offset: u64,
+    pub(crate) sequence: SequenceNumber,
+    pub(crate) payload: Bytes,
+}
+
+/// How the records of a file end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With the last byte of the file.
+    Exact,
+    /// With bytes from this offset on that were never synced (or preallocated zeros).
+    Torn(u64),
+}
+
+/// Walks the records of a file that has been read whole.
+#[derive(Debug)]
+pub(crate) struct RecordReader<'a> {
+    file: &'a Path,
+    bytes: Bytes,
+    number: u64,
+    at: usize,
+    /// The sequence number the next record must have.
+    expected: SequenceNumber,
+}
+
+impl<'a> RecordReader<'a> {
+    /// Reads from behind the header on; the first record must have the sequence number `expected`.
+    pub(crate) fn new(file: &'a Path, bytes: Bytes, number: u64, expected: SequenceNumber) -> Self {
+        Self {
+            file,
+            bytes,
+            number,
+            at: HEADER_BYTES,
+            expected,
+        }
+    }
+
+    /// The next record, or `None` at the first frame that is not valid; then [`RecordReader::end`] says what that means.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corruption`] if a valid record has the wrong sequence number.
+    pub(crate) fn next_record(&mut self) -> Result<Option<Record>> {
+        let Some((sequence, _, payload)) = self.valid_at(self.at) else {
+            return Ok(None);
+        };
+        let offset = self.at as u64;
+        if sequence != self.expected {
+            let detail = format!(
+                "the record has sequence number {sequence} where {} follows",
+                self.expected
+            );
+            return Err(Error::corruption(self.file, offset, detail));
+        }
+        self.at += FRAME_BYTES + payload.len();
+        self.expected += 1;
+        Ok(Some(Record {
+            offset,
+            sequence,
+            payload,
+        }))
+    }
+
+    /// The sequence number the next record would have.
+    pub(crate) fn expected(&self) -> SequenceNumber {
+        self.expected
+    }
+
+    /// Decides what the first frame that is not valid means.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corruption`] if a later record shows that the bad one had been synced.
+    pub(crate) fn end(&self) -> Result<End> {
+        let bad = self.at as u64;
+        if self.at >= self.bytes.len() {
+            return Ok(End::Exact);
+        }
+        for at in self.at + 1..self.bytes.len() {
+            // The durable offset of a record lies between the bad frame and the record itself only if this is evidence:
+            // a cheap test that nearly all other bytes fail.
+            let durable = u64_at(&self.bytes, at + 16).unwrap_or_default();
+            if durable > bad && durable <= at as u64 && self.valid_at(at).is_some() {
+                let detail =
+                    format!("the record does not check, but the record at {at} shows that it was synced");
+                return Err(Error::corruption(self.file, bad, detail));
+            }
+        }
+        Ok(End::Torn(bad))
+    }
+
+    /// The sequence number, durable offset and payload of the record at `at`, if there is a valid one.
+    fn valid_at(&self, at: usize) -> Option<(SequenceNumber, u64, Bytes)> {
+        let frame = self.bytes.get(at..at.checked_add(FRAME_BYTES)?)?;
+        let length = u32_at(frame, 4)? as usize;
+        let start = at + FRAME_BYTES;
+        let end = start.checked_add(length)?;
+        if length == 0 || end > self.bytes.len() {
+            return None;
+        }
+        let mut hasher = Hasher::new();
+        hasher.update(&self.bytes[start..end]);
+        if frame_crc(hasher, &frame[4..], self.number) != u32_at(frame, 0)? {
+            return None;
+        }
+        Some((
+            u64_at(frame, 8)?,
+            u64_at(frame, 16)?,
+            self.bytes.slice(start..end),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(payload: &[u8], sequence: u64, durable: u64) -> Vec<u8> {
+        let mut bytes = vec![0; FRAME_BYTES];
+        bytes.extend_from_slice(payload);
+        let checksum = PayloadChecksum::new(&bytes);
+        seal(&mut bytes, checksum, sequence, durable, 7);
+        bytes
+    }
+
+    fn file(records: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = FileHeader {
+            kind: FileKind::Log,
+            number: 7,
+            first_sequence: 1,
+        }
+        .encode()
+        .to_vec();
+        bytes.extend(records.concat());
+        bytes
+    }
+
+    fn read(bytes: Vec<u8>) -> (usize, Result<End>) {
+        let mut reader = RecordReader::new(Path::new("f"), Bytes::from(bytes), 7, 1);
+        let mut records = 0;
+        while reader.next_record().unwrap().is_some() {
+            records += 1;
+        }
+        (records, reader.end())
+    }
+
+    #[test]
+    fn records_come_back_and_zeros_end_them() {
+        let mut bytes = file(&[record(b"one", 1, 0), record(b"two", 2, 0)]);
+        assert_eq!(read(bytes.clone()).1.unwrap(), End::Exact);
+        let end = bytes.len() as u64;
+        bytes.resize(4096, 0);
+        let (records, read_end) = read(bytes);
+        assert_eq!((records, read_end.unwrap()), (2, End::Torn(end)));
+    }
+
+    #[test]
+    fn a_bad_record_before_one_of_the_same_unsynced_write_is_torn() {
+        let mut bytes = file(&[record(b"one", 1, 32), record(b"two", 2, 32)]);
+        bytes[32 + FRAME_BYTES] ^= 1;
+        let (records, end) = read(bytes);
+        assert_eq!((records, end.unwrap()), (0, End::Torn(32)));
+    }
+
+    #[test]
+    fn a_bad_record_that_was_synced_before_a_later_one_is_corruption() {
+        let first = record(b"one", 1, 32);
+        let synced = 32 + first.len() as u64;
+        let mut bytes = file(&[first, record(b"two", 2, synced)]);
+        bytes[32 + FRAME_BYTES] ^= 1;
+        assert!(matches!(read(bytes).1, Err(Error::Corruption { offset: 32, .. })));
+    }
+
+    #[test]
+    fn a_record_of_another_file_is_not_valid() {
+        let bytes = file(&[record(b"one", 1, 0)]);
+        let mut reader = RecordReader::new(Path::new("f"), Bytes::from(bytes), 8, 1);
+        assert!(reader.next_record().unwrap().is_none());
+    }
+
+    #[test]
+    fn an_unknown_version_is_refused_with_both_versions() {
+        let mut bytes = FileHeader {
+            kind: FileKind::Log,
+            number: 7,
+            first_sequence: 1,
+        }
+        .encode();
+        bytes[8] = 9;
+        let crc = header_crc(&bytes);
+        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+        let error = FileHeader::decode(Path::new("f"), &bytes, FileKind::Log, 7).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("format version 9, this version of the engine reads version 1")
+        );
+        bytes[8] = 1;
+        let error = FileHeader::decode(Path::new("f"), &bytes, FileKind::Log, 7).unwrap_err();
+        assert!(matches!(error, Error::Corruption { .. }));
+    }
+}

@@ -116,6 +116,11 @@ impl Json {
         self.raw().extend_from_slice(value.into().to_string().as_bytes());
     }
 
+    /// A count or length.
+    pub(crate) fn size(&mut self, value: usize) {
+        self.raw().extend_from_slice(value.to_string().as_bytes());
+    }
+
     /// A number with a fraction, as AWS writes capacity units and times: `1.0`, `0.5`, `1732420800.123`.
     pub(crate) fn decimal(&mut self, value: f64) {
         self.raw().extend_from_slice(format!("{value:?}").as_bytes());

@@ -1,0 +1,60 @@
+//! Projection expressions: which parts of an item an answer shows.
+//!
+//! Invariant: the paths of a [`Projection`] are apart from each other. Keys that an answer shows in any case are the
+//! caller's.
+//!
+//! Rules: Amazon DynamoDB Developer Guide, "Projection expressions".
+
+use super::error::ExpressionError;
+use super::lexer::TokenKind;
+use super::parser::{Language, Parser};
+use super::path::Path;
+use super::placeholders::Placeholders;
+use super::tree::PathTree;
+use crate::item::{Item, ItemRef};
+
+/// A parsed projection.
+#[derive(Debug, Clone)]
+pub struct Projection {
+    paths: Vec<Path>,
+    tree: PathTree<()>,
+}
+
+impl Projection {
+    /// Parses a projection expression.
+    ///
+    /// # Errors
+    /// [`ExpressionError`] when the text is not one, or two of its paths get in each other's way.
+    pub fn parse(text: &str, placeholders: &mut Placeholders) -> Result<Self, ExpressionError> {
+        let mut parser = Parser::new(text, placeholders, Language::Condition)?;
+        let mut paths = Vec::new();
+        loop {
+            paths.extend(parser.target()?);
+            if !parser.accept(TokenKind::Comma) {
+                break;
+            }
+        }
+        parser.finish()?;
+        Self::of_paths(paths)
+    }
+
+    /// The projection that shows these paths.
+    ///
+    /// # Errors
+    /// [`ExpressionError`] when two of the paths get in each other's way.
+    pub fn of_paths(paths: Vec<Path>) -> Result<Self, ExpressionError> {
+        let tree = PathTree::new(paths.iter().map(|path| (path, ())))?;
+        Ok(Self { paths, tree })
+    }
+
+    /// The paths, in the order of the text.
+    pub fn paths(&self) -> &[Path] {
+        &self.paths
+    }
+
+    /// What of an item the projection shows: sub-paths of one attribute together in one map, list elements in ascending
+    /// order without gaps. An item that has nothing at any path gives an empty item.
+    pub fn apply(&self, item: ItemRef<'_>) -> Item {
+        self.tree.pick(item, &|()| true)
+    }
+}

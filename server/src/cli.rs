@@ -1,0 +1,45 @@
+//! The command line: one file a command.
+
+mod credentials;
+mod dev;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// A self-hosted DynamoDB-compatible database.
+#[derive(Debug, Parser)]
+#[command(name = "stator", version, about, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one node on this machine for development and tests
+    Dev(dev::Options),
+}
+
+/// Runs a command; what goes wrong is told on standard error in one line.
+pub(crate) fn run(arguments: Arguments) -> ExitCode {
+    let filter = EnvFilter::try_from_env("STATOR_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    let result = match arguments.command {
+        Command::Dev(options) => dev::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // There is nowhere left to report to when standard error is closed.
+            drop(writeln!(std::io::stderr(), "stator: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! `stator dev`: one node on loopback, ready in a moment, for development and tests.
+
+use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use stator_cluster::{Cluster, Durability, Settings};
+use stator_iam::{Principal, StaticCredentials, Transport, Verifier};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::credentials::{self, KeyPair};
+use crate::auth::Authenticator;
+use crate::catalog::{Catalog, CatalogError};
+use crate::clock::SystemClock;
+use crate::http::{App, router, serve::serve};
+use crate::operation::Context;
+use crate::request_id::RequestIds;
+use crate::{arn, random};
+
+/// Options of `stator dev`.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Port to listen on; 0 takes any free one
+    #[arg(long, default_value_t = 8000)]
+    port: u16,
+    /// Loopback address to listen on; this mode is not for networks
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_parser = loopback)]
+    host: IpAddr,
+    /// Directory of the data; made when it is not there
+    #[arg(long, default_value = "./stator-data", conflicts_with = "ephemeral")]
+    data_dir: PathBuf,
+    /// Keep the data in a directory that goes with the process
+    #[arg(long)]
+    ephemeral: bool,
+    /// When a write is answered: after the log is synced, or after it is written, with a sync every 100 ms
+    #[arg(long, value_enum, default_value_t = DurabilityOption::Interval)]
+    durability: DurabilityOption,
+    /// Accept only requests signed with the printed key pair for this region
+    #[arg(long)]
+    auth: bool,
+    /// Region that ARNs name
+    #[arg(long, default_value = "us-east-1")]
+    region: String,
+    /// Print one line of JSON when ready
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DurabilityOption {
+    /// Survives a power cut
+    Sync,
+    /// Survives the end of the process; a power cut loses at most 100 ms
+    Interval,
+}
+
+/// Why the node did not start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DevError {
+    #[error("cannot listen on {address}: {source}; is another server running there? choose one with --port")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot use the data directory {}: {source}", path.display())]
+    DataDirectory { path: PathBuf, source: io::Error },
+    #[error("cannot open the data in {}: {source}", path.display())]
+    Open {
+        path: PathBuf,
+        source: stator_cluster::Error,
+    },
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(
+        "the node stopped because its disk failed: {cause}; what was acknowledged is in the log: start it again"
+    )]
+    Failed { cause: String },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// What is printed when the node is ready; the names are part of the command line's interface.
+#[derive(Debug, Serialize)]
+struct Ready<'a> {
+    endpoint: String,
+    region: &'a str,
+    access_key_id: &'a str,
+    secret_access_key: &'a str,
+    data_dir: &'a Path,
+    pid: u32,
+}
+
+fn loopback(text: &str) -> Result<IpAddr, String> {
+    let address: IpAddr = text.parse().map_err(|_| format!("{text} is not an IP address"))?;
+    if address.is_loopback() {
+        Ok(address)
+    } else {
+        Err(format!(
+            "{address} is not a loopback address; `stator dev` speaks plain HTTP and serves this machine only"
+        ))
+    }
+}
+
+/// Runs the node until it is told to stop.
+pub(crate) fn run(options: &Options) -> Result<(), DevError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(run_node(options))
+}
+
+async fn run_node(options: &Options) -> Result<(), DevError> {
+    // Listening comes first: a second node on the same port must not touch the data.
+    let address = SocketAddr::new(options.host, options.port);
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|source| DevError::Listen { address, source })?;
+    let address = listener.local_addr()?;
+    let ephemeral = if options.ephemeral {
+        Some(tempfile::Builder::new().prefix("stator-").tempdir()?)
+    } else {
+        None
+    };
+    let directory = match &ephemeral {
+        Some(directory) => directory.path().to_owned(),
+        None => data_directory(&options.data_dir)?,
+    };
+    let keys =
+        credentials::load_or_make(&directory, random::fill).map_err(|source| DevError::DataDirectory {
+            path: directory.clone(),
+            source,
+        })?;
+    let cluster = open_cluster(&directory, options.durability)?;
+    let app = App {
+        context: Context {
+            catalog: Arc::new(Catalog::open(cluster.clone()).await?),
+            cluster: cluster.clone(),
+            region: options.region.clone(),
+            endpoint: address.to_string(),
+            clock: Arc::new(SystemClock),
+            random: random::fill,
+        },
+        authenticator: authenticator(options, &keys),
+        request_ids: RequestIds::new(seed()?),
+    };
+    let stop = stop_signal()?;
+    announce(options, address, &directory, &keys)?;
+    let mut failure = None;
+    serve(listener, router(Arc::new(app)), async {
+        tokio::select! {
+            () = stop => {}
+            cause = cluster.failed() => failure = Some(cause),
+        }
+    })
+    .await;
+    if let Some(cause) = failure {
+        return Err(DevError::Failed { cause });
+    }
+    let closing = cluster.clone();
+    let closed = tokio::task::spawn_blocking(move || closing.close())
+        .await
+        .map_err(io::Error::other)?;
+    closed.map_err(|source| DevError::Open {
+        path: directory,
+        source,
+    })
+}
+
+fn data_directory(path: &Path) -> Result<PathBuf, DevError> {
+    std::fs::create_dir_all(path)
+        .and_then(|()| path.canonicalize())
+        .map_err(|source| DevError::DataDirectory {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+fn open_cluster(directory: &Path, durability: DurabilityOption) -> Result<Cluster, DevError> {
+    let durability = match durability {
+        DurabilityOption::Sync => Durability::Sync,
+        DurabilityOption::Interval => Durability::Interval,
+    };
+    let path = directory.join("data");
+    Cluster::open(
+        &path,
+        Settings {
+            durability,
+            ..Settings::default()
+        },
+    )
+    .map_err(|source| DevError::Open { path, source })
+}
+
+fn authenticator(options: &Options, keys: &KeyPair) -> Authenticator {
+    let principal = Principal {
+        access_key_id: keys.access_key_id.clone(),
+        arn: format!("arn:aws:iam::{}:root", arn::ACCOUNT),
+    };
+    if options.auth {
+        Authenticator::Verified {
+            verifier: Verifier::new(),
+            credentials: StaticCredentials::new(principal, keys.secret.clone()),
+            region: options.region.clone(),
+            transport: Transport::Plain,
+        }
+    } else {
+        Authenticator::AnyWellFormed(Arc::new(principal))
+    }
+}
+
+fn seed() -> io::Result<[u64; 4]> {
+    let mut seed = [0; 4];
+    for word in &mut seed {
+        let mut bytes = [0; 8];
+        random::fill(&mut bytes)?;
+        *word = u64::from_le_bytes(bytes);
+    }
+    Ok(seed)
+}
+
+/// Resolves on ctrl-C or SIGTERM.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Says that the node is ready and how to reach it.
+fn announce(options: &Options, address: SocketAddr, directory: &Path, keys: &KeyPair) -> io::Result<()> {
+    let ready = Ready {
+        endpoint: format!("http://{address}"),
+        region: &options.region,
+        access_key_id: &keys.access_key_id,
+        secret_access_key: keys.secret.expose(),
+        data_dir: directory,
+        pid: std::process::id(),
+    };
+    let mut out = io::stdout().lock();
+    if options.json {
+        serde_json::to_writer(&mut out, &ready)?;
+        writeln!(out)?;
+    } else {
+        let Ready {
+            endpoint,
+            region,
+            access_key_id,
+            secret_access_key,
+            data_dir,
+            ..
+        } = &ready;
+        writeln!(out, "Stator is ready.\n")?;
+        writeln!(out, "  endpoint    {endpoint}")?;
+        writeln!(out, "  region      {region}")?;
+        writeln!(out, "  access key  {access_key_id}")?;
+        writeln!(out, "  secret      {secret_access_key}")?;
+        let note = if options.ephemeral {
+            "  (goes with the process)"
+        } else {
+            ""
+        };
+        writeln!(out, "  data        {}{note}", data_dir.display())?;
+        if !options.auth {
+            writeln!(
+                out,
+                "\nAny key pair is accepted; --auth accepts only the one above."
+            )?;
+        }
+        writeln!(out, "\nTry it:\n")?;
+        writeln!(
+            out,
+            "  AWS_ACCESS_KEY_ID={access_key_id} AWS_SECRET_ACCESS_KEY={secret_access_key} \
+             AWS_REGION={region} aws dynamodb list-tables --endpoint-url {endpoint}\n"
+        )?;
+    }
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_addresses_are_served() {
+        assert!(loopback("127.0.0.1").is_ok() && loopback("::1").is_ok());
+        assert!(
+            loopback("0.0.0.0")
+                .unwrap_err()
+                .contains("not a loopback address")
+        );
+        assert!(loopback("localhost").is_err());
+    }
+}

@@ -1,0 +1,242 @@
+//! The HTTP face: method, path and size rules, request ids, checksums, CORS, compression. What is inside a body is the
+//! part of `wire`; who sent it is the part of `auth`.
+//!
+//! Order of refusal: method, path and content type; JSON; target; signature; everything else.
+
+mod body;
+mod dispatch;
+pub(crate) mod serve;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_ENCODING,
+    CONTENT_TYPE, ORIGIN,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts};
+use stator_iam::RequestView;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::auth::Authenticator;
+use crate::operation::Context;
+use crate::request_id::{RequestId, RequestIds};
+use crate::wire::decode::is_json;
+use crate::wire::error::ApiError;
+use crate::wire::target::Target;
+
+const AMZ_JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const CRC32: HeaderName = HeaderName::from_static("x-amz-crc32");
+const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+
+/// Everything that a request needs.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) context: Context,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) request_ids: RequestIds,
+}
+
+/// The routes: one handler, because DynamoDB tells operations apart by a header.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .fallback(handle)
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(app)
+}
+
+async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
+    let id = app.request_ids.next();
+    let (parts, body) = request.into_parts();
+    let mut response = if parts.method == Method::POST && parts.uri.path() == "/" {
+        if is_amz_json(&parts.headers) {
+            operation(&app, &parts, body, id).await
+        } else {
+            unknown_operation()
+        }
+    } else if parts.method == Method::GET && parts.uri.path() == "/" {
+        plain(
+            StatusCode::OK,
+            "text/plain",
+            format!("healthy: dynamodb.{}.amazonaws.com ", app.context.region),
+        )
+    } else if parts.method == Method::OPTIONS {
+        preflight(&parts.headers)
+    } else {
+        unknown_operation()
+    };
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if parts.headers.contains_key(ORIGIN) {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        headers.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("x-amzn-RequestId,x-amzn-ErrorType,x-amz-crc32,Date"),
+        );
+    }
+    response
+}
+
+/// Answers a POST: one operation.
+async fn operation(app: &App, parts: &Parts, body: Body, id: RequestId) -> Response {
+    let result = match body::read(&parts.headers, body).await {
+        Ok((received, json)) => answer(app, parts, &received, &json).await,
+        Err(error) => Err(error),
+    };
+    let (status, body) = match result {
+        Ok(body) => (StatusCode::OK, body),
+        Err(error) => {
+            log(&error, id);
+            (error.status(), error.body())
+        }
+    };
+    amz_json(status, body, &parts.headers)
+}
+
+/// `received` are the bytes that were signed, `json` what they say once decompressed.
+async fn answer(app: &App, parts: &Parts, received: &Bytes, json: &Bytes) -> Result<Vec<u8>, ApiError> {
+    let target = parts
+        .headers
+        .get(TARGET)
+        .and_then(|target| target.to_str().ok())
+        .and_then(Target::parse);
+    let Some(target) = target else {
+        return Err(if is_json(json) {
+            ApiError::UnknownOperation
+        } else {
+            ApiError::Serialization(None)
+        });
+    };
+    if let Err(error) = authenticate(app, parts, received) {
+        return Err(if is_json(json) {
+            error.into()
+        } else {
+            ApiError::Serialization(None)
+        });
+    }
+    dispatch::run(target, json, &app.context).await
+}
+
+fn authenticate(app: &App, parts: &Parts, body: &[u8]) -> Result<(), stator_iam::Error> {
+    let mut headers: Vec<(&str, &[u8])> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    // HTTP/2 carries the host in the request line's place.
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    if let Some(authority) = authority.filter(|_| !parts.headers.contains_key(http::header::HOST)) {
+        headers.push(("host", authority.as_bytes()));
+    }
+    let view = RequestView {
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or_default(),
+        headers: &headers,
+        body,
+    };
+    app.authenticator
+        .authenticate(&view, app.context.clock.now_ms())
+        .map(|_| ())
+}
+
+fn log(error: &ApiError, id: RequestId) {
+    match error {
+        ApiError::Internal(_) | ApiError::Unavailable(_) => {
+            tracing::error!(request_id = id.as_str(), %error, "request failed");
+        }
+        _ => tracing::debug!(request_id = id.as_str(), %error, "request refused"),
+    }
+}
+
+fn is_amz_json(headers: &HeaderMap) -> bool {
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
+    let essence = content_type
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
+    essence.eq_ignore_ascii_case(b"application/x-amz-json-1.0")
+        || essence.eq_ignore_ascii_case(b"application/json")
+}
+
+/// A JSON response with its checksum, compressed if the client asks for it and it is worth it.
+fn amz_json(status: StatusCode, body: Vec<u8>, request: &HeaderMap) -> Response {
+    let accepts = request
+        .get(ACCEPT_ENCODING)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
+    let (body, compressed) = body::compress(body, accepts);
+    let checksum = crc32fast::hash(&body);
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, AMZ_JSON);
+    headers.insert(CRC32, HeaderValue::from(checksum));
+    if compressed {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+fn plain(status: StatusCode, content_type: &'static str, body: String) -> Response {
+    let checksum = crc32fast::hash(body.as_bytes());
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CRC32, HeaderValue::from(checksum));
+    response
+}
+
+/// What DynamoDB says to anything that is not a POST of JSON to `/`.
+fn unknown_operation() -> Response {
+    plain(
+        StatusCode::NOT_FOUND,
+        "application/xml",
+        "<UnknownOperationException/>\n".to_owned(),
+    )
+}
+
+/// Lets browsers in from anywhere; the signature is what protects, not the origin.
+fn preflight(request: &HeaderMap) -> Response {
+    let mut response = plain(StatusCode::OK, "text/plain", String::new());
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("GET,POST,OPTIONS"),
+    );
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("172800"));
+    let asked = request.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        asked.unwrap_or(HeaderValue::from_static("*")),
+    );
+    response
+}
+
+/// A bug answers as a server fault; the connection and the server go on.
+#[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let detail = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    tracing::error!(detail, "a request panicked; please report this as a bug");
+    let error = ApiError::Internal(detail.to_owned());
+    amz_json(error.status(), error.body(), &HeaderMap::new())
+}

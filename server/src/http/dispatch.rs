@@ -1,0 +1,61 @@
+//! From a target to its operation: decode, run, encode. The one list of which type serves which operation.
+
+use crate::operation::batch_get_item::BatchGetItem;
+use crate::operation::batch_write_item::BatchWriteItem;
+use crate::operation::create_table::CreateTable;
+use crate::operation::delete_item::DeleteItem;
+use crate::operation::delete_table::DeleteTable;
+use crate::operation::describe_endpoints::DescribeEndpoints;
+use crate::operation::describe_limits::DescribeLimits;
+use crate::operation::describe_table::DescribeTable;
+use crate::operation::get_item::GetItem;
+use crate::operation::list_tables::ListTables;
+use crate::operation::list_tags_of_resource::ListTagsOfResource;
+use crate::operation::put_item::PutItem;
+use crate::operation::query::Query;
+use crate::operation::scan::Scan;
+use crate::operation::tag_resource::TagResource;
+use crate::operation::untag_resource::UntagResource;
+use crate::operation::update_item::UpdateItem;
+use crate::operation::update_table::UpdateTable;
+use crate::operation::{Context, Operation};
+use crate::wire::decode::{Decode, decode};
+use crate::wire::encode::{Encode, encode};
+use crate::wire::error::ApiError;
+use crate::wire::target::Target;
+
+/// Runs the operation of a target on a JSON body and returns the JSON of its answer.
+///
+/// # Errors
+/// Whatever the operation refuses with.
+pub(super) async fn run(target: Target, json: &[u8], context: &Context) -> Result<Vec<u8>, ApiError> {
+    match target {
+        Target::BatchGetItem => answer::<BatchGetItem>(json, context).await,
+        Target::BatchWriteItem => answer::<BatchWriteItem>(json, context).await,
+        Target::CreateTable => answer::<CreateTable>(json, context).await,
+        Target::DeleteItem => answer::<DeleteItem>(json, context).await,
+        Target::DeleteTable => answer::<DeleteTable>(json, context).await,
+        Target::DescribeEndpoints => answer::<DescribeEndpoints>(json, context).await,
+        Target::DescribeLimits => answer::<DescribeLimits>(json, context).await,
+        Target::DescribeTable => answer::<DescribeTable>(json, context).await,
+        Target::GetItem => answer::<GetItem>(json, context).await,
+        Target::ListTables => answer::<ListTables>(json, context).await,
+        Target::ListTagsOfResource => answer::<ListTagsOfResource>(json, context).await,
+        Target::PutItem => answer::<PutItem>(json, context).await,
+        Target::Query => answer::<Query>(json, context).await,
+        Target::Scan => answer::<Scan>(json, context).await,
+        Target::TagResource => answer::<TagResource>(json, context).await,
+        Target::UntagResource => answer::<UntagResource>(json, context).await,
+        Target::UpdateItem => answer::<UpdateItem>(json, context).await,
+        Target::UpdateTable => answer::<UpdateTable>(json, context).await,
+    }
+}
+
+async fn answer<O>(json: &[u8], context: &Context) -> Result<Vec<u8>, ApiError>
+where
+    O: Operation + Decode,
+    O::Output: Encode,
+{
+    let output = decode::<O>(json)?.run(context).await?;
+    Ok(encode(&output))
+}

@@ -1,0 +1,145 @@
+//! The sentences of table and tag operations, and the one table of what this version does not have yet.
+
+use std::fmt::Display;
+
+use crate::catalog::CatalogError;
+use crate::wire::error::ApiError;
+
+pub(crate) const CAPACITY_WITH_PAY_PER_REQUEST: &str = "One or more parameter values were invalid: Neither \
+     ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST";
+pub(crate) const CAPACITY_MISSING: &str = "One or more parameter values were invalid: ReadCapacityUnits and \
+     WriteCapacityUnits must both be specified when BillingMode is PROVISIONED";
+pub(crate) const CAPACITY_TOO_LARGE: &str =
+    "Cannot increase provisioned throughput to more than 40,000 units per table";
+pub(crate) const ON_DEMAND_WITH_PROVISIONED: &str = "One or more parameter values were invalid: OnDemandThroughput \
+     can only be specified when BillingMode is PAY_PER_REQUEST";
+pub(crate) const ON_DEMAND_UNITS: &str = "One or more parameter values were invalid: MaxReadRequestUnits and \
+     MaxWriteRequestUnits must be -1 or greater than or equal to 1";
+pub(crate) const VIEW_TYPE_WITHOUT_STREAM: &str = "One or more parameter values were invalid: StreamViewType cannot be specified when StreamEnabled is false";
+
+pub(crate) const FIRST_KEY_NOT_HASH: &str =
+    "Invalid KeySchema: The first KeySchemaElement is not a HASH key type";
+pub(crate) const SECOND_KEY_NOT_RANGE: &str =
+    "Invalid KeySchema: The second KeySchemaElement is not a RANGE key type";
+pub(crate) const SAME_KEY_TWICE: &str =
+    "Both the Hash Key and the Range Key element in the KeySchema have the same name";
+pub(crate) const SAME_DEFINITION_TWICE: &str = "Cannot have two attributes with the same name";
+pub(crate) const SURPLUS_DEFINITIONS: &str = "One or more parameter values were invalid: Number of attributes in \
+     KeySchema does not exactly match number of attributes defined in AttributeDefinitions";
+
+pub(crate) const NOTHING_TO_UPDATE: &str = "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, \
+     GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required";
+pub(crate) const PROTECTED: &str = "Resource cannot be deleted as it is currently protected against deletion. \
+     Disable deletion protection first.";
+
+pub(crate) const NO_TAGS: &str = "Atleast one Tag needs to be provided as Input.";
+pub(crate) const NO_TAG_KEYS: &str = "Atleast one Tag Key needs to be provided as Input.";
+pub(crate) const TOO_MANY_TAGS: &str =
+    "One or more parameter values were invalid: Too many Tags. A resource can have at most 50 tags";
+pub(crate) const INVALID_NEXT_TOKEN: &str = "One or more parameter values were invalid: Invalid NextToken";
+
+/// What a request can ask for and this version does not have. Refused, so that no client believes that it has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unsupported {
+    GlobalSecondaryIndexes,
+    LocalSecondaryIndexes,
+    VectorIndexes,
+    Streams,
+    Encryption,
+    ResourcePolicy,
+    GlobalTables,
+}
+
+impl Unsupported {
+    /// The refusal.
+    pub(crate) fn refusal(self) -> ApiError {
+        let (what, member) = match self {
+            Self::GlobalSecondaryIndexes => ("Global secondary indexes are", "GlobalSecondaryIndexes"),
+            Self::LocalSecondaryIndexes => ("Local secondary indexes are", "LocalSecondaryIndexes"),
+            Self::VectorIndexes => ("Vector indexes are", "VectorIndexes"),
+            Self::Streams => ("Streams are", "StreamSpecification"),
+            Self::Encryption => ("Encryption with a KMS key is", "SSESpecification"),
+            Self::ResourcePolicy => ("Resource-based policies are", "ResourcePolicy"),
+            Self::GlobalTables => ("Global tables are", "ReplicaUpdates"),
+        };
+        ApiError::Validation(format!(
+            "One or more parameter values were invalid: {what} not supported yet by this version of Stator: {member}"
+        ))
+    }
+}
+
+/// A table whose name is taken.
+pub(crate) fn exists(name: &str) -> ApiError {
+    ApiError::ResourceInUse(format!("Table already exists: {name}"))
+}
+
+/// A failure of the catalog, as a table operation answers it.
+pub(crate) fn catalog(error: CatalogError) -> ApiError {
+    match error {
+        CatalogError::Exists { name } => exists(&name),
+        CatalogError::Missing { name } => super::no_table_named(&name),
+        CatalogError::Malformed { .. } => ApiError::Internal(error.to_string()),
+        CatalogError::Cluster(error) => error.into(),
+    }
+}
+
+/// A tag operation on a table that is not there. DynamoDB spells the word like this.
+pub(crate) fn no_resource(arn: &str) -> ApiError {
+    ApiError::ResourceNotFound(format!(
+        "Requested resource not found: ResourcArn: {arn} not found"
+    ))
+}
+
+/// Text that should be the ARN of a table.
+pub(crate) fn invalid_arn(text: &str) -> ApiError {
+    ApiError::Validation(format!(
+        "Invalid TableArn: Invalid ResourceArn provided as input {text}"
+    ))
+}
+
+/// Key attributes without a definition.
+pub(crate) fn undefined_keys<'a>(
+    keys: impl Iterator<Item = &'a str>,
+    definitions: impl Iterator<Item = &'a str>,
+) -> ApiError {
+    let list = |names: Vec<&str>| names.join(", ");
+    ApiError::Validation(format!(
+        "One or more parameter values were invalid: Some index key attributes are not defined in \
+         AttributeDefinitions. Keys: [{}], AttributeDefinitions: [{}]",
+        list(keys.collect()),
+        list(definitions.collect())
+    ))
+}
+
+/// An update to the throughput that the table has; each pair is read and write units.
+pub(crate) fn same_throughput((read_units, write_units): (i64, i64)) -> ApiError {
+    ApiError::Validation(format!(
+        "The provisioned throughput for the table will not change. The requested value equals the current value. \
+         Current ReadCapacityUnits provisioned for the table: {read_units}. Requested ReadCapacityUnits: {read_units}. \
+         Current WriteCapacityUnits provisioned for the table: {write_units}. Requested WriteCapacityUnits: \
+         {write_units}. Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher \
+         limits."
+    ))
+}
+
+/// Warm throughput below what the table has; `member` is ReadUnitsPerSecond or WriteUnitsPerSecond.
+pub(crate) fn lower_warm_throughput(member: &str) -> ApiError {
+    ApiError::Validation(format!(
+        "One or more parameter values were invalid: Requested {member} for WarmThroughput for table is lower than \
+         current WarmThroughput, decreasing WarmThroughput is not supported"
+    ))
+}
+
+/// Tags that repeat a key.
+pub(crate) fn duplicate_tag(key: &str) -> ApiError {
+    ApiError::Validation(format!(
+        "One or more parameter values were invalid: Duplicate Keys are not allowed: {key}"
+    ))
+}
+
+/// A tag key that only AWS itself may use.
+pub(crate) fn reserved_tag(key: impl Display) -> ApiError {
+    ApiError::Validation(format!(
+        "One or more parameter values were invalid: The prefix aws: is reserved for tag keys: {key}"
+    ))
+}

@@ -1,0 +1,234 @@
+//! BatchGetItem: reads up to 100 items of any tables by their keys.
+//!
+//! Everything is validated before anything is read. What would take the answer over 16 MB comes back as unprocessed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use stator_model::expression::{Placeholders, Projection};
+use stator_model::item::Item;
+use stator_model::key::KeyBytes;
+
+use super::capacity::{CapacityDetail, ConsumedCapacity, read_units};
+use super::expressions::{ExpressionInputs, check_all_used, parse};
+use super::get_item::level;
+use super::item_command::open;
+use super::put_item::stored_item;
+use super::{Context, Operation, table_name};
+use crate::catalog::Table;
+use crate::constraint::Constraints;
+use crate::message;
+use crate::wire::decode::attribute::Attributes;
+use crate::wire::error::ApiError;
+
+/// Most keys in one request. Source: Amazon DynamoDB API Reference, "BatchGetItem".
+const KEYS_MAX: usize = 100;
+/// Largest sum of item sizes in one answer. Source: the same.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The request.
+#[derive(Debug, Default)]
+pub(crate) struct BatchGetItem {
+    /// Tables in the order in which they came.
+    pub(crate) tables: Option<Vec<(String, KeysOfTable)>>,
+    pub(crate) consumed_capacity: Option<String>,
+}
+
+/// What is wanted of one table.
+#[derive(Debug, Default)]
+pub(crate) struct KeysOfTable {
+    pub(crate) keys: Option<Vec<Attributes>>,
+    pub(crate) consistent_read: Option<bool>,
+    pub(crate) projection: Option<String>,
+    /// Names as they came, to be returned with unprocessed keys.
+    pub(crate) names: Option<Vec<(String, String)>>,
+    pub(crate) expressions: ExpressionInputs,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub(crate) struct BatchGetItemOutput {
+    pub(crate) responses: Vec<(String, Vec<Item>)>,
+    pub(crate) unprocessed: Vec<(String, UnprocessedKeys)>,
+    pub(crate) consumed_capacity: Option<Vec<ConsumedCapacity>>,
+}
+
+/// Keys that were not read, with what is needed to ask for them again.
+#[derive(Debug)]
+pub(crate) struct UnprocessedKeys {
+    pub(crate) keys: Vec<Item>,
+    pub(crate) consistent_read: Option<bool>,
+    pub(crate) projection: Option<String>,
+    pub(crate) names: Option<Vec<(String, String)>>,
+}
+
+/// One table's part of the request, validated.
+struct Plan {
+    /// As the request named it.
+    name: String,
+    table: Arc<Table>,
+    keys: Vec<(KeyBytes, Item)>,
+    projection: Option<Projection>,
+    consistent: bool,
+    again: UnprocessedKeys,
+}
+
+impl Operation for BatchGetItem {
+    type Output = BatchGetItemOutput;
+
+    async fn run(self, context: &Context) -> Result<BatchGetItemOutput, ApiError> {
+        let capacity = self.constraints()?;
+        let mut plans = Vec::new();
+        for checked in self.tables.unwrap_or_default().into_iter().map(check) {
+            plans.push(checked?);
+        }
+        let plans: Vec<Plan> = plans
+            .into_iter()
+            .map(|checked| resolve(context, checked))
+            .collect::<Result<_, _>>()?;
+        read(context, plans, capacity).await
+    }
+}
+
+impl BatchGetItem {
+    fn constraints(&self) -> Result<CapacityDetail, ApiError> {
+        let mut constraints = Constraints::default();
+        constraints.required("requestItems", self.tables.as_ref());
+        if let Some(tables) = &self.tables {
+            constraints.length("requestItems", "{}", tables.len(), 1, KEYS_MAX);
+            for (name, table) in tables {
+                let member = format!("requestItems.{name}.member.keys");
+                constraints.required(&member, table.keys.as_ref());
+                if let Some(keys) = &table.keys {
+                    constraints.length(&member, "[...]", keys.len(), 1, KEYS_MAX);
+                }
+            }
+        }
+        let capacity = constraints.one_of("returnConsumedCapacity", self.consumed_capacity.as_deref());
+        constraints.finish()?;
+        let keys = self
+            .tables
+            .iter()
+            .flatten()
+            .filter_map(|(_, table)| table.keys.as_ref())
+            .map(Vec::len)
+            .sum::<usize>();
+        if keys > KEYS_MAX {
+            return Err(ApiError::validation(
+                "Too many items requested for the BatchGetItem call",
+            ));
+        }
+        Ok(capacity.unwrap_or_default())
+    }
+}
+
+/// One table's part of the request as far as it can be checked without the table.
+struct Checked {
+    name: String,
+    keys: Vec<Item>,
+    projection: Option<Projection>,
+    again: UnprocessedKeys,
+}
+
+fn check((name, wanted): (String, KeysOfTable)) -> Result<Checked, ApiError> {
+    let parameter = ("ProjectionExpression", wanted.projection.as_deref());
+    let mut placeholders: Placeholders = wanted.expressions.check(&[parameter])?;
+    let keys: Vec<Item> = wanted
+        .keys
+        .unwrap_or_default()
+        .into_iter()
+        .map(|key| stored_item(Some(key)))
+        .collect::<Result<_, _>>()?;
+    let projection = parse(parameter, &mut placeholders, Projection::parse)?;
+    check_all_used(&placeholders)?;
+    let again = UnprocessedKeys {
+        keys: Vec::new(),
+        consistent_read: wanted.consistent_read,
+        projection: wanted.projection,
+        names: wanted.names,
+    };
+    Ok(Checked {
+        name,
+        keys,
+        projection,
+        again,
+    })
+}
+
+fn resolve(context: &Context, checked: Checked) -> Result<Plan, ApiError> {
+    let table = context
+        .catalog
+        .table(table_name::resolve(&checked.name)?)
+        .ok_or_else(message::no_table)?;
+    let mut seen = HashSet::new();
+    let mut keys = Vec::with_capacity(checked.keys.len());
+    for key in checked.keys {
+        let bytes = table
+            .key_of_key(key.as_ref())
+            .map_err(|error| message::key(&error))?;
+        if !seen.insert(bytes.clone()) {
+            return Err(ApiError::validation(message::DUPLICATE_KEYS));
+        }
+        keys.push((bytes, key));
+    }
+    let consistent = checked.again.consistent_read.unwrap_or_default();
+    Ok(Plan {
+        name: checked.name,
+        table,
+        keys,
+        projection: checked.projection,
+        consistent,
+        again: checked.again,
+    })
+}
+
+async fn read(
+    context: &Context,
+    plans: Vec<Plan>,
+    capacity: CapacityDetail,
+) -> Result<BatchGetItemOutput, ApiError> {
+    let mut output = BatchGetItemOutput {
+        responses: Vec::new(),
+        unprocessed: Vec::new(),
+        consumed_capacity: (capacity != CapacityDetail::None).then(Vec::new),
+    };
+    let mut bytes = 0;
+    for mut plan in plans {
+        let (mut items, mut units) = (Vec::new(), 0.0);
+        for (key_bytes, key) in plan.keys {
+            if bytes >= ANSWER_BYTES_MAX {
+                plan.again.keys.push(key);
+                continue;
+            }
+            let cell = context
+                .cluster
+                .read(
+                    plan.table.keyspace(),
+                    key_bytes.as_bytes(),
+                    level(plan.consistent),
+                )
+                .await?;
+            let item = cell.as_ref().map(open).transpose()?;
+            let size = item.as_ref().map_or(0, |item| item.as_ref().size());
+            if bytes + size > ANSWER_BYTES_MAX {
+                bytes = ANSWER_BYTES_MAX;
+                plan.again.keys.push(key);
+                continue;
+            }
+            bytes += size;
+            units += read_units(size, plan.consistent);
+            items.extend(item.map(|item| match &plan.projection {
+                Some(projection) => projection.apply(item.as_ref()),
+                None => item,
+            }));
+        }
+        if let Some(consumed) = &mut output.consumed_capacity {
+            consumed.extend(capacity.report(plan.table.name(), units));
+        }
+        if !plan.again.keys.is_empty() {
+            output.unprocessed.push((plan.name.clone(), plan.again));
+        }
+        output.responses.push((plan.name, items));
+    }
+    Ok(output)
+}

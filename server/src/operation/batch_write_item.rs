@@ -1,0 +1,229 @@
+//! BatchWriteItem: puts and deletes up to 25 items of any tables, each on its own.
+//!
+//! Everything is validated before anything is written. The writes go out together, so that they share a sync of the log;
+//! one that fails because the node cannot serve comes back as unprocessed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use stator_cluster::ConsistencyLevel;
+use stator_model::expression::Placeholders;
+use stator_model::item::Item;
+use stator_model::key::KeyBytes;
+
+use super::capacity::{CapacityDetail, ConsumedCapacity};
+use super::delete_item::Delete;
+use super::item_command::{CollectionMetrics, Guard, ITEM_BYTES_MAX, OnFailure, Sizes};
+use super::put_item::{Put, stored_item};
+use super::{Context, Operation, table_name};
+use crate::catalog::Table;
+use crate::constraint::Constraints;
+use crate::message;
+use crate::wire::decode::attribute::Attributes;
+use crate::wire::error::ApiError;
+
+/// Most writes in one request. Source: Amazon DynamoDB API Reference, "BatchWriteItem".
+const WRITES_MAX: usize = 25;
+
+/// The request.
+#[derive(Debug, Default)]
+pub(crate) struct BatchWriteItem {
+    /// Tables in the order in which they came.
+    pub(crate) tables: Option<Vec<(String, Vec<WriteRequest>)>>,
+    pub(crate) consumed_capacity: Option<String>,
+    pub(crate) collection_metrics: Option<String>,
+}
+
+/// One write as it came: exactly one of the two has to be there.
+#[derive(Debug, Default)]
+pub(crate) struct WriteRequest {
+    pub(crate) put: Option<PutRequest>,
+    pub(crate) delete: Option<DeleteRequest>,
+}
+
+/// A put as it came.
+#[derive(Debug, Default)]
+pub(crate) struct PutRequest {
+    pub(crate) item: Option<Attributes>,
+}
+
+/// A deletion as it came.
+#[derive(Debug, Default)]
+pub(crate) struct DeleteRequest {
+    pub(crate) key: Option<Attributes>,
+}
+
+/// A write, validated as far as it can be without its table.
+#[derive(Debug, Clone)]
+pub(crate) enum Write {
+    /// Replace an item.
+    Put(Item),
+    /// Remove the item of a key.
+    Delete(Item),
+}
+
+/// The answer.
+#[derive(Debug)]
+pub(crate) struct BatchWriteItemOutput {
+    pub(crate) unprocessed: Vec<(String, Vec<Write>)>,
+    pub(crate) consumed_capacity: Option<Vec<ConsumedCapacity>>,
+}
+
+/// A write with its place.
+struct Planned {
+    write: Write,
+    key: KeyBytes,
+}
+
+impl Operation for BatchWriteItem {
+    type Output = BatchWriteItemOutput;
+
+    async fn run(self, context: &Context) -> Result<BatchWriteItemOutput, ApiError> {
+        let capacity = self.constraints()?;
+        let mut checked = Vec::new();
+        for (name, requests) in self.tables.unwrap_or_default() {
+            let writes = requests.into_iter().map(check).collect::<Result<Vec<_>, _>>()?;
+            checked.push((name, writes));
+        }
+        let mut plans = Vec::new();
+        for (name, writes) in checked {
+            let table = context
+                .catalog
+                .table(table_name::resolve(&name)?)
+                .ok_or_else(message::no_table)?;
+            let writes = plan(&table, writes)?;
+            plans.push((name, table, writes));
+        }
+        let mut output = BatchWriteItemOutput {
+            unprocessed: Vec::new(),
+            consumed_capacity: (capacity != CapacityDetail::None).then(Vec::new),
+        };
+        let written = plans
+            .iter()
+            .map(|(_, table, writes)| apply_all(context, table, writes));
+        for ((name, table, writes), results) in plans.iter().zip(join_all(written).await) {
+            let (mut units, mut unprocessed) = (0.0, Vec::new());
+            for (planned, result) in writes.iter().zip(results) {
+                match result {
+                    Ok(sizes) => {
+                        sizes.count(table);
+                        units += sizes.units();
+                    }
+                    Err(ApiError::Unavailable(_)) => unprocessed.push(planned.write.clone()),
+                    Err(error) => return Err(error),
+                }
+            }
+            if !unprocessed.is_empty() {
+                output.unprocessed.push((name.clone(), unprocessed));
+            }
+            if let Some(consumed) = &mut output.consumed_capacity {
+                consumed.extend(capacity.report(table.name(), units));
+            }
+        }
+        Ok(output)
+    }
+}
+
+impl BatchWriteItem {
+    fn constraints(&self) -> Result<CapacityDetail, ApiError> {
+        let mut constraints = Constraints::default();
+        constraints.required("requestItems", self.tables.as_ref());
+        if let Some(tables) = &self.tables {
+            constraints.length("requestItems", "{}", tables.len(), 1, WRITES_MAX);
+            for (name, writes) in tables {
+                let member = format!("requestItems.{name}.member");
+                constraints.length(&member, "[...]", writes.len(), 1, WRITES_MAX);
+            }
+        }
+        let capacity = constraints.one_of("returnConsumedCapacity", self.consumed_capacity.as_deref());
+        constraints
+            .one_of::<CollectionMetrics>("returnItemCollectionMetrics", self.collection_metrics.as_deref());
+        constraints.finish()?;
+        if self
+            .tables
+            .iter()
+            .flatten()
+            .map(|(_, writes)| writes.len())
+            .sum::<usize>()
+            > WRITES_MAX
+        {
+            return Err(ApiError::validation(
+                "Too many items requested for the BatchWriteItem call",
+            ));
+        }
+        Ok(capacity.unwrap_or_default())
+    }
+}
+
+fn check(request: WriteRequest) -> Result<Write, ApiError> {
+    match (request.put, request.delete) {
+        (Some(put), None) => {
+            let item = stored_item(put.item)?;
+            if item.as_ref().size() > ITEM_BYTES_MAX {
+                return Err(ApiError::validation(message::ITEM_TOO_LARGE));
+            }
+            Ok(Write::Put(item))
+        }
+        (None, Some(delete)) => Ok(Write::Delete(stored_item(delete.key)?)),
+        (Some(_), Some(_)) => Err(ApiError::validation(
+            "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes",
+        )),
+        (None, None) => Err(ApiError::validation(
+            "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes",
+        )),
+    }
+}
+
+fn plan(table: &Table, writes: Vec<Write>) -> Result<Vec<Planned>, ApiError> {
+    let mut seen = HashSet::new();
+    let mut planned = Vec::with_capacity(writes.len());
+    for write in writes {
+        let key = match &write {
+            Write::Put(item) => table
+                .key_of_item(item.as_ref())
+                .map_err(|error| message::item_key(&error))?,
+            Write::Delete(key) => table
+                .key_of_key(key.as_ref())
+                .map_err(|error| message::key(&error))?,
+        };
+        if !seen.insert(key.clone()) {
+            return Err(ApiError::validation(message::DUPLICATE_KEYS));
+        }
+        planned.push(Planned { write, key });
+    }
+    Ok(planned)
+}
+
+async fn apply_all(
+    context: &Context,
+    table: &Arc<Table>,
+    writes: &[Planned],
+) -> Vec<Result<Sizes, ApiError>> {
+    join_all(writes.iter().map(|planned| apply(context, table, planned))).await
+}
+
+async fn apply(context: &Context, table: &Table, planned: &Planned) -> Result<Sizes, ApiError> {
+    let placeholders = Placeholders::default();
+    let guard = Guard {
+        condition: None,
+        placeholders: &placeholders,
+        on_failure: OnFailure::None,
+    };
+    let (keyspace, key, level) = (table.keyspace(), planned.key.as_bytes(), ConsistencyLevel::Quorum);
+    let replaced = match &planned.write {
+        Write::Put(item) => {
+            context
+                .cluster
+                .write(keyspace, key, level, Put { item, guard })
+                .await??
+        }
+        Write::Delete(_) => {
+            context
+                .cluster
+                .write(keyspace, key, level, Delete { guard })
+                .await??
+        }
+    };
+    Ok(replaced.sizes)
+}

@@ -1,0 +1,303 @@
+//! CreateTable. The table exists, durably, when this is answered.
+
+use stator_model::attribute::Kind;
+use stator_model::key::{KeyAttribute, KeySchema};
+use uuid::Uuid;
+
+use super::{
+    Context, Operation,
+    table_description::{TableDescription, TableStatus},
+    table_name, table_settings,
+    table_settings::{
+        OnDemandThroughput, ProvisionedThroughput, SseSpecification, StreamSpecification, WarmThroughput,
+    },
+    tags,
+    tags::Tag,
+};
+use crate::catalog::{BillingMode, OnDemandLimits, TableClass, TableDefinition, Throughput};
+use crate::constraint::{Constraints, ModelEnum};
+use crate::message::table::{self, Unsupported};
+use crate::wire::error::ApiError;
+
+/// Most attributes of a table's key.
+const KEY_ATTRIBUTES_MAX: usize = 2;
+/// Longest name of a key attribute in characters. Source: service model of DynamoDB, shape KeySchemaAttributeName.
+const KEY_NAME_LENGTH_MAX: usize = 255;
+
+/// The request.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CreateTable {
+    pub(crate) table_name: Option<String>,
+    pub(crate) attribute_definitions: Option<Vec<AttributeDefinition>>,
+    pub(crate) key_schema: Option<Vec<KeySchemaElement>>,
+    pub(crate) billing_mode: Option<String>,
+    pub(crate) provisioned_throughput: Option<ProvisionedThroughput>,
+    pub(crate) on_demand_throughput: Option<OnDemandThroughput>,
+    pub(crate) warm_throughput: Option<WarmThroughput>,
+    pub(crate) table_class: Option<String>,
+    pub(crate) deletion_protection_enabled: Option<bool>,
+    pub(crate) stream_specification: Option<StreamSpecification>,
+    pub(crate) sse_specification: Option<SseSpecification>,
+    pub(crate) tags: Option<Vec<Tag>>,
+    /// What else the request asks for, in its order.
+    pub(crate) unsupported: Vec<Unsupported>,
+}
+
+/// Name and type of an attribute.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AttributeDefinition {
+    pub(crate) attribute_name: Option<String>,
+    pub(crate) attribute_type: Option<String>,
+}
+
+/// An attribute of a key and its role in it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KeySchemaElement {
+    pub(crate) attribute_name: Option<String>,
+    pub(crate) key_type: Option<String>,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub(crate) struct CreateTableOutput {
+    pub(crate) table_description: TableDescription,
+}
+
+/// Role of a key attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeyType {
+    Hash,
+    Range,
+}
+
+impl ModelEnum for KeyType {
+    const NAMES: &'static [&'static str] = &["HASH", "RANGE"];
+
+    fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "HASH" => Some(Self::Hash),
+            "RANGE" => Some(Self::Range),
+            _ => None,
+        }
+    }
+}
+
+/// Type of a key attribute.
+#[derive(Debug, Clone, Copy)]
+struct ScalarType(Kind);
+
+impl ModelEnum for ScalarType {
+    const NAMES: &'static [&'static str] = &["B", "N", "S"];
+
+    fn from_name(name: &str) -> Option<Self> {
+        match Kind::from_descriptor(name) {
+            Some(kind @ (Kind::Binary | Kind::Number | Kind::String)) => Some(Self(kind)),
+            _ => None,
+        }
+    }
+}
+
+/// What the service model leaves of a request: names that are there, enumerations that are known.
+struct Checked {
+    definitions: Vec<KeyAttribute>,
+    keys: Vec<(String, KeyType)>,
+    billing_mode: BillingMode,
+    table_class: Option<TableClass>,
+}
+
+impl Operation for CreateTable {
+    type Output = CreateTableOutput;
+
+    async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
+        let mut random = [0; 16];
+        (context.random)(&mut random).map_err(|error| ApiError::Internal(error.to_string()))?;
+        let id = uuid::Builder::from_random_bytes(random).into_uuid();
+        let definition = self.into_definition(id, context.clock.now_ms())?;
+        let table = context.catalog.create(definition).await.map_err(table::catalog)?;
+        Ok(CreateTableOutput {
+            table_description: TableDescription::new(context, &table, TableStatus::Creating),
+        })
+    }
+}
+
+impl CreateTable {
+    /// The definition of the table to be made.
+    fn into_definition(mut self, id: Uuid, now_ms: i64) -> Result<TableDefinition, ApiError> {
+        let checked = self.check_model()?;
+        let name = table_name::resolve(self.table_name.as_deref().unwrap_or_default())?.to_owned();
+        if let Some(unsupported) = self.unsupported.first() {
+            return Err(unsupported.refusal());
+        }
+        let capacity = table_settings::capacity(checked.billing_mode, self.provisioned_throughput.as_ref())?;
+        let key_schema = key_schema(&checked.keys, &checked.definitions)?;
+        if let Some(stream) = &self.stream_specification {
+            stream.refuse_stream()?;
+        }
+        if let Some(encryption) = &self.sse_specification {
+            encryption.refuse_key()?;
+        }
+        let none = OnDemandLimits::default();
+        let on_demand_limits = match &self.on_demand_throughput {
+            Some(request) => request.applied(checked.billing_mode, none)?,
+            None => none,
+        };
+        let (read_units, write_units) = capacity.unwrap_or_default();
+        let mut definition = TableDefinition {
+            name,
+            id,
+            created_at_ms: now_ms,
+            key_schema,
+            billing_mode: checked.billing_mode,
+            pay_per_request_since_ms: (checked.billing_mode == BillingMode::PayPerRequest).then_some(now_ms),
+            throughput: Throughput {
+                read_units,
+                write_units,
+                ..Throughput::default()
+            },
+            table_class: checked.table_class,
+            table_class_changed_at_ms: None,
+            on_demand_limits,
+            warm_units_requested: None,
+            deletion_protection: self.deletion_protection_enabled.unwrap_or_default(),
+            tags: tags::by_key(self.tags.take().unwrap_or_default())?,
+        };
+        if let Some(request) = &self.warm_throughput {
+            definition.warm_units_requested = Some(request.applied(definition.warm_units())?);
+        }
+        Ok(definition)
+    }
+
+    /// Checks the request against the service model.
+    fn check_model(&self) -> Result<Checked, ApiError> {
+        let mut constraints = Constraints::default();
+        let definitions = self.check_definitions(&mut constraints);
+        table_name::check(&mut constraints, self.table_name.as_ref());
+        let keys = self.check_keys(&mut constraints);
+        let billing_mode = constraints.one_of("billingMode", self.billing_mode.as_deref());
+        if let Some(throughput) = &self.provisioned_throughput {
+            throughput.check(&mut constraints);
+        }
+        if let Some(stream) = &self.stream_specification {
+            stream.check(&mut constraints);
+        }
+        if let Some(encryption) = &self.sse_specification {
+            encryption.check(&mut constraints);
+        }
+        tags::check(&mut constraints, self.tags.as_deref().unwrap_or_default());
+        let table_class = constraints.one_of("tableClass", self.table_class.as_deref());
+        constraints.finish()?;
+        Ok(Checked {
+            definitions,
+            keys,
+            billing_mode: billing_mode.unwrap_or(BillingMode::Provisioned),
+            table_class,
+        })
+    }
+
+    fn check_definitions(&self, constraints: &mut Constraints) -> Vec<KeyAttribute> {
+        constraints.required("attributeDefinitions", self.attribute_definitions.as_ref());
+        let mut checked = Vec::new();
+        for (index, definition) in self.attribute_definitions.iter().flatten().enumerate() {
+            let member = format!("attributeDefinitions.{}.member", index + 1);
+            let name = check_name(constraints, &member, definition.attribute_name.as_deref());
+            let member = format!("{member}.attributeType");
+            constraints.required(&member, definition.attribute_type.as_ref());
+            if let Some(ScalarType(kind)) = constraints.one_of(&member, definition.attribute_type.as_deref())
+            {
+                checked.push(KeyAttribute { name, kind });
+            }
+        }
+        checked
+    }
+
+    fn check_keys(&self, constraints: &mut Constraints) -> Vec<(String, KeyType)> {
+        constraints.required("keySchema", self.key_schema.as_ref());
+        if let Some(elements) = &self.key_schema {
+            let shown = Shown(elements);
+            constraints.length("keySchema", shown, elements.len(), 1, KEY_ATTRIBUTES_MAX);
+        }
+        let mut checked = Vec::new();
+        for (index, element) in self.key_schema.iter().flatten().enumerate() {
+            let member = format!("keySchema.{}.member", index + 1);
+            let name = check_name(constraints, &member, element.attribute_name.as_deref());
+            let member = format!("{member}.keyType");
+            constraints.required(&member, element.key_type.as_ref());
+            if let Some(role) = constraints.one_of(&member, element.key_type.as_deref()) {
+                checked.push((name, role));
+            }
+        }
+        checked
+    }
+}
+
+/// A key schema as messages repeat it.
+struct Shown<'a>(&'a [KeySchemaElement]);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[")?;
+        for (index, element) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            let name = element.attribute_name.as_deref().unwrap_or("null");
+            let role = element.key_type.as_deref().unwrap_or("null");
+            write!(
+                f,
+                "{separator}KeySchemaElement(attributeName={name}, keyType={role})"
+            )?;
+        }
+        f.write_str("]")
+    }
+}
+
+/// Notes what is wrong with the `AttributeName` of `member`.
+fn check_name(constraints: &mut Constraints, member: &str, name: Option<&str>) -> String {
+    let member = format!("{member}.attributeName");
+    constraints.required(&member, name.as_ref());
+    let Some(name) = name else {
+        return String::new();
+    };
+    constraints.length(&member, name, name.chars().count(), 1, KEY_NAME_LENGTH_MAX);
+    name.to_owned()
+}
+
+/// The key schema of keys and the definitions of their attributes.
+fn key_schema(keys: &[(String, KeyType)], definitions: &[KeyAttribute]) -> Result<KeySchema, ApiError> {
+    let refused = |sentence| Err(ApiError::validation(sentence));
+    let repeated = definitions.iter().enumerate().any(|(index, definition)| {
+        definitions[..index]
+            .iter()
+            .any(|earlier| earlier.name == definition.name)
+    });
+    if repeated {
+        return refused(table::SAME_DEFINITION_TWICE);
+    }
+    let Some(((hash, KeyType::Hash), rest)) = keys.split_first() else {
+        return refused(table::FIRST_KEY_NOT_HASH);
+    };
+    let range = match rest.first() {
+        None => None,
+        Some((range, _)) if range == hash => return refused(table::SAME_KEY_TWICE),
+        Some((_, KeyType::Hash)) => return refused(table::SECOND_KEY_NOT_RANGE),
+        Some((range, KeyType::Range)) => Some(range),
+    };
+    let defined = |name: &String| {
+        let found = definitions.iter().find(|definition| definition.name == *name);
+        found.cloned().ok_or_else(|| {
+            table::undefined_keys(
+                keys.iter().map(|(name, _)| name.as_str()),
+                definitions.iter().map(|definition| definition.name.as_str()),
+            )
+        })
+    };
+    let schema = KeySchema {
+        partition: defined(hash)?,
+        sort: range.map(defined).transpose()?,
+    };
+    if definitions.len() > keys.len() {
+        return refused(table::SURPLUS_DEFINITIONS);
+    }
+    Ok(schema)
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,67 @@
+//! DeleteTable. The table is gone when this is answered.
+
+use super::{
+    Context, Operation,
+    table_description::{TableDescription, TableStatus},
+    table_name,
+};
+use crate::catalog::TableDefinition;
+use crate::message::table;
+use crate::wire::error::ApiError;
+
+/// The request.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DeleteTable {
+    pub(crate) table_name: Option<String>,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub(crate) struct DeleteTableOutput {
+    pub(crate) table_description: TableDescription,
+}
+
+impl Operation for DeleteTable {
+    type Output = DeleteTableOutput;
+
+    async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
+        let name = table_name::only(self.table_name)?;
+        let removed = context
+            .catalog
+            .remove(&name, |table| unprotected(table.definition()))
+            .await
+            .map_err(table::catalog)??;
+        Ok(DeleteTableOutput {
+            table_description: TableDescription::new(context, &removed, TableStatus::Deleting),
+        })
+    }
+}
+
+/// Refuses to delete a table with deletion protection.
+fn unprotected(definition: &TableDefinition) -> Result<(), ApiError> {
+    if definition.deletion_protection {
+        Err(ApiError::validation(table::PROTECTED))
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::create_table::tests::definition;
+
+    #[test]
+    fn a_protected_table_stays() {
+        let mut definition = definition();
+        assert_eq!(unprotected(&definition), Ok(()));
+        definition.deletion_protection = true;
+        assert_eq!(
+            unprotected(&definition),
+            Err(ApiError::validation(
+                "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection \
+                 first."
+            ))
+        );
+    }
+}

@@ -1,0 +1,36 @@
+//! DescribeTable.
+
+use super::{
+    Context, Operation,
+    table_description::{TableDescription, TableStatus},
+    table_name,
+};
+use crate::message;
+use crate::wire::error::ApiError;
+
+/// The request.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct DescribeTable {
+    pub(crate) table_name: Option<String>,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub(crate) struct DescribeTableOutput {
+    pub(crate) table: TableDescription,
+}
+
+impl Operation for DescribeTable {
+    type Output = DescribeTableOutput;
+
+    async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
+        let name = table_name::only(self.table_name)?;
+        let table = context
+            .catalog
+            .table(&name)
+            .ok_or_else(|| message::no_table_named(&name))?;
+        Ok(DescribeTableOutput {
+            table: TableDescription::new(context, &table, TableStatus::Active),
+        })
+    }
+}

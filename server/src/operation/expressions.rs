@@ -1,0 +1,149 @@
+//! The expression parameters that item operations share: names, values, and the rules about using them together.
+//!
+//! DynamoDB checks in two steps with other checks between them: first which parameters are there and how placeholders
+//! are spelled ([`ExpressionInputs::check`]), later what the expressions say ([`parse`], [`check_all_used`]).
+
+use stator_model::expression::{ExpressionError, Placeholders};
+
+use crate::wire::decode::attribute::Problem;
+use crate::wire::error::ApiError;
+
+/// ExpressionAttributeNames and ExpressionAttributeValues as they came. Values are already written where
+/// [`Placeholders`] keeps them; they get their names in [`ExpressionInputs::check`].
+#[derive(Debug, Default)]
+pub(crate) struct ExpressionInputs {
+    pub(crate) placeholders: Placeholders,
+    pub(crate) names: Option<Vec<(String, String)>>,
+    pub(crate) values: Option<Vec<ValueInput>>,
+    /// Parameters of the API before expressions that the request carries, by name.
+    pub(crate) legacy: Vec<&'static str>,
+}
+
+/// An entry of ExpressionAttributeValues.
+#[derive(Debug)]
+pub(crate) struct ValueInput {
+    pub(crate) placeholder: String,
+    /// Where the value starts in the writer of the placeholders.
+    pub(crate) start: usize,
+    pub(crate) problem: Option<Problem>,
+}
+
+/// An expression parameter by name, with its text when it is there.
+pub(crate) type Parameter<'a> = (&'static str, Option<&'a str>);
+
+impl ExpressionInputs {
+    /// Checks which parameters are there together, and registers names and values.
+    ///
+    /// # Errors
+    /// ValidationException.
+    pub(crate) fn check(mut self, expressions: &[Parameter<'_>]) -> Result<Placeholders, ApiError> {
+        let given: Vec<&str> = expressions
+            .iter()
+            .filter(|(_, text)| text.is_some())
+            .map(|(name, _)| *name)
+            .collect();
+        self.check_legacy(&given)?;
+        let invalid = |error: ExpressionError| ApiError::Validation(error.to_string());
+        if let Some(names) = self.names {
+            if given.is_empty() {
+                return Err(ApiError::validation(
+                    "ExpressionAttributeNames can only be specified when using expressions",
+                ));
+            }
+            if names.is_empty() {
+                return Err(ApiError::validation("ExpressionAttributeNames must not be empty"));
+            }
+            for (placeholder, name) in names {
+                self.placeholders.add_name(placeholder, name).map_err(invalid)?;
+            }
+        }
+        if let Some(values) = self.values {
+            let users: Vec<&str> = expressions
+                .iter()
+                .map(|(name, _)| *name)
+                .filter(|name| *name != "ProjectionExpression")
+                .collect();
+            if !given.iter().any(|name| users.contains(name)) {
+                let be = if users.len() == 1 { "is" } else { "are" };
+                let users = users.join(" and ");
+                return Err(ApiError::Validation(format!(
+                    "ExpressionAttributeValues can only be specified when using expressions: {users} {be} null"
+                )));
+            }
+            if values.is_empty() {
+                return Err(ApiError::validation(
+                    "ExpressionAttributeValues must not be empty",
+                ));
+            }
+            for ValueInput {
+                placeholder,
+                start,
+                problem,
+            } in values
+            {
+                Placeholders::check_value_placeholder(&placeholder).map_err(invalid)?;
+                if let Some(problem) = problem {
+                    return Err(ApiError::Validation(format!(
+                        "ExpressionAttributeValues contains invalid value: {problem} for key {placeholder}"
+                    )));
+                }
+                self.placeholders.add_value(placeholder, start).map_err(invalid)?;
+            }
+        }
+        Ok(self.placeholders)
+    }
+
+    fn check_legacy(&self, given: &[&str]) -> Result<(), ApiError> {
+        let Some(first) = self.legacy.first() else {
+            return Ok(());
+        };
+        if given.is_empty() {
+            return Err(ApiError::Validation(format!(
+                "{first} is a parameter of the API before expressions, which this version of Stator does not support \
+                 yet; use expressions instead"
+            )));
+        }
+        Err(ApiError::Validation(format!(
+            "Can not use both expression and non-expression parameters in the same request: Non-expression parameters: \
+             {{{}}} Expression parameters: {{{}}}",
+            self.legacy.join(", "),
+            given.join(", ")
+        )))
+    }
+}
+
+/// Parses one expression if it is there; `parameter` is its name in the API, for the sentence.
+///
+/// # Errors
+/// ValidationException that begins with `Invalid <parameter>: ` where DynamoDB's does.
+pub(crate) fn parse<T>(
+    parameter: Parameter<'_>,
+    placeholders: &mut Placeholders,
+    parse: impl FnOnce(&str, &mut Placeholders) -> Result<T, ExpressionError>,
+) -> Result<Option<T>, ApiError> {
+    let (name, Some(text)) = parameter else {
+        return Ok(None);
+    };
+    parse(text, placeholders)
+        .map(Some)
+        .map_err(|error| refusal(name, &error))
+}
+
+/// The ValidationException of an expression error.
+pub(crate) fn refusal(parameter: &str, error: &ExpressionError) -> ApiError {
+    ApiError::Validation(if error.is_syntactic() {
+        format!("Invalid {parameter}: {error}")
+    } else {
+        error.to_string()
+    })
+}
+
+/// Checks that the expressions have used all names and values.
+///
+/// # Errors
+/// ValidationException.
+pub(crate) fn check_all_used(placeholders: &Placeholders) -> Result<(), ApiError> {
+    placeholders
+        .check_all_used()
+        .map_err(|error| ApiError::Validation(error.to_string()))
+}

@@ -1,0 +1,86 @@
+//! GetItem: reads one item by its key.
+
+use stator_cluster::ConsistencyLevel;
+use stator_model::expression::Projection;
+use stator_model::item::Item;
+
+use super::capacity::{CapacityDetail, ConsumedCapacity, read_units};
+use super::expressions::{ExpressionInputs, check_all_used, parse};
+use super::item_command::open;
+use super::put_item::stored_item;
+use super::{Context, Operation, table_name};
+use crate::constraint::Constraints;
+use crate::message;
+use crate::wire::decode::attribute::Attributes;
+use crate::wire::error::ApiError;
+
+/// The request.
+#[derive(Debug, Default)]
+pub(crate) struct GetItem {
+    pub(crate) table_name: Option<String>,
+    pub(crate) key: Option<Attributes>,
+    pub(crate) consistent_read: Option<bool>,
+    pub(crate) projection: Option<String>,
+    pub(crate) consumed_capacity: Option<String>,
+    pub(crate) expressions: ExpressionInputs,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub(crate) struct GetItemOutput {
+    pub(crate) item: Option<Item>,
+    pub(crate) consumed_capacity: Option<ConsumedCapacity>,
+}
+
+impl Operation for GetItem {
+    type Output = GetItemOutput;
+
+    async fn run(self, context: &Context) -> Result<GetItemOutput, ApiError> {
+        let capacity = self.constraints()?;
+        let projection = ("ProjectionExpression", self.projection.as_deref());
+        let name = table_name::resolve(self.table_name.as_deref().unwrap_or_default())?;
+        let mut placeholders = self.expressions.check(&[projection])?;
+        let key = stored_item(self.key)?;
+        let projection = parse(projection, &mut placeholders, Projection::parse)?;
+        check_all_used(&placeholders)?;
+
+        let table = context.catalog.table(name).ok_or_else(message::no_table)?;
+        let key = table
+            .key_of_key(key.as_ref())
+            .map_err(|error| message::key(&error))?;
+        let consistent = self.consistent_read.unwrap_or_default();
+        let cell = context
+            .cluster
+            .read(table.keyspace(), key.as_bytes(), level(consistent))
+            .await?;
+        let item = cell.as_ref().map(open).transpose()?;
+        let size = item.as_ref().map_or(0, |item| item.as_ref().size());
+        Ok(GetItemOutput {
+            consumed_capacity: capacity.report(table.name(), read_units(size, consistent)),
+            item: match projection {
+                Some(projection) => item.map(|item| projection.apply(item.as_ref())),
+                None => item,
+            },
+        })
+    }
+}
+
+impl GetItem {
+    fn constraints(&self) -> Result<CapacityDetail, ApiError> {
+        let mut constraints = Constraints::default();
+        table_name::check(&mut constraints, self.table_name.as_ref());
+        constraints.required("key", self.key.as_ref());
+        let capacity = constraints.one_of("returnConsumedCapacity", self.consumed_capacity.as_deref());
+        constraints.finish()?;
+        Ok(capacity.unwrap_or_default())
+    }
+}
+
+/// The level of a read that has to see, or need not see, every write answered before it.
+pub(super) fn level(consistent: bool) -> ConsistencyLevel {
+    if consistent {
+        ConsistencyLevel::Quorum
+    } else {
+        ConsistencyLevel::One
+    }
+}

@@ -1,0 +1,288 @@
+//! Pages: what Query and Scan share. Rows come in order; the page decides which are returned and where it ends.
+//!
+//! A page ends before the row that would take it over 1 MB, or after `Limit` rows; both count before the filter and the
+//! projection. Source: Amazon DynamoDB Developer Guide, "Paginating table query results".
+
+use std::ops::ControlFlow;
+
+use stator_cluster::{Bounds, Direction, Row};
+use stator_model::expression::{Condition, Placeholders, Projection};
+use stator_model::item::Item;
+
+use super::capacity::{CapacityDetail, ConsumedCapacity, read_units};
+use super::expressions::{ExpressionInputs, Parameter, parse};
+use super::get_item::level;
+use super::item_command::open;
+use super::{Context, table_name};
+use crate::catalog::Table;
+use crate::constraint::{Constraints, ModelEnum};
+use crate::message;
+use crate::wire::decode::attribute::Attributes;
+use crate::wire::error::ApiError;
+
+/// Largest sum of item sizes that one page evaluates.
+const PAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// `Select`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Select {
+    SpecificAttributes,
+    Count,
+    AllAttributes,
+    AllProjectedAttributes,
+}
+
+impl ModelEnum for Select {
+    const NAMES: &'static [&'static str] = &[
+        "SPECIFIC_ATTRIBUTES",
+        "COUNT",
+        "ALL_ATTRIBUTES",
+        "ALL_PROJECTED_ATTRIBUTES",
+    ];
+
+    fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "SPECIFIC_ATTRIBUTES" => Self::SpecificAttributes,
+            "COUNT" => Self::Count,
+            "ALL_ATTRIBUTES" => Self::AllAttributes,
+            "ALL_PROJECTED_ATTRIBUTES" => Self::AllProjectedAttributes,
+            _ => return None,
+        })
+    }
+}
+
+/// Parameters that Query and Scan share, as they came.
+#[derive(Debug, Default)]
+pub(crate) struct PageParameters {
+    pub(crate) table_name: Option<String>,
+    pub(crate) index_name: Option<String>,
+    pub(crate) limit: Option<i32>,
+    pub(crate) select: Option<String>,
+    pub(crate) consistent_read: Option<bool>,
+    pub(crate) start_key: Option<Attributes>,
+    pub(crate) filter: Option<String>,
+    pub(crate) projection: Option<String>,
+    pub(crate) consumed_capacity: Option<String>,
+    pub(crate) expressions: ExpressionInputs,
+}
+
+/// The answer of Query and Scan.
+#[derive(Debug)]
+pub(crate) struct PageOutput {
+    /// None when only the count was asked for.
+    pub(crate) items: Option<Vec<Item>>,
+    pub(crate) count: usize,
+    pub(crate) scanned_count: usize,
+    pub(crate) last_evaluated_key: Option<Item>,
+    pub(crate) consumed_capacity: Option<ConsumedCapacity>,
+}
+
+/// The same parameters, understood.
+#[derive(Debug)]
+pub(super) struct PagePlan {
+    pub(super) limit: usize,
+    pub(super) consistent: bool,
+    pub(super) count_only: bool,
+    pub(super) capacity: CapacityDetail,
+    pub(super) start_key: Option<Item>,
+    pub(super) filter: Option<Condition>,
+    pub(super) projection: Option<Projection>,
+    pub(super) placeholders: Placeholders,
+}
+
+impl PageParameters {
+    /// The constraints of the service model that both operations have.
+    pub(super) fn constrain(&self, constraints: &mut Constraints) -> (Option<Select>, CapacityDetail) {
+        table_name::check(constraints, self.table_name.as_ref());
+        constraints.at_least("limit", self.limit, 1);
+        let select = constraints.one_of("select", self.select.as_deref());
+        let capacity = constraints.one_of("returnConsumedCapacity", self.consumed_capacity.as_deref());
+        (select, capacity.unwrap_or_default())
+    }
+
+    /// Checks everything that needs no table; `own` are the operation's own expressions, parsed by `parse_own`.
+    ///
+    /// # Errors
+    /// ValidationException.
+    pub(super) fn plan<T>(
+        self,
+        select: Option<Select>,
+        capacity: CapacityDetail,
+        own: &[Parameter<'_>],
+        parse_own: impl FnOnce(&mut Placeholders) -> Result<T, ApiError>,
+    ) -> Result<(PagePlan, T), ApiError> {
+        let filter = ("FilterExpression", self.filter.as_deref());
+        let projection = ("ProjectionExpression", self.projection.as_deref());
+        let all: Vec<Parameter<'_>> = [projection, filter]
+            .into_iter()
+            .chain(own.iter().copied())
+            .collect();
+        let mut placeholders = self.expressions.check(&all)?;
+        let start_key = match self.start_key {
+            Some(Attributes {
+                problem: Some(problem),
+                ..
+            }) => {
+                return Err(ApiError::Validation(format!(
+                    "The provided starting key is invalid: {problem}"
+                )));
+            }
+            Some(Attributes { item, .. }) => Some(item),
+            None => None,
+        };
+        check_select(select, projection.1.is_some(), self.index_name.is_some())?;
+        let filter = parse(filter, &mut placeholders, Condition::parse)?;
+        let projection = parse(projection, &mut placeholders, Projection::parse)?;
+        let own = parse_own(&mut placeholders)?;
+        super::expressions::check_all_used(&placeholders)?;
+        let plan = PagePlan {
+            limit: self
+                .limit
+                .and_then(|limit| usize::try_from(limit).ok())
+                .unwrap_or(usize::MAX),
+            consistent: self.consistent_read.unwrap_or_default(),
+            count_only: select == Some(Select::Count),
+            capacity,
+            start_key,
+            filter,
+            projection,
+            placeholders,
+        };
+        Ok((plan, own))
+    }
+}
+
+/// Which attributes can be selected together with which parameters.
+fn check_select(select: Option<Select>, projected: bool, index: bool) -> Result<(), ApiError> {
+    let refusal = match select {
+        Some(Select::AllAttributes) if projected => {
+            "Cannot specify the ProjectionExpression when choosing to get ALL_ATTRIBUTES"
+        }
+        Some(Select::AllProjectedAttributes) if projected => {
+            "Cannot specify the ProjectionExpression when choosing to get ALL_PROJECTED_ATTRIBUTES"
+        }
+        Some(Select::Count) if projected => {
+            "Cannot specify the ProjectionExpression when choosing to get only the Count"
+        }
+        Some(Select::SpecificAttributes) if !projected => {
+            "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES"
+        }
+        Some(Select::AllProjectedAttributes) if !index => {
+            "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName"
+        }
+        _ => return Ok(()),
+    };
+    Err(ApiError::validation(refusal))
+}
+
+/// A page being filled.
+struct Page<'a> {
+    plan: &'a PagePlan,
+    items: Vec<Item>,
+    count: usize,
+    scanned: usize,
+    bytes: usize,
+    last: Option<Item>,
+    /// Whether rows may follow the last one.
+    more: bool,
+    failure: Option<ApiError>,
+}
+
+impl Page<'_> {
+    fn visit(&mut self, row: &Row<'_>) -> ControlFlow<()> {
+        let item = match open(&row.to_cell()) {
+            Ok(item) => item,
+            Err(error) => {
+                self.failure = Some(error);
+                return ControlFlow::Break(());
+            }
+        };
+        let size = item.as_ref().size();
+        if self.scanned > 0 && self.bytes + size > PAGE_BYTES_MAX {
+            self.more = true;
+            return ControlFlow::Break(());
+        }
+        self.scanned += 1;
+        self.bytes += size;
+        let passes = match &self.plan.filter {
+            Some(filter) => filter.evaluate(Some(item.as_ref()), &self.plan.placeholders),
+            None => true,
+        };
+        if passes {
+            self.count += 1;
+            if !self.plan.count_only {
+                self.items.push(match &self.plan.projection {
+                    Some(projection) => projection.apply(item.as_ref()),
+                    None => item.clone(),
+                });
+            }
+        }
+        self.last = Some(item);
+        if self.scanned == self.plan.limit {
+            self.more = true;
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Reads one page of a table.
+///
+/// # Errors
+/// When the cluster cannot read.
+pub(super) async fn read(
+    context: &Context,
+    table: &Table,
+    plan: &PagePlan,
+    bounds: &Bounds,
+    direction: Direction,
+) -> Result<PageOutput, ApiError> {
+    let mut page = Page {
+        plan,
+        items: Vec::new(),
+        count: 0,
+        scanned: 0,
+        bytes: 0,
+        last: None,
+        more: false,
+        failure: None,
+    };
+    let keyspace = table.keyspace();
+    context
+        .cluster
+        .range(keyspace, bounds, direction, level(plan.consistent), |row| {
+            page.visit(row)
+        })
+        .await?;
+    if let Some(failure) = page.failure {
+        return Err(failure);
+    }
+    let last = page.last.filter(|_| page.more);
+    Ok(PageOutput {
+        items: (!plan.count_only).then_some(page.items),
+        count: page.count,
+        scanned_count: page.scanned,
+        last_evaluated_key: last.map(|item| table.schema().project(item.as_ref())),
+        consumed_capacity: plan
+            .capacity
+            .report(table.name(), read_units(page.bytes, plan.consistent)),
+    })
+}
+
+/// The table of a page; there are no indexes to name.
+///
+/// # Errors
+/// ResourceNotFoundException, or ValidationException for an index.
+pub(super) fn table_of(
+    context: &Context,
+    name: &str,
+    index: Option<&str>,
+) -> Result<std::sync::Arc<Table>, ApiError> {
+    let table = context.catalog.table(name).ok_or_else(message::no_table)?;
+    match index {
+        Some(index) => Err(ApiError::Validation(format!(
+            "The table does not have the specified index: {index}"
+        ))),
+        None => Ok(table),
+    }
+}

@@ -1,0 +1,314 @@
+//! The settings of a table that CreateTable and UpdateTable share: throughput, class, stream, encryption.
+
+use crate::catalog::{BillingMode, OnDemandLimits, TableClass, WarmUnits};
+use crate::constraint::{Constraints, ModelEnum};
+use crate::message::table::{self, Unsupported};
+use crate::wire::error::ApiError;
+
+/// Most read or write units a table can have, as DescribeLimits says.
+pub(super) const TABLE_UNITS_MAX: i64 = 40_000;
+
+impl ModelEnum for BillingMode {
+    const NAMES: &'static [&'static str] = &["PROVISIONED", "PAY_PER_REQUEST"];
+
+    fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "PROVISIONED" => Some(Self::Provisioned),
+            "PAY_PER_REQUEST" => Some(Self::PayPerRequest),
+            _ => None,
+        }
+    }
+}
+
+impl ModelEnum for TableClass {
+    const NAMES: &'static [&'static str] = &["STANDARD", "STANDARD_INFREQUENT_ACCESS"];
+
+    fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "STANDARD" => Some(Self::Standard),
+            "STANDARD_INFREQUENT_ACCESS" => Some(Self::StandardInfrequentAccess),
+            _ => None,
+        }
+    }
+}
+
+/// Capacity units a second.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ProvisionedThroughput {
+    pub(crate) read_capacity_units: Option<i64>,
+    pub(crate) write_capacity_units: Option<i64>,
+}
+
+impl ProvisionedThroughput {
+    pub(super) fn check(&self, constraints: &mut Constraints) {
+        for (member, units) in [
+            (
+                "provisionedThroughput.readCapacityUnits",
+                self.read_capacity_units,
+            ),
+            (
+                "provisionedThroughput.writeCapacityUnits",
+                self.write_capacity_units,
+            ),
+        ] {
+            constraints.required(member, units.as_ref());
+            constraints.at_least(member, units, 1);
+        }
+    }
+
+    /// Read and write units of checked throughput.
+    pub(super) fn units(&self) -> Result<(i64, i64), ApiError> {
+        let (Some(read_units), Some(write_units)) = (self.read_capacity_units, self.write_capacity_units)
+        else {
+            return Err(ApiError::validation(table::CAPACITY_MISSING));
+        };
+        if read_units.max(write_units) > TABLE_UNITS_MAX {
+            return Err(ApiError::validation(table::CAPACITY_TOO_LARGE));
+        }
+        Ok((read_units, write_units))
+    }
+}
+
+/// Read and write units that a billing mode asks for: `None` when it has none.
+pub(super) fn capacity(
+    billing_mode: BillingMode,
+    throughput: Option<&ProvisionedThroughput>,
+) -> Result<Option<(i64, i64)>, ApiError> {
+    match (billing_mode, throughput) {
+        (BillingMode::PayPerRequest, Some(_)) => {
+            Err(ApiError::validation(table::CAPACITY_WITH_PAY_PER_REQUEST))
+        }
+        (BillingMode::PayPerRequest, None) => Ok(None),
+        (BillingMode::Provisioned, Some(throughput)) => Ok(Some(throughput.units()?)),
+        (BillingMode::Provisioned, None) => Err(ApiError::validation(table::CAPACITY_MISSING)),
+    }
+}
+
+/// Limits of a table that is paid per request; -1 takes a limit away.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OnDemandThroughput {
+    pub(crate) max_read_request_units: Option<i64>,
+    pub(crate) max_write_request_units: Option<i64>,
+}
+
+impl OnDemandThroughput {
+    /// The limits after this request on a table that has `current`.
+    pub(super) fn applied(
+        &self,
+        billing_mode: BillingMode,
+        current: OnDemandLimits,
+    ) -> Result<OnDemandLimits, ApiError> {
+        if billing_mode == BillingMode::Provisioned {
+            return Err(ApiError::validation(table::ON_DEMAND_WITH_PROVISIONED));
+        }
+        let limit = |requested: Option<i64>, current| match requested {
+            None => Ok(current),
+            Some(-1) => Ok(None),
+            Some(units) if units >= 1 => Ok(Some(units)),
+            Some(_) => Err(ApiError::validation(table::ON_DEMAND_UNITS)),
+        };
+        Ok(OnDemandLimits {
+            read_units: limit(self.max_read_request_units, current.read_units)?,
+            write_units: limit(self.max_write_request_units, current.write_units)?,
+        })
+    }
+}
+
+/// Throughput that a table has to serve at once. It is never lowered.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WarmThroughput {
+    pub(crate) read_units_per_second: Option<i64>,
+    pub(crate) write_units_per_second: Option<i64>,
+}
+
+impl WarmThroughput {
+    /// The warm throughput after this request on a table that has `current`.
+    pub(super) fn applied(&self, current: WarmUnits) -> Result<WarmUnits, ApiError> {
+        let units = |requested: Option<i64>, current: i64, member| match requested {
+            Some(units) if units < current => Err(table::lower_warm_throughput(member)),
+            requested => Ok(requested.unwrap_or(current)),
+        };
+        Ok(WarmUnits {
+            read_units: units(
+                self.read_units_per_second,
+                current.read_units,
+                "ReadUnitsPerSecond",
+            )?,
+            write_units: units(
+                self.write_units_per_second,
+                current.write_units,
+                "WriteUnitsPerSecond",
+            )?,
+        })
+    }
+}
+
+/// Whether a table has a stream, and of what.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StreamSpecification {
+    pub(crate) stream_enabled: Option<bool>,
+    pub(crate) stream_view_type: Option<String>,
+}
+
+impl StreamSpecification {
+    pub(super) fn check(&self, constraints: &mut Constraints) {
+        constraints.required("streamSpecification.streamEnabled", self.stream_enabled.as_ref());
+    }
+
+    /// Refuses what asks for a stream.
+    pub(super) fn refuse_stream(&self) -> Result<(), ApiError> {
+        if self.stream_enabled == Some(true) {
+            return Err(Unsupported::Streams.refusal());
+        }
+        if self.stream_view_type.is_some() {
+            return Err(ApiError::validation(table::VIEW_TYPE_WITHOUT_STREAM));
+        }
+        Ok(())
+    }
+}
+
+/// Which key encrypts a table.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SseSpecification {
+    pub(crate) enabled: Option<bool>,
+    pub(crate) sse_type: Option<String>,
+    pub(crate) kms_master_key_id: Option<String>,
+}
+
+/// How a table is encrypted.
+struct SseType;
+
+impl ModelEnum for SseType {
+    const NAMES: &'static [&'static str] = &["AES256", "KMS"];
+
+    fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES.contains(&name).then_some(Self)
+    }
+}
+
+impl SseSpecification {
+    pub(super) fn check(&self, constraints: &mut Constraints) {
+        constraints.one_of::<SseType>("sSESpecification.sSEType", self.sse_type.as_deref());
+    }
+
+    /// Refuses what asks for a key of the KMS; `Enabled: false` asks for the default.
+    pub(super) fn refuse_key(&self) -> Result<(), ApiError> {
+        if self.enabled == Some(true) || self.sse_type.is_some() || self.kms_master_key_id.is_some() {
+            return Err(Unsupported::Encryption.refusal());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn throughput(read: i64, write: i64) -> ProvisionedThroughput {
+        ProvisionedThroughput {
+            read_capacity_units: Some(read),
+            write_capacity_units: Some(write),
+        }
+    }
+
+    #[test]
+    fn capacity_belongs_to_provisioned_tables() {
+        assert_eq!(
+            capacity(BillingMode::Provisioned, Some(&throughput(5, 6))),
+            Ok(Some((5, 6)))
+        );
+        assert_eq!(capacity(BillingMode::PayPerRequest, None), Ok(None));
+        assert_eq!(
+            capacity(BillingMode::PayPerRequest, Some(&throughput(5, 6))),
+            Err(ApiError::validation(table::CAPACITY_WITH_PAY_PER_REQUEST))
+        );
+        assert_eq!(
+            capacity(BillingMode::Provisioned, None),
+            Err(ApiError::validation(table::CAPACITY_MISSING))
+        );
+        assert_eq!(
+            capacity(BillingMode::Provisioned, Some(&throughput(1, 40_000))),
+            Ok(Some((1, 40_000)))
+        );
+        assert_eq!(
+            capacity(BillingMode::Provisioned, Some(&throughput(1, 40_001))),
+            Err(ApiError::validation(table::CAPACITY_TOO_LARGE))
+        );
+    }
+
+    #[test]
+    fn on_demand_limits_are_set_one_by_one_and_taken_away() {
+        let current = OnDemandLimits {
+            read_units: Some(10),
+            write_units: Some(20),
+        };
+        let request = OnDemandThroughput {
+            max_read_request_units: Some(-1),
+            max_write_request_units: None,
+        };
+        let limits = OnDemandLimits {
+            read_units: None,
+            write_units: Some(20),
+        };
+        assert_eq!(request.applied(BillingMode::PayPerRequest, current), Ok(limits));
+        assert!(request.applied(BillingMode::Provisioned, current).is_err());
+        let zero = OnDemandThroughput {
+            max_read_request_units: Some(0),
+            max_write_request_units: None,
+        };
+        assert_eq!(
+            zero.applied(BillingMode::PayPerRequest, current),
+            Err(ApiError::validation(table::ON_DEMAND_UNITS))
+        );
+    }
+
+    #[test]
+    fn warm_throughput_only_rises() {
+        let current = WarmUnits {
+            read_units: 12_000,
+            write_units: 4_000,
+        };
+        let request = |read, write| WarmThroughput {
+            read_units_per_second: read,
+            write_units_per_second: write,
+        };
+        let risen = WarmUnits {
+            read_units: 13_000,
+            write_units: 4_000,
+        };
+        assert_eq!(request(Some(13_000), None).applied(current), Ok(risen));
+        assert_eq!(
+            request(None, Some(3_999)).applied(current),
+            Err(table::lower_warm_throughput("WriteUnitsPerSecond"))
+        );
+    }
+
+    #[test]
+    fn streams_and_keys_are_refused_and_their_absence_is_not() {
+        let stream = |enabled, view: Option<&str>| {
+            StreamSpecification {
+                stream_enabled: Some(enabled),
+                stream_view_type: view.map(str::to_owned),
+            }
+            .refuse_stream()
+        };
+        assert_eq!(stream(false, None), Ok(()));
+        assert_eq!(
+            stream(true, Some("NEW_IMAGE")),
+            Err(Unsupported::Streams.refusal())
+        );
+        assert_eq!(
+            stream(false, Some("NEW_IMAGE")),
+            Err(ApiError::validation(table::VIEW_TYPE_WITHOUT_STREAM))
+        );
+        let key = |enabled| {
+            SseSpecification {
+                enabled,
+                ..Default::default()
+            }
+            .refuse_key()
+        };
+        assert_eq!(key(Some(false)), Ok(()));
+        assert_eq!(key(Some(true)), Err(Unsupported::Encryption.refusal()));
+    }
+}

@@ -1,0 +1,198 @@
+//! Tags: their rules, and the tables that have them.
+//!
+//! Source of the rules: Amazon DynamoDB Developer Guide, "Tagging restrictions in DynamoDB".
+
+use std::collections::BTreeMap;
+
+use crate::arn;
+use crate::catalog::CatalogError;
+use crate::constraint::Constraints;
+use crate::message::table;
+use crate::wire::error::ApiError;
+
+/// Most tags of one resource.
+const TAGS_MAX: usize = 50;
+/// Longest key and value in characters.
+const KEY_LENGTH_MAX: usize = 128;
+const VALUE_LENGTH_MAX: usize = 256;
+/// Longest `ResourceArn`. Source: service model of DynamoDB, shape ResourceArnString.
+const ARN_LENGTH_MAX: usize = 1283;
+/// Beginning of the keys that AWS keeps for itself.
+const RESERVED: &str = "aws:";
+
+/// A tag as a request names it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Tag {
+    pub(crate) key: Option<String>,
+    pub(crate) value: Option<String>,
+}
+
+/// Notes what the service model has against a `ResourceArn`.
+pub(super) fn check_arn(constraints: &mut Constraints, resource_arn: Option<&String>) {
+    constraints.required("resourceArn", resource_arn);
+    if let Some(text) = resource_arn {
+        constraints.length("resourceArn", text, text.chars().count(), 1, ARN_LENGTH_MAX);
+    }
+}
+
+/// Notes what the service model has against tags.
+pub(super) fn check(constraints: &mut Constraints, tags: &[Tag]) {
+    for (index, tag) in tags.iter().enumerate() {
+        let (key, value) = (
+            format!("tags.{}.member.key", index + 1),
+            format!("tags.{}.member.value", index + 1),
+        );
+        constraints.required(&key, tag.key.as_ref());
+        if let Some(text) = &tag.key {
+            constraints.length(&key, text, text.chars().count(), 1, KEY_LENGTH_MAX);
+        }
+        constraints.required(&value, tag.value.as_ref());
+        if let Some(text) = &tag.value {
+            constraints.length(&value, text, text.chars().count(), 0, VALUE_LENGTH_MAX);
+        }
+    }
+}
+
+/// Notes what the service model has against the keys of tags.
+pub(super) fn check_keys(constraints: &mut Constraints, keys: &[String]) {
+    for (index, key) in keys.iter().enumerate() {
+        let member = format!("tagKeys.{}.member", index + 1);
+        constraints.length(&member, key, key.chars().count(), 1, KEY_LENGTH_MAX);
+    }
+}
+
+/// Checked tags by key.
+///
+/// # Errors
+/// ValidationException for reserved and repeated keys and for too many tags.
+pub(super) fn by_key(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, ApiError> {
+    let mut by_key = BTreeMap::new();
+    for tag in tags {
+        let key = tag.key.unwrap_or_default();
+        if key
+            .get(..RESERVED.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(RESERVED))
+        {
+            return Err(table::reserved_tag(&key));
+        }
+        if by_key.contains_key(&key) {
+            return Err(table::duplicate_tag(&key));
+        }
+        by_key.insert(key, tag.value.unwrap_or_default());
+    }
+    if by_key.len() > TAGS_MAX {
+        return Err(ApiError::validation(table::TOO_MANY_TAGS));
+    }
+    Ok(by_key)
+}
+
+/// Adds tags to those of a table; a key that is there gets the new value.
+///
+/// # Errors
+/// ValidationException when there would be too many.
+pub(super) fn merge(
+    tags: &mut BTreeMap<String, String>,
+    added: BTreeMap<String, String>,
+) -> Result<(), ApiError> {
+    tags.extend(added);
+    if tags.len() > TAGS_MAX {
+        return Err(ApiError::validation(table::TOO_MANY_TAGS));
+    }
+    Ok(())
+}
+
+/// The name of the table that a `ResourceArn` is the ARN of.
+///
+/// # Errors
+/// ValidationException when it is none.
+pub(super) fn table_of(resource_arn: &str) -> Result<&str, ApiError> {
+    arn::table_name(resource_arn)
+        .filter(|name| arn::is_table_name(name))
+        .ok_or_else(|| table::invalid_arn(resource_arn))
+}
+
+/// A failure of the catalog, as a tag operation answers it.
+pub(super) fn catalog(resource_arn: &str, error: CatalogError) -> ApiError {
+    match error {
+        CatalogError::Missing { .. } => table::no_resource(resource_arn),
+        error => table::catalog(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(key: &str, value: &str) -> Tag {
+        Tag {
+            key: Some(key.to_owned()),
+            value: Some(value.to_owned()),
+        }
+    }
+
+    #[test]
+    fn keys_are_unique_and_not_reserved() {
+        let tags = by_key(vec![tag("a", "b"), tag("A", "")]).unwrap();
+        assert_eq!(tags.len(), 2);
+        assert_eq!(
+            by_key(vec![tag("a", "b"), tag("a", "c")]),
+            Err(table::duplicate_tag("a"))
+        );
+        for key in ["aws:x", "AWS:x"] {
+            assert_eq!(by_key(vec![tag(key, "")]), Err(table::reserved_tag(key)));
+        }
+        assert!(
+            by_key(vec![tag("aws", "")]).is_ok(),
+            "only with the colon it is reserved"
+        );
+    }
+
+    #[test]
+    fn a_table_has_fifty_tags_at_most() {
+        let many = |count: usize| (0..count).map(|n| tag(&format!("k{n}"), "")).collect();
+        let mut tags = by_key(many(50)).unwrap();
+        assert_eq!(by_key(many(51)), Err(ApiError::validation(table::TOO_MANY_TAGS)));
+        let replaced = by_key(vec![tag("k1", "new")]).unwrap();
+        assert_eq!(merge(&mut tags, replaced), Ok(()));
+        assert_eq!(tags["k1"], "new");
+        let added = by_key(vec![tag("more", "")]).unwrap();
+        assert_eq!(
+            merge(&mut tags, added),
+            Err(ApiError::validation(table::TOO_MANY_TAGS))
+        );
+    }
+
+    #[test]
+    fn lengths_are_counted_in_characters() {
+        let refusal = |tag: Tag| {
+            let mut constraints = Constraints::default();
+            check(&mut constraints, &[tag]);
+            constraints.finish()
+        };
+        assert_eq!(refusal(tag(&"ä".repeat(128), &"ä".repeat(256))), Ok(()));
+        assert!(refusal(tag(&"k".repeat(129), "")).is_err());
+        assert!(refusal(tag("k", &"v".repeat(257))).is_err());
+        assert_eq!(
+            refusal(Tag {
+                key: Some(String::new()),
+                value: None
+            }),
+            Err(ApiError::validation(
+                "2 validation errors detected: Value '' at 'tags.1.member.key' failed to satisfy constraint: Member \
+                 must have length greater than or equal to 1; Value null at 'tags.1.member.value' failed to satisfy \
+                 constraint: Member must not be null"
+            ))
+        );
+    }
+
+    #[test]
+    fn only_the_arn_of_a_table_names_a_table() {
+        assert_eq!(
+            table_of("arn:aws:dynamodb:eu-west-1:000000000000:table/Tab"),
+            Ok("Tab")
+        );
+        for text in ["Tab", "arn:aws:s3:::x", "arn:aws:dynamodb:r:a:table/Tab;"] {
+            assert_eq!(table_of(text), Err(table::invalid_arn(text)));
+        }
+    }
+}

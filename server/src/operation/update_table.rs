@@ -1,0 +1,346 @@
+//! UpdateTable: throughput, billing mode, limits, table class, deletion protection. The change is complete when this is
+//! answered.
+
+use super::{
+    Context, Operation, table_description,
+    table_description::{TableDescription, TableStatus},
+    table_name, table_settings,
+    table_settings::{
+        OnDemandThroughput, ProvisionedThroughput, SseSpecification, StreamSpecification, WarmThroughput,
+    },
+};
+use crate::catalog::{BillingMode, OnDemandLimits, TableClass, TableDefinition, Throughput};
+use crate::constraint::Constraints;
+use crate::message::table::{self, Unsupported};
+use crate::wire::error::ApiError;
+
+/// The request.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct UpdateTable {
+    pub(crate) table_name: Option<String>,
+    pub(crate) billing_mode: Option<String>,
+    pub(crate) provisioned_throughput: Option<ProvisionedThroughput>,
+    pub(crate) on_demand_throughput: Option<OnDemandThroughput>,
+    pub(crate) warm_throughput: Option<WarmThroughput>,
+    pub(crate) table_class: Option<String>,
+    pub(crate) deletion_protection_enabled: Option<bool>,
+    pub(crate) stream_specification: Option<StreamSpecification>,
+    pub(crate) sse_specification: Option<SseSpecification>,
+    /// What else the request asks for, in its order.
+    pub(crate) unsupported: Vec<Unsupported>,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub(crate) struct UpdateTableOutput {
+    pub(crate) table_description: TableDescription,
+}
+
+/// A request that is valid for some table.
+#[derive(Debug)]
+struct Plan {
+    table_name: String,
+    billing_mode: Option<BillingMode>,
+    /// Read and write units.
+    capacity: Option<(i64, i64)>,
+    on_demand: Option<OnDemandThroughput>,
+    warm: Option<WarmThroughput>,
+    table_class: Option<TableClass>,
+    deletion_protection: Option<bool>,
+}
+
+impl Operation for UpdateTable {
+    type Output = UpdateTableOutput;
+
+    async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
+        let plan = self.validate()?;
+        let now_ms = context.clock.now_ms();
+        let table = context
+            .catalog
+            .change(&plan.table_name, |_, definition| plan.apply(definition, now_ms))
+            .await
+            .map_err(table::catalog)??;
+        Ok(UpdateTableOutput {
+            table_description: TableDescription::new(context, &table, TableStatus::Updating),
+        })
+    }
+}
+
+impl UpdateTable {
+    fn validate(self) -> Result<Plan, ApiError> {
+        let mut constraints = Constraints::default();
+        table_name::check(&mut constraints, self.table_name.as_ref());
+        let billing_mode = constraints.one_of("billingMode", self.billing_mode.as_deref());
+        if let Some(throughput) = &self.provisioned_throughput {
+            throughput.check(&mut constraints);
+        }
+        if let Some(stream) = &self.stream_specification {
+            stream.check(&mut constraints);
+        }
+        if let Some(encryption) = &self.sse_specification {
+            encryption.check(&mut constraints);
+        }
+        let table_class = constraints.one_of("tableClass", self.table_class.as_deref());
+        constraints.finish()?;
+        let table_name = table_name::resolve(self.table_name.as_deref().unwrap_or_default())?.to_owned();
+        if let Some(unsupported) = self.unsupported.first() {
+            return Err(unsupported.refusal());
+        }
+        if self.asks_for_nothing() {
+            return Err(ApiError::validation(table::NOTHING_TO_UPDATE));
+        }
+        let capacity = match (billing_mode, &self.provisioned_throughput) {
+            (Some(billing_mode), throughput) => table_settings::capacity(billing_mode, throughput.as_ref())?,
+            (None, Some(throughput)) => Some(throughput.units()?),
+            (None, None) => None,
+        };
+        if let Some(stream) = &self.stream_specification {
+            stream.refuse_stream()?;
+        }
+        if let Some(encryption) = &self.sse_specification {
+            encryption.refuse_key()?;
+        }
+        Ok(Plan {
+            table_name,
+            billing_mode,
+            capacity,
+            on_demand: self.on_demand_throughput,
+            warm: self.warm_throughput,
+            table_class,
+            deletion_protection: self.deletion_protection_enabled,
+        })
+    }
+
+    fn asks_for_nothing(&self) -> bool {
+        self.billing_mode.is_none()
+            && self.provisioned_throughput.is_none()
+            && self.on_demand_throughput.is_none()
+            && self.warm_throughput.is_none()
+            && self.table_class.is_none()
+            && self.deletion_protection_enabled.is_none()
+            && self.stream_specification.is_none()
+            && self.sse_specification.is_none()
+    }
+}
+
+impl Plan {
+    /// Changes a definition, or refuses to because of what it is now.
+    fn apply(&self, definition: &mut TableDefinition, now_ms: i64) -> Result<(), ApiError> {
+        self.apply_billing(definition, now_ms)?;
+        if let Some(request) = &self.on_demand {
+            definition.on_demand_limits =
+                request.applied(definition.billing_mode, definition.on_demand_limits)?;
+        }
+        if let Some(request) = &self.warm {
+            definition.warm_units_requested = Some(request.applied(definition.warm_units())?);
+        }
+        if let Some(table_class) = self.table_class {
+            let current = definition.table_class.unwrap_or(TableClass::Standard);
+            if table_class != current {
+                definition.table_class_changed_at_ms = Some(now_ms);
+            }
+            definition.table_class = Some(table_class);
+        }
+        if let Some(protection) = self.deletion_protection {
+            definition.deletion_protection = protection;
+        }
+        Ok(())
+    }
+
+    fn apply_billing(&self, definition: &mut TableDefinition, now_ms: i64) -> Result<(), ApiError> {
+        let before = definition.billing_mode;
+        let billing_mode = self.billing_mode.unwrap_or(before);
+        match (billing_mode, self.capacity) {
+            (BillingMode::PayPerRequest, Some(_)) => {
+                return Err(ApiError::validation(table::CAPACITY_WITH_PAY_PER_REQUEST));
+            }
+            (BillingMode::PayPerRequest, None) => {
+                if before == BillingMode::Provisioned {
+                    definition.pay_per_request_since_ms = Some(now_ms);
+                    definition.throughput.read_units = 0;
+                    definition.throughput.write_units = 0;
+                }
+            }
+            (BillingMode::Provisioned, Some(capacity)) if before == BillingMode::PayPerRequest => {
+                definition.on_demand_limits = OnDemandLimits::default();
+                (
+                    definition.throughput.read_units,
+                    definition.throughput.write_units,
+                ) = capacity;
+            }
+            (BillingMode::Provisioned, Some(capacity)) => {
+                let throughput = &definition.throughput;
+                if capacity == (throughput.read_units, throughput.write_units) {
+                    return Err(table::same_throughput(capacity));
+                }
+                definition.throughput = changed_throughput(definition, capacity, now_ms);
+            }
+            (BillingMode::Provisioned, None) => {}
+        }
+        definition.billing_mode = billing_mode;
+        Ok(())
+    }
+}
+
+/// The throughput of a provisioned table after a change to other units.
+fn changed_throughput(
+    definition: &TableDefinition,
+    (read_units, write_units): (i64, i64),
+    now_ms: i64,
+) -> Throughput {
+    let mut throughput = definition.throughput;
+    if read_units > throughput.read_units || write_units > throughput.write_units {
+        throughput.raised_at_ms = Some(now_ms);
+    }
+    if read_units < throughput.read_units || write_units < throughput.write_units {
+        throughput.lowered_that_day = table_description::decreases_today(definition, now_ms) + 1;
+        throughput.lowered_at_ms = Some(now_ms);
+    }
+    throughput.read_units = read_units;
+    throughput.write_units = write_units;
+    throughput
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::create_table::tests::definition;
+    use crate::wire::decode::Decode as _;
+    use crate::wire::decode::reader::Reader;
+
+    const DAY_MS: i64 = 86_400_000;
+    const NOON_MS: i64 = 20_000 * DAY_MS + DAY_MS / 2;
+
+    /// Applies an update with these members to a table.
+    fn update(definition: &mut TableDefinition, members: &str, now_ms: i64) -> Result<(), ApiError> {
+        let body = format!(r#"{{"TableName":"Tab"{members}}}"#);
+        let request = UpdateTable::decode(&mut Reader::new(body.as_bytes())).unwrap();
+        request.validate()?.apply(definition, now_ms)
+    }
+
+    /// What an update of a provisioned table with 5 read and 6 write units is refused with.
+    fn refusal(members: &str) -> String {
+        match update(&mut definition(), members, NOON_MS) {
+            Err(ApiError::Validation(text)) => text,
+            other => unreachable!("{members} gave {other:?}"),
+        }
+    }
+
+    fn units(read: i64, write: i64) -> String {
+        format!(r#","ProvisionedThroughput":{{"ReadCapacityUnits":{read},"WriteCapacityUnits":{write}}}"#)
+    }
+
+    #[test]
+    fn an_update_has_to_change_something() {
+        for members in ["", r#","GlobalSecondaryIndexUpdates":[]"#] {
+            assert_eq!(refusal(members), table::NOTHING_TO_UPDATE);
+        }
+        assert_eq!(
+            refusal(&units(5, 6)),
+            "The provisioned throughput for the table will not change. The requested value equals the current value. \
+             Current ReadCapacityUnits provisioned for the table: 5. Requested ReadCapacityUnits: 5. Current \
+             WriteCapacityUnits provisioned for the table: 6. Requested WriteCapacityUnits: 6. Refer to the Amazon \
+             DynamoDB Developer Guide for current limits and how to request higher limits."
+        );
+    }
+
+    #[test]
+    fn changes_of_throughput_are_dated_and_decreases_counted_by_the_day() {
+        let mut table = definition();
+        update(&mut table, &units(7, 5), NOON_MS).unwrap();
+        assert_eq!(table.throughput.raised_at_ms, Some(NOON_MS));
+        assert_eq!(table.throughput.lowered_at_ms, Some(NOON_MS));
+        update(&mut table, &units(7, 4), NOON_MS + 1).unwrap();
+        assert_eq!(table.throughput.raised_at_ms, Some(NOON_MS));
+        assert_eq!(table_description::decreases_today(&table, NOON_MS + 2), 2);
+        assert_eq!(table_description::decreases_today(&table, NOON_MS + DAY_MS), 0);
+        update(&mut table, &units(7, 3), NOON_MS + DAY_MS).unwrap();
+        assert_eq!(table_description::decreases_today(&table, NOON_MS + DAY_MS), 1);
+    }
+
+    #[test]
+    fn billing_changes_both_ways() {
+        let mut table = definition();
+        update(&mut table, r#","BillingMode":"PAY_PER_REQUEST""#, NOON_MS).unwrap();
+        assert_eq!(table.billing_mode, BillingMode::PayPerRequest);
+        assert_eq!(table.pay_per_request_since_ms, Some(NOON_MS));
+        assert_eq!(
+            (table.throughput.read_units, table.throughput.write_units),
+            (0, 0)
+        );
+        // A second time nothing changes, least of all the date.
+        update(&mut table, r#","BillingMode":"PAY_PER_REQUEST""#, NOON_MS + 1).unwrap();
+        assert_eq!(table.pay_per_request_since_ms, Some(NOON_MS));
+        assert_eq!(
+            update(&mut table, &units(1, 1), NOON_MS),
+            Err(ApiError::validation(table::CAPACITY_WITH_PAY_PER_REQUEST))
+        );
+        update(
+            &mut table,
+            r#","OnDemandThroughput":{"MaxReadRequestUnits":9}"#,
+            NOON_MS,
+        )
+        .unwrap();
+        assert_eq!(
+            update(&mut table, r#","BillingMode":"PROVISIONED""#, NOON_MS),
+            Err(ApiError::validation(table::CAPACITY_MISSING))
+        );
+        update(
+            &mut table,
+            &format!(r#","BillingMode":"PROVISIONED"{}"#, units(5, 6)),
+            NOON_MS,
+        )
+        .unwrap();
+        assert_eq!(
+            (table.throughput.read_units, table.throughput.write_units),
+            (5, 6)
+        );
+        assert_eq!(table.on_demand_limits, OnDemandLimits::default());
+        assert_eq!(
+            table.pay_per_request_since_ms,
+            Some(NOON_MS),
+            "the description still tells"
+        );
+    }
+
+    #[test]
+    fn class_and_protection_change_alone() {
+        let mut table = definition();
+        update(&mut table, r#","TableClass":"STANDARD""#, NOON_MS).unwrap();
+        assert_eq!(
+            table.table_class_changed_at_ms, None,
+            "it is what every table has"
+        );
+        update(
+            &mut table,
+            r#","TableClass":"STANDARD_INFREQUENT_ACCESS""#,
+            NOON_MS,
+        )
+        .unwrap();
+        assert_eq!(table.table_class_changed_at_ms, Some(NOON_MS));
+        update(&mut table, r#","DeletionProtectionEnabled":true"#, NOON_MS).unwrap();
+        assert!(table.deletion_protection);
+    }
+
+    #[test]
+    fn what_this_version_does_not_have_is_refused() {
+        for (members, unsupported) in [
+            (
+                r#","GlobalSecondaryIndexUpdates":[{}]"#,
+                Unsupported::GlobalSecondaryIndexes,
+            ),
+            (r#","ReplicaUpdates":[{}]"#, Unsupported::GlobalTables),
+            (
+                r#","StreamSpecification":{"StreamEnabled":true}"#,
+                Unsupported::Streams,
+            ),
+            (r#","VectorIndexUpdates":[{}]"#, Unsupported::VectorIndexes),
+        ] {
+            assert_eq!(
+                ApiError::Validation(refusal(members)),
+                unsupported.refusal(),
+                "{members}"
+            );
+        }
+    }
+}

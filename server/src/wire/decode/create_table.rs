@@ -1,0 +1,76 @@
+//! CreateTable.
+
+use super::Decode;
+use super::reader::{Decoded, Reader};
+use crate::message::table::Unsupported;
+use crate::operation::create_table::{AttributeDefinition, CreateTable, KeySchemaElement};
+
+impl Decode for CreateTable {
+    fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
+        let request = reader.structure(|reader, name, request: &mut Self| {
+            match name {
+                "TableName" => request.table_name = reader.text()?,
+                "AttributeDefinitions" => {
+                    request.attribute_definitions = reader.list_of(Reader::attribute_definition)?;
+                }
+                "KeySchema" => request.key_schema = reader.list_of(Reader::key_schema_element)?,
+                "BillingMode" => request.billing_mode = reader.text()?,
+                "ProvisionedThroughput" => {
+                    request.provisioned_throughput = reader.provisioned_throughput()?;
+                }
+                "OnDemandThroughput" => request.on_demand_throughput = reader.on_demand_throughput()?,
+                "WarmThroughput" => request.warm_throughput = reader.warm_throughput()?,
+                "TableClass" => request.table_class = reader.text()?,
+                "DeletionProtectionEnabled" => request.deletion_protection_enabled = reader.boolean()?,
+                "StreamSpecification" => request.stream_specification = reader.stream_specification()?,
+                "SSESpecification" => request.sse_specification = reader.sse_specification()?,
+                "Tags" => request.tags = reader.list_of(Reader::tag)?,
+                _ => request.unsupported.extend(unsupported(reader, name)?),
+            }
+            Ok(())
+        })?;
+        Ok(request.unwrap_or_default())
+    }
+}
+
+/// Reads a member that this version cannot honour, or skips one that does not exist.
+fn unsupported(reader: &mut Reader<'_>, name: &str) -> Decoded<Option<Unsupported>> {
+    let (asked_for, unsupported) = match name {
+        "GlobalSecondaryIndexes" => (reader.skip_list()?, Unsupported::GlobalSecondaryIndexes),
+        "LocalSecondaryIndexes" => (reader.skip_list()?, Unsupported::LocalSecondaryIndexes),
+        "VectorIndexes" => (reader.skip_list()?, Unsupported::VectorIndexes),
+        "ResourcePolicy" => (reader.text()?.is_some(), Unsupported::ResourcePolicy),
+        "GlobalTableSourceArn" | "GlobalTableSettingsReplicationMode" => {
+            (reader.text()?.is_some(), Unsupported::GlobalTables)
+        }
+        _ => {
+            reader.skip()?;
+            return Ok(None);
+        }
+    };
+    Ok(asked_for.then_some(unsupported))
+}
+
+impl Reader<'_> {
+    fn attribute_definition(&mut self) -> Decoded<Option<AttributeDefinition>> {
+        self.structure(|reader, name, definition: &mut AttributeDefinition| {
+            match name {
+                "AttributeName" => definition.attribute_name = reader.text()?,
+                "AttributeType" => definition.attribute_type = reader.text()?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })
+    }
+
+    fn key_schema_element(&mut self) -> Decoded<Option<KeySchemaElement>> {
+        self.structure(|reader, name, element: &mut KeySchemaElement| {
+            match name {
+                "AttributeName" => element.attribute_name = reader.text()?,
+                "KeyType" => element.key_type = reader.text()?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })
+    }
+}

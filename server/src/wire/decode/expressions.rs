@@ -1,0 +1,72 @@
+//! ExpressionAttributeNames and ExpressionAttributeValues, and the members of item writes that go with them.
+
+use super::reader::{Decoded, Reader};
+use crate::operation::expressions::{ExpressionInputs, ValueInput};
+use crate::operation::item_command::WriteParameters;
+
+impl Reader<'_> {
+    /// `ExpressionAttributeNames`: an object of text.
+    pub(super) fn names(&mut self) -> Decoded<Option<Vec<(String, String)>>> {
+        let mut names = Vec::new();
+        let present = self.object(|reader, placeholder| {
+            names.extend(reader.text()?.map(|name| (placeholder.to_owned(), name)));
+            Ok(())
+        })?;
+        Ok(present.then_some(names))
+    }
+
+    /// `ExpressionAttributeValues`: an object of attribute values, written where the placeholders keep them.
+    pub(super) fn values(&mut self, inputs: &mut ExpressionInputs) -> Decoded<()> {
+        let mut values = Vec::new();
+        let present = self.object(|reader, placeholder| {
+            let start = inputs.placeholders.values_writer().len();
+            reader.value(inputs.placeholders.values_writer())?;
+            let problem = reader.take_problem();
+            values.push(ValueInput {
+                placeholder: placeholder.to_owned(),
+                start,
+                problem,
+            });
+            Ok(())
+        })?;
+        inputs.values = present.then_some(values);
+        Ok(())
+    }
+
+    /// A parameter of the API before expressions: noted, not read.
+    pub(super) fn legacy(&mut self, inputs: &mut ExpressionInputs, name: &'static str) -> Decoded<()> {
+        inputs.legacy.push(name);
+        self.skip()
+    }
+
+    /// The members that PutItem, UpdateItem and DeleteItem share; false when the member is none of them, and unread.
+    pub(super) fn write_member(
+        &mut self,
+        name: &str,
+        parameters: &mut WriteParameters,
+        inputs: &mut ExpressionInputs,
+    ) -> Decoded<bool> {
+        match name {
+            "TableName" => parameters.table_name = self.text()?,
+            "ConditionExpression" => parameters.condition = self.text()?,
+            "ExpressionAttributeNames" => inputs.names = self.names()?,
+            "ExpressionAttributeValues" => self.values(inputs)?,
+            "ReturnValues" => parameters.return_values = self.text()?,
+            "ReturnValuesOnConditionCheckFailure" => parameters.on_failure = self.text()?,
+            "ReturnConsumedCapacity" => parameters.consumed_capacity = self.text()?,
+            "ReturnItemCollectionMetrics" => parameters.collection_metrics = self.text()?,
+            "Expected" => self.legacy(inputs, "Expected")?,
+            "ConditionalOperator" => {
+                parameters.conditional_operator = self.text()?;
+                inputs.legacy.extend(
+                    parameters
+                        .conditional_operator
+                        .as_ref()
+                        .map(|_| "ConditionalOperator"),
+                );
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+}

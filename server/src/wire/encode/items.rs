@@ -1,0 +1,146 @@
+//! Answers of the item operations: single items, pages and batches.
+
+use super::Encode;
+use super::json::Json;
+use crate::operation::batch_get_item::{BatchGetItemOutput, UnprocessedKeys};
+use crate::operation::batch_write_item::{BatchWriteItemOutput, Write};
+use crate::operation::capacity::ConsumedCapacity;
+use crate::operation::get_item::GetItemOutput;
+use crate::operation::item_command::WriteOutput;
+use crate::operation::page::PageOutput;
+
+impl Json {
+    fn consumed_capacity(&mut self, consumed: &ConsumedCapacity) {
+        self.object(|json| {
+            json.member("TableName").text(&consumed.table);
+            json.member("CapacityUnits").decimal(consumed.units);
+            if consumed.detailed {
+                json.member("Table")
+                    .object(|json| json.member("CapacityUnits").decimal(consumed.units));
+            }
+        });
+    }
+
+    fn consumed_capacity_member(&mut self, consumed: Option<&ConsumedCapacity>) {
+        if let Some(consumed) = consumed {
+            self.member("ConsumedCapacity").consumed_capacity(consumed);
+        }
+    }
+
+    fn consumed_capacities_member(&mut self, consumed: Option<&[ConsumedCapacity]>) {
+        if let Some(consumed) = consumed {
+            self.member("ConsumedCapacity").list(|json| {
+                consumed
+                    .iter()
+                    .for_each(|consumed| json.element().consumed_capacity(consumed));
+            });
+        }
+    }
+}
+
+impl Encode for GetItemOutput {
+    fn encode(&self, out: &mut Json) {
+        out.object(|json| {
+            if let Some(item) = &self.item {
+                json.member("Item").item(item.as_ref());
+            }
+            json.consumed_capacity_member(self.consumed_capacity.as_ref());
+        });
+    }
+}
+
+impl Encode for WriteOutput {
+    fn encode(&self, out: &mut Json) {
+        out.object(|json| {
+            if let Some(attributes) = &self.attributes {
+                json.member("Attributes").item(attributes.as_ref());
+            }
+            json.consumed_capacity_member(self.consumed_capacity.as_ref());
+        });
+    }
+}
+
+impl Encode for PageOutput {
+    fn encode(&self, out: &mut Json) {
+        out.object(|json| {
+            if let Some(items) = &self.items {
+                json.member("Items")
+                    .list(|json| items.iter().for_each(|item| json.element().item(item.as_ref())));
+            }
+            json.member("Count").size(self.count);
+            json.member("ScannedCount").size(self.scanned_count);
+            if let Some(key) = &self.last_evaluated_key {
+                json.member("LastEvaluatedKey").item(key.as_ref());
+            }
+            json.consumed_capacity_member(self.consumed_capacity.as_ref());
+        });
+    }
+}
+
+impl Encode for BatchGetItemOutput {
+    fn encode(&self, out: &mut Json) {
+        out.object(|json| {
+            json.member("Responses").object(|json| {
+                for (name, items) in &self.responses {
+                    json.member(name)
+                        .list(|json| items.iter().for_each(|item| json.element().item(item.as_ref())));
+                }
+            });
+            json.member("UnprocessedKeys").object(|json| {
+                for (name, keys) in &self.unprocessed {
+                    keys.encode(json.member(name));
+                }
+            });
+            json.consumed_capacities_member(self.consumed_capacity.as_deref());
+        });
+    }
+}
+
+impl Encode for UnprocessedKeys {
+    fn encode(&self, out: &mut Json) {
+        out.object(|json| {
+            json.member("Keys")
+                .list(|json| self.keys.iter().for_each(|key| json.element().item(key.as_ref())));
+            if let Some(consistent) = self.consistent_read {
+                json.member("ConsistentRead").boolean(consistent);
+            }
+            if let Some(projection) = &self.projection {
+                json.member("ProjectionExpression").text(projection);
+            }
+            if let Some(names) = &self.names {
+                json.member("ExpressionAttributeNames").object(|json| {
+                    names
+                        .iter()
+                        .for_each(|(placeholder, name)| json.member(placeholder).text(name));
+                });
+            }
+        });
+    }
+}
+
+impl Encode for BatchWriteItemOutput {
+    fn encode(&self, out: &mut Json) {
+        out.object(|json| {
+            json.member("UnprocessedItems").object(|json| {
+                for (name, writes) in &self.unprocessed {
+                    json.member(name)
+                        .list(|json| writes.iter().for_each(|write| write.encode(json.element())));
+                }
+            });
+            json.consumed_capacities_member(self.consumed_capacity.as_deref());
+        });
+    }
+}
+
+impl Encode for Write {
+    fn encode(&self, out: &mut Json) {
+        out.object(|json| match self {
+            Self::Put(item) => json
+                .member("PutRequest")
+                .object(|json| json.member("Item").item(item.as_ref())),
+            Self::Delete(key) => json
+                .member("DeleteRequest")
+                .object(|json| json.member("Key").item(key.as_ref())),
+        });
+    }
+}

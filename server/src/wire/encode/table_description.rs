@@ -1,0 +1,283 @@
+//! The description of a table, and the answers that carry it: CreateTable, DescribeTable, UpdateTable, DeleteTable.
+
+use stator_model::key::KeyRole;
+
+use super::Encode;
+use super::json::Json;
+use crate::catalog::{BillingMode, TableClass};
+use crate::operation::create_table::CreateTableOutput;
+use crate::operation::delete_table::DeleteTableOutput;
+use crate::operation::describe_table::DescribeTableOutput;
+use crate::operation::table_description::{TableDescription, TableStatus};
+use crate::operation::update_table::UpdateTableOutput;
+
+impl Encode for CreateTableOutput {
+    fn encode(&self, out: &mut Json) {
+        out.object(|json| {
+            json.member("TableDescription")
+                .table_description(&self.table_description);
+        });
+    }
+}
+
+impl Encode for DescribeTableOutput {
+    fn encode(&self, out: &mut Json) {
+        out.object(|json| json.member("Table").table_description(&self.table));
+    }
+}
+
+impl Encode for UpdateTableOutput {
+    fn encode(&self, out: &mut Json) {
+        out.object(|json| {
+            json.member("TableDescription")
+                .table_description(&self.table_description);
+        });
+    }
+}
+
+impl Encode for DeleteTableOutput {
+    fn encode(&self, out: &mut Json) {
+        out.object(|json| {
+            json.member("TableDescription")
+                .table_description(&self.table_description);
+        });
+    }
+}
+
+fn status_name(status: TableStatus) -> &'static str {
+    match status {
+        TableStatus::Creating => "CREATING",
+        TableStatus::Active => "ACTIVE",
+        TableStatus::Updating => "UPDATING",
+        TableStatus::Deleting => "DELETING",
+    }
+}
+
+impl Json {
+    /// A time in seconds since the Unix epoch with its milliseconds.
+    fn time(&mut self, time_ms: i64) {
+        let text = format!("{}.{:03}", time_ms.div_euclid(1000), time_ms.rem_euclid(1000));
+        self.raw().extend_from_slice(text.as_bytes());
+    }
+
+    fn table_description(&mut self, table: &TableDescription) {
+        let definition = &table.definition;
+        self.object(|json| {
+            json.key_attributes(table);
+            json.member("TableName").text(&definition.name);
+            json.member("TableStatus").text(status_name(table.status));
+            json.member("CreationDateTime").time(definition.created_at_ms);
+            json.provisioned_throughput(table);
+            json.member("TableSizeBytes").integer(table.bytes);
+            json.member("ItemCount").integer(table.items);
+            json.member("TableArn").text(&table.arn);
+            json.member("TableId").text(&definition.id.to_string());
+            json.billing_mode_summary(table);
+            json.table_class_summary(table);
+            json.member("DeletionProtectionEnabled")
+                .boolean(definition.deletion_protection);
+            json.throughput_limits(table);
+        });
+    }
+
+    fn key_attributes(&mut self, table: &TableDescription) {
+        let schema = &table.definition.key_schema;
+        self.member("AttributeDefinitions").list(|json| {
+            for (_, attribute) in schema.attributes() {
+                json.element().object(|json| {
+                    json.member("AttributeName").text(&attribute.name);
+                    json.member("AttributeType").text(attribute.kind.descriptor());
+                });
+            }
+        });
+        self.member("KeySchema").list(|json| {
+            for (role, attribute) in schema.attributes() {
+                json.element().object(|json| {
+                    json.member("AttributeName").text(&attribute.name);
+                    json.member("KeyType").text(match role {
+                        KeyRole::Partition => "HASH",
+                        KeyRole::Sort => "RANGE",
+                    });
+                });
+            }
+        });
+    }
+
+    fn provisioned_throughput(&mut self, table: &TableDescription) {
+        let throughput = &table.definition.throughput;
+        self.member("ProvisionedThroughput").object(|json| {
+            if let Some(raised_ms) = throughput.raised_at_ms {
+                json.member("LastIncreaseDateTime").time(raised_ms);
+            }
+            if let Some(lowered_ms) = throughput.lowered_at_ms {
+                json.member("LastDecreaseDateTime").time(lowered_ms);
+            }
+            json.member("NumberOfDecreasesToday")
+                .integer(table.decreases_today);
+            json.member("ReadCapacityUnits").integer(throughput.read_units);
+            json.member("WriteCapacityUnits").integer(throughput.write_units);
+        });
+    }
+
+    /// Written for tables that are, or ever were, paid per request. Its date is not yet told by CreateTable.
+    fn billing_mode_summary(&mut self, table: &TableDescription) {
+        let definition = &table.definition;
+        let Some(since_ms) = definition.pay_per_request_since_ms else {
+            return;
+        };
+        self.member("BillingModeSummary").object(|json| {
+            json.member("BillingMode").text(match definition.billing_mode {
+                BillingMode::Provisioned => "PROVISIONED",
+                BillingMode::PayPerRequest => "PAY_PER_REQUEST",
+            });
+            if table.status != TableStatus::Creating {
+                json.member("LastUpdateToPayPerRequestDateTime").time(since_ms);
+            }
+        });
+    }
+
+    fn table_class_summary(&mut self, table: &TableDescription) {
+        let Some(class) = table.definition.table_class else {
+            return;
+        };
+        self.member("TableClassSummary").object(|json| {
+            json.member("TableClass").text(match class {
+                TableClass::Standard => "STANDARD",
+                TableClass::StandardInfrequentAccess => "STANDARD_INFREQUENT_ACCESS",
+            });
+            if let Some(changed_ms) = table.definition.table_class_changed_at_ms {
+                json.member("LastUpdateDateTime").time(changed_ms);
+            }
+        });
+    }
+
+    fn throughput_limits(&mut self, table: &TableDescription) {
+        let limits = table.definition.on_demand_limits;
+        if limits.read_units.is_some() || limits.write_units.is_some() {
+            self.member("OnDemandThroughput").object(|json| {
+                // -1 stands for no limit.
+                json.member("MaxReadRequestUnits")
+                    .integer(limits.read_units.unwrap_or(-1));
+                json.member("MaxWriteRequestUnits")
+                    .integer(limits.write_units.unwrap_or(-1));
+            });
+        }
+        let warm = table.definition.warm_units();
+        self.member("WarmThroughput").object(|json| {
+            json.member("ReadUnitsPerSecond").integer(warm.read_units);
+            json.member("WriteUnitsPerSecond").integer(warm.write_units);
+            json.member("Status").text(status_name(table.status));
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use stator_model::attribute::Kind;
+    use stator_model::key::{KeyAttribute, KeySchema};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::catalog::{OnDemandLimits, TableDefinition, Throughput, WarmUnits};
+
+    fn text(answer: &impl Encode) -> String {
+        let mut json = Json::default();
+        answer.encode(&mut json);
+        String::from_utf8(json.into_bytes()).unwrap()
+    }
+
+    fn description() -> TableDescription {
+        let key = |name: &str, kind| KeyAttribute {
+            name: name.to_owned(),
+            kind,
+        };
+        TableDescription {
+            definition: TableDefinition {
+                name: "Tab".to_owned(),
+                id: Uuid::from_u128(7),
+                created_at_ms: 1_795_493_551_051,
+                key_schema: KeySchema {
+                    partition: key("pk", Kind::String),
+                    sort: Some(key("sk", Kind::Number)),
+                },
+                billing_mode: BillingMode::Provisioned,
+                pay_per_request_since_ms: None,
+                throughput: Throughput {
+                    read_units: 5,
+                    write_units: 6,
+                    ..Throughput::default()
+                },
+                table_class: None,
+                table_class_changed_at_ms: None,
+                on_demand_limits: OnDemandLimits::default(),
+                warm_units_requested: None,
+                deletion_protection: false,
+                tags: BTreeMap::new(),
+            },
+            status: TableStatus::Active,
+            arn: "arn:x".to_owned(),
+            items: 3,
+            bytes: 40,
+            decreases_today: 0,
+        }
+    }
+
+    #[test]
+    fn a_description_has_what_dynamodb_always_tells() {
+        let answer = DescribeTableOutput { table: description() };
+        assert_eq!(
+            text(&answer),
+            concat!(
+                r#"{"Table":{"AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"},"#,
+                r#"{"AttributeName":"sk","AttributeType":"N"}],"KeySchema":[{"AttributeName":"pk","KeyType":"HASH"},"#,
+                r#"{"AttributeName":"sk","KeyType":"RANGE"}],"TableName":"Tab","TableStatus":"ACTIVE","#,
+                r#""CreationDateTime":1795493551.051,"ProvisionedThroughput":{"NumberOfDecreasesToday":0,"#,
+                r#""ReadCapacityUnits":5,"WriteCapacityUnits":6},"TableSizeBytes":40,"ItemCount":3,"TableArn":"arn:x","#,
+                r#""TableId":"00000000-0000-0000-0000-000000000007","DeletionProtectionEnabled":false,"#,
+                r#""WarmThroughput":{"ReadUnitsPerSecond":5,"WriteUnitsPerSecond":6,"Status":"ACTIVE"}}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn what_was_set_is_told() {
+        let mut table = description();
+        table.definition.billing_mode = BillingMode::PayPerRequest;
+        table.definition.pay_per_request_since_ms = Some(1_000);
+        table.definition.throughput.raised_at_ms = Some(2_500);
+        table.definition.throughput.lowered_at_ms = Some(3_050);
+        table.definition.table_class = Some(TableClass::Standard);
+        table.definition.table_class_changed_at_ms = Some(4_000);
+        table.definition.on_demand_limits.read_units = Some(9);
+        table.definition.warm_units_requested = Some(WarmUnits {
+            read_units: 13_000,
+            write_units: 4_000,
+        });
+        let told = text(&UpdateTableOutput {
+            table_description: TableDescription {
+                status: TableStatus::Updating,
+                ..table.clone()
+            },
+        });
+        for part in [
+            r#"{"TableDescription":{"#,
+            r#""TableStatus":"UPDATING""#,
+            r#""LastIncreaseDateTime":2.500,"LastDecreaseDateTime":3.050,"#,
+            r#""BillingModeSummary":{"BillingMode":"PAY_PER_REQUEST","LastUpdateToPayPerRequestDateTime":1.000}"#,
+            r#""TableClassSummary":{"TableClass":"STANDARD","LastUpdateDateTime":4.000}"#,
+            r#""OnDemandThroughput":{"MaxReadRequestUnits":9,"MaxWriteRequestUnits":-1}"#,
+            r#""WarmThroughput":{"ReadUnitsPerSecond":13000,"WriteUnitsPerSecond":4000,"Status":"UPDATING"}"#,
+        ] {
+            assert!(told.contains(part), "{part} is not in {told}");
+        }
+        let told = text(&CreateTableOutput {
+            table_description: TableDescription {
+                status: TableStatus::Creating,
+                ..table
+            },
+        });
+        assert!(told.contains(r#""BillingModeSummary":{"BillingMode":"PAY_PER_REQUEST"}"#));
+    }
+}

@@ -1,0 +1,93 @@
+//! The engine's background threads: flush, and compaction.
+//!
+//! Invariant: a failure in the background stops the engine, because what the disk holds is then not known. Not here:
+//! the log thread (`commit.rs`).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::compaction::job::compact_one;
+use crate::core::{Core, IDLE_WAIT};
+use crate::error::Result;
+use crate::flush::flush_one;
+use crate::version::edit::Change;
+use crate::wal::segment::prepare_spare;
+
+/// Flushes memtables, prepares log segments and purges keyspaces until the engine stops.
+pub(crate) fn run_flush_thread(core: &Core) {
+    run(
+        core,
+        || core.flush_signal.wait(IDLE_WAIT),
+        || {
+            let flushed = flush_one(core)?;
+            if !flushed && core.spare_wanted.load(Ordering::Acquire) {
+                prepare_spare(
+                    &*core.context.vfs,
+                    &core.context.directory,
+                    core.settings.log_segment_bytes,
+                )?;
+                core.spare_wanted.store(false, Ordering::Release);
+            }
+            if core.purge_waits.load(Ordering::Acquire) {
+                purge_dropped(core)?;
+            }
+            Ok(flushed)
+        },
+    );
+}
+
+/// Compacts until the engine stops.
+pub(crate) fn run_compaction_thread(core: &Core) {
+    run(
+        core,
+        || core.compaction_signal.wait(IDLE_WAIT),
+        || compact_one(core),
+    );
+}
+
+/// Calls `work` as long as it finds something to do, and waits when it does not.
+fn run(core: &Core, wait: impl Fn(), work: impl Fn() -> Result<bool>) {
+    while !core.is_stopping() && core.check().is_ok() {
+        match work() {
+            Ok(true) => {}
+            Ok(false) => wait(),
+            Err(error) => core.poison(&error),
+        }
+    }
+}
+
+/// Removes dropped keyspaces that no snapshot sees any more, with their sstables.
+pub(crate) fn purge_dropped(core: &Core) -> Result<()> {
+    core.purge_waits.store(false, Ordering::Release);
+    let mut manifest = core.manifest.lock();
+    let view = core.views.load_full();
+    let oldest = core.snapshots.oldest();
+    let (purgeable, waiting): (Vec<_>, Vec<_>) = view
+        .version
+        .keyspaces
+        .values()
+        .filter_map(|keyspace| Some((keyspace, keyspace.dropped_at?)))
+        .partition(|(_, dropped_at)| oldest.is_none_or(|oldest| oldest >= *dropped_at));
+    if !purgeable.is_empty() {
+        manifest.commit(
+            purgeable
+                .iter()
+                .map(|(keyspace, _)| Change::KeyspacePurged { id: keyspace.id })
+                .collect(),
+        )?;
+        core.update_view(|view| {
+            let version = Arc::make_mut(&mut view.version);
+            for (keyspace, _) in &purgeable {
+                version.keyspaces.remove(&keyspace.id);
+            }
+        });
+        purgeable
+            .iter()
+            .flat_map(|(keyspace, _)| keyspace.sstables())
+            .for_each(|sstable| sstable.mark_obsolete());
+    }
+    if !waiting.is_empty() {
+        core.purge_waits.store(true, Ordering::Release);
+    }
+    Ok(())
+}

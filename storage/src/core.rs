@@ -1,0 +1,225 @@
+//! What the parts of an open engine share: the view, the manifest, the snapshots, the health, the signals between
+//! threads.
+//!
+//! Invariant: locks are taken in the order manifest, view; no lock is held while the owner's code runs. Not here: what
+//! the threads do (`commit.rs`, `background.rs`).
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::commit::CommitQueue;
+use crate::entry::SequenceNumber;
+use crate::error::{Error, Result};
+use crate::settings::Settings;
+use crate::sstable::SstableContext;
+use crate::version::manifest::Manifest;
+use crate::view::{SnapshotTracker, View, Views};
+
+/// The first step of back-pressure; every further step doubles it.
+const DELAY_FIRST: Duration = Duration::from_micros(500);
+const DELAY_DOUBLINGS_MAX: u32 = 6;
+
+/// Background threads look at their work at least this often, whatever signals they get.
+pub(crate) const IDLE_WAIT: Duration = Duration::from_millis(500);
+
+const PROGRESS_WAIT: Duration = Duration::from_millis(5);
+
+/// The state of an open engine.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) settings: Settings,
+    pub(crate) context: SstableContext,
+    pub(crate) views: Views,
+    pub(crate) snapshots: SnapshotTracker,
+    /// The newest batch that readers see.
+    pub(crate) published: AtomicU64,
+    /// The newest batch whose entries are all in sstables, with everything before it.
+    pub(crate) flushed: AtomicU64,
+    pub(crate) manifest: Mutex<Manifest>,
+    pub(crate) commit: CommitQueue,
+    pub(crate) flush_signal: Signal,
+    pub(crate) compaction_signal: Signal,
+    /// Raised for whoever waits for a flush or a compaction to end.
+    pub(crate) progress: (Mutex<()>, Condvar),
+    /// Whether a dropped keyspace waits for snapshots to let go of it.
+    pub(crate) purge_waits: AtomicBool,
+    pub(crate) spare_wanted: AtomicBool,
+    stopping: AtomicBool,
+    poison: OnceLock<String>,
+    pressure: AtomicU64,
+}
+
+/// How hard writes are held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pressure {
+    None,
+    /// Every group of writes is delayed by this.
+    Delay(Duration),
+    /// Nothing is written until compaction has caught up.
+    Stop,
+}
+
+const PRESSURE_STOP: u64 = u64::MAX;
+
+impl Core {
+    pub(crate) fn new(
+        settings: Settings,
+        context: SstableContext,
+        view: View,
+        manifest: Manifest,
+        commit: CommitQueue,
+        published: SequenceNumber,
+    ) -> Self {
+        let pressure = AtomicU64::new(encode_pressure(pressure_of(&view, &settings)));
+        Self {
+            settings,
+            context,
+            views: Views::new(view),
+            snapshots: SnapshotTracker::default(),
+            published: AtomicU64::new(published),
+            flushed: AtomicU64::new(manifest.state().last_sequence),
+            manifest: Mutex::new(manifest),
+            commit,
+            flush_signal: Signal::default(),
+            compaction_signal: Signal::default(),
+            progress: (Mutex::new(()), Condvar::new()),
+            purge_waits: AtomicBool::new(false),
+            spare_wanted: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            poison: OnceLock::new(),
+            pressure,
+        }
+    }
+
+    pub(crate) fn published(&self) -> SequenceNumber {
+        self.published.load(Ordering::Acquire)
+    }
+
+    /// Refuses everything after a failure.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.poison.get() {
+            Some(cause) => Err(Error::Poisoned { cause: cause.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops the engine for good: what the disk holds is not known any more.
+    pub(crate) fn poison(&self, error: &Error) {
+        let cause = match error {
+            Error::Poisoned { cause } => cause.clone(),
+            error => error.to_string(),
+        };
+        if self.poison.set(cause).is_ok() {
+            tracing::error!(%error, "the engine stops");
+        }
+        self.wake_all();
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.wake_all();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    fn wake_all(&self) {
+        self.flush_signal.notify();
+        self.compaction_signal.notify();
+        self.commit.wake();
+    }
+
+    /// Replaces the view and looks anew how hard writes must be held back.
+    pub(crate) fn update_view(&self, change: impl FnOnce(&mut View)) {
+        self.views.update(|view| {
+            change(view);
+            self.pressure.store(
+                encode_pressure(pressure_of(view, &self.settings)),
+                Ordering::Release,
+            );
+        });
+        self.commit.wake();
+        self.progress.1.notify_all();
+    }
+
+    /// Waits until `condition` holds, the engine stops, or a failure; looks again after every change of the view.
+    pub(crate) fn wait_until(&self, condition: impl Fn() -> bool) -> Result<()> {
+        let mut held = self.progress.0.lock();
+        loop {
+            self.check()?;
+            if condition() {
+                return Ok(());
+            }
+            if self.is_stopping() {
+                return Err(Error::Closed);
+            }
+            // A change between the look and the wait is noticed at the latest after this time.
+            self.progress.1.wait_for(&mut held, PROGRESS_WAIT);
+        }
+    }
+
+    pub(crate) fn pressure(&self) -> Pressure {
+        match self.pressure.load(Ordering::Acquire) {
+            0 => Pressure::None,
+            PRESSURE_STOP => Pressure::Stop,
+            micros => Pressure::Delay(Duration::from_micros(micros)),
+        }
+    }
+}
+
+fn encode_pressure(pressure: Pressure) -> u64 {
+    match pressure {
+        Pressure::None => 0,
+        Pressure::Delay(delay) => u64::try_from(delay.as_micros()).unwrap_or(PRESSURE_STOP),
+        Pressure::Stop => PRESSURE_STOP,
+    }
+}
+
+/// A delay for every step that flush or compaction is behind, doubling with each.
+fn pressure_of(view: &View, settings: &Settings) -> Pressure {
+    let level0 = view
+        .version
+        .all_live()
+        .map(|keyspace| keyspace.levels[0].len())
+        .max()
+        .unwrap_or(0);
+    if level0 >= settings.level0_sstables_stop {
+        return Pressure::Stop;
+    }
+    let flush_steps = view
+        .waiting
+        .len()
+        .saturating_sub(settings.memtables_waiting_max / 2);
+    let compaction_steps = (level0 + 1).saturating_sub(settings.level0_sstables_slowdown);
+    match u32::try_from(flush_steps.max(compaction_steps)).unwrap_or(u32::MAX) {
+        0 => Pressure::None,
+        steps => Pressure::Delay(DELAY_FIRST * 2_u32.pow((steps - 1).min(DELAY_DOUBLINGS_MAX))),
+    }
+}
+
+/// Wakes a background thread.
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    raised: Mutex<bool>,
+    condition: Condvar,
+}
+
+impl Signal {
+    pub(crate) fn notify(&self) {
+        *self.raised.lock() = true;
+        self.condition.notify_one();
+    }
+
+    /// Waits for a signal that was not yet taken, but not longer than `timeout`.
+    pub(crate) fn wait(&self, timeout: Duration) {
+        let mut raised = self.raised.lock();
+        if !*raised {
+            self.condition.wait_for(&mut raised, timeout);
+        }
+        *raised = false;
+    }
+}

@@ -1,0 +1,195 @@
+//! Opening a directory: manifest, sstables, log, in this order.
+//!
+//! Invariant: the state after opening is that of a prefix of all batches which contains every one acknowledged as
+//! durable. A crash at any moment of the opening leaves a directory that opens to the same state.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::batch::BatchEntries;
+use crate::cache::BlockCache;
+use crate::commit::CommitQueue;
+use crate::core::Core;
+use crate::entry::SequenceNumber;
+use crate::error::{Error, Result};
+use crate::files::{CURRENT_TEMPORARY, FileName, LOCK, LOG_SPARE};
+use crate::flush::delete_old_segments;
+use crate::memtable::Memtable;
+use crate::settings::Settings;
+use crate::sstable::{Sstable, SstableContext};
+use crate::version::edit::Change;
+use crate::version::manifest::{Manifest, State};
+use crate::version::{KeyspaceVersion, Version};
+use crate::vfs::{LockGuard, Vfs};
+use crate::view::View;
+use crate::wal::record::{FRAME_BYTES, Record};
+use crate::wal::recovery::recover;
+use crate::wal::segment::LogWriter;
+
+/// Locks and opens `directory`, which is created if it does not exist.
+pub(crate) fn open(
+    vfs: Arc<dyn Vfs>,
+    directory: &Path,
+    settings: Settings,
+) -> Result<(Core, Box<dyn LockGuard>)> {
+    settings.validate()?;
+    vfs.create_dir_all(directory)
+        .map_err(Error::io("create", directory))?;
+    let lock = lock(&*vfs, directory)?;
+    let mut state = Manifest::read(&*vfs, directory)?.unwrap_or_default();
+    // No snapshot outlives a process.
+    state
+        .keyspaces
+        .retain(|_, keyspace| keyspace.dropped_at.is_none());
+
+    let cache = Arc::new(BlockCache::new(settings.block_cache_bytes, settings.block_bytes));
+    let context = SstableContext {
+        vfs: Arc::clone(&vfs),
+        directory: directory.to_path_buf(),
+        cache,
+    };
+    let version = open_version(&context, &state)?;
+    let mut memtables = Memtables {
+        active: Memtable::new(state.log_start),
+        full: Vec::new(),
+    };
+    let recovered = recover(
+        &*vfs,
+        directory,
+        state.log_start,
+        state.last_sequence,
+        |path, segment, record| {
+            if let Some(record) = record {
+                return memtables.insert(path, &state, &record);
+            }
+            memtables.end_segment(segment, settings.memtable_bytes_max);
+            Ok(())
+        },
+    )?;
+
+    // Only now is it sure that the manifest fits what is there.
+    delete_unnamed(&*vfs, directory, &state)?;
+    let old_manifests = manifests(&*vfs, directory)?;
+    let mut manifest = Manifest::create(Arc::clone(&vfs), directory, state)?;
+    for number in old_manifests {
+        let path = FileName::Manifest(number).in_directory(directory);
+        vfs.remove(&path).map_err(Error::io("remove", &path))?;
+    }
+    let log = LogWriter::create(
+        vfs,
+        directory,
+        settings.log_segment_bytes,
+        recovered.next_segment,
+        recovered.next_sequence,
+    )?;
+    if memtables.active.is_empty() && memtables.full.is_empty() {
+        memtables.active = Memtable::new(recovered.next_segment);
+        let last = recovered.next_sequence - 1;
+        manifest.commit(vec![
+            Change::LogStart(recovered.next_segment),
+            Change::LastSequence(last),
+        ])?;
+    }
+    let commit = CommitQueue::new(log, recovered.next_sequence);
+    let view = View {
+        active: Arc::new(memtables.active),
+        waiting: memtables.full.into_iter().map(Arc::new).collect(),
+        version: Arc::new(version),
+    };
+    let core = Core::new(
+        settings,
+        context,
+        view,
+        manifest,
+        commit,
+        recovered.next_sequence - 1,
+    );
+    delete_old_segments(&core)?;
+    Ok((core, lock))
+}
+
+fn lock(vfs: &dyn Vfs, directory: &Path) -> Result<Box<dyn LockGuard>> {
+    let path = directory.join(LOCK);
+    vfs.lock(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::WouldBlock => Error::Locked { path: path.clone() },
+        _ => Error::io("lock", &path)(error),
+    })
+}
+
+/// The memtables that recovery fills.
+struct Memtables {
+    active: Memtable,
+    full: Vec<Memtable>,
+}
+
+impl Memtables {
+    fn insert(&mut self, path: &Path, state: &State, record: &Record) -> Result<()> {
+        let mut entries = Vec::new();
+        for entry in BatchEntries::new(record.payload.clone()) {
+            let bad = |at: usize, detail: String| {
+                Error::corruption(path, record.offset + (FRAME_BYTES + at) as u64, detail)
+            };
+            let entry = entry.map_err(|at| bad(at, "the entry does not decode".to_owned()))?;
+            if entry.keyspace.0 == 0 || entry.keyspace.0 >= state.next_keyspace {
+                return Err(bad(0, format!("keyspace {} was never created", entry.keyspace)));
+            }
+            if state.keyspaces.contains_key(&entry.keyspace) {
+                entries.push(entry);
+            }
+        }
+        let sequence: SequenceNumber = record.sequence;
+        self.active.insert(sequence, entries.into_iter());
+        Ok(())
+    }
+
+    fn end_segment(&mut self, segment: u64, bytes_max: usize) {
+        if self.active.bytes() >= bytes_max {
+            let next = Memtable::new(segment + 1);
+            self.full.push(std::mem::replace(&mut self.active, next));
+        }
+    }
+}
+
+fn open_version(context: &SstableContext, state: &State) -> Result<Version> {
+    let mut version = Version::default();
+    for (&id, keyspace) in &state.keyspaces {
+        let mut opened = KeyspaceVersion::new(id, keyspace.name.clone());
+        for (level, sstables) in keyspace.levels.iter().enumerate() {
+            for meta in sstables.values() {
+                opened.add(level, Sstable::open(context, meta.clone())?);
+            }
+        }
+        version.keyspaces.insert(id, Arc::new(opened));
+    }
+    Ok(version)
+}
+
+fn manifests(vfs: &dyn Vfs, directory: &Path) -> Result<Vec<u64>> {
+    let names = vfs.list(directory).map_err(Error::io("list", directory))?;
+    Ok(names
+        .iter()
+        .filter_map(|name| match FileName::parse(name) {
+            Some(FileName::Manifest(number)) => Some(number),
+            _ => None,
+        })
+        .collect())
+}
+
+/// Deletes what a crash left behind: files under numbers that will be given out again, and unfinished ones.
+fn delete_unnamed(vfs: &dyn Vfs, directory: &Path, state: &State) -> Result<()> {
+    let named: std::collections::BTreeSet<u64> = state.sstable_numbers().collect();
+    for name in vfs.list(directory).map_err(Error::io("list", directory))? {
+        let unnamed = match FileName::parse(&name) {
+            Some(FileName::Sstable(number)) => !named.contains(&number),
+            // The one in force has a lower number than the next.
+            Some(FileName::Manifest(number)) => number >= state.next_file,
+            Some(FileName::Log(_)) => false,
+            None => name == CURRENT_TEMPORARY || name.strip_prefix(LOG_SPARE) == Some(".tmp"),
+        };
+        if unnamed {
+            let path = directory.join(&name);
+            vfs.remove(&path).map_err(Error::io("remove", &path))?;
+        }
+    }
+    Ok(())
+}

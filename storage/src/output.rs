@@ -1,0 +1,94 @@
+//! Writing entries out: what flush and compaction have in common.
+//!
+//! Invariant: files are complete and their contents durable when [`Output::finish`] returns them; until a version edit
+//! names them they mean nothing. All versions of a key go to one file.
+
+use std::sync::Arc;
+
+use crate::core::Core;
+use crate::entry::{EntryKind, SequenceNumber};
+use crate::error::{Error, Result};
+use crate::files::FileName;
+use crate::sstable::{Sstable, SstableMeta, SstableWriter};
+
+/// Sstables that are being written from ordered entries.
+pub(crate) struct Output<'a> {
+    core: &'a Core,
+    /// A new file begins at the next key after this many bytes.
+    sstable_bytes: u64,
+    writer: Option<SstableWriter>,
+    finished: Vec<SstableMeta>,
+}
+
+impl<'a> Output<'a> {
+    pub(crate) fn new(core: &'a Core, sstable_bytes: u64) -> Self {
+        Self {
+            core,
+            sstable_bytes,
+            writer: None,
+            finished: Vec::new(),
+        }
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        key: &[u8],
+        sequence: SequenceNumber,
+        kind: EntryKind,
+        value: &[u8],
+    ) -> Result<()> {
+        let full = self
+            .writer
+            .take_if(|writer| writer.bytes() >= self.sstable_bytes && writer.last_key() != key);
+        if let Some(writer) = full {
+            self.finished.push(writer.finish()?);
+        }
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            none => {
+                let number = self.core.manifest.lock().take_file_number();
+                let context = &self.core.context;
+                let writer =
+                    SstableWriter::create(&*context.vfs, &context.directory, number, &self.core.settings)?;
+                none.insert(writer)
+            }
+        };
+        writer.push(key, sequence, kind, value)
+    }
+
+    /// Completes the last file.
+    pub(crate) fn finish(mut self) -> Result<Vec<SstableMeta>> {
+        if let Some(writer) = self.writer.take() {
+            self.finished.push(writer.finish()?);
+        }
+        Ok(self.finished)
+    }
+}
+
+/// Makes the names of new files durable and opens them.
+pub(crate) fn open_all(core: &Core, metas: &[SstableMeta]) -> Result<Vec<Arc<Sstable>>> {
+    if metas.is_empty() {
+        return Ok(Vec::new());
+    }
+    let context = &core.context;
+    context
+        .vfs
+        .sync_dir(&context.directory)
+        .map_err(Error::io("sync", &context.directory))?;
+    metas
+        .iter()
+        .map(|meta| Sstable::open(context, meta.clone()))
+        .collect()
+}
+
+/// Deletes files that no version edit names.
+pub(crate) fn discard(core: &Core, metas: &[SstableMeta]) -> Result<()> {
+    for meta in metas {
+        let path = FileName::Sstable(meta.number).in_directory(&core.context.directory);
+        core.context
+            .vfs
+            .remove(&path)
+            .map_err(Error::io("remove", &path))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,410 @@
+//! The manifest: version edits made durable, and read back.
+//!
+//! Invariant: an edit is on disk before anything relies on it. Not here: what edits mean to readers (`view.rs`).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::LEVELS;
+use super::edit::{self, Change};
+use crate::entry::{KeyspaceId, SequenceNumber};
+use crate::error::{Error, Result};
+use crate::files::{CURRENT, CURRENT_TEMPORARY, FileName};
+use crate::sstable::SstableMeta;
+use crate::vfs::{File, Vfs};
+use crate::wal::record::{
+    FRAME_BYTES, FileHeader, FileKind, HEADER_BYTES, PayloadChecksum, RecordReader, seal,
+};
+use crate::wal::recovery::read_file;
+
+/// A manifest that has grown larger than this, and to twice its first size, is replaced by a new one.
+const MANIFEST_BYTES_MAX: u64 = 1 << 20;
+
+/// A keyspace as the manifest knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyspaceState {
+    pub(crate) name: String,
+    pub(crate) dropped_at: Option<SequenceNumber>,
+    pub(crate) levels: Vec<BTreeMap<u64, SstableMeta>>,
+}
+
+/// The sum of all edits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) keyspaces: BTreeMap<KeyspaceId, KeyspaceState>,
+    pub(crate) log_start: u64,
+    pub(crate) last_sequence: SequenceNumber,
+    pub(crate) next_file: u64,
+    pub(crate) next_keyspace: u32,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            keyspaces: BTreeMap::new(),
+            log_start: 1,
+            last_sequence: 0,
+            next_file: 1,
+            next_keyspace: 1,
+        }
+    }
+}
+
+impl State {
+    /// Applies an edit; `Err` says what does not fit.
+    pub(crate) fn apply(&mut self, changes: &[Change]) -> Result<(), String> {
+        changes.iter().try_for_each(|change| self.apply_one(change))
+    }
+
+    fn apply_one(&mut self, change: &Change) -> Result<(), String> {
+        match change {
+            Change::KeyspaceCreated { id, name } => {
+                let levels = vec![BTreeMap::new(); LEVELS];
+                let keyspace = KeyspaceState {
+                    name: name.clone(),
+                    dropped_at: None,
+                    levels,
+                };
+                if self.keyspaces.insert(*id, keyspace).is_some() {
+                    return Err(format!("keyspace {id} is created twice"));
+                }
+                self.next_keyspace = self.next_keyspace.max(id.0 + 1);
+            }
+            Change::KeyspaceDropped { id, at } => self.keyspace(*id)?.dropped_at = Some(*at),
+            Change::KeyspacePurged { id } => {
+                self.keyspace(*id)?;
+                self.keyspaces.remove(id);
+            }
+            Change::SstableAdded {
+                keyspace,
+                level,
+                meta,
+            } => {
+                let number = meta.number;
+                if self.keyspace(*keyspace)?.levels[*level]
+                    .insert(number, meta.clone())
+                    .is_some()
+                {
+                    return Err(format!("sstable {number} is added twice"));
+                }
+            }
+            Change::SstableRemoved {
+                keyspace,
+                level,
+                number,
+            } => {
+                if self.keyspace(*keyspace)?.levels[*level].remove(number).is_none() {
+                    return Err(format!("sstable {number} is removed but not there"));
+                }
+            }
+            Change::LogStart(number) => self.log_start = *number,
+            Change::LastSequence(number) => self.last_sequence = *number,
+            Change::NextFile(number) => self.next_file = *number,
+            Change::NextKeyspace(number) => self.next_keyspace = *number,
+        }
+        Ok(())
+    }
+
+    fn keyspace(&mut self, id: KeyspaceId) -> Result<&mut KeyspaceState, String> {
+        self.keyspaces
+            .get_mut(&id)
+            .ok_or_else(|| format!("keyspace {id} does not exist"))
+    }
+
+    /// The edit that makes this state out of nothing.
+    fn to_changes(&self) -> Vec<Change> {
+        let mut changes = vec![
+            Change::LogStart(self.log_start),
+            Change::LastSequence(self.last_sequence),
+            Change::NextFile(self.next_file),
+        ];
+        for (&id, keyspace) in &self.keyspaces {
+            changes.push(Change::KeyspaceCreated {
+                id,
+                name: keyspace.name.clone(),
+            });
+            if let Some(at) = keyspace.dropped_at {
+                changes.push(Change::KeyspaceDropped { id, at });
+            }
+            for (level, sstables) in keyspace.levels.iter().enumerate() {
+                changes.extend(sstables.values().map(|meta| Change::SstableAdded {
+                    keyspace: id,
+                    level,
+                    meta: meta.clone(),
+                }));
+            }
+        }
+        changes.push(Change::NextKeyspace(self.next_keyspace));
+        changes
+    }
+
+    /// The numbers of all sstables.
+    pub(crate) fn sstable_numbers(&self) -> impl Iterator<Item = u64> {
+        self.keyspaces
+            .values()
+            .flat_map(|keyspace| &keyspace.levels)
+            .flat_map(|level| level.keys().copied())
+    }
+}
+
+/// The manifest in force, open for further edits. After an error it must not be used again.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    vfs: Arc<dyn Vfs>,
+    directory: PathBuf,
+    file: Arc<dyn File>,
+    path: PathBuf,
+    number: u64,
+    offset: u64,
+    /// The size of its first edit, with the header.
+    first_bytes: u64,
+    edits: u64,
+    state: State,
+}
+
+impl Manifest {
+    /// Reads the state that `CURRENT` leads to; `None` if there is none, with the directory otherwise empty.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corruption`] if `CURRENT` is missing beside data, or if the manifest does not check.
+    pub(crate) fn read(vfs: &dyn Vfs, directory: &Path) -> Result<Option<State>> {
+        let current = directory.join(CURRENT);
+        let names = vfs.list(directory).map_err(Error::io("list", directory))?;
+        if !names.iter().any(|name| name == CURRENT) {
+            let data = names.iter().find(|name| {
+                matches!(
+                    FileName::parse(name),
+                    Some(FileName::Log(_) | FileName::Sstable(_))
+                )
+            });
+            return match data {
+                Some(name) => {
+                    let detail = format!("the file is missing, although {name} is there");
+                    Err(Error::corruption(&current, 0, detail))
+                }
+                None => Ok(None),
+            };
+        }
+        let content = read_file(vfs, &current)?;
+        let name = std::str::from_utf8(&content)
+            .ok()
+            .and_then(|text| text.strip_suffix('\n'));
+        let Some(FileName::Manifest(number)) = name.and_then(FileName::parse) else {
+            return Err(Error::corruption(
+                &current,
+                0,
+                "the file does not hold the name of a manifest",
+            ));
+        };
+        read_manifest(vfs, &FileName::Manifest(number).in_directory(directory), number).map(Some)
+    }
+
+    /// Writes `state` into a new manifest and puts it in force.
+    pub(crate) fn create(vfs: Arc<dyn Vfs>, directory: &Path, mut state: State) -> Result<Self> {
+        let number = state.next_file;
+        state.next_file += 1;
+        let path = FileName::Manifest(number).in_directory(directory);
+        let file = vfs.create(&path).map_err(Error::io("create", &path))?;
+        let header = FileHeader {
+            kind: FileKind::Manifest,
+            number,
+            first_sequence: 0,
+        };
+        let mut bytes = header.encode().to_vec();
+        bytes.extend(frame(&state.to_changes(), 1, HEADER_BYTES as u64, number));
+        file.write_all_at(&bytes, 0).map_err(Error::io("write", &path))?;
+        file.sync_data().map_err(Error::io("sync", &path))?;
+        vfs.sync_dir(directory).map_err(Error::io("sync", directory))?;
+        install(&*vfs, directory, number)?;
+        let directory = directory.to_path_buf();
+        let offset = bytes.len() as u64;
+        Ok(Self {
+            vfs,
+            directory,
+            file,
+            path,
+            number,
+            offset,
+            first_bytes: offset,
+            edits: 1,
+            state,
+        })
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// A number for a new file. Durable with the next edit; until then a crash leaves only files that nothing names.
+    pub(crate) fn take_file_number(&mut self) -> u64 {
+        let number = self.state.next_file;
+        self.state.next_file += 1;
+        number
+    }
+
+    /// Applies an edit and makes it durable.
+    pub(crate) fn commit(&mut self, mut changes: Vec<Change>) -> Result<()> {
+        changes.push(Change::NextFile(self.state.next_file));
+        self.state.apply(&changes).map_err(|detail| Error::Invalid {
+            what: "version edit",
+            detail,
+        })?;
+        let bytes = frame(&changes, self.edits + 1, self.offset, self.number);
+        self.file
+            .write_all_at(&bytes, self.offset)
+            .map_err(Error::io("write", &self.path))?;
+        self.file.sync_data().map_err(Error::io("sync", &self.path))?;
+        self.edits += 1;
+        self.offset += bytes.len() as u64;
+        if self.offset > MANIFEST_BYTES_MAX.max(2 * self.first_bytes) {
+            let next = Self::create(Arc::clone(&self.vfs), &self.directory, self.state.clone())?;
+            let old = std::mem::replace(self, next);
+            self.vfs
+                .remove(&old.path)
+                .map_err(Error::io("remove", &old.path))?;
+        }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+fn frame(changes: &[Change], edit_number: u64, durable: u64, file_number: u64) -> Vec<u8> {
+    let mut bytes = vec![0; FRAME_BYTES];
+    for change in changes {
+        edit::encode(change, &mut bytes);
+    }
+    let checksum = PayloadChecksum::new(&bytes);
+    seal(&mut bytes, checksum, edit_number, durable, file_number);
+    bytes
+}
+
+fn install(vfs: &dyn Vfs, directory: &Path, number: u64) -> Result<()> {
+    let temporary = directory.join(CURRENT_TEMPORARY);
+    match vfs.remove(&temporary) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::io("remove", &temporary)(error));
+        }
+        _ => {}
+    }
+    let file = vfs.create(&temporary).map_err(Error::io("create", &temporary))?;
+    let content = format!("{}\n", FileName::Manifest(number).name());
+    file.write_all_at(content.as_bytes(), 0)
+        .map_err(Error::io("write", &temporary))?;
+    file.sync_data().map_err(Error::io("sync", &temporary))?;
+    vfs.rename(&temporary, &directory.join(CURRENT))
+        .map_err(Error::io("rename", &temporary))?;
+    vfs.sync_dir(directory).map_err(Error::io("sync", directory))
+}
+
+fn read_manifest(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<State> {
+    let bytes = read_file(vfs, path)?;
+    FileHeader::decode(path, &bytes, FileKind::Manifest, number)?;
+    let mut state = State::default();
+    let mut reader = RecordReader::new(path, bytes, number, 1);
+    while let Some(record) = reader.next_record()? {
+        let changes = edit::decode(&record.payload).map_err(|at| {
+            let offset = record.offset + (FRAME_BYTES + at) as u64;
+            Error::corruption(path, offset, "the version edit does not decode")
+        })?;
+        state
+            .apply(&changes)
+            .map_err(|detail| Error::corruption(path, record.offset, detail))?;
+    }
+    if reader.expected() == 1 {
+        return Err(Error::corruption(
+            path,
+            HEADER_BYTES as u64,
+            "the first version edit does not check",
+        ));
+    }
+    reader.end()?;
+    Ok(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vfs::mem::MemVfs;
+
+    fn created(id: u32) -> Change {
+        Change::KeyspaceCreated {
+            id: KeyspaceId(id),
+            name: format!("keyspace-{id}"),
+        }
+    }
+
+    #[test]
+    fn the_state_comes_back() {
+        let vfs = Arc::new(MemVfs::new());
+        let directory = Path::new("/d");
+        vfs.create_dir_all(directory).unwrap();
+        assert_eq!(Manifest::read(&*vfs, directory).unwrap(), None);
+        let mut manifest = Manifest::create(Arc::clone(&vfs) as _, directory, State::default()).unwrap();
+        manifest
+            .commit(vec![created(1), Change::LastSequence(9)])
+            .unwrap();
+        manifest
+            .commit(vec![
+                created(2),
+                Change::KeyspaceDropped {
+                    id: KeyspaceId(1),
+                    at: 10,
+                },
+            ])
+            .unwrap();
+        assert_eq!(
+            Manifest::read(&*vfs, directory).unwrap().as_ref(),
+            Some(manifest.state())
+        );
+        let state = manifest.state().clone();
+        let next = Manifest::create(Arc::clone(&vfs) as _, directory, state).unwrap();
+        assert_eq!(
+            Manifest::read(&*vfs, directory).unwrap().as_ref(),
+            Some(next.state())
+        );
+    }
+
+    #[test]
+    fn a_grown_manifest_is_replaced_and_still_read() {
+        let vfs = Arc::new(MemVfs::new());
+        let directory = Path::new("/d");
+        vfs.create_dir_all(directory).unwrap();
+        let mut manifest = Manifest::create(Arc::clone(&vfs) as _, directory, State::default()).unwrap();
+        let first = manifest.number();
+        let name = "x".repeat(60_000);
+        for id in 1..40 {
+            manifest
+                .commit(vec![Change::KeyspaceCreated {
+                    id: KeyspaceId(id),
+                    name: name.clone(),
+                }])
+                .unwrap();
+            manifest
+                .commit(vec![Change::KeyspacePurged { id: KeyspaceId(id) }])
+                .unwrap();
+        }
+        assert!(manifest.number() > first);
+        assert_eq!(
+            Manifest::read(&*vfs, directory).unwrap().as_ref(),
+            Some(manifest.state())
+        );
+    }
+
+    #[test]
+    fn a_missing_current_beside_data_is_corruption() {
+        let vfs = MemVfs::new();
+        let directory = Path::new("/d");
+        vfs.create_dir_all(directory).unwrap();
+        vfs.create(&FileName::Log(1).in_directory(directory)).unwrap();
+        assert!(matches!(
+            Manifest::read(&vfs, directory),
+            Err(Error::Corruption { .. })
+        ));
+    }
+}

@@ -1,0 +1,130 @@
+//! Reading the log back after a start.
+//!
+//! Invariant: every record handed on is valid and follows the one before; what was never synced is cut off the last
+//! segment, and the cut is durable before a new segment begins. Not here: what the records do to the memtable.
+
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::record::{End, FileHeader, FileKind, HEADER_BYTES, Record, RecordReader};
+use crate::entry::SequenceNumber;
+use crate::error::{Error, Result};
+use crate::files::FileName;
+use crate::vfs::{File, Vfs};
+
+/// Reads a file whole.
+pub(crate) fn read_file(vfs: &dyn Vfs, path: &Path) -> Result<Bytes> {
+    let file = vfs.open(path).map_err(Error::io("open", path))?;
+    read_open_file(&*file, path)
+}
+
+fn read_open_file(file: &dyn File, path: &Path) -> Result<Bytes> {
+    let size = file.size().map_err(Error::io("measure", path))?;
+    let size = usize::try_from(size).map_err(|_| Error::corruption(path, 0, "the file is too large"))?;
+    let mut bytes = vec![0; size];
+    file.read_exact_at(&mut bytes, 0)
+        .map_err(Error::io("read", path))?;
+    Ok(Bytes::from(bytes))
+}
+
+/// What the log held.
+#[derive(Debug)]
+pub(crate) struct Recovered {
+    /// The segment that comes next.
+    pub(crate) next_segment: u64,
+    /// The sequence number that comes next.
+    pub(crate) next_sequence: SequenceNumber,
+}
+
+/// Replays the segments from `log_start` on. `replay` gets each record with its segment, and, with `None`, the end of
+/// every segment.
+///
+/// # Errors
+///
+/// [`Error::Corruption`] for a gap in the segments, a bad record before the end, or whatever `replay` refuses.
+pub(crate) fn recover(
+    vfs: &dyn Vfs,
+    directory: &Path,
+    log_start: u64,
+    last_sequence: SequenceNumber,
+    mut replay: impl FnMut(&Path, u64, Option<Record>) -> Result<()>,
+) -> Result<Recovered> {
+    let segments = segments(vfs, directory, log_start)?;
+    if segments.is_empty() && log_start > 1 {
+        let path = FileName::Log(log_start).in_directory(directory);
+        return Err(Error::corruption(
+            &path,
+            0,
+            "the manifest says that the log begins here, but it is missing",
+        ));
+    }
+    let mut next_sequence: Option<SequenceNumber> = None;
+    let mut next_segment = log_start;
+    for (position, &number) in segments.iter().enumerate() {
+        let is_last = position + 1 == segments.len();
+        let path = FileName::Log(number).in_directory(directory);
+        if number != next_segment {
+            let detail = format!("the log continues here, but segment {next_segment} is missing");
+            return Err(Error::corruption(&path, 0, detail));
+        }
+        let file = vfs.open(&path).map_err(Error::io("open", &path))?;
+        let bytes = read_open_file(&*file, &path)?;
+        if is_last && bytes.iter().take(HEADER_BYTES).all(|byte| *byte == 0) {
+            vfs.remove(&path).map_err(Error::io("remove", &path))?;
+            vfs.sync_dir(directory).map_err(Error::io("sync", directory))?;
+            break;
+        }
+        let header = FileHeader::decode(&path, &bytes, FileKind::Log, number)?;
+        let expected = next_sequence.unwrap_or(header.first_sequence);
+        if header.first_sequence != expected {
+            let detail = format!(
+                "the segment begins with sequence {}, not {expected}",
+                header.first_sequence
+            );
+            return Err(Error::corruption(&path, 24, detail));
+        }
+        if next_sequence.is_none() && expected > last_sequence + 1 {
+            let detail =
+                format!("the log begins with sequence {expected}, the sstables end with {last_sequence}");
+            return Err(Error::corruption(&path, 24, detail));
+        }
+        let mut reader = RecordReader::new(&path, bytes, number, expected);
+        while let Some(record) = reader.next_record()? {
+            replay(&path, number, Some(record))?;
+        }
+        match reader.end()? {
+            End::Exact => {}
+            End::Torn(offset) if is_last => {
+                file.truncate(offset).map_err(Error::io("truncate", &path))?;
+                file.sync_data().map_err(Error::io("sync", &path))?;
+            }
+            End::Torn(offset) => {
+                let detail = "the record does not check, but later segments follow";
+                return Err(Error::corruption(&path, offset, detail));
+            }
+        }
+        next_sequence = Some(reader.expected());
+        next_segment = number + 1;
+        replay(&path, number, None)?;
+    }
+    let next_sequence = next_sequence.unwrap_or(0).max(last_sequence + 1);
+    Ok(Recovered {
+        next_segment,
+        next_sequence,
+    })
+}
+
+/// The numbers of the segments that count, ascending.
+fn segments(vfs: &dyn Vfs, directory: &Path, log_start: u64) -> Result<Vec<u64>> {
+    let names = vfs.list(directory).map_err(Error::io("list", directory))?;
+    let mut numbers: Vec<u64> = names
+        .iter()
+        .filter_map(|name| match FileName::parse(name) {
+            Some(FileName::Log(number)) if number >= log_start => Some(number),
+            _ => None,
+        })
+        .collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}

@@ -1,0 +1,267 @@
+//! Behaviour of the engine as its owner sees it: keyspaces, locks, faults, concurrency.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use stator_storage::vfs::fault::{Fault, FaultVfs, Operation};
+use stator_storage::vfs::mem::MemVfs;
+use stator_storage::vfs::posix::PosixVfs;
+use stator_storage::{Direction, Durability, Engine, Error, KeyspaceId, Settings, WriteBatch};
+
+use support::{read_all, read_range, tiny};
+
+fn open(disk: &MemVfs) -> Engine {
+    Engine::open(Arc::new(disk.clone()), Path::new("/d"), tiny()).unwrap()
+}
+
+fn put(engine: &Engine, keyspace: KeyspaceId, key: &[u8], value: &[u8]) -> Result<u64, Error> {
+    let mut batch = WriteBatch::new();
+    batch.put(keyspace, key, value);
+    engine.write(batch, Durability::Sync)
+}
+
+#[test]
+fn keyspaces_are_durable_and_their_names_unique() {
+    let disk = MemVfs::new();
+    let engine = open(&disk);
+    let id = engine.create_keyspace("a").unwrap();
+    assert!(matches!(
+        engine.create_keyspace("a"),
+        Err(Error::KeyspaceExists { .. })
+    ));
+    assert!(matches!(engine.create_keyspace(""), Err(Error::Invalid { .. })));
+    drop(engine);
+    let engine = open(&disk);
+    assert_eq!(engine.keyspace("a"), Some(id));
+    engine.drop_keyspace(id).unwrap();
+    drop(engine);
+    let engine = open(&disk);
+    assert_eq!(engine.keyspaces(), []);
+    assert!(matches!(engine.get(id, b"k"), Err(Error::NoSuchKeyspace { .. })));
+    assert!(matches!(
+        put(&engine, id, b"k", b"v"),
+        Err(Error::NoSuchKeyspace { .. })
+    ));
+    assert_ne!(engine.create_keyspace("a").unwrap(), id);
+}
+
+#[test]
+fn a_snapshot_still_reads_a_keyspace_that_was_dropped_after_it() {
+    let engine = open(&MemVfs::new());
+    let id = engine.create_keyspace("a").unwrap();
+    for number in 0..100_u32 {
+        put(&engine, id, &number.to_be_bytes(), &[1; 50]).unwrap();
+    }
+    let snapshot = engine.snapshot();
+    engine.drop_keyspace(id).unwrap();
+    engine.flush().unwrap();
+    let all = (Bound::Unbounded, Bound::Unbounded);
+    assert_eq!(
+        read_range(&snapshot, id, all, Direction::Forward).unwrap().len(),
+        100
+    );
+    assert!(engine.get(id, b"k").is_err());
+}
+
+#[test]
+fn a_second_engine_on_the_same_directory_is_refused_until_the_first_is_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || {
+        Engine::open(
+            Arc::new(PosixVfs),
+            directory.path(),
+            Settings {
+                log_segment_bytes: 1 << 16,
+                ..tiny()
+            },
+        )
+    };
+    let engine = open().unwrap();
+    assert!(matches!(open(), Err(Error::Locked { .. })));
+    engine.close().unwrap();
+    open().unwrap();
+}
+
+#[test]
+fn real_files_hold_what_was_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || Engine::open(Arc::new(PosixVfs), directory.path(), tiny()).unwrap();
+    let engine = open();
+    let id = engine.create_keyspace("a").unwrap();
+    for number in 0..500_u32 {
+        let mut batch = WriteBatch::new();
+        batch.put(id, &number.to_be_bytes(), &[3; 40]);
+        let durability = if number % 50 == 0 {
+            Durability::Sync
+        } else {
+            Durability::Interval
+        };
+        engine.write(batch, durability).unwrap();
+    }
+    drop(engine);
+    let engine = open();
+    assert_eq!(read_all(&engine, id).unwrap().len(), 500);
+    let statistics = engine.keyspace_statistics(id).unwrap();
+    assert!(statistics.entries_approximate >= 500 && statistics.bytes_approximate > 0);
+}
+
+#[test]
+fn completions_run_in_order_and_once() {
+    let engine = open(&MemVfs::new());
+    let id = engine.create_keyspace("a").unwrap();
+    let last = Arc::new(AtomicU64::new(0));
+    for number in 0..200_u32 {
+        let mut batch = WriteBatch::new();
+        batch.put(id, &number.to_be_bytes(), &[1; 30]);
+        let last = Arc::clone(&last);
+        let durability = if number % 3 == 0 {
+            Durability::Interval
+        } else {
+            Durability::Sync
+        };
+        engine.commit(batch, durability, move |result| {
+            let sequence = result.unwrap();
+            assert_eq!(last.fetch_max(sequence, Ordering::SeqCst), sequence - 1);
+        });
+    }
+    engine.close().unwrap();
+    assert_eq!(last.load(Ordering::SeqCst), 200);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let mut batch = WriteBatch::new();
+    batch.put(id, b"late", b"");
+    engine.commit(batch, Durability::Sync, move |result| {
+        sender.send(result).unwrap();
+    });
+    assert!(matches!(receiver.recv().unwrap(), Err(Error::Closed)));
+}
+
+#[test]
+fn after_a_failed_sync_or_write_nothing_more_is_acknowledged() {
+    for (operation, fault) in [
+        (Operation::Sync, Fault::Eio),
+        (Operation::Write, Fault::Enospc),
+        (Operation::Write, Fault::Eio),
+    ] {
+        let disk = MemVfs::new();
+        let faulty = FaultVfs::new(Arc::new(disk.clone()));
+        let engine = Engine::open(Arc::new(faulty.clone()), Path::new("/d"), tiny()).unwrap();
+        let id = engine.create_keyspace("a").unwrap();
+        put(&engine, id, b"before", b"1").unwrap();
+        faulty.fail(operation, fault, 0, 1);
+        let error = put(&engine, id, b"during", b"2").unwrap_err();
+        assert!(
+            matches!(&error, Error::Poisoned { cause } if cause.contains("log-0000000001.log")),
+            "{error}"
+        );
+        // The disk works again, but nobody knows what it holds.
+        assert!(matches!(
+            put(&engine, id, b"after", b"3"),
+            Err(Error::Poisoned { .. })
+        ));
+        assert!(matches!(engine.get(id, b"before"), Err(Error::Poisoned { .. })));
+        assert!(matches!(engine.create_keyspace("b"), Err(Error::Poisoned { .. })));
+        assert!(matches!(engine.close(), Err(Error::Poisoned { .. })));
+        assert_eq!(faulty.refused(), 1, "a failed sync is not tried again");
+        drop(engine);
+        let engine = open(&disk);
+        assert_eq!(engine.get(id, b"before").unwrap().as_deref(), Some(&b"1"[..]));
+        assert_eq!(engine.get(id, b"after").unwrap(), None);
+    }
+}
+
+#[test]
+fn a_full_disk_during_flush_loses_nothing_acknowledged() {
+    for after in 0..40 {
+        let disk = MemVfs::new();
+        let faulty = FaultVfs::new(Arc::new(disk.clone()));
+        let engine = Engine::open(Arc::new(faulty.clone()), Path::new("/d"), tiny()).unwrap();
+        let id = engine.create_keyspace("a").unwrap();
+        faulty.fail(Operation::Write, Fault::Enospc, after, u64::MAX);
+        let mut acknowledged = 0;
+        for number in 0..60_u32 {
+            match put(&engine, id, &number.to_be_bytes(), &[9; 100]) {
+                Ok(_) => acknowledged = number + 1,
+                Err(Error::Poisoned { .. }) => break,
+                Err(error) => unreachable!("{error}"),
+            }
+        }
+        drop(engine);
+        let found = read_all(&open(&disk), id).unwrap();
+        assert!(
+            found.len() >= acknowledged as usize,
+            "{} of {acknowledged}",
+            found.len()
+        );
+    }
+}
+
+#[test]
+fn snapshots_see_whole_batches_while_writers_write() {
+    const WRITERS: u32 = 6;
+    const ROUNDS: u32 = 300;
+    let engine = open(&MemVfs::new());
+    let keyspaces = [
+        engine.create_keyspace("a").unwrap(),
+        engine.create_keyspace("b").unwrap(),
+    ];
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let engine = &engine;
+                scope.spawn(move || {
+                    for round in 0..ROUNDS {
+                        let mut batch = WriteBatch::new();
+                        for keyspace in keyspaces {
+                            batch.put(keyspace, &writer.to_be_bytes(), &round.to_be_bytes());
+                            batch.put(keyspace, &(writer + 100).to_be_bytes(), &round.to_be_bytes());
+                        }
+                        let durability = if round % 2 == 0 {
+                            Durability::Sync
+                        } else {
+                            Durability::Interval
+                        };
+                        engine.write(batch, durability).unwrap();
+                        let own = engine.get(keyspaces[0], &writer.to_be_bytes()).unwrap().unwrap();
+                        assert_eq!(&own[..], round.to_be_bytes(), "a writer reads its own write");
+                    }
+                })
+            })
+            .collect();
+        for backward in [false, true] {
+            let (engine, done) = (&engine, &done);
+            scope.spawn(move || {
+                let direction = if backward {
+                    Direction::Backward
+                } else {
+                    Direction::Forward
+                };
+                while !done.load(Ordering::Acquire) {
+                    let snapshot = engine.snapshot();
+                    let all = (Bound::Unbounded, Bound::Unbounded);
+                    let read = keyspaces.map(|id| read_range(&snapshot, id, all, direction).unwrap());
+                    assert_eq!(read[0], read[1]);
+                    for writer in 0..WRITERS {
+                        let values = [writer, writer + 100]
+                            .map(|key| snapshot.get(keyspaces[1], &key.to_be_bytes()).unwrap());
+                        assert_eq!(values[0], values[1]);
+                    }
+                }
+            });
+        }
+        let results: Vec<_> = writers.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        done.store(true, Ordering::Release);
+        assert!(results.iter().all(Result::is_ok));
+    });
+    assert_eq!(
+        read_all(&engine, keyspaces[0]).unwrap().len(),
+        2 * WRITERS as usize
+    );
+}

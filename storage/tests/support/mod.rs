@@ -1,0 +1,51 @@
+//! What the tests of the engine share: tiny settings, and reading a keyspace whole.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+
+use std::ops::Bound;
+
+use stator_storage::{Compression, Direction, Engine, KeyspaceId, Result, Settings, Snapshot};
+
+pub type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Settings under which a few writes fill memtables, blocks and levels.
+pub fn tiny() -> Settings {
+    Settings {
+        memtable_bytes_max: 2_000,
+        memtables_waiting_max: 2,
+        log_segment_bytes: 4096,
+        sync_interval_ms: 5,
+        block_bytes: 128,
+        block_cache_bytes: 4096,
+        compression: Compression::Lz4,
+        bloom_bits_per_key: 10,
+        sstable_bytes: 1_000,
+        level0_sstables_trigger: 2,
+        level0_sstables_slowdown: 6,
+        level0_sstables_stop: 12,
+        level1_bytes: 3_000,
+        level_size_ratio: 2,
+    }
+}
+
+/// All entries between the bounds, in the order of the walk.
+pub fn read_range(
+    snapshot: &Snapshot,
+    keyspace: KeyspaceId,
+    bounds: (Bound<&[u8]>, Bound<&[u8]>),
+    direction: Direction,
+) -> Result<Entries> {
+    let mut entries = Vec::new();
+    let mut iterator = snapshot.range(keyspace, bounds, direction)?;
+    while iterator.advance()? {
+        assert_eq!(iterator.value(), &iterator.value_shared()[..]);
+        entries.push((iterator.key().to_vec(), iterator.value().to_vec()));
+    }
+    Ok(entries)
+}
+
+/// All entries of a keyspace.
+pub fn read_all(engine: &Engine, keyspace: KeyspaceId) -> Result<Entries> {
+    let bounds = (Bound::Unbounded, Bound::Unbounded);
+    read_range(&engine.snapshot(), keyspace, bounds, Direction::Forward)
+}
