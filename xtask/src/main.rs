@@ -2,6 +2,10 @@
 //!
 //! Nothing here depends on a crate of ours, so that a chore runs while they do not compile.
 
+mod bench;
+mod cargo;
+mod clock;
+mod test;
 mod tidy;
 
 use std::process::ExitCode;
@@ -20,6 +24,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure what Stator costs, beside a peer on the same machine in the same minute.
+    Bench(bench::Arguments),
+    /// Run every test: those of the crates, and the client tests against a server.
+    Test(test::Arguments),
     /// Check the rules of the house that neither rustfmt nor clippy know.
     Tidy {
         /// Lower the numbers in xtask/ratchet.toml to what the code has become, then check. Never raises one.
@@ -30,6 +38,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Tidy { update_ratchet } => tidy::run(update_ratchet),
     };
     match outcome {

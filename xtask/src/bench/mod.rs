@@ -1,0 +1,59 @@
+//! `cargo xtask bench`: what Stator costs, always beside a peer that is measured in the same minutes.
+//!
+//! Absolute figures belong to the machine and to the hour; what is compared between runs is the ratio. A bench is one
+//! module that returns `report::Row`s; how they are made (`process`, `sign`, `load`, `rounds`) and shown (`report`) is shared.
+
+mod api;
+mod http;
+mod load;
+mod process;
+mod report;
+mod rounds;
+mod sign;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::Result;
+use crate::cargo::Workspace;
+use rounds::Effort;
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    bench: Bench,
+    /// Fewer and shorter rounds: less than a minute once everything is built.
+    #[arg(long, global = true)]
+    quick: bool,
+    /// Write the rows to this file as well, one JSON object a line.
+    #[arg(long, global = true, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Signed PutItem and GetItem over HTTP, beside a handler that only verifies the signature.
+    Api,
+}
+
+/// Runs a bench and prints its table. A slow result is a result: only a bench that could not be run is a failure.
+pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
+    let workspace = Workspace::find()?;
+    let effort = if arguments.quick {
+        Effort::QUICK
+    } else {
+        Effort::FULL
+    };
+    let rows = match arguments.bench {
+        Bench::Api => api::run(&workspace, effort)?,
+    };
+    let mut out = std::io::stdout().lock();
+    write!(out, "{}", report::table(&rows))?;
+    if let Some(path) = &arguments.json {
+        let text = report::json_lines(&rows)?;
+        std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(true)
+}

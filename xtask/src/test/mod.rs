@@ -1,0 +1,56 @@
+//! `cargo xtask test`: every test there is, first those of the crates, then those that use a running server as a client.
+//!
+//! Nothing has to be prepared: what the client tests need is made below the target folder by `python`, `films` and
+//! `tools`. One part failing does not keep the other from running, and the last lines are the test runners' own.
+
+mod films;
+mod python;
+mod tools;
+
+use std::ffi::OsString;
+
+use clap::Args;
+
+use crate::Result;
+use crate::cargo::{self, Workspace};
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Run the tests of the crates; both parts run if neither is named.
+    #[arg(long)]
+    rust: bool,
+    /// Run the client tests in Python; both parts run if neither is named.
+    #[arg(long)]
+    python: bool,
+    /// Arguments for pytest.
+    #[arg(last = true)]
+    pytest: Vec<OsString>,
+}
+
+/// Runs the tests, and says whether all have passed.
+pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
+    let workspace = Workspace::find()?;
+    let both = arguments.rust == arguments.python;
+    let mut passed = true;
+    if both || arguments.rust {
+        passed &= cargo::succeeds(
+            cargo::cargo()
+                .args(["test", "--workspace", "--no-fail-fast"])
+                .current_dir(&workspace.root),
+        )?;
+    }
+    if both || arguments.python {
+        // The dev profile: its dependencies are those that `cargo test` has built, so that only the last link is new;
+        // its assertions and overflow checks are on while real clients use it; and dependencies are optimized, so that
+        // the Python side is the slow one. `--all-targets` makes cargo pick the features that it picks for `cargo
+        // test`; otherwise much would be compiled twice.
+        let selection: &[&str] = if both {
+            &["--workspace", "--all-targets"]
+        } else {
+            &["--package", "stator", "--bin", "stator"]
+        };
+        let stator = cargo::build(&workspace, selection)?.get("bin", "stator")?;
+        passed &= python::run(&workspace, &stator, &arguments.pytest)?;
+    }
+    Ok(passed)
+}

@@ -1,0 +1,82 @@
+//! The client tests in Python: a virtual environment made once below the target folder, and pytest in it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{films, tools};
+use crate::Result;
+use crate::cargo::{self, Workspace};
+
+/// Where the tests are, from the root of the workspace.
+const TESTS: &str = "compat-tests/python";
+/// In the environment: what it was made from. Written last, so that an environment without it is unfinished.
+const STAMP: &str = "made-from.txt";
+
+/// Runs pytest against the server `stator`, and says whether it was content.
+pub(super) fn run(workspace: &Workspace, stator: &Path, arguments: &[OsString]) -> Result<bool> {
+    let tests = workspace.root.join(TESTS);
+    let python = environment(workspace, &tests.join("requirements.txt"))?;
+    let films = films::get(workspace)?;
+    cargo::succeeds(
+        Command::new(python)
+            .args(["-m", "pytest"])
+            .args(arguments)
+            .current_dir(tests)
+            .env("STATOR_BIN", stator)
+            .env("STATOR_MOVIES_JSON", films)
+            // The servers under test are on this machine, whatever proxy leads out of it.
+            .env("NO_PROXY", "127.0.0.1,localhost")
+            .env("no_proxy", "127.0.0.1,localhost")
+            // These would name some other server, or other keys than the server prints.
+            .env_remove("STATOR_ENDPOINT")
+            .env_remove("STATOR_TARGET")
+            .env_remove("AWS_PROFILE")
+            .env_remove("AWS_ENDPOINT_URL")
+            .env_remove("AWS_ENDPOINT_URL_DYNAMODB"),
+    )
+}
+
+/// The interpreter of an environment that holds these requirements, made anew when they or the system's Python have
+/// changed.
+fn environment(workspace: &Workspace, requirements: &Path) -> Result<PathBuf> {
+    let folder = workspace.target.join("compat-venv");
+    let python = folder.join("bin").join("python");
+    let stamp = folder.join(STAMP);
+    tools::PYTHON.require()?;
+    let wanted = stamp_text(requirements)?;
+    if std::fs::read_to_string(&stamp).is_ok_and(|present| present == wanted) {
+        return Ok(python);
+    }
+    eprintln!("xtask: making the Python environment {}", folder.display());
+    cargo::output(
+        Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&folder),
+    )?;
+    cargo::output(
+        Command::new(&python)
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-input",
+                "--disable-pip-version-check",
+            ])
+            .arg("--requirement")
+            .arg(requirements),
+    )?;
+    std::fs::write(&stamp, wanted)?;
+    Ok(python)
+}
+
+/// All that an environment depends on: which Python, and the requirements themselves.
+fn stamp_text(requirements: &Path) -> Result<String> {
+    let python = cargo::output(
+        Command::new("python3").args(["-c", "import sys; print(sys.executable, sys.version)"]),
+    )?;
+    let requirements = std::fs::read_to_string(requirements)
+        .map_err(|error| format!("{}: {error}", requirements.display()))?;
+    Ok(format!("{}\n{requirements}", String::from_utf8(python)?))
+}
