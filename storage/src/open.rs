@@ -36,12 +36,7 @@ pub(crate) fn open(
     vfs.create_dir_all(directory)
         .map_err(Error::io("create", directory))?;
     let lock = lock(&*vfs, directory)?;
-    let mut state = Manifest::read(&*vfs, directory)?.unwrap_or_default();
-    // No snapshot outlives a process.
-    state
-        .keyspaces
-        .retain(|_, keyspace| keyspace.dropped_at.is_none());
-
+    let state = read_state(&*vfs, directory)?;
     let cache = Arc::new(BlockCache::new(settings.block_cache_bytes, settings.block_bytes));
     let context = SstableContext {
         vfs: Arc::clone(&vfs),
@@ -69,12 +64,7 @@ pub(crate) fn open(
 
     // Only now is it sure that the manifest fits what is there.
     delete_unnamed(&*vfs, directory, &state)?;
-    let old_manifests = manifests(&*vfs, directory)?;
-    let mut manifest = Manifest::create(Arc::clone(&vfs), directory, state)?;
-    for number in old_manifests {
-        let path = FileName::Manifest(number).in_directory(directory);
-        vfs.remove(&path).map_err(Error::io("remove", &path))?;
-    }
+    let mut manifest = replace_manifest(&vfs, directory, state)?;
     let log = LogWriter::create(
         vfs,
         directory,
@@ -106,6 +96,27 @@ pub(crate) fn open(
     );
     delete_old_segments(&core)?;
     Ok((core, lock))
+}
+
+/// What the manifest says, or an empty state for a new directory.
+fn read_state(vfs: &dyn Vfs, directory: &Path) -> Result<State> {
+    let mut state = Manifest::read(vfs, directory)?.unwrap_or_default();
+    // No snapshot outlives a process.
+    state
+        .keyspaces
+        .retain(|_, keyspace| keyspace.dropped_at.is_none());
+    Ok(state)
+}
+
+/// Begins a new manifest with `state` and removes those before it.
+fn replace_manifest(vfs: &Arc<dyn Vfs>, directory: &Path, state: State) -> Result<Manifest> {
+    let old_manifests = manifests(&**vfs, directory)?;
+    let manifest = Manifest::create(Arc::clone(vfs), directory, state)?;
+    for number in old_manifests {
+        let path = FileName::Manifest(number).in_directory(directory);
+        vfs.remove(&path).map_err(Error::io("remove", &path))?;
+    }
+    Ok(manifest)
 }
 
 fn lock(vfs: &dyn Vfs, directory: &Path) -> Result<Box<dyn LockGuard>> {

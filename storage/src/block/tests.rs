@@ -1,3 +1,5 @@
+//! Tests of blocks: what is built is found, in both directions, and bad bytes are refused.
+
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 

@@ -37,6 +37,9 @@ pub(crate) struct Recovered {
     pub(crate) next_sequence: SequenceNumber,
 }
 
+/// Where the header of a segment has its first sequence number.
+const FIRST_SEQUENCE_OFFSET: u64 = 24;
+
 /// Replays the segments from `log_start` on. `replay` gets each record with its segment, and, with `None`, the end of
 /// every segment.
 ///
@@ -76,19 +79,7 @@ pub(crate) fn recover(
             break;
         }
         let header = FileHeader::decode(&path, &bytes, FileKind::Log, number)?;
-        let expected = next_sequence.unwrap_or(header.first_sequence);
-        if header.first_sequence != expected {
-            let detail = format!(
-                "the segment begins with sequence {}, not {expected}",
-                header.first_sequence
-            );
-            return Err(Error::corruption(&path, 24, detail));
-        }
-        if next_sequence.is_none() && expected > last_sequence + 1 {
-            let detail =
-                format!("the log begins with sequence {expected}, the sstables end with {last_sequence}");
-            return Err(Error::corruption(&path, 24, detail));
-        }
+        let expected = first_sequence(&path, header.first_sequence, next_sequence, last_sequence)?;
         let mut reader = RecordReader::new(&path, bytes, number, expected);
         while let Some(record) = reader.next_record()? {
             replay(&path, number, Some(record))?;
@@ -113,6 +104,24 @@ pub(crate) fn recover(
         next_segment,
         next_sequence,
     })
+}
+
+/// The sequence number with which a segment begins, checked against the segment before it or, for the first one, against
+/// what the sstables hold.
+fn first_sequence(
+    path: &Path,
+    first: SequenceNumber,
+    next: Option<SequenceNumber>,
+    last_in_sstables: SequenceNumber,
+) -> Result<SequenceNumber> {
+    let detail = match next {
+        Some(next) if first != next => format!("the segment begins with sequence {first}, not {next}"),
+        None if first > last_in_sstables + 1 => {
+            format!("the log begins with sequence {first}, the sstables end with {last_in_sstables}")
+        }
+        _ => return Ok(first),
+    };
+    Err(Error::corruption(path, FIRST_SEQUENCE_OFFSET, detail))
 }
 
 /// The numbers of the segments that count, ascending.

@@ -274,9 +274,13 @@ fn has_duplicates<'a>(elements: impl Iterator<Item = SetElement<'a>>) -> bool {
 fn duplicates<'a>(kind: Kind, elements: impl Iterator<Item = SetElement<'a>>) -> String {
     match kind {
         Kind::NumberSet => "Input collection contains duplicates".to_owned(),
+        // The missing space is DynamoDB's.
         Kind::BinarySet => {
-            "One or more parameter values were invalid: Input collection of type BS contains duplicates."
-                .to_owned()
+            let texts: Vec<_> = elements.map(|element| BASE64.encode(element.bytes)).collect();
+            format!(
+                "One or more parameter values were invalid: Input collection [{}]of type BS contains duplicates.",
+                texts.join(", ")
+            )
         }
         _ => {
             let texts: Vec<_> = elements
