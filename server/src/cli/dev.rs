@@ -274,7 +274,7 @@ fn announce(options: &Options, address: SocketAddr, directory: &Path, keys: &Key
         writeln!(
             out,
             "  AWS_ACCESS_KEY_ID={access_key_id} AWS_SECRET_ACCESS_KEY={secret_access_key} \
-             AWS_REGION={region} aws dynamodb list-tables --endpoint-url {endpoint}\n"
+             aws dynamodb list-tables --region {region} --endpoint-url {endpoint}\n"
         )?;
     }
     out.flush()
