@@ -1,5 +1,7 @@
 //! What was acknowledged survives `kill -9`, and concurrent writers of one item do not overwrite each other.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
