@@ -21,6 +21,10 @@ const PEER: &str = "bare axum handler";
 const TABLE: &str = "bench";
 /// Different items, so different keys.
 const ITEMS: u64 = 4096;
+/// In how many versions each item is put.
+const VERSIONS: u64 = 2;
+/// The size of an item by DynamoDB's count, and less than its record in a log.
+const ITEM_BYTES: u64 = 1024;
 const CONNECTIONS: [usize; 2] = [1, 32];
 const LOAD_CONNECTIONS: usize = 32;
 const ACTIVE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -108,6 +112,7 @@ fn measure(
     let signers = [Signer::new(&ours.ready)?, Signer::new(&peer.ready)?];
     let mut our_pool = Pool::new(&signers[0], operation, bodies, now)?;
     let mut peer_pool = Pool::new(&signers[1], operation, bodies, now)?;
+    let written_before = ours.written_bytes()?;
     let mut rows = Vec::new();
     for connections in CONNECTIONS {
         eprintln!("bench api: {row} c{connections}");
@@ -124,7 +129,20 @@ fn measure(
         let name = format!("{row} c{connections}");
         rows.extend(compare(BENCH, &name, PEER, sides, connections, effort)?);
     }
+    if operation == "PutItem" {
+        check_written(ours.written_bytes()? - written_before, our_pool.sent())?;
+    }
     Ok(rows)
+}
+
+/// Makes sure that each put was written: one that changes nothing is answered without, and would be cheap for the wrong
+/// reason.
+fn check_written(bytes: u64, requests: usize) -> Result<()> {
+    if bytes >= u64::try_from(requests)? * ITEM_BYTES {
+        Ok(())
+    } else {
+        Err(format!("{requests} puts of {ITEM_BYTES} bytes have written {bytes} bytes only").into())
+    }
 }
 
 /// A Stator of one durability that holds all items.
@@ -156,8 +174,8 @@ impl Ours {
         ours.create_table()?;
         let mut generator = Generator::connect(ours.process.ready.address()?, LOAD_CONNECTIONS)?;
         let mut pool = Pool::new(&ours.signer, "PutItem", &bodies.put, clock::time_of_day())?;
-        let requests = pool.requests(clock::time_of_day())?;
-        generator.run(requests, Until::Sent(requests.len()))?;
+        let mut requests = pool.requests(clock::time_of_day())?;
+        generator.run(&mut requests, Until::Sent(bodies.put.len()))?;
         Ok(ours)
     }
 
@@ -223,6 +241,8 @@ fn path_text(path: &Path) -> Result<&str> {
 /// The bodies of all requests.
 struct Bodies {
     get: Vec<String>,
+    /// First all items in one version, then all in another: sent over and over in this order, each put changes the item
+    /// that it replaces. Stator does not log a put of what is there already.
     put: Vec<String>,
 }
 
@@ -237,8 +257,9 @@ impl Bodies {
                     )
                 })
                 .collect(),
-            put: (0..ITEMS)
-                .map(|index| format!(r#"{{"TableName":"{TABLE}","Item":{}}}"#, item(index)))
+            put: (0..VERSIONS)
+                .flat_map(|version| (0..ITEMS).map(move |index| item(index, version)))
+                .map(|item| format!(r#"{{"TableName":"{TABLE}","Item":{item}}}"#))
                 .collect(),
         }
     }
@@ -249,12 +270,12 @@ fn id(index: u64) -> String {
 }
 
 /// An item in DynamoDB JSON. Its text is random letters, so that no compression flatters the engine.
-fn item(index: u64) -> String {
-    let mut random = index;
+fn item(index: u64, version: u64) -> String {
+    let mut random = index + version * ITEMS;
     let mut text = format!(
         r#"{{"id":{{"S":"{}"}},"visits":{{"N":"{}"}},"active":{{"BOOL":true}}"#,
         id(index),
-        10_000_001 + 2 * index
+        10_000_001 + 2 * random
     );
     for (name, length) in STRINGS {
         let value: String = (0..length).map(|_| letter(&mut random)).collect();
@@ -278,11 +299,11 @@ fn letter(state: &mut u64) -> char {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::collections::{HashMap, HashSet};
 
     use serde_json::Value;
 
-    use super::{Bodies, ITEMS, item};
+    use super::{Bodies, ITEM_BYTES, ITEMS, check_written, item};
 
     /// DynamoDB Developer Guide, "DynamoDB item sizes and formats": names and strings by their bytes, a number about one
     /// byte for two digits and one more, a boolean one byte.
@@ -301,12 +322,33 @@ mod tests {
 
     #[test]
     fn an_item_has_ten_attributes_and_one_kilobyte() {
-        for index in [0, 7, ITEMS - 1] {
-            let Value::Object(item) = serde_json::from_str(&item(index)).unwrap() else {
+        for (index, version) in [(0, 0), (7, 1), (ITEMS - 1, 1)] {
+            let Value::Object(item) = serde_json::from_str(&item(index, version)).unwrap() else {
                 panic!("not an object");
             };
-            assert_eq!((item.len(), size(&item)), (10, 1024));
+            assert_eq!(
+                (item.len(), size(&item)),
+                (10, usize::try_from(ITEM_BYTES).unwrap())
+            );
         }
+    }
+
+    #[test]
+    fn each_put_changes_the_item_that_it_replaces() {
+        let put = Bodies::new().put;
+        let id = |body: &str| body.split('"').nth(11).map(str::to_owned).unwrap();
+        let mut present = HashMap::new();
+        // Twice round, so that the step from the last version back to the first is seen.
+        for body in put.iter().chain(&put) {
+            assert_ne!(present.insert(id(body), body), Some(body), "{body}");
+        }
+        assert_eq!(present.len(), usize::try_from(ITEMS).unwrap());
+    }
+
+    #[test]
+    fn puts_that_were_not_written_are_noticed() {
+        assert!(check_written(10 * ITEM_BYTES, 10).is_ok());
+        assert!(check_written(10 * ITEM_BYTES - 1, 10).is_err());
     }
 
     #[test]
@@ -314,6 +356,6 @@ mod tests {
         let bodies = Bodies::new();
         let different: HashSet<&String> = bodies.put.iter().chain(&bodies.get).collect();
         assert_eq!(different.len(), bodies.put.len() + bodies.get.len());
-        assert_eq!(item(5), item(5));
+        assert_eq!(item(5, 1), item(5, 1));
     }
 }

@@ -58,7 +58,7 @@ mod tests {
             whole,
             Frame {
                 status: 200,
-                body: 45..47
+                body: 46..48
             }
         );
         assert_eq!(&RESPONSE[whole.body], b"{}");

@@ -57,8 +57,15 @@ pub(super) struct Answer {
 pub(super) struct Generator {
     streams: Vec<TcpStream>,
     pending: Vec<Pending>,
-    /// Which request comes next, counted over all runs.
-    next: usize,
+}
+
+/// Requests that are sent in turn, over and over; each run goes on where the one before has stopped.
+#[derive(Debug)]
+pub(super) struct Cycle<'a> {
+    /// All of them.
+    pub(super) requests: &'a [Vec<u8>],
+    /// How many have been sent in all runs.
+    pub(super) sent: &'a mut usize,
 }
 
 /// What a connection waits for.
@@ -87,16 +94,12 @@ impl Generator {
                 sent_at: now,
             })
             .collect();
-        Ok(Self {
-            streams,
-            pending,
-            next: 0,
-        })
+        Ok(Self { streams, pending })
     }
 
-    /// Sends `requests` in turn, beginning anew after the last, on all connections at once.
-    pub(super) fn run(&mut self, requests: &[Vec<u8>], until: Until) -> Result<Load> {
-        if requests.is_empty() || self.streams.is_empty() {
+    /// Sends the requests on all connections at once.
+    pub(super) fn run(&mut self, cycle: &mut Cycle<'_>, until: Until) -> Result<Load> {
+        if cycle.requests.is_empty() || self.streams.is_empty() {
             return Err("no requests or no connections".into());
         }
         let mut load = Load {
@@ -118,8 +121,8 @@ impl Generator {
             };
             if goes_on {
                 pending.sent_at = now;
-                stream.write_all(&requests[self.next % requests.len()])?;
-                self.next += 1;
+                stream.write_all(&cycle.requests[*cycle.sent % cycle.requests.len()])?;
+                *cycle.sent += 1;
                 sent += 1;
             }
             Ok(goes_on)
@@ -209,7 +212,7 @@ mod tests {
     use std::net::{SocketAddr, TcpListener};
     use std::time::Duration;
 
-    use super::{Generator, Until};
+    use super::{Cycle, Generator, Until};
 
     const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 
@@ -246,7 +249,12 @@ mod tests {
     fn every_request_is_sent_once_and_its_answer_counted() {
         let (address, lines) = serve(OK);
         let mut generator = Generator::connect(address, 3).unwrap();
-        let load = generator.run(&requests(), Until::Sent(5)).unwrap();
+        let (requests, mut sent) = (requests(), 0);
+        let mut cycle = Cycle {
+            requests: &requests,
+            sent: &mut sent,
+        };
+        let load = generator.run(&mut cycle, Until::Sent(5)).unwrap();
         assert_eq!((load.requests, load.latencies_ns.len()), (5, 5));
         assert!(load.elapsed > Duration::ZERO);
         let mut seen: Vec<String> = lines.try_iter().collect();
@@ -261,9 +269,14 @@ mod tests {
     fn a_timed_run_ends_with_all_answers_in_and_can_be_repeated() {
         let (address, lines) = serve(OK);
         let mut generator = Generator::connect(address, 4).unwrap();
+        let (requests, mut sent) = (requests(), 0);
+        let mut cycle = Cycle {
+            requests: &requests,
+            sent: &mut sent,
+        };
         for _ in 0..2 {
             let load = generator
-                .run(&requests(), Until::Elapsed(Duration::from_millis(20)))
+                .run(&mut cycle, Until::Elapsed(Duration::from_millis(20)))
                 .unwrap();
             assert!(load.requests >= 4 && load.elapsed >= Duration::from_millis(20));
             assert_eq!(u32::try_from(lines.try_iter().count()).unwrap(), load.requests);
@@ -271,10 +284,35 @@ mod tests {
     }
 
     #[test]
+    fn a_run_goes_on_where_the_one_before_has_stopped() {
+        let (address, lines) = serve(OK);
+        let (requests, mut sent) = (requests(), 0);
+        let mut cycle = Cycle {
+            requests: &requests,
+            sent: &mut sent,
+        };
+        // A new generator each time: the order belongs to the requests, not to the connections.
+        for count in [3, 4] {
+            let mut generator = Generator::connect(address, 1).unwrap();
+            generator.run(&mut cycle, Until::Sent(count)).unwrap();
+        }
+        let seen: String = lines
+            .try_iter()
+            .map(|line| line.replace("request ", ""))
+            .collect();
+        assert_eq!((seen.as_str(), sent), ("0123401", 7));
+    }
+
+    #[test]
     fn an_error_answered_ends_the_run_with_its_text() {
         let (address, _lines) = serve("HTTP/1.1 400 Bad Request\r\ncontent-length: 4\r\n\r\noops");
         let mut generator = Generator::connect(address, 2).unwrap();
-        let error = generator.run(&requests(), Until::Sent(2)).unwrap_err();
+        let (requests, mut sent) = (requests(), 0);
+        let mut cycle = Cycle {
+            requests: &requests,
+            sent: &mut sent,
+        };
+        let error = generator.run(&mut cycle, Until::Sent(2)).unwrap_err();
         assert_eq!(error.to_string(), "answered 400: oops");
     }
 

@@ -67,6 +67,14 @@ impl ServerProcess {
     pub(super) fn cpu_time(&self) -> Result<CpuTime> {
         CpuTime::of(self.child.id())
     }
+
+    /// How many bytes the process has passed to `write` and its kin so far: files, not sockets (`send` does not count).
+    /// Field `wchar` of `/proc/PID/io` (Linux, `Documentation/filesystems/proc.rst`).
+    pub(super) fn written_bytes(&self) -> Result<u64> {
+        let path = format!("/proc/{}/io", self.child.id());
+        let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        parse_written(&text)
+    }
 }
 
 impl Drop for ServerProcess {
@@ -134,6 +142,13 @@ impl CpuTime {
     }
 }
 
+fn parse_written(text: &str) -> Result<u64> {
+    text.lines()
+        .find_map(|line| line.strip_prefix("wchar:"))
+        .and_then(|count| count.trim().parse().ok())
+        .ok_or_else(|| format!("no wchar in `{text}`").into())
+}
+
 fn parse_schedstat(text: &str) -> Result<u64> {
     text.split_ascii_whitespace()
         .next()
@@ -146,7 +161,7 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    use super::{CpuTime, Ready, ServerProcess, parse_schedstat};
+    use super::{CpuTime, Ready, ServerProcess, parse_schedstat, parse_written};
 
     fn times<const N: usize>(threads: [(u32, u64); N]) -> CpuTime {
         CpuTime(threads.into())
@@ -157,6 +172,15 @@ mod tests {
         assert_eq!(parse_schedstat("169261 2051750 2\n").unwrap(), 169_261);
         assert!(parse_schedstat("").is_err());
         assert!(parse_schedstat("1.5 0 0").is_err());
+    }
+
+    #[test]
+    fn bytes_written_have_a_line_of_their_own() {
+        assert_eq!(
+            parse_written("rchar: 9\nwchar: 2044\nsyscr: 1\nwrite_bytes: 4096\n").unwrap(),
+            2044
+        );
+        assert!(parse_written("write_bytes: 4096\n").is_err());
     }
 
     #[test]

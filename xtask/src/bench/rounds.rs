@@ -108,8 +108,8 @@ pub(super) fn compare(
     let mut generators = Vec::new();
     for side in &mut sides {
         let mut generator = Generator::connect(side.process.ready.address()?, connections)?;
-        let requests = side.pool.requests(clock::time_of_day())?;
-        generator.run(requests, Until::Elapsed(effort.warm_up))?;
+        let mut requests = side.pool.requests(clock::time_of_day())?;
+        generator.run(&mut requests, Until::Elapsed(effort.warm_up))?;
         generators.push(generator);
     }
     let mut rounds = [Vec::new(), Vec::new()];
@@ -136,10 +136,10 @@ pub(super) fn compare(
 }
 
 fn measure(side: &mut Side<'_, '_>, generator: &mut Generator, length: Duration) -> Result<Figures> {
-    let requests = side.pool.requests(clock::time_of_day())?;
+    let mut requests = side.pool.requests(clock::time_of_day())?;
     for _ in 0..ATTEMPTS {
         let before = side.process.cpu_time()?;
-        let load = generator.run(requests, Until::Elapsed(length))?;
+        let load = generator.run(&mut requests, Until::Elapsed(length))?;
         if let Some(cpu) = side.process.cpu_time()?.since(&before) {
             return Ok(Figures::of(&load, cpu));
         }

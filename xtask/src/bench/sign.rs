@@ -9,6 +9,7 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 
+use super::load::Cycle;
 use super::process::Ready;
 use crate::Result;
 
@@ -87,6 +88,7 @@ pub(super) struct Pool<'a> {
     bodies: &'a [String],
     signed: Vec<Vec<u8>>,
     signed_at: SystemTime,
+    sent: usize,
 }
 
 impl<'a> Pool<'a> {
@@ -103,19 +105,30 @@ impl<'a> Pool<'a> {
             bodies,
             signed: Vec::new(),
             signed_at: now,
+            sent: 0,
         };
         pool.sign(now)?;
         Ok(pool)
     }
 
-    /// The requests, signed anew if their signatures are about to be refused for their age.
-    pub(super) fn requests(&mut self, now: SystemTime) -> Result<&[Vec<u8>]> {
+    /// How many requests have been sent from here.
+    pub(super) fn sent(&self) -> usize {
+        self.sent
+    }
+
+    /// The requests, from the next one on, signed anew if their signatures are about to be refused for their age.
+    pub(super) fn requests(&mut self, now: SystemTime) -> Result<Cycle<'_>> {
         // A clock that was set back makes them doubtful as well.
-        if now.duration_since(self.signed_at).is_ok_and(|age| age < FRESH) {
-            return Ok(&self.signed);
+        if now
+            .duration_since(self.signed_at)
+            .map_or(true, |age| age >= FRESH)
+        {
+            self.sign(now)?;
         }
-        self.sign(now)?;
-        Ok(&self.signed)
+        Ok(Cycle {
+            requests: &self.signed,
+            sent: &mut self.sent,
+        })
     }
 
     fn sign(&mut self, now: SystemTime) -> Result<()> {
@@ -148,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_request_is_complete_and_signed() {
-        let time = UNIX_EPOCH + Duration::from_secs(1_440_938_160);
+        let time = UNIX_EPOCH + Duration::from_mins(24_015_636);
         let request = signer().request("GetItem", r#"{"TableName":"t"}"#, time).unwrap();
         let text = String::from_utf8(request).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -170,15 +183,15 @@ mod tests {
 
     #[test]
     fn a_pool_is_signed_anew_when_it_ages() {
-        let start = UNIX_EPOCH + Duration::from_secs(1_440_938_160);
+        let start = UNIX_EPOCH + Duration::from_mins(24_015_636);
         let (signer, bodies) = (signer(), ["{}".to_owned()]);
         let mut pool = Pool::new(&signer, "PutItem", &bodies, start).unwrap();
-        let first = pool.requests(start).unwrap().to_vec();
+        let first = pool.requests(start).unwrap().requests.to_vec();
         let young = start + Duration::from_mins(9);
-        assert_eq!(pool.requests(young).unwrap(), first);
+        assert_eq!(pool.requests(young).unwrap().requests, first);
         let old = start + Duration::from_mins(11);
-        assert_ne!(pool.requests(old).unwrap(), first);
+        assert_ne!(pool.requests(old).unwrap().requests, first);
         // The clock was set back: what is signed for the future is as doubtful.
-        assert_eq!(pool.requests(start).unwrap(), first);
+        assert_eq!(pool.requests(start).unwrap().requests, first);
     }
 }
