@@ -303,7 +303,7 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::{Bodies, ITEM_BYTES, ITEMS, item};
+    use super::{Bodies, ITEM_BYTES, ITEMS, check_written, item};
 
     /// DynamoDB Developer Guide, "DynamoDB item sizes and formats": names and strings by their bytes, a number about one
     /// byte for two digits and one more, a boolean one byte.
@@ -343,6 +343,12 @@ mod tests {
             assert_ne!(present.insert(id(body), body), Some(body), "{body}");
         }
         assert_eq!(present.len(), usize::try_from(ITEMS).unwrap());
+    }
+
+    #[test]
+    fn puts_that_were_not_written_are_noticed() {
+        assert!(check_written(10 * ITEM_BYTES, 10).is_ok());
+        assert!(check_written(10 * ITEM_BYTES - 1, 10).is_err());
     }
 
     #[test]
