@@ -17,6 +17,7 @@ pub(crate) mod list_tags_of_resource;
 pub(crate) mod page;
 pub(crate) mod put_item;
 pub(crate) mod query;
+pub(crate) mod replacement;
 pub(crate) mod scan;
 pub(crate) mod table_description;
 pub(crate) mod table_name;

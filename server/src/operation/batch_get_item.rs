@@ -13,7 +13,7 @@ use super::capacity::{CapacityDetail, ConsumedCapacity, read_units};
 use super::expressions::{ExpressionInputs, check_all_used, parse};
 use super::get_item::level;
 use super::item_command::open;
-use super::put_item::stored_item;
+use super::replacement::checked;
 use super::{Context, Operation, table_name};
 use crate::catalog::Table;
 use crate::constraint::Constraints;
@@ -137,7 +137,7 @@ fn check((name, wanted): (String, KeysOfTable)) -> Result<Checked, ApiError> {
         .keys
         .unwrap_or_default()
         .into_iter()
-        .map(|key| stored_item(Some(key)))
+        .map(|key| checked(Some(key)))
         .collect::<Result<_, _>>()?;
     let projection = parse(parameter, &mut placeholders, Projection::parse)?;
     check_all_used(&placeholders)?;

@@ -13,9 +13,8 @@ use stator_model::item::Item;
 use stator_model::key::KeyBytes;
 
 use super::capacity::{CapacityDetail, ConsumedCapacity};
-use super::delete_item::Delete;
-use super::item_command::{CollectionMetrics, Guard, ITEM_BYTES_MAX, OnFailure, Sizes};
-use super::put_item::{Put, stored_item};
+use super::item_command::{CollectionMetrics, Guard, OnFailure, Sizes};
+use super::replacement::{Replace, check_size, checked};
 use super::{Context, Operation, table_name};
 use crate::catalog::Table;
 use crate::constraint::Constraints;
@@ -159,13 +158,11 @@ impl BatchWriteItem {
 fn check(request: WriteRequest) -> Result<Write, ApiError> {
     match (request.put, request.delete) {
         (Some(put), None) => {
-            let item = stored_item(put.item)?;
-            if item.as_ref().size() > ITEM_BYTES_MAX {
-                return Err(ApiError::validation(message::ITEM_TOO_LARGE));
-            }
+            let item = checked(put.item)?;
+            check_size(&item)?;
             Ok(Write::Put(item))
         }
-        (None, Some(delete)) => Ok(Write::Delete(stored_item(delete.key)?)),
+        (None, Some(delete)) => Ok(Write::Delete(checked(delete.key)?)),
         (Some(_), Some(_)) => Err(ApiError::validation(
             "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes",
         )),
@@ -211,19 +208,13 @@ async fn apply(context: &Context, table: &Table, planned: &Planned) -> Result<Si
         on_failure: OnFailure::None,
     };
     let (keyspace, key, level) = (table.keyspace(), planned.key.as_bytes(), ConsistencyLevel::Quorum);
-    let replaced = match &planned.write {
-        Write::Put(item) => {
-            context
-                .cluster
-                .write(keyspace, key, level, Put { item, guard })
-                .await??
-        }
-        Write::Delete(_) => {
-            context
-                .cluster
-                .write(keyspace, key, level, Delete { guard })
-                .await??
-        }
+    let new = match &planned.write {
+        Write::Put(item) => Some(item),
+        Write::Delete(_) => None,
     };
+    let replaced = context
+        .cluster
+        .write(keyspace, key, level, Replace { new, guard })
+        .await??;
     Ok(replaced.sizes)
 }

@@ -7,7 +7,7 @@ use stator_model::item::Item;
 use super::capacity::{CapacityDetail, ConsumedCapacity, read_units};
 use super::expressions::{ExpressionInputs, check_all_used, parse};
 use super::item_command::open;
-use super::put_item::stored_item;
+use super::replacement::checked;
 use super::{Context, Operation, table_name};
 use crate::constraint::Constraints;
 use crate::message;
@@ -40,7 +40,7 @@ impl Operation for GetItem {
         let projection = ("ProjectionExpression", self.projection.as_deref());
         let name = table_name::resolve(self.table_name.as_deref().unwrap_or_default())?;
         let mut placeholders = self.expressions.check(&[projection])?;
-        let key = stored_item(self.key)?;
+        let key = checked(self.key)?;
         let projection = parse(projection, &mut placeholders, Projection::parse)?;
         check_all_used(&placeholders)?;
 

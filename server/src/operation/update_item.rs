@@ -7,7 +7,7 @@ use stator_model::item::{Item, ItemRef};
 
 use super::expressions::{ExpressionInputs, check_all_used, parse};
 use super::item_command::{Guard, ITEM_BYTES_MAX, ReturnValues, Sizes, WriteOutput, WriteParameters, open};
-use super::put_item::stored_item;
+use super::replacement::checked;
 use super::{Context, Operation, table_name};
 use crate::catalog::Table;
 use crate::message;
@@ -32,7 +32,7 @@ impl Operation for UpdateItem {
         let condition = ("ConditionExpression", self.parameters.condition.as_deref());
         let name = table_name::resolve(self.parameters.table_name.as_deref().unwrap_or_default())?;
         let mut placeholders = self.expressions.check(&[update, condition])?;
-        let key = stored_item(self.key)?;
+        let key = checked(self.key)?;
         let update = parse(update, &mut placeholders, Update::parse)?;
         let condition = parse(condition, &mut placeholders, Condition::parse)?;
         check_all_used(&placeholders)?;

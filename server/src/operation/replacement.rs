@@ -1,0 +1,144 @@
+//! Replacing an item as a whole: what PutItem, DeleteItem and BatchWriteItem have in common.
+//!
+//! A put replaces the current item by another, a deletion by none; everything else about the two is the same.
+
+use stator_cluster::{Applier, Cell, ConsistencyLevel, Verdict};
+use stator_model::expression::Condition;
+use stator_model::item::Item;
+
+use super::expressions::{ExpressionInputs, check_all_used, parse};
+use super::item_command::{Guard, ITEM_BYTES_MAX, ReturnValues, Sizes, WriteOutput, WriteParameters, open};
+use super::{Context, table_name};
+use crate::message;
+use crate::wire::decode::attribute::Attributes;
+use crate::wire::error::ApiError;
+
+/// What a request names: the item to be stored, or the key of the item to be removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    Item,
+    Key,
+}
+
+/// Validates and carries out a PutItem or a DeleteItem.
+///
+/// # Errors
+/// Whatever the operation refuses with.
+pub(super) async fn run(
+    context: &Context,
+    parameters: WriteParameters,
+    expressions: ExpressionInputs,
+    subject: Subject,
+    attributes: Option<Attributes>,
+) -> Result<WriteOutput, ApiError> {
+    let member = if subject == Subject::Item { "item" } else { "key" };
+    let options = parameters.options((member, attributes.as_ref()))?;
+    let condition = ("ConditionExpression", parameters.condition.as_deref());
+    let name = table_name::resolve(parameters.table_name.as_deref().unwrap_or_default())?;
+    let mut placeholders = expressions.check(&[condition])?;
+    let attributes = checked(attributes)?;
+    if !matches!(options.return_values, ReturnValues::None | ReturnValues::AllOld) {
+        return Err(ApiError::validation(message::RETURN_VALUES_OLD_ONLY));
+    }
+    if subject == Subject::Item {
+        check_size(&attributes)?;
+    }
+    let condition = parse(condition, &mut placeholders, Condition::parse)?;
+    check_all_used(&placeholders)?;
+
+    let table = context.catalog.table(name).ok_or_else(message::no_table)?;
+    let (key, new) = match subject {
+        Subject::Item => (table.key_of_item(attributes.as_ref()), Some(&attributes)),
+        Subject::Key => (table.key_of_key(attributes.as_ref()), None),
+    };
+    let key = key.map_err(|error| match subject {
+        Subject::Item => message::item_key(&error),
+        Subject::Key => message::key(&error),
+    })?;
+    let guard = Guard {
+        condition: condition.as_ref(),
+        placeholders: &placeholders,
+        on_failure: options.on_failure,
+    };
+    let replaced = context
+        .cluster
+        .write(
+            table.keyspace(),
+            key.as_bytes(),
+            ConsistencyLevel::Quorum,
+            Replace { new, guard },
+        )
+        .await??;
+    replaced.sizes.count(&table);
+    Ok(WriteOutput {
+        attributes: replaced
+            .old
+            .filter(|_| options.return_values == ReturnValues::AllOld),
+        consumed_capacity: replaced.sizes.consumed(options.capacity, &table),
+    })
+}
+
+/// Takes an item or a key that came with a request. A missing one is a violated constraint, reported before.
+///
+/// # Errors
+/// ValidationException for its first invalid value.
+pub(super) fn checked(attributes: Option<Attributes>) -> Result<Item, ApiError> {
+    match attributes {
+        Some(Attributes {
+            problem: Some(problem),
+            ..
+        }) => Err(ApiError::Validation(problem.to_string())),
+        Some(Attributes { item, .. }) => Ok(item),
+        None => Ok(Item::empty()),
+    }
+}
+
+/// Checks that an item is small enough to be stored.
+///
+/// # Errors
+/// ValidationException.
+pub(super) fn check_size(item: &Item) -> Result<(), ApiError> {
+    if item.as_ref().size() > ITEM_BYTES_MAX {
+        return Err(ApiError::validation(message::ITEM_TOO_LARGE));
+    }
+    Ok(())
+}
+
+/// The command: the item becomes `new`, or goes.
+pub(super) struct Replace<'a> {
+    pub(super) new: Option<&'a Item>,
+    pub(super) guard: Guard<'a>,
+}
+
+/// What was replaced.
+#[derive(Debug)]
+pub(super) struct Replaced {
+    pub(super) old: Option<Item>,
+    pub(super) sizes: Sizes,
+}
+
+impl Applier for Replace<'_> {
+    type Answer = Result<Replaced, ApiError>;
+
+    fn decide(self, current: Option<&Cell>) -> Verdict<Self::Answer> {
+        let old = match current.map(open).transpose() {
+            Ok(old) => old,
+            Err(error) => return Verdict::Keep { answer: Err(error) },
+        };
+        if let Err(error) = self.guard.check(old.as_ref()) {
+            return Verdict::Keep { answer: Err(error) };
+        }
+        let sizes = Sizes::new(old.as_ref().map(Item::as_ref), self.new.map(Item::as_ref));
+        let unchanged = old.as_ref() == self.new;
+        let answer = Ok(Replaced { old, sizes });
+        match self.new {
+            // What is there already needs no write, and what is not there no removal.
+            _ if unchanged => Verdict::Keep { answer },
+            Some(item) => Verdict::Put {
+                cell: item.stored().clone(),
+                answer,
+            },
+            None => Verdict::Delete { answer },
+        }
+    }
+}
