@@ -4,20 +4,20 @@ use super::condition::{Comparator, Operand};
 use super::key_condition::{KeyAttribute, SortCondition};
 use super::{Condition, ExpressionError, KeyCondition, Path, Placeholders, Projection, Update, UpdateError};
 use crate::attribute::{Kind, RawValue, ValueRef};
-use crate::codec::Writer;
+use crate::codec::{DEPTH_MAX, Writer};
 use crate::item::{Item, ItemRef, ItemWriter};
 use crate::number::Number;
 
 type Write = fn(&mut Writer);
 
-/// Writes the values `:n` (5), `:one`, `:s` ("abc"), `:deep` (a list 31 levels deep) and `:map` ({}).
+/// Writes the values `:n` (5), `:one`, `:s` ("abc"), `:deep` (one list less than may be nested) and `:map` ({}).
 fn placeholders() -> Placeholders {
     let mut placeholders = Placeholders::default();
     let writers: [(&str, Write); 5] = [
         (":n", |writer| number(writer, "5")),
         (":one", |writer| number(writer, "1")),
         (":s", |writer| writer.string("abc")),
-        (":deep", |writer| nested(writer, 31)),
+        (":deep", |writer| nested(writer, DEPTH_MAX - 1)),
         (":map", |writer| nested_map(writer, 1)),
     ];
     for (placeholder, write) in writers {
