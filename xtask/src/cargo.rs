@@ -33,6 +33,13 @@ impl Workspace {
 struct Message {
     target: Option<Target>,
     executable: Option<PathBuf>,
+    profile: Option<Profile>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Profile {
+    /// True for the test harness of a target, which has the target's own kind and name.
+    test: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -50,7 +57,8 @@ impl Executables {
         let mut found = Vec::new();
         for line in messages.lines().filter(|line| line.starts_with('{')) {
             let message: Message = serde_json::from_str(line)?;
-            if let (Some(target), Some(executable)) = (message.target, message.executable) {
+            let harness = message.profile.is_some_and(|profile| profile.test);
+            if let (Some(target), Some(executable), false) = (message.target, message.executable, harness) {
                 found.push((target, executable));
             }
         }
@@ -126,7 +134,9 @@ mod tests {
         let messages = concat!(
             r#"{"reason":"compiler-artifact","target":{"kind":["lib"],"name":"stator"},"executable":null}"#,
             "\n",
-            r#"{"reason":"compiler-artifact","target":{"kind":["bin"],"name":"stator"},"executable":"/t/stator"}"#,
+            r#"{"target":{"kind":["bin"],"name":"stator"},"profile":{"test":true},"executable":"/t/harness"}"#,
+            "\n",
+            r#"{"target":{"kind":["bin"],"name":"stator"},"profile":{"test":false},"executable":"/t/stator"}"#,
             "\nnot JSON, as a build script may print\n",
             r#"{"reason":"build-finished","success":true}"#,
         );
