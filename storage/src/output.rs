@@ -58,6 +58,12 @@ impl<'a> Output<'a> {
         writer.push(key, sequence, kind, value)
     }
 
+    /// The size of all files so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        let finished: u64 = self.finished.iter().map(|meta| meta.bytes).sum();
+        finished + self.writer.as_ref().map_or(0, SstableWriter::bytes)
+    }
+
     /// Completes the last file.
     pub(crate) fn finish(mut self) -> Result<Vec<SstableMeta>> {
         if let Some(writer) = self.writer.take() {
@@ -77,10 +83,7 @@ pub(crate) fn open_all(core: &Core, metas: &[SstableMeta]) -> Result<Vec<Arc<Sst
         .vfs
         .sync_dir(&context.directory)
         .map_err(Error::io("sync", &context.directory))?;
-    metas
-        .iter()
-        .map(|meta| Sstable::open(context, meta.clone()))
-        .collect()
+    metas.iter().map(|meta| Sstable::open(context, meta)).collect()
 }
 
 /// Deletes files that no version edit names.

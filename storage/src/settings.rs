@@ -18,6 +18,18 @@ pub enum Compression {
     Zstd,
 }
 
+/// How the sstables of a keyspace are merged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CompactionStrategy {
+    /// Levels without overlap, each a ratio larger than the one above: few files for a read, each byte rewritten several
+    /// times.
+    #[default]
+    Leveled,
+    /// Runs of about the same size: each byte rewritten few times, more files for a read and more space while merging.
+    SizeTiered,
+}
+
 /// The settings of an [`Engine`](crate::Engine). Every field has a default.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -54,6 +66,10 @@ pub struct Settings {
     pub level1_bytes: u64,
     /// The size of a level in relation to the one above it.
     pub level_size_ratio: u64,
+    /// So many compactions may run at a time.
+    pub compaction_threads: usize,
+    /// What compactions may write, all together; 0 is no limit. A flush is never held back.
+    pub compaction_bytes_per_second_max: u64,
 }
 
 impl Default for Settings {
@@ -74,6 +90,8 @@ impl Default for Settings {
             level0_sstables_stop: 24,
             level1_bytes: 256 << 20,
             level_size_ratio: 10,
+            compaction_threads: 2,
+            compaction_bytes_per_second_max: 0,
         }
     }
 }
@@ -113,6 +131,7 @@ impl Settings {
         )?;
         at_least("level1_bytes", self.level1_bytes, 1)?;
         at_least("level_size_ratio", self.level_size_ratio, 2)?;
+        at_least("compaction_threads", self.compaction_threads as u64, 1)?;
         if self.block_bytes > 16 << 20 {
             return Err(Error::Invalid {
                 what: "block_bytes",

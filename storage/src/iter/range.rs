@@ -195,9 +195,9 @@ fn add_sstables(merge: &mut MergeCursor, keyspace: &KeyspaceVersion, bounds: Bou
             }
         }
         if level == 0 {
-            wanted
-                .into_iter()
-                .for_each(|sstable| merge.add_level(vec![sstable], true));
+            for sstable in wanted {
+                merge.add_level(vec![sstable], true);
+            }
         } else {
             merge.add_level(wanted, true);
         }

@@ -39,13 +39,13 @@ struct Node<T> {
 }
 
 type Piece<T> = Box<[OnceLock<Node<T>>]>;
+type Group<T> = Box<[OnceLock<Piece<T>>]>;
 
 /// The list. Places are numbers of nodes.
 #[derive(Debug)]
 pub(super) struct SkipList<T> {
-    groups: Box<[OnceLock<Box<[OnceLock<Piece<T>>]>>]>,
+    groups: Box<[OnceLock<Group<T>>]>,
     first: AtomicU32,
-    last: AtomicU32,
     heads: [AtomicU32; TOWER_MAX],
     /// The highest level that has a node.
     height: AtomicU32,
@@ -63,7 +63,6 @@ impl<T: Ordered> SkipList<T> {
         Self {
             groups: cells(GROUPS),
             first: AtomicU32::new(NONE),
-            last: AtomicU32::new(NONE),
             heads: [const { AtomicU32::new(NONE) }; TOWER_MAX],
             height: AtomicU32::new(0),
             len: AtomicU32::new(0),
@@ -148,10 +147,6 @@ impl<T: Ordered> SkipList<T> {
         Some(self.first.load(Atomic::Acquire)).filter(|place| *place != NONE)
     }
 
-    pub(super) fn last(&self) -> Option<u32> {
-        Some(self.last.load(Atomic::Acquire)).filter(|place| *place != NONE)
-    }
-
     pub(super) fn next(&self, place: u32) -> Option<u32> {
         let next = self.node(place)?.next.load(Atomic::Acquire);
         (next != NONE).then_some(next)
@@ -191,12 +186,11 @@ impl<T: Ordered> SkipList<T> {
         self.store(number, node);
         self.len.store(number + 1, Atomic::Relaxed);
         self.link(before[0], 0).store(number, Atomic::Release);
-        match self.node(next) {
-            Some(behind) => behind.previous.store(number, Atomic::Release),
-            None => self.last.store(number, Atomic::Release),
+        if let Some(behind) = self.node(next) {
+            behind.previous.store(number, Atomic::Release);
         }
-        for level in 1..=tower {
-            self.link(before[level], level).store(number, Atomic::Release);
+        for (level, before) in before.iter().enumerate().take(tower + 1).skip(1) {
+            self.link(*before, level).store(number, Atomic::Release);
         }
         if tower > self.height.load(Atomic::Relaxed) as usize {
             self.height
@@ -246,7 +240,7 @@ mod tests {
     }
 
     fn backward(list: &SkipList<u64>) -> Vec<u64> {
-        let places = std::iter::successors(list.last(), |place| list.previous(*place));
+        let places = std::iter::successors(list.last_before(|_| true), |place| list.previous(*place));
         places.map(|place| *list.get(place).unwrap()).collect()
     }
 

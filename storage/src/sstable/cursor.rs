@@ -178,13 +178,11 @@ impl SstableCursor {
             }
             return Ok(());
         }
-        match part.checked_sub(1) {
-            Some(before) => self.enter_last_block_of(before),
-            None => {
-                self.part = None;
-                Ok(())
-            }
+        if let Some(before) = part.checked_sub(1) {
+            return self.enter_last_block_of(before);
         }
+        self.part = None;
+        Ok(())
     }
 
     /// Loads the block the cursor is at; `false` if it is at none.

@@ -71,7 +71,7 @@ pub(crate) struct Sstable {
 
 impl Sstable {
     /// Opens and checks the sstable that `meta` describes.
-    pub(crate) fn open(context: &SstableContext, meta: SstableMeta) -> Result<Arc<Self>> {
+    pub(crate) fn open(context: &SstableContext, meta: &SstableMeta) -> Result<Arc<Self>> {
         let sstable = Self::open_file(context, meta.number)?;
         let path = &sstable.path;
         if sstable.meta.bytes != meta.bytes {
@@ -81,7 +81,7 @@ impl Sstable {
             );
             return Err(Error::corruption(path, 0, detail));
         }
-        if sstable.meta != meta {
+        if sstable.meta != *meta {
             return Err(Error::corruption(
                 path,
                 sstable.properties.offset,
