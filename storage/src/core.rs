@@ -144,9 +144,10 @@ impl Core {
         self.stopping.load(Ordering::Acquire)
     }
 
+    /// Both a stop and a failure end the background threads.
     fn wake_all(&self) {
-        self.flush_signal.notify();
-        self.compaction_signal.notify();
+        self.flush_signal.end();
+        self.compaction_signal.end();
         self.commit.wake();
         self.progress.1.notify_all();
     }
@@ -232,25 +233,38 @@ fn pressure_of(view: &View, settings: &Settings) -> Pressure {
     }
 }
 
-/// Wakes a background thread.
+/// Wakes background threads.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
-    raised: Mutex<bool>,
+    state: Mutex<SignalState>,
     condition: Condvar,
 }
 
+#[derive(Debug, Default)]
+struct SignalState {
+    raised: bool,
+    ended: bool,
+}
+
 impl Signal {
+    /// Wakes one thread, now or when it comes to wait.
     pub(crate) fn notify(&self) {
-        *self.raised.lock() = true;
+        self.state.lock().raised = true;
         self.condition.notify_one();
+    }
+
+    /// Wakes all threads; from now on nobody waits.
+    fn end(&self) {
+        self.state.lock().ended = true;
+        self.condition.notify_all();
     }
 
     /// Waits for a signal that was not yet taken, but not longer than `timeout`.
     pub(crate) fn wait(&self, timeout: Duration) {
-        let mut raised = self.raised.lock();
-        if !*raised {
-            self.condition.wait_for(&mut raised, timeout);
+        let mut state = self.state.lock();
+        if !state.raised && !state.ended {
+            self.condition.wait_for(&mut state, timeout);
         }
-        *raised = false;
+        state.raised = false;
     }
 }

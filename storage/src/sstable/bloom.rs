@@ -117,7 +117,9 @@ mod tests {
             .map(|number| key_hash(&number.to_le_bytes()))
             .collect();
         let mut builder = FilterBuilder::new(10);
-        hashes.iter().for_each(|hash| builder.add(*hash));
+        for hash in &hashes {
+            builder.add(*hash);
+        }
         let filter = Filter::open(Bytes::from(builder.finish())).unwrap();
         assert!(hashes.iter().all(|hash| filter.may_contain(*hash)));
         let others = 10_000_u64..110_000;
