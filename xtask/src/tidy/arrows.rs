@@ -198,7 +198,6 @@ mod tests {
                 ),
                 ("cluster", &[("storage", None, true), ("tokio", None, false)]),
                 ("storage", &[]),
-                ("storage/bench", &["storage"]),
                 ("model", &[("serde_json", Some("dev"), false)]),
                 ("iam", &[]),
             ],
