@@ -124,6 +124,9 @@ impl<'a> Comparison<'a> {
     fn each(&mut self, command: &Command, after: Option<Work>) -> Result<Vec<(Kind, Answer)>> {
         let mut answers = Vec::new();
         for contender in &mut self.contenders {
+            if after.is_some() {
+                process::write_out();
+            }
             answers.push((contender.kind, contender.run(command)?));
             if let Some(work) = after {
                 contender.run(&self.plan.command(work, None, 0))?;
@@ -197,6 +200,7 @@ impl<'a> Comparison<'a> {
         let (mut loads, mut settles) = (Vec::new(), Vec::new());
         // Each engine comes to rest before the next one begins.
         for contender in &mut self.contenders {
+            process::write_out();
             let load = contender.run(&self.plan.command(Work::Load, None, 0))?;
             let settle = contender.run(&self.plan.command(Work::Settle, None, 0))?;
             loads.push((contender.kind, load));
@@ -244,6 +248,7 @@ impl<'a> Comparison<'a> {
         let command = self.plan.command(work, Some(self.plan.entries / 4), 77);
         let (mut before, mut after, mut done) = (Vec::new(), Vec::new(), Vec::new());
         for contender in &mut self.contenders {
+            process::write_out();
             before.push(contender.run(&self.plan.command(Work::Quiet, None, 0))?);
             done.push((contender.kind, contender.run(&command)?));
             let settled = contender.run(&self.plan.command(Work::Settle, None, 0))?;

@@ -43,6 +43,11 @@ pub(crate) fn disk_bytes(folder: &Path) -> Result<u64> {
     Ok(bytes)
 }
 
+/// Has the kernel write whatever it still holds back, so that no engine waits for what another has written.
+pub(crate) fn write_out() {
+    rustix::fs::sync();
+}
+
 /// Makes the kernel forget what it has cached of the files below `folder`, which no process may have open.
 pub(crate) fn forget_cached(folder: &Path) -> Result<()> {
     each_file(folder, &mut |path| {

@@ -1,7 +1,8 @@
 //! Counts the syncs of this process, whichever engine asks for them.
 //!
 //! The executable defines `fsync` and `fdatasync` itself, so that the calls of all code linked into it, Rust's standard
-//! library and RocksDB's C++ alike, arrive here. Each goes on to the kernel as it is.
+//! library and RocksDB's C++ alike, arrive here. Each goes on to the kernel as it is. Whoever syncs by a system call of
+//! his own, as rustix does, is not counted; no engine here does.
 
 use std::ffi::c_int;
 use std::os::fd::BorrowedFd;

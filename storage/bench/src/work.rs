@@ -14,8 +14,8 @@ use crate::{Result, clock, process};
 const BATCH: usize = 100;
 /// Entries of a scan.
 const SCAN: usize = 100;
-/// Picks are made before the clock runs, and used again from the start after so many.
-const PICKS: usize = 1 << 20;
+/// Picks are made before the clock runs, so many at most; then they are used again from the start.
+const PICKS_MAX: u64 = 1 << 20;
 /// Every so many-th entry is read to warm up; there are about twice as many in a block.
 const WARM_UP_STEP: u64 = 8;
 /// Background threads are silent when the process has used less CPU time than this share for a while.
@@ -188,7 +188,7 @@ impl Worker {
         };
         self.puts(store, &burst, Durability::Written, 1)?;
         self.version += 1;
-        let picks = data::picks(Pick::Uniform, command.entries, PICKS, command.seed);
+        let picks = picks(command, Pick::Uniform)?;
         let (mut gets, mut puts) = (histogram()?, histogram()?);
         let mut entry = Entry::default();
         let meter = Meter::start();
@@ -235,13 +235,22 @@ fn warm_up(store: &dyn Store, entries: u64) -> Result<Done> {
     })
 }
 
+/// As many picks as the row may need, up to a limit.
+fn picks(command: &Command, pick: Pick) -> Result<Vec<u32>> {
+    const PER_MS: u64 = 2000;
+    let milliseconds = u64::try_from(Duration::from_secs_f64(command.seconds).as_millis())?;
+    let needed = command.operations.unwrap_or(milliseconds * PER_MS);
+    let length = usize::try_from(needed.clamp(1, PICKS_MAX))?;
+    Ok(data::picks(pick, command.entries, length, command.seed))
+}
+
 /// Does the same with many entries, one after the other.
 fn each(
     command: &Command,
     pick: Pick,
     mut operation: impl FnMut(u64, &mut Vec<u8>) -> Result<()>,
 ) -> Result<Done> {
-    let picks = data::picks(pick, command.entries, PICKS, command.seed);
+    let picks = picks(command, pick)?;
     let (mut key, mut latencies) = (Vec::new(), histogram()?);
     let meter = Meter::start();
     let mut lap = Lap::start(command.operations, Duration::from_secs_f64(command.seconds));
