@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use stator_storage::{Engine, KeyspaceId, RangeIterator, WriteBatch, vfs};
+use stator_storage::{Engine, Environment, KeyspaceId, MasterKeys, Random, RangeIterator, WriteBatch, vfs};
 use tokio::sync::{oneshot, watch};
 
 use crate::error::Error;
@@ -46,6 +46,17 @@ pub struct Settings {
     pub durability: Durability,
     /// The engine's own settings.
     pub storage: stator_storage::Settings,
+}
+
+/// What a node's data is encrypted with.
+#[derive(Debug, Clone)]
+pub struct Secrets {
+    /// The keys that wrap the keys of its files.
+    pub master_keys: MasterKeys,
+    /// Where new keys come from: the operating system's generator, outside of simulations.
+    pub random: Random,
+    /// Now, in milliseconds since the Unix epoch.
+    pub now_ms: u64,
 }
 
 /// A set of cells that is created and dropped as one, such as the rows of a table.
@@ -152,9 +163,16 @@ impl Cluster {
     /// Opens the node's data directory, recovering what the log holds.
     ///
     /// # Errors
-    /// [`Error::Storage`] when the directory is locked, unreadable, corrupt or of an unknown format.
-    pub fn open(directory: &Path, settings: Settings) -> Result<Self, Error> {
-        let engine = Engine::open(Arc::new(vfs::posix::PosixVfs), directory, settings.storage)?;
+    /// [`Error::Storage`] when the directory is locked, unreadable, corrupt, of an unknown format, or encrypted with
+    /// another master key.
+    pub fn open(directory: &Path, settings: Settings, secrets: Secrets) -> Result<Self, Error> {
+        let environment = Environment {
+            disk: Arc::new(vfs::posix::PosixVfs),
+            random: secrets.random,
+            master_keys: secrets.master_keys,
+            now_ms: secrets.now_ms,
+        };
+        let engine = Engine::open(environment, directory, settings.storage)?;
         let (failure, _) = watch::channel(None);
         let node = Node {
             engine,
@@ -163,6 +181,11 @@ impl Cluster {
             failure,
         };
         Ok(Self { node: Arc::new(node) })
+    }
+
+    /// Whether a data directory has been written to, encrypted with a master key.
+    pub fn is_encrypted(directory: &Path) -> bool {
+        Engine::has_keys(&vfs::posix::PosixVfs, directory)
     }
 
     /// Writes out what is in memory and closes the directory; later calls fail.

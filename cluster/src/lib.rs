@@ -11,6 +11,7 @@ mod latch;
 
 pub use coordinator::{
     Applier, Bounds, Cell, Cluster, ConsistencyLevel, Direction, Durability, Keyspace, KeyspaceSize,
-    LocalRows, Row, Settings, Verdict,
+    LocalRows, Row, Secrets, Settings, Verdict,
 };
 pub use error::Error;
+pub use stator_storage::{MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random};

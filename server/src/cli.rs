@@ -2,6 +2,8 @@
 
 mod credentials;
 mod dev;
+mod master_key;
+mod private_file;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -17,7 +17,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use stator_storage::vfs::posix::PosixVfs;
-use stator_storage::{Direction, Durability, Engine, KeyspaceId, Settings, WriteBatch};
+use stator_storage::{
+    Direction, Durability, Engine, Environment, KeyspaceId, MASTER_KEY_BYTES, MasterKey, MasterKeys, Random,
+    Settings, WriteBatch,
+};
 
 const VALUE_BYTES: usize = 1000;
 const SORT_KEYS: u64 = 100;
@@ -138,7 +141,13 @@ fn main() {
         .nth(1)
         .map_or(200_000, |text| text.parse().unwrap());
     let directory = tempfile::tempdir().unwrap();
-    let open = || Engine::open(Arc::new(PosixVfs), directory.path(), Settings::default()).unwrap();
+    let environment = Environment {
+        disk: Arc::new(PosixVfs),
+        random: Random::new(|bytes| getrandom::fill(bytes).map_err(std::io::Error::other)),
+        master_keys: MasterKeys::new(MasterKey::new([1; MASTER_KEY_BYTES])),
+        now_ms: 0,
+    };
+    let open = || Engine::open(environment.clone(), directory.path(), Settings::default()).unwrap();
     let engine = open();
     let keyspace = engine.create_keyspace("bench").unwrap();
     println!("{entries} entries with keys of about 35 bytes and values of {VALUE_BYTES} bytes");

@@ -14,7 +14,9 @@ use crate::batch::WriteBatch;
 use crate::commit::Durability;
 use crate::core::Core;
 use crate::entry::{KeyspaceId, SequenceNumber, Value};
+use crate::environment::Environment;
 use crate::error::{Error, Result};
+use crate::files::KEYS;
 use crate::iter::range;
 use crate::open;
 use crate::settings::Settings;
@@ -58,9 +60,10 @@ impl Engine {
     /// # Errors
     ///
     /// [`Error::Invalid`] for settings out of range, [`Error::Locked`] if another process has the directory open,
-    /// [`Error::Corruption`] and [`Error::UnsupportedFormat`] for files that cannot be trusted or read, [`Error::Io`].
-    pub fn open(vfs: Arc<dyn Vfs>, directory: &Path, settings: Settings) -> Result<Self> {
-        let (core, lock) = open::open(vfs, directory, settings)?;
+    /// [`Error::WrongMasterKey`] if its keys are wrapped by a key that was not given, [`Error::Corruption`] and
+    /// [`Error::UnsupportedFormat`] for files that cannot be trusted or read, [`Error::Io`].
+    pub fn open(environment: Environment, directory: &Path, settings: Settings) -> Result<Self> {
+        let (core, lock) = open::open(environment, directory, settings)?;
         let core = Arc::new(core);
         let shared = Shared {
             core: Arc::clone(&core),
@@ -83,6 +86,12 @@ impl Engine {
         Ok(Self {
             shared: Arc::new(shared),
         })
+    }
+
+    /// Whether `directory` has a key ring: it was written to, and opens with the master key of then only.
+    pub fn has_keys(disk: &dyn Vfs, directory: &Path) -> bool {
+        disk.list(directory)
+            .is_ok_and(|names| names.iter().any(|name| name == KEYS))
     }
 
     /// Writes and syncs what was committed, ends the threads and unlocks the directory. Later commits get

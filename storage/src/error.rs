@@ -6,6 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::crypto::MasterKeyId;
 use crate::entry::KeyspaceId;
 
 /// The result of every fallible call of the engine.
@@ -70,6 +71,21 @@ pub enum Error {
         supported: u32,
     },
 
+    /// The directory's data keys are wrapped by a master key that was not given.
+    #[error(
+        "{} is encrypted with the master key {wanted}, but given were {}; start with that key",
+        file.display(),
+        listed(given)
+    )]
+    WrongMasterKey {
+        /// The key ring.
+        file: PathBuf,
+        /// The key it asks for.
+        wanted: MasterKeyId,
+        /// The keys that were given.
+        given: Vec<MasterKeyId>,
+    },
+
     /// The keyspace does not exist, or has been dropped.
     #[error("keyspace {id} does not exist or has been dropped; look it up again by its name")]
     NoSuchKeyspace {
@@ -96,6 +112,11 @@ pub enum Error {
     /// The engine was closed.
     #[error("the engine is closed; open it again")]
     Closed,
+}
+
+fn listed(ids: &[MasterKeyId]) -> String {
+    let ids: Vec<String> = ids.iter().map(MasterKeyId::to_string).collect();
+    ids.join(", ")
 }
 
 impl Error {

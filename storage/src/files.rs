@@ -1,15 +1,22 @@
-//! The names of the files in an engine's directory.
+//! The files in an engine's directory: their names, and reading and replacing small ones as a whole.
 //!
 //! Invariant: a name and its number determine each other. Not here: what is in the files.
 
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+
+use crate::error::{Error, Result};
+use crate::vfs::{File, Vfs};
+
 /// Held locked while an engine has the directory open.
 pub(crate) const LOCK: &str = "LOCK";
 /// Names the manifest in force.
 pub(crate) const CURRENT: &str = "CURRENT";
-/// Becomes `CURRENT` by a rename.
-pub(crate) const CURRENT_TEMPORARY: &str = "CURRENT.tmp";
+/// What is being written beside the file that it will replace has this extension.
+pub(crate) const TEMPORARY_EXTENSION: &str = "tmp";
+/// Holds the wrapped data keys.
+pub(crate) const KEYS: &str = "KEYS";
 /// Becomes the next log segment by a rename.
 pub(crate) const LOG_SPARE: &str = "log.spare";
 
@@ -46,6 +53,41 @@ impl FileName {
         };
         (parsed.name() == name).then_some(parsed)
     }
+}
+
+/// Reads a file whole.
+pub(crate) fn read_file(vfs: &dyn Vfs, path: &Path) -> Result<Bytes> {
+    let file = vfs.open(path).map_err(Error::io("open", path))?;
+    read_open_file(&*file, path)
+}
+
+/// Reads an open file whole.
+pub(crate) fn read_open_file(file: &dyn File, path: &Path) -> Result<Bytes> {
+    let size = file.size().map_err(Error::io("measure", path))?;
+    let size = usize::try_from(size).map_err(|_| Error::corruption(path, 0, "the file is too large"))?;
+    let mut bytes = vec![0; size];
+    file.read_exact_at(&mut bytes, 0)
+        .map_err(Error::io("read", path))?;
+    Ok(Bytes::from(bytes))
+}
+
+/// Gives `path` the contents `bytes` in one step: a crash leaves the old contents or the new ones. Durable on return.
+pub(crate) fn replace_file(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = path.with_extension(TEMPORARY_EXTENSION);
+    match vfs.remove(&temporary) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::io("remove", &temporary)(error));
+        }
+        _ => {}
+    }
+    let file = vfs.create(&temporary).map_err(Error::io("create", &temporary))?;
+    file.write_all_at(bytes, 0)
+        .map_err(Error::io("write", &temporary))?;
+    file.sync_data().map_err(Error::io("sync", &temporary))?;
+    vfs.rename(&temporary, path)
+        .map_err(Error::io("rename", &temporary))?;
+    let directory = path.parent().unwrap_or(Path::new("."));
+    vfs.sync_dir(directory).map_err(Error::io("sync", directory))
 }
 
 #[cfg(test)]

@@ -10,9 +10,11 @@ use crate::batch::BatchEntries;
 use crate::cache::BlockCache;
 use crate::commit::CommitQueue;
 use crate::core::Core;
+use crate::crypto::KeyRing;
 use crate::entry::SequenceNumber;
+use crate::environment::Environment;
 use crate::error::{Error, Result};
-use crate::files::{CURRENT_TEMPORARY, FileName, LOCK, LOG_SPARE};
+use crate::files::{CURRENT, FileName, KEYS, LOCK, TEMPORARY_EXTENSION};
 use crate::flush::delete_old_segments;
 use crate::memtable::Memtable;
 use crate::settings::Settings;
@@ -28,18 +30,21 @@ use crate::wal::segment::LogWriter;
 
 /// Locks and opens `directory`, which is created if it does not exist.
 pub(crate) fn open(
-    vfs: Arc<dyn Vfs>,
+    environment: Environment,
     directory: &Path,
     settings: Settings,
 ) -> Result<(Core, Box<dyn LockGuard>)> {
     settings.validate()?;
+    let vfs = Arc::clone(&environment.disk);
     vfs.create_dir_all(directory)
         .map_err(Error::io("create", directory))?;
     let lock = lock(&*vfs, directory)?;
+    let keys = Arc::new(key_ring(environment, directory)?);
     let state = read_state(&*vfs, directory)?;
     let cache = Arc::new(BlockCache::new(settings.block_cache_bytes, settings.block_bytes));
     let context = SstableContext {
         vfs: Arc::clone(&vfs),
+        keys: Arc::clone(&keys),
         directory: directory.to_path_buf(),
         cache,
     };
@@ -64,9 +69,10 @@ pub(crate) fn open(
 
     // Only now is it sure that the manifest fits what is there.
     delete_unnamed(&*vfs, directory, &state)?;
-    let mut manifest = replace_manifest(&vfs, directory, state)?;
+    let mut manifest = replace_manifest(&vfs, &keys, directory, state)?;
     let log = LogWriter::create(
         vfs,
+        keys,
         directory,
         settings.log_segment_bytes,
         recovered.next_segment,
@@ -98,6 +104,27 @@ pub(crate) fn open(
     Ok((core, lock))
 }
 
+/// The key ring of the directory; a new one if nothing was written yet.
+fn key_ring(environment: Environment, directory: &Path) -> Result<KeyRing> {
+    let Environment {
+        disk,
+        random,
+        master_keys,
+        now_ms,
+    } = environment;
+    let names = disk.list(directory).map_err(Error::io("list", directory))?;
+    if names.iter().any(|name| name == KEYS) {
+        return KeyRing::open(disk, directory, random, master_keys);
+    }
+    // Before format version 2 there were no keys; what is there says its version itself.
+    Manifest::check_version(&*disk, directory)?;
+    if names.iter().any(|name| name == CURRENT) {
+        let detail = format!("the file is missing, although {CURRENT} is there");
+        return Err(Error::corruption(&directory.join(KEYS), 0, detail));
+    }
+    KeyRing::create(disk, directory, random, master_keys, now_ms)
+}
+
 /// What the manifest says, or an empty state for a new directory.
 fn read_state(vfs: &dyn Vfs, directory: &Path) -> Result<State> {
     let mut state = Manifest::read(vfs, directory)?.unwrap_or_default();
@@ -109,9 +136,14 @@ fn read_state(vfs: &dyn Vfs, directory: &Path) -> Result<State> {
 }
 
 /// Begins a new manifest with `state` and removes those before it.
-fn replace_manifest(vfs: &Arc<dyn Vfs>, directory: &Path, state: State) -> Result<Manifest> {
+fn replace_manifest(
+    vfs: &Arc<dyn Vfs>,
+    keys: &Arc<KeyRing>,
+    directory: &Path,
+    state: State,
+) -> Result<Manifest> {
     let old_manifests = manifests(&**vfs, directory)?;
-    let manifest = Manifest::create(Arc::clone(vfs), directory, state)?;
+    let manifest = Manifest::create(Arc::clone(vfs), Arc::clone(keys), directory, state)?;
     for number in old_manifests {
         let path = FileName::Manifest(number).in_directory(directory);
         vfs.remove(&path).map_err(Error::io("remove", &path))?;
@@ -195,7 +227,10 @@ fn delete_unnamed(vfs: &dyn Vfs, directory: &Path, state: &State) -> Result<()> 
             // The one in force has a lower number than the next.
             Some(FileName::Manifest(number)) => number >= state.next_file,
             Some(FileName::Log(_)) => false,
-            None => name == CURRENT_TEMPORARY || name.strip_prefix(LOG_SPARE) == Some(".tmp"),
+            None => {
+                let extension = Path::new(&name).extension();
+                extension.is_some_and(|extension| extension == TEMPORARY_EXTENSION)
+            }
         };
         if unnamed {
             let path = directory.join(&name);

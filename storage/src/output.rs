@@ -48,8 +48,7 @@ impl<'a> Output<'a> {
             none => {
                 let number = self.core.manifest.lock().take_file_number();
                 let context = &self.core.context;
-                let writer =
-                    SstableWriter::create(&*context.vfs, &context.directory, number, &self.core.settings)?;
+                let writer = SstableWriter::create(context, number, &self.core.settings)?;
                 none.insert(writer)
             }
         };

@@ -14,7 +14,7 @@ use stator_storage::vfs::Vfs;
 use stator_storage::vfs::mem::{MemVfs, Unsynced};
 use stator_storage::{Durability, Engine, Error, Settings, WriteBatch};
 
-use support::{Entries, read_all, tiny};
+use support::{Entries, environment, read_all, tiny};
 
 const BATCHES: u32 = 60;
 const DIRECTORY: &str = "/d";
@@ -27,7 +27,11 @@ fn settings() -> Settings {
 }
 
 fn open(disk: &MemVfs) -> stator_storage::Result<Engine> {
-    Engine::open(Arc::new(disk.clone()), Path::new(DIRECTORY), settings())
+    Engine::open(
+        environment(Arc::new(disk.clone())),
+        Path::new(DIRECTORY),
+        settings(),
+    )
 }
 
 /// Batch `number` writes its number under two keys of its own and under one of a few shared keys.

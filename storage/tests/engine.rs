@@ -15,10 +15,10 @@ use stator_storage::vfs::mem::MemVfs;
 use stator_storage::vfs::posix::PosixVfs;
 use stator_storage::{Direction, Durability, Engine, Error, KeyspaceId, Settings, WriteBatch};
 
-use support::{read_all, read_range, tiny};
+use support::{environment, read_all, read_range, tiny};
 
 fn open(disk: &MemVfs) -> Engine {
-    Engine::open(Arc::new(disk.clone()), Path::new("/d"), tiny()).unwrap()
+    Engine::open(environment(Arc::new(disk.clone())), Path::new("/d"), tiny()).unwrap()
 }
 
 fn put(engine: &Engine, keyspace: KeyspaceId, key: &[u8], value: &[u8]) -> Result<u64, Error> {
@@ -75,7 +75,7 @@ fn a_second_engine_on_the_same_directory_is_refused_until_the_first_is_closed() 
     let directory = tempfile::tempdir().unwrap();
     let open = || {
         Engine::open(
-            Arc::new(PosixVfs),
+            environment(Arc::new(PosixVfs)),
             directory.path(),
             Settings {
                 log_segment_bytes: 1 << 16,
@@ -92,7 +92,7 @@ fn a_second_engine_on_the_same_directory_is_refused_until_the_first_is_closed() 
 #[test]
 fn real_files_hold_what_was_written() {
     let directory = tempfile::tempdir().unwrap();
-    let open = || Engine::open(Arc::new(PosixVfs), directory.path(), tiny()).unwrap();
+    let open = || Engine::open(environment(Arc::new(PosixVfs)), directory.path(), tiny()).unwrap();
     let engine = open();
     let id = engine.create_keyspace("a").unwrap();
     for number in 0..500_u32 {
@@ -151,7 +151,7 @@ fn after_a_failed_sync_or_write_nothing_more_is_acknowledged() {
     ] {
         let disk = MemVfs::new();
         let faulty = FaultVfs::new(Arc::new(disk.clone()));
-        let engine = Engine::open(Arc::new(faulty.clone()), Path::new("/d"), tiny()).unwrap();
+        let engine = Engine::open(environment(Arc::new(faulty.clone())), Path::new("/d"), tiny()).unwrap();
         let id = engine.create_keyspace("a").unwrap();
         put(&engine, id, b"before", b"1").unwrap();
         faulty.fail(operation, fault, 0, 1);
@@ -181,7 +181,7 @@ fn a_full_disk_during_flush_loses_nothing_acknowledged() {
     for after in 0..40 {
         let disk = MemVfs::new();
         let faulty = FaultVfs::new(Arc::new(disk.clone()));
-        let engine = Engine::open(Arc::new(faulty.clone()), Path::new("/d"), tiny()).unwrap();
+        let engine = Engine::open(environment(Arc::new(faulty.clone())), Path::new("/d"), tiny()).unwrap();
         let id = engine.create_keyspace("a").unwrap();
         faulty.fail(Operation::Write, Fault::Enospc, after, u64::MAX);
         let mut acknowledged = 0;

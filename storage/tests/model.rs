@@ -16,7 +16,7 @@ use stator_storage::{
     Compression, Direction, Durability, Engine, KeyspaceId, Settings, Snapshot, WriteBatch,
 };
 
-use support::{Entries, read_range, tiny};
+use support::{Entries, environment, read_range, tiny};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -154,7 +154,12 @@ struct World {
 impl World {
     fn new(settings: Settings) -> Self {
         let disk = MemVfs::new();
-        let engine = Engine::open(Arc::new(disk.clone()), Path::new("/d"), settings.clone()).unwrap();
+        let engine = Engine::open(
+            environment(Arc::new(disk.clone())),
+            Path::new("/d"),
+            settings.clone(),
+        )
+        .unwrap();
         let keyspaces = [
             engine.create_keyspace("0").unwrap(),
             engine.create_keyspace("1").unwrap(),
@@ -224,7 +229,7 @@ impl World {
                 self.snapshot = None;
                 self.engine.close().unwrap();
                 self.engine = Engine::open(
-                    Arc::new(self.disk.clone()),
+                    environment(Arc::new(self.disk.clone())),
                     Path::new("/d"),
                     self.settings.clone(),
                 )

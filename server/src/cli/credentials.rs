@@ -7,6 +7,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use stator_iam::SecretKey;
 
+use super::private_file;
+
 /// File in the data directory.
 const FILE: &str = "dev-credentials.json";
 /// Characters after the prefix of an access key id.
@@ -45,7 +47,7 @@ pub(crate) fn load_or_make(
         })?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let stored = make(random)?;
-            write_private(&path, &serde_json::to_vec(&stored)?)?;
+            private_file::write(&path, &serde_json::to_vec(&stored)?)?;
             stored
         }
         Err(error) => return Err(error),
@@ -72,22 +74,6 @@ fn make(random: impl Fn(&mut [u8]) -> io::Result<()>) -> io::Result<Stored> {
         access_key_id: format!("AKIA{}", id.iter().map(|byte| pick(ID, byte)).collect::<String>()),
         secret_access_key: secret.iter().map(|byte| pick(SECRET, byte)).collect(),
     })
-}
-
-/// Writes a file that only its owner can read, as a whole or not at all.
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let draft = path.with_extension("tmp");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&draft, path)
 }
 
 #[cfg(test)]

@@ -7,15 +7,16 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use stator_cluster::{Cluster, Durability, Settings};
+use stator_cluster::{Cluster, Durability, MasterKeys, Random, Secrets, Settings};
 use stator_iam::{Principal, StaticCredentials, Transport, Verifier};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::credentials::{self, KeyPair};
+use super::master_key;
 use crate::auth::{Authenticator, Verification};
 use crate::catalog::{Catalog, CatalogError};
-use crate::clock::SystemClock;
+use crate::clock::{Clock as _, SystemClock};
 use crate::http::{App, router, serve::serve};
 use crate::operation::Context;
 use crate::request_id::RequestIds;
@@ -182,14 +183,22 @@ fn open_cluster(directory: &Path, durability: DurabilityOption) -> Result<Cluste
         DurabilityOption::Interval => Durability::Interval,
     };
     let path = directory.join("data");
-    Cluster::open(
-        &path,
-        Settings {
-            durability,
-            ..Settings::default()
-        },
-    )
-    .map_err(|source| DevError::Open { path, source })
+    let master_key = master_key::load_or_make(directory, &path, random::fill).map_err(|source| {
+        DevError::DataDirectory {
+            path: directory.to_owned(),
+            source,
+        }
+    })?;
+    let secrets = Secrets {
+        master_keys: MasterKeys::new(master_key),
+        random: Random::new(random::fill),
+        now_ms: u64::try_from(SystemClock.now_ms()).unwrap_or_default(),
+    };
+    let settings = Settings {
+        durability,
+        ..Settings::default()
+    };
+    Cluster::open(&path, settings, secrets).map_err(|source| DevError::Open { path, source })
 }
 
 fn authenticator(options: &Options, keys: &KeyPair) -> Authenticator {

@@ -11,8 +11,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::block::Block;
 use crate::entry::SequenceNumber;
 use crate::error::{Error, Result};
+use crate::header::{u32_at, u64_at};
 use crate::settings::Compression;
-use crate::wal::record::{u32_at, u64_at};
 
 mod bloom;
 mod cursor;

@@ -13,16 +13,18 @@ use super::bloom::{self, Filter};
 use super::{FOOTER_BYTES, FOOTER_MAGIC, Handle, SstableMeta, decode_block, open_block};
 use crate::block::Block;
 use crate::cache::BlockCache;
+use crate::crypto::KeyRing;
 use crate::entry::{EntryKind, SequenceNumber};
 use crate::error::{Error, Result};
 use crate::files::FileName;
+use crate::header::{FileHeader, FileKind, HEADER_BYTES, u32_at, u64_at};
 use crate::vfs::{File, Vfs};
-use crate::wal::record::{FileHeader, FileKind, HEADER_BYTES, u32_at, u64_at};
 
 /// What sstables of one engine share.
 #[derive(Clone, Debug)]
 pub(crate) struct SstableContext {
     pub(crate) vfs: Arc<dyn Vfs>,
+    pub(crate) keys: Arc<KeyRing>,
     pub(crate) directory: PathBuf,
     pub(crate) cache: Arc<BlockCache>,
 }

@@ -3,20 +3,20 @@
 //! Invariant: entries come in order; [`SstableWriter::finish`] returns only when the contents are durable (the name is
 //! made durable by the caller, once for all files of a job).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{FOOTER_BYTES, FOOTER_MAGIC, Handle, SstableMeta, bloom, encode_block};
+use super::{FOOTER_BYTES, FOOTER_MAGIC, Handle, SstableContext, SstableMeta, bloom, encode_block};
 use crate::block::BlockBuilder;
 use crate::entry::{EntryKind, SequenceNumber, compare_versions};
 use crate::error::{Error, Result};
 use crate::files::FileName;
+use crate::header::{FileKind, HEADER_BYTES};
 use crate::key;
 use crate::settings::{Compression, Settings};
-use crate::vfs::{File, Vfs};
-use crate::wal::record::{FileHeader, FileKind, HEADER_BYTES};
+use crate::vfs::File;
 
 const RESTART_INTERVAL: usize = 16;
 
@@ -51,14 +51,13 @@ pub(crate) struct SstableWriter {
 
 impl SstableWriter {
     /// Creates the file of sstable `number`.
-    pub(crate) fn create(vfs: &dyn Vfs, directory: &Path, number: u64, settings: &Settings) -> Result<Self> {
+    pub(crate) fn create(context: &SstableContext, number: u64, settings: &Settings) -> Result<Self> {
+        let SstableContext {
+            vfs, keys, directory, ..
+        } = context;
         let path = FileName::Sstable(number).in_directory(directory);
         let file = vfs.create(&path).map_err(Error::io("create", &path))?;
-        let header = FileHeader {
-            kind: FileKind::Sstable,
-            number,
-            first_sequence: 0,
-        };
+        let (header, _) = keys.new_file(FileKind::Sstable, number, 0)?;
         Ok(Self {
             file,
             path,

@@ -5,9 +5,9 @@
 use bytes::{BufMut, Bytes};
 
 use crate::entry::{KeyspaceId, SequenceNumber};
+use crate::header::{u32_at, u64_at};
 use crate::sstable::SstableMeta;
 use crate::version::LEVELS;
-use crate::wal::record::{u32_at, u64_at};
 
 /// One step of an edit.
 #[derive(Clone, Debug, PartialEq, Eq)]

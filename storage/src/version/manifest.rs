@@ -8,15 +8,14 @@ use std::sync::Arc;
 
 use super::LEVELS;
 use super::edit::{self, Change};
+use crate::crypto::KeyRing;
 use crate::entry::{KeyspaceId, SequenceNumber};
 use crate::error::{Error, Result};
-use crate::files::{CURRENT, CURRENT_TEMPORARY, FileName};
+use crate::files::{CURRENT, FileName, read_file, replace_file};
+use crate::header::{FileHeader, FileKind, HEADER_BYTES};
 use crate::sstable::SstableMeta;
 use crate::vfs::{File, Vfs};
-use crate::wal::record::{
-    FRAME_BYTES, FileHeader, FileKind, HEADER_BYTES, PayloadChecksum, RecordReader, seal,
-};
-use crate::wal::recovery::read_file;
+use crate::wal::record::{FRAME_BYTES, PayloadChecksum, RecordReader, seal};
 
 /// A manifest that has grown larger than this, and to twice its first size, is replaced by a new one.
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
@@ -152,6 +151,7 @@ impl State {
 #[derive(Debug)]
 pub(crate) struct Manifest {
     vfs: Arc<dyn Vfs>,
+    keys: Arc<KeyRing>,
     directory: PathBuf,
     file: Arc<dyn File>,
     path: PathBuf,
@@ -201,17 +201,36 @@ impl Manifest {
         read_manifest(vfs, &FileName::Manifest(number).in_directory(directory), number).map(Some)
     }
 
+    /// Refuses the manifest that `CURRENT` leads to, if there is one, when its format version is another one. Reads no
+    /// more than its header, and passes over anything else that may be wrong with it.
+    pub(crate) fn check_version(vfs: &dyn Vfs, directory: &Path) -> Result<()> {
+        let Ok(current) = read_file(vfs, &directory.join(CURRENT)) else {
+            return Ok(());
+        };
+        let name = std::str::from_utf8(&current).unwrap_or_default().trim_end();
+        let Some(FileName::Manifest(number)) = FileName::parse(name) else {
+            return Ok(());
+        };
+        let path = directory.join(name);
+        let header = read_file(vfs, &path)?;
+        match FileHeader::decode(&path, &header, FileKind::Manifest, number) {
+            Err(error @ Error::UnsupportedFormat { .. }) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes `state` into a new manifest and puts it in force.
-    pub(crate) fn create(vfs: Arc<dyn Vfs>, directory: &Path, mut state: State) -> Result<Self> {
+    pub(crate) fn create(
+        vfs: Arc<dyn Vfs>,
+        keys: Arc<KeyRing>,
+        directory: &Path,
+        mut state: State,
+    ) -> Result<Self> {
         let number = state.next_file;
         state.next_file += 1;
         let path = FileName::Manifest(number).in_directory(directory);
         let file = vfs.create(&path).map_err(Error::io("create", &path))?;
-        let header = FileHeader {
-            kind: FileKind::Manifest,
-            number,
-            first_sequence: 0,
-        };
+        let (header, _) = keys.new_file(FileKind::Manifest, number, 0)?;
         let mut bytes = header.encode().to_vec();
         bytes.extend(frame(&state.to_changes(), 1, HEADER_BYTES as u64, number));
         file.write_all_at(&bytes, 0).map_err(Error::io("write", &path))?;
@@ -222,6 +241,7 @@ impl Manifest {
         let offset = bytes.len() as u64;
         Ok(Self {
             vfs,
+            keys,
             directory,
             file,
             path,
@@ -259,7 +279,8 @@ impl Manifest {
         self.edits += 1;
         self.offset += bytes.len() as u64;
         if self.offset > MANIFEST_BYTES_MAX.max(2 * self.first_bytes) {
-            let next = Self::create(Arc::clone(&self.vfs), &self.directory, self.state.clone())?;
+            let (vfs, keys) = (Arc::clone(&self.vfs), Arc::clone(&self.keys));
+            let next = Self::create(vfs, keys, &self.directory, self.state.clone())?;
             let old = std::mem::replace(self, next);
             self.vfs
                 .remove(&old.path)
@@ -285,21 +306,8 @@ fn frame(changes: &[Change], edit_number: u64, durable: u64, file_number: u64) -
 }
 
 fn install(vfs: &dyn Vfs, directory: &Path, number: u64) -> Result<()> {
-    let temporary = directory.join(CURRENT_TEMPORARY);
-    match vfs.remove(&temporary) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Error::io("remove", &temporary)(error));
-        }
-        _ => {}
-    }
-    let file = vfs.create(&temporary).map_err(Error::io("create", &temporary))?;
     let content = format!("{}\n", FileName::Manifest(number).name());
-    file.write_all_at(content.as_bytes(), 0)
-        .map_err(Error::io("write", &temporary))?;
-    file.sync_data().map_err(Error::io("sync", &temporary))?;
-    vfs.rename(&temporary, &directory.join(CURRENT))
-        .map_err(Error::io("rename", &temporary))?;
-    vfs.sync_dir(directory).map_err(Error::io("sync", directory))
+    replace_file(vfs, &directory.join(CURRENT), content.as_bytes())
 }
 
 fn read_manifest(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<State> {
@@ -332,6 +340,10 @@ mod tests {
     use super::*;
     use crate::vfs::mem::MemVfs;
 
+    fn keys(vfs: &Arc<MemVfs>) -> Arc<KeyRing> {
+        Arc::new(KeyRing::for_test(Arc::clone(vfs) as _, Path::new("/d")))
+    }
+
     fn created(id: u32) -> Change {
         Change::KeyspaceCreated {
             id: KeyspaceId(id),
@@ -345,7 +357,8 @@ mod tests {
         let directory = Path::new("/d");
         vfs.create_dir_all(directory).unwrap();
         assert_eq!(Manifest::read(&*vfs, directory).unwrap(), None);
-        let mut manifest = Manifest::create(Arc::clone(&vfs) as _, directory, State::default()).unwrap();
+        let mut manifest =
+            Manifest::create(Arc::clone(&vfs) as _, keys(&vfs), directory, State::default()).unwrap();
         manifest
             .commit(vec![created(1), Change::LastSequence(9)])
             .unwrap();
@@ -363,7 +376,7 @@ mod tests {
             Some(manifest.state())
         );
         let state = manifest.state().clone();
-        let next = Manifest::create(Arc::clone(&vfs) as _, directory, state).unwrap();
+        let next = Manifest::create(Arc::clone(&vfs) as _, keys(&vfs), directory, state).unwrap();
         assert_eq!(
             Manifest::read(&*vfs, directory).unwrap().as_ref(),
             Some(next.state())
@@ -375,7 +388,8 @@ mod tests {
         let vfs = Arc::new(MemVfs::new());
         let directory = Path::new("/d");
         vfs.create_dir_all(directory).unwrap();
-        let mut manifest = Manifest::create(Arc::clone(&vfs) as _, directory, State::default()).unwrap();
+        let mut manifest =
+            Manifest::create(Arc::clone(&vfs) as _, keys(&vfs), directory, State::default()).unwrap();
         let first = manifest.number();
         let name = "x".repeat(60_000);
         for id in 1..40 {

@@ -1,4 +1,4 @@
-//! File headers and record frames: the framing that log segments and manifests share (`docs/format/log.md`).
+//! Record frames: the framing that log segments and manifests share (`docs/format/log.md`).
 //!
 //! Invariant: a frame is bound to its bytes, its place in the order and its file; whatever does not check is never
 //! handed on. Not here: what a payload means.
@@ -10,111 +10,10 @@ use crc32fast::Hasher;
 
 use crate::entry::SequenceNumber;
 use crate::error::{Error, Result};
+use crate::header::{HEADER_BYTES, u32_at, u64_at};
 
 /// The bytes of a frame before its payload.
 pub(crate) const FRAME_BYTES: usize = 24;
-
-/// The bytes of the header that every file begins with.
-pub(crate) const HEADER_BYTES: usize = 32;
-
-/// The kinds of files, by their magic and the format version this code reads and writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FileKind {
-    Log,
-    Sstable,
-    Manifest,
-}
-
-impl FileKind {
-    fn magic(self) -> &'static [u8; 8] {
-        match self {
-            Self::Log => b"STATORLG",
-            Self::Sstable => b"STATORST",
-            Self::Manifest => b"STATORMF",
-        }
-    }
-
-    /// The version of the format that this code reads and writes.
-    pub(crate) fn version(self) -> u32 {
-        match self {
-            Self::Log | Self::Sstable | Self::Manifest => 1,
-        }
-    }
-}
-
-/// The header of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FileHeader {
-    pub(crate) kind: FileKind,
-    pub(crate) number: u64,
-    /// The first sequence number of a log segment; 0 in other files.
-    pub(crate) first_sequence: SequenceNumber,
-}
-
-impl FileHeader {
-    pub(crate) fn encode(&self) -> [u8; HEADER_BYTES] {
-        let mut bytes = [0; HEADER_BYTES];
-        bytes[..8].copy_from_slice(self.kind.magic());
-        bytes[8..12].copy_from_slice(&self.kind.version().to_le_bytes());
-        bytes[16..24].copy_from_slice(&self.number.to_le_bytes());
-        bytes[24..].copy_from_slice(&self.first_sequence.to_le_bytes());
-        let crc = header_crc(&bytes);
-        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
-        bytes
-    }
-
-    /// Reads the header of `file`, which must be of this kind and have this number.
-    pub(crate) fn decode(file: &Path, bytes: &[u8], kind: FileKind, number: u64) -> Result<Self> {
-        let bad = |detail: &str| Error::corruption(file, 0, detail);
-        let bytes: &[u8; HEADER_BYTES] = bytes
-            .get(..HEADER_BYTES)
-            .and_then(|b| b.try_into().ok())
-            .ok_or_else(|| bad("the header is cut"))?;
-        if u32_at(bytes, 12) != Some(header_crc(bytes)) {
-            return Err(bad("the checksum of the header does not match"));
-        }
-        if &bytes[..8] != kind.magic() {
-            return Err(bad("the magic at the beginning is not that of this kind of file"));
-        }
-        let found = u32_at(bytes, 8).unwrap_or_default();
-        if found != kind.version() {
-            return Err(Error::UnsupportedFormat {
-                file: file.to_path_buf(),
-                found,
-                supported: kind.version(),
-            });
-        }
-        if u64_at(bytes, 16) != Some(number) {
-            return Err(bad("the file number in the header is not that of the name"));
-        }
-        Ok(Self {
-            kind,
-            number,
-            first_sequence: u64_at(bytes, 24).unwrap_or_default(),
-        })
-    }
-}
-
-fn header_crc(bytes: &[u8; HEADER_BYTES]) -> u32 {
-    let mut hasher = Hasher::new();
-    hasher.update(&bytes[..12]);
-    hasher.update(&bytes[16..]);
-    hasher.finalize()
-}
-
-/// The little-endian number at `at`, if the bytes reach that far.
-pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(
-        bytes.get(at..at.checked_add(4)?)?.try_into().ok()?,
-    ))
-}
-
-/// The little-endian number at `at`, if the bytes reach that far.
-pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(
-        bytes.get(at..at.checked_add(8)?)?.try_into().ok()?,
-    ))
-}
 
 /// The part of a record's checksum that can be made before its place in the order is known.
 #[derive(Clone, Debug)]
@@ -283,15 +182,7 @@ mod tests {
     }
 
     fn file(records: &[Vec<u8>]) -> Vec<u8> {
-        let mut bytes = FileHeader {
-            kind: FileKind::Log,
-            number: 7,
-            first_sequence: 1,
-        }
-        .encode()
-        .to_vec();
-        bytes.extend(records.concat());
-        bytes
+        [vec![0; HEADER_BYTES], records.concat()].concat()
     }
 
     fn read(bytes: Vec<u8>) -> (usize, Result<End>) {
@@ -315,19 +206,19 @@ mod tests {
 
     #[test]
     fn a_bad_record_before_one_of_the_same_unsynced_write_is_torn() {
-        let mut bytes = file(&[record(b"one", 1, 32), record(b"two", 2, 32)]);
-        bytes[32 + FRAME_BYTES] ^= 1;
+        let mut bytes = file(&[record(b"one", 1, 64), record(b"two", 2, 64)]);
+        bytes[64 + FRAME_BYTES] ^= 1;
         let (records, end) = read(bytes);
-        assert_eq!((records, end.unwrap()), (0, End::Torn(32)));
+        assert_eq!((records, end.unwrap()), (0, End::Torn(64)));
     }
 
     #[test]
     fn a_bad_record_that_was_synced_before_a_later_one_is_corruption() {
-        let first = record(b"one", 1, 32);
-        let synced = 32 + first.len() as u64;
+        let first = record(b"one", 1, 64);
+        let synced = 64 + first.len() as u64;
         let mut bytes = file(&[first, record(b"two", 2, synced)]);
-        bytes[32 + FRAME_BYTES] ^= 1;
-        assert!(matches!(read(bytes).1, Err(Error::Corruption { offset: 32, .. })));
+        bytes[64 + FRAME_BYTES] ^= 1;
+        assert!(matches!(read(bytes).1, Err(Error::Corruption { offset: 64, .. })));
     }
 
     #[test]
@@ -335,27 +226,5 @@ mod tests {
         let bytes = file(&[record(b"one", 1, 0)]);
         let mut reader = RecordReader::new(Path::new("f"), Bytes::from(bytes), 8, 1);
         assert!(reader.next_record().unwrap().is_none());
-    }
-
-    #[test]
-    fn an_unknown_version_is_refused_with_both_versions() {
-        let mut bytes = FileHeader {
-            kind: FileKind::Log,
-            number: 7,
-            first_sequence: 1,
-        }
-        .encode();
-        bytes[8] = 9;
-        let crc = header_crc(&bytes);
-        bytes[12..16].copy_from_slice(&crc.to_le_bytes());
-        let error = FileHeader::decode(Path::new("f"), &bytes, FileKind::Log, 7).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .contains("format version 9, this version of the engine reads version 1")
-        );
-        bytes[8] = 1;
-        let error = FileHeader::decode(Path::new("f"), &bytes, FileKind::Log, 7).unwrap_err();
-        assert!(matches!(error, Error::Corruption { .. }));
     }
 }

@@ -5,28 +5,12 @@
 
 use std::path::Path;
 
-use bytes::Bytes;
-
-use super::record::{End, FileHeader, FileKind, HEADER_BYTES, Record, RecordReader};
+use super::record::{End, Record, RecordReader};
 use crate::entry::SequenceNumber;
 use crate::error::{Error, Result};
-use crate::files::FileName;
-use crate::vfs::{File, Vfs};
-
-/// Reads a file whole.
-pub(crate) fn read_file(vfs: &dyn Vfs, path: &Path) -> Result<Bytes> {
-    let file = vfs.open(path).map_err(Error::io("open", path))?;
-    read_open_file(&*file, path)
-}
-
-fn read_open_file(file: &dyn File, path: &Path) -> Result<Bytes> {
-    let size = file.size().map_err(Error::io("measure", path))?;
-    let size = usize::try_from(size).map_err(|_| Error::corruption(path, 0, "the file is too large"))?;
-    let mut bytes = vec![0; size];
-    file.read_exact_at(&mut bytes, 0)
-        .map_err(Error::io("read", path))?;
-    Ok(Bytes::from(bytes))
-}
+use crate::files::{FileName, read_open_file};
+use crate::header::{FileHeader, FileKind, HEADER_BYTES};
+use crate::vfs::Vfs;
 
 /// What the log held.
 #[derive(Debug)]

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use super::record::{FileHeader, FileKind, HEADER_BYTES};
+use crate::crypto::KeyRing;
 use crate::entry::SequenceNumber;
 use crate::error::{Error, Result};
 use crate::files::{FileName, LOG_SPARE};
+use crate::header::{FileKind, HEADER_BYTES};
 use crate::vfs::{File, Vfs};
 
 /// Buffers for groups of records are kept up to this size.
@@ -32,6 +33,7 @@ impl Segment {
     /// Creates segment `number`, from the spare file if there is one, else preallocated now.
     fn create(
         vfs: &dyn Vfs,
+        keys: &KeyRing,
         directory: &Path,
         number: u64,
         first_sequence: SequenceNumber,
@@ -39,12 +41,8 @@ impl Segment {
     ) -> Result<Arc<Self>> {
         let path = FileName::Log(number).in_directory(directory);
         let spare = directory.join(LOG_SPARE);
-        let header = FileHeader {
-            kind: FileKind::Log,
-            number,
-            first_sequence,
-        }
-        .encode();
+        let (header, _) = keys.new_file(FileKind::Log, number, first_sequence)?;
+        let header = header.encode();
         let file = match vfs.open(&spare) {
             Ok(file) => {
                 vfs.rename(&spare, &path).map_err(Error::io("rename", &spare))?;
@@ -111,6 +109,7 @@ pub(crate) fn prepare_spare(vfs: &dyn Vfs, directory: &Path, segment_bytes: u64)
 #[derive(Debug)]
 pub(crate) struct LogWriter {
     vfs: Arc<dyn Vfs>,
+    keys: Arc<KeyRing>,
     directory: PathBuf,
     segment_bytes: u64,
     segment: Arc<Segment>,
@@ -123,16 +122,18 @@ impl LogWriter {
     /// Begins segment `number`, whose first record will have `first_sequence`.
     pub(crate) fn create(
         vfs: Arc<dyn Vfs>,
+        keys: Arc<KeyRing>,
         directory: &Path,
         segment_bytes: u64,
         number: u64,
         first_sequence: SequenceNumber,
     ) -> Result<Self> {
-        let segment = Segment::create(&*vfs, directory, number, first_sequence, segment_bytes)?;
+        let segment = Segment::create(&*vfs, &keys, directory, number, first_sequence, segment_bytes)?;
         let directory = directory.to_path_buf();
         let offset = HEADER_BYTES as u64;
         Ok(Self {
             vfs,
+            keys,
             directory,
             segment_bytes,
             segment,
@@ -213,6 +214,7 @@ impl LogWriter {
         let number = segment.number + 1;
         self.segment = Segment::create(
             &*self.vfs,
+            &self.keys,
             &self.directory,
             number,
             first_sequence,

@@ -3,8 +3,14 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use stator_storage::{Compression, Direction, Engine, KeyspaceId, Result, Settings, Snapshot};
+use stator_storage::vfs::Vfs;
+use stator_storage::{
+    Compression, Direction, Engine, Environment, KeyspaceId, MASTER_KEY_BYTES, MasterKey, MasterKeys, Random,
+    Result, Settings, Snapshot,
+};
 
 pub type Entries = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -25,6 +31,26 @@ pub fn tiny() -> Settings {
         level0_sstables_stop: 12,
         level1_bytes: 3_000,
         level_size_ratio: 2,
+    }
+}
+
+/// The world of a test: a disk, keys, and bytes that are random enough and the same in every run.
+pub fn environment(disk: Arc<dyn Vfs>) -> Environment {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let random = Random::new(|bytes| {
+        for chunk in bytes.chunks_mut(8) {
+            let next = NEXT
+                .fetch_add(1, Ordering::Relaxed)
+                .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            chunk.copy_from_slice(&next.to_le_bytes()[..chunk.len()]);
+        }
+        Ok(())
+    });
+    Environment {
+        disk,
+        random,
+        master_keys: MasterKeys::new(MasterKey::new([1; MASTER_KEY_BYTES])),
+        now_ms: 0,
     }
 }
 

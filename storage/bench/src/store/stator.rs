@@ -5,7 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use stator_storage::vfs::posix::PosixVfs;
-use stator_storage::{Compression, Engine, KeyspaceId, Settings, WriteBatch};
+use stator_storage::{
+    Compression, Engine, Environment, KeyspaceId, MASTER_KEY_BYTES, MasterKey, MasterKeys, Random, Settings,
+    WriteBatch,
+};
 
 use super::{BLOOM_BITS, Direction, Durability, LEVEL1_MEMTABLES, MEMTABLES, Shared, Store};
 use crate::Result;
@@ -20,7 +23,13 @@ pub(super) struct Stator {
 
 /// The one place that knows what the engine wants in order to open.
 fn open_engine(folder: &Path, settings: Settings) -> Result<Engine> {
-    Ok(Engine::open(Arc::new(PosixVfs), folder, settings)?)
+    let environment = Environment {
+        disk: Arc::new(PosixVfs),
+        random: Random::new(|bytes| getrandom::fill(bytes).map_err(std::io::Error::other)),
+        master_keys: MasterKeys::new(MasterKey::new([1; MASTER_KEY_BYTES])),
+        now_ms: 0,
+    };
+    Ok(Engine::open(environment, folder, settings)?)
 }
 
 impl Stator {

@@ -1,0 +1,22 @@
+//! What the engine is given from outside: disk, randomness, keys.
+//!
+//! Invariant: the engine reaches the world through these only, so that a whole cluster can run under one seed. Not here:
+//! where they come from.
+
+use std::sync::Arc;
+
+use crate::crypto::{MasterKeys, Random};
+use crate::vfs::Vfs;
+
+/// The world of an engine.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// Where its files lie.
+    pub disk: Arc<dyn Vfs>,
+    /// Where the keys and salts of its files come from.
+    pub random: Random,
+    /// What its data keys are wrapped with.
+    pub master_keys: MasterKeys,
+    /// The time of the opening in milliseconds since the Unix epoch; a data key that is made then carries it.
+    pub now_ms: u64,
+}
