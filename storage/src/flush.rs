@@ -50,7 +50,11 @@ fn write(core: &Core, view: &View, memtable: &Memtable) -> Result<Vec<(KeyspaceI
                 continue;
             }
             let retention = Retention::new(boundaries.clone(), false);
-            open = Some((entry.keyspace, Output::new(core, u64::MAX), retention));
+            open = Some((
+                entry.keyspace,
+                Output::new(core, u64::MAX, core.settings.compression),
+                retention,
+            ));
         }
         if let Some((_, output, retention)) = &mut open
             && retention.keep(entry.key(), entry.sequence, entry.kind)

@@ -9,6 +9,7 @@ use crate::core::Core;
 use crate::entry::{EntryKind, SequenceNumber};
 use crate::error::{Error, Result};
 use crate::files::FileName;
+use crate::settings::Compression;
 use crate::sstable::{Sstable, SstableMeta, SstableWriter};
 
 /// Sstables that are being written from ordered entries.
@@ -16,15 +17,17 @@ pub(crate) struct Output<'a> {
     core: &'a Core,
     /// A new file begins at the next key after this many bytes.
     sstable_bytes: u64,
+    compression: Compression,
     writer: Option<SstableWriter>,
     finished: Vec<SstableMeta>,
 }
 
 impl<'a> Output<'a> {
-    pub(crate) fn new(core: &'a Core, sstable_bytes: u64) -> Self {
+    pub(crate) fn new(core: &'a Core, sstable_bytes: u64, compression: Compression) -> Self {
         Self {
             core,
             sstable_bytes,
+            compression,
             writer: None,
             finished: Vec::new(),
         }
@@ -48,7 +51,7 @@ impl<'a> Output<'a> {
             none => {
                 let number = self.core.manifest.lock().take_file_number();
                 let context = &self.core.context;
-                let writer = SstableWriter::create(context, number, &self.core.settings)?;
+                let writer = SstableWriter::create(context, number, &self.core.settings, self.compression)?;
                 none.insert(writer)
             }
         };

@@ -14,6 +14,8 @@ pub enum Compression {
     None,
     /// LZ4 block format; a block that does not shrink is stored as it is.
     Lz4,
+    /// Zstandard at level 3: smaller and slower; a block that does not shrink is stored as it is.
+    Zstd,
 }
 
 /// The settings of an [`Engine`](crate::Engine). Every field has a default.
@@ -36,6 +38,8 @@ pub struct Settings {
     pub block_cache_bytes: u64,
     /// How blocks are compressed.
     pub compression: Compression,
+    /// How blocks are compressed that compaction writes to the deepest level, where most of the data lies.
+    pub compression_bottom: Compression,
     /// Bloom filter bits a key; 0 switches the filters off.
     pub bloom_bits_per_key: u32,
     /// Compaction begins a new sstable after this many bytes.
@@ -62,6 +66,7 @@ impl Default for Settings {
             block_bytes: 8 << 10,
             block_cache_bytes: 256 << 20,
             compression: Compression::Lz4,
+            compression_bottom: Compression::Zstd,
             bloom_bits_per_key: 10,
             sstable_bytes: 64 << 20,
             level0_sstables_trigger: 4,

@@ -85,7 +85,12 @@ fn merge(
     cursor.seek(None)?;
     let boundaries = core.snapshots.boundaries(|| core.published());
     let mut retention = Retention::new(boundaries, choice.bottom);
-    let mut output = Output::new(core, core.settings.sstable_bytes);
+    let compression = if choice.bottom && choice.level > 0 {
+        core.settings.compression_bottom
+    } else {
+        core.settings.compression
+    };
+    let mut output = Output::new(core, core.settings.sstable_bytes, compression);
     let mut until_check = ENTRIES_BETWEEN_CHECKS;
     while let Some((key, sequence, kind)) = cursor.place() {
         if retention.keep(key, sequence, kind) {

@@ -123,6 +123,7 @@ mod tests {
             number,
             bytes,
             entries: 1,
+            tombstones: 0,
             smallest_sequence: 1,
             largest_sequence: 1,
             first_key: Bytes::from_static(first.as_bytes()),

@@ -24,6 +24,7 @@ pub fn tiny() -> Settings {
         block_bytes: 128,
         block_cache_bytes: 4096,
         compression: Compression::Lz4,
+        compression_bottom: Compression::Zstd,
         bloom_bits_per_key: 10,
         sstable_bytes: 1_000,
         level0_sstables_trigger: 2,

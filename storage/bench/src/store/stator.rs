@@ -14,7 +14,7 @@ use super::{BLOOM_BITS, Direction, Durability, LEVEL1_MEMTABLES, MEMTABLES, Shar
 use crate::Result;
 use crate::data::Entry;
 
-pub(super) const REMARK: &str = "unsynced writes are synced within 100 ms";
+pub(super) const REMARK: &str = "encrypts its files, as no other here does; unsynced writes are synced within 100 ms";
 
 pub(super) struct Stator {
     engine: Engine,
@@ -40,6 +40,7 @@ impl Stator {
             block_bytes: shared.block_bytes,
             block_cache_bytes: shared.cache_bytes as u64,
             compression: Compression::Lz4,
+            compression_bottom: Compression::Lz4,
             bloom_bits_per_key: u32::from(BLOOM_BITS),
             sstable_bytes: shared.memtable_bytes as u64,
             level1_bytes: (LEVEL1_MEMTABLES * shared.memtable_bytes) as u64,
