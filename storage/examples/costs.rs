@@ -1,7 +1,7 @@
 //! Prints what puts, gets and scans cost, on real files in a temporary directory.
 //!
 //! `cargo run --release -p stator-storage --example costs -- [entries]`. For a quick look while working on the engine;
-//! the comparison with other engines is `cargo xtask bench`.
+//! the comparison with other engines is `cargo xtask bench engine`.
 
 #![expect(
     clippy::unwrap_used,

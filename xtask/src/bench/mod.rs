@@ -1,9 +1,11 @@
 //! `cargo xtask bench`: what Stator costs, always beside a peer that is measured in the same minutes.
 //!
 //! Absolute figures belong to the machine and to the hour; what is compared between runs is the ratio. A bench is one
-//! module that returns `report::Row`s; how they are made (`process`, `sign`, `load`, `rounds`) and shown (`report`) is shared.
+//! module. One that measures over HTTP returns `report::Row`s; how they are made (`process`, `sign`, `load`, `rounds`) and
+//! shown (`report`) is shared. One that has to know a crate of ours is a program beside that crate, started here.
 
 mod api;
+mod engine;
 mod http;
 mod load;
 mod process;
@@ -36,6 +38,8 @@ pub(crate) struct Arguments {
 enum Bench {
     /// Signed PutItem and GetItem over HTTP, beside a handler that only verifies the signature.
     Api,
+    /// The storage engine: loads, reads, scans, synced writes, reopening, beside RocksDB, fjall and redb.
+    Engine(engine::Arguments),
 }
 
 /// Runs a bench and prints its table. A slow result is a result: only a bench that could not be run is a failure.
@@ -46,8 +50,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     } else {
         Effort::FULL
     };
-    let rows = match arguments.bench {
+    let rows = match &arguments.bench {
         Bench::Api => api::run(&workspace, effort)?,
+        Bench::Engine(more) => {
+            engine::run(&workspace, more, arguments.quick, arguments.json.as_deref())?;
+            return Ok(true);
+        }
     };
     let mut out = std::io::stdout().lock();
     write!(out, "{}", report::table(&rows))?;

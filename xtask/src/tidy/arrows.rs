@@ -13,6 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("server", &["cluster", "iam", "model"]),
     ("cluster", &["storage"]),
     ("storage", &[]),
+    ("storage/bench", &["storage"]),
     ("model", &[]),
     ("iam", &[]),
     ("compat-tests", &[]),
