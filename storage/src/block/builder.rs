@@ -9,7 +9,9 @@ use super::{COUNTS_BYTES, WIDE_FLAG, tag_of, write_varint};
 /// Collects the entries of one block.
 #[derive(Debug, Default)]
 pub(crate) struct BlockBuilder {
-    data: Vec<u8>,
+    values: Vec<u8>,
+    /// What is known of each entry beside its value, and the partitions' parts.
+    records: Vec<u8>,
     tags: Vec<u8>,
     entries: Vec<u32>,
     /// The first entry of each run of entries of one partition, and where the partition's part lies.
@@ -34,18 +36,19 @@ impl BlockBuilder {
     pub(crate) fn push(&mut self, key: Key<'_>, sequence: SequenceNumber, kind: EntryKind, value: &[u8]) {
         if key.begins_partition || self.runs.is_empty() {
             self.runs
-                .push((length(self.entries.len()), length(self.data.len())));
-            write_varint(&mut self.data, key.prefix_len as u64);
-            self.data.extend_from_slice(&key.bytes[..key.prefix_len]);
+                .push((length(self.entries.len()), length(self.records.len())));
+            write_varint(&mut self.records, key.prefix_len as u64);
+            self.records.extend_from_slice(&key.bytes[..key.prefix_len]);
         }
         let suffix = &key.bytes[key.prefix_len..];
         self.tags.push(tag_of(key.hash));
-        self.entries.push(length(self.data.len()));
-        write_varint(&mut self.data, suffix.len() as u64);
-        write_varint(&mut self.data, value.len() as u64);
-        write_varint(&mut self.data, sequence << 2 | u64::from(kind.byte()));
-        self.data.extend_from_slice(suffix);
-        self.data.extend_from_slice(value);
+        self.entries.push(length(self.records.len()));
+        write_varint(&mut self.records, suffix.len() as u64);
+        write_varint(&mut self.records, self.values.len() as u64);
+        write_varint(&mut self.records, value.len() as u64);
+        write_varint(&mut self.records, sequence << 2 | u64::from(kind.byte()));
+        self.records.extend_from_slice(suffix);
+        self.values.extend_from_slice(value);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -53,7 +56,7 @@ impl BlockBuilder {
     }
 
     fn offset_bytes(&self) -> usize {
-        if u16::try_from(self.data.len()).is_ok() {
+        if u16::try_from(self.records.len()).is_ok() {
             2
         } else {
             4
@@ -63,29 +66,40 @@ impl BlockBuilder {
     /// The size the block would have now.
     pub(crate) fn bytes(&self) -> usize {
         let offsets = self.entries.len() + 2 * self.runs.len();
-        self.data.len() + self.tags.len() + offsets * self.offset_bytes() + COUNTS_BYTES
+        self.values.len()
+            + self.records.len()
+            + self.tags.len()
+            + offsets * self.offset_bytes()
+            + COUNTS_BYTES
     }
 
     /// Completes the block and leaves it in the builder until [`BlockBuilder::reset`].
     pub(crate) fn finish(&mut self) -> &[u8] {
         let wide = self.offset_bytes() == 4;
-        self.data.extend_from_slice(&self.tags);
+        let records_start = length(self.values.len());
+        self.values.append(&mut self.records);
+        self.values.extend_from_slice(&self.tags);
         let runs = self.runs.iter().flat_map(|&(first, prefix)| [first, prefix]);
         for number in self.entries.iter().copied().chain(runs) {
             let width = if wide { 4 } else { 2 };
-            self.data.extend_from_slice(&number.to_le_bytes()[..width]);
+            self.values.extend_from_slice(&number.to_le_bytes()[..width]);
         }
         let flag = if wide { WIDE_FLAG } else { 0 };
-        let counts = [length(self.entries.len()), length(self.runs.len()) | flag];
+        let counts = [
+            records_start,
+            length(self.entries.len()),
+            length(self.runs.len()) | flag,
+        ];
         for count in counts {
-            self.data.extend_from_slice(&count.to_le_bytes());
+            self.values.extend_from_slice(&count.to_le_bytes());
         }
-        &self.data
+        &self.values
     }
 
     /// Makes the builder empty again, keeping its memory.
     pub(crate) fn reset(&mut self) {
-        self.data.clear();
+        self.values.clear();
+        self.records.clear();
         self.tags.clear();
         self.entries.clear();
         self.runs.clear();

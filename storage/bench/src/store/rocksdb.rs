@@ -102,11 +102,11 @@ impl Store for RocksDb {
         match direction {
             Direction::Forward => {
                 iterator.seek(key);
-                Self::show(&mut iterator, DBRawIterator::next, count, see)
+                Self::show(&mut iterator, |iterator| iterator.next(), count, see)
             }
             Direction::Backward => {
                 iterator.seek_for_prev(key);
-                Self::show(&mut iterator, DBRawIterator::prev, count, see)
+                Self::show(&mut iterator, |iterator| iterator.prev(), count, see)
             }
         }
     }

@@ -14,7 +14,8 @@ use super::{BLOOM_BITS, Direction, Durability, LEVEL1_MEMTABLES, MEMTABLES, Shar
 use crate::Result;
 use crate::data::Entry;
 
-pub(super) const REMARK: &str = "encrypts its files, as no other here does; unsynced writes are synced within 100 ms";
+pub(super) const REMARK: &str =
+    "encrypts its files, as no other here does; unsynced writes are synced within 100 ms";
 
 pub(super) struct Stator {
     engine: Engine,
@@ -23,12 +24,12 @@ pub(super) struct Stator {
 
 /// The one place that knows what the engine wants in order to open.
 fn open_engine(folder: &Path, settings: Settings) -> Result<Engine> {
-    let environment = Environment {
-        disk: Arc::new(PosixVfs),
-        random: Random::new(|bytes| getrandom::fill(bytes).map_err(std::io::Error::other)),
-        master_keys: MasterKeys::new(MasterKey::new([1; MASTER_KEY_BYTES])),
-        now_ms: 0,
-    };
+    let environment = Environment::new(
+        Arc::new(PosixVfs),
+        Random::new(|bytes| getrandom::fill(bytes).map_err(std::io::Error::other)),
+        MasterKeys::new(MasterKey::new([1; MASTER_KEY_BYTES])),
+        0,
+    );
     Ok(Engine::open(environment, folder, settings)?)
 }
 
