@@ -53,13 +53,13 @@ fn write(core: &Core, view: &View, memtable: &Memtable) -> Result<Vec<(KeyspaceI
             .is_none_or(|(keyspace, ..)| *keyspace != entry.keyspace)
         {
             finish(&mut open, &mut outputs)?;
-            if !view.version.keyspaces.contains_key(&entry.keyspace) {
+            let Some(keyspace) = view.version.keyspaces.get(&entry.keyspace) else {
                 continue;
-            }
+            };
             let retention = Retention::new(entry.keyspace, &KeepAll, boundaries.clone(), false);
             open = Some((
                 entry.keyspace,
-                Output::new(core, u64::MAX, core.settings.compression),
+                Output::new(core, keyspace, u64::MAX, core.settings.compression),
                 retention,
             ));
         }

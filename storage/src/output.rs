@@ -5,12 +5,15 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::core::Core;
 use crate::entry::{EntryKind, SequenceNumber};
 use crate::error::{Error, Result};
 use crate::files::FileName;
 use crate::settings::Compression;
 use crate::sstable::{Sstable, SstableMeta, SstableWriter};
+use crate::version::KeyspaceVersion;
 
 /// Sstables that are being written from ordered entries.
 pub(crate) struct Output<'a> {
@@ -18,16 +21,23 @@ pub(crate) struct Output<'a> {
     /// A new file begins at the next key after this many bytes.
     sstable_bytes: u64,
     compression: Compression,
+    keyspace: Bytes,
     writer: Option<SstableWriter>,
     finished: Vec<SstableMeta>,
 }
 
 impl<'a> Output<'a> {
-    pub(crate) fn new(core: &'a Core, sstable_bytes: u64, compression: Compression) -> Self {
+    pub(crate) fn new(
+        core: &'a Core,
+        keyspace: &KeyspaceVersion,
+        sstable_bytes: u64,
+        compression: Compression,
+    ) -> Self {
         Self {
             core,
             sstable_bytes,
             compression,
+            keyspace: keyspace.encode(),
             writer: None,
             finished: Vec::new(),
         }
@@ -51,7 +61,13 @@ impl<'a> Output<'a> {
             none => {
                 let number = self.core.manifest.lock().take_file_number();
                 let context = &self.core.context;
-                let writer = SstableWriter::create(context, number, &self.core.settings, self.compression)?;
+                let writer = SstableWriter::create(
+                    context,
+                    number,
+                    &self.core.settings,
+                    self.compression,
+                    self.keyspace.clone(),
+                )?;
                 none.insert(writer)
             }
         };

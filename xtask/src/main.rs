@@ -5,6 +5,7 @@
 mod bench;
 mod cargo;
 mod clock;
+mod kill;
 mod test;
 mod tidy;
 
@@ -26,6 +27,8 @@ struct Arguments {
 enum Command {
     /// Measure what Stator costs, beside a peer on the same machine in the same minute.
     Bench(bench::Arguments),
+    /// Kill a writing engine again and again, and look for what it had acknowledged.
+    Kill(kill::Arguments),
     /// Run every test: those of the crates, and the client tests against a server.
     Test(test::Arguments),
     /// Check the rules of the house that neither rustfmt nor clippy know.
@@ -39,6 +42,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Kill(arguments) => kill::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Tidy { update_ratchet } => tidy::run(update_ratchet),
     };

@@ -109,7 +109,7 @@ fn merge(
     cursor.seek(None)?;
     let boundaries = core.snapshots.boundaries(|| core.published());
     let mut retention = Retention::new(keyspace.id, &*core.filter, boundaries, choice.bottom);
-    let mut output = output(core, keyspace.strategy, choice);
+    let mut output = output(core, keyspace, choice);
     let (mut until_check, mut paced) = (ENTRIES_BETWEEN_CHECKS, 0);
     while let Some((key, sequence, kind)) = cursor.place() {
         match retention.decide(key, sequence, kind, cursor.value()) {
@@ -138,8 +138,8 @@ fn merge(
     output.finish().map(Some)
 }
 
-fn output<'a>(core: &'a Core, strategy: CompactionStrategy, choice: &Choice) -> Output<'a> {
-    let settings = &core.settings;
+fn output<'a>(core: &'a Core, keyspace: &KeyspaceVersion, choice: &Choice) -> Output<'a> {
+    let (settings, strategy) = (&core.settings, keyspace.strategy);
     // A run of a size-tiered keyspace is one sstable.
     let sstable_bytes = match strategy {
         CompactionStrategy::Leveled => settings.sstable_bytes,
@@ -152,7 +152,7 @@ fn output<'a>(core: &'a Core, strategy: CompactionStrategy, choice: &Choice) -> 
     } else {
         settings.compression
     };
-    Output::new(core, sstable_bytes, compression)
+    Output::new(core, keyspace, sstable_bytes, compression)
 }
 
 /// Replaces sstables by others; `false` if the keyspace has gone meanwhile.

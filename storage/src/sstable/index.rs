@@ -42,6 +42,16 @@ impl Index {
         self.handles.get(at).copied()
     }
 
+    /// The bound of a block: all of its entries are before it. The last place of all for one that is not there.
+    pub(super) fn bound(&self, at: usize) -> (&[u8], SequenceNumber) {
+        self.bounds.get(at).map_or((&[], 0), |bound| {
+            (
+                &self.keys[bound.start as usize..bound.end as usize],
+                bound.sequence,
+            )
+        })
+    }
+
     /// The memory it takes.
     pub(crate) fn bytes(&self) -> usize {
         self.len() * ENTRY_BYTES + self.keys.len()

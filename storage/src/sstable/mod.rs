@@ -9,6 +9,7 @@ use crate::entry::SequenceNumber;
 use crate::header::{u32_at, u64_at};
 
 mod bloom;
+mod check;
 mod codec;
 mod cursor;
 mod footer;
@@ -42,7 +43,7 @@ pub(crate) struct SstableMeta {
 
 impl SstableMeta {
     /// What the manifest is told of a file.
-    fn new(number: u64, bytes: u64, properties: Properties) -> Self {
+    fn new(number: u64, bytes: u64, properties: &Properties) -> Self {
         Self {
             number,
             bytes,
@@ -50,8 +51,8 @@ impl SstableMeta {
             tombstones: properties.tombstones,
             smallest_sequence: properties.smallest_sequence,
             largest_sequence: properties.largest_sequence,
-            first_key: properties.first_key,
-            last_key: properties.last_key,
+            first_key: properties.first_key.clone(),
+            last_key: properties.last_key.clone(),
         }
     }
 

@@ -32,6 +32,8 @@ pub(crate) struct Properties {
     pub(crate) largest_sequence: SequenceNumber,
     pub(crate) first_key: Bytes,
     pub(crate) last_key: Bytes,
+    /// The version edit that creates the keyspace the entries are of, so that a lost manifest can be made anew.
+    pub(crate) keyspace: Bytes,
     /// By size, the largest first.
     pub(crate) largest_partitions: Vec<PartitionSize>,
 }
@@ -45,6 +47,7 @@ const LARGEST_SEQUENCE: u8 = 6;
 const FIRST_KEY: u8 = 7;
 const LAST_KEY: u8 = 8;
 const LARGEST_PARTITION: u8 = 9;
+const KEYSPACE: u8 = 10;
 
 impl Properties {
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -66,6 +69,7 @@ impl Properties {
         }
         field(FIRST_KEY, &self.first_key);
         field(LAST_KEY, &self.last_key);
+        field(KEYSPACE, &self.keyspace);
         for partition in &self.largest_partitions {
             let mut body = partition.entries.to_le_bytes().to_vec();
             body.put_u64_le(partition.bytes);
@@ -93,6 +97,7 @@ impl Properties {
                 LARGEST_SEQUENCE => properties.largest_sequence = number()?,
                 FIRST_KEY => properties.first_key = Bytes::copy_from_slice(body),
                 LAST_KEY => properties.last_key = Bytes::copy_from_slice(body),
+                KEYSPACE => properties.keyspace = Bytes::copy_from_slice(body),
                 LARGEST_PARTITION => {
                     let (numbers, prefix) = body.split_at_checked(16)?;
                     properties.largest_partitions.push(PartitionSize {
@@ -143,6 +148,7 @@ mod tests {
             largest_sequence: 5,
             first_key: Bytes::from_static(b"a"),
             last_key: Bytes::from_static(b""),
+            keyspace: Bytes::from_static(b"k"),
             ..Properties::default()
         };
         for bytes in [5, 900, 70, 70] {

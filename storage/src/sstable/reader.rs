@@ -120,7 +120,7 @@ impl Sstable {
             Error::corruption(&path, footer.properties.offset, "the properties do not decode")
         })?;
         let mut sstable = Self {
-            meta: SstableMeta::new(number, bytes, properties),
+            meta: SstableMeta::new(number, bytes, &properties),
             context: context.clone(),
             path,
             file,
@@ -182,7 +182,7 @@ impl Sstable {
         })
     }
 
-    fn may_contain(&self, hash: u64) -> Result<bool> {
+    pub(super) fn may_contain(&self, hash: u64) -> Result<bool> {
         if let Some(pinned) = &self.pinned {
             return Ok(pinned.filter.may_contain(hash));
         }
@@ -207,7 +207,7 @@ impl Sstable {
             .ok_or_else(|| Error::corruption(&self.path, self.filter.offset, "the filter does not decode"))
     }
 
-    fn read_index(&self, handle: Handle) -> Result<Index> {
+    pub(super) fn read_index(&self, handle: Handle) -> Result<Index> {
         Index::decode(&self.read(handle)?)
             .map_err(|_| Error::corruption(&self.path, handle.offset, "the index does not decode"))
     }
@@ -255,8 +255,20 @@ impl Sstable {
     }
 
     fn read(&self, handle: Handle) -> Result<Vec<u8>> {
-        let stored = read_at(&*self.file, &self.path, handle, self.meta.bytes)?;
-        decode_block(&self.path, &self.cipher, handle.offset, stored)
+        decode_block(&self.path, &self.cipher, handle.offset, self.read_stored(handle)?)
+    }
+
+    /// A block as it lies in the file.
+    pub(super) fn read_stored(&self, handle: Handle) -> Result<Vec<u8>> {
+        read_at(&*self.file, &self.path, handle, self.meta.bytes)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn cipher(&self) -> &FileCipher {
+        &self.cipher
     }
 
     fn check_handle(&self, handle: Handle) -> Result<()> {

@@ -65,12 +65,13 @@ pub(crate) struct SstableWriter {
 }
 
 impl SstableWriter {
-    /// Creates the file of sstable `number`.
+    /// Creates the file of sstable `number`, for the keyspace that the encoded version edit `keyspace` creates.
     pub(crate) fn create(
         context: &SstableContext,
         number: u64,
         settings: &Settings,
         compression: Compression,
+        keyspace: Bytes,
     ) -> Result<Self> {
         let path = FileName::Sstable(number).in_directory(&context.directory);
         let file = context.vfs.create(&path).map_err(Error::io("create", &path))?;
@@ -94,6 +95,7 @@ impl SstableWriter {
             partition: Partition::default(),
             properties: Properties {
                 smallest_sequence: SequenceNumber::MAX,
+                keyspace,
                 ..Properties::default()
             },
         })
@@ -268,6 +270,6 @@ impl SstableWriter {
             self.flushed > (HEADER_BYTES + FOOTER_BYTES) as u64,
             "an sstable has blocks"
         );
-        Ok(SstableMeta::new(self.number, self.flushed, self.properties))
+        Ok(SstableMeta::new(self.number, self.flushed, &self.properties))
     }
 }

@@ -6,9 +6,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::entry::{KeyspaceId, SequenceNumber};
 use crate::settings::CompactionStrategy;
 use crate::sstable::Sstable;
+
+use self::edit::Change;
 
 pub(crate) mod edit;
 pub(crate) mod manifest;
@@ -37,6 +41,17 @@ impl KeyspaceVersion {
             strategy: CompactionStrategy::default(),
             levels: vec![Vec::new(); LEVELS],
         }
+    }
+
+    /// The version edit that creates the keyspace.
+    pub(crate) fn encode(&self) -> Bytes {
+        let created = Change::KeyspaceCreated {
+            id: self.id,
+            name: self.name.clone(),
+        };
+        let mut bytes = Vec::new();
+        edit::encode(&created, &mut bytes);
+        Bytes::from(bytes)
     }
 
     /// The one sstable of a level from 1 on that may hold `key`.

@@ -147,6 +147,11 @@ impl Vfs for FaultVfs {
         self.inner.open(path).map(|file| self.wrap(file))
     }
 
+    fn hard_link(&self, existing: &Path, name: &Path) -> io::Result<()> {
+        self.check(Operation::Name)?;
+        self.inner.hard_link(existing, name)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.check(Operation::Name)?;
         self.inner.remove(path)

@@ -39,7 +39,10 @@ enum Change {
 
 #[derive(Clone, Debug)]
 enum NameChange {
-    Set(PathBuf, usize),
+    /// A new name for an inode, which keeps those it has.
+    Link(PathBuf, usize),
+    /// A name takes the place of another one in one step.
+    Rename(PathBuf, PathBuf, usize),
     Remove(PathBuf),
 }
 
@@ -86,9 +89,11 @@ impl Disk {
 
 fn apply_name(names: &mut BTreeMap<PathBuf, usize>, change: &NameChange) {
     match change {
-        NameChange::Set(path, inode) => {
-            // A rename gives an inode its new name and takes the old one in one step.
-            names.retain(|_, other| other != inode);
+        NameChange::Rename(from, to, inode) => {
+            names.remove(from);
+            names.insert(to.clone(), *inode);
+        }
+        NameChange::Link(path, inode) => {
             names.insert(path.clone(), *inode);
         }
         NameChange::Remove(path) => {
@@ -287,7 +292,7 @@ impl Vfs for MemVfs {
         disk.operate()?;
         let inode = disk.inodes.len();
         disk.inodes.push(Inode::default());
-        disk.rename(NameChange::Set(path.to_path_buf(), inode));
+        disk.rename(NameChange::Link(path.to_path_buf(), inode));
         Ok(Arc::new(MemFile {
             disk: self.clone(),
             inode,
@@ -302,6 +307,17 @@ impl Vfs for MemVfs {
         }))
     }
 
+    fn hard_link(&self, existing: &Path, name: &Path) -> io::Result<()> {
+        let mut disk = self.0.lock();
+        let inode = disk.find(existing)?;
+        if disk.names.contains_key(name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        disk.operate()?;
+        disk.rename(NameChange::Link(name.to_path_buf(), inode));
+        Ok(())
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.0.lock();
         disk.find(path)?;
@@ -314,7 +330,7 @@ impl Vfs for MemVfs {
         let mut disk = self.0.lock();
         let inode = disk.find(from)?;
         disk.operate()?;
-        disk.rename(NameChange::Set(to.to_path_buf(), inode));
+        disk.rename(NameChange::Rename(from.to_path_buf(), to.to_path_buf(), inode));
         Ok(())
     }
 

@@ -35,6 +35,14 @@ pub trait Vfs: Send + Sync + fmt::Debug {
     /// [`io::ErrorKind::NotFound`] if there is none; otherwise those of `open(2)`.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
 
+    /// Gives a file a second name. Durable only after [`Vfs::sync_dir`].
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::AlreadyExists`] if there is a file of the new name; [`io::ErrorKind::CrossesDevices`] if the two
+    /// lie on different file systems; otherwise those of `link(2)`.
+    fn hard_link(&self, existing: &Path, name: &Path) -> io::Result<()>;
+
     /// Removes a file's name.
     ///
     /// # Errors

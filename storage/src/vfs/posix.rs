@@ -61,6 +61,10 @@ impl Vfs for PosixVfs {
         Ok(Arc::new(PosixFile(file)))
     }
 
+    fn hard_link(&self, existing: &Path, name: &Path) -> io::Result<()> {
+        fs::hard_link(existing, name)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
