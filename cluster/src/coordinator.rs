@@ -166,12 +166,8 @@ impl Cluster {
     /// [`Error::Storage`] when the directory is locked, unreadable, corrupt, of an unknown format, or encrypted with
     /// another master key.
     pub fn open(directory: &Path, settings: Settings, secrets: Secrets) -> Result<Self, Error> {
-        let environment = Environment {
-            disk: Arc::new(vfs::posix::PosixVfs),
-            random: secrets.random,
-            master_keys: secrets.master_keys,
-            now_ms: secrets.now_ms,
-        };
+        let disk = Arc::new(vfs::posix::PosixVfs);
+        let environment = Environment::new(disk, secrets.random, secrets.master_keys, secrets.now_ms);
         let engine = Engine::open(environment, directory, settings.storage)?;
         let (failure, _) = watch::channel(None);
         let node = Node {

@@ -141,12 +141,12 @@ fn main() {
         .nth(1)
         .map_or(200_000, |text| text.parse().unwrap());
     let directory = tempfile::tempdir().unwrap();
-    let environment = Environment {
-        disk: Arc::new(PosixVfs),
-        random: Random::new(|bytes| getrandom::fill(bytes).map_err(std::io::Error::other)),
-        master_keys: MasterKeys::new(MasterKey::new([1; MASTER_KEY_BYTES])),
-        now_ms: 0,
-    };
+    let environment = Environment::new(
+        Arc::new(PosixVfs),
+        Random::new(|bytes| getrandom::fill(bytes).map_err(std::io::Error::other)),
+        MasterKeys::new(MasterKey::new([1; MASTER_KEY_BYTES])),
+        0,
+    );
     let open = || Engine::open(environment.clone(), directory.path(), Settings::default()).unwrap();
     let engine = open();
     let keyspace = engine.create_keyspace("bench").unwrap();

@@ -1,44 +1,115 @@
-//! The block cache: decompressed, checked blocks, bounded by their bytes.
+//! The block cache: opened blocks of sstables, bounded by their bytes.
 //!
-//! Invariant: a block is found under the file and offset it was read from; file numbers are never used again, so that
-//! an entry cannot go stale. The policy (quick_cache's, of the S3-FIFO family) keeps blocks that were read once by a
-//! scan from driving out those that are read again and again.
+//! Invariant: a block is found under the file and offset it was read from; file numbers are never used again while the
+//! engine is open, so that an entry cannot go stale. The policy (quick_cache's, of the S3-FIFO family) keeps blocks that
+//! were read once by a scan from driving out those that are read again and again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::block::Block;
+use crate::sstable::{Filter, Index};
 
-/// What an entry costs besides its block.
-const ENTRY_OVERHEAD_BYTES: u64 = 64;
+/// What an entry costs besides its block: key, slot, queue place, and the allocator's share.
+const ENTRY_OVERHEAD_BYTES: u64 = 96;
+
+/// What a cache can hold of an sstable.
+#[derive(Clone, Debug)]
+pub(crate) enum Cached {
+    Data(Block),
+    Index(Arc<Index>),
+    Filter(Filter),
+}
 
 #[derive(Clone, Debug)]
 struct ByBytes;
 
-impl Weighter<(u64, u64), Block> for ByBytes {
-    fn weight(&self, _key: &(u64, u64), block: &Block) -> u64 {
-        block.bytes() as u64 + ENTRY_OVERHEAD_BYTES
+impl Weighter<(u64, u64), Cached> for ByBytes {
+    fn weight(&self, _key: &(u64, u64), cached: &Cached) -> u64 {
+        let bytes = match cached {
+            Cached::Data(block) => block.bytes(),
+            Cached::Index(index) => index.bytes(),
+            Cached::Filter(filter) => filter.bytes(),
+        };
+        bytes as u64 + ENTRY_OVERHEAD_BYTES
     }
 }
 
 /// Blocks by file number and offset.
 #[derive(Debug)]
-pub(crate) struct BlockCache(Cache<(u64, u64), Block, ByBytes>);
+pub(crate) struct BlockCache {
+    blocks: Cache<(u64, u64), Cached, ByBytes>,
+    /// What index blocks and filters may take that stay in memory as long as their sstable is open.
+    pinned_bytes_max: u64,
+    pinned_bytes: AtomicU64,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+/// How the cache did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheStatistics {
+    /// Blocks that were found in the cache.
+    pub hits: u64,
+    /// Blocks that had to be read.
+    pub misses: u64,
+    /// Bytes of blocks in the cache.
+    pub bytes: u64,
+    /// Bytes of index blocks and filters that are held beside the cache.
+    pub pinned_bytes: u64,
+}
 
 impl BlockCache {
-    /// A cache for `bytes` of blocks, most of which will have about `block_bytes`.
+    /// A cache for `bytes` of blocks, most of which will have about `block_bytes`. A quarter of it may be taken by index
+    /// blocks and filters that are held as long as their sstable is open.
     pub(crate) fn new(bytes: u64, block_bytes: usize) -> Self {
         let items = usize::try_from(bytes / block_bytes as u64)
             .unwrap_or(usize::MAX)
             .clamp(16, 1 << 24);
-        Self(Cache::with_weighter(items, bytes, ByBytes))
+        Self {
+            blocks: Cache::with_weighter(items, bytes, ByBytes),
+            pinned_bytes_max: bytes / 4,
+            pinned_bytes: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }
     }
 
-    pub(crate) fn get(&self, file: u64, offset: u64) -> Option<Block> {
-        self.0.get(&(file, offset))
+    pub(crate) fn get(&self, file: u64, offset: u64) -> Option<Cached> {
+        let found = self.blocks.get(&(file, offset));
+        let count = if found.is_some() { &self.hits } else { &self.misses };
+        count.fetch_add(1, Ordering::Relaxed);
+        found
     }
 
-    pub(crate) fn insert(&self, file: u64, offset: u64, block: Block) {
-        self.0.insert((file, offset), block);
+    pub(crate) fn insert(&self, file: u64, offset: u64, cached: Cached) {
+        self.blocks.insert((file, offset), cached);
+    }
+
+    /// Takes `bytes` of what may be held beside the cache; `false` if there is no room. Given back with
+    /// [`BlockCache::unpin`].
+    pub(crate) fn pin(&self, bytes: u64) -> bool {
+        let before = self.pinned_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before + bytes <= self.pinned_bytes_max;
+        if !fits {
+            self.unpin(bytes);
+        }
+        fits
+    }
+
+    pub(crate) fn unpin(&self, bytes: u64) {
+        self.pinned_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn statistics(&self) -> CacheStatistics {
+        CacheStatistics {
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+            bytes: self.blocks.weight(),
+            pinned_bytes: self.pinned_bytes.load(Ordering::Relaxed),
+        }
     }
 }

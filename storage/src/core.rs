@@ -4,17 +4,22 @@
 //! Invariant: locks are taken in the order manifest, view; no lock is held while the owner's code runs. Not here: what
 //! the threads do (`commit.rs`, `background.rs`).
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::clock::Stopwatch;
 use crate::commit::CommitQueue;
+use crate::compaction::Compactions;
+use crate::compaction::filter::CompactionFilter;
+use crate::compaction::pace::Pace;
 use crate::entry::SequenceNumber;
 use crate::error::{Error, Result};
 use crate::settings::Settings;
 use crate::sstable::SstableContext;
+use crate::statistics::{Counters, add_time};
 use crate::version::manifest::Manifest;
 use crate::view::{SnapshotTracker, View, Views};
 
@@ -47,6 +52,11 @@ pub(crate) struct Core {
     /// Whether a dropped keyspace waits for snapshots to let go of it.
     pub(crate) purge_waits: AtomicBool,
     pub(crate) spare_wanted: AtomicBool,
+    pub(crate) compactions: Compactions,
+    pub(crate) filter: Arc<dyn CompactionFilter>,
+    pub(crate) counters: Counters,
+    pace: Mutex<Pace>,
+    clock: Stopwatch,
     stopping: AtomicBool,
     poison: OnceLock<String>,
     pressure: AtomicU64,
@@ -68,12 +78,14 @@ impl Core {
     pub(crate) fn new(
         settings: Settings,
         context: SstableContext,
+        filter: Arc<dyn CompactionFilter>,
         view: View,
         manifest: Manifest,
         commit: CommitQueue,
         published: SequenceNumber,
     ) -> Self {
         let pressure = AtomicU64::new(encode_pressure(pressure_of(&view, &settings)));
+        let pace = Pace::new(settings.compaction_bytes_per_second_max);
         Self {
             settings,
             context,
@@ -88,6 +100,11 @@ impl Core {
             progress: (Mutex::new(()), Condvar::new()),
             purge_waits: AtomicBool::new(false),
             spare_wanted: AtomicBool::new(false),
+            compactions: Compactions::default(),
+            filter,
+            counters: Counters::default(),
+            pace: Mutex::new(pace),
+            clock: Stopwatch::start(),
             stopping: AtomicBool::new(false),
             poison: OnceLock::new(),
             pressure,
@@ -127,10 +144,12 @@ impl Core {
         self.stopping.load(Ordering::Acquire)
     }
 
+    /// Both a stop and a failure end the background threads.
     fn wake_all(&self) {
-        self.flush_signal.notify();
-        self.compaction_signal.notify();
+        self.flush_signal.end();
+        self.compaction_signal.end();
         self.commit.wake();
+        self.progress.1.notify_all();
     }
 
     /// Replaces the view and looks anew how hard writes must be held back.
@@ -160,6 +179,19 @@ impl Core {
             // A change between the look and the wait is noticed at the latest after this time.
             self.progress.1.wait_for(&mut held, PROGRESS_WAIT);
         }
+    }
+
+    /// Holds a compaction back that has written `bytes`, if there is a limit; a stop ends the wait.
+    pub(crate) fn keep_pace(&self, bytes: u64) {
+        let wait = self.pace.lock().spend(bytes, self.clock.elapsed());
+        let until = self.clock.elapsed() + wait;
+        let mut held = self.progress.0.lock();
+        while self.clock.elapsed() < until && !self.is_stopping() && self.check().is_ok() {
+            let left = until.saturating_sub(self.clock.elapsed());
+            self.progress.1.wait_for(&mut held, left.min(IDLE_WAIT));
+        }
+        drop(held);
+        add_time(&self.counters.paced_micros, wait);
     }
 
     pub(crate) fn pressure(&self) -> Pressure {
@@ -201,25 +233,38 @@ fn pressure_of(view: &View, settings: &Settings) -> Pressure {
     }
 }
 
-/// Wakes a background thread.
+/// Wakes background threads.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
-    raised: Mutex<bool>,
+    state: Mutex<SignalState>,
     condition: Condvar,
 }
 
+#[derive(Debug, Default)]
+struct SignalState {
+    raised: bool,
+    ended: bool,
+}
+
 impl Signal {
+    /// Wakes one thread, now or when it comes to wait.
     pub(crate) fn notify(&self) {
-        *self.raised.lock() = true;
+        self.state.lock().raised = true;
         self.condition.notify_one();
+    }
+
+    /// Wakes all threads; from now on nobody waits.
+    fn end(&self) {
+        self.state.lock().ended = true;
+        self.condition.notify_all();
     }
 
     /// Waits for a signal that was not yet taken, but not longer than `timeout`.
     pub(crate) fn wait(&self, timeout: Duration) {
-        let mut raised = self.raised.lock();
-        if !*raised {
-            self.condition.wait_for(&mut raised, timeout);
+        let mut state = self.state.lock();
+        if !state.raised && !state.ended {
+            self.condition.wait_for(&mut state, timeout);
         }
-        *raised = false;
+        state.raised = false;
     }
 }

@@ -21,6 +21,7 @@ use crate::iter::range;
 use crate::open;
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
+use crate::statistics::{self, EngineStatistics};
 use crate::version::KeyspaceVersion;
 use crate::version::edit::Change;
 use crate::vfs::{LockGuard, Vfs};
@@ -63,6 +64,7 @@ impl Engine {
     /// [`Error::WrongMasterKey`] if its keys are wrapped by a key that was not given, [`Error::Corruption`] and
     /// [`Error::UnsupportedFormat`] for files that cannot be trusted or read, [`Error::Io`].
     pub fn open(environment: Environment, directory: &Path, settings: Settings) -> Result<Self> {
+        let compaction_threads = settings.compaction_threads;
         let (core, lock) = open::open(environment, directory, settings)?;
         let core = Arc::new(core);
         let shared = Shared {
@@ -70,11 +72,15 @@ impl Engine {
             threads: Mutex::new(Vec::new()),
             lock: Mutex::new(Some(lock)),
         };
-        let works: [(&str, Work); 3] = [
+        let mut works: Vec<(&str, Work)> = vec![
             ("storage-log", Core::run_log_thread),
             ("storage-flush", run_flush_thread),
-            ("storage-compact", run_compaction_thread),
         ];
+        let compactions = std::iter::repeat_n(
+            ("storage-compact", run_compaction_thread as Work),
+            compaction_threads,
+        );
+        works.extend(compactions);
         for (name, work) in works {
             let core = Arc::clone(&core);
             let thread = thread::Builder::new()
@@ -260,6 +266,11 @@ impl Engine {
             .live(keyspace)
             .ok_or(Error::NoSuchKeyspace { id: keyspace })?;
         range::get(&view, keyspace, key, sequence)
+    }
+
+    /// How the engine stands, and what it has done since it was opened.
+    pub fn statistics(&self) -> EngineStatistics {
+        statistics::collect(&self.shared.core)
     }
 
     /// A consistent state of all keyspaces, after the last batch that was published.

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::compaction::filter::{CompactionFilter, KeepAll};
 use crate::crypto::{MasterKeys, Random};
 use crate::vfs::Vfs;
 
@@ -17,6 +18,21 @@ pub struct Environment {
     pub random: Random,
     /// What its data keys are wrapped with.
     pub master_keys: MasterKeys,
+    /// What compactions ask about entries.
+    pub filter: Arc<dyn CompactionFilter>,
     /// The time of the opening in milliseconds since the Unix epoch; a data key that is made then carries it.
     pub now_ms: u64,
+}
+
+impl Environment {
+    /// A world whose owner has nothing to say about entries.
+    pub fn new(disk: Arc<dyn Vfs>, random: Random, master_keys: MasterKeys, now_ms: u64) -> Self {
+        Self {
+            disk,
+            random,
+            master_keys,
+            filter: Arc::new(KeepAll),
+            now_ms,
+        }
+    }
 }

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::compaction::retention::Retention;
+use crate::compaction::filter::KeepAll;
+use crate::compaction::retention::{Decision, Retention};
 use crate::core::Core;
 use crate::entry::KeyspaceId;
 use crate::error::{Error, Result};
@@ -14,6 +15,7 @@ use crate::files::FileName;
 use crate::memtable::Memtable;
 use crate::output::{Output, open_all};
 use crate::sstable::{Sstable, SstableMeta};
+use crate::statistics::add;
 use crate::version::KeyspaceVersion;
 use crate::version::edit::Change;
 use crate::view::View;
@@ -28,6 +30,11 @@ pub(crate) fn flush_one(core: &Core) -> Result<bool> {
     let metas: Vec<SstableMeta> = outputs.iter().map(|(_, meta)| meta.clone()).collect();
     let sstables = open_all(core, &metas)?;
     install(core, memtable, &outputs, &sstables)?;
+    add(&core.counters.flushes, 1);
+    add(
+        &core.counters.flushed_bytes,
+        metas.iter().map(|meta| meta.bytes).sum(),
+    );
     core.flushed.fetch_max(memtable.last_sequence(), Ordering::AcqRel);
     core.progress.1.notify_all();
     delete_old_segments(core)?;
@@ -39,7 +46,7 @@ pub(crate) fn flush_one(core: &Core) -> Result<bool> {
 fn write(core: &Core, view: &View, memtable: &Memtable) -> Result<Vec<(KeyspaceId, SstableMeta)>> {
     let boundaries = core.snapshots.boundaries(|| core.published());
     let mut outputs = Vec::new();
-    let mut open: Option<(KeyspaceId, Output<'_>, Retention)> = None;
+    let mut open: Option<(KeyspaceId, Output<'_>, Retention<'_>)> = None;
     for entry in memtable.iter() {
         if open
             .as_ref()
@@ -49,11 +56,15 @@ fn write(core: &Core, view: &View, memtable: &Memtable) -> Result<Vec<(KeyspaceI
             if !view.version.keyspaces.contains_key(&entry.keyspace) {
                 continue;
             }
-            let retention = Retention::new(boundaries.clone(), false);
-            open = Some((entry.keyspace, Output::new(core, u64::MAX), retention));
+            let retention = Retention::new(entry.keyspace, &KeepAll, boundaries.clone(), false);
+            open = Some((
+                entry.keyspace,
+                Output::new(core, u64::MAX, core.settings.compression),
+                retention,
+            ));
         }
         if let Some((_, output, retention)) = &mut open
-            && retention.keep(entry.key(), entry.sequence, entry.kind)
+            && retention.decide(entry.key(), entry.sequence, entry.kind, entry.value()) == Decision::Keep
         {
             output.push(entry.key(), entry.sequence, entry.kind, entry.value())?;
         }
@@ -63,7 +74,7 @@ fn write(core: &Core, view: &View, memtable: &Memtable) -> Result<Vec<(KeyspaceI
 }
 
 fn finish(
-    open: &mut Option<(KeyspaceId, Output<'_>, Retention)>,
+    open: &mut Option<(KeyspaceId, Output<'_>, Retention<'_>)>,
     outputs: &mut Vec<(KeyspaceId, SstableMeta)>,
 ) -> Result<()> {
     if let Some((keyspace, output, _)) = open.take() {

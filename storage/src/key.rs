@@ -10,10 +10,10 @@ use std::ops::Bound;
 const TOKEN_BYTES: usize = 8;
 
 /// The length of the partition part of `key`, with its terminator, or `None` if the key does not have that shape.
-fn complete_prefix_len(key: &[u8]) -> Option<usize> {
+pub(crate) fn complete_prefix_len(key: &[u8]) -> Option<usize> {
     let mut at = TOKEN_BYTES;
     loop {
-        at += key.get(at..)?.iter().position(|byte| *byte == 0)?;
+        at += memchr::memchr(0, key.get(at..)?)?;
         match key.get(at + 1)? {
             0x00 => return Some(at + 2),
             0xFF => at += 2,

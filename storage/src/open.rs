@@ -36,6 +36,7 @@ pub(crate) fn open(
 ) -> Result<(Core, Box<dyn LockGuard>)> {
     settings.validate()?;
     let vfs = Arc::clone(&environment.disk);
+    let filter = Arc::clone(&environment.filter);
     vfs.create_dir_all(directory)
         .map_err(Error::io("create", directory))?;
     let lock = lock(&*vfs, directory)?;
@@ -95,6 +96,7 @@ pub(crate) fn open(
     let core = Core::new(
         settings,
         context,
+        filter,
         view,
         manifest,
         commit,
@@ -111,6 +113,7 @@ fn key_ring(environment: Environment, directory: &Path) -> Result<KeyRing> {
         random,
         master_keys,
         now_ms,
+        ..
     } = environment;
     let names = disk.list(directory).map_err(Error::io("list", directory))?;
     if names.iter().any(|name| name == KEYS) {
@@ -199,7 +202,7 @@ fn open_version(context: &SstableContext, state: &State) -> Result<Version> {
         let mut opened = KeyspaceVersion::new(id, keyspace.name.clone());
         for (level, sstables) in keyspace.levels.iter().enumerate() {
             for meta in sstables.values() {
-                opened.add(level, Sstable::open(context, meta.clone())?);
+                opened.add(level, Sstable::open(context, meta)?);
             }
         }
         version.keyspaces.insert(id, Arc::new(opened));

@@ -9,6 +9,7 @@ use crate::core::Core;
 use crate::entry::{EntryKind, SequenceNumber};
 use crate::error::{Error, Result};
 use crate::files::FileName;
+use crate::settings::Compression;
 use crate::sstable::{Sstable, SstableMeta, SstableWriter};
 
 /// Sstables that are being written from ordered entries.
@@ -16,15 +17,17 @@ pub(crate) struct Output<'a> {
     core: &'a Core,
     /// A new file begins at the next key after this many bytes.
     sstable_bytes: u64,
+    compression: Compression,
     writer: Option<SstableWriter>,
     finished: Vec<SstableMeta>,
 }
 
 impl<'a> Output<'a> {
-    pub(crate) fn new(core: &'a Core, sstable_bytes: u64) -> Self {
+    pub(crate) fn new(core: &'a Core, sstable_bytes: u64, compression: Compression) -> Self {
         Self {
             core,
             sstable_bytes,
+            compression,
             writer: None,
             finished: Vec::new(),
         }
@@ -48,11 +51,17 @@ impl<'a> Output<'a> {
             none => {
                 let number = self.core.manifest.lock().take_file_number();
                 let context = &self.core.context;
-                let writer = SstableWriter::create(context, number, &self.core.settings)?;
+                let writer = SstableWriter::create(context, number, &self.core.settings, self.compression)?;
                 none.insert(writer)
             }
         };
         writer.push(key, sequence, kind, value)
+    }
+
+    /// The size of all files so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        let finished: u64 = self.finished.iter().map(|meta| meta.bytes).sum();
+        finished + self.writer.as_ref().map_or(0, SstableWriter::bytes)
     }
 
     /// Completes the last file.
@@ -74,10 +83,7 @@ pub(crate) fn open_all(core: &Core, metas: &[SstableMeta]) -> Result<Vec<Arc<Sst
         .vfs
         .sync_dir(&context.directory)
         .map_err(Error::io("sync", &context.directory))?;
-    metas
-        .iter()
-        .map(|meta| Sstable::open(context, meta.clone()))
-        .collect()
+    metas.iter().map(|meta| Sstable::open(context, meta)).collect()
 }
 
 /// Deletes files that no version edit names.

@@ -14,6 +14,20 @@ pub enum Compression {
     None,
     /// LZ4 block format; a block that does not shrink is stored as it is.
     Lz4,
+    /// Zstandard at level 3: smaller and slower; a block that does not shrink is stored as it is.
+    Zstd,
+}
+
+/// How the sstables of a keyspace are merged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CompactionStrategy {
+    /// Levels without overlap, each a ratio larger than the one above: few files for a read, each byte rewritten several
+    /// times.
+    #[default]
+    Leveled,
+    /// Runs of about the same size: each byte rewritten few times, more files for a read and more space while merging.
+    SizeTiered,
 }
 
 /// The settings of an [`Engine`](crate::Engine). Every field has a default.
@@ -36,6 +50,8 @@ pub struct Settings {
     pub block_cache_bytes: u64,
     /// How blocks are compressed.
     pub compression: Compression,
+    /// How blocks are compressed that compaction writes to the deepest level, where most of the data lies.
+    pub compression_bottom: Compression,
     /// Bloom filter bits a key; 0 switches the filters off.
     pub bloom_bits_per_key: u32,
     /// Compaction begins a new sstable after this many bytes.
@@ -50,6 +66,10 @@ pub struct Settings {
     pub level1_bytes: u64,
     /// The size of a level in relation to the one above it.
     pub level_size_ratio: u64,
+    /// So many compactions may run at a time.
+    pub compaction_threads: usize,
+    /// What compactions may write, all together; 0 is no limit. A flush is never held back.
+    pub compaction_bytes_per_second_max: u64,
 }
 
 impl Default for Settings {
@@ -62,6 +82,7 @@ impl Default for Settings {
             block_bytes: 8 << 10,
             block_cache_bytes: 256 << 20,
             compression: Compression::Lz4,
+            compression_bottom: Compression::Zstd,
             bloom_bits_per_key: 10,
             sstable_bytes: 64 << 20,
             level0_sstables_trigger: 4,
@@ -69,6 +90,8 @@ impl Default for Settings {
             level0_sstables_stop: 24,
             level1_bytes: 256 << 20,
             level_size_ratio: 10,
+            compaction_threads: 2,
+            compaction_bytes_per_second_max: 0,
         }
     }
 }
@@ -108,6 +131,7 @@ impl Settings {
         )?;
         at_least("level1_bytes", self.level1_bytes, 1)?;
         at_least("level_size_ratio", self.level_size_ratio, 2)?;
+        at_least("compaction_threads", self.compaction_threads as u64, 1)?;
         if self.block_bytes > 16 << 20 {
             return Err(Error::Invalid {
                 what: "block_bytes",

@@ -1,89 +1,99 @@
-//! Building a block.
+//! Building a data block.
 //!
-//! Invariant: entries come in order; the first of every interval has its whole key.
+//! Invariant: entries come in order; a partition's part of the key is written once a block.
 
 use crate::entry::{EntryKind, SequenceNumber};
 
-use super::write_varint;
+use super::{COUNTS_BYTES, WIDE_FLAG, tag_of, write_varint};
 
 /// Collects the entries of one block.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct BlockBuilder {
     data: Vec<u8>,
-    restarts: Vec<u32>,
-    restart_interval: usize,
-    since_restart: usize,
-    last_key: Vec<u8>,
+    tags: Vec<u8>,
+    entries: Vec<u32>,
+    /// The first entry of each run of entries of one partition, and where the partition's part lies.
+    runs: Vec<(u32, u32)>,
+}
+
+/// A key with what the writer has found out about it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key<'a> {
+    pub(crate) bytes: &'a [u8],
+    /// Where the partition part ends.
+    pub(crate) prefix_len: usize,
+    /// Whether the entry before is of another partition.
+    pub(crate) begins_partition: bool,
+    /// The hash of the whole key.
+    pub(crate) hash: u64,
 }
 
 impl BlockBuilder {
-    /// A builder that restarts every `restart_interval` entries.
-    pub(crate) fn new(restart_interval: usize) -> Self {
-        Self {
-            data: Vec::new(),
-            restarts: Vec::new(),
-            restart_interval,
-            since_restart: 0,
-            last_key: Vec::new(),
-        }
-    }
-
-    /// Appends an entry, which must follow the one before. Keys and values are within the engine's limits, so that the
+    /// Appends an entry, which must follow the one before. Keys and values are within the engine's limits, so that
     /// lengths fit 32 bits.
-    pub(crate) fn push(&mut self, key: &[u8], sequence: SequenceNumber, kind: EntryKind, value: &[u8]) {
-        let shared = if self.since_restart == self.restart_interval || self.restarts.is_empty() {
-            self.restarts.push(length(self.data.len()));
-            self.since_restart = 0;
-            0
-        } else {
-            self.last_key
-                .iter()
-                .zip(key)
-                .take_while(|(left, right)| left == right)
-                .count()
-        };
-        write_varint(&mut self.data, length(shared));
-        write_varint(&mut self.data, length(key.len() - shared));
-        write_varint(&mut self.data, length(value.len()));
-        self.data
-            .extend_from_slice(&(sequence << 8 | u64::from(kind.byte())).to_le_bytes());
-        self.data.extend_from_slice(&key[shared..]);
+    pub(crate) fn push(&mut self, key: Key<'_>, sequence: SequenceNumber, kind: EntryKind, value: &[u8]) {
+        if key.begins_partition || self.runs.is_empty() {
+            self.runs
+                .push((length(self.entries.len()), length(self.data.len())));
+            write_varint(&mut self.data, key.prefix_len as u64);
+            self.data.extend_from_slice(&key.bytes[..key.prefix_len]);
+        }
+        let suffix = &key.bytes[key.prefix_len..];
+        self.tags.push(tag_of(key.hash));
+        self.entries.push(length(self.data.len()));
+        write_varint(&mut self.data, suffix.len() as u64);
+        write_varint(&mut self.data, value.len() as u64);
+        write_varint(&mut self.data, sequence << 2 | u64::from(kind.byte()));
+        self.data.extend_from_slice(suffix);
         self.data.extend_from_slice(value);
-        self.last_key.truncate(shared);
-        self.last_key.extend_from_slice(&key[shared..]);
-        self.since_restart += 1;
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.restarts.is_empty()
+        self.entries.is_empty()
+    }
+
+    fn offset_bytes(&self) -> usize {
+        if u16::try_from(self.data.len()).is_ok() {
+            2
+        } else {
+            4
+        }
     }
 
     /// The size the block would have now.
     pub(crate) fn bytes(&self) -> usize {
-        self.data.len() + 4 * self.restarts.len() + 4
+        let offsets = self.entries.len() + 2 * self.runs.len();
+        self.data.len() + self.tags.len() + offsets * self.offset_bytes() + COUNTS_BYTES
     }
 
     /// Completes the block and leaves it in the builder until [`BlockBuilder::reset`].
     pub(crate) fn finish(&mut self) -> &[u8] {
-        for restart in &self.restarts {
-            self.data.extend_from_slice(&restart.to_le_bytes());
+        let wide = self.offset_bytes() == 4;
+        self.data.extend_from_slice(&self.tags);
+        let runs = self.runs.iter().flat_map(|&(first, prefix)| [first, prefix]);
+        for number in self.entries.iter().copied().chain(runs) {
+            let width = if wide { 4 } else { 2 };
+            self.data.extend_from_slice(&number.to_le_bytes()[..width]);
         }
-        self.data
-            .extend_from_slice(&length(self.restarts.len()).to_le_bytes());
+        let flag = if wide { WIDE_FLAG } else { 0 };
+        let counts = [length(self.entries.len()), length(self.runs.len()) | flag];
+        for count in counts {
+            self.data.extend_from_slice(&count.to_le_bytes());
+        }
         &self.data
     }
 
     /// Makes the builder empty again, keeping its memory.
     pub(crate) fn reset(&mut self) {
         self.data.clear();
-        self.restarts.clear();
-        self.last_key.clear();
-        self.since_restart = 0;
+        self.tags.clear();
+        self.entries.clear();
+        self.runs.clear();
     }
 }
 
-/// A length that the limits of keys, values and blocks keep below 32 bits.
+/// A length that the limits of keys, values and blocks keep below 31 bits.
 fn length(bytes: usize) -> u32 {
-    debug_assert!(u32::try_from(bytes).is_ok(), "a block is smaller than 4 GiB");
+    debug_assert!(bytes < WIDE_FLAG as usize, "a block is smaller than 2 GiB");
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }

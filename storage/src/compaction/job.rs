@@ -6,44 +6,60 @@
 use std::sync::Arc;
 
 use super::picker::{Choice, pick};
-use super::retention::Retention;
+use super::retention::{Decision, Retention};
 use crate::core::Core;
-use crate::entry::KeyspaceId;
+use crate::entry::{EntryKind, KeyspaceId};
 use crate::error::Result;
 use crate::iter::Direction;
 use crate::iter::merge::MergeCursor;
 use crate::output::{Output, discard, open_all};
+use crate::settings::CompactionStrategy;
 use crate::sstable::{Sstable, SstableMeta};
+use crate::statistics::add;
 use crate::version::KeyspaceVersion;
 use crate::version::edit::Change;
 
-/// A stop is noticed after this many entries.
+/// A stop is noticed, and the limit of bytes a second kept, after this many entries.
 const ENTRIES_BETWEEN_CHECKS: u32 = 1024;
 
-/// Does the most urgent compaction of all keyspaces; `false` if there is none.
+/// Does the most urgent compaction of all keyspaces that no other thread does; `false` if there is none.
 pub(crate) fn compact_one(core: &Core) -> Result<bool> {
-    let version = Arc::clone(&core.views.load().version);
-    let choice = version
-        .all_live()
-        .filter_map(|keyspace| {
-            let levels: Vec<Vec<&SstableMeta>> = keyspace
-                .levels
-                .iter()
-                .map(|level| level.iter().map(|sstable| &sstable.meta).collect())
-                .collect();
-            Some((Arc::clone(keyspace), pick(&levels, &core.settings)?))
-        })
-        .max_by_key(|(_, choice)| choice.score);
-    let Some((keyspace, choice)) = choice else {
+    let numbers = |(_, choice): &(Arc<KeyspaceVersion>, Choice)| {
+        let (inputs, overlapped) = (&choice.inputs, &choice.overlapped);
+        inputs.iter().chain(overlapped).copied().collect()
+    };
+    let reserved = core.compactions.reserve(
+        |busy| {
+            // Under the lock: what another compaction has just replaced is not in this version any more.
+            let version = Arc::clone(&core.views.load().version);
+            version
+                .all_live()
+                .filter_map(|keyspace| {
+                    let levels: Vec<Vec<&SstableMeta>> = keyspace
+                        .levels
+                        .iter()
+                        .map(|level| level.iter().map(|sstable| &sstable.meta).collect())
+                        .collect();
+                    let choice = pick(&levels, keyspace.strategy, &core.settings, busy)?;
+                    Some((Arc::clone(keyspace), choice))
+                })
+                .max_by_key(|(_, choice)| choice.score)
+        },
+        numbers,
+    );
+    let Some(((keyspace, choice), _reservation)) = reserved else {
         return Ok(false);
     };
+    // There may be more to do beside this.
+    core.compaction_signal.notify();
     let inputs = find(&keyspace, choice.level, &choice.inputs);
-    let overlapped = find(&keyspace, choice.level + 1, &choice.overlapped);
+    let overlapped = find(&keyspace, choice.output_level, &choice.overlapped);
     if choice.is_move {
         install(core, keyspace.id, &choice, &inputs, &inputs)?;
+        add(&core.counters.moves, 1);
         return Ok(true);
     }
-    let Some(metas) = merge(core, &choice, &inputs, &overlapped)? else {
+    let Some(metas) = merge(core, &keyspace, &choice, &inputs, &overlapped)? else {
         return Ok(false);
     };
     let outputs = open_all(core, &metas)?;
@@ -55,6 +71,13 @@ pub(crate) fn compact_one(core: &Core) -> Result<bool> {
     } else {
         discard(core, &metas)?;
     }
+    let bytes = |sstables: &[Arc<Sstable>]| sstables.iter().map(|sstable| sstable.meta.bytes).sum();
+    add(&core.counters.compactions, 1);
+    add(&core.counters.compaction_read_bytes, bytes(&replaced));
+    add(
+        &core.counters.compacted_bytes[choice.output_level],
+        bytes(&outputs),
+    );
     Ok(true)
 }
 
@@ -69,6 +92,7 @@ fn find(keyspace: &KeyspaceVersion, level: usize, numbers: &[u64]) -> Vec<Arc<Ss
 /// Writes the merged entries; `None` if the engine stops meanwhile.
 fn merge(
     core: &Core,
+    keyspace: &KeyspaceVersion,
     choice: &Choice,
     inputs: &[Arc<Sstable>],
     overlapped: &[Arc<Sstable>],
@@ -84,18 +108,28 @@ fn merge(
     cursor.add_level(overlapped.to_vec(), false);
     cursor.seek(None)?;
     let boundaries = core.snapshots.boundaries(|| core.published());
-    let mut retention = Retention::new(boundaries, choice.bottom);
-    let mut output = Output::new(core, core.settings.sstable_bytes);
-    let mut until_check = ENTRIES_BETWEEN_CHECKS;
+    let mut retention = Retention::new(keyspace.id, &*core.filter, boundaries, choice.bottom);
+    let mut output = output(core, keyspace.strategy, choice);
+    let (mut until_check, mut paced) = (ENTRIES_BETWEEN_CHECKS, 0);
     while let Some((key, sequence, kind)) = cursor.place() {
-        if retention.keep(key, sequence, kind) {
-            output.push(key, sequence, kind, cursor.value())?;
+        match retention.decide(key, sequence, kind, cursor.value()) {
+            Decision::Keep => output.push(key, sequence, kind, cursor.value())?,
+            Decision::Bury => {
+                output.push(key, sequence, EntryKind::Delete, &[])?;
+                add(&core.counters.expired, 1);
+            }
+            Decision::Expire => add(&core.counters.expired, 1),
+            Decision::Purge => add(&core.counters.purged, 1),
+            Decision::Hidden => {}
         }
         cursor.step()?;
         until_check -= 1;
         if until_check == 0 {
             until_check = ENTRIES_BETWEEN_CHECKS;
             core.check()?;
+            let written = output.bytes();
+            core.keep_pace(written - paced);
+            paced = written;
             if core.is_stopping() {
                 return Ok(None);
             }
@@ -104,7 +138,24 @@ fn merge(
     output.finish().map(Some)
 }
 
-/// Replaces sstables by others one level further down; `false` if the keyspace has gone meanwhile.
+fn output<'a>(core: &'a Core, strategy: CompactionStrategy, choice: &Choice) -> Output<'a> {
+    let settings = &core.settings;
+    // A run of a size-tiered keyspace is one sstable.
+    let sstable_bytes = match strategy {
+        CompactionStrategy::Leveled => settings.sstable_bytes,
+        CompactionStrategy::SizeTiered => u64::MAX,
+    };
+    // The first merge of a young keyspace is at the bottom too, but will be merged again soon.
+    let is_deep = choice.bottom && (choice.level > 0 || strategy == CompactionStrategy::SizeTiered);
+    let compression = if is_deep {
+        settings.compression_bottom
+    } else {
+        settings.compression
+    };
+    Output::new(core, sstable_bytes, compression)
+}
+
+/// Replaces sstables by others; `false` if the keyspace has gone meanwhile.
 fn install(
     core: &Core,
     id: KeyspaceId,
@@ -121,7 +172,7 @@ fn install(
         if from_above {
             choice.level
         } else {
-            choice.level + 1
+            choice.output_level
         }
     };
     let removed = replaced.iter().map(|sstable| Change::SstableRemoved {
@@ -131,7 +182,7 @@ fn install(
     });
     let added = outputs.iter().map(|sstable| Change::SstableAdded {
         keyspace: id,
-        level: choice.level + 1,
+        level: choice.output_level,
         meta: sstable.meta.clone(),
     });
     manifest.commit(removed.chain(added).collect())?;
@@ -143,7 +194,7 @@ fn install(
                 keyspace.remove(level_of(sstable), sstable.meta.number);
             }
             for sstable in outputs {
-                keyspace.add(choice.level + 1, Arc::clone(sstable));
+                keyspace.add(choice.output_level, Arc::clone(sstable));
             }
         }
     });

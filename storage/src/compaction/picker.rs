@@ -1,9 +1,12 @@
-//! What to compact next: leveled compaction, driven by a score for each level.
+//! What to compact next: leveled compaction, driven by a score for each level, or size-tiered.
 //!
-//! Invariant: pure. The choice depends on the sizes and key ranges of the sstables and on the settings only. (Level
-//! targets and scores as in RocksDB's leveled compaction, whose wiki describes them.)
+//! Invariant: pure. The choice depends on the sizes, ages and key ranges of the sstables, on those that are in use by
+//! another compaction, and on the settings only. (Level targets and scores as in RocksDB's leveled compaction, the
+//! growing windows as in its universal compaction, both described in its wiki.)
 
-use crate::settings::Settings;
+use std::collections::BTreeSet;
+
+use crate::settings::{CompactionStrategy, Settings};
 use crate::sstable::SstableMeta;
 use crate::version::LEVELS;
 
@@ -12,16 +15,33 @@ use crate::version::LEVELS;
 pub(crate) struct Choice {
     /// Where the inputs lie.
     pub(crate) level: usize,
-    /// The numbers of the sstables of `level` that go down.
+    /// The numbers of the sstables of `level` that are merged.
     pub(crate) inputs: Vec<u64>,
-    /// The numbers of those in the level below that they overlap.
+    /// Where the outputs go: one level further down, or, size-tiered, to the same level.
+    pub(crate) output_level: usize,
+    /// The numbers of those in the output level that the inputs overlap; none if it is the level of the inputs.
     pub(crate) overlapped: Vec<u64>,
     /// Whether the inputs can be moved down as they are.
     pub(crate) is_move: bool,
-    /// Whether no deeper level has anything in the key range.
+    /// Whether nothing older has a key in the range of what is merged.
     pub(crate) bottom: bool,
     /// How urgent it is, in thousandths of the level's target.
     pub(crate) score: u64,
+}
+
+/// The most urgent compaction that touches none of the sstables in `busy`, if any is due.
+///
+/// `levels` are the sstables of one keyspace: level 0 newest first, the others by key.
+pub(crate) fn pick(
+    levels: &[Vec<&SstableMeta>],
+    strategy: CompactionStrategy,
+    settings: &Settings,
+    busy: &BTreeSet<u64>,
+) -> Option<Choice> {
+    match strategy {
+        CompactionStrategy::Leveled => pick_leveled(levels, settings, busy),
+        CompactionStrategy::SizeTiered => pick_tiered(levels, settings, busy),
+    }
 }
 
 /// How many thousandths of its target a level has.
@@ -37,36 +57,43 @@ fn score(level: usize, sstables: &[&SstableMeta], settings: &Settings) -> u64 {
     u64::try_from(u128::from(bytes) * 1000 / u128::from(target)).unwrap_or(u64::MAX)
 }
 
-/// The most urgent compaction, if any level has reached its target.
-///
-/// `levels` are the sstables of one keyspace: level 0 newest first, the others by key.
-pub(crate) fn pick(levels: &[Vec<&SstableMeta>], settings: &Settings) -> Option<Choice> {
+fn pick_leveled(levels: &[Vec<&SstableMeta>], settings: &Settings, busy: &BTreeSet<u64>) -> Option<Choice> {
     // The last level has nowhere to go.
-    let (level, score) = (0..LEVELS - 1)
-        .map(|level| (level, score(level, &levels[level], settings)))
-        .filter(|(_, score)| *score >= 1000)
-        .max_by_key(|(level, score)| (*score, LEVELS - level))?;
+    let mut due: Vec<(u64, usize)> = (0..LEVELS - 1)
+        .map(|level| (score(level, &levels[level], settings), level))
+        .filter(|(score, _)| *score >= 1000)
+        .collect();
+    due.sort_by_key(|(score, level)| (std::cmp::Reverse(*score), *level));
+    due.into_iter()
+        .find_map(|(score, level)| descend(levels, level, score, busy))
+}
+
+/// Takes something of `level` one level down.
+fn descend(levels: &[Vec<&SstableMeta>], level: usize, score: u64, busy: &BTreeSet<u64>) -> Option<Choice> {
+    let is_free = |meta: &&SstableMeta| !busy.contains(&meta.number);
     let below = &levels[level + 1];
     let inputs: Vec<&SstableMeta> = if level == 0 {
-        levels[0].clone()
+        // Sstables of level 0 overlap, and a newer one must not go below an older one.
+        levels[0].iter().all(is_free).then(|| levels[0].clone())?
     } else {
-        // The cheapest one to move: least to rewrite below for what it brings.
+        // The cheapest one to move: least to rewrite below for what it brings, and tombstones count as bringing more.
         let cost = |meta: &SstableMeta| {
             let rewritten: u64 = overlapping(below, meta, meta).map(|other| other.bytes).sum();
-            (
-                u128::from(rewritten) * 1000 / u128::from(meta.bytes.max(1)),
-                meta.number,
-            )
+            let brings = meta.bytes.max(1) + meta.bytes * meta.tombstones / meta.entries.max(1);
+            (u128::from(rewritten) * 1000 / u128::from(brings), meta.number)
         };
-        levels[level]
+        let free = levels[level]
             .iter()
             .copied()
-            .min_by_key(|meta| cost(meta))
-            .into_iter()
-            .collect()
+            .filter(is_free)
+            .filter(|meta| overlapping(below, meta, meta).all(|other| is_free(&other)));
+        vec![free.min_by_key(|meta| cost(meta))?]
     };
     let (first, last) = key_range(&inputs)?;
     let overlapped: Vec<&SstableMeta> = overlapping(below, first, last).collect();
+    if !overlapped.iter().all(is_free) {
+        return None;
+    }
     // The sstables below reach further than those that go down, and their tombstones are rewritten too.
     let (first, last) = key_range(&[&inputs[..], &overlapped[..]].concat())?;
     let deeper = levels.get(level + 2..).unwrap_or_default();
@@ -75,16 +102,54 @@ pub(crate) fn pick(levels: &[Vec<&SstableMeta>], settings: &Settings) -> Option<
         .all(|sstables| overlapping(sstables, first, last).next().is_none());
     // Sstables of level 0 overlap each other, so that only a single one can be moved.
     let is_move = overlapped.is_empty() && inputs.len() == 1;
-    let numbers = |sstables: &[&SstableMeta]| sstables.iter().map(|meta| meta.number).collect();
-    let (inputs, overlapped) = (numbers(&inputs), numbers(&overlapped));
     Some(Choice {
         level,
-        inputs,
-        overlapped,
+        inputs: numbers(&inputs),
+        output_level: level + 1,
+        overlapped: numbers(&overlapped),
         is_move,
         bottom,
         score,
     })
+}
+
+/// Merges neighbours in age of about the same size. Windows grow from the newest on as long as the next one is not
+/// larger than all before it together.
+fn pick_tiered(levels: &[Vec<&SstableMeta>], settings: &Settings, busy: &BTreeSet<u64>) -> Option<Choice> {
+    let runs = &levels[0];
+    let least = settings.level0_sstables_trigger;
+    let score = |count: usize| count as u64 * 1000 / least as u64;
+    let is_free = |window: &[&SstableMeta]| window.iter().all(|meta| !busy.contains(&meta.number));
+    let bytes = |window: &[&SstableMeta]| window.iter().map(|meta| meta.bytes).sum::<u64>();
+    let grown = (0..runs.len()).find_map(|start| {
+        let mut end = start + 1;
+        while end < runs.len() && runs[end].bytes <= bytes(&runs[start..end]) {
+            end += 1;
+        }
+        (end - start >= least && is_free(&runs[start..end])).then_some(start..end)
+    });
+    // Too many runs of unlike sizes: the neighbours that are cheapest to merge.
+    let window = grown.or_else(|| {
+        let too_many = runs.len() >= settings.level0_sstables_slowdown;
+        (0..=runs.len().checked_sub(least)?)
+            .map(|start| start..start + least)
+            .filter(|window| too_many && is_free(&runs[window.clone()]))
+            .min_by_key(|window| bytes(&runs[window.clone()]))
+    })?;
+    let is_oldest = window.end == runs.len() && levels[1..].iter().all(Vec::is_empty);
+    Some(Choice {
+        level: 0,
+        inputs: numbers(&runs[window.clone()]),
+        output_level: 0,
+        overlapped: Vec::new(),
+        is_move: false,
+        bottom: is_oldest,
+        score: score(window.len().max(runs.len() / 2)),
+    })
+}
+
+fn numbers(sstables: &[&SstableMeta]) -> Vec<u64> {
+    sstables.iter().map(|meta| meta.number).collect()
 }
 
 /// The sstables with the first and with the last key of all.
@@ -123,6 +188,7 @@ mod tests {
             number,
             bytes,
             entries: 1,
+            tombstones: 0,
             smallest_sequence: 1,
             largest_sequence: 1,
             first_key: Bytes::from_static(first.as_bytes()),
@@ -131,6 +197,10 @@ mod tests {
     }
 
     fn pick_from(levels: &[Vec<SstableMeta>]) -> Option<Choice> {
+        pick_with(levels, CompactionStrategy::Leveled, &[])
+    }
+
+    fn pick_with(levels: &[Vec<SstableMeta>], strategy: CompactionStrategy, busy: &[u64]) -> Option<Choice> {
         let settings = Settings {
             level0_sstables_trigger: 2,
             level1_bytes: 100,
@@ -139,7 +209,7 @@ mod tests {
         let mut borrowed: Vec<Vec<&SstableMeta>> =
             levels.iter().map(|level| level.iter().collect()).collect();
         borrowed.resize(LEVELS, Vec::new());
-        pick(&borrowed, &settings)
+        pick(&borrowed, strategy, &settings, &busy.iter().copied().collect())
     }
 
     #[test]
@@ -199,5 +269,56 @@ mod tests {
         .unwrap();
         assert_eq!(choice.overlapped, vec![7]);
         assert!(!choice.bottom);
+    }
+
+    #[test]
+    fn what_another_compaction_uses_is_left_alone() {
+        let leveled =
+            |levels: &[Vec<SstableMeta>], busy: &[u64]| pick_with(levels, CompactionStrategy::Leveled, busy);
+        let level_0 = [
+            vec![meta(9, 5, "a", "c"), meta(8, 5, "a", "c")],
+            vec![meta(7, 5, "c", "k")],
+        ];
+        assert!(leveled(&level_0, &[]).is_some());
+        assert_eq!(leveled(&level_0, &[9]), None);
+        assert_eq!(leveled(&level_0, &[7]), None);
+        let deeper = [
+            vec![],
+            vec![meta(1, 60, "a", "b"), meta(2, 60, "f", "g")],
+            vec![meta(3, 60, "a", "c")],
+        ];
+        assert_eq!(leveled(&deeper, &[2]).unwrap().inputs, vec![1]);
+        assert_eq!(leveled(&deeper, &[2, 3]), None);
+    }
+
+    fn tiered(sizes: &[u64], busy: &[u64]) -> Option<Choice> {
+        // Newest first: the newest has the largest number.
+        let numbers = (0..sizes.len() as u64).rev();
+        let runs = numbers
+            .zip(sizes)
+            .map(|(number, bytes)| meta(number, *bytes, "a", "z"));
+        pick_with(&[runs.collect()], CompactionStrategy::SizeTiered, busy)
+    }
+
+    #[test]
+    fn runs_of_like_size_are_merged_where_they_are() {
+        assert_eq!(tiered(&[10, 900], &[]), None);
+        let choice = tiered(&[10, 10, 900], &[]).unwrap();
+        assert_eq!(
+            (choice.inputs, choice.output_level, choice.bottom),
+            (vec![2, 1], 0, false)
+        );
+        let choice = tiered(&[10, 10, 20, 40], &[]).unwrap();
+        assert_eq!((choice.inputs, choice.bottom), (vec![3, 2, 1, 0], true));
+        let choice = tiered(&[1, 900, 800, 5000], &[]).unwrap();
+        assert_eq!(choice.inputs, vec![2, 1]);
+        assert_eq!(tiered(&[10, 10, 900], &[1]), None);
+    }
+
+    #[test]
+    fn too_many_runs_of_unlike_sizes_are_merged_all_the_same() {
+        let sizes: Vec<u64> = (0..12).map(|power| 3 << (2 * power)).collect();
+        let choice = tiered(&sizes, &[]).unwrap();
+        assert_eq!(choice.inputs, vec![11, 10]);
     }
 }

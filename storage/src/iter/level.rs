@@ -39,12 +39,12 @@ impl LevelCursor {
     pub(super) fn seek(&mut self, target: Option<Target<'_>>) -> Result<()> {
         self.next = match (target, self.direction) {
             (None, _) => 0,
-            (Some((key, _)), Direction::Forward) => self
+            (Some(target), Direction::Forward) => self
                 .sstables
-                .partition_point(|sstable| &sstable.meta.last_key[..] < key),
-            (Some((key, _)), Direction::Backward) => self
+                .partition_point(|sstable| &sstable.meta.last_key[..] < target.key),
+            (Some(target), Direction::Backward) => self
                 .sstables
-                .partition_point(|sstable| &sstable.meta.first_key[..] > key),
+                .partition_point(|sstable| &sstable.meta.first_key[..] > target.key),
         };
         self.open_next(target)
     }
@@ -53,10 +53,7 @@ impl LevelCursor {
         let Some(cursor) = &mut self.cursor else {
             return Ok(());
         };
-        match self.direction {
-            Direction::Forward => cursor.advance()?,
-            Direction::Backward => cursor.retreat()?,
-        }
+        cursor.advance()?;
         if cursor.entry().is_none() {
             self.open_next(None)
         } else {
@@ -69,11 +66,8 @@ impl LevelCursor {
         self.cursor = None;
         while let Some(sstable) = self.sstables.get(self.next) {
             self.next += 1;
-            let mut cursor = SstableCursor::new(Arc::clone(sstable), self.keep_blocks);
-            match self.direction {
-                Direction::Forward => cursor.seek_forward(target)?,
-                Direction::Backward => cursor.seek_backward(target)?,
-            }
+            let mut cursor = SstableCursor::new(Arc::clone(sstable), self.direction, self.keep_blocks);
+            cursor.seek(target)?;
             if cursor.entry().is_some() {
                 self.cursor = Some(cursor);
                 break;

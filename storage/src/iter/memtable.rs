@@ -1,7 +1,6 @@
 //! Walking a memtable.
 //!
-//! Invariant: entries are taken out in small runs, so that a step costs no search and the cursor borrows nothing; a
-//! run shares the batch buffers and copies no key or value.
+//! Invariant: the cursor is a place in the list; a step follows one link and copies nothing.
 
 use std::sync::Arc;
 
@@ -10,18 +9,13 @@ use crate::block::Target;
 use crate::entry::KeyspaceId;
 use crate::memtable::{Memtable, MemtableEntry};
 
-const FIRST_RUN: usize = 8;
-const RUN_MAX: usize = 128;
-
 /// A place in a memtable.
 #[derive(Debug)]
 pub(super) struct MemtableCursor {
     memtable: Arc<Memtable>,
     keyspace: KeyspaceId,
     direction: Direction,
-    run: Vec<MemtableEntry>,
-    at: usize,
-    run_length: usize,
+    place: Option<u32>,
 }
 
 impl MemtableCursor {
@@ -30,55 +24,30 @@ impl MemtableCursor {
             memtable,
             keyspace,
             direction,
-            run: Vec::new(),
-            at: 0,
-            run_length: FIRST_RUN,
+            place: None,
         }
     }
 
     pub(super) fn seek(&mut self, target: Option<Target<'_>>) {
-        self.run.clear();
-        self.at = 0;
-        self.run_length = FIRST_RUN;
-        match self.direction {
-            Direction::Forward => {
-                let (key, sequence) = target.unwrap_or((&[], u64::MAX));
-                self.memtable
-                    .read_forward(self.keyspace, key, sequence, self.run_length, &mut self.run);
-            }
-            Direction::Backward => {
-                self.memtable
-                    .read_backward(self.keyspace, target, self.run_length, &mut self.run);
-            }
-        }
+        let (memtable, keyspace) = (&self.memtable, self.keyspace);
+        self.place = match (self.direction, target) {
+            (Direction::Forward, Some(target)) => memtable.seek(keyspace, target),
+            (Direction::Forward, None) => memtable.first(keyspace),
+            (Direction::Backward, Some(target)) => memtable.seek_before(keyspace, target),
+            (Direction::Backward, None) => memtable.last(keyspace),
+        };
     }
 
     pub(super) fn step(&mut self) {
-        self.at += 1;
-        if self.at < self.run.len() || self.run.len() < self.run_length {
-            return;
-        }
-        let Some(last) = self.run.pop() else { return };
-        self.run.clear();
-        self.at = 0;
-        self.run_length = (self.run_length * 2).min(RUN_MAX);
-        let (key, sequence) = (last.key(), last.sequence);
-        match self.direction {
-            Direction::Forward => {
-                // Within a key versions descend, so that this is the first place behind the last entry.
-                let behind = sequence - 1;
-                self.memtable
-                    .read_forward(self.keyspace, key, behind, self.run_length, &mut self.run);
-            }
-            Direction::Backward => {
-                let before = Some((key, sequence));
-                self.memtable
-                    .read_backward(self.keyspace, before, self.run_length, &mut self.run);
-            }
-        }
+        self.place = self.place.and_then(|place| match self.direction {
+            Direction::Forward => self.memtable.next(place),
+            Direction::Backward => self.memtable.previous(place),
+        });
     }
 
     pub(super) fn entry(&self) -> Option<&MemtableEntry> {
-        self.run.get(self.at)
+        self.memtable
+            .entry(self.place?)
+            .filter(|entry| entry.keyspace == self.keyspace)
     }
 }

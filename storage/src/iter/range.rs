@@ -10,10 +10,11 @@ use bytes::Bytes;
 
 use super::Direction;
 use super::merge::MergeCursor;
+use crate::block::Target;
 use crate::entry::{EntryKind, SequenceNumber, Value};
 use crate::error::Result;
 use crate::key::common_partition;
-use crate::sstable::{Lookup, Sstable};
+use crate::sstable::{self, Lookup, Sstable};
 use crate::version::KeyspaceVersion;
 use crate::view::View;
 
@@ -52,7 +53,7 @@ impl RangeIterator {
                 merge.add_memtable(memtable, keyspace.id);
             }
         }
-        add_sstables(&mut merge, keyspace, bounds);
+        add_sstables(&mut merge, keyspace, bounds)?;
         let (first, last) = match direction {
             Direction::Forward => (bounds.0, bounds.1),
             Direction::Backward => (bounds.1, bounds.0),
@@ -169,9 +170,9 @@ impl RangeIterator {
 }
 
 /// Adds the sstables that may hold a key within the bounds.
-fn add_sstables(merge: &mut MergeCursor, keyspace: &KeyspaceVersion, bounds: Bounds<'_>) {
+fn add_sstables(merge: &mut MergeCursor, keyspace: &KeyspaceVersion, bounds: Bounds<'_>) -> Result<()> {
     let partition = common_partition(bounds.0, bounds.1);
-    let wanted = |sstable: &&Arc<Sstable>| {
+    let in_bounds = |sstable: &Sstable| {
         let behind_start = match bounds.0 {
             Bound::Included(start) | Bound::Excluded(start) => start <= &sstable.meta.last_key[..],
             Bound::Unbounded => true,
@@ -180,29 +181,41 @@ fn add_sstables(merge: &mut MergeCursor, keyspace: &KeyspaceVersion, bounds: Bou
             Bound::Included(end) | Bound::Excluded(end) => &sstable.meta.first_key[..] <= end,
             Bound::Unbounded => true,
         };
-        behind_start && before_end && partition.is_none_or(|prefix| sstable.may_contain_partition(prefix))
+        behind_start && before_end
     };
     for (level, sstables) in keyspace.levels.iter().enumerate() {
-        let wanted = sstables.iter().filter(wanted).cloned();
+        let mut wanted = Vec::new();
+        for sstable in sstables.iter().filter(|sstable| in_bounds(sstable)) {
+            let may_contain = match partition {
+                Some(prefix) => sstable.may_contain_partition(prefix)?,
+                None => true,
+            };
+            if may_contain {
+                wanted.push(Arc::clone(sstable));
+            }
+        }
         if level == 0 {
-            wanted.for_each(|sstable| merge.add_level(vec![sstable], true));
+            for sstable in wanted {
+                merge.add_level(vec![sstable], true);
+            }
         } else {
-            merge.add_level(wanted.collect(), true);
+            merge.add_level(wanted, true);
         }
     }
+    Ok(())
 }
 
 /// The place where a walk begins. Versions of a key lie between (key, MAX) and (key, 0): real sequence numbers lie
 /// strictly between the two.
-fn seek_target(first: Bound<&[u8]>, direction: Direction) -> Option<(&[u8], SequenceNumber)> {
+fn seek_target(first: Bound<&[u8]>, direction: Direction) -> Option<Target<'_>> {
     let (before, behind) = (SequenceNumber::MAX, 0);
     match (first, direction) {
         (Bound::Unbounded, _) => None,
         (Bound::Included(key), Direction::Forward) | (Bound::Excluded(key), Direction::Backward) => {
-            Some((key, before))
+            Some(Target::new(key, before))
         }
         (Bound::Excluded(key), Direction::Forward) | (Bound::Included(key), Direction::Backward) => {
-            Some((key, behind))
+            Some(Target::new(key, behind))
         }
     }
 }
@@ -214,14 +227,16 @@ pub(crate) fn get(
     key: &[u8],
     sequence: SequenceNumber,
 ) -> Result<Option<Value>> {
+    let target = Target::new(key, sequence);
     for memtable in [&view.active].into_iter().chain(view.waiting.iter().rev()) {
-        if let Some(entry) = memtable.get(keyspace.id, key, sequence) {
+        if let Some(entry) = memtable.get(keyspace.id, target) {
             return Ok((entry.kind == EntryKind::Put).then(|| Value(entry.value_shared())));
         }
     }
+    let key_hash = sstable::key_hash(key);
     let deeper = (1..keyspace.levels.len()).filter_map(|level| keyspace.candidate(level, key));
     for sstable in keyspace.levels[0].iter().chain(deeper) {
-        match sstable.get(key, sequence)? {
+        match sstable.get(target, key_hash)? {
             Lookup::Value(value) => return Ok(Some(Value(value))),
             Lookup::Deleted => return Ok(None),
             Lookup::Absent => {}

@@ -10,7 +10,7 @@ const LINE_BYTES: usize = 64;
 const PREFIX_SEED: u64 = 1;
 
 /// The hash of a whole key.
-pub(super) fn key_hash(key: &[u8]) -> u64 {
+pub(crate) fn key_hash(key: &[u8]) -> u64 {
     xxh3_64(key)
 }
 
@@ -37,29 +37,52 @@ fn probes(low: u32, count: u8) -> impl Iterator<Item = usize> {
     (0..u32::from(count)).map(move |index| (low.wrapping_add(index.wrapping_mul(step)) % 512) as usize)
 }
 
-/// Encodes a filter for `hashes`; empty without any, or with no bits.
-pub(super) fn build(hashes: &[u64], bits_per_key: u32) -> Vec<u8> {
-    if hashes.is_empty() || bits_per_key == 0 {
-        return Vec::new();
-    }
-    // ln 2 bits a key and probe; a blocked filter does best with slightly fewer.
-    let count = u8::try_from((bits_per_key * 60 / 100).clamp(1, 12)).unwrap_or(12);
-    let lines = (hashes.len() * bits_per_key as usize).div_ceil(LINE_BYTES * 8);
-    let mut filter = vec![0; 1 + lines * LINE_BYTES];
-    filter[0] = count;
-    for hash in hashes {
-        let (high, low) = halves(*hash);
-        let line = 1 + line_of(high, lines);
-        for bit in probes(low, count) {
-            filter[line + bit / 8] |= 1 << (bit % 8);
+/// Collects the hashes of a filter.
+#[derive(Debug, Default)]
+pub(super) struct FilterBuilder {
+    hashes: Vec<u64>,
+    bits_per_key: u32,
+}
+
+impl FilterBuilder {
+    /// With 0 bits a key the filter will be empty.
+    pub(super) fn new(bits_per_key: u32) -> Self {
+        Self {
+            hashes: Vec::new(),
+            bits_per_key,
         }
     }
-    filter
+
+    pub(super) fn add(&mut self, hash: u64) {
+        if self.bits_per_key > 0 {
+            self.hashes.push(hash);
+        }
+    }
+
+    /// The encoded filter; empty without any hash.
+    pub(super) fn finish(self) -> Vec<u8> {
+        if self.hashes.is_empty() {
+            return Vec::new();
+        }
+        // ln 2 bits a key and probe; a blocked filter does best with slightly fewer.
+        let count = u8::try_from((self.bits_per_key * 60 / 100).clamp(1, 12)).unwrap_or(12);
+        let lines = (self.hashes.len() * self.bits_per_key as usize).div_ceil(LINE_BYTES * 8);
+        let mut filter = vec![0; lines * LINE_BYTES + 1];
+        filter[lines * LINE_BYTES] = count;
+        for hash in &self.hashes {
+            let (high, low) = halves(*hash);
+            let line = line_of(high, lines);
+            for bit in probes(low, count) {
+                filter[line + bit / 8] |= 1 << (bit % 8);
+            }
+        }
+        filter
+    }
 }
 
 /// A filter that was read.
 #[derive(Clone, Debug)]
-pub(super) struct Filter(Bytes);
+pub(crate) struct Filter(Bytes);
 
 impl Filter {
     /// Checks the size of an encoded filter.
@@ -68,9 +91,14 @@ impl Filter {
             .then_some(Self(bytes))
     }
 
+    /// The memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether `hash` may have been added. Without a filter everything may.
     pub(super) fn may_contain(&self, hash: u64) -> bool {
-        let Some((&count, lines)) = self.0.split_first() else {
+        let Some((&count, lines)) = self.0.split_last() else {
             return true;
         };
         let (high, low) = halves(hash);
@@ -88,7 +116,11 @@ mod tests {
         let hashes: Vec<u64> = (0_u64..10_000)
             .map(|number| key_hash(&number.to_le_bytes()))
             .collect();
-        let filter = Filter::open(Bytes::from(build(&hashes, 10))).unwrap();
+        let mut builder = FilterBuilder::new(10);
+        for hash in &hashes {
+            builder.add(*hash);
+        }
+        let filter = Filter::open(Bytes::from(builder.finish())).unwrap();
         assert!(hashes.iter().all(|hash| filter.may_contain(*hash)));
         let others = 10_000_u64..110_000;
         let wrong = others
@@ -99,7 +131,11 @@ mod tests {
 
     #[test]
     fn without_a_filter_everything_may_be_there() {
-        assert!(Filter::open(Bytes::from(build(&[], 10))).unwrap().may_contain(1));
-        assert!(Filter::open(Bytes::from_static(&[6, 0])).is_none());
+        assert!(
+            Filter::open(Bytes::from(FilterBuilder::new(10).finish()))
+                .unwrap()
+                .may_contain(1)
+        );
+        assert!(Filter::open(Bytes::from_static(&[0, 6])).is_none());
     }
 }

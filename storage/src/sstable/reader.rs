@@ -1,7 +1,8 @@
 //! Reading an sstable: filter, index, block, key.
 //!
-//! Invariant: every byte that is used was checked against a checksum bound to its place. The file is deleted when the
-//! last user of an obsolete sstable lets go of it.
+//! Invariant: every byte that is used was authenticated for its place. The file is deleted when the last user of an
+//! obsolete sstable lets go of it. Filter and index blocks stay in memory while there is room beside the block cache;
+//! of an sstable that finds none they are read like data blocks.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,14 +11,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 
 use super::bloom::{self, Filter};
-use super::{FOOTER_BYTES, FOOTER_MAGIC, Handle, SstableMeta, decode_block, open_block};
-use crate::block::Block;
-use crate::cache::BlockCache;
-use crate::crypto::KeyRing;
-use crate::entry::{EntryKind, SequenceNumber};
+use super::codec::decode_block;
+use super::footer::Footer;
+use super::index::Index;
+use super::properties::Properties;
+use super::read_ahead::ReadAhead;
+use super::{Handle, SstableMeta};
+use crate::block::{BadBlock, Block, Target};
+use crate::cache::{BlockCache, Cached};
+use crate::crypto::{DataKeyId, FileCipher, KeyRing};
+use crate::entry::EntryKind;
 use crate::error::{Error, Result};
 use crate::files::FileName;
-use crate::header::{FileHeader, FileKind, HEADER_BYTES, u32_at, u64_at};
+use crate::header::{FileHeader, FileKind, HEADER_BYTES};
 use crate::vfs::{File, Vfs};
 
 /// What sstables of one engine share.
@@ -40,6 +46,14 @@ pub(crate) enum Lookup {
     Absent,
 }
 
+/// Filter and index blocks that stay in memory.
+#[derive(Debug)]
+struct Pinned {
+    filter: Filter,
+    index: Box<[Arc<Index>]>,
+    bytes: u64,
+}
+
 /// An open sstable.
 #[derive(Debug)]
 pub(crate) struct Sstable {
@@ -47,117 +61,220 @@ pub(crate) struct Sstable {
     context: SstableContext,
     path: PathBuf,
     file: Arc<dyn File>,
-    filter: Filter,
-    index: Block,
-    index_offset: u64,
+    cipher: FileCipher,
+    top: Index,
+    filter: Handle,
+    properties: Handle,
+    pinned: Option<Pinned>,
     obsolete: AtomicBool,
 }
 
 impl Sstable {
     /// Opens and checks the sstable that `meta` describes.
-    pub(crate) fn open(context: &SstableContext, meta: SstableMeta) -> Result<Arc<Self>> {
-        let path = FileName::Sstable(meta.number).in_directory(&context.directory);
+    pub(crate) fn open(context: &SstableContext, meta: &SstableMeta) -> Result<Arc<Self>> {
+        let sstable = Self::open_file(context, meta.number)?;
+        let path = &sstable.path;
+        if sstable.meta.bytes != meta.bytes {
+            let detail = format!(
+                "the file has {} bytes, the manifest says {}",
+                sstable.meta.bytes, meta.bytes
+            );
+            return Err(Error::corruption(path, 0, detail));
+        }
+        if sstable.meta != *meta {
+            return Err(Error::corruption(
+                path,
+                sstable.properties.offset,
+                "the properties are not those in the manifest",
+            ));
+        }
+        Ok(Arc::new(sstable))
+    }
+
+    /// Opens sstable `number` by what it says about itself.
+    pub(crate) fn open_file(context: &SstableContext, number: u64) -> Result<Self> {
+        let path = FileName::Sstable(number).in_directory(&context.directory);
         let file = context.vfs.open(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => {
                 Error::corruption(&path, 0, "the file is missing, although the manifest names it")
             }
             _ => Error::io("open", &path)(error),
         })?;
-        let size = file.size().map_err(Error::io("measure", &path))?;
-        if size != meta.bytes || size < (HEADER_BYTES + FOOTER_BYTES) as u64 {
-            let detail = format!("the file has {size} bytes, the manifest says {}", meta.bytes);
-            return Err(Error::corruption(&path, 0, detail));
-        }
+        let bytes = file.size().map_err(Error::io("measure", &path))?;
         let mut header = [0; HEADER_BYTES];
+        if bytes < HEADER_BYTES as u64 {
+            return Err(Error::corruption(&path, 0, "the file is cut"));
+        }
         file.read_exact_at(&mut header, 0)
             .map_err(Error::io("read", &path))?;
-        FileHeader::decode(&path, &header, FileKind::Sstable, meta.number)?;
-        let mut footer = [0; FOOTER_BYTES];
-        let footer_at = size - FOOTER_BYTES as u64;
-        file.read_exact_at(&mut footer, footer_at)
-            .map_err(Error::io("read", &path))?;
-        let [filter, index, properties] = decode_footer(&path, footer_at, &footer, meta.number)?;
-        let read = |handle: Handle| read_block(&*file, &path, meta.number, handle, footer_at);
-        let filter_bytes = read(filter)?;
-        let filter = Filter::open(filter_bytes)
-            .ok_or_else(|| Error::corruption(&path, filter.offset, "the filter does not decode"))?;
-        let index_block = open_block(&path, index.offset, read(index)?)?;
-        check_properties(&path, properties.offset, &read(properties)?, &meta)?;
-        Ok(Arc::new(Self {
+        let header = FileHeader::decode(&path, &header, FileKind::Sstable, number)?;
+        let cipher = context.keys.cipher(&path, &header)?;
+        let footer = Footer::read(&*file, &path, bytes, number)?;
+        let read = |handle: Handle| {
+            let stored = read_at(&*file, &path, handle, footer.at)?;
+            decode_block(&path, &cipher, handle.offset, stored)
+        };
+        let top = Index::decode(&read(footer.index)?)
+            .map_err(|_| Error::corruption(&path, footer.index.offset, "the index does not decode"))?;
+        let properties = Properties::decode(&read(footer.properties)?).ok_or_else(|| {
+            Error::corruption(&path, footer.properties.offset, "the properties do not decode")
+        })?;
+        let mut sstable = Self {
+            meta: SstableMeta::new(number, bytes, properties),
             context: context.clone(),
             path,
             file,
-            filter,
-            index: index_block,
-            index_offset: index.offset,
+            cipher,
+            top,
+            filter: footer.filter,
+            properties: footer.properties,
+            pinned: None,
             obsolete: AtomicBool::new(false),
-            meta,
-        }))
+        };
+        sstable.pinned = sstable.pin()?;
+        Ok(sstable)
     }
 
-    /// The newest version of `key` that is not newer than `sequence`.
-    pub(crate) fn get(&self, key: &[u8], sequence: SequenceNumber) -> Result<Lookup> {
-        if !self.meta.covers(key) || !self.filter.may_contain(bloom::key_hash(key)) {
+    /// Reads filter and index blocks to keep them, if there is room.
+    fn pin(&self) -> Result<Option<Pinned>> {
+        let on_disk = |handle: Handle| u64::from(handle.length);
+        let index_handles = (0..self.top.len()).filter_map(|at| self.top.handle(at));
+        let least = on_disk(self.filter) + index_handles.clone().map(on_disk).sum::<u64>();
+        let cache = &self.context.cache;
+        if !cache.pin(least) {
+            return Ok(None);
+        }
+        cache.unpin(least);
+        let filter = self.read_filter()?;
+        let index: Box<[_]> = index_handles
+            .map(|handle| self.read_index(handle).map(Arc::new))
+            .collect::<Result<_>>()?;
+        let bytes = filter.bytes() + index.iter().map(|index| index.bytes()).sum::<usize>();
+        let bytes = bytes as u64;
+        Ok(cache.pin(bytes).then_some(Pinned { filter, index, bytes }))
+    }
+
+    /// The newest version of the target's key that is not newer than its sequence number. `key_hash` is
+    /// [`super::key_hash`] of the key.
+    pub(crate) fn get(&self, target: Target<'_>, key_hash: u64) -> Result<Lookup> {
+        if !self.meta.covers(target.key) || !self.may_contain(key_hash)? {
             return Ok(Lookup::Absent);
         }
-        let target = (key, sequence);
-        let mut buffer = Vec::with_capacity(key.len() + 64);
-        let found = self
-            .index
-            .lower_bound(target, &mut buffer)
-            .map_err(|_| self.bad_block(self.index_offset))?;
-        let Some(found) = found else {
+        let part_at = self.top.find(target);
+        if part_at >= self.top.len() {
+            return Ok(Lookup::Absent);
+        }
+        let found = match &self.pinned {
+            Some(pinned) => find_handle(&pinned.index[part_at], target),
+            None => find_handle(&*self.index_block(part_at)?, target),
+        };
+        let Some(handle) = found else {
             return Ok(Lookup::Absent);
         };
-        let handle = self.decode_handle(&self.index.value(&found))?;
-        let block = self.block(handle, true)?;
+        let block = self.block(handle, true, None)?;
         let found = block
-            .lower_bound(target, &mut buffer)
-            .map_err(|_| self.bad_block(handle.offset))?;
-        match found {
-            Some(found) if buffer == key => Ok(match found.kind {
-                EntryKind::Put => Lookup::Value(block.value(&found)),
-                EntryKind::Delete => Lookup::Deleted,
-            }),
-            _ => Ok(Lookup::Absent),
+            .find(target, key_hash)
+            .map_err(|BadBlock| self.bad_block(handle.offset))?;
+        Ok(match found {
+            Some((EntryKind::Put, value)) => Lookup::Value(value),
+            Some((EntryKind::Delete, _)) => Lookup::Deleted,
+            None => Lookup::Absent,
+        })
+    }
+
+    fn may_contain(&self, hash: u64) -> Result<bool> {
+        if let Some(pinned) = &self.pinned {
+            return Ok(pinned.filter.may_contain(hash));
         }
+        let (cache, offset) = (&self.context.cache, self.filter.offset);
+        if let Some(Cached::Filter(filter)) = cache.get(self.meta.number, offset) {
+            return Ok(filter.may_contain(hash));
+        }
+        let filter = self.read_filter()?;
+        let may_contain = filter.may_contain(hash);
+        cache.insert(self.meta.number, offset, Cached::Filter(filter));
+        Ok(may_contain)
     }
 
     /// Whether a key of this partition may be in the file.
-    pub(crate) fn may_contain_partition(&self, prefix: &[u8]) -> bool {
-        self.filter.may_contain(bloom::prefix_hash(prefix))
+    pub(crate) fn may_contain_partition(&self, prefix: &[u8]) -> Result<bool> {
+        self.may_contain(bloom::prefix_hash(prefix))
     }
 
-    /// The index block.
-    pub(super) fn index(&self) -> &Block {
-        &self.index
+    fn read_filter(&self) -> Result<Filter> {
+        let contents = self.read(self.filter)?;
+        Filter::open(Bytes::from(contents))
+            .ok_or_else(|| Error::corruption(&self.path, self.filter.offset, "the filter does not decode"))
     }
 
-    pub(super) fn decode_handle(&self, bytes: &[u8]) -> Result<Handle> {
-        Handle::decode(bytes).ok_or_else(|| self.bad_block(self.index_offset))
+    fn read_index(&self, handle: Handle) -> Result<Index> {
+        Index::decode(&self.read(handle)?)
+            .map_err(|_| Error::corruption(&self.path, handle.offset, "the index does not decode"))
+    }
+
+    /// The top of the index.
+    pub(super) fn top(&self) -> &Index {
+        &self.top
+    }
+
+    /// The index block that the top names at place `at`, which must be one.
+    pub(super) fn index_block(&self, at: usize) -> Result<Arc<Index>> {
+        if let Some(pinned) = &self.pinned {
+            return Ok(Arc::clone(&pinned.index[at]));
+        }
+        let handle = self.top.handle(at).ok_or_else(|| self.bad_block(0))?;
+        let cache = &self.context.cache;
+        if let Some(Cached::Index(index)) = cache.get(self.meta.number, handle.offset) {
+            return Ok(index);
+        }
+        let index = Arc::new(self.read_index(handle)?);
+        cache.insert(self.meta.number, handle.offset, Cached::Index(Arc::clone(&index)));
+        Ok(index)
     }
 
     /// A data block, from the cache or from the file; `keep` puts it into the cache.
-    pub(super) fn block(&self, handle: Handle, keep: bool) -> Result<Block> {
-        if let Some(block) = self.context.cache.get(self.meta.number, handle.offset) {
+    pub(super) fn block(&self, handle: Handle, keep: bool, ahead: Option<&mut ReadAhead>) -> Result<Block> {
+        if let Some(Cached::Data(block)) = self.context.cache.get(self.meta.number, handle.offset) {
             return Ok(block);
         }
-        let contents = read_block(&*self.file, &self.path, self.meta.number, handle, self.meta.bytes)?;
-        let block = open_block(&self.path, handle.offset, contents)?;
+        let stored = match ahead {
+            Some(ahead) => {
+                self.check_handle(handle)?;
+                ahead.read(&*self.file, &self.path, handle, self.meta.bytes)?
+            }
+            None => read_at(&*self.file, &self.path, handle, self.meta.bytes)?,
+        };
+        let contents = decode_block(&self.path, &self.cipher, handle.offset, stored)?;
+        let block = Block::open(Bytes::from(contents))
+            .map_err(|BadBlock| Error::corruption(&self.path, handle.offset, "the block does not decode"))?;
         if keep {
-            self.context
-                .cache
-                .insert(self.meta.number, handle.offset, block.clone());
+            let cached = Cached::Data(block.clone());
+            self.context.cache.insert(self.meta.number, handle.offset, cached);
         }
         Ok(block)
     }
 
-    pub(super) fn index_offset(&self) -> u64 {
-        self.index_offset
+    fn read(&self, handle: Handle) -> Result<Vec<u8>> {
+        let stored = read_at(&*self.file, &self.path, handle, self.meta.bytes)?;
+        decode_block(&self.path, &self.cipher, handle.offset, stored)
+    }
+
+    fn check_handle(&self, handle: Handle) -> Result<()> {
+        check_handle(&self.path, handle, self.meta.bytes)
+    }
+
+    /// What the file says about itself.
+    pub(crate) fn properties(&self) -> Result<Properties> {
+        Properties::decode(&self.read(self.properties)?).ok_or_else(|| self.bad_block(self.properties.offset))
     }
 
     pub(super) fn bad_block(&self, offset: u64) -> Error {
         Error::corruption(&self.path, offset, "an entry of the block does not decode")
+    }
+
+    /// The data key that the file's key was derived from.
+    pub(crate) fn data_key(&self) -> DataKeyId {
+        self.cipher.data_key()
     }
 
     /// Lets the file be deleted when the last user is done with it. Only after a durable version edit that removes it.
@@ -166,8 +283,15 @@ impl Sstable {
     }
 }
 
+fn find_handle(index: &Index, target: Target<'_>) -> Option<Handle> {
+    index.handle(index.find(target))
+}
+
 impl Drop for Sstable {
     fn drop(&mut self) {
+        if let Some(pinned) = &self.pinned {
+            self.context.cache.unpin(pinned.bytes);
+        }
         if self.obsolete.load(Ordering::Acquire)
             && let Err(error) = self.context.vfs.remove(&self.path)
         {
@@ -177,65 +301,21 @@ impl Drop for Sstable {
     }
 }
 
-fn read_block(file: &dyn File, path: &Path, number: u64, handle: Handle, end: u64) -> Result<Bytes> {
-    if handle
-        .offset
-        .checked_add(u64::from(handle.length))
-        .is_none_or(|block_end| block_end > end)
-    {
-        return Err(Error::corruption(
+fn check_handle(path: &Path, handle: Handle, end: u64) -> Result<()> {
+    match handle.offset.checked_add(u64::from(handle.length)) {
+        Some(block_end) if block_end <= end => Ok(()),
+        _ => Err(Error::corruption(
             path,
             handle.offset,
             "a block handle points behind the blocks",
-        ));
+        )),
     }
+}
+
+fn read_at(file: &dyn File, path: &Path, handle: Handle, end: u64) -> Result<Vec<u8>> {
+    check_handle(path, handle, end)?;
     let mut stored = vec![0; handle.length as usize];
     file.read_exact_at(&mut stored, handle.offset)
         .map_err(Error::io("read", path))?;
-    decode_block(path, number, handle.offset, stored)
-}
-
-fn decode_footer(path: &Path, at: u64, footer: &[u8; FOOTER_BYTES], number: u64) -> Result<[Handle; 3]> {
-    let bad = |detail: &str| Error::corruption(path, at, detail);
-    if &footer[52..] != FOOTER_MAGIC || u32_at(footer, 48) != Some(crc32fast::hash(&footer[..48])) {
-        return Err(bad("the checksum of the footer does not match"));
-    }
-    let found = u32_at(footer, 36).unwrap_or_default();
-    if found != FileKind::Sstable.version() {
-        let supported = FileKind::Sstable.version();
-        return Err(Error::UnsupportedFormat {
-            file: path.to_path_buf(),
-            found,
-            supported,
-        });
-    }
-    if u64_at(footer, 40) != Some(number) {
-        return Err(bad("the file number in the footer is not that of the name"));
-    }
-    let handle = |from: usize| Handle::decode(&footer[from..]).ok_or_else(|| bad("the footer is cut"));
-    Ok([handle(0)?, handle(12)?, handle(24)?])
-}
-
-/// The file must say about itself what the manifest says about it.
-fn check_properties(path: &Path, at: u64, bytes: &[u8], meta: &SstableMeta) -> Result<()> {
-    let key_at = |from: usize| {
-        let length = u32_at(bytes, from)? as usize;
-        bytes.get(from + 4..from + 4 + length)
-    };
-    let first_key = key_at(40);
-    let last_key = first_key.and_then(|key| key_at(44 + key.len()));
-    let same = u64_at(bytes, 0) == Some(meta.entries)
-        && u64_at(bytes, 24) == Some(meta.smallest_sequence)
-        && u64_at(bytes, 32) == Some(meta.largest_sequence)
-        && first_key == Some(&meta.first_key[..])
-        && last_key == Some(&meta.last_key[..]);
-    if same {
-        Ok(())
-    } else {
-        Err(Error::corruption(
-            path,
-            at,
-            "the properties are not those in the manifest",
-        ))
-    }
+    Ok(stored)
 }

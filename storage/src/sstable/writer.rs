@@ -8,20 +8,37 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{FOOTER_BYTES, FOOTER_MAGIC, Handle, SstableContext, SstableMeta, bloom, encode_block};
-use crate::block::BlockBuilder;
+use super::bloom::FilterBuilder;
+use super::codec::BlockEncoder;
+use super::footer::{FOOTER_BYTES, Footer};
+use super::index::{IndexBuilder, separator};
+use super::properties::Properties;
+use super::{Handle, SstableContext, SstableMeta, bloom};
+use crate::block::{BlockBuilder, Key};
+use crate::crypto::FileCipher;
 use crate::entry::{EntryKind, SequenceNumber, compare_versions};
 use crate::error::{Error, Result};
 use crate::files::FileName;
 use crate::header::{FileKind, HEADER_BYTES};
-use crate::key;
+use crate::key::complete_prefix_len;
 use crate::settings::{Compression, Settings};
 use crate::vfs::File;
 
-const RESTART_INTERVAL: usize = 16;
-
 /// Writes go to the file in pieces of about this size.
 const WRITE_BYTES: usize = 1 << 20;
+
+/// An index block ends at about this size.
+const INDEX_BLOCK_BYTES: usize = 16 << 10;
+
+/// The partition of the last entry.
+#[derive(Debug, Default)]
+struct Partition {
+    prefix_len: usize,
+    /// Whether the prefix ends with a terminator; otherwise it is a whole key.
+    complete: bool,
+    entries: u64,
+    bytes: u64,
+}
 
 /// An sstable that is being written.
 #[derive(Debug)]
@@ -29,56 +46,56 @@ pub(crate) struct SstableWriter {
     file: Arc<dyn File>,
     path: PathBuf,
     number: u64,
+    cipher: FileCipher,
+    encoder: BlockEncoder,
     block_bytes: usize,
-    compression: Compression,
-    bloom_bits_per_key: u32,
     data: BlockBuilder,
-    index: BlockBuilder,
-    hashes: Vec<u64>,
-    last_prefix_hash: Option<u64>,
+    /// A data block that waits for its bound, which the next entry gives.
+    unbound: Option<Handle>,
+    index: IndexBuilder,
+    index_top: IndexBuilder,
+    filter: FilterBuilder,
     buffer: Vec<u8>,
     /// Where `buffer` goes.
     flushed: u64,
-    last_sequence: SequenceNumber,
-    first_key: Vec<u8>,
     last_key: Vec<u8>,
-    entries: u64,
-    tombstones: u64,
-    raw_bytes: u64,
-    smallest_sequence: SequenceNumber,
-    largest_sequence: SequenceNumber,
+    last_sequence: SequenceNumber,
+    partition: Partition,
+    properties: Properties,
 }
 
 impl SstableWriter {
     /// Creates the file of sstable `number`.
-    pub(crate) fn create(context: &SstableContext, number: u64, settings: &Settings) -> Result<Self> {
-        let SstableContext {
-            vfs, keys, directory, ..
-        } = context;
-        let path = FileName::Sstable(number).in_directory(directory);
-        let file = vfs.create(&path).map_err(Error::io("create", &path))?;
-        let (header, _) = keys.new_file(FileKind::Sstable, number, 0)?;
+    pub(crate) fn create(
+        context: &SstableContext,
+        number: u64,
+        settings: &Settings,
+        compression: Compression,
+    ) -> Result<Self> {
+        let path = FileName::Sstable(number).in_directory(&context.directory);
+        let file = context.vfs.create(&path).map_err(Error::io("create", &path))?;
+        let (header, cipher) = context.keys.new_file(FileKind::Sstable, number, 0)?;
         Ok(Self {
             file,
             path,
             number,
+            cipher,
+            encoder: BlockEncoder::new(compression),
             block_bytes: settings.block_bytes,
-            compression: settings.compression,
-            bloom_bits_per_key: settings.bloom_bits_per_key,
-            data: BlockBuilder::new(RESTART_INTERVAL),
-            index: BlockBuilder::new(1),
-            hashes: Vec::new(),
-            last_prefix_hash: None,
+            data: BlockBuilder::default(),
+            unbound: None,
+            index: IndexBuilder::default(),
+            index_top: IndexBuilder::default(),
+            filter: FilterBuilder::new(settings.bloom_bits_per_key),
             buffer: header.encode().to_vec(),
             flushed: 0,
-            last_sequence: 0,
-            first_key: Vec::new(),
             last_key: Vec::new(),
-            entries: 0,
-            tombstones: 0,
-            raw_bytes: 0,
-            smallest_sequence: SequenceNumber::MAX,
-            largest_sequence: 0,
+            last_sequence: 0,
+            partition: Partition::default(),
+            properties: Properties {
+                smallest_sequence: SequenceNumber::MAX,
+                ..Properties::default()
+            },
         })
     }
 
@@ -90,35 +107,86 @@ impl SstableWriter {
         kind: EntryKind,
         value: &[u8],
     ) -> Result<()> {
-        let is_first = self.entries == 0;
-        let new_key = is_first || self.last_key != key;
+        let is_first = self.properties.entries == 0;
         assert!(
             is_first || compare_versions((&self.last_key, self.last_sequence), (key, sequence)).is_lt(),
             "entries of an sstable come in order"
         );
-        if is_first {
-            self.first_key.extend_from_slice(key);
+        let begins_partition = is_first || !self.is_in_partition(key);
+        if begins_partition {
+            self.end_partition();
+            let complete = complete_prefix_len(key);
+            self.partition.prefix_len = complete.unwrap_or(key.len());
+            self.partition.complete = complete.is_some();
         }
-        if new_key {
-            self.hashes.push(bloom::key_hash(key));
-            let prefix = bloom::prefix_hash(key::partition_prefix(key));
-            if self.last_prefix_hash.replace(prefix) != Some(prefix) {
-                self.hashes.push(prefix);
+        if let Some(handle) = self.unbound.take() {
+            let bound = separator((&self.last_key, self.last_sequence), (key, sequence));
+            self.index.push(handle, bound);
+            if self.index.bytes() >= INDEX_BLOCK_BYTES {
+                let contents = self.index.finish();
+                let handle = self.append_block(&contents);
+                self.index_top.push(handle, bound);
             }
-            self.last_key.clear();
-            self.last_key.extend_from_slice(key);
         }
-        self.data.push(key, sequence, kind, value);
-        self.last_sequence = sequence;
-        self.entries += 1;
-        self.tombstones += u64::from(kind == EntryKind::Delete);
-        self.raw_bytes += (key.len() + value.len()) as u64;
-        self.smallest_sequence = self.smallest_sequence.min(sequence);
-        self.largest_sequence = self.largest_sequence.max(sequence);
+        let hash = bloom::key_hash(key);
+        if is_first || self.last_key != key {
+            self.filter.add(hash);
+        }
+        if begins_partition {
+            self.filter
+                .add(bloom::prefix_hash(&key[..self.partition.prefix_len]));
+        }
+        let prefix_len = self.partition.prefix_len;
+        let prepared = Key {
+            bytes: key,
+            prefix_len,
+            begins_partition,
+            hash,
+        };
+        self.data.push(prepared, sequence, kind, value);
+        self.take_note(key, sequence, kind, value);
         if self.data.bytes() >= self.block_bytes {
             self.end_data_block()?;
         }
         Ok(())
+    }
+
+    fn is_in_partition(&self, key: &[u8]) -> bool {
+        let prefix = &self.last_key[..self.partition.prefix_len];
+        if self.partition.complete {
+            key.starts_with(prefix)
+        } else {
+            key == prefix
+        }
+    }
+
+    fn end_partition(&mut self) {
+        let Partition { entries, bytes, .. } = std::mem::take(&mut self.partition);
+        if entries > 0 {
+            let prefix_len = complete_prefix_len(&self.last_key).unwrap_or(self.last_key.len());
+            self.properties
+                .add_partition(&self.last_key[..prefix_len], entries, bytes);
+        }
+    }
+
+    fn take_note(&mut self, key: &[u8], sequence: SequenceNumber, kind: EntryKind, value: &[u8]) {
+        let bytes = (key.len() + value.len()) as u64;
+        let properties = &mut self.properties;
+        if properties.entries == 0 {
+            properties.first_key = Bytes::copy_from_slice(key);
+        }
+        properties.entries += 1;
+        properties.tombstones += u64::from(kind == EntryKind::Delete);
+        properties.raw_bytes += bytes;
+        properties.smallest_sequence = properties.smallest_sequence.min(sequence);
+        properties.largest_sequence = properties.largest_sequence.max(sequence);
+        self.partition.entries += 1;
+        self.partition.bytes += bytes;
+        self.last_sequence = sequence;
+        if self.last_key != key {
+            self.last_key.clear();
+            self.last_key.extend_from_slice(key);
+        }
     }
 
     /// The size of the file so far.
@@ -134,11 +202,11 @@ impl SstableWriter {
     fn end_data_block(&mut self) -> Result<()> {
         let offset = self.flushed + self.buffer.len() as u64;
         let contents = self.data.finish();
-        let length = encode_block(&mut self.buffer, contents, self.compression, self.number, offset);
+        let length = self
+            .encoder
+            .encode(&mut self.buffer, contents, &self.cipher, self.number, offset);
         self.data.reset();
-        let handle = Handle { offset, length }.encode();
-        self.index
-            .push(&self.last_key, self.last_sequence, EntryKind::Put, &handle);
+        self.unbound = Some(Handle { offset, length });
         if self.buffer.len() >= WRITE_BYTES {
             self.write_buffer()
         } else {
@@ -155,72 +223,51 @@ impl SstableWriter {
         Ok(())
     }
 
-    fn append_block(&mut self, contents: &[u8], compression: Compression) -> Handle {
+    fn append_block(&mut self, contents: &[u8]) -> Handle {
         let offset = self.flushed + self.buffer.len() as u64;
-        let length = encode_block(&mut self.buffer, contents, compression, self.number, offset);
+        let length = self
+            .encoder
+            .encode(&mut self.buffer, contents, &self.cipher, self.number, offset);
         Handle { offset, length }
     }
 
     /// Completes the file and makes its contents durable. There must be an entry.
     pub(crate) fn finish(mut self) -> Result<SstableMeta> {
-        assert!(self.entries > 0, "an sstable has entries");
+        assert!(self.properties.entries > 0, "an sstable has entries");
         if !self.data.is_empty() {
             self.end_data_block()?;
         }
-        let filter = bloom::build(&self.hashes, self.bloom_bits_per_key);
-        let filter = self.append_block(&filter, Compression::None);
-        let index = self.index.finish().to_vec();
-        let index = self.append_block(&index, self.compression);
-        let properties = self.properties();
-        let properties = self.append_block(&properties, Compression::None);
-        let footer = encode_footer(filter, index, properties, self.number);
-        self.buffer.extend_from_slice(&footer);
+        self.end_partition();
+        self.properties.last_key = Bytes::copy_from_slice(&self.last_key);
+        // Behind all versions of the last key.
+        let last_key = std::mem::take(&mut self.last_key);
+        if let Some(handle) = self.unbound.take() {
+            self.index.push(handle, (&last_key, 0));
+        }
+        if !self.index.is_empty() {
+            let contents = self.index.finish();
+            let handle = self.append_block(&contents);
+            self.index_top.push(handle, (&last_key, 0));
+        }
+        let contents = self.index_top.finish();
+        let index = self.append_block(&contents);
+        let contents = std::mem::take(&mut self.filter).finish();
+        let filter = self.append_block(&contents);
+        let contents = self.properties.encode();
+        let properties = self.append_block(&contents);
+        let footer = Footer {
+            at: self.flushed + self.buffer.len() as u64,
+            filter,
+            index,
+            properties,
+        };
+        self.buffer.extend_from_slice(&footer.encode(self.number));
         self.write_buffer()?;
         self.file.sync_data().map_err(Error::io("sync", &self.path))?;
         assert!(
             self.flushed > (HEADER_BYTES + FOOTER_BYTES) as u64,
             "an sstable has blocks"
         );
-        Ok(SstableMeta {
-            number: self.number,
-            bytes: self.flushed,
-            entries: self.entries,
-            smallest_sequence: self.smallest_sequence,
-            largest_sequence: self.largest_sequence,
-            first_key: Bytes::from(self.first_key),
-            last_key: Bytes::from(self.last_key),
-        })
+        Ok(SstableMeta::new(self.number, self.flushed, self.properties))
     }
-
-    fn properties(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let numbers = [
-            self.entries,
-            self.tombstones,
-            self.raw_bytes,
-            self.smallest_sequence,
-            self.largest_sequence,
-        ];
-        for number in numbers {
-            bytes.extend_from_slice(&number.to_le_bytes());
-        }
-        for key in [&self.first_key, &self.last_key] {
-            bytes.extend_from_slice(&u32::try_from(key.len()).unwrap_or(u32::MAX).to_le_bytes());
-            bytes.extend_from_slice(key);
-        }
-        bytes
-    }
-}
-
-fn encode_footer(filter: Handle, index: Handle, properties: Handle, number: u64) -> [u8; FOOTER_BYTES] {
-    let mut footer = [0; FOOTER_BYTES];
-    footer[..12].copy_from_slice(&filter.encode());
-    footer[12..24].copy_from_slice(&index.encode());
-    footer[24..36].copy_from_slice(&properties.encode());
-    footer[36..40].copy_from_slice(&FileKind::Sstable.version().to_le_bytes());
-    footer[40..48].copy_from_slice(&number.to_le_bytes());
-    let crc = crc32fast::hash(&footer[..48]);
-    footer[48..52].copy_from_slice(&crc.to_le_bytes());
-    footer[52..].copy_from_slice(FOOTER_MAGIC);
-    footer
 }

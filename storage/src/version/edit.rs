@@ -69,6 +69,7 @@ pub(crate) fn encode(change: &Change, into: &mut Vec<u8>) {
                 meta.number,
                 meta.bytes,
                 meta.entries,
+                meta.tombstones,
                 meta.smallest_sequence,
                 meta.largest_sequence,
             ];
@@ -186,6 +187,7 @@ impl Reader<'_> {
                     number: self.u64()?,
                     bytes: self.u64()?,
                     entries: self.u64()?,
+                    tombstones: self.u64()?,
                     smallest_sequence: self.u64()?,
                     largest_sequence: self.u64()?,
                     first_key: self.key()?,
@@ -221,6 +223,7 @@ mod tests {
             number: 1,
             bytes: 2,
             entries: 3,
+            tombstones: 1,
             smallest_sequence: 4,
             largest_sequence: 5,
             first_key: Bytes::from_static(b"a"),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::entry::{KeyspaceId, SequenceNumber};
+use crate::settings::CompactionStrategy;
 use crate::sstable::Sstable;
 
 pub(crate) mod edit;
@@ -22,6 +23,7 @@ pub(crate) struct KeyspaceVersion {
     pub(crate) name: String,
     /// If the keyspace was dropped: only snapshots from before this sequence number still see it.
     pub(crate) dropped_at: Option<SequenceNumber>,
+    pub(crate) strategy: CompactionStrategy,
     /// Level 0: newest first. Others: by key.
     pub(crate) levels: Vec<Vec<Arc<Sstable>>>,
 }
@@ -32,6 +34,7 @@ impl KeyspaceVersion {
             id,
             name,
             dropped_at: None,
+            strategy: CompactionStrategy::default(),
             levels: vec![Vec::new(); LEVELS],
         }
     }
@@ -51,7 +54,8 @@ impl KeyspaceVersion {
     pub(crate) fn add(&mut self, level: usize, sstable: Arc<Sstable>) {
         let sstables = &mut self.levels[level];
         let at = if level == 0 {
-            sstables.partition_point(|other| other.meta.number > sstable.meta.number)
+            // What was written at different times has different sequence numbers; a merge of neighbours stays between.
+            sstables.partition_point(|other| other.meta.largest_sequence > sstable.meta.largest_sequence)
         } else {
             sstables.partition_point(|other| other.meta.last_key < sstable.meta.last_key)
         };

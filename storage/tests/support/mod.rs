@@ -24,6 +24,7 @@ pub fn tiny() -> Settings {
         block_bytes: 128,
         block_cache_bytes: 4096,
         compression: Compression::Lz4,
+        compression_bottom: Compression::Zstd,
         bloom_bits_per_key: 10,
         sstable_bytes: 1_000,
         level0_sstables_trigger: 2,
@@ -31,6 +32,8 @@ pub fn tiny() -> Settings {
         level0_sstables_stop: 12,
         level1_bytes: 3_000,
         level_size_ratio: 2,
+        compaction_threads: 2,
+        compaction_bytes_per_second_max: 0,
     }
 }
 
@@ -46,12 +49,8 @@ pub fn environment(disk: Arc<dyn Vfs>) -> Environment {
         }
         Ok(())
     });
-    Environment {
-        disk,
-        random,
-        master_keys: MasterKeys::new(MasterKey::new([1; MASTER_KEY_BYTES])),
-        now_ms: 0,
-    }
+    let master_keys = MasterKeys::new(MasterKey::new([1; MASTER_KEY_BYTES]));
+    Environment::new(disk, random, master_keys, 0)
 }
 
 /// All entries between the bounds, in the order of the walk.
