@@ -1,25 +1,24 @@
-//! The commit path: one queue, one writer at a time, one write and at most one sync for all that waits.
+//! The commit path: one queue, one writer at a time, one frame, one write and at most one sync for all that waits.
 //!
 //! Invariant: batches become visible and are acknowledged in the order of their sequence numbers, after they were
-//! written, and, if they ask for it, synced. Whoever finds the queue idle with a write that needs no sync writes it
-//! itself (no thread is woken); everything else is for the log thread, which also changes segments and memtables,
-//! syncs at intervals, and waits while writes must be held back. Completions run with no lock held.
+//! written, and, if they ask for it, synced. Whoever finds the queue idle writes itself, if it needs no sync or waits
+//! for it anyway (no thread is woken); everything else is for the log thread (`log_thread.rs`). Completions run with no
+//! lock held.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::batch::{BatchEntries, WriteBatch};
-use crate::clock::Stopwatch;
-use crate::core::{Core, IDLE_WAIT, Pressure};
-use crate::entry::{SEQUENCE_MAX, SequenceNumber};
+use crate::core::{Core, Pressure};
+use crate::entry::{KeyspaceId, SEQUENCE_MAX, SequenceNumber};
 use crate::error::{Error, Result};
 use crate::memtable::Memtable;
-use crate::wal::record::{FRAME_BYTES, PayloadChecksum, seal};
-use crate::wal::segment::LogWriter;
+use crate::version::Recovery;
+use crate::wal::batch::LogBatch;
+use crate::wal::writer::LogWriter;
 
 /// What an acknowledgement of a write means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,40 +36,119 @@ const LEADER_ROUNDS: usize = 4;
 /// A group is not made larger than this, so that the first in it do not wait too long.
 const GROUP_BYTES_MAX: usize = 8 << 20;
 
-type Done = Box<dyn FnOnce(Result<SequenceNumber>) + Send>;
+/// Gets the outcome of a commit.
+pub(crate) type Callback = Box<dyn FnOnce(Result<SequenceNumber>) + Send>;
 
-struct Request {
-    record: BytesMut,
-    checksum: PayloadChecksum,
+/// Where a caller waits for the outcome of its commit.
+#[derive(Default)]
+struct Slot {
+    outcome: Mutex<Option<Result<SequenceNumber>>>,
+    filled: Condvar,
+}
+
+impl Slot {
+    fn fill(&self, outcome: Result<SequenceNumber>) {
+        *self.outcome.lock() = Some(outcome);
+        self.filled.notify_one();
+    }
+
+    fn wait(&self) -> Result<SequenceNumber> {
+        let mut outcome = self.outcome.lock();
+        loop {
+            if let Some(outcome) = outcome.take() {
+                return outcome;
+            }
+            self.filled.wait(&mut outcome);
+        }
+    }
+}
+
+/// Who gets the outcome of a request.
+enum Done {
+    Call(Callback),
+    Fill(Arc<Slot>),
+    /// The one who writes it looks at it itself.
+    Leader,
+}
+
+/// What is to be committed in one step.
+pub(crate) struct Request {
+    /// Of a log batch.
+    records: Vec<u8>,
+    /// Of a write batch.
+    entries: Bytes,
     durability: Durability,
     done: Done,
+    outcome: Result<SequenceNumber>,
+}
+
+impl Request {
+    pub(crate) fn has_entries(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
+    fn finish(&mut self) {
+        match std::mem::replace(&mut self.done, Done::Leader) {
+            Done::Call(callback) => callback(self.take_outcome()),
+            Done::Fill(slot) => slot.fill(self.take_outcome()),
+            Done::Leader => {}
+        }
+    }
+
+    fn take_outcome(&mut self) -> Result<SequenceNumber> {
+        std::mem::replace(&mut self.outcome, Ok(0))
+    }
 }
 
 #[derive(Default)]
-struct Waiting {
-    requests: Vec<Request>,
+pub(crate) struct Waiting {
+    pub(crate) requests: Vec<Request>,
     /// Somebody writes.
-    writing: bool,
-    closed: bool,
+    pub(crate) writing: bool,
+    pub(crate) closed: bool,
 }
 
-struct Writer {
-    log: LogWriter,
-    next_sequence: SequenceNumber,
+/// Gives out sequence numbers. Held from then until the batch is published, so that batches are published in order.
+#[derive(Debug)]
+pub(crate) struct Sequencer {
+    next: SequenceNumber,
 }
 
-/// The queue and the log behind it.
+impl Sequencer {
+    pub(crate) fn take(&mut self) -> Result<SequenceNumber> {
+        if self.next > SEQUENCE_MAX {
+            return Err(Error::Invalid {
+                what: "sequence number",
+                detail: "is used up".to_owned(),
+            });
+        }
+        self.next += 1;
+        Ok(self.next - 1)
+    }
+
+    /// Takes the last number back; nothing was done under it.
+    pub(crate) fn give_back(&mut self) {
+        self.next -= 1;
+    }
+}
+
+/// The queue and the log behind it. Locks are taken in the order waiting, writer, sequencer.
 pub(crate) struct CommitQueue {
-    waiting: Mutex<Waiting>,
-    wake: Condvar,
-    /// Only ever locked by whoever set `writing`, and shortly for a look at the position.
-    writer: Mutex<Writer>,
-    /// The memtable or the segment is full; the log thread sees to it before the next group.
-    switch_due: AtomicBool,
-    /// The memtable is to be changed even if it is not full.
-    switch_forced: AtomicBool,
+    pub(crate) waiting: Mutex<Waiting>,
+    pub(crate) wake: Condvar,
+    /// Only ever locked by whoever set `writing`.
+    pub(crate) writer: Mutex<LogWriter>,
+    sequencer: Mutex<Sequencer>,
+    /// What was applied since the last delay.
+    undelayed_bytes: AtomicUsize,
+    /// The memtable is full but there was no room for another one, or is to be changed even if it is not full; the log
+    /// thread sees to it.
+    pub(crate) switch_due: AtomicBool,
+    pub(crate) switch_forced: AtomicBool,
+    /// The segment is full, or is to be changed; the log thread sees to it before the next group.
+    pub(crate) rotate_due: AtomicBool,
     /// There may be something that was written but not synced.
-    unsynced: AtomicBool,
+    pub(crate) unsynced: AtomicBool,
 }
 
 impl std::fmt::Debug for CommitQueue {
@@ -80,13 +158,16 @@ impl std::fmt::Debug for CommitQueue {
 }
 
 impl CommitQueue {
-    pub(crate) fn new(log: LogWriter, next_sequence: SequenceNumber) -> Self {
+    pub(crate) fn new(writer: LogWriter, next_sequence: SequenceNumber) -> Self {
         Self {
             waiting: Mutex::new(Waiting::default()),
             wake: Condvar::new(),
-            writer: Mutex::new(Writer { log, next_sequence }),
+            writer: Mutex::new(writer),
+            sequencer: Mutex::new(Sequencer { next: next_sequence }),
+            undelayed_bytes: AtomicUsize::new(0),
             switch_due: AtomicBool::new(false),
             switch_forced: AtomicBool::new(false),
+            rotate_due: AtomicBool::new(false),
             unsynced: AtomicBool::new(false),
         }
     }
@@ -95,60 +176,146 @@ impl CommitQueue {
     pub(crate) fn wake(&self) {
         self.wake.notify_all();
     }
+
+    pub(crate) fn lock_sequencer(&self) -> MutexGuard<'_, Sequencer> {
+        self.sequencer.lock()
+    }
+
+    /// Whether the log thread has something to do before the next group.
+    pub(crate) fn is_change_due(&self) -> bool {
+        self.switch_due.load(Ordering::Acquire) || self.rotate_due.load(Ordering::Acquire)
+    }
+
+    /// Counts applied bytes; `true` once for every `per_delay` of them.
+    pub(crate) fn owes_delay(&self, bytes: usize, per_delay: usize) -> bool {
+        let before = self.undelayed_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes < per_delay {
+            return false;
+        }
+        self.undelayed_bytes.store(0, Ordering::Relaxed);
+        true
+    }
 }
 
 impl Core {
-    /// Commits a batch; `done` is called exactly once.
-    pub(crate) fn commit(&self, batch: WriteBatch, durability: Durability, done: Done) {
-        let (record, entries, keyspaces) = match self.check().and_then(|()| batch.into_parts()) {
-            Ok(parts) => parts,
-            Err(error) => return done(Err(error)),
-        };
-        if entries == 0 {
-            return done(Ok(self.published()));
+    /// Commits both batches in one step; `done` is called exactly once.
+    pub(crate) fn commit(&self, log: LogBatch, batch: WriteBatch, durability: Durability, done: Callback) {
+        match self.request(log, batch, durability) {
+            Err(error) => done(Err(error)),
+            Ok(None) => done(Ok(self.published())),
+            Ok(Some(mut request)) => {
+                request.done = Done::Call(done);
+                self.submit(request, durability == Durability::Interval);
+            }
         }
-        let version = Arc::clone(&self.views.load().version);
-        if let Some(id) = keyspaces.into_iter().find(|id| version.live(*id).is_none()) {
-            return done(Err(Error::NoSuchKeyspace { id }));
-        }
-        let checksum = PayloadChecksum::new(&record);
-        let request = Request {
-            record,
-            checksum,
-            durability,
-            done,
-        };
+    }
 
+    /// Commits both batches in one step and waits for the outcome.
+    pub(crate) fn commit_and_wait(
+        &self,
+        log: LogBatch,
+        batch: WriteBatch,
+        durability: Durability,
+    ) -> Result<SequenceNumber> {
+        let Some(request) = self.request(log, batch, durability)? else {
+            return Ok(self.published());
+        };
+        let mut waiting = self.commit.waiting.lock();
+        if waiting.closed {
+            return Err(Error::Closed);
+        }
+        let mut request = request;
+        if self.may_lead(&waiting, &request) {
+            waiting.writing = true;
+            drop(waiting);
+            self.lead(&mut request);
+            return request.outcome;
+        }
+        let slot = Arc::new(Slot::default());
+        request.done = Done::Fill(Arc::clone(&slot));
+        self.enqueue(waiting, request);
+        slot.wait()
+    }
+
+    /// `None` if there is nothing to commit.
+    fn request(&self, log: LogBatch, batch: WriteBatch, durability: Durability) -> Result<Option<Request>> {
+        self.check()?;
+        let records = log.into_records()?;
+        let parts = batch.into_parts()?;
+        self.check_keyspaces(&parts.keyspaces, Recovery::Logged)?;
+        Ok((!records.is_empty() || !parts.entries.is_empty()).then_some(Request {
+            records,
+            entries: parts.entries,
+            durability,
+            done: Done::Leader,
+            outcome: Ok(0),
+        }))
+    }
+
+    /// Refuses keyspaces that do not exist or are recovered in another way.
+    pub(crate) fn check_keyspaces(&self, ids: &[KeyspaceId], recovery: Recovery) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let view = self.views.load();
+        ids.iter().try_for_each(|&id| {
+            let keyspace = view.version.live(id).ok_or(Error::NoSuchKeyspace { id })?;
+            if keyspace.recovery == recovery {
+                return Ok(());
+            }
+            let detail = match recovery {
+                Recovery::Logged => format!("{id} is replayed by its owner; apply the batch to it"),
+                Recovery::Replayed => format!("{id} is logged by the engine; commit the batch to it"),
+            };
+            Err(Error::Invalid {
+                what: "keyspace",
+                detail,
+            })
+        })
+    }
+
+    fn submit(&self, mut request: Request, may_lead: bool) {
         let mut waiting = self.commit.waiting.lock();
         if waiting.closed {
             drop(waiting);
-            return (request.done)(Err(Error::Closed));
+            request.outcome = Err(Error::Closed);
+            return request.finish();
         }
-        if waiting.writing {
-            waiting.requests.push(request);
-            return;
-        }
-        let leads = durability == Durability::Interval
-            && waiting.requests.is_empty()
-            && !self.commit.switch_due.load(Ordering::Acquire)
-            && self.pressure() == Pressure::None;
-        if leads {
+        if may_lead && self.may_lead(&waiting, &request) {
             waiting.writing = true;
             drop(waiting);
-            self.lead(request);
+            self.lead(&mut request);
         } else {
-            waiting.requests.push(request);
-            drop(waiting);
+            self.enqueue(waiting, request);
+        }
+    }
+
+    /// Whether nobody writes, nothing waits and nothing holds `request` back.
+    fn may_lead(&self, waiting: &Waiting, request: &Request) -> bool {
+        let has_room = !request.has_entries()
+            || (!self.commit.switch_due.load(Ordering::Acquire) && self.pressure() == Pressure::None);
+        has_room
+            && !waiting.writing
+            && waiting.requests.is_empty()
+            && !self.commit.rotate_due.load(Ordering::Acquire)
+    }
+
+    fn enqueue(&self, mut waiting: MutexGuard<'_, Waiting>, request: Request) {
+        waiting.requests.push(request);
+        let is_written = waiting.writing;
+        drop(waiting);
+        if !is_written {
             self.commit.wake.notify_one();
         }
     }
 
     /// Writes `request` on the caller's thread, and then some of what came meanwhile.
-    fn lead(&self, request: Request) {
-        self.write_group(vec![request]);
+    fn lead(&self, request: &mut Request) {
+        self.write_group(std::slice::from_mut(request));
+        request.finish();
         for _ in 1..LEADER_ROUNDS {
             let mut waiting = self.commit.waiting.lock();
-            let for_log_thread = self.commit.switch_due.load(Ordering::Acquire)
+            let for_log_thread = self.commit.is_change_due()
                 || waiting
                     .requests
                     .iter()
@@ -156,17 +323,18 @@ impl Core {
             if waiting.requests.is_empty() || for_log_thread {
                 break;
             }
-            let group = take_group(&mut waiting);
+            let mut group = take_group(&mut waiting, false);
             drop(waiting);
-            self.write_group(group);
+            self.write_and_finish(&mut group);
         }
         self.end_writing();
     }
 
-    fn end_writing(&self) {
+    /// Lets others write. The caller had set `writing`.
+    pub(crate) fn end_writing(&self) {
         let mut waiting = self.commit.waiting.lock();
         waiting.writing = false;
-        let more = !waiting.requests.is_empty() || self.commit.switch_due.load(Ordering::Acquire);
+        let more = !waiting.requests.is_empty() || waiting.closed || self.commit.is_change_due();
         drop(waiting);
         if more {
             self.commit.wake.notify_one();
@@ -174,184 +342,112 @@ impl Core {
     }
 
     /// Writes a group and completes it. The caller has set `writing`.
-    fn write_group(&self, group: Vec<Request>) {
-        let mut dones = Vec::with_capacity(group.len());
-        match self.try_write_group(group, &mut dones) {
-            Ok(first) => {
-                for (sequence, done) in (first..).zip(dones) {
-                    done(Ok(sequence));
-                }
-            }
-            Err(error) => {
-                self.poison(&error);
-                for done in dones {
-                    done(Err(self.check().err().unwrap_or(Error::Closed)));
-                }
+    pub(crate) fn write_and_finish(&self, group: &mut [Request]) {
+        self.write_group(group);
+        group.iter_mut().for_each(Request::finish);
+    }
+
+    fn write_group(&self, group: &mut [Request]) {
+        if let Err(error) = self.try_write_group(group) {
+            self.poison(&error);
+            for request in group.iter_mut().filter(|request| request.outcome.is_ok()) {
+                request.outcome = Err(self.check().err().unwrap_or(Error::Closed));
             }
         }
     }
 
-    /// Gives the sequence number of the first request of the group.
-    fn try_write_group(&self, group: Vec<Request>, dones: &mut Vec<Done>) -> Result<SequenceNumber> {
-        let mut writer = self.commit.writer.lock();
-        let first = writer.next_sequence;
-        let mut sequence = first;
-        let mut sync = false;
-        let mut records = Vec::with_capacity(group.len());
-        let (durable, segment) = (writer.log.durable(), writer.log.segment_number());
-        for Request {
-            mut record,
-            checksum,
-            durability,
-            done,
-        } in group
-        {
-            dones.push(done);
-            sync |= durability == Durability::Sync;
-            seal(&mut record, checksum, sequence, durable, segment);
-            records.push(record.freeze());
-            sequence += 1;
-        }
+    /// Writes a group, makes it visible, and sets the outcome of each request.
+    fn try_write_group(&self, group: &mut [Request]) -> Result<()> {
         self.check()?;
-        if sequence > SEQUENCE_MAX {
-            return Err(Error::Invalid {
-                what: "sequence number",
-                detail: "is used up".to_owned(),
-            });
+        let mut writer = self.commit.writer.lock();
+        // Batches that are applied meanwhile wait; log batches alone hold nobody up.
+        let has_entries = group.iter().any(Request::has_entries);
+        let mut sequencer = has_entries.then(|| self.commit.lock_sequencer());
+        let (mut sync, mut has_records) = (false, false);
+        writer.begin();
+        for request in group.iter_mut() {
+            if !request.records.is_empty() {
+                has_records = true;
+                if let Err(refused) = writer.add_records(&request.records) {
+                    request.outcome = Err(refused);
+                    continue;
+                }
+            }
+            sync |= request.durability == Durability::Sync;
+            request.outcome = Ok(self.published());
+            if let Some(sequencer) = sequencer.as_mut().filter(|_| request.has_entries()) {
+                let sequence = sequencer.take()?;
+                writer.add_own(sequence, &request.entries);
+                request.outcome = Ok(sequence);
+            }
         }
-        writer.log.append(&records)?;
+        let Some(place) = writer.write()? else {
+            return Ok(());
+        };
         if sync {
-            writer.log.sync()?;
+            writer.sync()?;
         } else {
             self.commit.unsynced.store(true, Ordering::Release);
         }
-        writer.next_sequence = sequence;
-        let view = self.views.load();
-        insert(&view.active, first, &records);
-        self.published.store(sequence - 1, Ordering::Release);
-        if view.active.bytes() >= self.settings.memtable_bytes_max || writer.log.is_full() {
-            self.commit.switch_due.store(true, Ordering::Release);
-        } else if writer.log.is_half_full() && !self.spare_wanted.swap(true, Ordering::AcqRel) {
+        let written = || group.iter().filter(|request| request.outcome.is_ok());
+        if has_records && self.log.apply(written().map(|request| &request.records[..]), place) {
+            self.free_due.store(true, Ordering::Release);
             self.flush_signal.notify();
         }
-        Ok(first)
-    }
-
-    /// What the log thread does until the engine is closed.
-    pub(crate) fn run_log_thread(&self) {
-        let clock = Stopwatch::start();
-        let interval = Duration::from_millis(self.settings.sync_interval_ms);
-        let mut synced_at = Duration::ZERO;
-        loop {
-            let mut waiting = self.commit.waiting.lock();
-            let mut until_sync = None;
-            if self.commit.unsynced.load(Ordering::Acquire) && self.check().is_ok() {
-                until_sync = Some((synced_at + interval).saturating_sub(clock.elapsed()));
-            } else {
-                // The interval begins with the first write that is not synced.
-                synced_at = clock.elapsed();
-            }
-            if until_sync == Some(Duration::ZERO) {
-                drop(waiting);
-                self.sync_log();
-                synced_at = clock.elapsed();
-                continue;
-            }
-            let switch_due = self.commit.switch_due.load(Ordering::Acquire) && self.check().is_ok();
-            let has_work = !waiting.requests.is_empty() || switch_due;
-            if waiting.writing || !has_work {
-                if waiting.closed && !waiting.writing {
-                    drop(waiting);
-                    return self.sync_log();
+        if let Some(sequencer) = sequencer {
+            for request in written().filter(|request| request.has_entries()) {
+                if let Ok(sequence) = request.outcome {
+                    self.insert(sequence, &request.entries);
+                    self.published.store(sequence, Ordering::Release);
                 }
-                let timeout = until_sync.unwrap_or(interval).min(IDLE_WAIT);
-                self.commit.wake.wait_for(&mut waiting, timeout);
-                continue;
             }
-            if !self.hold_back(&mut waiting) {
-                continue;
-            }
-            waiting.writing = true;
-            let group = take_group(&mut waiting);
-            drop(waiting);
-            if let Err(error) = self.switch_if_due() {
-                self.poison(&error);
-            }
-            if !group.is_empty() {
-                self.write_group(group);
-            }
-            self.end_writing();
+            self.switch_if_full(&sequencer);
+        }
+        self.log.count_commits(group.len() as u64);
+        self.look_at_segment(&writer);
+        Ok(())
+    }
+
+    /// Asks for the next segment in time.
+    fn look_at_segment(&self, writer: &LogWriter) {
+        if writer.is_full() {
+            self.commit.rotate_due.store(true, Ordering::Release);
+        } else if writer.is_half_full() && !self.spare_wanted.swap(true, Ordering::AcqRel) {
+            self.flush_signal.notify();
         }
     }
 
-    /// Waits as back-pressure demands; `false` if everything must be looked at anew.
-    fn hold_back(&self, waiting: &mut MutexGuard<'_, Waiting>) -> bool {
-        if self.is_stopping() || self.check().is_err() {
-            return true;
-        }
-        let full = self.commit.switch_due.load(Ordering::Acquire)
-            && self.views.load().waiting.len() >= self.settings.memtables_waiting_max;
-        match self.pressure() {
-            Pressure::Stop => {
-                self.compaction_signal.notify();
-                self.commit.wake.wait_for(waiting, IDLE_WAIT);
-                false
-            }
-            _ if full => {
-                self.flush_signal.notify();
-                self.commit.wake.wait_for(waiting, IDLE_WAIT);
-                false
-            }
-            Pressure::None => true,
-            Pressure::Delay(delay) => {
-                let clock = Stopwatch::start();
-                while clock.elapsed() < delay && self.pressure() != Pressure::None && !self.is_stopping() {
-                    self.commit
-                        .wake
-                        .wait_for(waiting, delay.saturating_sub(clock.elapsed()));
-                }
-                // While it waited a caller may have begun to write.
-                !waiting.writing
-            }
-        }
+    /// Puts the entries of a batch into the memtable. They are of our own making, so that every one decodes. The caller
+    /// holds the sequencer that gave the number.
+    pub(crate) fn insert(&self, sequence: SequenceNumber, entries: &Bytes) {
+        let entries = BatchEntries::new(entries.clone());
+        let view = self.views.load();
+        view.active.insert(sequence, entries.map_while(Result::ok));
     }
 
-    /// Makes what was written at intervals durable, beside the writer.
-    fn sync_log(&self) {
-        if self.check().is_err() {
+    /// Begins a new memtable if the active one is full and one more may wait; else leaves that to the log thread.
+    pub(crate) fn switch_if_full(&self, sequencer: &Sequencer) {
+        let view = self.views.load();
+        if view.active.bytes() < self.settings.memtable_bytes_max {
             return;
         }
-        self.commit.unsynced.store(false, Ordering::Release);
-        let (segment, offset) = self.commit.writer.lock().log.position();
-        if let Err(error) = segment.sync_to(offset) {
-            self.poison(&error);
+        if view.waiting.len() < self.settings.memtables_waiting_max {
+            drop(view);
+            self.switch(sequencer);
+        } else if !self.commit.switch_due.swap(true, Ordering::AcqRel) {
+            self.commit.wake();
         }
     }
 
-    /// Begins a new segment, and a new memtable if the old one is full. The caller has set `writing`.
-    fn switch_if_due(&self) -> Result<()> {
-        if !self.commit.switch_due.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        self.check()?;
-        let mut writer = self.commit.writer.lock();
-        let next_sequence = writer.next_sequence;
-        if !writer.log.is_empty() {
-            writer.log.rotate(next_sequence)?;
-        }
-        let segment = writer.log.segment_number();
-        drop(writer);
-        let active = Arc::clone(&self.views.load().active);
-        let forced = self.commit.switch_forced.swap(false, Ordering::AcqRel) && !active.is_empty();
-        if forced || active.bytes() >= self.settings.memtable_bytes_max {
-            self.update_view(|view| {
-                let full = std::mem::replace(&mut view.active, Arc::new(Memtable::new(segment)));
-                view.waiting.push(full);
-            });
-            self.flush_signal.notify();
-        }
-        self.commit.switch_due.store(false, Ordering::Release);
-        Ok(())
+    /// Begins a new memtable. Nothing is inserted meanwhile: the caller holds the sequencer.
+    pub(crate) fn switch(&self, _held: &Sequencer) {
+        let segment = self.log.segment_number();
+        self.applied.switch();
+        self.update_view(|view| {
+            let full = std::mem::replace(&mut view.active, Arc::new(Memtable::new(segment)));
+            view.waiting.push(full);
+        });
+        self.flush_signal.notify();
     }
 
     /// Asks the log thread for a new memtable even if the old one is not full.
@@ -368,25 +464,18 @@ impl Core {
     }
 }
 
-fn take_group(waiting: &mut Waiting) -> Vec<Request> {
+/// Takes the requests of one group; with `log_only` those before the first one that has entries.
+pub(crate) fn take_group(waiting: &mut Waiting, log_only: bool) -> Vec<Request> {
     let mut bytes = 0;
     let fits = waiting.requests.iter().take_while(|request| {
         let room = bytes < GROUP_BYTES_MAX;
-        bytes += request.record.len();
-        room
+        bytes += request.records.len() + request.entries.len();
+        room && !(log_only && request.has_entries())
     });
     let count = fits.count();
     if count == waiting.requests.len() {
         std::mem::take(&mut waiting.requests)
     } else {
         waiting.requests.drain(..count).collect()
-    }
-}
-
-/// Puts written records into the memtable. They are of our own making, so that every entry decodes.
-fn insert(memtable: &Memtable, first: SequenceNumber, records: &[Bytes]) {
-    for (sequence, record) in (first..).zip(records) {
-        let entries = BatchEntries::new(record.slice(FRAME_BYTES..));
-        memtable.insert(sequence, entries.map_while(Result::ok));
     }
 }

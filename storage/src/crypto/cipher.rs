@@ -14,8 +14,23 @@ use super::keyring::DataKeyId;
 /// What sealing adds.
 pub(crate) const TAG_BYTES: usize = 16;
 
-/// The bytes that are authenticated beside the contents: file number, offset, data key.
+/// The bytes that are authenticated beside the contents of every place: file number, offset, data key.
 const BOUND_BYTES: usize = 8 + 8 + 4;
+
+/// The most that may be authenticated beyond them.
+pub(crate) const CLEAR_BYTES_MAX: usize = 24;
+
+/// What is authenticated but not encrypted.
+struct Bound {
+    bytes: [u8; BOUND_BYTES + CLEAR_BYTES_MAX],
+    length: usize,
+}
+
+impl AsRef<[u8]> for Bound {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
 
 /// The sealed bytes do not open: they were changed, or belong to another place or file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,18 +59,31 @@ impl FileCipher {
         Some(Self { key, file, data_key })
     }
 
+    #[cfg(test)]
+    pub(crate) fn for_test(file: u64) -> Self {
+        Self::new(&[7; KEY_BYTES], file, DataKeyId(3)).unwrap()
+    }
+
     /// The data key that the file's key was derived from.
     pub(crate) fn data_key(&self) -> DataKeyId {
         self.data_key
     }
 
-    /// What a sealed place is bound to, beside what the nonce and the key bind.
-    fn bound(&self, offset: u64) -> Aad<[u8; BOUND_BYTES]> {
-        let mut bytes = [0; BOUND_BYTES];
+    /// The number of the file.
+    pub(crate) fn file_number(&self) -> u64 {
+        self.file
+    }
+
+    /// What a sealed place is bound to, beside what the nonce and the key bind: the place, and bytes that lie beside it
+    /// in clear.
+    fn bound(&self, offset: u64, clear: &[u8]) -> Aad<Bound> {
+        let mut bytes = [0; BOUND_BYTES + CLEAR_BYTES_MAX];
         bytes[..8].copy_from_slice(&self.file.to_le_bytes());
         bytes[8..16].copy_from_slice(&offset.to_le_bytes());
-        bytes[16..].copy_from_slice(&self.data_key.0.to_le_bytes());
-        Aad::from(bytes)
+        bytes[16..BOUND_BYTES].copy_from_slice(&self.data_key.0.to_le_bytes());
+        let length = BOUND_BYTES + clear.len();
+        bytes[BOUND_BYTES..length].copy_from_slice(clear);
+        Aad::from(Bound { bytes, length })
     }
 
     fn nonce(offset: u64) -> Nonce {
@@ -70,9 +98,19 @@ impl FileCipher {
     ///
     /// Beyond 64 GiB, which AES-GCM cannot seal and no block or frame reaches.
     pub(crate) fn seal(&self, offset: u64, contents: &mut [u8]) -> [u8; TAG_BYTES] {
+        self.seal_beside(&[], offset, contents)
+    }
+
+    /// Like [`FileCipher::seal`]; the tag also vouches for `clear`, which lies in the file beside the contents.
+    ///
+    /// # Panics
+    ///
+    /// Also for more than [`CLEAR_BYTES_MAX`] bytes in clear.
+    pub(crate) fn seal_beside(&self, clear: &[u8], offset: u64, contents: &mut [u8]) -> [u8; TAG_BYTES] {
+        let bound = self.bound(offset, clear);
         let sealed = self
             .key
-            .seal_in_place_separate_tag(Self::nonce(offset), self.bound(offset), contents);
+            .seal_in_place_separate_tag(Self::nonce(offset), bound, contents);
         let mut tag = [0; TAG_BYTES];
         match sealed {
             Ok(sealed) => tag.copy_from_slice(sealed.as_ref()),
@@ -83,11 +121,22 @@ impl FileCipher {
 
     /// Decrypts `sealed`, contents and tag, where they lie; the contents end where the tag begins.
     pub(crate) fn open(&self, offset: u64, sealed: &mut [u8]) -> Result<(), NotAuthentic> {
+        self.open_beside(&[], offset, sealed)
+    }
+
+    /// Opens what [`FileCipher::seal_beside`] sealed.
+    pub(crate) fn open_beside(
+        &self,
+        clear: &[u8],
+        offset: u64,
+        sealed: &mut [u8],
+    ) -> Result<(), NotAuthentic> {
         let contents_end = sealed.len().checked_sub(TAG_BYTES).ok_or(NotAuthentic)?;
         let (contents, tag) = sealed.split_at_mut(contents_end);
         let tag = Tag::try_from(&*tag).map_err(|_| NotAuthentic)?;
+        let bound = self.bound(offset, clear);
         self.key
-            .open_in_place_separate_tag(Self::nonce(offset), self.bound(offset), tag, contents, 0..)
+            .open_in_place_separate_tag(Self::nonce(offset), bound, tag, contents, 0..)
             .map(|_| ())
             .map_err(|_| NotAuthentic)
     }
@@ -127,6 +176,18 @@ mod tests {
             Err(NotAuthentic)
         );
         assert_eq!(cipher(5).open(0, &mut [0; TAG_BYTES - 1]), Err(NotAuthentic));
+    }
+
+    #[test]
+    fn what_lies_beside_in_clear_is_vouched_for() {
+        let mut bytes = b"contents".to_vec();
+        let tag = cipher(5).seal_beside(b"head", 64, &mut bytes);
+        bytes.extend_from_slice(&tag);
+        for wrong in [&b""[..], b"heat", b"head0"] {
+            assert_eq!(cipher(5).open_beside(wrong, 64, &mut bytes.clone()), Err(NotAuthentic));
+        }
+        cipher(5).open_beside(b"head", 64, &mut bytes).unwrap();
+        assert_eq!(&bytes[..8], b"contents");
     }
 
     #[test]

@@ -1,171 +1,133 @@
-//! Record frames: the framing that log segments and manifests share (`docs/format/log.md`).
+//! Records: what a frame of the log holds (`docs/format/log.md`, "Records").
 //!
-//! Invariant: a frame is bound to its bytes, its place in the order and its file; whatever does not check is never
-//! handed on. Not here: what a payload means.
+//! Invariant: what is encoded decodes to the same record; bytes that are no record are refused. Not here: what records
+//! do to a stream (`stream.rs`).
 
-use std::path::Path;
+use std::fmt;
 
-use bytes::Bytes;
-use crc32fast::Hasher;
+use bytes::BufMut;
 
-use crate::entry::SequenceNumber;
-use crate::error::{Error, Result};
-use crate::header::{HEADER_BYTES, u32_at, u64_at};
+use crate::header::{u32_at, u64_at};
 
-/// The bytes of a frame before its payload.
-pub(crate) const FRAME_BYTES: usize = 24;
+/// Names a stream of the log. Stream 0 is the engine's own; the others are the owner's, who gives out the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u64);
 
-/// The part of a record's checksum that can be made before its place in the order is known.
-#[derive(Clone, Debug)]
-pub(crate) struct PayloadChecksum(Hasher);
+impl StreamId {
+    /// The engine's own writes. Only the engine appends to it.
+    pub const ENGINE: Self = Self(0);
+}
 
-impl PayloadChecksum {
-    /// Over the payload of `record`, which has room for the frame in front.
-    pub(crate) fn new(record: &[u8]) -> Self {
-        let mut hasher = Hasher::new();
-        hasher.update(&record[FRAME_BYTES..]);
-        Self(hasher)
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
     }
 }
 
-/// Fills in the frame at the front of `record`.
-///
-/// The payload must not be empty: a frame of zeros is the end of a preallocated file.
-pub(crate) fn seal(
-    record: &mut [u8],
-    checksum: PayloadChecksum,
-    sequence: SequenceNumber,
-    durable: u64,
-    file_number: u64,
-) {
-    assert!(record.len() > FRAME_BYTES, "a record has a payload");
-    let length = u32::try_from(record.len() - FRAME_BYTES).unwrap_or(u32::MAX);
-    record[4..8].copy_from_slice(&length.to_le_bytes());
-    record[8..16].copy_from_slice(&sequence.to_le_bytes());
-    record[16..24].copy_from_slice(&durable.to_le_bytes());
-    let crc = frame_crc(checksum.0, &record[4..FRAME_BYTES], file_number);
-    record[..4].copy_from_slice(&crc.to_le_bytes());
-}
+/// kind, stream, index, length of the payload.
+pub(crate) const RECORD_HEADER_BYTES: usize = 1 + 8 + 8 + 4;
 
-fn frame_crc(mut hasher: Hasher, frame: &[u8], file_number: u64) -> u32 {
-    hasher.update(frame);
-    hasher.update(&file_number.to_le_bytes());
-    hasher.finalize()
-}
-
-/// A record as it lies in a file.
-#[derive(Debug)]
-pub(crate) struct Record {
-    pub(crate) offset: u64,
-    pub(crate) sequence: SequenceNumber,
-    pub(crate) payload: Bytes,
-}
-
-/// How the records of a file end.
+/// What a record says about its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// With the last byte of the file.
-    Exact,
-    /// With bytes from this offset on that were never synced (or preallocated zeros).
-    Torn(u64),
+pub(crate) enum RecordKind {
+    /// The payload is the stream's entry `index`.
+    Entry,
+    /// The payload is the stream's state from now on.
+    State,
+    /// Entries before `index` are not needed any more.
+    HeadCut,
+    /// Entries from `index` on never were.
+    TailCut,
+    /// The stream does not exist any more.
+    Dropped,
+    /// At the beginning of a segment: `index` comes next; the payload is the head (8 bytes) and the state.
+    Checkpoint,
 }
 
-/// Walks the records of a file that has been read whole.
-#[derive(Debug)]
-pub(crate) struct RecordReader<'a> {
-    file: &'a Path,
-    bytes: Bytes,
-    number: u64,
+impl RecordKind {
+    fn byte(self) -> u8 {
+        match self {
+            Self::Entry => 1,
+            Self::State => 2,
+            Self::HeadCut => 3,
+            Self::TailCut => 4,
+            Self::Dropped => 5,
+            Self::Checkpoint => 6,
+        }
+    }
+
+    fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            1 => Self::Entry,
+            2 => Self::State,
+            3 => Self::HeadCut,
+            4 => Self::TailCut,
+            5 => Self::Dropped,
+            6 => Self::Checkpoint,
+            _ => return None,
+        })
+    }
+}
+
+/// Appends the header of a record, whose payload of `length` bytes belongs behind it.
+pub(crate) fn put_header(into: &mut Vec<u8>, kind: RecordKind, stream: StreamId, index: u64, length: u32) {
+    into.put_u8(kind.byte());
+    into.put_u64_le(stream.0);
+    into.put_u64_le(index);
+    into.put_u32_le(length);
+}
+
+/// A record as it lies in a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Record<'a> {
+    pub(crate) kind: RecordKind,
+    pub(crate) stream: StreamId,
+    pub(crate) index: u64,
+    pub(crate) payload: &'a [u8],
+    /// Where the record begins in the contents of the frame.
+    pub(crate) at: usize,
+}
+
+/// Walks the records of a frame. A record that does not fit gives its offset and ends the walk.
+#[derive(Clone, Debug)]
+pub(crate) struct Records<'a> {
+    contents: &'a [u8],
     at: usize,
-    /// The sequence number the next record must have.
-    expected: SequenceNumber,
 }
 
-impl<'a> RecordReader<'a> {
-    /// Reads from behind the header on; the first record must have the sequence number `expected`.
-    pub(crate) fn new(file: &'a Path, bytes: Bytes, number: u64, expected: SequenceNumber) -> Self {
-        Self {
-            file,
-            bytes,
-            number,
-            at: HEADER_BYTES,
-            expected,
-        }
+impl<'a> Records<'a> {
+    pub(crate) fn new(contents: &'a [u8]) -> Self {
+        Self { contents, at: 0 }
     }
 
-    /// The next record, or `None` at the first frame that is not valid; then [`RecordReader::end`] says what that means.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Corruption`] if a valid record has the wrong sequence number.
-    pub(crate) fn next_record(&mut self) -> Result<Option<Record>> {
-        let Some((sequence, _, payload)) = self.valid_at(self.at) else {
-            return Ok(None);
+    fn decode(&self) -> Option<Record<'a>> {
+        let start = self.at.checked_add(RECORD_HEADER_BYTES)?;
+        let header = self.contents.get(self.at..start)?;
+        let end = start.checked_add(u32_at(header, 17)? as usize)?;
+        Some(Record {
+            kind: RecordKind::from_byte(*header.first()?)?,
+            stream: StreamId(u64_at(header, 1)?),
+            index: u64_at(header, 9)?,
+            payload: self.contents.get(start..end)?,
+            at: self.at,
+        })
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<Record<'a>, usize>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at >= self.contents.len() {
+            return None;
+        }
+        let Some(record) = self.decode() else {
+            let bad = self.at;
+            self.at = self.contents.len();
+            return Some(Err(bad));
         };
-        let offset = self.at as u64;
-        if sequence != self.expected {
-            let detail = format!(
-                "the record has sequence number {sequence} where {} follows",
-                self.expected
-            );
-            return Err(Error::corruption(self.file, offset, detail));
-        }
-        self.at += FRAME_BYTES + payload.len();
-        self.expected += 1;
-        Ok(Some(Record {
-            offset,
-            sequence,
-            payload,
-        }))
-    }
-
-    /// The sequence number the next record would have.
-    pub(crate) fn expected(&self) -> SequenceNumber {
-        self.expected
-    }
-
-    /// Decides what the first frame that is not valid means.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Corruption`] if a later record shows that the bad one had been synced.
-    pub(crate) fn end(&self) -> Result<End> {
-        let bad = self.at as u64;
-        if self.at >= self.bytes.len() {
-            return Ok(End::Exact);
-        }
-        for at in self.at + 1..self.bytes.len() {
-            // The durable offset of a record lies between the bad frame and the record itself only if this is evidence:
-            // a cheap test that nearly all other bytes fail.
-            let durable = u64_at(&self.bytes, at + 16).unwrap_or_default();
-            if durable > bad && durable <= at as u64 && self.valid_at(at).is_some() {
-                let detail =
-                    format!("the record does not check, but the record at {at} shows that it was synced");
-                return Err(Error::corruption(self.file, bad, detail));
-            }
-        }
-        Ok(End::Torn(bad))
-    }
-
-    /// The sequence number, durable offset and payload of the record at `at`, if there is a valid one.
-    fn valid_at(&self, at: usize) -> Option<(SequenceNumber, u64, Bytes)> {
-        let frame = self.bytes.get(at..at.checked_add(FRAME_BYTES)?)?;
-        let length = u32_at(frame, 4)? as usize;
-        let start = at + FRAME_BYTES;
-        let end = start.checked_add(length)?;
-        if length == 0 || end > self.bytes.len() {
-            return None;
-        }
-        let mut hasher = Hasher::new();
-        hasher.update(&self.bytes[start..end]);
-        if frame_crc(hasher, &frame[4..], self.number) != u32_at(frame, 0)? {
-            return None;
-        }
-        Some((
-            u64_at(frame, 8)?,
-            u64_at(frame, 16)?,
-            self.bytes.slice(start..end),
-        ))
+        self.at += RECORD_HEADER_BYTES + record.payload.len();
+        Some(Ok(record))
     }
 }
 
@@ -173,58 +135,41 @@ impl<'a> RecordReader<'a> {
 mod tests {
     use super::*;
 
-    fn record(payload: &[u8], sequence: u64, durable: u64) -> Vec<u8> {
-        let mut bytes = vec![0; FRAME_BYTES];
-        bytes.extend_from_slice(payload);
-        let checksum = PayloadChecksum::new(&bytes);
-        seal(&mut bytes, checksum, sequence, durable, 7);
+    fn contents() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        put_header(&mut bytes, RecordKind::Entry, StreamId(3), 9, 2);
+        bytes.extend_from_slice(b"ab");
+        put_header(&mut bytes, RecordKind::TailCut, StreamId(u64::MAX), 7, 0);
         bytes
     }
 
-    fn file(records: &[Vec<u8>]) -> Vec<u8> {
-        [vec![0; HEADER_BYTES], records.concat()].concat()
-    }
-
-    fn read(bytes: Vec<u8>) -> (usize, Result<End>) {
-        let mut reader = RecordReader::new(Path::new("f"), Bytes::from(bytes), 7, 1);
-        let mut records = 0;
-        while reader.next_record().unwrap().is_some() {
-            records += 1;
+    #[test]
+    fn records_come_back() {
+        let bytes = contents();
+        let records: Vec<_> = Records::new(&bytes).map(Result::unwrap).collect();
+        assert_eq!(
+            (records[0].kind, records[0].stream, records[0].index, records[0].payload),
+            (RecordKind::Entry, StreamId(3), 9, &b"ab"[..])
+        );
+        assert_eq!(
+            (records[1].kind, records[1].stream, records[1].index, records[1].at),
+            (RecordKind::TailCut, StreamId(u64::MAX), 7, RECORD_HEADER_BYTES + 2)
+        );
+        for byte in 0..=u8::MAX {
+            if let Some(kind) = RecordKind::from_byte(byte) {
+                assert_eq!(kind.byte(), byte);
+            }
         }
-        (records, reader.end())
     }
 
     #[test]
-    fn records_come_back_and_zeros_end_them() {
-        let mut bytes = file(&[record(b"one", 1, 0), record(b"two", 2, 0)]);
-        assert_eq!(read(bytes.clone()).1.unwrap(), End::Exact);
-        let end = bytes.len() as u64;
-        bytes.resize(4096, 0);
-        let (records, read_end) = read(bytes);
-        assert_eq!((records, read_end.unwrap()), (2, End::Torn(end)));
-    }
-
-    #[test]
-    fn a_bad_record_before_one_of_the_same_unsynced_write_is_torn() {
-        let mut bytes = file(&[record(b"one", 1, 64), record(b"two", 2, 64)]);
-        bytes[64 + FRAME_BYTES] ^= 1;
-        let (records, end) = read(bytes);
-        assert_eq!((records, end.unwrap()), (0, End::Torn(64)));
-    }
-
-    #[test]
-    fn a_bad_record_that_was_synced_before_a_later_one_is_corruption() {
-        let first = record(b"one", 1, 64);
-        let synced = 64 + first.len() as u64;
-        let mut bytes = file(&[first, record(b"two", 2, synced)]);
-        bytes[64 + FRAME_BYTES] ^= 1;
-        assert!(matches!(read(bytes).1, Err(Error::Corruption { offset: 64, .. })));
-    }
-
-    #[test]
-    fn a_record_of_another_file_is_not_valid() {
-        let bytes = file(&[record(b"one", 1, 0)]);
-        let mut reader = RecordReader::new(Path::new("f"), Bytes::from(bytes), 8, 1);
-        assert!(reader.next_record().unwrap().is_none());
+    fn a_cut_or_unknown_record_gives_its_offset() {
+        let mut bytes = contents();
+        let second = RECORD_HEADER_BYTES + 2;
+        for end in second + 1..bytes.len() {
+            assert_eq!(Records::new(&bytes[..end]).nth(1), Some(Err(second)));
+        }
+        bytes[0] = 99;
+        assert_eq!(Records::new(&bytes).collect::<Vec<_>>(), [Err(0)]);
     }
 }

@@ -1,111 +1,98 @@
 //! Reading the log back after a start.
 //!
 //! Invariant: every record handed on is valid and follows the one before; what was never synced is cut off the last
-//! segment, and the cut is durable before a new segment begins. Not here: what the records do to the memtable.
+//! segment, and the cut is durable before a new segment begins. Not here: what the engine's own records do to the
+//! memtable.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::record::{End, Record, RecordReader};
+use bytes::Bytes;
+
+use super::frame::{End, FRAME_HEADER_BYTES, Frame, FrameReader};
+use super::log::Held;
+use super::record::{Record, RecordKind, Records, StreamId};
+use super::segment::{Segment, SegmentContext};
+use super::stream::{FramePlace, Streams};
 use crate::entry::SequenceNumber;
 use crate::error::{Error, Result};
 use crate::files::{FileName, read_open_file};
 use crate::header::{FileHeader, FileKind, HEADER_BYTES};
-use crate::vfs::Vfs;
+use crate::vfs::{File, Vfs};
 
 /// What the log held.
 #[derive(Debug)]
 pub(crate) struct Recovered {
+    pub(crate) segments: BTreeMap<u64, Held>,
+    pub(crate) streams: Streams,
     /// The segment that comes next.
     pub(crate) next_segment: u64,
-    /// The sequence number that comes next.
-    pub(crate) next_sequence: SequenceNumber,
+    /// The frame that comes next.
+    pub(crate) next_frame: u64,
 }
 
-/// Where the header of a segment has its first sequence number.
-const FIRST_SEQUENCE_OFFSET: u64 = 24;
+/// A batch of the engine's own, as it lies in the log.
+#[derive(Debug)]
+pub(crate) struct OwnBatch<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) segment: u64,
+    /// Of its frame.
+    pub(crate) offset: u64,
+    pub(crate) sequence: SequenceNumber,
+    pub(crate) entries: Bytes,
+}
 
-/// Replays the segments from `log_start` on. `replay` gets each record with its segment, and, with `None`, the end of
-/// every segment.
+/// What the manifest says about the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected {
+    /// The first segment that is needed.
+    pub(crate) log_start: u64,
+    /// The sstables hold every batch up to this one.
+    pub(crate) last_sequence: SequenceNumber,
+}
+
+/// Replays the segments from the log start on. `replay` gets the batches of the engine's own that no sstable has.
 ///
 /// # Errors
 ///
-/// [`Error::Corruption`] for a gap in the segments, a bad record before the end, or whatever `replay` refuses.
+/// [`Error::Corruption`] for a gap in the segments or in a stream, a bad frame before the end, or whatever `replay`
+/// refuses.
 pub(crate) fn recover(
-    vfs: &dyn Vfs,
-    directory: &Path,
-    log_start: u64,
-    last_sequence: SequenceNumber,
-    mut replay: impl FnMut(&Path, u64, Option<Record>) -> Result<()>,
+    context: &SegmentContext,
+    expected: Expected,
+    replay: &mut dyn FnMut(OwnBatch<'_>) -> Result<()>,
 ) -> Result<Recovered> {
-    let segments = segments(vfs, directory, log_start)?;
-    if segments.is_empty() && log_start > 1 {
-        let path = FileName::Log(log_start).in_directory(directory);
-        return Err(Error::corruption(
-            &path,
-            0,
-            "the manifest says that the log begins here, but it is missing",
-        ));
-    }
-    let mut next_sequence: Option<SequenceNumber> = None;
-    let mut next_segment = log_start;
-    for (position, &number) in segments.iter().enumerate() {
-        let is_last = position + 1 == segments.len();
-        let path = FileName::Log(number).in_directory(directory);
-        if number != next_segment {
-            let detail = format!("the log continues here, but segment {next_segment} is missing");
-            return Err(Error::corruption(&path, 0, detail));
-        }
-        let file = vfs.open(&path).map_err(Error::io("open", &path))?;
-        let bytes = read_open_file(&*file, &path)?;
-        if is_last && bytes.iter().take(HEADER_BYTES).all(|byte| *byte == 0) {
-            vfs.remove(&path).map_err(Error::io("remove", &path))?;
-            vfs.sync_dir(directory).map_err(Error::io("sync", directory))?;
-            break;
-        }
-        let header = FileHeader::decode(&path, &bytes, FileKind::Log, number)?;
-        let expected = first_sequence(&path, header.first_sequence, next_sequence, last_sequence)?;
-        let mut reader = RecordReader::new(&path, bytes, number, expected);
-        while let Some(record) = reader.next_record()? {
-            replay(&path, number, Some(record))?;
-        }
-        match reader.end()? {
-            End::Exact => {}
-            End::Torn(offset) if is_last => {
-                file.truncate(offset).map_err(Error::io("truncate", &path))?;
-                file.sync_data().map_err(Error::io("sync", &path))?;
-            }
-            End::Torn(offset) => {
-                let detail = "the record does not check, but later segments follow";
-                return Err(Error::corruption(&path, offset, detail));
-            }
-        }
-        next_sequence = Some(reader.expected());
-        next_segment = number + 1;
-        replay(&path, number, None)?;
-    }
-    let next_sequence = next_sequence.unwrap_or(0).max(last_sequence + 1);
-    Ok(Recovered {
-        next_segment,
-        next_sequence,
-    })
-}
-
-/// The sequence number with which a segment begins, checked against the segment before it or, for the first one, against
-/// what the sstables hold.
-fn first_sequence(
-    path: &Path,
-    first: SequenceNumber,
-    next: Option<SequenceNumber>,
-    last_in_sstables: SequenceNumber,
-) -> Result<SequenceNumber> {
-    let detail = match next {
-        Some(next) if first != next => format!("the segment begins with sequence {first}, not {next}"),
-        None if first > last_in_sstables + 1 => {
-            format!("the log begins with sequence {first}, the sstables end with {last_in_sstables}")
-        }
-        _ => return Ok(first),
+    let (vfs, directory) = (&*context.vfs, &context.directory);
+    let numbers = segments(vfs, directory, expected.log_start)?;
+    let mut recovery = Recovery {
+        context,
+        expected,
+        recovered: Recovered {
+            segments: BTreeMap::new(),
+            streams: Streams {
+                own_next: expected.last_sequence + 1,
+                ..Streams::default()
+            },
+            next_segment: expected.log_start,
+            next_frame: 1,
+        },
     };
-    Err(Error::corruption(path, FIRST_SEQUENCE_OFFSET, detail))
+    for (position, &number) in numbers.iter().enumerate() {
+        let is_last = position + 1 == numbers.len();
+        recovery.read_segment(number, is_last, replay)?;
+    }
+    let Recovery { recovered, .. } = recovery;
+    let start = FileName::Log(expected.log_start).in_directory(directory);
+    if recovered.segments.is_empty() && expected.log_start > 1 {
+        let detail = "the manifest says that the log begins here, but it does not";
+        return Err(Error::corruption(&start, 0, detail));
+    }
+    if let Some((stream, head, found)) = recovered.streams.incomplete() {
+        let detail = format!("stream {stream} begins with entry {head}, but the log has it only from {found} on");
+        return Err(Error::corruption(&start, 0, detail));
+    }
+    Ok(recovered)
 }
 
 /// The numbers of the segments that count, ascending.
@@ -120,4 +107,166 @@ fn segments(vfs: &dyn Vfs, directory: &Path, log_start: u64) -> Result<Vec<u64>>
         .collect();
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// A log that is read back.
+struct Recovery<'a> {
+    context: &'a SegmentContext,
+    expected: Expected,
+    recovered: Recovered,
+}
+
+impl Recovery<'_> {
+    fn read_segment(
+        &mut self,
+        number: u64,
+        is_last: bool,
+        replay: &mut dyn FnMut(OwnBatch<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let SegmentContext {
+            vfs, keys, directory, ..
+        } = self.context;
+        let path = FileName::Log(number).in_directory(directory);
+        if number != self.recovered.next_segment {
+            let detail = format!(
+                "the log continues here, but segment {} is missing",
+                self.recovered.next_segment
+            );
+            return Err(Error::corruption(&path, 0, detail));
+        }
+        let file = vfs.open(&path).map_err(Error::io("open", &path))?;
+        let bytes = read_open_file(&*file, &path)?;
+        if is_last && bytes.iter().take(HEADER_BYTES).all(|byte| *byte == 0) {
+            return self.remove_unused(&path);
+        }
+        let header = FileHeader::decode(&path, &bytes, FileKind::Log, number)?;
+        let cipher = keys.cipher(&path, &header)?;
+        let first_frame = header.first_sequence;
+        if !self.recovered.segments.is_empty() && first_frame != self.recovered.next_frame {
+            let next = self.recovered.next_frame;
+            let detail = format!("the segment begins with frame {first_frame}, not {next}");
+            return Err(Error::corruption(&path, FIRST_FRAME_OFFSET, detail));
+        }
+        let mut reader = FrameReader::new(&path, &bytes, &cipher, first_frame);
+        let Some(checkpoint) = reader.next_frame()? else {
+            reader.end()?;
+            return self.without_checkpoint(&path, number, is_last);
+        };
+        self.read_checkpoint(&path, &checkpoint)?;
+        while let Some(frame) = reader.next_frame()? {
+            self.read_frame(&path, number, &frame, replay)?;
+        }
+        let (end, next_frame) = (reader.end()?, reader.expected());
+        let end = complete(&*file, &path, end, bytes.len() as u64, is_last)?;
+        let held = Held {
+            segment: Arc::new(Segment::recovered(file, path, number, cipher, end)),
+            own_last: self.recovered.streams.own_next.saturating_sub(1),
+        };
+        self.recovered.segments.insert(number, held);
+        self.recovered.next_segment = number + 1;
+        self.recovered.next_frame = next_frame;
+        Ok(())
+    }
+
+    /// What a segment is whose checkpoint does not check, when nothing shows that it was ever synced: one that a crash
+    /// interrupted in its making. Unless the manifest names it, or another one follows it.
+    fn without_checkpoint(&self, path: &Path, number: u64, is_last: bool) -> Result<()> {
+        if !is_last || (number == self.expected.log_start && number > 1) {
+            let detail = "the checkpoint at the beginning of the segment does not check";
+            return Err(Error::corruption(path, HEADER_BYTES as u64, detail));
+        }
+        self.remove_unused(path)
+    }
+
+    fn remove_unused(&self, path: &Path) -> Result<()> {
+        let SegmentContext { vfs, directory, .. } = self.context;
+        vfs.remove(path).map_err(Error::io("remove", path))?;
+        vfs.sync_dir(directory).map_err(Error::io("sync", directory))
+    }
+
+    /// The first checkpoint says how the streams are, the others what is known already.
+    fn read_checkpoint(&mut self, path: &Path, frame: &Frame) -> Result<()> {
+        let bad = |detail: String| Error::corruption(path, frame.offset, detail);
+        let streams = Streams::decode_checkpoint(&frame.contents)
+            .map_err(|at| bad(format!("the checkpoint does not decode {at} bytes into the frame")))?;
+        if !self.recovered.segments.is_empty() {
+            return match self.recovered.streams.difference(&streams) {
+                Some(stream) => Err(bad(format!(
+                    "the checkpoint has stream {stream} otherwise than the segments before it"
+                ))),
+                None => Ok(()),
+            };
+        }
+        if streams.own_next > self.expected.last_sequence + 1 {
+            return Err(bad(format!(
+                "the log begins behind batch {}, but the sstables end with {}",
+                streams.own_next - 1,
+                self.expected.last_sequence
+            )));
+        }
+        self.recovered.streams = streams;
+        Ok(())
+    }
+
+    fn read_frame(
+        &mut self,
+        path: &Path,
+        segment: u64,
+        frame: &Frame,
+        replay: &mut dyn FnMut(OwnBatch<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let place = FramePlace {
+            segment,
+            offset: frame.offset,
+            length: frame.length,
+        };
+        for record in Records::new(&frame.contents) {
+            let bad = |at: usize, detail: &str| {
+                let offset = frame.offset + (FRAME_HEADER_BYTES + at) as u64;
+                Error::corruption(path, offset, detail)
+            };
+            let record = record.map_err(|at| bad(at, "the record does not decode"))?;
+            let streams = &mut self.recovered.streams;
+            if record.stream != StreamId::ENGINE && record.kind != RecordKind::Checkpoint {
+                streams
+                    .apply(record, place)
+                    .map_err(|detail| bad(record.at, &format!("stream {}: {detail}", record.stream)))?;
+                continue;
+            }
+            let Record { kind, index, .. } = record;
+            if kind != RecordKind::Entry || index < streams.own_next {
+                return Err(bad(record.at, "no such record of the engine's own can follow here"));
+            }
+            streams.own_next = index + 1;
+            if index > self.expected.last_sequence {
+                replay(OwnBatch {
+                    path,
+                    segment,
+                    offset: frame.offset,
+                    sequence: index,
+                    entries: frame.contents.slice_ref(record.payload),
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the header of a segment has the number of its first frame.
+const FIRST_FRAME_OFFSET: u64 = 24;
+
+/// Cuts off what was never synced, and gives the end of the segment.
+fn complete(file: &dyn File, path: &Path, end: End, size: u64, is_last: bool) -> Result<u64> {
+    match end {
+        End::Exact => Ok(size),
+        End::Torn(offset) if is_last => {
+            file.truncate(offset).map_err(Error::io("truncate", path))?;
+            file.sync_data().map_err(Error::io("sync", path))?;
+            Ok(offset)
+        }
+        End::Torn(offset) => {
+            let detail = "the frame does not check, but later segments follow";
+            Err(Error::corruption(path, offset, detail))
+        }
+    }
 }
