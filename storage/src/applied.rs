@@ -152,7 +152,10 @@ mod tests {
         assert_eq!(applied.flush_changes(), []);
         applied.flushed();
         assert_eq!((applied.flushes(), applied.flushed_index(S)), (1, 4));
-        assert_eq!(applied.flush_changes(), [Change::StreamFlushed { stream: S, index: 5 }]);
+        assert_eq!(
+            applied.flush_changes(),
+            [Change::StreamFlushed { stream: S, index: 5 }]
+        );
         applied.flushed();
         assert_eq!(applied.flushed_index(S), 5);
         assert!(applied.is_active_marked());

@@ -33,7 +33,9 @@ impl Core {
             return Ok(self.published());
         }
         let sequence = sequencer.take()?;
-        self.applied.note(stream, index).inspect_err(|_| sequencer.give_back())?;
+        self.applied
+            .note(stream, index)
+            .inspect_err(|_| sequencer.give_back())?;
         self.insert(sequence, &parts.entries);
         self.published.store(sequence, Ordering::Release);
         self.switch_if_full(&sequencer);

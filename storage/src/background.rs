@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use crate::compaction::job::compact_one;
 use crate::core::{Core, IDLE_WAIT};
 use crate::error::Result;
-use crate::flush::flush_one;
+use crate::flush::{flush_one, free_segments};
 use crate::version::edit::Change;
 use crate::wal::segment::prepare_spare;
 
@@ -21,12 +21,11 @@ pub(crate) fn run_flush_thread(core: &Core) {
         || {
             let flushed = flush_one(core)?;
             if !flushed && core.spare_wanted.load(Ordering::Acquire) {
-                prepare_spare(
-                    &*core.context.vfs,
-                    &core.context.directory,
-                    core.settings.log_segment_bytes,
-                )?;
+                prepare_spare(&core.log.context)?;
                 core.spare_wanted.store(false, Ordering::Release);
+            }
+            if core.free_due.swap(false, Ordering::AcqRel) {
+                free_segments(core)?;
             }
             if core.purge_waits.load(Ordering::Acquire) {
                 purge_dropped(core)?;

@@ -1,15 +1,13 @@
 //! Write batches: encoded once, in the very form in which they go to the log.
 //!
-//! Invariant: the bytes of a batch are written into one buffer by `put` and `delete`, the log frame around them is
-//! filled in when the batch gets its sequence number, and the memtable holds slices of that same buffer: no key and no
-//! value is copied a second time. The layout is that of `docs/format/log.md`. Not here: who assigns sequence numbers
-//! (`commit.rs`).
+//! Invariant: the bytes of a batch are written into one buffer by `put` and `delete`; the memtable holds slices of that
+//! same buffer, and the log takes a copy to encrypt. The layout is that of `docs/format/log.md`. Not here: who assigns
+//! sequence numbers (`commit.rs`).
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::entry::{EntryKind, KEY_BYTES_MAX, KeyspaceId, VALUE_BYTES_MAX};
 use crate::error::{Error, Result};
-use crate::wal::record::FRAME_BYTES;
 
 /// kind, keyspace, key length, value length.
 const ENTRY_HEADER_BYTES: usize = 1 + 4 + 4 + 4;
@@ -22,7 +20,6 @@ pub const BATCH_BYTES_MAX: usize = 1 << 30;
 /// Of two entries for the same key the later one counts.
 #[derive(Debug)]
 pub struct WriteBatch {
-    /// Room for the log frame, then the entries.
     buffer: BytesMut,
     entries: usize,
     /// Keyspaces named so far, each once in a row of equal ones: most batches touch one or two.
@@ -45,10 +42,8 @@ impl WriteBatch {
 
     /// An empty batch with room for `bytes` of keys and values, so that filling it does not move them.
     pub fn with_capacity(bytes: usize) -> Self {
-        let mut buffer = BytesMut::with_capacity(FRAME_BYTES + 4 * ENTRY_HEADER_BYTES + bytes);
-        buffer.put_bytes(0, FRAME_BYTES);
         Self {
-            buffer,
+            buffer: BytesMut::with_capacity(ENTRY_HEADER_BYTES + bytes),
             entries: 0,
             keyspaces: Vec::new(),
             invalid: None,
@@ -76,7 +71,7 @@ impl WriteBatch {
         self.entries == 0
     }
 
-    /// The encoded size in bytes, with the log frame.
+    /// The encoded size in bytes.
     pub fn encoded_bytes(&self) -> usize {
         self.buffer.len()
     }
@@ -118,13 +113,25 @@ impl WriteBatch {
         }
     }
 
-    /// Takes the batch apart: the framed buffer, the number of entries, the keyspaces it names.
-    pub(crate) fn into_parts(self) -> Result<(BytesMut, usize, Vec<KeyspaceId>)> {
+    /// Takes the batch apart.
+    pub(crate) fn into_parts(self) -> Result<BatchParts> {
         match self.invalid {
             Some(error) => Err(error),
-            None => Ok((self.buffer, self.entries, self.keyspaces)),
+            None => Ok(BatchParts {
+                entries: self.buffer.freeze(),
+                keyspaces: self.keyspaces,
+            }),
         }
     }
+}
+
+/// What a batch is made of.
+#[derive(Debug)]
+pub(crate) struct BatchParts {
+    /// The entries, encoded.
+    pub(crate) entries: Bytes,
+    /// The keyspaces they name; some may be named more than once.
+    pub(crate) keyspaces: Vec<KeyspaceId>,
 }
 
 /// One decoded entry of a batch; `data` is the key followed by the value, a slice of the batch's buffer.
@@ -201,11 +208,9 @@ mod tests {
         batch.put(KeyspaceId(1), b"key", b"value");
         batch.delete(KeyspaceId(2), b"gone");
         assert_eq!(batch.len(), 2);
-        let (buffer, entries, keyspaces) = batch.into_parts().unwrap();
-        assert_eq!((entries, keyspaces), (2, vec![KeyspaceId(1), KeyspaceId(2)]));
-        let read: Vec<_> = BatchEntries::new(buffer.freeze().slice(FRAME_BYTES..))
-            .map(Result::unwrap)
-            .collect();
+        let BatchParts { entries, keyspaces } = batch.into_parts().unwrap();
+        assert_eq!(keyspaces, vec![KeyspaceId(1), KeyspaceId(2)]);
+        let read: Vec<_> = BatchEntries::new(entries).map(Result::unwrap).collect();
         assert_eq!(
             (read[0].kind, &read[0].data[..], read[0].key_len),
             (EntryKind::Put, &b"keyvalue"[..], 3)
@@ -221,7 +226,7 @@ mod tests {
         let mut batch = WriteBatch::new();
         batch.put(KeyspaceId(1), b"a", b"1");
         batch.put(KeyspaceId(1), b"b", b"2");
-        let payload = batch.into_parts().unwrap().0.freeze().slice(FRAME_BYTES..);
+        let payload = batch.into_parts().unwrap().entries;
         let cut = payload.slice(..payload.len() - 1);
         let read: Vec<_> = BatchEntries::new(cut).collect();
         assert_eq!(*read[1].as_ref().unwrap_err(), ENTRY_HEADER_BYTES + 2);

@@ -243,13 +243,15 @@ impl Core {
         let records = log.into_records()?;
         let parts = batch.into_parts()?;
         self.check_keyspaces(&parts.keyspaces, Recovery::Logged)?;
-        Ok((!records.is_empty() || !parts.entries.is_empty()).then_some(Request {
-            records,
-            entries: parts.entries,
-            durability,
-            done: Done::Leader,
-            outcome: Ok(0),
-        }))
+        Ok(
+            (!records.is_empty() || !parts.entries.is_empty()).then_some(Request {
+                records,
+                entries: parts.entries,
+                durability,
+                done: Done::Leader,
+                outcome: Ok(0),
+            }),
+        )
     }
 
     /// Refuses keyspaces that do not exist or are recovered in another way.
@@ -260,7 +262,7 @@ impl Core {
         let view = self.views.load();
         ids.iter().try_for_each(|&id| {
             let keyspace = view.version.live(id).ok_or(Error::NoSuchKeyspace { id })?;
-            if keyspace.recovery == recovery {
+            if keyspace.options.recovery == recovery {
                 return Ok(());
             }
             let detail = match recovery {
@@ -390,7 +392,11 @@ impl Core {
             self.commit.unsynced.store(true, Ordering::Release);
         }
         let written = || group.iter().filter(|request| request.outcome.is_ok());
-        if has_records && self.log.apply(written().map(|request| &request.records[..]), place) {
+        if has_records
+            && self
+                .log
+                .apply(written().map(|request| &request.records[..]), place)
+        {
             self.free_due.store(true, Ordering::Release);
             self.flush_signal.notify();
         }
@@ -454,6 +460,12 @@ impl Core {
     pub(crate) fn request_switch(&self) {
         self.commit.switch_forced.store(true, Ordering::Release);
         self.commit.switch_due.store(true, Ordering::Release);
+        self.commit.wake();
+    }
+
+    /// Asks the log thread for a new segment.
+    pub(crate) fn request_rotation(&self) {
+        self.commit.rotate_due.store(true, Ordering::Release);
         self.commit.wake();
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::applied::Applied;
 use crate::clock::Stopwatch;
 use crate::commit::CommitQueue;
 use crate::compaction::Compactions;
@@ -22,6 +23,7 @@ use crate::sstable::SstableContext;
 use crate::statistics::{Counters, add_time};
 use crate::version::manifest::Manifest;
 use crate::view::{SnapshotTracker, View, Views};
+use crate::wal::log::Log;
 
 /// The first step of back-pressure; every further step doubles it.
 const DELAY_FIRST: Duration = Duration::from_micros(500);
@@ -44,6 +46,8 @@ pub(crate) struct Core {
     /// The newest batch whose entries are all in sstables, with everything before it.
     pub(crate) flushed: AtomicU64,
     pub(crate) manifest: Mutex<Manifest>,
+    pub(crate) log: Arc<Log>,
+    pub(crate) applied: Applied,
     pub(crate) commit: CommitQueue,
     pub(crate) flush_signal: Signal,
     pub(crate) compaction_signal: Signal,
@@ -52,6 +56,8 @@ pub(crate) struct Core {
     /// Whether a dropped keyspace waits for snapshots to let go of it.
     pub(crate) purge_waits: AtomicBool,
     pub(crate) spare_wanted: AtomicBool,
+    /// Whether a stream has let go of segments.
+    pub(crate) free_due: AtomicBool,
     pub(crate) compactions: Compactions,
     pub(crate) filter: Arc<dyn CompactionFilter>,
     pub(crate) counters: Counters,
@@ -60,6 +66,14 @@ pub(crate) struct Core {
     stopping: AtomicBool,
     poison: OnceLock<String>,
     pressure: AtomicU64,
+}
+
+/// What an engine logs with.
+#[derive(Debug)]
+pub(crate) struct Logging {
+    pub(crate) log: Arc<Log>,
+    pub(crate) applied: Applied,
+    pub(crate) commit: CommitQueue,
 }
 
 /// How hard writes are held back.
@@ -81,7 +95,7 @@ impl Core {
         filter: Arc<dyn CompactionFilter>,
         view: View,
         manifest: Manifest,
-        commit: CommitQueue,
+        logging: Logging,
         published: SequenceNumber,
     ) -> Self {
         let pressure = AtomicU64::new(encode_pressure(pressure_of(&view, &settings)));
@@ -94,12 +108,15 @@ impl Core {
             published: AtomicU64::new(published),
             flushed: AtomicU64::new(manifest.state().last_sequence),
             manifest: Mutex::new(manifest),
-            commit,
+            log: logging.log,
+            applied: logging.applied,
+            commit: logging.commit,
             flush_signal: Signal::default(),
             compaction_signal: Signal::default(),
             progress: (Mutex::new(()), Condvar::new()),
             purge_waits: AtomicBool::new(false),
             spare_wanted: AtomicBool::new(false),
+            free_due: AtomicBool::new(false),
             compactions: Compactions::default(),
             filter,
             counters: Counters::default(),
@@ -184,14 +201,18 @@ impl Core {
     /// Holds a compaction back that has written `bytes`, if there is a limit; a stop ends the wait.
     pub(crate) fn keep_pace(&self, bytes: u64) {
         let wait = self.pace.lock().spend(bytes, self.clock.elapsed());
+        self.wait_at_most(wait);
+        add_time(&self.counters.paced_micros, wait);
+    }
+
+    /// Waits so long; a stop or a failure ends the wait.
+    pub(crate) fn wait_at_most(&self, wait: Duration) {
         let until = self.clock.elapsed() + wait;
         let mut held = self.progress.0.lock();
         while self.clock.elapsed() < until && !self.is_stopping() && self.check().is_ok() {
             let left = until.saturating_sub(self.clock.elapsed());
             self.progress.1.wait_for(&mut held, left.min(IDLE_WAIT));
         }
-        drop(held);
-        add_time(&self.counters.paced_micros, wait);
     }
 
     pub(crate) fn pressure(&self) -> Pressure {

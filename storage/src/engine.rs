@@ -3,16 +3,18 @@
 //! Invariant: clones share one engine; its threads end when it is closed or when the last clone is dropped. Snapshots
 //! and iterators may outlive it. Not here: how anything is done.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use crate::background::{run_compaction_thread, run_flush_thread};
 use crate::batch::WriteBatch;
 use crate::commit::Durability;
 use crate::core::Core;
+use crate::crypto::DataKeyId;
 use crate::entry::{KeyspaceId, SequenceNumber, Value};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
@@ -22,9 +24,13 @@ use crate::open;
 use crate::settings::Settings;
 use crate::snapshot::Snapshot;
 use crate::statistics::{self, EngineStatistics};
-use crate::version::KeyspaceVersion;
+use crate::tools::{self, Checkpoint};
 use crate::version::edit::Change;
+use crate::version::{KeyspaceOptions, KeyspaceVersion};
 use crate::vfs::{LockGuard, Vfs};
+use crate::wal::batch::LogBatch;
+use crate::wal::log::{LogEntry, LogStatistics, StreamInfo};
+use crate::wal::record::StreamId;
 
 /// The longest name of a keyspace, in bytes.
 pub const KEYSPACE_NAME_BYTES_MAX: usize = 1024;
@@ -118,6 +124,15 @@ impl Engine {
     /// [`Error::KeyspaceExists`], [`Error::Invalid`] for an empty name or one longer than
     /// [`KEYSPACE_NAME_BYTES_MAX`], [`Error::Poisoned`].
     pub fn create_keyspace(&self, name: &str) -> Result<KeyspaceId> {
+        self.create_keyspace_with(name, KeyspaceOptions::default())
+    }
+
+    /// Creates a keyspace with options that stay as they are; durable on return.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::create_keyspace`].
+    pub fn create_keyspace_with(&self, name: &str, options: KeyspaceOptions) -> Result<KeyspaceId> {
         if name.is_empty() || name.len() > KEYSPACE_NAME_BYTES_MAX {
             let detail = format!(
                 "has {} bytes, must have 1 to {KEYSPACE_NAME_BYTES_MAX}",
@@ -136,15 +151,12 @@ impl Engine {
             });
         }
         let id = KeyspaceId(manifest.state().next_keyspace);
-        let created = Change::KeyspaceCreated {
-            id,
-            name: name.to_owned(),
-        };
-        let changes = vec![created, Change::NextKeyspace(id.0 + 1)];
+        let keyspace = KeyspaceVersion::new(id, name.to_owned(), options);
+        let changes = vec![keyspace.created(), Change::NextKeyspace(id.0 + 1)];
         manifest.commit(changes).inspect_err(|error| core.poison(error))?;
         core.update_view(|view| {
-            let keyspace = Arc::new(KeyspaceVersion::new(id, name.to_owned()));
-            Arc::make_mut(&mut view.version).keyspaces.insert(id, keyspace);
+            let keyspaces = &mut Arc::make_mut(&mut view.version).keyspaces;
+            keyspaces.insert(id, Arc::new(keyspace));
         });
         Ok(id)
     }
@@ -226,7 +238,8 @@ impl Engine {
         durability: Durability,
         done: impl FnOnce(Result<SequenceNumber>) + Send + 'static,
     ) {
-        self.shared.core.commit(batch, durability, Box::new(done));
+        let core = &self.shared.core;
+        core.commit(LogBatch::new(), batch, durability, Box::new(done));
     }
 
     /// Commits a batch and waits until it is done.
@@ -235,19 +248,154 @@ impl Engine {
     ///
     /// Those that [`Engine::commit`] hands to `done`.
     pub fn write(&self, batch: WriteBatch, durability: Durability) -> Result<SequenceNumber> {
-        let slot = Arc::new((Mutex::new(None), Condvar::new()));
-        let filled = Arc::clone(&slot);
-        self.commit(batch, durability, move |result| {
-            *filled.0.lock() = Some(result);
-            filled.1.notify_one();
-        });
-        let mut result = slot.0.lock();
-        loop {
-            if let Some(result) = result.take() {
-                return result;
-            }
-            slot.1.wait(&mut result);
-        }
+        self.shared
+            .core
+            .commit_and_wait(LogBatch::new(), batch, durability)
+    }
+
+    /// Appends to streams of the owner, in the same queue, write and sync as what is committed. `done` is called exactly
+    /// once, when the batch is as durable as asked, or with the reason why it is not; on this thread or on one of the
+    /// engine, which must not be blocked.
+    ///
+    /// `done` gets [`Error::Invalid`] for a batch that does not fit its streams, of which nothing is appended then,
+    /// [`Error::Closed`], or [`Error::Poisoned`].
+    pub fn append(
+        &self,
+        log: LogBatch,
+        durability: Durability,
+        done: impl FnOnce(Result<()>) + Send + 'static,
+    ) {
+        let done = move |result: Result<SequenceNumber>| done(result.map(drop));
+        let core = &self.shared.core;
+        core.commit(log, WriteBatch::with_capacity(0), durability, Box::new(done));
+    }
+
+    /// Appends to streams of the owner and commits a batch in one step: both are there after a crash, or neither.
+    ///
+    /// # Errors
+    ///
+    /// Those that [`Engine::append`] and [`Engine::commit`] hand to `done`.
+    pub fn append_and_write(
+        &self,
+        log: LogBatch,
+        batch: WriteBatch,
+        durability: Durability,
+    ) -> Result<SequenceNumber> {
+        self.shared.core.commit_and_wait(log, batch, durability)
+    }
+
+    /// Puts a batch for keyspaces that are [replayed](crate::Recovery::Replayed) into memory without logging it: the
+    /// owner has it at `index` of `stream`, and applies it again after a start unless [`Engine::flushed_index`] says that
+    /// it is on disk. Indices of a stream rise from call to call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for an index that is not after the last one, or a keyspace that is logged;
+    /// [`Error::NoSuchKeyspace`], [`Error::Closed`], [`Error::Poisoned`].
+    pub fn apply(&self, batch: WriteBatch, stream: StreamId, index: u64) -> Result<SequenceNumber> {
+        self.shared.core.apply(batch, stream, index)
+    }
+
+    /// Up to which index everything that was applied of `stream` is in sstables, in every keyspace; 0 if nothing is.
+    pub fn flushed_index(&self, stream: StreamId) -> u64 {
+        self.shared.core.applied.flushed_index(stream)
+    }
+
+    /// Forgets how far a stream was applied, so that another one can take its number; durable on return.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Poisoned`].
+    pub fn forget_applied(&self, stream: StreamId) -> Result<()> {
+        let core = self.core()?;
+        let mut manifest = core.manifest.lock();
+        manifest
+            .commit(vec![Change::StreamForgotten(stream)])
+            .inspect_err(|error| core.poison(error))?;
+        core.applied.forget(stream);
+        Ok(())
+    }
+
+    /// Up to which sequence number everything that a keyspace holds is in sstables.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchKeyspace`].
+    pub fn keyspace_flushed_sequence(&self, id: KeyspaceId) -> Result<SequenceNumber> {
+        let core = &self.shared.core;
+        // Read first: what is published afterwards may go into a memtable that is looked at below.
+        let published = core.published();
+        let view = core.views.load();
+        view.version.live(id).ok_or(Error::NoSuchKeyspace { id })?;
+        let mut memtables = view.waiting.iter().chain([&view.active]);
+        let in_memory = memtables.any(|memtable| memtable.usage(id).entries > 0);
+        let flushed = core.flushed.load(std::sync::atomic::Ordering::Acquire);
+        Ok(if in_memory {
+            flushed
+        } else {
+            published.max(flushed)
+        })
+    }
+
+    /// What the log has of a stream; `None` if it knows no such stream.
+    pub fn stream(&self, stream: StreamId) -> Option<StreamInfo> {
+        self.shared.core.log.stream(stream)
+    }
+
+    /// All streams of the owner, in the order of their numbers.
+    pub fn streams(&self) -> Vec<(StreamId, StreamInfo)> {
+        self.shared.core.log.streams()
+    }
+
+    /// The entries of a stream from the beginning of `range` on, as many as fit `bytes_max` (at least one, if there is
+    /// one), up to the end of the stream.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] for a stream that does not exist or a range that begins before its head,
+    /// [`Error::Corruption`], [`Error::Io`], [`Error::Poisoned`].
+    pub fn read_stream(
+        &self,
+        stream: StreamId,
+        range: Range<u64>,
+        bytes_max: usize,
+    ) -> Result<Vec<LogEntry>> {
+        self.core()?.log.read(stream, range, bytes_max)
+    }
+
+    /// What the log holds and has done since the engine was opened.
+    pub fn log_statistics(&self) -> LogStatistics {
+        let core = &self.shared.core;
+        core.log
+            .statistics(core.flushed.load(std::sync::atomic::Ordering::Acquire))
+    }
+
+    /// Makes a new data key, under which everything is encrypted that is written from now on, the log and the manifest
+    /// included; what is there already is encrypted anew by and by, when it is compacted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the key cannot be made durable, [`Error::Poisoned`], [`Error::Closed`].
+    pub fn rotate_data_key(&self, now_ms: u64) -> Result<DataKeyId> {
+        let core = self.core()?;
+        let key = core.context.keys.add_key(now_ms)?;
+        let mut manifest = core.manifest.lock();
+        manifest.renew().inspect_err(|error| core.poison(error))?;
+        drop(manifest);
+        core.request_rotation();
+        core.wait_until(|| core.log.data_keys().last() == Some(&key))?;
+        Ok(key)
+    }
+
+    /// Makes a second directory with the same contents, of hard links, that opens like any other: everything that was
+    /// published before the call is in it. Streams of the owner are not. Writes go on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Invalid`] if `target` is not empty, [`Error::Io`], [`Error::Poisoned`], [`Error::Closed`].
+    pub fn checkpoint(&self, target: &Path) -> Result<Checkpoint> {
+        self.flush()?;
+        tools::checkpoint(self.core()?, target)
     }
 
     /// The value of `key` after the last batch that was published.
@@ -291,7 +439,11 @@ impl Engine {
     pub fn flush(&self) -> Result<()> {
         let core = self.core()?;
         let target = core.published();
-        let is_flushed = || core.flushed.load(std::sync::atomic::Ordering::Acquire) >= target;
+        let flushes = core.applied.flushes_wanted();
+        let is_flushed = || {
+            core.flushed.load(std::sync::atomic::Ordering::Acquire) >= target
+                && core.applied.flushes() >= flushes
+        };
         if is_flushed() {
             return Ok(());
         }

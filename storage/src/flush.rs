@@ -1,7 +1,7 @@
 //! Flush: the oldest full memtable becomes sstables in level 0, one for each keyspace.
 //!
-//! Invariant: the version edit that names the new files also moves the log start, and only then are log segments
-//! deleted. Readers see the entries in the memtable or in the files, never in neither.
+//! Invariant: segments of the log are freed only when what they hold is named by a durable version edit, and after the
+//! edit that moves the log start. Readers see the entries in the memtable or in the files, never in neither.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,8 +10,7 @@ use crate::compaction::filter::KeepAll;
 use crate::compaction::retention::{Decision, Retention};
 use crate::core::Core;
 use crate::entry::KeyspaceId;
-use crate::error::{Error, Result};
-use crate::files::FileName;
+use crate::error::Result;
 use crate::memtable::Memtable;
 use crate::output::{Output, open_all};
 use crate::sstable::{Sstable, SstableMeta};
@@ -37,7 +36,7 @@ pub(crate) fn flush_one(core: &Core) -> Result<bool> {
     );
     core.flushed.fetch_max(memtable.last_sequence(), Ordering::AcqRel);
     core.progress.1.notify_all();
-    delete_old_segments(core)?;
+    free_segments(core)?;
     core.compaction_signal.notify();
     Ok(true)
 }
@@ -91,11 +90,9 @@ fn install(
 ) -> Result<()> {
     let mut manifest = core.manifest.lock();
     let view = core.views.load_full();
-    let log_start = view.waiting.get(1).unwrap_or(&view.active).first_segment();
-    let mut changes = vec![
-        Change::LogStart(log_start),
-        Change::LastSequence(memtable.last_sequence()),
-    ];
+    let last_sequence = memtable.last_sequence().max(manifest.state().last_sequence);
+    let mut changes = vec![Change::LastSequence(last_sequence)];
+    changes.extend(core.applied.flush_changes());
     // A keyspace may have been purged while its file was written; the file is then of no use.
     let (used, unused): (Vec<_>, Vec<_>) = outputs
         .iter()
@@ -107,6 +104,7 @@ fn install(
         meta: meta.clone(),
     }));
     manifest.commit(changes)?;
+    core.applied.flushed();
     for (_, sstable) in unused {
         sstable.mark_obsolete();
     }
@@ -122,17 +120,17 @@ fn install(
     Ok(())
 }
 
-/// Deletes the log segments that recovery does not need.
-pub(crate) fn delete_old_segments(core: &Core) -> Result<()> {
-    let log_start = core.manifest.lock().state().log_start;
-    let (vfs, directory) = (&core.context.vfs, &core.context.directory);
-    for name in vfs.list(directory).map_err(Error::io("list", directory))? {
-        if let Some(segment @ FileName::Log(number)) = FileName::parse(&name)
-            && number < log_start
-        {
-            let path = segment.in_directory(directory);
-            vfs.remove(&path).map_err(Error::io("remove", &path))?;
-        }
+/// Frees the log segments that no stream needs, the engine's own included.
+pub(crate) fn free_segments(core: &Core) -> Result<()> {
+    let flushed = core.flushed.load(Ordering::Acquire);
+    let (first, _) = core.log.first_needed(flushed);
+    let mut manifest = core.manifest.lock();
+    if first > manifest.state().log_start {
+        manifest.commit(vec![Change::LogStart(first)])?;
+    }
+    drop(manifest);
+    for segment in core.log.take_before(first) {
+        segment.free(&core.log.context)?;
     }
     Ok(())
 }

@@ -4,6 +4,8 @@
 //! as a whole or not at all. Not here: items, attributes, nodes, HTTP. The formats on disk are documented in
 //! `docs/format/`.
 
+mod applied;
+mod apply;
 mod background;
 mod batch;
 mod block;
@@ -22,6 +24,7 @@ mod flush;
 mod header;
 mod iter;
 mod key;
+mod log_thread;
 mod memtable;
 mod open;
 mod output;
@@ -29,6 +32,7 @@ mod settings;
 mod snapshot;
 mod sstable;
 mod statistics;
+pub mod tools;
 mod version;
 pub mod vfs;
 mod view;
@@ -48,3 +52,7 @@ pub use iter::range::RangeIterator;
 pub use settings::{CompactionStrategy, Compression, Settings};
 pub use snapshot::Snapshot;
 pub use statistics::{EngineStatistics, LevelStatistics};
+pub use version::{KeyspaceOptions, Recovery};
+pub use wal::batch::LogBatch;
+pub use wal::log::{LogEntry, LogStatistics, StreamInfo};
+pub use wal::record::StreamId;

@@ -53,7 +53,11 @@ impl Core {
                 continue;
             }
             waiting.writing = true;
-            let mut group = if rotates { Vec::new() } else { take_group(&mut waiting, log_only) };
+            let mut group = if rotates {
+                Vec::new()
+            } else {
+                take_group(&mut waiting, log_only)
+            };
             drop(waiting);
             if let Err(error) = self.change_if_due() {
                 self.poison(&error);
@@ -125,7 +129,8 @@ impl Core {
             self.commit.rotate_due.store(false, Ordering::Release);
             self.look_at_log_size();
         }
-        if self.commit.switch_due.load(Ordering::Acquire) && (!self.is_switch_blocked() || self.is_stopping()) {
+        if self.commit.switch_due.load(Ordering::Acquire) && (!self.is_switch_blocked() || self.is_stopping())
+        {
             let sequencer = self.commit.lock_sequencer();
             self.commit.switch_due.store(false, Ordering::Release);
             let active = std::sync::Arc::clone(&self.views.load().active);

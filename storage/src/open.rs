@@ -3,30 +3,31 @@
 //! Invariant: the state after opening is that of a prefix of all batches which contains every one acknowledged as
 //! durable. A crash at any moment of the opening leaves a directory that opens to the same state.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::applied::Applied;
 use crate::batch::BatchEntries;
 use crate::cache::BlockCache;
 use crate::commit::CommitQueue;
-use crate::core::Core;
-use crate::crypto::KeyRing;
-use crate::entry::SequenceNumber;
+use crate::core::{Core, Logging};
+use crate::crypto::{DataKeyId, KeyRing};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::files::{CURRENT, FileName, KEYS, LOCK, TEMPORARY_EXTENSION};
-use crate::flush::delete_old_segments;
+use crate::flush::free_segments;
 use crate::memtable::Memtable;
 use crate::settings::Settings;
 use crate::sstable::{Sstable, SstableContext};
-use crate::version::edit::Change;
 use crate::version::manifest::{Manifest, State};
 use crate::version::{KeyspaceVersion, Version};
 use crate::vfs::{LockGuard, Vfs};
 use crate::view::View;
-use crate::wal::record::{FRAME_BYTES, Record};
-use crate::wal::recovery::recover;
-use crate::wal::segment::LogWriter;
+use crate::wal::log::Log;
+use crate::wal::recovery::{Expected, OwnBatch, recover};
+use crate::wal::segment::SegmentContext;
+use crate::wal::writer::LogWriter;
 
 /// Locks and opens `directory`, which is created if it does not exist.
 pub(crate) fn open(
@@ -41,7 +42,7 @@ pub(crate) fn open(
         .map_err(Error::io("create", directory))?;
     let lock = lock(&*vfs, directory)?;
     let keys = Arc::new(key_ring(environment, directory)?);
-    let state = read_state(&*vfs, directory)?;
+    let state = read_state(&*vfs, &keys, directory)?;
     let cache = Arc::new(BlockCache::new(settings.block_cache_bytes, settings.block_bytes));
     let context = SstableContext {
         vfs: Arc::clone(&vfs),
@@ -50,44 +51,35 @@ pub(crate) fn open(
         cache,
     };
     let version = open_version(&context, &state)?;
+    let segments = SegmentContext {
+        vfs: Arc::clone(&vfs),
+        keys: Arc::clone(&keys),
+        directory: directory.to_path_buf(),
+        segment_bytes: settings.log_segment_bytes,
+    };
     let mut memtables = Memtables {
         active: Memtable::new(state.log_start),
         full: Vec::new(),
+        bytes_max: settings.memtable_bytes_max,
     };
-    let recovered = recover(
-        &*vfs,
-        directory,
-        state.log_start,
-        state.last_sequence,
-        |path, segment, record| {
-            if let Some(record) = record {
-                return memtables.insert(path, &state, &record);
-            }
-            memtables.end_segment(segment, settings.memtable_bytes_max);
-            Ok(())
-        },
-    )?;
+    let expected = Expected {
+        log_start: state.log_start,
+        last_sequence: state.last_sequence,
+    };
+    let recovered = recover(&segments, expected, &mut |own| memtables.insert(&state, &own))?;
 
     // Only now is it sure that the manifest fits what is there.
     delete_unnamed(&*vfs, directory, &state)?;
-    let mut manifest = replace_manifest(&vfs, &keys, directory, state)?;
-    let log = LogWriter::create(
-        vfs,
-        keys,
-        directory,
-        settings.log_segment_bytes,
-        recovered.next_segment,
-        recovered.next_sequence,
-    )?;
-    if memtables.active.is_empty() && memtables.full.is_empty() {
-        memtables.active = Memtable::new(recovered.next_segment);
-        let last = recovered.next_sequence - 1;
-        manifest.commit(vec![
-            Change::LogStart(recovered.next_segment),
-            Change::LastSequence(last),
-        ])?;
-    }
-    let commit = CommitQueue::new(log, recovered.next_sequence);
+    let applied = Applied::new(state.streams_flushed.clone(), memtables.full.len());
+    let next_sequence = recovered.streams.own_next.max(state.last_sequence + 1);
+    let manifest = replace_manifest(&vfs, &keys, directory, state)?;
+    let log = Arc::new(Log::new(segments, recovered.segments, recovered.streams));
+    let writer = LogWriter::create(Arc::clone(&log), recovered.next_segment, recovered.next_frame)?;
+    let logging = Logging {
+        commit: CommitQueue::new(writer, next_sequence),
+        log,
+        applied,
+    };
     let view = View {
         active: Arc::new(memtables.active),
         waiting: memtables.full.into_iter().map(Arc::new).collect(),
@@ -99,15 +91,28 @@ pub(crate) fn open(
         filter,
         view,
         manifest,
-        commit,
-        recovered.next_sequence - 1,
+        logging,
+        next_sequence - 1,
     );
-    delete_old_segments(&core)?;
+    forget_unused_keys(&core)?;
+    free_segments(&core)?;
     Ok((core, lock))
 }
 
+/// Forgets the data keys of files that are gone.
+fn forget_unused_keys(core: &Core) -> Result<()> {
+    let view = core.views.load();
+    let sstables = view.version.keyspaces.values();
+    let mut used: BTreeSet<DataKeyId> = sstables
+        .flat_map(|keyspace| keyspace.sstables())
+        .map(|sstable| sstable.data_key())
+        .collect();
+    used.extend(core.log.data_keys());
+    core.context.keys.retain(&used)
+}
+
 /// The key ring of the directory; a new one if nothing was written yet.
-fn key_ring(environment: Environment, directory: &Path) -> Result<KeyRing> {
+pub(crate) fn key_ring(environment: Environment, directory: &Path) -> Result<KeyRing> {
     let Environment {
         disk,
         random,
@@ -129,8 +134,8 @@ fn key_ring(environment: Environment, directory: &Path) -> Result<KeyRing> {
 }
 
 /// What the manifest says, or an empty state for a new directory.
-fn read_state(vfs: &dyn Vfs, directory: &Path) -> Result<State> {
-    let mut state = Manifest::read(vfs, directory)?.unwrap_or_default();
+fn read_state(vfs: &dyn Vfs, keys: &KeyRing, directory: &Path) -> Result<State> {
+    let mut state = Manifest::read(vfs, keys, directory)?.unwrap_or_default();
     // No snapshot outlives a process.
     state
         .keyspaces
@@ -154,7 +159,7 @@ fn replace_manifest(
     Ok(manifest)
 }
 
-fn lock(vfs: &dyn Vfs, directory: &Path) -> Result<Box<dyn LockGuard>> {
+pub(crate) fn lock(vfs: &dyn Vfs, directory: &Path) -> Result<Box<dyn LockGuard>> {
     let path = directory.join(LOCK);
     vfs.lock(&path).map_err(|error| match error.kind() {
         std::io::ErrorKind::WouldBlock => Error::Locked { path: path.clone() },
@@ -166,40 +171,40 @@ fn lock(vfs: &dyn Vfs, directory: &Path) -> Result<Box<dyn LockGuard>> {
 struct Memtables {
     active: Memtable,
     full: Vec<Memtable>,
+    bytes_max: usize,
 }
 
 impl Memtables {
-    fn insert(&mut self, path: &Path, state: &State, record: &Record) -> Result<()> {
+    fn insert(&mut self, state: &State, own: &OwnBatch<'_>) -> Result<()> {
         let mut entries = Vec::new();
-        for entry in BatchEntries::new(record.payload.clone()) {
-            let bad = |at: usize, detail: String| {
-                Error::corruption(path, record.offset + (FRAME_BYTES + at) as u64, detail)
-            };
-            let entry = entry.map_err(|at| bad(at, "the entry does not decode".to_owned()))?;
+        let bad = |detail: String| Error::corruption(own.path, own.offset, detail);
+        for entry in BatchEntries::new(own.entries.clone()) {
+            let entry = entry.map_err(|at| {
+                bad(format!(
+                    "an entry of batch {} does not decode at {at}",
+                    own.sequence
+                ))
+            })?;
             if entry.keyspace.0 == 0 || entry.keyspace.0 >= state.next_keyspace {
-                return Err(bad(0, format!("keyspace {} was never created", entry.keyspace)));
+                return Err(bad(format!("keyspace {} was never created", entry.keyspace)));
             }
             if state.keyspaces.contains_key(&entry.keyspace) {
                 entries.push(entry);
             }
         }
-        let sequence: SequenceNumber = record.sequence;
-        self.active.insert(sequence, entries.into_iter());
-        Ok(())
-    }
-
-    fn end_segment(&mut self, segment: u64, bytes_max: usize) {
-        if self.active.bytes() >= bytes_max {
-            let next = Memtable::new(segment + 1);
+        if self.active.bytes() >= self.bytes_max {
+            let next = Memtable::new(own.segment);
             self.full.push(std::mem::replace(&mut self.active, next));
         }
+        self.active.insert(own.sequence, entries.into_iter());
+        Ok(())
     }
 }
 
 fn open_version(context: &SstableContext, state: &State) -> Result<Version> {
     let mut version = Version::default();
     for (&id, keyspace) in &state.keyspaces {
-        let mut opened = KeyspaceVersion::new(id, keyspace.name.clone());
+        let mut opened = KeyspaceVersion::new(id, keyspace.name.clone(), keyspace.options);
         for (level, sstables) in keyspace.levels.iter().enumerate() {
             for meta in sstables.values() {
                 opened.add(level, Sstable::open(context, meta)?);
@@ -223,13 +228,13 @@ fn manifests(vfs: &dyn Vfs, directory: &Path) -> Result<Vec<u64>> {
 
 /// Deletes what a crash left behind: files under numbers that will be given out again, and unfinished ones.
 fn delete_unnamed(vfs: &dyn Vfs, directory: &Path, state: &State) -> Result<()> {
-    let named: std::collections::BTreeSet<u64> = state.sstable_numbers().collect();
+    let named: BTreeSet<u64> = state.sstable_numbers().collect();
     for name in vfs.list(directory).map_err(Error::io("list", directory))? {
         let unnamed = match FileName::parse(&name) {
             Some(FileName::Sstable(number)) => !named.contains(&number),
             // The one in force has a lower number than the next.
             Some(FileName::Manifest(number)) => number >= state.next_file,
-            Some(FileName::Log(_)) => false,
+            Some(FileName::Log(number)) => number < state.log_start,
             None => {
                 let extension = Path::new(&name).extension();
                 extension.is_some_and(|extension| extension == TEMPORARY_EXTENSION)

@@ -41,6 +41,9 @@ pub struct Settings {
     pub memtables_waiting_max: usize,
     /// A log segment is preallocated to this size; when it is full, the next one begins.
     pub log_segment_bytes: u64,
+    /// So many segments may be kept for one stream before the engine does something about it: it flushes the memtable that
+    /// keeps them, and warns of a stream of the owner.
+    pub log_segments_max: u64,
     /// The longest time between two syncs of the log while [`Durability::Interval`](crate::Durability::Interval)
     /// writes arrive: what a power cut may cost them.
     pub sync_interval_ms: u64,
@@ -78,6 +81,7 @@ impl Default for Settings {
             memtable_bytes_max: 64 << 20,
             memtables_waiting_max: 3,
             log_segment_bytes: 32 << 20,
+            log_segments_max: 32,
             sync_interval_ms: 100,
             block_bytes: 8 << 10,
             block_cache_bytes: 256 << 20,
@@ -115,6 +119,7 @@ impl Settings {
         at_least("memtable_bytes_max", self.memtable_bytes_max as u64, 1)?;
         at_least("memtables_waiting_max", self.memtables_waiting_max as u64, 1)?;
         at_least("log_segment_bytes", self.log_segment_bytes, 4096)?;
+        at_least("log_segments_max", self.log_segments_max, 2)?;
         at_least("sync_interval_ms", self.sync_interval_ms, 1)?;
         at_least("block_bytes", self.block_bytes as u64, 64)?;
         at_least("sstable_bytes", self.sstable_bytes, 1)?;

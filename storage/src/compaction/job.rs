@@ -40,7 +40,7 @@ pub(crate) fn compact_one(core: &Core) -> Result<bool> {
                         .iter()
                         .map(|level| level.iter().map(|sstable| &sstable.meta).collect())
                         .collect();
-                    let choice = pick(&levels, keyspace.strategy, &core.settings, busy)?;
+                    let choice = pick(&levels, keyspace.options.compaction, &core.settings, busy)?;
                     Some((Arc::clone(keyspace), choice))
                 })
                 .max_by_key(|(_, choice)| choice.score)
@@ -139,7 +139,7 @@ fn merge(
 }
 
 fn output<'a>(core: &'a Core, keyspace: &KeyspaceVersion, choice: &Choice) -> Output<'a> {
-    let (settings, strategy) = (&core.settings, keyspace.strategy);
+    let (settings, strategy) = (&core.settings, keyspace.options.compaction);
     // A run of a size-tiered keyspace is one sstable.
     let sstable_bytes = match strategy {
         CompactionStrategy::Leveled => settings.sstable_bytes,

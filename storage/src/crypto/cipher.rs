@@ -184,7 +184,10 @@ mod tests {
         let tag = cipher(5).seal_beside(b"head", 64, &mut bytes);
         bytes.extend_from_slice(&tag);
         for wrong in [&b""[..], b"heat", b"head0"] {
-            assert_eq!(cipher(5).open_beside(wrong, 64, &mut bytes.clone()), Err(NotAuthentic));
+            assert_eq!(
+                cipher(5).open_beside(wrong, 64, &mut bytes.clone()),
+                Err(NotAuthentic)
+            );
         }
         cipher(5).open_beside(b"head", 64, &mut bytes).unwrap();
         assert_eq!(&bytes[..8], b"contents");

@@ -22,7 +22,7 @@ mod writer;
 pub(crate) use bloom::{Filter, key_hash};
 pub(crate) use cursor::SstableCursor;
 pub(crate) use index::Index;
-pub(crate) use properties::{PartitionSize, Properties};
+pub(crate) use properties::Properties;
 pub(crate) use reader::{Lookup, Sstable, SstableContext};
 pub(crate) use writer::SstableWriter;
 

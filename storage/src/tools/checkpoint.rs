@@ -45,7 +45,11 @@ pub(crate) fn checkpoint(core: &Core, target: &Path) -> Result<Checkpoint> {
         sstables: 0,
         bytes: 0,
     };
-    for sstable in version.keyspaces.values().flat_map(|keyspace| keyspace.sstables()) {
+    for sstable in version
+        .keyspaces
+        .values()
+        .flat_map(|keyspace| keyspace.sstables())
+    {
         let name = FileName::Sstable(sstable.meta.number);
         let path = name.in_directory(target);
         vfs.hard_link(&name.in_directory(&core.context.directory), &path)
@@ -53,7 +57,9 @@ pub(crate) fn checkpoint(core: &Core, target: &Path) -> Result<Checkpoint> {
         made.sstables += 1;
         made.bytes += sstable.meta.bytes;
     }
-    state.keyspaces.retain(|_, keyspace| keyspace.dropped_at.is_none());
+    state
+        .keyspaces
+        .retain(|_, keyspace| keyspace.dropped_at.is_none());
     state.forget_log();
     let keys = read_file(vfs, &core.context.directory.join(KEYS))?;
     replace_file(vfs, &target.join(KEYS), &keys)?;

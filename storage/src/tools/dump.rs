@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::log;
 use super::offline::Offline;
 use crate::environment::Environment;
 use crate::error::{Error, Result};
@@ -15,7 +16,6 @@ use crate::files::{CURRENT, FileName};
 use crate::sstable::Sstable;
 use crate::version::edit::Change;
 use crate::version::manifest::Manifest;
-use crate::wal;
 
 /// How much of a file is shown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,10 +53,13 @@ pub fn dump(
             }
             Ok(())
         }
-        Some(FileName::Log(number)) => wal::dump(&offline.context, number, options, &mut print),
+        Some(FileName::Log(number)) => log::dump(&offline, number, options, &mut print),
         None if name == CURRENT => {
             let state = Manifest::read(offline.vfs(), &offline.context.keys, directory)?.unwrap_or_default();
-            state.changes().iter().try_for_each(|change| print(&shown(change)))
+            state
+                .to_changes()
+                .iter()
+                .try_for_each(|change| print(&shown(change)))
         }
         None => Err(Error::Invalid {
             what: "file",
@@ -99,13 +102,18 @@ fn sstable(
         return Ok(());
     }
     let lost = sstable.salvage(&mut |key, sequence, kind, value| {
-        print(&format!("{:?} {} at {sequence}{}", kind, hex(key), value_shown(value, options)))
+        print(&format!(
+            "{:?} {} at {sequence}{}",
+            kind,
+            hex(key),
+            value_shown(value, options)
+        ))
     })?;
     lost.into_iter().next().map_or(Ok(()), Err)
 }
 
 /// The value of an entry as the options ask.
-pub(crate) fn value_shown(value: &[u8], options: DumpOptions) -> String {
+pub(super) fn value_shown(value: &[u8], options: DumpOptions) -> String {
     if options.values {
         format!(" = {}", hex(value))
     } else {
@@ -114,7 +122,7 @@ pub(crate) fn value_shown(value: &[u8], options: DumpOptions) -> String {
 }
 
 /// Bytes as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 * bytes.len());
     for byte in bytes {
         // Writing to a String cannot fail.

@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod dump;
+mod log;
 mod offline;
 mod repair;
 mod verify;

@@ -59,7 +59,7 @@ impl Offline {
         let directory = self.directory();
         let names = self.vfs().list(directory).map_err(Error::io("list", directory))?;
         let mut files: Vec<FileName> = names.iter().filter_map(|name| FileName::parse(name)).collect();
-        files.sort_unstable_by_key(FileName::name);
+        files.sort_unstable_by_key(|file| file.name());
         Ok(files)
     }
 

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Progress;
 use super::offline::Offline;
+use super::{Progress, log};
 use crate::entry::{KeyspaceId, SequenceNumber};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
@@ -22,10 +22,9 @@ use crate::iter::Direction;
 use crate::iter::merge::MergeCursor;
 use crate::settings::Settings;
 use crate::sstable::{Sstable, SstableMeta, SstableWriter};
-use crate::version::KeyspaceVersion;
 use crate::version::edit::{self, Change};
 use crate::version::manifest::{Manifest, State};
-use crate::wal;
+use crate::version::{KeyspaceOptions, KeyspaceVersion};
 
 /// What files that are kept for a closer look have behind their names.
 const KEPT: &str = "damaged";
@@ -214,7 +213,10 @@ impl Work<'_> {
             let created = edit::decode(&described).unwrap_or_default();
             let Some(&Change::KeyspaceCreated { id, .. }) = created.first() else {
                 let path = self.offline.path(file);
-                self.lose(number, Error::corruption(&path, 0, "it does not say of which keyspace it is"));
+                self.lose(
+                    number,
+                    Error::corruption(&path, 0, "it does not say of which keyspace it is"),
+                );
                 continue;
             };
             state.last_sequence = state.last_sequence.max(sstable.meta.largest_sequence);
@@ -225,7 +227,11 @@ impl Work<'_> {
                 })?;
             }
             self.aside.push(file);
-            sources.entry(id).or_insert_with(|| (described, Vec::new())).1.push(sstable);
+            sources
+                .entry(id)
+                .or_insert_with(|| (described, Vec::new()))
+                .1
+                .push(sstable);
         }
         let total = sources.values().flat_map(|(_, sstables)| sstables);
         let total = total.map(|sstable| sstable.meta.entries).sum();
@@ -301,13 +307,13 @@ impl Work<'_> {
 
     /// Keyspaces that were never flushed have left their entries in the log and their names in the lost manifest.
     fn name_unknown_keyspaces(&mut self, state: &mut State) -> Result<()> {
-        for id in wal::keyspaces(&self.offline.context, state)? {
+        for id in log::keyspaces(self.offline)? {
             if state.keyspaces.contains_key(&id) {
                 continue;
             }
             let name = format!("recovered-{id}");
             self.done.keyspaces_renamed.push(name.clone());
-            let created = KeyspaceVersion::new(id, name).created();
+            let created = KeyspaceVersion::new(id, name, KeyspaceOptions::default()).created();
             state.apply(&[created]).map_err(|detail| Error::Invalid {
                 what: "version edit",
                 detail,

@@ -5,14 +5,13 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::Progress;
 use super::offline::Offline;
+use super::{Progress, log};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::files::FileName;
 use crate::sstable::Sstable;
 use crate::version::manifest::Manifest;
-use crate::wal;
 
 /// What a verification has read, and what is wrong.
 #[derive(Debug, Default)]
@@ -72,7 +71,7 @@ pub fn verify(environment: Environment, directory: &Path, progress: Progress<'_>
         }
     }
     if let Some(state) = state {
-        match wal::check(&offline.context, &state) {
+        match log::check(&offline, &state) {
             Ok(segments) => found.log_segments = segments,
             Err(error) => found.problems.push(error),
         }

@@ -6,8 +6,10 @@ use bytes::{BufMut, Bytes};
 
 use crate::entry::{KeyspaceId, SequenceNumber};
 use crate::header::{u32_at, u64_at};
+use crate::settings::CompactionStrategy;
 use crate::sstable::SstableMeta;
-use crate::version::LEVELS;
+use crate::version::{KeyspaceOptions, LEVELS, Recovery};
+use crate::wal::record::StreamId;
 
 /// One step of an edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +17,7 @@ pub(crate) enum Change {
     KeyspaceCreated {
         id: KeyspaceId,
         name: String,
+        options: KeyspaceOptions,
     },
     KeyspaceDropped {
         id: KeyspaceId,
@@ -37,16 +40,24 @@ pub(crate) enum Change {
     LastSequence(SequenceNumber),
     NextFile(u64),
     NextKeyspace(u32),
+    /// Everything that was applied of a stream up to this index is in sstables.
+    StreamFlushed {
+        stream: StreamId,
+        index: u64,
+    },
+    /// The stream is as if nothing of it had ever been applied.
+    StreamForgotten(StreamId),
 }
 
 /// Appends the encoding of `change`.
 pub(crate) fn encode(change: &Change, into: &mut Vec<u8>) {
     match change {
-        Change::KeyspaceCreated { id, name } => {
+        Change::KeyspaceCreated { id, name, options } => {
             into.put_u8(1);
             into.put_u32_le(id.0);
             into.put_u16_le(u16::try_from(name.len()).unwrap_or(u16::MAX));
             into.put_slice(name.as_bytes());
+            put_options(*options, into);
         }
         Change::KeyspaceDropped { id, at } => {
             into.put_u8(2);
@@ -107,7 +118,27 @@ pub(crate) fn encode(change: &Change, into: &mut Vec<u8>) {
             into.put_u8(9);
             into.put_u32_le(*number);
         }
+        Change::StreamFlushed { stream, index } => {
+            into.put_u8(16);
+            into.put_u64_le(stream.0);
+            into.put_u64_le(*index);
+        }
+        Change::StreamForgotten(stream) => {
+            into.put_u8(17);
+            into.put_u64_le(stream.0);
+        }
     }
+}
+
+fn put_options(options: KeyspaceOptions, into: &mut Vec<u8>) {
+    into.put_u8(match options.recovery {
+        Recovery::Logged => 0,
+        Recovery::Replayed => 1,
+    });
+    into.put_u8(match options.compaction {
+        CompactionStrategy::Leveled => 0,
+        CompactionStrategy::SizeTiered => 1,
+    });
 }
 
 /// Decodes an edit; `Err` is the offset of what is not understood.
@@ -168,13 +199,28 @@ impl Reader<'_> {
         self.u8().map(usize::from).filter(|level| *level < LEVELS)
     }
 
+    fn options(&mut self) -> Option<KeyspaceOptions> {
+        let recovery = match self.u8()? {
+            0 => Recovery::Logged,
+            1 => Recovery::Replayed,
+            _ => return None,
+        };
+        let compaction = match self.u8()? {
+            0 => CompactionStrategy::Leveled,
+            1 => CompactionStrategy::SizeTiered,
+            _ => return None,
+        };
+        Some(KeyspaceOptions { recovery, compaction })
+    }
+
     fn change(&mut self) -> Option<Change> {
         Some(match self.u8()? {
             1 => {
                 let id = self.keyspace()?;
                 let length = usize::from(self.u8()?) | usize::from(self.u8()?) << 8;
                 let name = String::from_utf8(self.slice(length)?.to_vec()).ok()?;
-                Change::KeyspaceCreated { id, name }
+                let options = self.options()?;
+                Change::KeyspaceCreated { id, name, options }
             }
             2 => Change::KeyspaceDropped {
                 id: self.keyspace()?,
@@ -208,6 +254,11 @@ impl Reader<'_> {
             7 => Change::LastSequence(self.u64()?),
             8 => Change::NextFile(self.u64()?),
             9 => Change::NextKeyspace(self.u32()?),
+            16 => Change::StreamFlushed {
+                stream: StreamId(self.u64()?),
+                index: self.u64()?,
+            },
+            17 => Change::StreamForgotten(StreamId(self.u64()?)),
             _ => return None,
         })
     }
@@ -234,6 +285,10 @@ mod tests {
             Change::KeyspaceCreated {
                 id: keyspace,
                 name: "tablé".to_owned(),
+                options: KeyspaceOptions {
+                    recovery: Recovery::Replayed,
+                    compaction: CompactionStrategy::SizeTiered,
+                },
             },
             Change::KeyspaceDropped { id: keyspace, at: 8 },
             Change::KeyspacePurged { id: keyspace },
@@ -251,6 +306,11 @@ mod tests {
             Change::LastSequence(11),
             Change::NextFile(12),
             Change::NextKeyspace(13),
+            Change::StreamFlushed {
+                stream: StreamId(14),
+                index: 15,
+            },
+            Change::StreamForgotten(StreamId(16)),
         ];
         let mut bytes = Vec::new();
         for change in &changes {

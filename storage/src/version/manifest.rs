@@ -8,14 +8,16 @@ use std::sync::Arc;
 
 use super::LEVELS;
 use super::edit::{self, Change};
-use crate::crypto::KeyRing;
+use crate::crypto::{FileCipher, KeyRing};
 use crate::entry::{KeyspaceId, SequenceNumber};
 use crate::error::{Error, Result};
 use crate::files::{CURRENT, FileName, read_file, replace_file};
 use crate::header::{FileHeader, FileKind, HEADER_BYTES};
 use crate::sstable::SstableMeta;
+use crate::version::KeyspaceOptions;
 use crate::vfs::{File, Vfs};
-use crate::wal::record::{FRAME_BYTES, PayloadChecksum, RecordReader, seal};
+use crate::wal::frame::{self, FRAME_HEADER_BYTES, FrameReader};
+use crate::wal::record::StreamId;
 
 /// A manifest that has grown larger than this, and to twice its first size, is replaced by a new one.
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
@@ -24,6 +26,7 @@ const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyspaceState {
     pub(crate) name: String,
+    pub(crate) options: KeyspaceOptions,
     pub(crate) dropped_at: Option<SequenceNumber>,
     pub(crate) levels: Vec<BTreeMap<u64, SstableMeta>>,
 }
@@ -36,6 +39,8 @@ pub(crate) struct State {
     pub(crate) last_sequence: SequenceNumber,
     pub(crate) next_file: u64,
     pub(crate) next_keyspace: u32,
+    /// Up to where everything that was applied of a stream is in sstables.
+    pub(crate) streams_flushed: BTreeMap<StreamId, u64>,
 }
 
 impl Default for State {
@@ -46,6 +51,7 @@ impl Default for State {
             last_sequence: 0,
             next_file: 1,
             next_keyspace: 1,
+            streams_flushed: BTreeMap::new(),
         }
     }
 }
@@ -58,10 +64,11 @@ impl State {
 
     fn apply_one(&mut self, change: &Change) -> Result<(), String> {
         match change {
-            Change::KeyspaceCreated { id, name } => {
+            Change::KeyspaceCreated { id, name, options } => {
                 let levels = vec![BTreeMap::new(); LEVELS];
                 let keyspace = KeyspaceState {
                     name: name.clone(),
+                    options: *options,
                     dropped_at: None,
                     levels,
                 };
@@ -101,6 +108,12 @@ impl State {
             Change::LastSequence(number) => self.last_sequence = *number,
             Change::NextFile(number) => self.next_file = *number,
             Change::NextKeyspace(number) => self.next_keyspace = *number,
+            Change::StreamFlushed { stream, index } => {
+                self.streams_flushed.insert(*stream, *index);
+            }
+            Change::StreamForgotten(stream) => {
+                self.streams_flushed.remove(stream);
+            }
         }
         Ok(())
     }
@@ -112,7 +125,7 @@ impl State {
     }
 
     /// The edit that makes this state out of nothing.
-    fn to_changes(&self) -> Vec<Change> {
+    pub(crate) fn to_changes(&self) -> Vec<Change> {
         let mut changes = vec![
             Change::LogStart(self.log_start),
             Change::LastSequence(self.last_sequence),
@@ -122,6 +135,7 @@ impl State {
             changes.push(Change::KeyspaceCreated {
                 id,
                 name: keyspace.name.clone(),
+                options: keyspace.options,
             });
             if let Some(at) = keyspace.dropped_at {
                 changes.push(Change::KeyspaceDropped { id, at });
@@ -135,7 +149,14 @@ impl State {
             }
         }
         changes.push(Change::NextKeyspace(self.next_keyspace));
+        let flushed = self.streams_flushed.iter();
+        changes.extend(flushed.map(|(&stream, &index)| Change::StreamFlushed { stream, index }));
         changes
+    }
+
+    /// As the state of a directory without a log, which begins a new one.
+    pub(crate) fn forget_log(&mut self) {
+        self.log_start = 1;
     }
 
     /// The numbers of all sstables.
@@ -155,7 +176,7 @@ pub(crate) struct Manifest {
     directory: PathBuf,
     file: Arc<dyn File>,
     path: PathBuf,
-    number: u64,
+    cipher: FileCipher,
     offset: u64,
     /// The size of its first edit, with the header.
     first_bytes: u64,
@@ -169,7 +190,7 @@ impl Manifest {
     /// # Errors
     ///
     /// [`Error::Corruption`] if `CURRENT` is missing beside data, or if the manifest does not check.
-    pub(crate) fn read(vfs: &dyn Vfs, directory: &Path) -> Result<Option<State>> {
+    pub(crate) fn read(vfs: &dyn Vfs, keys: &KeyRing, directory: &Path) -> Result<Option<State>> {
         let current = directory.join(CURRENT);
         let names = vfs.list(directory).map_err(Error::io("list", directory))?;
         if !names.iter().any(|name| name == CURRENT) {
@@ -198,7 +219,30 @@ impl Manifest {
                 "the file does not hold the name of a manifest",
             ));
         };
-        read_manifest(vfs, &FileName::Manifest(number).in_directory(directory), number).map(Some)
+        let path = FileName::Manifest(number).in_directory(directory);
+        let mut state = State::default();
+        read_edits(vfs, keys, &path, number, &mut |offset, changes| {
+            state
+                .apply(&changes)
+                .map_err(|detail| Error::corruption(&path, offset, detail))
+        })?;
+        Ok(Some(state))
+    }
+
+    /// The edits of manifest `number`.
+    pub(crate) fn edits(
+        vfs: &dyn Vfs,
+        keys: &KeyRing,
+        directory: &Path,
+        number: u64,
+    ) -> Result<Vec<Vec<Change>>> {
+        let path = FileName::Manifest(number).in_directory(directory);
+        let mut edits = Vec::new();
+        read_edits(vfs, keys, &path, number, &mut |_, changes| {
+            edits.push(changes);
+            Ok(())
+        })?;
+        Ok(edits)
     }
 
     /// Refuses the manifest that `CURRENT` leads to, if there is one, when its format version is another one. Reads no
@@ -230,9 +274,9 @@ impl Manifest {
         state.next_file += 1;
         let path = FileName::Manifest(number).in_directory(directory);
         let file = vfs.create(&path).map_err(Error::io("create", &path))?;
-        let (header, _) = keys.new_file(FileKind::Manifest, number, 0)?;
+        let (header, cipher) = keys.new_file(FileKind::Manifest, number, 0)?;
         let mut bytes = header.encode().to_vec();
-        bytes.extend(frame(&state.to_changes(), 1, HEADER_BYTES as u64, number));
+        bytes.extend(encode(&state.to_changes(), &cipher, 1, HEADER_BYTES as u64));
         file.write_all_at(&bytes, 0).map_err(Error::io("write", &path))?;
         file.sync_data().map_err(Error::io("sync", &path))?;
         vfs.sync_dir(directory).map_err(Error::io("sync", directory))?;
@@ -245,7 +289,7 @@ impl Manifest {
             directory,
             file,
             path,
-            number,
+            cipher,
             offset,
             first_bytes: offset,
             edits: 1,
@@ -271,7 +315,7 @@ impl Manifest {
             what: "version edit",
             detail,
         })?;
-        let bytes = frame(&changes, self.edits + 1, self.offset, self.number);
+        let bytes = encode(&changes, &self.cipher, self.edits + 1, self.offset);
         self.file
             .write_all_at(&bytes, self.offset)
             .map_err(Error::io("write", &self.path))?;
@@ -279,29 +323,33 @@ impl Manifest {
         self.edits += 1;
         self.offset += bytes.len() as u64;
         if self.offset > MANIFEST_BYTES_MAX.max(2 * self.first_bytes) {
-            let (vfs, keys) = (Arc::clone(&self.vfs), Arc::clone(&self.keys));
-            let next = Self::create(vfs, keys, &self.directory, self.state.clone())?;
-            let old = std::mem::replace(self, next);
-            self.vfs
-                .remove(&old.path)
-                .map_err(Error::io("remove", &old.path))?;
+            self.renew()?;
         }
         Ok(())
     }
 
-    #[cfg(test)]
-    fn number(&self) -> u64 {
-        self.number
+    /// Begins a new manifest with the present state, under a key of its own.
+    pub(crate) fn renew(&mut self) -> Result<()> {
+        let (vfs, keys) = (Arc::clone(&self.vfs), Arc::clone(&self.keys));
+        let next = Self::create(vfs, keys, &self.directory, self.state.clone())?;
+        let old = std::mem::replace(self, next);
+        self.vfs.remove(&old.path).map_err(Error::io("remove", &old.path))
     }
 }
 
-fn frame(changes: &[Change], edit_number: u64, durable: u64, file_number: u64) -> Vec<u8> {
-    let mut bytes = vec![0; FRAME_BYTES];
+/// The frame of an edit. Everything before it in the file is durable.
+fn encode(changes: &[Change], cipher: &FileCipher, number: u64, offset: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    frame::begin(&mut bytes);
     for change in changes {
         edit::encode(change, &mut bytes);
     }
-    let checksum = PayloadChecksum::new(&bytes);
-    seal(&mut bytes, checksum, edit_number, durable, file_number);
+    let place = frame::Place {
+        offset,
+        number,
+        durable: offset,
+    };
+    frame::seal(&mut bytes, cipher, place);
     bytes
 }
 
@@ -310,19 +358,24 @@ fn install(vfs: &dyn Vfs, directory: &Path, number: u64) -> Result<()> {
     replace_file(vfs, &directory.join(CURRENT), content.as_bytes())
 }
 
-fn read_manifest(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<State> {
+/// Hands the edits of a manifest on, each with its offset.
+fn read_edits(
+    vfs: &dyn Vfs,
+    keys: &KeyRing,
+    path: &Path,
+    number: u64,
+    visit: &mut dyn FnMut(u64, Vec<Change>) -> Result<()>,
+) -> Result<()> {
     let bytes = read_file(vfs, path)?;
-    FileHeader::decode(path, &bytes, FileKind::Manifest, number)?;
-    let mut state = State::default();
-    let mut reader = RecordReader::new(path, bytes, number, 1);
-    while let Some(record) = reader.next_record()? {
-        let changes = edit::decode(&record.payload).map_err(|at| {
-            let offset = record.offset + (FRAME_BYTES + at) as u64;
+    let header = FileHeader::decode(path, &bytes, FileKind::Manifest, number)?;
+    let cipher = keys.cipher(path, &header)?;
+    let mut reader = FrameReader::new(path, &bytes, &cipher, 1);
+    while let Some(frame) = reader.next_frame()? {
+        let changes = edit::decode(&frame.contents).map_err(|at| {
+            let offset = frame.offset + (FRAME_HEADER_BYTES + at) as u64;
             Error::corruption(path, offset, "the version edit does not decode")
         })?;
-        state
-            .apply(&changes)
-            .map_err(|detail| Error::corruption(path, record.offset, detail))?;
+        visit(frame.offset, changes)?;
     }
     if reader.expected() == 1 {
         return Err(Error::corruption(
@@ -331,8 +384,7 @@ fn read_manifest(vfs: &dyn Vfs, path: &Path, number: u64) -> Result<State> {
             "the first version edit does not check",
         ));
     }
-    reader.end()?;
-    Ok(state)
+    reader.end().map(|_| ())
 }
 
 #[cfg(test)]
@@ -348,6 +400,7 @@ mod tests {
         Change::KeyspaceCreated {
             id: KeyspaceId(id),
             name: format!("keyspace-{id}"),
+            options: KeyspaceOptions::default(),
         }
     }
 
@@ -356,7 +409,7 @@ mod tests {
         let vfs = Arc::new(MemVfs::new());
         let directory = Path::new("/d");
         vfs.create_dir_all(directory).unwrap();
-        assert_eq!(Manifest::read(&*vfs, directory).unwrap(), None);
+        assert_eq!(Manifest::read(&*vfs, &keys(&vfs), directory).unwrap(), None);
         let mut manifest =
             Manifest::create(Arc::clone(&vfs) as _, keys(&vfs), directory, State::default()).unwrap();
         manifest
@@ -372,13 +425,13 @@ mod tests {
             ])
             .unwrap();
         assert_eq!(
-            Manifest::read(&*vfs, directory).unwrap().as_ref(),
+            Manifest::read(&*vfs, &keys(&vfs), directory).unwrap().as_ref(),
             Some(manifest.state())
         );
         let state = manifest.state().clone();
         let next = Manifest::create(Arc::clone(&vfs) as _, keys(&vfs), directory, state).unwrap();
         assert_eq!(
-            Manifest::read(&*vfs, directory).unwrap().as_ref(),
+            Manifest::read(&*vfs, &keys(&vfs), directory).unwrap().as_ref(),
             Some(next.state())
         );
     }
@@ -390,34 +443,35 @@ mod tests {
         vfs.create_dir_all(directory).unwrap();
         let mut manifest =
             Manifest::create(Arc::clone(&vfs) as _, keys(&vfs), directory, State::default()).unwrap();
-        let first = manifest.number();
+        let first = manifest.path.clone();
         let name = "x".repeat(60_000);
         for id in 1..40 {
             manifest
                 .commit(vec![Change::KeyspaceCreated {
                     id: KeyspaceId(id),
                     name: name.clone(),
+                    options: KeyspaceOptions::default(),
                 }])
                 .unwrap();
             manifest
                 .commit(vec![Change::KeyspacePurged { id: KeyspaceId(id) }])
                 .unwrap();
         }
-        assert!(manifest.number() > first);
+        assert!(manifest.path > first);
         assert_eq!(
-            Manifest::read(&*vfs, directory).unwrap().as_ref(),
+            Manifest::read(&*vfs, &keys(&vfs), directory).unwrap().as_ref(),
             Some(manifest.state())
         );
     }
 
     #[test]
     fn a_missing_current_beside_data_is_corruption() {
-        let vfs = MemVfs::new();
+        let vfs = Arc::new(MemVfs::new());
         let directory = Path::new("/d");
         vfs.create_dir_all(directory).unwrap();
         vfs.create(&FileName::Log(1).in_directory(directory)).unwrap();
         assert!(matches!(
-            Manifest::read(&vfs, directory),
+            Manifest::read(&*vfs, &keys(&vfs), directory),
             Err(Error::Corruption { .. })
         ));
     }

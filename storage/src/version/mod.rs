@@ -20,6 +20,25 @@ pub(crate) mod manifest;
 /// The number of levels, with level 0.
 pub(crate) const LEVELS: usize = 7;
 
+/// How what is written to a keyspace comes back after a start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Recovery {
+    /// The engine logs it: [`Engine::commit`](crate::Engine::commit).
+    #[default]
+    Logged,
+    /// Its owner keeps it in a stream of its own and applies it again: [`Engine::apply`](crate::Engine::apply).
+    Replayed,
+}
+
+/// What is settled for a keyspace when it is created.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyspaceOptions {
+    /// Where what is written to it lies before it is flushed.
+    pub recovery: Recovery,
+    /// How its sstables are merged.
+    pub compaction: CompactionStrategy,
+}
+
 /// The sstables of one keyspace.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyspaceVersion {
@@ -27,30 +46,35 @@ pub(crate) struct KeyspaceVersion {
     pub(crate) name: String,
     /// If the keyspace was dropped: only snapshots from before this sequence number still see it.
     pub(crate) dropped_at: Option<SequenceNumber>,
-    pub(crate) strategy: CompactionStrategy,
+    pub(crate) options: KeyspaceOptions,
     /// Level 0: newest first. Others: by key.
     pub(crate) levels: Vec<Vec<Arc<Sstable>>>,
 }
 
 impl KeyspaceVersion {
-    pub(crate) fn new(id: KeyspaceId, name: String) -> Self {
+    pub(crate) fn new(id: KeyspaceId, name: String, options: KeyspaceOptions) -> Self {
         Self {
             id,
             name,
             dropped_at: None,
-            strategy: CompactionStrategy::default(),
+            options,
             levels: vec![Vec::new(); LEVELS],
+        }
+    }
+
+    /// The change that creates the keyspace.
+    pub(crate) fn created(&self) -> Change {
+        Change::KeyspaceCreated {
+            id: self.id,
+            name: self.name.clone(),
+            options: self.options,
         }
     }
 
     /// The version edit that creates the keyspace.
     pub(crate) fn encode(&self) -> Bytes {
-        let created = Change::KeyspaceCreated {
-            id: self.id,
-            name: self.name.clone(),
-        };
         let mut bytes = Vec::new();
-        edit::encode(&created, &mut bytes);
+        edit::encode(&self.created(), &mut bytes);
         Bytes::from(bytes)
     }
 

@@ -89,7 +89,10 @@ impl LogBatch {
 
     fn push(&mut self, kind: RecordKind, stream: StreamId, index: u64, parts: &[&[u8]]) {
         if stream == StreamId::ENGINE {
-            return self.refuse("stream", "0 is the engine's own, choose another number".to_owned());
+            return self.refuse(
+                "stream",
+                "0 is the engine's own, choose another number".to_owned(),
+            );
         }
         let payload = parts.iter().map(|part| part.len()).sum::<usize>();
         let bytes = RECORD_HEADER_BYTES.saturating_add(payload);

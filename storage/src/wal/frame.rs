@@ -66,7 +66,8 @@ fn checksum(covered: &[u8], file_number: u64) -> u32 {
 ///
 /// [`Error::Corruption`] if it is not exactly one valid frame.
 pub(crate) fn open(file: &Path, cipher: &FileCipher, offset: u64, mut frame: Vec<u8>) -> Result<Bytes> {
-    let checks = checked(&frame, 0, cipher.file_number()).is_some_and(|(_, sealed)| sealed.end == frame.len());
+    let checks =
+        checked(&frame, 0, cipher.file_number()).is_some_and(|(_, sealed)| sealed.end == frame.len());
     if !checks {
         return Err(Error::corruption(
             file,

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use super::record::{RecordKind, Records, StreamId};
 use super::segment::{Segment, SegmentContext};
 use super::stream::{FramePlace, Stream, Streams};
+use crate::crypto::DataKeyId;
 use crate::entry::SequenceNumber;
 use crate::error::{Error, Result};
 
@@ -152,6 +153,16 @@ impl Log {
         fewer
     }
 
+    /// The data keys of the segments that are held.
+    pub(crate) fn data_keys(&self) -> Vec<DataKeyId> {
+        let table = self.table.lock();
+        table
+            .segments
+            .values()
+            .map(|held| held.segment.data_key())
+            .collect()
+    }
+
     /// Counts batches.
     pub(crate) fn count_commits(&self, commits: u64) {
         self.counters.commits.fetch_add(commits, Ordering::Relaxed);
@@ -166,7 +177,8 @@ impl Log {
     /// Makes everything that was written before the call durable.
     pub(crate) fn sync(&self) -> Result<()> {
         // Those before the current segment are complete.
-        self.current().map_or(Ok(()), |segment| self.sync_segment(&segment))
+        self.current()
+            .map_or(Ok(()), |segment| self.sync_segment(&segment))
     }
 
     pub(super) fn sync_segment(&self, segment: &Segment) -> Result<()> {
@@ -186,7 +198,10 @@ impl Log {
     pub(crate) fn first_needed(&self, flushed: SequenceNumber) -> (u64, Option<StreamId>) {
         let table = self.table.lock();
         let current = table.segments.last_key_value().map_or(0, |(number, _)| *number);
-        let own = table.segments.range(..current).find(|(_, held)| held.own_last > flushed);
+        let own = table
+            .segments
+            .range(..current)
+            .find(|(_, held)| held.own_last > flushed);
         own.map(|(number, _)| (*number, StreamId::ENGINE))
             .into_iter()
             .chain(table.streams.oldest_segment())
@@ -233,14 +248,23 @@ impl Log {
 
     /// The entries of `range` from its beginning on, as many as fit `bytes_max` and at least one, up to the end of the
     /// stream. They are entries of one moment: when the tail is cut meanwhile, reading ends there.
-    pub(crate) fn read(&self, stream: StreamId, range: Range<u64>, bytes_max: usize) -> Result<Vec<LogEntry>> {
+    pub(crate) fn read(
+        &self,
+        stream: StreamId,
+        range: Range<u64>,
+        bytes_max: usize,
+    ) -> Result<Vec<LogEntry>> {
         let mut entries: Vec<LogEntry> = Vec::new();
         let mut bytes = 0;
         let mut last_read = None;
         loop {
             let looked = self.look_up(stream, range.clone(), last_read);
             // What was read is an answer, whatever has been cut since.
-            let runs = if last_read.is_some() { looked.unwrap_or_default() } else { looked? };
+            let runs = if last_read.is_some() {
+                looked.unwrap_or_default()
+            } else {
+                looked?
+            };
             if runs.is_empty() {
                 return Ok(entries);
             }
@@ -275,7 +299,11 @@ impl Log {
             .get(id)
             .ok_or_else(|| refused(format!("{id} does not exist; look at the streams there are")))?;
         if let Some((index, place)) = last_read {
-            if stream.runs(index, index + 1).next().is_none_or(|run| run.0 != place) {
+            if stream
+                .runs(index, index + 1)
+                .next()
+                .is_none_or(|run| run.0 != place)
+            {
                 return Ok(Vec::new());
             }
             range.start = index + 1;

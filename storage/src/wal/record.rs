@@ -148,12 +148,27 @@ mod tests {
         let bytes = contents();
         let records: Vec<_> = Records::new(&bytes).map(Result::unwrap).collect();
         assert_eq!(
-            (records[0].kind, records[0].stream, records[0].index, records[0].payload),
+            (
+                records[0].kind,
+                records[0].stream,
+                records[0].index,
+                records[0].payload
+            ),
             (RecordKind::Entry, StreamId(3), 9, &b"ab"[..])
         );
         assert_eq!(
-            (records[1].kind, records[1].stream, records[1].index, records[1].at),
-            (RecordKind::TailCut, StreamId(u64::MAX), 7, RECORD_HEADER_BYTES + 2)
+            (
+                records[1].kind,
+                records[1].stream,
+                records[1].index,
+                records[1].at
+            ),
+            (
+                RecordKind::TailCut,
+                StreamId(u64::MAX),
+                7,
+                RECORD_HEADER_BYTES + 2
+            )
         );
         for byte in 0..=u8::MAX {
             if let Some(kind) = RecordKind::from_byte(byte) {

@@ -70,10 +70,7 @@ pub(crate) fn recover(
         expected,
         recovered: Recovered {
             segments: BTreeMap::new(),
-            streams: Streams {
-                own_next: expected.last_sequence + 1,
-                ..Streams::default()
-            },
+            streams: Streams::beginning_at(expected.last_sequence + 1),
             next_segment: expected.log_start,
             next_frame: 1,
         },
@@ -89,7 +86,8 @@ pub(crate) fn recover(
         return Err(Error::corruption(&start, 0, detail));
     }
     if let Some((stream, head, found)) = recovered.streams.incomplete() {
-        let detail = format!("stream {stream} begins with entry {head}, but the log has it only from {found} on");
+        let detail =
+            format!("stream {stream} begins with entry {head}, but the log has it only from {found} on");
         return Err(Error::corruption(&start, 0, detail));
     }
     Ok(recovered)
@@ -187,8 +185,11 @@ impl Recovery<'_> {
     /// The first checkpoint says how the streams are, the others what is known already.
     fn read_checkpoint(&mut self, path: &Path, frame: &Frame) -> Result<()> {
         let bad = |detail: String| Error::corruption(path, frame.offset, detail);
-        let streams = Streams::decode_checkpoint(&frame.contents)
-            .map_err(|at| bad(format!("the checkpoint does not decode {at} bytes into the frame")))?;
+        let streams = Streams::decode_checkpoint(&frame.contents).map_err(|at| {
+            bad(format!(
+                "the checkpoint does not decode {at} bytes into the frame"
+            ))
+        })?;
         if !self.recovered.segments.is_empty() {
             return match self.recovered.streams.difference(&streams) {
                 Some(stream) => Err(bad(format!(
@@ -235,7 +236,10 @@ impl Recovery<'_> {
             }
             let Record { kind, index, .. } = record;
             if kind != RecordKind::Entry || index < streams.own_next {
-                return Err(bad(record.at, "no such record of the engine's own can follow here"));
+                return Err(bad(
+                    record.at,
+                    "no such record of the engine's own can follow here",
+                ));
             }
             streams.own_next = index + 1;
             if index > self.expected.last_sequence {

@@ -39,7 +39,9 @@ impl Extent {
             RecordKind::HeadCut if index > next => *self = Self::empty_at(index),
             RecordKind::HeadCut => self.head = head.max(index),
             RecordKind::TailCut if index < head => {
-                return Err(format!("the tail cannot be cut at {index}, before the head {head}"));
+                return Err(format!(
+                    "the tail cannot be cut at {index}, before the head {head}"
+                ));
             }
             RecordKind::TailCut => self.next = next.min(index),
             RecordKind::State | RecordKind::Dropped | RecordKind::Checkpoint => {}
@@ -87,11 +89,7 @@ impl Extents {
                 self.0.remove(&stream);
                 continue;
             }
-            let refused = self
-                .0
-                .entry(stream)
-                .or_default()
-                .step(record.kind, record.index);
+            let refused = self.0.entry(stream).or_default().step(record.kind, record.index);
             if let Err(detail) = refused {
                 for (stream, extent) in before.into_iter().rev() {
                     match extent {
@@ -190,6 +188,14 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
+    /// No stream, and nothing logged before `own_next`.
+    pub(crate) fn beginning_at(own_next: SequenceNumber) -> Self {
+        Self {
+            streams: BTreeMap::new(),
+            own_next,
+        }
+    }
+
     pub(crate) fn get(&self, stream: StreamId) -> Option<&Stream> {
         self.streams.get(&stream)
     }
@@ -368,10 +374,10 @@ mod tests {
             let error = extents.admit(&batch).unwrap_err();
             assert!(matches!(error, Error::Invalid { .. }), "{error}");
         }
-        assert_eq!(extents.0.into_iter().collect::<Vec<_>>(), [(
-            S,
-            Extent { head: 10, next: 12 }
-        )]);
+        assert_eq!(
+            extents.0.into_iter().collect::<Vec<_>>(),
+            [(S, Extent { head: 10, next: 12 })]
+        );
     }
 
     #[test]

@@ -137,13 +137,7 @@ impl LogWriter {
         self.sync()?;
         self.segment.complete()?;
         let number = self.segment.number() + 1;
-        self.segment = begin_segment(
-            &self.log,
-            number,
-            self.next_frame,
-            self.own_last,
-            &mut self.frame,
-        )?;
+        self.segment = begin_segment(&self.log, number, self.next_frame, self.own_last, &mut self.frame)?;
         self.first_offset = self.segment.written();
         self.next_frame += 1;
         Ok(())

@@ -20,6 +20,7 @@ pub fn tiny() -> Settings {
         memtable_bytes_max: 2_000,
         memtables_waiting_max: 2,
         log_segment_bytes: 4096,
+        log_segments_max: 8,
         sync_interval_ms: 5,
         block_bytes: 128,
         block_cache_bytes: 4096,
