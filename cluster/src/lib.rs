@@ -8,6 +8,7 @@
 mod coordinator;
 mod error;
 mod latch;
+pub mod offline;
 
 pub use coordinator::{
     Applier, Bounds, Cell, Cluster, ConsistencyLevel, Direction, Durability, Keyspace, KeyspaceSize,

@@ -44,7 +44,12 @@ pub fn dump(
 /// [`Error::Storage`] when the directory is in use, the key ring is lost or the disk fails.
 pub fn repair(directory: &Path, secrets: Secrets, progress: Progress<'_>) -> Result<Repair, Error> {
     let settings = Settings::default();
-    Ok(tools::repair(environment(secrets), directory, &settings, progress)?)
+    Ok(tools::repair(
+        environment(secrets),
+        directory,
+        &settings,
+        progress,
+    )?)
 }
 
 /// Makes a second directory with the same data.

@@ -4,6 +4,7 @@ mod credentials;
 mod dev;
 mod master_key;
 mod private_file;
+mod storage;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -23,6 +24,8 @@ pub(crate) struct Arguments {
 enum Command {
     /// Run one node on this machine for development and tests
     Dev(dev::Options),
+    /// Look at, check and mend the data of a node that is not running
+    Storage(storage::Options),
 }
 
 /// Runs a command; what goes wrong is told on standard error in one line.
@@ -34,7 +37,8 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         .with_target(false)
         .init();
     let result = match arguments.command {
-        Command::Dev(options) => dev::run(&options),
+        Command::Dev(options) => dev::run(&options).map_err(|error| error.to_string()),
+        Command::Storage(options) => storage::run(&options).map_err(|error| error.to_string()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

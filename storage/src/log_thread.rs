@@ -48,7 +48,8 @@ impl Core {
             }
             // Log batches put nothing into memtables; they pass, but none overtakes another one.
             let log_only = !self.has_room() && first_is_log_only(&waiting);
-            let rotates = self.commit.rotate_due.load(Ordering::Acquire);
+            // After a failure nothing changes any more; what waits is refused.
+            let rotates = self.commit.rotate_due.load(Ordering::Acquire) && self.check().is_ok();
             if !log_only && !rotates && !self.hold_back(&mut waiting) {
                 continue;
             }
@@ -134,7 +135,8 @@ impl Core {
             let sequencer = self.commit.lock_sequencer();
             self.commit.switch_due.store(false, Ordering::Release);
             let active = std::sync::Arc::clone(&self.views.load().active);
-            let has_any = !active.is_empty() || self.applied.is_active_marked();
+            // Batches of dropped keyspaces leave nothing but their numbers.
+            let has_any = active.last_sequence() > 0 || self.applied.is_active_marked();
             let forced = self.commit.switch_forced.swap(false, Ordering::AcqRel) && has_any;
             if forced || active.bytes() >= self.settings.memtable_bytes_max {
                 self.switch(&sequencer);

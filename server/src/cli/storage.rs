@@ -209,7 +209,10 @@ fn verify(place: &Place, json: bool) -> Result<(), StorageError> {
     }
     if count > 0 {
         let path = place.data_dir.clone();
-        return Err(StorageError::Damaged { problems: count, path });
+        return Err(StorageError::Damaged {
+            problems: count,
+            path,
+        });
     }
     Ok(())
 }
@@ -239,7 +242,11 @@ fn repair(place: &Place, yes: bool) -> Result<(), StorageError> {
     writeln!(
         out,
         "{}{} sstables written anew, {} lost; {} entries are there",
-        if done.manifest_rebuilt { "manifest made anew; " } else { "" },
+        if done.manifest_rebuilt {
+            "manifest made anew; "
+        } else {
+            ""
+        },
         done.sstables_rewritten,
         done.sstables_lost,
         done.entries

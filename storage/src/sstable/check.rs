@@ -17,6 +17,9 @@ use crate::entry::{EntryKind, SequenceNumber, compare_versions};
 use crate::error::{Error, Result};
 use crate::key::partition_prefix;
 
+/// Gets the entries of an sstable, one after the other.
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(&[u8], SequenceNumber, EntryKind, &[u8]) -> Result<()>;
+
 /// What a check found, and the running figures that are compared with the properties.
 struct Check<'a> {
     sstable: &'a Sstable,
@@ -71,10 +74,7 @@ impl Sstable {
     /// # Errors
     ///
     /// Whatever `visit` returns.
-    pub(crate) fn salvage(
-        self: &Arc<Self>,
-        visit: &mut dyn FnMut(&[u8], SequenceNumber, EntryKind, &[u8]) -> Result<()>,
-    ) -> Result<Vec<Error>> {
+    pub(crate) fn salvage(self: &Arc<Self>, visit: Visit<'_>) -> Result<Vec<Error>> {
         let mut lost = Vec::new();
         for at in 0..self.top().len() {
             let index = match self.fresh_index_block(at) {
@@ -98,7 +98,7 @@ impl Sstable {
         &self,
         block: Block,
         handle: Handle,
-        visit: &mut dyn FnMut(&[u8], SequenceNumber, EntryKind, &[u8]) -> Result<()>,
+        visit: Visit<'_>,
         lost: &mut Vec<Error>,
     ) -> Result<()> {
         let mut cursor = BlockCursor::new(block);
@@ -124,14 +124,14 @@ impl Check<'_> {
         for at in 0..index.len() {
             let Some(handle) = index.handle(at) else { continue };
             match self.sstable.fresh_block(handle) {
-                Ok(block) => self.data_block(block, handle, index.bound(at)),
+                Ok(block) => self.data_block(&block, handle, index.bound(at)),
                 Err(error) => self.problems.push(error),
             }
             progress(u64::from(handle.length));
         }
     }
 
-    fn data_block(&mut self, block: Block, handle: Handle, bound: (&[u8], SequenceNumber)) {
+    fn data_block(&mut self, block: &Block, handle: Handle, bound: (&[u8], SequenceNumber)) {
         let mut cursor = BlockCursor::new(block.clone());
         let mut read = cursor.seek_first();
         while read.is_ok() && cursor.valid() {

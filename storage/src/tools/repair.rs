@@ -205,9 +205,8 @@ impl Work<'_> {
         let mut sources: BTreeMap<KeyspaceId, (Bytes, Vec<Arc<Sstable>>)> = BTreeMap::new();
         for file in self.offline.files()? {
             let FileName::Sstable(number) = file else { continue };
-            let sstable = match self.source(number)? {
-                Some(sstable) => sstable,
-                None => continue,
+            let Some(sstable) = self.source(number)? else {
+                continue;
             };
             let described = sstable.properties()?.keyspace;
             let created = edit::decode(&described).unwrap_or_default();

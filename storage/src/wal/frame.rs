@@ -284,7 +284,7 @@ mod tests {
             let End::Torn(offset) = end else {
                 unreachable!("bit {bit} is not noticed")
             };
-            assert!(contents.len() < 2 && offset as usize <= bit / 8, "bit {bit}");
+            assert!(contents.len() < 2 && offset <= bit as u64 / 8, "bit {bit}");
         }
     }
 
