@@ -153,6 +153,7 @@ fn every_acknowledged_batch_survives_a_power_cut_after_any_operation() {
             check(&disk.after_power_cut(unsynced), durable, &context);
         }
     }
+    eprintln!("{operations} boundaries of the script, each with four ways for what was not synced");
 }
 
 #[test]

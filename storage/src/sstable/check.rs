@@ -41,6 +41,12 @@ impl Sstable {
             },
             last: None,
         };
+        for handle in self.whole_blocks() {
+            let stored = self.read_stored(handle);
+            let summed =
+                stored.and_then(|stored| check_sum(self.path(), self.meta.number, handle.offset, &stored));
+            check.problems.extend(summed.err());
+        }
         for at in 0..self.top().len() {
             match self.fresh_index_block(at) {
                 Ok(index) => check.index_block(&index, progress),

@@ -63,8 +63,7 @@ pub(crate) struct Sstable {
     file: Arc<dyn File>,
     cipher: FileCipher,
     top: Index,
-    filter: Handle,
-    properties: Handle,
+    footer: Footer,
     pinned: Option<Pinned>,
     obsolete: AtomicBool,
 }
@@ -84,7 +83,7 @@ impl Sstable {
         if sstable.meta != *meta {
             return Err(Error::corruption(
                 path,
-                sstable.properties.offset,
+                sstable.footer.properties.offset,
                 "the properties are not those in the manifest",
             ));
         }
@@ -126,8 +125,7 @@ impl Sstable {
             file,
             cipher,
             top,
-            filter: footer.filter,
-            properties: footer.properties,
+            footer,
             pinned: None,
             obsolete: AtomicBool::new(false),
         };
@@ -139,7 +137,7 @@ impl Sstable {
     fn pin(&self) -> Result<Option<Pinned>> {
         let on_disk = |handle: Handle| u64::from(handle.length);
         let index_handles = (0..self.top.len()).filter_map(|at| self.top.handle(at));
-        let least = on_disk(self.filter) + index_handles.clone().map(on_disk).sum::<u64>();
+        let least = on_disk(self.footer.filter) + index_handles.clone().map(on_disk).sum::<u64>();
         let cache = &self.context.cache;
         if !cache.pin(least) {
             return Ok(None);
@@ -186,7 +184,7 @@ impl Sstable {
         if let Some(pinned) = &self.pinned {
             return Ok(pinned.filter.may_contain(hash));
         }
-        let (cache, offset) = (&self.context.cache, self.filter.offset);
+        let (cache, offset) = (&self.context.cache, self.footer.filter.offset);
         if let Some(Cached::Filter(filter)) = cache.get(self.meta.number, offset) {
             return Ok(filter.may_contain(hash));
         }
@@ -202,9 +200,14 @@ impl Sstable {
     }
 
     fn read_filter(&self) -> Result<Filter> {
-        let contents = self.read(self.filter)?;
-        Filter::open(Bytes::from(contents))
-            .ok_or_else(|| Error::corruption(&self.path, self.filter.offset, "the filter does not decode"))
+        let contents = self.read(self.footer.filter)?;
+        Filter::open(Bytes::from(contents)).ok_or_else(|| {
+            Error::corruption(
+                &self.path,
+                self.footer.filter.offset,
+                "the filter does not decode",
+            )
+        })
     }
 
     pub(super) fn read_index(&self, handle: Handle) -> Result<Index> {
@@ -263,6 +266,11 @@ impl Sstable {
         read_at(&*self.file, &self.path, handle, self.meta.bytes)
     }
 
+    /// The blocks that belong to the whole file.
+    pub(super) fn whole_blocks(&self) -> [Handle; 3] {
+        [self.footer.filter, self.footer.index, self.footer.properties]
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -277,7 +285,8 @@ impl Sstable {
 
     /// What the file says about itself.
     pub(crate) fn properties(&self) -> Result<Properties> {
-        Properties::decode(&self.read(self.properties)?).ok_or_else(|| self.bad_block(self.properties.offset))
+        Properties::decode(&self.read(self.footer.properties)?)
+            .ok_or_else(|| self.bad_block(self.footer.properties.offset))
     }
 
     pub(super) fn bad_block(&self, offset: u64) -> Error {

@@ -9,7 +9,7 @@ use super::DumpOptions;
 use super::dump::{hex, value_shown};
 use super::offline::Offline;
 use crate::batch::BatchEntries;
-use crate::entry::KeyspaceId;
+use crate::entry::{KeyspaceId, SequenceNumber};
 use crate::error::{Error, Result};
 use crate::files::{FileName, read_file};
 use crate::header::{FileHeader, FileKind, HEADER_BYTES};
@@ -92,6 +92,46 @@ pub(super) fn check(offline: &Offline, state: &State) -> Result<u64> {
         next = Some(next_frame);
     }
     Ok(numbers.len() as u64)
+}
+
+/// The first segment there is, and the sequence number that comes after all that was logged before it.
+pub(super) fn beginning(offline: &Offline) -> Result<Option<(u64, SequenceNumber)>> {
+    let files = offline.files()?.into_iter();
+    let first = files.filter_map(|file| match file {
+        FileName::Log(number) => Some(number),
+        _ => None,
+    });
+    let Some(number) = first.min() else {
+        return Ok(None);
+    };
+    let mut own_next = None;
+    read_segment(offline, number, &mut |frame| {
+        let first = Records::new(&frame.contents).next();
+        if let (None, Some(Ok(record))) = (own_next, first) {
+            own_next = Some(record.index);
+        }
+        Ok(())
+    })?;
+    Ok(own_next.map(|own_next| (number, own_next)))
+}
+
+/// Where the log cannot be read on: the segment, the offset in it, and what is wrong there; `None` if it is whole.
+pub(super) fn damage(offline: &Offline, log_start: u64) -> Result<Option<(u64, u64, Error)>> {
+    let files = offline.files()?.into_iter();
+    let numbers = files.filter_map(|file| match file {
+        FileName::Log(number) if number >= log_start => Some(number),
+        _ => None,
+    });
+    for number in numbers {
+        match read_segment(offline, number, &mut |_| Ok(())) {
+            Ok(_) => {}
+            Err(error) => match error {
+                Error::Corruption { offset, .. } => return Ok(Some((number, offset, error))),
+                error => return Err(error),
+            },
+        }
+    }
+    Ok(None)
 }
 
 /// The keyspaces that the engine's own entries in the log name.

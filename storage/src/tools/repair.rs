@@ -17,7 +17,8 @@ use super::{Progress, log};
 use crate::entry::{KeyspaceId, SequenceNumber};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
-use crate::files::FileName;
+use crate::files::{FileName, read_file, replace_file};
+use crate::header::HEADER_BYTES;
 use crate::iter::Direction;
 use crate::iter::merge::MergeCursor;
 use crate::settings::Settings;
@@ -44,6 +45,8 @@ pub struct Repair {
     pub keyspaces_renamed: Vec<String>,
     /// What could not be read. Empty if nothing was lost.
     pub lost: Vec<Error>,
+    /// Whether the log was cut where it could not be read on.
+    pub log_cut: bool,
     /// Files that were put aside, by their new names.
     pub kept: Vec<String>,
 }
@@ -51,7 +54,7 @@ pub struct Repair {
 impl Repair {
     /// Whether there was nothing to do.
     pub fn is_nothing(&self) -> bool {
-        !self.manifest_rebuilt && self.sstables_rewritten == 0 && self.sstables_lost == 0
+        !self.manifest_rebuilt && !self.log_cut && self.sstables_rewritten == 0 && self.sstables_lost == 0
     }
 }
 
@@ -77,7 +80,10 @@ pub fn repair(
         aside: Vec::new(),
     };
     let state = match Manifest::read(offline.vfs(), &offline.context.keys, directory) {
-        Ok(Some(state)) => work.replace_damaged(state, progress)?,
+        Ok(Some(state)) => {
+            work.cut_log(state.log_start)?;
+            work.replace_damaged(state, progress)?
+        }
         Ok(None) => work.rebuild(progress)?,
         Err(error @ (Error::UnsupportedFormat { .. } | Error::Io { .. })) => return Err(error),
         Err(error) => {
@@ -201,6 +207,7 @@ impl Work<'_> {
     /// Makes a state out of the sstables and the log alone.
     fn rebuild(&mut self, progress: Progress<'_>) -> Result<State> {
         self.done.manifest_rebuilt = true;
+        self.cut_log(0)?;
         let mut state = State::default();
         let mut sources: BTreeMap<KeyspaceId, (Bytes, Vec<Arc<Sstable>>)> = BTreeMap::new();
         for file in self.offline.files()? {
@@ -244,8 +251,42 @@ impl Work<'_> {
                 }
             }
         }
+        if let Some((first, own_next)) = log::beginning(self.offline)? {
+            state.log_start = first;
+            // What was logged before is in the sstables, or lost.
+            state.last_sequence = state.last_sequence.max(own_next.saturating_sub(1));
+        }
         self.name_unknown_keyspaces(&mut state)?;
         Ok(state)
+    }
+
+    /// Cuts the log where it cannot be read on. What is cut off stays, under other names.
+    fn cut_log(&mut self, log_start: u64) -> Result<()> {
+        let Some((number, offset, error)) = log::damage(self.offline, log_start)? else {
+            return Ok(());
+        };
+        self.done.log_cut = true;
+        self.done.lost.push(error);
+        let (vfs, directory) = (self.offline.vfs(), self.offline.directory());
+        for file in self.offline.files()? {
+            let FileName::Log(later) = file else { continue };
+            let path = self.offline.path(file);
+            let kept = format!("{}.{KEPT}", file.name());
+            if later > number || (later == number && offset <= HEADER_BYTES as u64) {
+                vfs.rename(&path, &directory.join(&kept))
+                    .map_err(Error::io("rename", &path))?;
+            } else if later == number {
+                let bytes = read_file(vfs, &path)?;
+                replace_file(vfs, &directory.join(&kept), &bytes)?;
+                let file = vfs.open(&path).map_err(Error::io("open", &path))?;
+                file.truncate(offset).map_err(Error::io("truncate", &path))?;
+                file.sync_data().map_err(Error::io("sync", &path))?;
+            } else {
+                continue;
+            }
+            self.done.kept.push(kept);
+        }
+        vfs.sync_dir(directory).map_err(Error::io("sync", directory))
     }
 
     /// An sstable without damage: number `number`, or what was written of it.
@@ -332,6 +373,9 @@ impl Work<'_> {
             .sync_dir(&context.directory)
             .map_err(Error::io("sync", &context.directory))?;
         state.next_file = state.next_file.max(self.next_file);
+        if log::beginning(self.offline)?.is_none() {
+            state.forget_log();
+        }
         Manifest::create(
             Arc::clone(&context.vfs),
             Arc::clone(&context.keys),

@@ -76,21 +76,7 @@ pub(crate) fn encode(change: &Change, into: &mut Vec<u8>) {
             into.put_u8(4);
             into.put_u32_le(keyspace.0);
             into.put_u8(u8::try_from(*level).unwrap_or(u8::MAX));
-            let numbers = [
-                meta.number,
-                meta.bytes,
-                meta.entries,
-                meta.tombstones,
-                meta.smallest_sequence,
-                meta.largest_sequence,
-            ];
-            for number in numbers {
-                into.put_u64_le(number);
-            }
-            for key in [&meta.first_key, &meta.last_key] {
-                into.put_u32_le(u32::try_from(key.len()).unwrap_or(u32::MAX));
-                into.put_slice(key);
-            }
+            put_meta(meta, into);
         }
         Change::SstableRemoved {
             keyspace,
@@ -127,6 +113,24 @@ pub(crate) fn encode(change: &Change, into: &mut Vec<u8>) {
             into.put_u8(17);
             into.put_u64_le(stream.0);
         }
+    }
+}
+
+fn put_meta(meta: &SstableMeta, into: &mut Vec<u8>) {
+    let numbers = [
+        meta.number,
+        meta.bytes,
+        meta.entries,
+        meta.tombstones,
+        meta.smallest_sequence,
+        meta.largest_sequence,
+    ];
+    for number in numbers {
+        into.put_u64_le(number);
+    }
+    for key in [&meta.first_key, &meta.last_key] {
+        into.put_u32_le(u32::try_from(key.len()).unwrap_or(u32::MAX));
+        into.put_slice(key);
     }
 }
 

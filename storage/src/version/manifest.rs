@@ -366,7 +366,12 @@ fn read_edits(
     number: u64,
     visit: &mut dyn FnMut(u64, Vec<Change>) -> Result<()>,
 ) -> Result<()> {
-    let bytes = read_file(vfs, path)?;
+    let bytes = read_file(vfs, path).map_err(|error| match error {
+        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Error::corruption(path, 0, "the file is missing, although CURRENT names it")
+        }
+        error => error,
+    })?;
     let header = FileHeader::decode(path, &bytes, FileKind::Manifest, number)?;
     let cipher = keys.cipher(path, &header)?;
     let mut reader = FrameReader::new(path, &bytes, &cipher, 1);
