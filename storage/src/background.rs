@@ -13,6 +13,9 @@ use crate::flush::{flush_one, free_segments};
 use crate::version::edit::Change;
 use crate::wal::segment::prepare_spare;
 
+/// Compactions get about a third of a core that others want whole.
+const COMPACTION_NICENESS: i32 = 5;
+
 /// Flushes memtables, prepares log segments and purges keyspaces until the engine stops.
 pub(crate) fn run_flush_thread(core: &Core) {
     run(
@@ -37,11 +40,20 @@ pub(crate) fn run_flush_thread(core: &Core) {
 
 /// Compacts until the engine stops.
 pub(crate) fn run_compaction_thread(core: &Core) {
+    yield_to_foreground();
     run(
         core,
         || core.compaction_signal.wait(IDLE_WAIT),
         || compact_one(core),
     );
+}
+
+/// Lets the threads that serve go first when there are not cores enough for all. On Linux niceness belongs to a thread
+/// (setpriority(2), "C library/kernel differences"); where it cannot be set, nothing is lost but that.
+fn yield_to_foreground() {
+    if let Err(error) = rustix::process::nice(COMPACTION_NICENESS) {
+        tracing::debug!(%error, "compactions run with the priority of all threads");
+    }
 }
 
 /// Calls `work` as long as it finds something to do, and waits when it does not.

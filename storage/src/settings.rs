@@ -83,7 +83,7 @@ impl Default for Settings {
             log_segment_bytes: 32 << 20,
             log_segments_max: 32,
             sync_interval_ms: 100,
-            block_bytes: 8 << 10,
+            block_bytes: 4 << 10,
             block_cache_bytes: 256 << 20,
             compression: Compression::Lz4,
             compression_bottom: Compression::Zstd,

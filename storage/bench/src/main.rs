@@ -79,7 +79,7 @@ struct RunArguments {
     #[arg(long, value_name = "MIB")]
     memtable_mib: Option<usize>,
     /// Size of a block of Stator and RocksDB.
-    #[arg(long, value_name = "KIB", default_value_t = 8)]
+    #[arg(long, value_name = "KIB", default_value_t = 4)]
     block_kib: usize,
     /// Where the stores are made for the run: on a disk, since a sync of memory costs nothing. By default beside this
     /// executable.

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering as Atomic};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use self::skiplist::{Ordered, SkipList};
+use self::skiplist::{Ordered, Place, SkipList};
 use crate::batch::BatchEntry;
 use crate::block::{Target, token_of};
 use crate::entry::{EntryKind, KeyspaceId, SequenceNumber, compare_versions};
@@ -72,7 +72,20 @@ impl MemtableEntry {
     }
 }
 
+/// The highest bits of a token: tokens are hashes, so that they are evenly spread.
+fn place_of(keyspace: KeyspaceId, token: u64) -> Place {
+    let bytes = token.to_be_bytes();
+    Place {
+        group: keyspace.0,
+        number: u16::from_be_bytes([bytes[0], bytes[1]]),
+    }
+}
+
 impl Ordered for MemtableEntry {
+    fn place(&self) -> Place {
+        place_of(self.keyspace, self.token)
+    }
+
     fn order(&self, other: &Self) -> Ordering {
         (self.keyspace, self.token)
             .cmp(&(other.keyspace, other.token))
@@ -142,23 +155,29 @@ impl Memtable {
     /// The place of the first entry that is not before `target`; it may be of a later keyspace.
     pub(crate) fn seek(&self, keyspace: KeyspaceId, target: Target<'_>) -> Option<u32> {
         self.entries
-            .first_not_before(|entry| entry.is_before(keyspace, &target))
+            .first_not_before(place_of(keyspace, target.token), |entry| {
+                entry.is_before(keyspace, &target)
+            })
     }
 
     /// The place of the last entry that is before `target`; it may be of an earlier keyspace.
     pub(crate) fn seek_before(&self, keyspace: KeyspaceId, target: Target<'_>) -> Option<u32> {
         self.entries
-            .last_before(|entry| entry.is_before(keyspace, &target))
+            .last_before(place_of(keyspace, target.token), |entry| {
+                entry.is_before(keyspace, &target)
+            })
     }
 
     /// The place of the first entry of `keyspace` or a later one.
     pub(crate) fn first(&self, keyspace: KeyspaceId) -> Option<u32> {
-        self.entries.first_not_before(|entry| entry.keyspace < keyspace)
+        self.entries
+            .first_not_before(place_of(keyspace, 0), |entry| entry.keyspace < keyspace)
     }
 
     /// The place of the last entry of `keyspace` or an earlier one.
     pub(crate) fn last(&self, keyspace: KeyspaceId) -> Option<u32> {
-        self.entries.last_before(|entry| entry.keyspace <= keyspace)
+        self.entries
+            .last_before(place_of(keyspace, u64::MAX), |entry| entry.keyspace <= keyspace)
     }
 
     /// The place behind `place`.

@@ -19,13 +19,29 @@ const GROUPS: usize = 1 << 10;
 /// Levels above the bottom. One node in four is on the next level, so that twelve serve 16 million nodes.
 const TOWER_MAX: usize = 11;
 
+/// Short cuts into the list.
+const FINGERS: usize = 1 << 16;
+
+/// So many links are followed from a short cut before it counts as none.
+const FINGER_STEPS: usize = 16;
+
 /// No node.
 const NONE: u32 = u32::MAX;
+
+/// A hint. Within a group the number rises with the order and is evenly spread; groups share the short cuts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) group: u32,
+    pub(super) number: u16,
+}
 
 /// What the list orders.
 pub(super) trait Ordered {
     /// Where this stands to `other`.
     fn order(&self, other: &Self) -> Ordering;
+
+    /// Where to begin to look.
+    fn place(&self) -> Place;
 }
 
 #[derive(Debug)]
@@ -46,6 +62,8 @@ type Group<T> = Box<[OnceLock<Piece<T>>]>;
 pub(super) struct SkipList<T> {
     groups: Box<[OnceLock<Group<T>>]>,
     first: AtomicU32,
+    /// For each place the first node known to have it; anything else is only slower.
+    fingers: Box<[AtomicU32]>,
     heads: [AtomicU32; TOWER_MAX],
     /// The highest level that has a node.
     height: AtomicU32,
@@ -63,6 +81,7 @@ impl<T: Ordered> SkipList<T> {
         Self {
             groups: cells(GROUPS),
             first: AtomicU32::new(NONE),
+            fingers: (0..FINGERS).map(|_| AtomicU32::new(NONE)).collect(),
             heads: [const { AtomicU32::new(NONE) }; TOWER_MAX],
             height: AtomicU32::new(0),
             len: AtomicU32::new(0),
@@ -125,16 +144,41 @@ impl<T: Ordered> SkipList<T> {
         }
     }
 
-    /// The last item for which `is_before` holds; the items for which it does must come first.
-    pub(super) fn last_before(&self, is_before: impl Fn(&T) -> bool) -> Option<u32> {
+    /// The last node for which `is_before` holds, if a short cut for `place` leads close to it.
+    fn shortcut(&self, place: Place, is_before: &impl Fn(&T) -> bool) -> Option<u32> {
+        let number = usize::from(place.number);
+        let starts = [Some(number), number.checked_sub(1)];
+        let start = starts.into_iter().flatten().find_map(|finger| {
+            let number = self.fingers[finger].load(Atomic::Acquire);
+            self.node(number)
+                .filter(|node| node.item.place().group == place.group && is_before(&node.item))
+                .map(|_| number)
+        })?;
+        let mut at = start;
+        for _ in 0..FINGER_STEPS {
+            let next = self.node(at)?.next.load(Atomic::Acquire);
+            match self.node(next) {
+                Some(node) if is_before(&node.item) => at = next,
+                _ => return Some(at),
+            }
+        }
+        None
+    }
+
+    /// The last item for which `is_before` holds; the items for which it does must come first. `place` is that of the
+    /// item that is looked for.
+    pub(super) fn last_before(&self, place: Place, is_before: impl Fn(&T) -> bool) -> Option<u32> {
+        if let Some(found) = self.shortcut(place, &is_before) {
+            return Some(found);
+        }
         let mut found = NONE;
         self.descend(is_before, |_, at| found = at);
         (found != NONE).then_some(found)
     }
 
     /// The first item for which `is_before` does not hold.
-    pub(super) fn first_not_before(&self, is_before: impl Fn(&T) -> bool) -> Option<u32> {
-        let before = self.last_before(&is_before).unwrap_or(NONE);
+    pub(super) fn first_not_before(&self, place: Place, is_before: impl Fn(&T) -> bool) -> Option<u32> {
+        let before = self.last_before(place, &is_before).unwrap_or(NONE);
         let mut at = self.link(before, 0).load(Atomic::Acquire);
         // An insert may have come in between.
         while let Some(node) = self.node(at).filter(|node| is_before(&node.item)) {
@@ -160,10 +204,15 @@ impl<T: Ordered> SkipList<T> {
     /// Inserts an item; `false` if an equal one is there, which then stays. One caller at a time.
     pub(super) fn insert(&self, item: T) -> bool {
         let mut before = [NONE; TOWER_MAX + 1];
-        self.descend(
-            |other| other.order(&item) == Ordering::Less,
-            |level, at| before[level] = at,
-        );
+        let is_before = |other: &T| other.order(&item) == Ordering::Less;
+        let tower = self.draw_tower();
+        let place = item.place();
+        // The levels above matter only to a node that has them.
+        let shortcut = (tower == 0).then(|| self.shortcut(place, &is_before)).flatten();
+        match shortcut {
+            Some(found) => before[0] = found,
+            None => self.descend(is_before, |level, at| before[level] = at),
+        }
         let next = self.link(before[0], 0).load(Atomic::Relaxed);
         if self
             .get(next)
@@ -171,7 +220,6 @@ impl<T: Ordered> SkipList<T> {
         {
             return false;
         }
-        let tower = self.draw_tower();
         let number = self.len.load(Atomic::Relaxed);
         let links = (1..=tower).map(|level| {
             let behind = self.link(before[level], level).load(Atomic::Relaxed);
@@ -191,6 +239,16 @@ impl<T: Ordered> SkipList<T> {
         }
         for (level, before) in before.iter().enumerate().take(tower + 1).skip(1) {
             self.link(*before, level).store(number, Atomic::Release);
+        }
+        let finger = &self.fingers[usize::from(place.number)];
+        let comes_first = self
+            .node(finger.load(Atomic::Relaxed))
+            .zip(self.node(number))
+            .is_none_or(|(known, new)| {
+                known.item.place().group != place.group || new.item.order(&known.item) == Ordering::Less
+            });
+        if comes_first {
+            finger.store(number, Atomic::Release);
         }
         if tower > self.height.load(Atomic::Relaxed) as usize {
             self.height
@@ -232,6 +290,19 @@ mod tests {
         fn order(&self, other: &Self) -> Ordering {
             self.cmp(other)
         }
+
+        fn place(&self) -> Place {
+            place(*self)
+        }
+    }
+
+    /// Small numbers have a few places, large ones are spread.
+    fn place(number: u64) -> Place {
+        let small = number < 1000;
+        Place {
+            group: u32::from(small),
+            number: u16::try_from(if small { number / 100 } else { number >> 48 }).unwrap(),
+        }
     }
 
     fn forward(list: &SkipList<u64>) -> Vec<u64> {
@@ -240,7 +311,9 @@ mod tests {
     }
 
     fn backward(list: &SkipList<u64>) -> Vec<u64> {
-        let places = std::iter::successors(list.last_before(|_| true), |place| list.previous(*place));
+        let places = std::iter::successors(list.last_before(place(u64::MAX), |_| true), |place| {
+            list.previous(*place)
+        });
         places.map(|place| *list.get(place).unwrap()).collect()
     }
 
@@ -254,9 +327,9 @@ mod tests {
             }
             let mut sorted: Vec<u64> = model.iter().copied().collect();
             prop_assert_eq!(forward(&list), sorted.clone());
-            let at = list.first_not_before(|number| *number < probe).map(|place| *list.get(place).unwrap());
+            let at = list.first_not_before(place(probe), |number| *number < probe).map(|place| *list.get(place).unwrap());
             prop_assert_eq!(at, model.range(probe..).next().copied());
-            let at = list.last_before(|number| *number < probe).map(|place| *list.get(place).unwrap());
+            let at = list.last_before(place(probe), |number| *number < probe).map(|place| *list.get(place).unwrap());
             prop_assert_eq!(at, model.range(..probe).next_back().copied());
             sorted.reverse();
             prop_assert_eq!(backward(&list), sorted);
@@ -289,7 +362,9 @@ mod tests {
                         assert!(seen.len() >= count, "{} of {count}", seen.len());
                         if let Some(last) = count.checked_sub(1) {
                             let last = number(last as u64);
-                            let place = list.first_not_before(|number| *number < last).unwrap();
+                            let place = list
+                                .first_not_before(place(last), |number| *number < last)
+                                .unwrap();
                             assert_eq!(list.get(place), Some(&last));
                         }
                     }

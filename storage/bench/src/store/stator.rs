@@ -45,6 +45,8 @@ impl Stator {
             bloom_bits_per_key: u32::from(BLOOM_BITS),
             sstable_bytes: shared.memtable_bytes as u64,
             level1_bytes: (LEVEL1_MEMTABLES * shared.memtable_bytes) as u64,
+            // With the thread that flushes: two in the background.
+            compaction_threads: 1,
             ..Settings::default()
         };
         let engine = open_engine(folder, settings)?;
