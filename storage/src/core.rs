@@ -26,8 +26,8 @@ use crate::view::{SnapshotTracker, View, Views};
 use crate::wal::log::Log;
 
 /// The first step of back-pressure; every further step doubles it.
-const DELAY_FIRST: Duration = Duration::from_micros(500);
-const DELAY_DOUBLINGS_MAX: u32 = 6;
+const DELAY_FIRST: Duration = Duration::from_micros(100);
+const DELAY_DOUBLINGS_MAX: u32 = 9;
 
 /// Background threads look at their work at least this often, whatever signals they get.
 pub(crate) const IDLE_WAIT: Duration = Duration::from_millis(500);
