@@ -241,4 +241,11 @@ mod tests {
             Err(Error::Invalid { what: "key", .. })
         ));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(0_u8..6, 0..120)) {
+            let _entries: Vec<_> = BatchEntries::new(Bytes::from(bytes)).collect();
+        }
+    }
 }

@@ -13,7 +13,10 @@ use std::thread;
 use stator_storage::vfs::fault::{Fault, FaultVfs, Operation};
 use stator_storage::vfs::mem::MemVfs;
 use stator_storage::vfs::posix::PosixVfs;
-use stator_storage::{Direction, Durability, Engine, Error, KeyspaceId, Settings, WriteBatch};
+use stator_storage::{
+    CompactionFilter, CompactionStrategy, Direction, Durability, Engine, Error, KeyspaceId, KeyspaceOptions,
+    Settings, WriteBatch,
+};
 
 use support::{environment, read_all, read_range, tiny};
 
@@ -264,4 +267,96 @@ fn snapshots_see_whole_batches_while_writers_write() {
         read_all(&engine, keyspaces[0]).unwrap().len(),
         2 * WRITERS as usize
     );
+}
+
+/// Values that begin with a 0 have expired.
+#[derive(Debug)]
+struct Expiring;
+
+impl CompactionFilter for Expiring {
+    fn is_expired(&self, _keyspace: KeyspaceId, _key: &[u8], value: &[u8]) -> bool {
+        value.starts_with(&[0])
+    }
+}
+
+#[test]
+fn what_the_owner_calls_expired_goes_with_compaction_but_not_under_a_snapshot() {
+    for compaction in [CompactionStrategy::Leveled, CompactionStrategy::SizeTiered] {
+        let mut world = environment(Arc::new(MemVfs::new()));
+        world.filter = Arc::new(Expiring);
+        let engine = Engine::open(world, Path::new("/d"), tiny()).unwrap();
+        let options = KeyspaceOptions {
+            compaction,
+            ..KeyspaceOptions::default()
+        };
+        let id = engine.create_keyspace_with("a", options).unwrap();
+        for number in 0..100_u32 {
+            put(
+                &engine,
+                id,
+                &number.to_be_bytes(),
+                &[u8::from(number % 2 == 0), 1, 2],
+            )
+            .unwrap();
+        }
+        let snapshot = engine.snapshot();
+        // Every key is written over, so that compaction comes to all of them.
+        let churn = |engine: &Engine| {
+            for number in 200..400_u32 {
+                put(engine, id, &number.to_be_bytes(), &[1; 60]).unwrap();
+            }
+            engine.flush().unwrap();
+        };
+        churn(&engine);
+        let all = (Bound::Unbounded, Bound::Unbounded);
+        let seen = read_range(&snapshot, id, all, Direction::Forward).unwrap();
+        assert_eq!(seen.len(), 100, "{compaction:?}");
+        drop(snapshot);
+        let expired_are_gone = || {
+            let found = read_all(&engine, id).unwrap();
+            found.iter().all(|(_, value)| value[0] != 0)
+        };
+        while !expired_are_gone() {
+            churn(&engine);
+        }
+        assert!(engine.statistics().expired >= 50, "{compaction:?}");
+        assert_eq!(engine.get(id, &1_u32.to_be_bytes()).unwrap(), None);
+        assert!(engine.get(id, &2_u32.to_be_bytes()).unwrap().is_some());
+    }
+}
+
+#[test]
+fn statistics_tell_what_was_written_and_held_back() {
+    let settings = Settings {
+        compaction_bytes_per_second_max: 200_000,
+        ..tiny()
+    };
+    let engine = Engine::open(environment(Arc::new(MemVfs::new())), Path::new("/d"), settings).unwrap();
+    let id = engine.create_keyspace("a").unwrap();
+    while engine.statistics().paced.is_zero() {
+        for number in 0..200_u32 {
+            put(
+                &engine,
+                id,
+                &number.wrapping_mul(2_654_435_761).to_be_bytes(),
+                &[number.to_le_bytes()[0]; 90],
+            )
+            .unwrap();
+        }
+    }
+    engine.flush().unwrap();
+    let statistics = engine.statistics();
+    assert!(
+        statistics.flushes > 1 && statistics.flushed_bytes > 1000,
+        "{statistics:?}"
+    );
+    assert!(
+        statistics.compactions > 0 && statistics.compacted_bytes() > 0,
+        "{statistics:?}"
+    );
+    assert!(statistics.compaction_read_bytes > 0);
+    let entries: u64 = statistics.levels.iter().map(|level| level.entries).sum();
+    assert!(entries >= 200, "{statistics:?}");
+    let log = engine.log_statistics();
+    assert!(log.commits >= 200 && log.syncs <= log.frames, "{log:?}");
 }

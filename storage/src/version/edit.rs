@@ -333,4 +333,15 @@ mod tests {
     fn an_unknown_tag_gives_its_offset() {
         assert_eq!(decode(&Bytes::from_static(&[3, 1, 0, 0, 0, 99])), Err(5));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(0_u8..20, 0..80)) {
+            if let Ok(changes) = decode(&Bytes::from(bytes.clone())) {
+                let mut again = Vec::new();
+                changes.iter().for_each(|change| encode(change, &mut again));
+                assert_eq!(again, bytes);
+            }
+        }
+    }
 }

@@ -187,4 +187,11 @@ mod tests {
         bytes[0] = 99;
         assert_eq!(Records::new(&bytes).collect::<Vec<_>>(), [Err(0)]);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(0_u8..10, 0..120)) {
+            let _records: Vec<_> = Records::new(&bytes).collect();
+        }
+    }
 }

@@ -451,4 +451,13 @@ mod tests {
             }
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_checkpoints_never_panic(bytes in proptest::collection::vec(0_u8..10, 0..120)) {
+            if let Ok(streams) = Streams::decode_checkpoint(&bytes) {
+                assert_eq!(streams.difference(&streams), None);
+            }
+        }
+    }
 }

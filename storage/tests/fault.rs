@@ -1,0 +1,178 @@
+//! Disks that refuse operations, and files that are cut: a clear error or the right answer, never a wrong one, and
+//! nothing that was acknowledged is lost.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+
+use stator_storage::vfs::Vfs as _;
+use stator_storage::vfs::fault::{Fault, FaultVfs, Operation};
+use stator_storage::vfs::mem::{MemVfs, Unsynced};
+use stator_storage::{Direction, Durability, Engine, Error, KeyspaceId, Result, WriteBatch};
+
+use support::{environment, read_all, read_range, tiny};
+
+const DIRECTORY: &str = "/d";
+
+type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn key(number: u32) -> Vec<u8> {
+    let token = u64::from(number % 13).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    [&token.to_be_bytes()[..], b"p\0\0", &(number % 50).to_be_bytes()].concat()
+}
+
+/// Writes, reads back both ways, flushes and goes on, until the end or the first error. `model` is what was
+/// acknowledged; every answer is compared with it.
+fn run(engine: &Engine, id: KeyspaceId, model: &mut Model, unsure: &mut Model) -> Result<()> {
+    for number in 0..120_u32 {
+        let value = [&number.to_be_bytes()[..], &[8; 70]].concat();
+        let mut batch = WriteBatch::new();
+        batch.put(id, &key(number), &value);
+        unsure.insert(key(number), value.clone());
+        engine.write(batch, Durability::Sync)?;
+        unsure.remove(&key(number));
+        model.insert(key(number), value);
+        let probe = key(number.wrapping_mul(7));
+        let found = engine.get(id, &probe)?;
+        assert_eq!(found.as_deref(), model.get(&probe).map(|value| &value[..]));
+        if number % 30 == 29 {
+            engine.flush()?;
+        }
+        if number % 20 == 19 {
+            for direction in [Direction::Forward, Direction::Backward] {
+                let all = (Bound::Unbounded, Bound::Unbounded);
+                let mut read = read_range(&engine.snapshot(), id, all, direction)?;
+                if direction == Direction::Backward {
+                    read.reverse();
+                }
+                let expected: Vec<_> = model.clone().into_iter().collect();
+                assert_eq!(read, expected);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn any_operation_that_fails_is_an_error_and_loses_nothing() {
+    let mut failed = 0;
+    for operation in [
+        Operation::Read,
+        Operation::Write,
+        Operation::Sync,
+        Operation::Open,
+        Operation::Name,
+    ] {
+        for fault in [Fault::Eio, Fault::Enospc] {
+            for after in (0..160).step_by(3) {
+                let disk = MemVfs::new();
+                let faulty = FaultVfs::new(Arc::new(disk.clone()));
+                let world = environment(Arc::new(faulty.clone()));
+                let engine = Engine::open(world, Path::new(DIRECTORY), tiny()).unwrap();
+                let id = engine.create_keyspace("a").unwrap();
+                faulty.fail(operation, fault, after, 1);
+                let (mut model, mut unsure) = (Model::new(), Model::new());
+                match run(&engine, id, &mut model, &mut unsure) {
+                    Ok(()) => {}
+                    Err(Error::Poisoned { .. } | Error::Io { .. }) => failed += 1,
+                    Err(error) => unreachable!("{operation:?} {fault:?} after {after}: {error}"),
+                }
+                drop(engine);
+                faulty.heal();
+                let engine = Engine::open(environment(Arc::new(disk)), Path::new(DIRECTORY), tiny()).unwrap();
+                let found: Model = read_all(&engine, id).unwrap().into_iter().collect();
+                let mut with_unsure = model.clone();
+                with_unsure.extend(unsure);
+                assert!(
+                    found == model || found == with_unsure,
+                    "{operation:?} {fault:?} after {after}: {} of {} keys",
+                    found.len(),
+                    model.len()
+                );
+            }
+        }
+    }
+    assert!(failed > 150, "{failed} runs met their fault");
+}
+
+#[test]
+fn a_disk_that_refuses_to_open_a_directory_can_be_tried_again() {
+    let disk = MemVfs::new();
+    let engine = Engine::open(environment(Arc::new(disk.clone())), Path::new(DIRECTORY), tiny()).unwrap();
+    let id = engine.create_keyspace("a").unwrap();
+    let (mut model, mut unsure) = (Model::new(), Model::new());
+    run(&engine, id, &mut model, &mut unsure).unwrap();
+    drop(engine);
+    for operation in [
+        Operation::Read,
+        Operation::Write,
+        Operation::Sync,
+        Operation::Open,
+        Operation::Name,
+    ] {
+        for after in 0..60 {
+            let copy = disk.after_power_cut(Unsynced::Kept);
+            let faulty = FaultVfs::new(Arc::new(copy.clone()));
+            faulty.fail(operation, Fault::Eio, after, 1);
+            let opened = Engine::open(
+                environment(Arc::new(faulty.clone())),
+                Path::new(DIRECTORY),
+                tiny(),
+            );
+            if let Err(error) = &opened {
+                assert!(
+                    matches!(error, Error::Io { .. } | Error::Poisoned { .. }),
+                    "{operation:?} {after}: {error}"
+                );
+            }
+            drop(opened);
+            let engine = Engine::open(environment(Arc::new(copy)), Path::new(DIRECTORY), tiny()).unwrap();
+            let found: Model = read_all(&engine, id).unwrap().into_iter().collect();
+            assert_eq!(found, model, "{operation:?} {after}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_anywhere_is_corruption_or_loses_only_what_was_never_synced() {
+    let disk = MemVfs::new();
+    let engine = Engine::open(environment(Arc::new(disk.clone())), Path::new(DIRECTORY), tiny()).unwrap();
+    let id = engine.create_keyspace("a").unwrap();
+    let (mut model, mut unsure) = (Model::new(), Model::new());
+    run(&engine, id, &mut model, &mut unsure).unwrap();
+    engine.close().unwrap();
+    drop(engine);
+    for name in disk.list(Path::new(DIRECTORY)).unwrap() {
+        let path = Path::new(DIRECTORY).join(&name);
+        let size = disk.open(&path).unwrap().size().unwrap();
+        for length in (0..size).step_by(usize::try_from(size / 40 + 1).unwrap()) {
+            let copy = disk.after_power_cut(Unsynced::Kept);
+            copy.open(&path).unwrap().truncate(length).unwrap();
+            let read = Engine::open(environment(Arc::new(copy)), Path::new(DIRECTORY), tiny())
+                .and_then(|engine| read_all(&engine, id));
+            match read {
+                // The last segment of the log and the last edits of the manifest may end anywhere.
+                Ok(found) if name.starts_with("log") || name.starts_with("manifest") => {
+                    assert!(
+                        found.iter().all(|(key, _)| model.contains_key(key)),
+                        "{name} cut at {length}"
+                    );
+                }
+                Ok(found) => {
+                    assert_eq!(
+                        found.into_iter().collect::<Model>(),
+                        model,
+                        "{name} cut at {length}"
+                    );
+                }
+                Err(Error::Corruption { .. } | Error::Poisoned { .. } | Error::NoSuchKeyspace { .. }) => {}
+                Err(error) => unreachable!("{name} cut at {length}: {error}"),
+            }
+        }
+    }
+}
