@@ -12,6 +12,7 @@ use quick_cache::sync::Cache;
 
 use crate::block::Block;
 use crate::sstable::{Filter, Index};
+use crate::statistics::StripedCounter;
 
 /// What an entry costs besides its block: key, slot, queue place, and the allocator's share.
 const ENTRY_OVERHEAD_BYTES: u64 = 96;
@@ -45,8 +46,10 @@ pub(crate) struct BlockCache {
     /// What index blocks and filters may take that stay in memory as long as their sstable is open.
     pinned_bytes_max: u64,
     pinned_bytes: AtomicU64,
-    hits: AtomicU64,
-    misses: AtomicU64,
+    hits: StripedCounter,
+    misses: StripedCounter,
+    filter_checks: StripedCounter,
+    filter_passes: StripedCounter,
 }
 
 /// How the cache did.
@@ -56,6 +59,10 @@ pub struct CacheStatistics {
     pub hits: u64,
     /// Blocks that had to be read.
     pub misses: u64,
+    /// How often a filter was asked for a key or a partition.
+    pub filter_checks: u64,
+    /// How often it could not say that there was none.
+    pub filter_passes: u64,
     /// Bytes of blocks in the cache.
     pub bytes: u64,
     /// Bytes of index blocks and filters that are held beside the cache.
@@ -73,16 +80,26 @@ impl BlockCache {
             blocks: Cache::with_weighter(items, bytes, ByBytes),
             pinned_bytes_max: bytes / 4,
             pinned_bytes: AtomicU64::new(0),
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
+            hits: StripedCounter::default(),
+            misses: StripedCounter::default(),
+            filter_checks: StripedCounter::default(),
+            filter_passes: StripedCounter::default(),
         }
     }
 
     pub(crate) fn get(&self, file: u64, offset: u64) -> Option<Cached> {
         let found = self.blocks.get(&(file, offset));
         let count = if found.is_some() { &self.hits } else { &self.misses };
-        count.fetch_add(1, Ordering::Relaxed);
+        count.count();
         found
+    }
+
+    /// Takes note of what a filter has said.
+    pub(crate) fn count_filter(&self, passes: bool) {
+        self.filter_checks.count();
+        if passes {
+            self.filter_passes.count();
+        }
     }
 
     pub(crate) fn insert(&self, file: u64, offset: u64, cached: Cached) {
@@ -106,8 +123,10 @@ impl BlockCache {
 
     pub(crate) fn statistics(&self) -> CacheStatistics {
         CacheStatistics {
-            hits: self.hits.load(Ordering::Relaxed),
-            misses: self.misses.load(Ordering::Relaxed),
+            hits: self.hits.sum(),
+            misses: self.misses.sum(),
+            filter_checks: self.filter_checks.sum(),
+            filter_passes: self.filter_passes.sum(),
             bytes: self.blocks.weight(),
             pinned_bytes: self.pinned_bytes.load(Ordering::Relaxed),
         }

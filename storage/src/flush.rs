@@ -1,7 +1,7 @@
 //! Flush: the oldest full memtable becomes sstables in level 0, one for each keyspace.
 //!
-//! Invariant: segments of the log are freed only when what they hold is named by a durable version edit, and after the
-//! edit that moves the log start. Readers see the entries in the memtable or in the files, never in neither.
+//! Invariant: segments of the log are freed only when what they hold is named by a durable version edit or cut off by a
+//! durable record, and after the edit that moves the log start. Readers see the entries in the memtable or in the files, never in neither.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -124,6 +124,10 @@ fn install(
 pub(crate) fn free_segments(core: &Core) -> Result<()> {
     let flushed = core.flushed.load(Ordering::Acquire);
     let (first, _) = core.log.first_needed(flushed);
+    if first > core.manifest.lock().state().log_start {
+        // The cuts that make the segments unneeded must be durable before the segments go.
+        core.log.sync()?;
+    }
     let mut manifest = core.manifest.lock();
     if first > manifest.state().log_start {
         manifest.commit(vec![Change::LogStart(first)])?;

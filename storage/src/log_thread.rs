@@ -13,6 +13,7 @@ use crate::clock::Stopwatch;
 use crate::commit::{Request, Waiting, take_group};
 use crate::core::{Core, IDLE_WAIT, Pressure};
 use crate::error::Result;
+use crate::statistics::{add, add_time};
 
 impl Core {
     /// What the log thread does until the engine is closed.
@@ -89,12 +90,12 @@ impl Core {
         match self.pressure() {
             Pressure::Stop => {
                 self.compaction_signal.notify();
-                self.commit.wake.wait_for(waiting, IDLE_WAIT);
+                self.wait_stopped(waiting);
                 false
             }
             _ if self.is_switch_blocked() => {
                 self.flush_signal.notify();
-                self.commit.wake.wait_for(waiting, IDLE_WAIT);
+                self.wait_stopped(waiting);
                 false
             }
             Pressure::None => true,
@@ -105,10 +106,20 @@ impl Core {
                         .wake
                         .wait_for(waiting, delay.saturating_sub(clock.elapsed()));
                 }
+                add(&self.counters.delays, 1);
+                add_time(&self.counters.delayed_micros, clock.elapsed());
                 // While it waited a caller may have begun to write.
                 !waiting.writing
             }
         }
+    }
+
+    /// Waits for a flush or a compaction to end.
+    fn wait_stopped(&self, waiting: &mut MutexGuard<'_, Waiting>) {
+        let clock = Stopwatch::start();
+        self.commit.wake.wait_for(waiting, IDLE_WAIT);
+        add(&self.counters.stops, 1);
+        add_time(&self.counters.stopped_micros, clock.elapsed());
     }
 
     /// Makes what was written at intervals durable, beside the writer.

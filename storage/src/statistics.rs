@@ -2,7 +2,7 @@
 //!
 //! Invariant: counters only rise while the engine is open; nothing depends on them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::cache::CacheStatistics;
@@ -26,6 +26,36 @@ pub(crate) struct Counters {
     pub(crate) delayed_micros: AtomicU64,
     pub(crate) stops: AtomicU64,
     pub(crate) stopped_micros: AtomicU64,
+}
+
+/// So many threads can count without sharing a cache line.
+const STRIPES: usize = 16;
+
+/// A counter on a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Stripe(AtomicU64);
+
+/// A counter for what reads do: threads add to stripes of their own, and only whoever looks adds them up.
+#[derive(Debug, Default)]
+pub(crate) struct StripedCounter([Stripe; STRIPES]);
+
+impl StripedCounter {
+    /// Counts one.
+    pub(crate) fn count(&self) {
+        thread_local! {
+            static STRIPE: usize = {
+                static NEXT: AtomicUsize = AtomicUsize::new(0);
+                NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES
+            };
+        }
+        STRIPE.with(|stripe| self.0[*stripe].0.fetch_add(1, Ordering::Relaxed));
+    }
+
+    /// What was counted.
+    pub(crate) fn sum(&self) -> u64 {
+        self.0.iter().map(|stripe| stripe.0.load(Ordering::Relaxed)).sum()
+    }
 }
 
 /// Adds to a counter.

@@ -1,8 +1,6 @@
 //! Disks that refuse operations, and files that are cut: a clear error or the right answer, never a wrong one, and
 //! nothing that was acknowledged is lost.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 mod support;
 
 use std::collections::BTreeMap;

@@ -454,6 +454,37 @@ fn segments_go_when_no_stream_needs_them() {
 }
 
 #[test]
+fn a_segment_goes_only_when_the_cut_that_frees_it_is_durable() {
+    let disk = MemVfs::new();
+    let settings = Settings {
+        sync_interval_ms: 3_600_000,
+        ..tiny()
+    };
+    let engine = Engine::open(
+        environment(Arc::new(disk.clone())),
+        Path::new(DIRECTORY),
+        settings,
+    )
+    .unwrap();
+    let stream = StreamId(1);
+    for index in 1..40 {
+        let mut log = LogBatch::new();
+        log.append(stream, index, &[1; 200]);
+        append(&engine, log, Durability::Interval).unwrap();
+    }
+    assert!(engine.log_statistics().segments > 1);
+    let mut log = LogBatch::new();
+    log.cut_head(stream, 39);
+    append(&engine, log, Durability::Interval).unwrap();
+    while engine.log_statistics().segments > 1 {
+        thread::yield_now();
+    }
+    engine.flush().unwrap();
+    let engine = open(&disk.after_power_cut(Unsynced::Lost)).unwrap();
+    assert_eq!(engine.stream(stream).unwrap().head, 39);
+}
+
+#[test]
 fn many_appenders_share_syncs_and_readers_see_their_entries() {
     const STREAMS: u64 = 128;
     const ENTRIES: u64 = 30;

@@ -135,7 +135,10 @@ fn merge(
             }
         }
     }
-    output.finish().map(Some)
+    let metas = output.finish()?;
+    let written: u64 = metas.iter().map(|meta| meta.bytes).sum();
+    core.keep_pace(written.saturating_sub(paced));
+    Ok(Some(metas))
 }
 
 fn output<'a>(core: &'a Core, keyspace: &KeyspaceVersion, choice: &Choice) -> Output<'a> {

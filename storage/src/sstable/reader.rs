@@ -181,6 +181,12 @@ impl Sstable {
     }
 
     pub(super) fn may_contain(&self, hash: u64) -> Result<bool> {
+        let passes = self.ask_filter(hash)?;
+        self.context.cache.count_filter(passes);
+        Ok(passes)
+    }
+
+    fn ask_filter(&self, hash: u64) -> Result<bool> {
         if let Some(pinned) = &self.pinned {
             return Ok(pinned.filter.may_contain(hash));
         }

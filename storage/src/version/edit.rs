@@ -339,7 +339,9 @@ mod tests {
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(0_u8..20, 0..80)) {
             if let Ok(changes) = decode(&Bytes::from(bytes.clone())) {
                 let mut again = Vec::new();
-                changes.iter().for_each(|change| encode(change, &mut again));
+                for change in &changes {
+                    encode(change, &mut again);
+                }
                 assert_eq!(again, bytes);
             }
         }

@@ -259,18 +259,22 @@ impl Recovery<'_> {
 /// Where the header of a segment has the number of its first frame.
 const FIRST_FRAME_OFFSET: u64 = 24;
 
-/// Cuts off what was never synced, and gives the end of the segment.
+/// Cuts off what was never synced, and gives the end of the segment. What is left of the last segment may have been
+/// written by a process that was killed before it synced, so it is synced now.
 fn complete(file: &dyn File, path: &Path, end: End, size: u64, is_last: bool) -> Result<u64> {
-    match end {
-        End::Exact => Ok(size),
+    let end = match end {
+        End::Exact => size,
         End::Torn(offset) if is_last => {
             file.truncate(offset).map_err(Error::io("truncate", path))?;
-            file.sync_data().map_err(Error::io("sync", path))?;
-            Ok(offset)
+            offset
         }
         End::Torn(offset) => {
             let detail = "the frame does not check, but later segments follow";
-            Err(Error::corruption(path, offset, detail))
+            return Err(Error::corruption(path, offset, detail));
         }
+    };
+    if is_last {
+        file.sync_data().map_err(Error::io("sync", path))?;
     }
+    Ok(end)
 }
