@@ -14,8 +14,11 @@ use crate::block::Block;
 use crate::sstable::{Filter, Index};
 use crate::statistics::StripedCounter;
 
-/// What an entry costs besides its block: key, slot, queue place, and the allocator's share.
-const ENTRY_OVERHEAD_BYTES: u64 = 96;
+/// What an entry costs besides its block: key, slot, queue place.
+const ENTRY_OVERHEAD_BYTES: u64 = 128;
+
+/// Allocators round sizes up, by an eighth at most; on average this share of a block is lost to it.
+const ALLOCATOR_SHARE: u64 = 16;
 
 /// What a cache can hold of an sstable.
 #[derive(Clone, Debug)]
@@ -35,7 +38,8 @@ impl Weighter<(u64, u64), Cached> for ByBytes {
             Cached::Index(index) => index.bytes(),
             Cached::Filter(filter) => filter.bytes(),
         };
-        bytes as u64 + ENTRY_OVERHEAD_BYTES
+        let bytes = bytes as u64;
+        bytes + bytes / ALLOCATOR_SHARE + ENTRY_OVERHEAD_BYTES
     }
 }
 

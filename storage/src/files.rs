@@ -17,8 +17,19 @@ pub(crate) const CURRENT: &str = "CURRENT";
 pub(crate) const TEMPORARY_EXTENSION: &str = "tmp";
 /// Holds the wrapped data keys.
 pub(crate) const KEYS: &str = "KEYS";
-/// Becomes the next log segment by a rename.
-pub(crate) const LOG_SPARE: &str = "log.spare";
+/// So many preallocated files are kept that become log segments by a rename: as many as a flush is likely to free
+/// between two changes of segments, so that in the long run every segment is one that was there before.
+const LOG_SPARES_MAX: usize = 4;
+
+/// The name of a spare file of the log.
+pub(crate) fn log_spare(directory: &Path, slot: usize) -> PathBuf {
+    directory.join(format!("log.spare-{slot}"))
+}
+
+/// All names that the spare files of the log may have.
+pub(crate) fn log_spares(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    (0..LOG_SPARES_MAX).map(|slot| log_spare(directory, slot))
+}
 
 /// What a file in the directory is, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +114,7 @@ mod tests {
         ] {
             assert_eq!(FileName::parse(&name.name()), Some(name));
         }
-        for other in ["CURRENT", "log.spare", "log-1.log", "sst-x.sst", "manifest-"] {
+        for other in ["CURRENT", "log.spare-0", "log-1.log", "sst-x.sst", "manifest-"] {
             assert_eq!(FileName::parse(other), None);
         }
     }

@@ -41,7 +41,7 @@ mod wal;
 pub use batch::{BATCH_BYTES_MAX, WriteBatch};
 pub use cache::CacheStatistics;
 pub use commit::Durability;
-pub use compaction::filter::CompactionFilter;
+pub use compaction::filter::{CompactionFilter, CompactionRules};
 pub use crypto::{DataKeyId, KEY_BYTES as MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random};
 pub use engine::{Engine, KEYSPACE_NAME_BYTES_MAX, KeyspaceStatistics};
 pub use entry::{KEY_BYTES_MAX, KeyspaceId, SequenceNumber, VALUE_BYTES_MAX, Value};

@@ -41,7 +41,7 @@ impl Core {
             if waiting.writing || !has_work {
                 if waiting.closed && !waiting.writing {
                     drop(waiting);
-                    return self.sync_log();
+                    return self.complete_log();
                 }
                 let timeout = until_sync.unwrap_or(interval).min(IDLE_WAIT);
                 self.commit.wake.wait_for(&mut waiting, timeout);
@@ -129,6 +129,15 @@ impl Core {
         }
         self.commit.unsynced.store(false, Ordering::Release);
         if let Err(error) = self.log.sync() {
+            self.poison(&error);
+        }
+    }
+
+    /// Makes everything durable, and the last segment as short as what it holds, so that the next start reads no more.
+    fn complete_log(&self) {
+        self.sync_log();
+        let completed = self.check().and_then(|()| self.commit.writer.lock().complete());
+        if let Err(error) = completed {
             self.poison(&error);
         }
     }

@@ -87,15 +87,13 @@ impl SnapshotTracker {
         self.0.lock().keys().next().copied()
     }
 
-    /// The sequence numbers at which versions must be kept, ascending: those held, and the one published now, which a
-    /// snapshot may take at any moment.
+    /// The sequence numbers at which versions must be kept, ascending: those held, and behind them the one published
+    /// now, at which readers of the present look; it is there a second time if a snapshot holds it too.
     pub(crate) fn boundaries(&self, published: impl FnOnce() -> SequenceNumber) -> Vec<SequenceNumber> {
         let held = self.0.lock();
         let published = published();
         let mut boundaries: Vec<_> = held.keys().copied().collect();
-        if boundaries.last() != Some(&published) {
-            boundaries.push(published);
-        }
+        boundaries.push(published);
         boundaries
     }
 }

@@ -6,6 +6,9 @@ use crate::entry::{EntryKind, SequenceNumber};
 
 use super::{COUNTS_BYTES, WIDE_FLAG, tag_of, write_varint};
 
+/// What an entry takes at most beside key and value, if the block stays narrow: five varints, a tag, three offsets.
+const ENTRY_BYTES_MAX: usize = 4 * 5 + 10 + 1 + 3 * 2;
+
 /// Collects the entries of one block.
 #[derive(Debug, Default)]
 pub(crate) struct BlockBuilder {
@@ -71,6 +74,11 @@ impl BlockBuilder {
             + self.tags.len()
             + offsets * self.offset_bytes()
             + COUNTS_BYTES
+    }
+
+    /// The size the block could have with another entry: never less than it would.
+    pub(crate) fn bytes_with(&self, key: &[u8], value: &[u8]) -> usize {
+        self.bytes() + key.len() + value.len() + ENTRY_BYTES_MAX
     }
 
     /// Completes the block and leaves it in the builder until [`BlockBuilder::reset`].

@@ -107,8 +107,9 @@ fn merge(
     }
     cursor.add_level(overlapped.to_vec(), false);
     cursor.seek(None)?;
+    let rules = core.filter.rules();
     let boundaries = core.snapshots.boundaries(|| core.published());
-    let mut retention = Retention::new(keyspace.id, &*core.filter, boundaries, choice.bottom);
+    let mut retention = Retention::new(keyspace.id, &*rules, boundaries, choice.bottom);
     let mut output = output(core, keyspace, choice);
     let (mut until_check, mut paced) = (ENTRIES_BETWEEN_CHECKS, 0);
     while let Some((key, sequence, kind)) = cursor.place() {

@@ -4,7 +4,7 @@
 //! after, except that a value which the owner calls expired may read as absent to readers of the present. Boundaries are
 //! the sequence numbers that snapshots hold and the one that is published.
 
-use super::filter::CompactionFilter;
+use super::filter::CompactionRules;
 use crate::entry::{EntryKind, KeyspaceId, SequenceNumber};
 
 /// What becomes of a version.
@@ -26,8 +26,8 @@ pub(crate) enum Decision {
 #[derive(Debug)]
 pub(crate) struct Retention<'a> {
     keyspace: KeyspaceId,
-    filter: &'a dyn CompactionFilter,
-    /// Ascending.
+    rules: &'a dyn CompactionRules,
+    /// Ascending; the last one is for readers of the present, those before it are held by snapshots.
     boundaries: Vec<SequenceNumber>,
     /// Nothing older than the input exists for these keys, so that a tombstone hides nothing.
     bottom: bool,
@@ -40,13 +40,13 @@ pub(crate) struct Retention<'a> {
 impl<'a> Retention<'a> {
     pub(crate) fn new(
         keyspace: KeyspaceId,
-        filter: &'a dyn CompactionFilter,
+        rules: &'a dyn CompactionRules,
         boundaries: Vec<SequenceNumber>,
         bottom: bool,
     ) -> Self {
         Self {
             keyspace,
-            filter,
+            rules,
             boundaries,
             bottom,
             key: Vec::new(),
@@ -79,13 +79,13 @@ impl<'a> Retention<'a> {
         }
         let hides_nothing = self.bottom && boundary == 0;
         match kind {
-            EntryKind::Delete if hides_nothing && self.filter.may_purge(self.keyspace, key, sequence) => {
+            EntryKind::Delete if hides_nothing && self.rules.may_purge(self.keyspace, key, sequence) => {
                 Decision::Purge
             }
-            // Only readers of the present see it, at the newest boundary.
+            // Only readers of the present see it, at the last boundary.
             EntryKind::Put
                 if boundary + 1 == self.boundaries.len()
-                    && self.filter.is_expired(self.keyspace, key, value) =>
+                    && self.rules.is_expired(self.keyspace, key, value) =>
             {
                 if hides_nothing {
                     Decision::Expire
@@ -112,7 +112,7 @@ mod tests {
     #[derive(Debug)]
     struct Rule;
 
-    impl CompactionFilter for Rule {
+    impl CompactionRules for Rule {
         fn is_expired(&self, _keyspace: KeyspaceId, _key: &[u8], value: &[u8]) -> bool {
             value.starts_with(b"0")
         }
@@ -177,6 +177,7 @@ mod tests {
         assert_eq!(decide(&[10], true, 5, Put, b"1"), Decision::Keep);
         // A snapshot sees the value.
         assert_eq!(decide(&[7, 10], true, 5, Put, b"0"), Decision::Keep);
+        assert_eq!(decide(&[10, 10], true, 5, Put, b"0"), Decision::Keep);
         // A snapshot sees what is older.
         assert_eq!(decide(&[3, 10], true, 5, Put, b"0"), Decision::Bury);
         assert_eq!(decide(&[10], true, 4, Delete, b""), Decision::Purge);

@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering as Atomic};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 
 use self::skiplist::{Ordered, Place, SkipList};
@@ -18,8 +18,13 @@ use crate::batch::BatchEntry;
 use crate::block::{Target, token_of};
 use crate::entry::{EntryKind, KeyspaceId, SequenceNumber, compare_versions};
 
-/// What an entry costs besides its batch: the node, and the counter behind the shared buffer.
-const ENTRY_OVERHEAD_BYTES: usize = 144;
+/// What an entry costs besides key and value: its node, and now and then a tower.
+const ENTRY_OVERHEAD_BYTES: usize = 112;
+
+/// Keys and values are copied together into pieces of memory that grow to this size. A buffer of its own for each batch
+/// would be rounded up by the allocator, and given back one by one to threads that may have ended.
+const PIECE_BYTES_MAX: usize = 1 << 20;
+const PIECE_BYTES_MIN: usize = 4 << 10;
 
 /// One version of one key.
 #[derive(Clone, Debug)]
@@ -109,7 +114,27 @@ pub(crate) struct Memtable {
     /// The log segment that holds the first of the entries.
     first_segment: u64,
     /// Held by whoever inserts.
-    usage: Mutex<BTreeMap<KeyspaceId, MemtableUsage>>,
+    filling: Mutex<Filling>,
+}
+
+/// What only inserts need.
+#[derive(Debug, Default)]
+struct Filling {
+    usage: BTreeMap<KeyspaceId, MemtableUsage>,
+    /// Where the next keys and values go.
+    piece: BytesMut,
+}
+
+impl Filling {
+    /// Copies key and value of an entry to those of the others.
+    fn keep(&mut self, data: &[u8], bytes_so_far: usize) -> Bytes {
+        if self.piece.capacity() < data.len() {
+            let bytes = bytes_so_far.clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX);
+            self.piece = BytesMut::with_capacity(bytes.max(data.len()));
+        }
+        self.piece.extend_from_slice(data);
+        self.piece.split().freeze()
+    }
 }
 
 impl Memtable {
@@ -120,17 +145,18 @@ impl Memtable {
             bytes: AtomicUsize::new(0),
             last_sequence: AtomicU64::new(0),
             first_segment,
-            usage: Mutex::new(BTreeMap::new()),
+            filling: Mutex::new(Filling::default()),
         }
     }
 
     /// Inserts the entries of one batch. Of two for the same key the later one stays.
     pub(crate) fn insert(&self, sequence: SequenceNumber, mut entries: impl Iterator<Item = BatchEntry>) {
-        let mut usage = self.usage.lock();
-        let mut insert = |entry: BatchEntry| {
-            let bytes = entry.data.len() + ENTRY_OVERHEAD_BYTES;
-            let of_keyspace = usage.entry(entry.keyspace).or_default();
+        let mut filling = self.filling.lock();
+        let mut insert = |mut entry: BatchEntry| {
+            let (keyspace, bytes) = (entry.keyspace, entry.data.len() + ENTRY_OVERHEAD_BYTES);
+            entry.data = filling.keep(&entry.data, self.bytes());
             if self.entries.insert(MemtableEntry::new(sequence, entry)) {
+                let of_keyspace = filling.usage.entry(keyspace).or_default();
                 of_keyspace.bytes += bytes as u64;
                 of_keyspace.entries += 1;
                 self.bytes.fetch_add(bytes, Atomic::Relaxed);
@@ -220,7 +246,8 @@ impl Memtable {
 
     /// What `keyspace` has in this memtable.
     pub(crate) fn usage(&self, keyspace: KeyspaceId) -> MemtableUsage {
-        self.usage.lock().get(&keyspace).copied().unwrap_or_default()
+        let filling = self.filling.lock();
+        filling.usage.get(&keyspace).copied().unwrap_or_default()
     }
 }
 

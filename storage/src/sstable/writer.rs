@@ -114,6 +114,10 @@ impl SstableWriter {
             is_first || compare_versions((&self.last_key, self.last_sequence), (key, sequence)).is_lt(),
             "entries of an sstable come in order"
         );
+        // A block keeps to its size, so that it fits a page, and the allocator's class for one, when it is read.
+        if !self.data.is_empty() && self.data.bytes_with(key, value) > self.block_bytes {
+            self.end_data_block()?;
+        }
         let begins_partition = is_first || !self.is_in_partition(key);
         if begins_partition {
             self.end_partition();
@@ -147,9 +151,6 @@ impl SstableWriter {
         };
         self.data.push(prepared, sequence, kind, value);
         self.take_note(key, sequence, kind, value);
-        if self.data.bytes() >= self.block_bytes {
-            self.end_data_block()?;
-        }
         Ok(())
     }
 

@@ -20,6 +20,10 @@ pub(crate) const FRAME_HEADER_BYTES: usize = 24;
 /// The part of the header that the checksum covers, and the tag too.
 const COVERED: Range<usize> = 4..FRAME_HEADER_BYTES;
 
+/// Where in a header the durable offset is, and those of its bytes that no offset of a segment reaches.
+const DURABLE_AT: usize = 16;
+const HIGH_BYTES_AT: usize = 22;
+
 /// Where a frame goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -189,10 +193,17 @@ impl<'a> FrameReader<'a> {
         if self.at >= self.bytes.len() {
             return Ok(End::Exact);
         }
-        for at in self.at + 1..self.bytes.len() {
-            // The durable offset of a frame lies between the bad frame and the frame itself only if this is evidence: a
-            // cheap test that nearly all other bytes fail.
-            let durable = u64_at(self.bytes, at + 16).unwrap_or_default();
+        // Evidence is a frame whose durable offset lies between the bad frame and the frame itself. Only where an offset
+        // could be is looked at closely: its upper bytes are zeros, but not all of it.
+        let high_bytes = memchr::memmem::Finder::new(&[0; 2]);
+        let mut at = self.at + 1;
+        while let Some(skipped) = self
+            .bytes
+            .get(at + HIGH_BYTES_AT..)
+            .and_then(|rest| high_bytes.find(rest))
+        {
+            at += skipped;
+            let durable = u64_at(self.bytes, at + DURABLE_AT).unwrap_or_default();
             if durable > bad
                 && durable <= at as u64
                 && checked(self.bytes, at, self.cipher.file_number()).is_some()
@@ -201,9 +212,22 @@ impl<'a> FrameReader<'a> {
                     format!("the frame does not check, but the frame at {at} shows that it was synced");
                 return Err(Error::corruption(self.file, bad, detail));
             }
+            at += 1;
+            if durable == 0 {
+                let end = at + DURABLE_AT + zeros_at(&self.bytes[at + DURABLE_AT..]);
+                at = at.max(end.saturating_sub(HIGH_BYTES_AT + 1));
+            }
         }
         Ok(End::Torn(bad))
     }
+}
+
+/// At least so many zeros come first.
+fn zeros_at(bytes: &[u8]) -> usize {
+    const STEP: usize = 256;
+    // Without an early end, so that it is done on many bytes at a time.
+    let is_zero = |step: &&[u8]| step.iter().fold(0, |all, byte| all | byte) == 0;
+    bytes.chunks(STEP).take_while(is_zero).map(<[u8]>::len).sum()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::frame;
 use super::stream::FramePlace;
 use crate::crypto::{DataKeyId, FileCipher, KeyRing};
 use crate::error::{Error, Result};
-use crate::files::{FileName, LOG_SPARE};
+use crate::files::{FileName, TEMPORARY_EXTENSION, log_spare, log_spares};
 use crate::header::{FileKind, HEADER_BYTES};
 use crate::vfs::{File, Vfs};
 
@@ -58,7 +58,7 @@ impl Segment {
         }
     }
 
-    /// Creates segment `number`, from the spare file if there is one, else preallocated now. It begins with the frame
+    /// Creates segment `number`, from a spare file if there is one, else preallocated now. It begins with the frame
     /// `first_frame`, whose contents are `checkpoint`. Durable on return.
     pub(super) fn create(
         context: &SegmentContext,
@@ -70,7 +70,6 @@ impl Segment {
             vfs, keys, directory, ..
         } = context;
         let path = FileName::Log(number).in_directory(directory);
-        let spare = directory.join(LOG_SPARE);
         let (header, cipher) = keys.new_file(FileKind::Log, number, first_frame)?;
         let start = HEADER_BYTES as u64;
         let place = frame::Place {
@@ -79,18 +78,14 @@ impl Segment {
             durable: start,
         };
         frame::seal(checkpoint, &cipher, place);
-        let file = match vfs.open(&spare) {
-            Ok(file) => {
-                vfs.rename(&spare, &path).map_err(Error::io("rename", &spare))?;
-                file
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let file = vfs.create(&path).map_err(Error::io("create", &path))?;
-                file.preallocate(context.segment_bytes)
-                    .map_err(Error::io("preallocate", &path))?;
-                file
-            }
-            Err(error) => return Err(Error::io("open", &spare)(error)),
+        let file = if let Some((spare, file)) = open_spare(context)? {
+            vfs.rename(&spare, &path).map_err(Error::io("rename", &spare))?;
+            file
+        } else {
+            let file = vfs.create(&path).map_err(Error::io("create", &path))?;
+            file.preallocate(context.segment_bytes)
+                .map_err(Error::io("preallocate", &path))?;
+            file
         };
         let bytes = [&header.encode()[..], checkpoint].concat();
         file.write_all_at(&bytes, 0).map_err(Error::io("write", &path))?;
@@ -164,36 +159,49 @@ impl Segment {
         frame::open(&self.path, &self.cipher, place.offset, frame)
     }
 
-    /// Makes the file of a segment that nobody needs any more the next spare file, if nobody reads it and there is none;
-    /// otherwise removes it. What it held stays encrypted under a key that is gone with its header, and no frame of it
-    /// passes for one of another segment.
+    /// Makes the file of a segment that nobody needs any more a spare file, if nobody reads it and there are not enough
+    /// yet; otherwise removes it. What it held stays encrypted under a key that is gone with its header, and no frame of
+    /// it passes for one of another segment.
     pub(crate) fn free(self: Arc<Self>, context: &SegmentContext) -> Result<()> {
-        let SegmentContext { vfs, directory, .. } = context;
-        let spare = directory.join(LOG_SPARE);
+        let vfs = &context.vfs;
         let is_whole = self.written() >= context.segment_bytes;
         match Arc::try_unwrap(self) {
-            Ok(segment) if is_whole && vfs.open(&spare).is_err() => {
-                let (file, path) = (&segment.file, &segment.path);
+            Ok(Self { file, path, .. }) => {
+                let mut slots = log_spares(&context.directory).filter(|_| is_whole);
+                let Some(spare) = slots.find(|slot| vfs.open(slot).is_err()) else {
+                    return vfs.remove(&path).map_err(Error::io("remove", &path));
+                };
                 file.write_all_at(&[0; HEADER_BYTES], 0)
-                    .map_err(Error::io("write", path))?;
-                file.sync_data().map_err(Error::io("sync", path))?;
-                vfs.rename(path, &spare).map_err(Error::io("rename", path))
+                    .map_err(Error::io("write", &path))?;
+                file.sync_data().map_err(Error::io("sync", &path))?;
+                vfs.rename(&path, &spare).map_err(Error::io("rename", &path))
             }
-            Ok(Self { path, .. }) => vfs.remove(&path).map_err(Error::io("remove", &path)),
             Err(read) => vfs.remove(&read.path).map_err(Error::io("remove", &read.path)),
         }
     }
 }
 
-/// Prepares the file that becomes the next segment, so that the change of segments does not wait for it. Called from
-/// the background; the writer takes the file only under its final name, so the two never meet half-way.
+/// The first spare file there is.
+fn open_spare(context: &SegmentContext) -> Result<Option<(PathBuf, Arc<dyn File>)>> {
+    for spare in log_spares(&context.directory) {
+        match context.vfs.open(&spare) {
+            Ok(file) => return Ok(Some((spare, file))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("open", &spare)(error)),
+        }
+    }
+    Ok(None)
+}
+
+/// Prepares a file for the next segment if no spare one is there, so that the change of segments does not wait for it.
+/// Called from the background; the writer takes the file only under its final name, so the two never meet half-way.
 pub(crate) fn prepare_spare(context: &SegmentContext) -> Result<()> {
-    let vfs = &context.vfs;
-    let spare = context.directory.join(LOG_SPARE);
-    if vfs.open(&spare).is_ok() {
+    let (vfs, directory) = (&context.vfs, &context.directory);
+    if open_spare(context)?.is_some() {
         return Ok(());
     }
-    let temporary = context.directory.join(format!("{LOG_SPARE}.tmp"));
+    let spare = log_spare(directory, 0);
+    let temporary = spare.with_extension(TEMPORARY_EXTENSION);
     match vfs.remove(&temporary) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(Error::io("remove", &temporary)(error));

@@ -132,10 +132,15 @@ impl LogWriter {
         self.log.sync_segment(&self.segment)
     }
 
+    /// Makes everything written durable and cuts off what is preallocated behind it. Nothing can be written after that.
+    pub(crate) fn complete(&self) -> Result<()> {
+        self.sync()?;
+        self.segment.complete()
+    }
+
     /// Completes the segment and begins the next one.
     pub(crate) fn rotate(&mut self) -> Result<()> {
-        self.sync()?;
-        self.segment.complete()?;
+        self.complete()?;
         let number = self.segment.number() + 1;
         self.segment = begin_segment(&self.log, number, self.next_frame, self.own_last, &mut self.frame)?;
         self.first_offset = self.segment.written();
