@@ -3,9 +3,10 @@
 //! Invariant: the state after opening is that of a prefix of all batches which contains every one acknowledged as
 //! durable. A crash at any moment of the opening leaves a directory that opens to the same state.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use crate::applied::Applied;
 use crate::batch::BatchEntries;
@@ -19,7 +20,7 @@ use crate::files::{CURRENT, FileName, KEYS, LOCK, TEMPORARY_EXTENSION};
 use crate::flush::free_segments;
 use crate::memtable::Memtable;
 use crate::settings::Settings;
-use crate::sstable::{Sstable, SstableContext};
+use crate::sstable::{Sstable, SstableContext, SstableMeta};
 use crate::version::manifest::{Manifest, State};
 use crate::version::{KeyspaceVersion, Version};
 use crate::vfs::{LockGuard, Vfs};
@@ -28,6 +29,9 @@ use crate::wal::log::Log;
 use crate::wal::recovery::{Expected, OwnBatch, recover};
 use crate::wal::segment::SegmentContext;
 use crate::wal::writer::LogWriter;
+
+/// So many threads open sstables.
+const OPENERS: usize = 8;
 
 /// Locks and opens `directory`, which is created if it does not exist.
 pub(crate) fn open(
@@ -203,16 +207,42 @@ impl Memtables {
 
 fn open_version(context: &SstableContext, state: &State) -> Result<Version> {
     let mut version = Version::default();
+    let metas = state
+        .keyspaces
+        .values()
+        .flat_map(|keyspace| &keyspace.levels)
+        .flat_map(BTreeMap::values);
+    let mut sstables = open_sstables(context, &metas.collect::<Vec<_>>())?.into_iter();
     for (&id, keyspace) in &state.keyspaces {
         let mut opened = KeyspaceVersion::new(id, keyspace.name.clone(), keyspace.options);
-        for (level, sstables) in keyspace.levels.iter().enumerate() {
-            for meta in sstables.values() {
-                opened.add(level, Sstable::open(context, meta)?);
+        for (level, metas) in keyspace.levels.iter().enumerate() {
+            for sstable in sstables.by_ref().take(metas.len()) {
+                opened.add(level, sstable);
             }
         }
         version.keyspaces.insert(id, Arc::new(opened));
     }
     Ok(version)
+}
+
+/// Opens the sstables, in their order. Most of the time an open waits for the disk, so that several wait together.
+fn open_sstables(context: &SstableContext, metas: &[&SstableMeta]) -> Result<Vec<Arc<Sstable>>> {
+    let share = metas.len().div_ceil(OPENERS).max(1);
+    let open = |metas: &[&SstableMeta]| -> Result<Vec<_>> {
+        metas.iter().map(|meta| Sstable::open(context, meta)).collect()
+    };
+    let opened: Vec<Result<Vec<_>>> = thread::scope(|scope| {
+        let openers: Vec<_> = metas
+            .chunks(share)
+            .map(|share| scope.spawn(move || open(share)))
+            .collect();
+        let joined = openers.into_iter().map(thread::ScopedJoinHandle::join);
+        joined
+            .map(|joined| joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    let opened: Result<Vec<Vec<_>>> = opened.into_iter().collect();
+    Ok(opened?.into_iter().flatten().collect())
 }
 
 fn manifests(vfs: &dyn Vfs, directory: &Path) -> Result<Vec<u64>> {

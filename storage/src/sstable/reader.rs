@@ -24,6 +24,7 @@ use crate::entry::EntryKind;
 use crate::error::{Error, Result};
 use crate::files::FileName;
 use crate::header::{FileHeader, FileKind, HEADER_BYTES};
+use crate::iter::Direction;
 use crate::vfs::{File, Vfs};
 
 /// What sstables of one engine share.
@@ -109,8 +110,9 @@ impl Sstable {
         let header = FileHeader::decode(&path, &header, FileKind::Sstable, number)?;
         let cipher = context.keys.cipher(&path, &header)?;
         let footer = Footer::read(&*file, &path, bytes, number)?;
+        let tail = Tail::read(&*file, &path, &footer)?;
         let read = |handle: Handle| {
-            let stored = read_at(&*file, &path, handle, footer.at)?;
+            let stored = tail.block(&path, handle)?;
             decode_block(&path, &cipher, handle.offset, stored)
         };
         let top = Index::decode(&read(footer.index)?)
@@ -129,12 +131,12 @@ impl Sstable {
             pinned: None,
             obsolete: AtomicBool::new(false),
         };
-        sstable.pinned = sstable.pin()?;
+        sstable.pinned = sstable.pin(&tail)?;
         Ok(sstable)
     }
 
     /// Reads filter and index blocks to keep them, if there is room.
-    fn pin(&self) -> Result<Option<Pinned>> {
+    fn pin(&self, tail: &Tail) -> Result<Option<Pinned>> {
         let on_disk = |handle: Handle| u64::from(handle.length);
         let index_handles = (0..self.top.len()).filter_map(|at| self.top.handle(at));
         let least = on_disk(self.footer.filter) + index_handles.clone().map(on_disk).sum::<u64>();
@@ -143,9 +145,14 @@ impl Sstable {
             return Ok(None);
         }
         cache.unpin(least);
-        let filter = self.read_filter()?;
+        let filter = self.decode_filter(tail.block(&self.path, self.footer.filter)?)?;
+        let mut ahead = ReadAhead::new(Direction::Forward, true);
         let index: Box<[_]> = index_handles
-            .map(|handle| self.read_index(handle).map(Arc::new))
+            .map(|handle| {
+                self.check_handle(handle)?;
+                let stored = ahead.read(&*self.file, &self.path, handle, self.meta.bytes)?;
+                self.decode_index(handle, stored).map(Arc::new)
+            })
             .collect::<Result<_>>()?;
         let bytes = filter.bytes() + index.iter().map(|index| index.bytes()).sum::<usize>();
         let bytes = bytes as u64;
@@ -206,18 +213,23 @@ impl Sstable {
     }
 
     fn read_filter(&self) -> Result<Filter> {
-        let contents = self.read(self.footer.filter)?;
-        Filter::open(Bytes::from(contents)).ok_or_else(|| {
-            Error::corruption(
-                &self.path,
-                self.footer.filter.offset,
-                "the filter does not decode",
-            )
-        })
+        self.decode_filter(self.read_stored(self.footer.filter)?)
+    }
+
+    fn decode_filter(&self, stored: Vec<u8>) -> Result<Filter> {
+        let offset = self.footer.filter.offset;
+        let contents = decode_block(&self.path, &self.cipher, offset, stored)?;
+        Filter::open(Bytes::from(contents))
+            .ok_or_else(|| Error::corruption(&self.path, offset, "the filter does not decode"))
     }
 
     pub(super) fn read_index(&self, handle: Handle) -> Result<Index> {
-        Index::decode(&self.read(handle)?)
+        self.decode_index(handle, self.read_stored(handle)?)
+    }
+
+    fn decode_index(&self, handle: Handle, stored: Vec<u8>) -> Result<Index> {
+        let contents = decode_block(&self.path, &self.cipher, handle.offset, stored)?;
+        Index::decode(&contents)
             .map_err(|_| Error::corruption(&self.path, handle.offset, "the index does not decode"))
     }
 
@@ -307,6 +319,40 @@ impl Sstable {
     /// Lets the file be deleted when the last user is done with it. Only after a durable version edit that removes it.
     pub(crate) fn mark_obsolete(&self) {
         self.obsolete.store(true, Ordering::Release);
+    }
+}
+
+/// The end of a file as it is read when it is opened: all blocks that the footer names, in one read.
+struct Tail {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Tail {
+    fn read(file: &dyn File, path: &Path, footer: &Footer) -> Result<Self> {
+        let handles = [footer.index, footer.filter, footer.properties];
+        for handle in handles {
+            check_handle(path, handle, footer.at)?;
+        }
+        let start = handles.map(|handle| handle.offset).into_iter().min();
+        let start = start.unwrap_or(footer.at);
+        let length = usize::try_from(footer.at - start)
+            .map_err(|_| Error::corruption(path, start, "the end of the file is too large"))?;
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, start)
+            .map_err(Error::io("read", path))?;
+        Ok(Self { start, bytes })
+    }
+
+    /// A block that the footer names, as it lies in the file.
+    fn block(&self, path: &Path, handle: Handle) -> Result<Vec<u8>> {
+        let from = handle.offset.checked_sub(self.start).map(usize::try_from);
+        let block = from
+            .and_then(std::result::Result::ok)
+            .and_then(|from| self.bytes.get(from..from.checked_add(handle.length as usize)?));
+        block
+            .map(<[u8]>::to_vec)
+            .ok_or_else(|| Error::corruption(path, handle.offset, "a block handle points behind the blocks"))
     }
 }
 

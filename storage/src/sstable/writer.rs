@@ -30,6 +30,10 @@ const WRITE_BYTES: usize = 1 << 20;
 /// An index block ends at about this size.
 const INDEX_BLOCK_BYTES: usize = 16 << 10;
 
+/// Index blocks are written together, so that whoever opens the file has them with a few reads: all at the end of the
+/// file, or so many at a time, lest a large file's take too much memory.
+const INDEX_BLOCKS_MAX: usize = 256;
+
 /// The partition of the last entry.
 #[derive(Debug, Default)]
 struct Partition {
@@ -53,6 +57,8 @@ pub(crate) struct SstableWriter {
     /// A data block that waits for its bound, which the next entry gives.
     unbound: Option<Handle>,
     index: IndexBuilder,
+    /// Index blocks that are complete, each with its bound.
+    index_blocks: Vec<(Vec<u8>, Vec<u8>, SequenceNumber)>,
     index_top: IndexBuilder,
     filter: FilterBuilder,
     buffer: Vec<u8>,
@@ -86,6 +92,7 @@ impl SstableWriter {
             data: BlockBuilder::default(),
             unbound: None,
             index: IndexBuilder::default(),
+            index_blocks: Vec::new(),
             index_top: IndexBuilder::default(),
             filter: FilterBuilder::new(settings.bloom_bits_per_key),
             buffer: header.encode().to_vec(),
@@ -129,9 +136,11 @@ impl SstableWriter {
             let bound = separator((&self.last_key, self.last_sequence), (key, sequence));
             self.index.push(handle, bound);
             if self.index.bytes() >= INDEX_BLOCK_BYTES {
-                let contents = self.index.finish();
-                let handle = self.append_block(&contents);
-                self.index_top.push(handle, bound);
+                self.index_blocks
+                    .push((self.index.finish(), bound.0.to_vec(), bound.1));
+                if self.index_blocks.len() >= INDEX_BLOCKS_MAX {
+                    self.append_index_blocks();
+                }
             }
         }
         let hash = bloom::key_hash(key);
@@ -226,6 +235,13 @@ impl SstableWriter {
         Ok(())
     }
 
+    fn append_index_blocks(&mut self) {
+        for (contents, key, sequence) in std::mem::take(&mut self.index_blocks) {
+            let handle = self.append_block(&contents);
+            self.index_top.push(handle, (&key, sequence));
+        }
+    }
+
     fn append_block(&mut self, contents: &[u8]) -> Handle {
         let offset = self.flushed + self.buffer.len() as u64;
         let length = self
@@ -248,10 +264,9 @@ impl SstableWriter {
             self.index.push(handle, (&last_key, 0));
         }
         if !self.index.is_empty() {
-            let contents = self.index.finish();
-            let handle = self.append_block(&contents);
-            self.index_top.push(handle, (&last_key, 0));
+            self.index_blocks.push((self.index.finish(), last_key.clone(), 0));
         }
+        self.append_index_blocks();
         let contents = self.index_top.finish();
         let index = self.append_block(&contents);
         let contents = std::mem::take(&mut self.filter).finish();

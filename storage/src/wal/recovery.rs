@@ -5,8 +5,10 @@
 //! memtable.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 
 use bytes::Bytes;
 
@@ -75,10 +77,16 @@ pub(crate) fn recover(
             next_frame: 1,
         },
     };
-    for (position, &number) in numbers.iter().enumerate() {
-        let is_last = position + 1 == numbers.len();
-        recovery.read_segment(number, is_last, replay)?;
-    }
+    thread::scope(|scope| {
+        // One segment is read while the one before is replayed.
+        let (sender, segments) = sync_channel(0);
+        let numbers = &numbers;
+        scope.spawn(move || read_ahead(vfs, directory, numbers, &sender));
+        for found in segments {
+            recovery.read_segment(found?, replay)?;
+        }
+        Ok(())
+    })?;
     let Recovery { recovered, .. } = recovery;
     let start = FileName::Log(expected.log_start).in_directory(directory);
     if recovered.segments.is_empty() && expected.log_start > 1 {
@@ -107,6 +115,37 @@ fn segments(vfs: &dyn Vfs, directory: &Path, log_start: u64) -> Result<Vec<u64>>
     Ok(numbers)
 }
 
+/// The file of a segment, and all that is in it.
+struct Found {
+    number: u64,
+    path: PathBuf,
+    file: Arc<dyn File>,
+    bytes: Bytes,
+    is_last: bool,
+}
+
+/// Reads the segments one after the other, until nobody wants them any more.
+fn read_ahead(vfs: &dyn Vfs, directory: &Path, numbers: &[u64], found: &SyncSender<Result<Found>>) {
+    for &number in numbers {
+        let path = FileName::Log(number).in_directory(directory);
+        let read = || {
+            let file = vfs.open(&path).map_err(Error::io("open", &path))?;
+            let bytes = read_open_file(&*file, &path)?;
+            let is_last = Some(&number) == numbers.last();
+            Ok(Found {
+                number,
+                path: path.clone(),
+                file,
+                bytes,
+                is_last,
+            })
+        };
+        if found.send(read()).is_err() {
+            return;
+        }
+    }
+}
+
 /// A log that is read back.
 struct Recovery<'a> {
     context: &'a SegmentContext,
@@ -117,14 +156,16 @@ struct Recovery<'a> {
 impl Recovery<'_> {
     fn read_segment(
         &mut self,
-        number: u64,
-        is_last: bool,
+        found: Found,
         replay: &mut dyn FnMut(OwnBatch<'_>) -> Result<()>,
     ) -> Result<()> {
-        let SegmentContext {
-            vfs, keys, directory, ..
-        } = self.context;
-        let path = FileName::Log(number).in_directory(directory);
+        let Found {
+            number,
+            path,
+            file,
+            bytes,
+            is_last,
+        } = found;
         if number != self.recovered.next_segment {
             let detail = format!(
                 "the log continues here, but segment {} is missing",
@@ -132,13 +173,11 @@ impl Recovery<'_> {
             );
             return Err(Error::corruption(&path, 0, detail));
         }
-        let file = vfs.open(&path).map_err(Error::io("open", &path))?;
-        let bytes = read_open_file(&*file, &path)?;
         if is_last && bytes.iter().take(HEADER_BYTES).all(|byte| *byte == 0) {
             return self.remove_unused(&path);
         }
         let header = FileHeader::decode(&path, &bytes, FileKind::Log, number)?;
-        let cipher = keys.cipher(&path, &header)?;
+        let cipher = self.context.keys.cipher(&path, &header)?;
         let first_frame = header.first_sequence;
         if !self.recovered.segments.is_empty() && first_frame != self.recovered.next_frame {
             let next = self.recovered.next_frame;
