@@ -51,7 +51,7 @@ enum Subcommands {
 
 #[derive(Debug, clap::Args)]
 struct RunArguments {
-    /// 200,000 entries and short rounds: less than a minute for all engines.
+    /// 100,000 entries and short rounds: less than a minute for all engines.
     #[arg(long)]
     quick: bool,
     /// Write the rows to this file as well, one JSON object a line.
@@ -111,9 +111,9 @@ fn run(arguments: &RunArguments) -> Result<()> {
         },
         entries: arguments
             .entries
-            .unwrap_or(if quick { 200_000 } else { 2_000_000 }),
+            .unwrap_or(if quick { 100_000 } else { 2_000_000 }),
         seconds: arguments.seconds.unwrap_or(if quick { 0.1 } else { 1.5 }),
-        rounds: arguments.rounds.unwrap_or(3),
+        rounds: arguments.rounds.unwrap_or(if quick { 1 } else { 3 }),
         silence_ms: if quick { 100 } else { 500 },
         rows: arguments.rows.clone(),
     };
@@ -124,7 +124,7 @@ fn run(arguments: &RunArguments) -> Result<()> {
         Some(folder) => folder.clone(),
         None => std::env::current_exe()?.with_file_name(""),
     };
-    let memtable_bytes = arguments.memtable_mib.unwrap_or(if quick { 16 } else { 64 }) << 20;
+    let memtable_bytes = arguments.memtable_mib.unwrap_or(if quick { 8 } else { 64 }) << 20;
     let shared = |cache_bytes| Shared {
         cache_bytes,
         memtable_bytes,
