@@ -9,10 +9,12 @@ mod coordinator;
 mod error;
 mod latch;
 pub mod offline;
+mod world;
 
 pub use coordinator::{
     Applier, Bounds, Cell, Cluster, ConsistencyLevel, Direction, Durability, Keyspace, KeyspaceSize,
     LocalRows, Row, Secrets, Settings, Verdict,
 };
 pub use error::Error;
+pub use world::{Inbox, Network, NodeId, Task, World};
 pub use stator_storage::{MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random};
