@@ -134,28 +134,28 @@ pub(crate) struct BatchParts {
     pub(crate) keyspaces: Vec<KeyspaceId>,
 }
 
-/// One decoded entry of a batch; `data` is the key followed by the value, a slice of the batch's buffer.
-#[derive(Debug)]
-pub(crate) struct BatchEntry {
+/// One decoded entry of a batch; `data` is the key followed by the value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchEntry<'a> {
     pub(crate) kind: EntryKind,
     pub(crate) keyspace: KeyspaceId,
     pub(crate) key_len: u32,
-    pub(crate) data: Bytes,
+    pub(crate) data: &'a [u8],
 }
 
 /// Walks the entries of a record's payload. An entry that does not fit the payload gives its offset and ends the walk.
 #[derive(Debug)]
-pub(crate) struct BatchEntries {
-    payload: Bytes,
+pub(crate) struct BatchEntries<'a> {
+    payload: &'a [u8],
     at: usize,
 }
 
-impl BatchEntries {
-    pub(crate) fn new(payload: Bytes) -> Self {
+impl<'a> BatchEntries<'a> {
+    pub(crate) fn new(payload: &'a [u8]) -> Self {
         Self { payload, at: 0 }
     }
 
-    fn decode(&self) -> Option<(BatchEntry, usize)> {
+    fn decode(&self) -> Option<(BatchEntry<'a>, usize)> {
         let header = self
             .payload
             .get(self.at..self.at.checked_add(ENTRY_HEADER_BYTES)?)?;
@@ -165,10 +165,7 @@ impl BatchEntries {
         let data_len = (key_len as usize).checked_add(value_len as usize)?;
         let start = self.at + ENTRY_HEADER_BYTES;
         let end = start.checked_add(data_len)?;
-        if end > self.payload.len() {
-            return None;
-        }
-        let data = self.payload.slice(start..end);
+        let data = self.payload.get(start..end)?;
         Some((
             BatchEntry {
                 kind,
@@ -181,8 +178,8 @@ impl BatchEntries {
     }
 }
 
-impl Iterator for BatchEntries {
-    type Item = Result<BatchEntry, usize>;
+impl<'a> Iterator for BatchEntries<'a> {
+    type Item = Result<BatchEntry<'a>, usize>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.at >= self.payload.len() {
@@ -210,15 +207,12 @@ mod tests {
         assert_eq!(batch.len(), 2);
         let BatchParts { entries, keyspaces } = batch.into_parts().unwrap();
         assert_eq!(keyspaces, vec![KeyspaceId(1), KeyspaceId(2)]);
-        let read: Vec<_> = BatchEntries::new(entries).map(Result::unwrap).collect();
+        let read: Vec<_> = BatchEntries::new(&entries).map(Result::unwrap).collect();
         assert_eq!(
-            (read[0].kind, &read[0].data[..], read[0].key_len),
+            (read[0].kind, read[0].data, read[0].key_len),
             (EntryKind::Put, &b"keyvalue"[..], 3)
         );
-        assert_eq!(
-            (read[1].kind, &read[1].data[..]),
-            (EntryKind::Delete, &b"gone"[..])
-        );
+        assert_eq!((read[1].kind, read[1].data), (EntryKind::Delete, &b"gone"[..]));
     }
 
     #[test]
@@ -228,7 +222,7 @@ mod tests {
         batch.put(KeyspaceId(1), b"b", b"2");
         let payload = batch.into_parts().unwrap().entries;
         let cut = payload.slice(..payload.len() - 1);
-        let read: Vec<_> = BatchEntries::new(cut).collect();
+        let read: Vec<_> = BatchEntries::new(&cut).collect();
         assert_eq!(*read[1].as_ref().unwrap_err(), ENTRY_HEADER_BYTES + 2);
     }
 
@@ -245,7 +239,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(0_u8..6, 0..120)) {
-            let _entries: Vec<_> = BatchEntries::new(Bytes::from(bytes)).collect();
+            let _entries: Vec<_> = BatchEntries::new(&bytes).collect();
         }
     }
 }

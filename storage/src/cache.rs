@@ -5,8 +5,8 @@
 //! were read once by a scan from driving out those that are read again and again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
@@ -47,9 +47,11 @@ impl Weighter<(u64, u64), Cached> for ByBytes {
 #[derive(Debug)]
 pub(crate) struct BlockCache {
     blocks: Cache<(u64, u64), Cached, ByBytes>,
+    /// What blocks may take, and what is held beside them.
+    bytes_max: u64,
     /// What index blocks and filters may take that stay in memory as long as their sstable is open.
     pinned_bytes_max: u64,
-    pinned_bytes: AtomicU64,
+    pinned_bytes: Mutex<u64>,
     hits: StripedCounter,
     misses: StripedCounter,
     filter_checks: StripedCounter,
@@ -75,15 +77,16 @@ pub struct CacheStatistics {
 
 impl BlockCache {
     /// A cache for `bytes` of blocks, most of which will have about `block_bytes`. A quarter of it may be taken by index
-    /// blocks and filters that are held as long as their sstable is open.
+    /// blocks and filters that are held as long as their sstable is open; the rest is for the others.
     pub(crate) fn new(bytes: u64, block_bytes: usize) -> Self {
         let items = usize::try_from(bytes / block_bytes as u64)
             .unwrap_or(usize::MAX)
             .clamp(16, 1 << 24);
         Self {
             blocks: Cache::with_weighter(items, bytes, ByBytes),
+            bytes_max: bytes,
             pinned_bytes_max: bytes / 4,
-            pinned_bytes: AtomicU64::new(0),
+            pinned_bytes: Mutex::new(0),
             hits: StripedCounter::default(),
             misses: StripedCounter::default(),
             filter_checks: StripedCounter::default(),
@@ -113,16 +116,24 @@ impl BlockCache {
     /// Takes `bytes` of what may be held beside the cache; `false` if there is no room. Given back with
     /// [`BlockCache::unpin`].
     pub(crate) fn pin(&self, bytes: u64) -> bool {
-        let before = self.pinned_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before + bytes <= self.pinned_bytes_max;
-        if !fits {
-            self.unpin(bytes);
+        let mut pinned = self.pinned_bytes.lock();
+        let fits = *pinned + bytes <= self.pinned_bytes_max;
+        if fits {
+            *pinned += bytes;
+            self.blocks.set_capacity(self.bytes_max - *pinned);
         }
         fits
     }
 
+    /// Whether [`BlockCache::pin`] would give so much.
+    pub(crate) fn may_pin(&self, bytes: u64) -> bool {
+        *self.pinned_bytes.lock() + bytes <= self.pinned_bytes_max
+    }
+
     pub(crate) fn unpin(&self, bytes: u64) {
-        self.pinned_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        let mut pinned = self.pinned_bytes.lock();
+        *pinned -= bytes;
+        self.blocks.set_capacity(self.bytes_max - *pinned);
     }
 
     pub(crate) fn statistics(&self) -> CacheStatistics {
@@ -132,7 +143,7 @@ impl BlockCache {
             filter_checks: self.filter_checks.sum(),
             filter_passes: self.filter_passes.sum(),
             bytes: self.blocks.weight(),
-            pinned_bytes: self.pinned_bytes.load(Ordering::Relaxed),
+            pinned_bytes: *self.pinned_bytes.lock(),
         }
     }
 }

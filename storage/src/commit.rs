@@ -39,26 +39,28 @@ const GROUP_BYTES_MAX: usize = 8 << 20;
 /// Gets the outcome of a commit.
 pub(crate) type Callback = Box<dyn FnOnce(Result<SequenceNumber>) + Send>;
 
-/// Where a caller waits for the outcome of its commit.
+/// Where a caller waits for its commit.
 #[derive(Default)]
 struct Slot {
-    outcome: Mutex<Option<Result<SequenceNumber>>>,
+    finished: Mutex<Option<Request>>,
     filled: Condvar,
 }
 
 impl Slot {
-    fn fill(&self, outcome: Result<SequenceNumber>) {
-        *self.outcome.lock() = Some(outcome);
+    /// Gives the request back, so that the thread that has allocated its buffers frees them: allocators keep memory for
+    /// each thread, and that of many writers adds up when another thread frees it.
+    fn fill(&self, finished: Request) {
+        *self.finished.lock() = Some(finished);
         self.filled.notify_one();
     }
 
     fn wait(&self) -> Result<SequenceNumber> {
-        let mut outcome = self.outcome.lock();
+        let mut finished = self.finished.lock();
         loop {
-            if let Some(outcome) = outcome.take() {
-                return outcome;
+            if let Some(request) = finished.take() {
+                return request.outcome;
             }
-            self.filled.wait(&mut outcome);
+            self.filled.wait(&mut finished);
         }
     }
 }
@@ -90,7 +92,13 @@ impl Request {
     fn finish(&mut self) {
         match std::mem::replace(&mut self.done, Done::Leader) {
             Done::Call(callback) => callback(self.take_outcome()),
-            Done::Fill(slot) => slot.fill(self.take_outcome()),
+            Done::Fill(slot) => slot.fill(Self {
+                records: std::mem::take(&mut self.records),
+                entries: std::mem::take(&mut self.entries),
+                durability: self.durability,
+                done: Done::Leader,
+                outcome: self.take_outcome(),
+            }),
             Done::Leader => {}
         }
     }
@@ -426,7 +434,7 @@ impl Core {
     /// Puts the entries of a batch into the memtable. They are of our own making, so that every one decodes. The caller
     /// holds the sequencer that gave the number.
     pub(crate) fn insert(&self, sequence: SequenceNumber, entries: &Bytes) {
-        let entries = BatchEntries::new(entries.clone());
+        let entries = BatchEntries::new(entries);
         let view = self.views.load();
         view.active.insert(sequence, entries.map_while(Result::ok));
     }

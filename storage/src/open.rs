@@ -182,7 +182,7 @@ impl Memtables {
     fn insert(&mut self, state: &State, own: &OwnBatch<'_>) -> Result<()> {
         let mut entries = Vec::new();
         let bad = |detail: String| Error::corruption(own.path, own.offset, detail);
-        for entry in BatchEntries::new(own.entries.clone()) {
+        for entry in BatchEntries::new(&own.entries) {
             let entry = entry.map_err(|at| {
                 bad(format!(
                     "an entry of batch {} does not decode at {at}",

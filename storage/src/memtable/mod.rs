@@ -39,12 +39,13 @@ pub(crate) struct MemtableEntry {
 }
 
 impl MemtableEntry {
-    fn new(sequence: SequenceNumber, entry: BatchEntry) -> Self {
+    /// The entry as it is kept: `data` is a copy of the one in the batch.
+    fn new(sequence: SequenceNumber, entry: BatchEntry<'_>, data: Bytes) -> Self {
         let BatchEntry {
             kind,
             keyspace,
             key_len,
-            data,
+            ..
         } = entry;
         Self {
             sequence,
@@ -150,12 +151,16 @@ impl Memtable {
     }
 
     /// Inserts the entries of one batch. Of two for the same key the later one stays.
-    pub(crate) fn insert(&self, sequence: SequenceNumber, mut entries: impl Iterator<Item = BatchEntry>) {
+    pub(crate) fn insert<'a>(
+        &self,
+        sequence: SequenceNumber,
+        mut entries: impl Iterator<Item = BatchEntry<'a>>,
+    ) {
         let mut filling = self.filling.lock();
-        let mut insert = |mut entry: BatchEntry| {
+        let mut insert = |entry: BatchEntry<'_>| {
             let (keyspace, bytes) = (entry.keyspace, entry.data.len() + ENTRY_OVERHEAD_BYTES);
-            entry.data = filling.keep(&entry.data, self.bytes());
-            if self.entries.insert(MemtableEntry::new(sequence, entry)) {
+            let data = filling.keep(entry.data, self.bytes());
+            if self.entries.insert(MemtableEntry::new(sequence, entry, data)) {
                 let of_keyspace = filling.usage.entry(keyspace).or_default();
                 of_keyspace.bytes += bytes as u64;
                 of_keyspace.entries += 1;
@@ -164,7 +169,7 @@ impl Memtable {
         };
         if let Some(first) = entries.next() {
             // An equal entry that is there stays: the last one goes in first.
-            let rest: Vec<BatchEntry> = entries.collect();
+            let rest: Vec<BatchEntry<'_>> = entries.collect();
             rest.into_iter().rev().for_each(&mut insert);
             insert(first);
         }
@@ -255,22 +260,21 @@ impl Memtable {
 mod tests {
     use super::*;
 
-    fn entry(key: &str, value: &str) -> BatchEntry {
-        let data = Bytes::from([key.as_bytes(), value.as_bytes()].concat());
-        let key_len = u32::try_from(key.len()).unwrap();
+    /// A key of one byte and a value.
+    fn entry(data: &str) -> BatchEntry<'_> {
         BatchEntry {
             kind: EntryKind::Put,
             keyspace: KeyspaceId(1),
-            key_len,
-            data,
+            key_len: 1,
+            data: data.as_bytes(),
         }
     }
 
     #[test]
     fn a_read_sees_the_newest_version_that_is_not_newer_than_itself() {
         let memtable = Memtable::new(1);
-        memtable.insert(1, [entry("a", "1"), entry("b", "1")].into_iter());
-        memtable.insert(5, [entry("a", "5")].into_iter());
+        memtable.insert(1, [entry("a1"), entry("b1")].into_iter());
+        memtable.insert(5, [entry("a5")].into_iter());
         let value = |key: &str, sequence| {
             memtable
                 .get(KeyspaceId(1), Target::new(key.as_bytes(), sequence))
@@ -286,7 +290,7 @@ mod tests {
     #[test]
     fn the_later_entry_of_a_batch_wins() {
         let memtable = Memtable::new(1);
-        memtable.insert(1, [entry("a", "1"), entry("a", "2")].into_iter());
+        memtable.insert(1, [entry("a1"), entry("a2")].into_iter());
         assert_eq!(
             memtable.get(KeyspaceId(1), Target::new(b"a", 1)).unwrap().value(),
             b"2"

@@ -141,10 +141,9 @@ impl Sstable {
         let index_handles = (0..self.top.len()).filter_map(|at| self.top.handle(at));
         let least = on_disk(self.footer.filter) + index_handles.clone().map(on_disk).sum::<u64>();
         let cache = &self.context.cache;
-        if !cache.pin(least) {
+        if !cache.may_pin(least) {
             return Ok(None);
         }
-        cache.unpin(least);
         let filter = self.decode_filter(tail.block(&self.path, self.footer.filter)?)?;
         let mut ahead = ReadAhead::new(Direction::Forward, true);
         let index: Box<[_]> = index_handles

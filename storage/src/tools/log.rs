@@ -70,8 +70,7 @@ pub(super) fn check(offline: &Offline, state: &State) -> Result<u64> {
                 })?;
                 let is_own = record.stream == StreamId::ENGINE && record.kind == RecordKind::Entry;
                 if is_own {
-                    let entries = frame.contents.slice_ref(record.payload);
-                    for entry in BatchEntries::new(entries) {
+                    for entry in BatchEntries::new(record.payload) {
                         entry
                             .map_err(|at| bad(frame.offset, format!("no entry begins at {at} of a batch")))?;
                     }
@@ -144,7 +143,7 @@ pub(super) fn keyspaces(offline: &Offline) -> Result<BTreeSet<KeyspaceId>> {
                 .map_while(std::result::Result::ok)
                 .filter(|record| record.stream == StreamId::ENGINE && record.kind == RecordKind::Entry);
             for record in own {
-                let entries = BatchEntries::new(frame.contents.slice_ref(record.payload));
+                let entries = BatchEntries::new(record.payload);
                 found.extend(
                     entries
                         .map_while(std::result::Result::ok)
@@ -178,7 +177,7 @@ pub(super) fn dump(
             if !options.entries || !is_own {
                 continue;
             }
-            let entries = BatchEntries::new(frame.contents.slice_ref(record.payload));
+            let entries = BatchEntries::new(record.payload);
             for entry in entries.map_while(std::result::Result::ok) {
                 let (key, value) = entry.data.split_at(entry.key_len as usize);
                 print(&format!(
