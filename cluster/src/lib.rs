@@ -9,6 +9,7 @@ mod coordinator;
 mod error;
 mod latch;
 pub mod offline;
+mod raft;
 mod world;
 
 pub use coordinator::{

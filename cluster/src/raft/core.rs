@@ -1,0 +1,381 @@
+//! The decisions of one replica of one group.
+//!
+//! Invariant: whatever a call decides comes out of the next [`Core::step`], and steps are carried out in the order in
+//! which they came: what is to be persisted before what came after it. Commits and reads come out as soon as a majority
+//! of the group's own members stands behind them. Not here: carrying a step out.
+
+use std::fmt;
+
+use bytes::Bytes;
+use raft::eraftpb::{Entry as RaftEntry, HardState as RaftHardState, Message, MessageType};
+use raft::{Config, RawNode, StateRole};
+
+use super::codec::RaftMessage;
+use super::logger::logger;
+use super::store::{Fetch, Recovered, Store, from_raft_entry};
+use super::{Entry, HardState, Members, ReplicaId};
+
+/// How a core behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CoreSettings {
+    /// For the log only.
+    pub(crate) group: u32,
+    pub(crate) replica: ReplicaId,
+    /// A follower that hears nothing for so many ticks, up to twice as many, asks for votes.
+    pub(crate) election_ticks: usize,
+    /// A leader speaks up at least every so many ticks.
+    pub(crate) heartbeat_ticks: usize,
+    /// Entries of one message.
+    pub(crate) message_bytes_max: u64,
+    /// Messages with entries that are under way to a follower.
+    pub(crate) messages_in_flight_max: usize,
+}
+
+/// What a replica is in its term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Follower,
+    /// It asks whether it would get votes, or for them.
+    Candidate,
+    Leader,
+}
+
+/// What the owner tells a read from others by. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ReadContext(pub(crate) u64);
+
+/// What is to become durable, in the order of the steps.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Persist {
+    /// Handed to [`Core::persisted`] when it is durable.
+    pub(crate) number: u64,
+    /// To be appended; what the log has from the first one's index on goes before.
+    pub(crate) entries: Vec<Entry>,
+    /// The state, if it has changed otherwise than in how far entries are committed.
+    pub(crate) state: Option<(HardState, Members, (u64, u64))>,
+    /// Only to be sent when it is durable: others rely on it.
+    pub(crate) then_send: Vec<RaftMessage>,
+}
+
+impl Persist {
+    /// Whether there is nothing to write, so that it is durable as soon as what came before it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.state.is_none()
+    }
+}
+
+/// What the owner has to do.
+#[derive(Debug, Default)]
+pub(crate) struct Step {
+    /// To be sent at once.
+    pub(crate) messages: Vec<RaftMessage>,
+    pub(crate) persist: Option<Persist>,
+    /// Committed: to be applied in this order.
+    pub(crate) committed: Vec<Entry>,
+    /// Reads that may be served when everything up to the index is applied.
+    pub(crate) reads: Vec<(ReadContext, u64)>,
+    /// Entries that are wanted from the log.
+    pub(crate) fetches: Vec<Fetch>,
+}
+
+impl Step {
+    fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+            && self.persist.is_none()
+            && self.committed.is_empty()
+            && self.reads.is_empty()
+            && self.fetches.is_empty()
+    }
+}
+
+/// How far a member is, as the leader knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) replica: ReplicaId,
+    /// It has everything up to here, durably.
+    pub(crate) matched: u64,
+    /// Whether it was heard of since the last look for a quorum.
+    pub(crate) is_active: bool,
+}
+
+/// Numbers that nobody can foresee.
+pub(crate) type Draw<'a> = &'a mut dyn FnMut() -> u64;
+
+/// See the head of the file.
+pub(crate) struct Core {
+    node: RawNode<Store>,
+    settings: CoreSettings,
+    /// Term and role when the election timeout was last drawn.
+    drawn_for: (u64, StateRole),
+    /// What is on its way to the disk or there: term and vote.
+    persisted_state: (u64, u64),
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("settings", &self.settings)
+            .field("term", &self.term())
+            .field("role", &self.role())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    /// A replica that has come back with what it had; a new one has members and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// What the crate finds wrong with the settings.
+    pub(crate) fn new(settings: CoreSettings, recovered: Recovered, draw: Draw<'_>) -> Result<Self, String> {
+        let applied = recovered.last - recovered.unapplied.len() as u64;
+        let persisted_state = (recovered.hard_state.term, recovered.hard_state.vote);
+        let config = Config {
+            id: settings.replica.0,
+            election_tick: settings.election_ticks,
+            heartbeat_tick: settings.heartbeat_ticks,
+            applied,
+            max_size_per_msg: settings.message_bytes_max,
+            max_inflight_msgs: settings.messages_in_flight_max,
+            check_quorum: true,
+            pre_vote: true,
+            ..Config::default()
+        };
+        let logger = logger(settings.group, settings.replica.0);
+        let node =
+            RawNode::new(&config, Store::new(recovered), &logger).map_err(|error| error.to_string())?;
+        let mut core = Self {
+            node,
+            settings,
+            // No term, so that the first call draws.
+            drawn_for: (u64::MAX, StateRole::Follower),
+            persisted_state,
+        };
+        core.draw_timeout(draw);
+        Ok(core)
+    }
+
+    /// The crate draws its timeouts from the thread's generator; they are drawn anew from the owner's.
+    fn draw_timeout(&mut self, draw: Draw<'_>) {
+        let raft = &mut self.node.raft;
+        let now = (raft.term, raft.state);
+        if now != self.drawn_for {
+            self.drawn_for = now;
+            let ticks = self.settings.election_ticks;
+            let more = usize::try_from(draw() % ticks as u64).unwrap_or_default();
+            raft.set_randomized_election_timeout(ticks + more);
+        }
+    }
+
+    /// Time goes on by a tick.
+    pub(crate) fn tick(&mut self, draw: Draw<'_>) {
+        let has_timed_out = {
+            let raft = &self.node.raft;
+            raft.state != StateRole::Leader && raft.election_elapsed + 1 >= raft.randomized_election_timeout()
+        };
+        self.node.tick();
+        if has_timed_out {
+            // The next try in the same term and role waits for another time.
+            self.drawn_for = (u64::MAX, StateRole::Follower);
+        }
+        self.draw_timeout(draw);
+    }
+
+    /// Asks for votes at once.
+    pub(crate) fn campaign(&mut self, draw: Draw<'_>) {
+        // It refuses to when it leads already, or while a change of members waits; both are fine.
+        if let Err(error) = self.node.campaign() {
+            tracing::debug!(%error, group = self.settings.group, "no election was begun");
+        }
+        self.draw_timeout(draw);
+    }
+
+    /// Takes a message of another member.
+    pub(crate) fn receive(&mut self, message: RaftMessage, draw: Draw<'_>) {
+        let kind = message.message().get_msg_type();
+        if kind == MessageType::MsgPropose || kind == MessageType::MsgReadIndex {
+            // Nobody of ours sends them: writes and reads are forwarded before they get here.
+            tracing::warn!(group = self.settings.group, ?kind, "a message was refused");
+            return;
+        }
+        // What does not fit any more is refused, which is no harm.
+        if let Err(error) = self.node.step(message.into_message()) {
+            tracing::debug!(%error, group = self.settings.group, "a message was refused");
+        }
+        self.draw_timeout(draw);
+    }
+
+    /// Puts an entry behind the others; `None` if this replica does not lead, or is about to hand over.
+    pub(crate) fn propose(&mut self, data: Bytes) -> Option<(u64, u64)> {
+        if self.role() != Role::Leader {
+            return None;
+        }
+        let mut entry = RaftEntry::default();
+        entry.set_data(data);
+        let mut message = Message::default();
+        message.set_msg_type(MessageType::MsgPropose);
+        message.set_from(self.settings.replica.0);
+        message.set_entries(vec![entry].into());
+        self.node.raft.step(message).ok()?;
+        let raft = &self.node.raft;
+        Some((raft.raft_log.last_index(), raft.term))
+    }
+
+    /// Asks up to where a read that begins now must see; the answer comes out of a step, unless this replica ceases to
+    /// lead. `false` if it cannot say because it does not lead, or has not committed anything in its term yet.
+    pub(crate) fn read_index(&mut self, context: ReadContext) -> bool {
+        if self.role() != Role::Leader || !self.node.raft.commit_to_current_term() {
+            return false;
+        }
+        self.node.read_index(context.0.to_le_bytes().to_vec());
+        true
+    }
+
+    /// What was handed out under `number`, and all before it, is durable.
+    pub(crate) fn persisted(&mut self, number: u64) {
+        self.node.on_persist_ready(number);
+    }
+
+    /// Entries that were asked for have come; if there are fewer, the rest is asked for again.
+    pub(crate) fn fetched(&mut self, fetch: Fetch, entries: Vec<Entry>) {
+        self.node.mut_store().set_fetched(entries);
+        self.node.on_entries_fetched(fetch.into_context());
+    }
+
+    /// Everything up to `index` is applied.
+    pub(crate) fn applied(&mut self, index: u64) {
+        self.node.advance_apply_to(index);
+        self.node.mut_store().set_applied(index);
+    }
+
+    /// The log begins with entry `first` from now on.
+    pub(crate) fn cut_head(&mut self, first: u64) {
+        self.node.mut_store().cut_head(first);
+    }
+
+    /// A member could not be reached lately.
+    pub(crate) fn report_unreachable(&mut self, replica: ReplicaId) {
+        self.node.report_unreachable(replica.0);
+    }
+
+    /// Hands leadership over to a member; until that has happened, or an election timeout has passed, nothing is taken.
+    pub(crate) fn transfer_leadership(&mut self, to: ReplicaId) {
+        self.node.transfer_leader(to.0);
+    }
+
+    /// What there is to do; `None` if there is nothing.
+    pub(crate) fn step(&mut self) -> Option<Step> {
+        let mut step = Step {
+            fetches: self.node.mut_store().take_wanted(),
+            ..Step::default()
+        };
+        if self.node.has_ready() {
+            self.gather(&mut step);
+        }
+        (!step.is_empty()).then_some(step)
+    }
+
+    fn gather(&mut self, step: &mut Step) {
+        let mut ready = self.node.ready();
+        let messages = ready.take_messages();
+        step.messages = messages.into_iter().map(RaftMessage::new).collect();
+        step.committed = ready
+            .take_committed_entries()
+            .iter()
+            .map(from_raft_entry)
+            .collect();
+        step.reads = ready
+            .take_read_states()
+            .into_iter()
+            .filter_map(|read| {
+                let context = u64::from_le_bytes(read.request_ctx.try_into().ok()?);
+                Some((ReadContext(context), read.index))
+            })
+            .collect();
+        let entries = ready.take_entries();
+        let then_send = ready.take_persisted_messages();
+        let store = self.node.mut_store();
+        store.append(&entries);
+        let mut state = None;
+        if let Some(hard_state) = ready.hs() {
+            let kept: (u64, u64) = (hard_state.term, hard_state.vote);
+            store.set_hard_state(RaftHardState::clone(hard_state));
+            // How far entries are committed is learned anew after a start; no write waits for it.
+            if kept != self.persisted_state {
+                self.persisted_state = kept;
+                state = Some(store.state());
+            }
+        }
+        // Every ready is acknowledged, the empty ones as well: they have an order.
+        step.persist = Some(Persist {
+            number: ready.number(),
+            entries: entries.iter().map(from_raft_entry).collect(),
+            state,
+            then_send: then_send.into_iter().map(RaftMessage::new).collect(),
+        });
+        self.node.advance_append_async(ready);
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        match self.node.raft.state {
+            StateRole::Follower => Role::Follower,
+            StateRole::Candidate | StateRole::PreCandidate => Role::Candidate,
+            StateRole::Leader => Role::Leader,
+        }
+    }
+
+    pub(crate) fn term(&self) -> u64 {
+        self.node.raft.term
+    }
+
+    /// Whom this replica takes for the leader.
+    pub(crate) fn leader(&self) -> Option<ReplicaId> {
+        Some(self.node.raft.leader_id)
+            .filter(|id| *id != 0)
+            .map(ReplicaId)
+    }
+
+    /// Whether this replica leads and has applied an entry of its term, so that it knows all that was ever committed.
+    pub(crate) fn may_serve(&self) -> bool {
+        self.role() == Role::Leader && self.node.raft.apply_to_current_term()
+    }
+
+    /// The last entry that is known to be committed.
+    pub(crate) fn committed(&self) -> u64 {
+        self.node.raft.raft_log.committed
+    }
+
+    /// The last entry.
+    pub(crate) fn last(&self) -> u64 {
+        self.node.raft.raft_log.last_index()
+    }
+
+    /// The first entry that the log still has.
+    pub(crate) fn first(&self) -> u64 {
+        self.node.store().first()
+    }
+
+    /// Whether this is the only voter, so that nobody else need be asked.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.node.raft.prs().is_singleton()
+    }
+
+    /// The members.
+    pub(crate) fn members(&self) -> Members {
+        self.node.store().state().1
+    }
+
+    /// The state to be kept with the log.
+    pub(crate) fn state(&self) -> (HardState, Members, (u64, u64)) {
+        self.node.store().state()
+    }
+
+    /// How far the members are; only a leader knows.
+    pub(crate) fn progress(&self) -> impl Iterator<Item = Progress> {
+        self.node.raft.prs().iter().map(|(id, progress)| Progress {
+            replica: ReplicaId(*id),
+            matched: progress.matched,
+            is_active: progress.recent_active,
+        })
+    }
+}

@@ -1,0 +1,357 @@
+//! The log of a replica as the `raft` crate sees it: the newest entries in memory, older ones on request.
+//!
+//! Invariant: the log here is what was handed to the disk, in order, whether the disk has it yet or not. Nothing is read
+//! from the disk in here: what is not in memory is asked for ([`Fetch`]) and handed in later. Not here: writing.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use raft::eraftpb::{ConfState, Entry as RaftEntry, EntryType, HardState as RaftHardState, Snapshot};
+use raft::{GetEntriesContext, RaftState, Storage, StorageError};
+
+use super::{Entry, EntryKind, HardState, Members, ReplicaId};
+
+/// Bytes of entries that stay in memory although they are applied, so that followers that lag a little need no disk.
+const RECENT_BYTES_MAX: usize = 1 << 20;
+
+/// What a replica knows of itself after a start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Recovered {
+    pub(crate) hard_state: HardState,
+    pub(crate) members: Members,
+    /// The index and the term of the entry before the first one of the log.
+    pub(crate) before: (u64, u64),
+    /// The terms of the entries: the first index of each term, ascending.
+    pub(crate) terms: Vec<(u64, u64)>,
+    /// The last index of the log.
+    pub(crate) last: u64,
+    /// The entries behind the one that was applied last, without a gap up to the last one.
+    pub(crate) unapplied: Vec<Entry>,
+}
+
+/// Entries that are wanted from the disk.
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    pub(crate) from: u64,
+    /// Not included.
+    pub(crate) to: u64,
+    pub(crate) bytes_max: u64,
+    context: GetEntriesContext,
+}
+
+impl Fetch {
+    /// What the core wants back together with the entries.
+    pub(super) fn into_context(self) -> GetEntriesContext {
+        self.context
+    }
+}
+
+/// See the head of the file.
+#[derive(Debug)]
+pub(super) struct Store {
+    hard_state: RaftHardState,
+    conf_state: ConfState,
+    before: (u64, u64),
+    /// The first index of each term.
+    terms: VecDeque<(u64, u64)>,
+    last: u64,
+    /// The newest entries, without a gap up to `last`.
+    recent: VecDeque<RaftEntry>,
+    recent_bytes: usize,
+    applied: u64,
+    /// Behind a lock because the crate reads through a shared reference; nobody else ever holds it.
+    fetching: Mutex<Fetching>,
+}
+
+#[derive(Debug, Default)]
+struct Fetching {
+    wanted: Vec<Fetch>,
+    /// What was fetched last.
+    fetched: VecDeque<RaftEntry>,
+}
+
+impl Store {
+    pub(super) fn new(recovered: Recovered) -> Self {
+        let Recovered {
+            hard_state,
+            members,
+            before,
+            terms,
+            last,
+            unapplied,
+        } = recovered;
+        let applied = last - unapplied.len() as u64;
+        let mut store = Self {
+            hard_state: to_raft_state(&hard_state),
+            conf_state: to_conf_state(&members),
+            before,
+            terms: terms.into(),
+            last,
+            recent: VecDeque::new(),
+            recent_bytes: 0,
+            applied,
+            fetching: Mutex::default(),
+        };
+        for entry in unapplied {
+            store.remember(to_raft_entry(entry));
+        }
+        store
+    }
+
+    fn remember(&mut self, entry: RaftEntry) {
+        self.recent_bytes += bytes_of(&entry);
+        self.recent.push_back(entry);
+    }
+
+    /// Takes entries as the newest ones; those with the same or later indices go.
+    pub(super) fn append(&mut self, entries: &[RaftEntry]) {
+        let Some(first) = entries.first() else {
+            return;
+        };
+        while self.recent.back().is_some_and(|last| last.index >= first.index) {
+            if let Some(gone) = self.recent.pop_back() {
+                self.recent_bytes -= bytes_of(&gone);
+            }
+        }
+        while self.terms.back().is_some_and(|(index, _)| *index >= first.index) {
+            self.terms.pop_back();
+        }
+        for entry in entries {
+            if self.terms.back().is_none_or(|(_, term)| *term != entry.term) {
+                self.terms.push_back((entry.index, entry.term));
+            }
+            self.last = entry.index;
+            self.remember(entry.clone());
+        }
+        self.lock_fetching(|fetching| fetching.fetched.clear());
+    }
+
+    /// Lets go of what need not be in memory any more.
+    pub(super) fn set_applied(&mut self, applied: u64) {
+        self.applied = self.applied.max(applied);
+        while self.recent_bytes > RECENT_BYTES_MAX
+            && self
+                .recent
+                .front()
+                .is_some_and(|entry| entry.index <= self.applied)
+        {
+            if let Some(gone) = self.recent.pop_front() {
+                self.recent_bytes -= bytes_of(&gone);
+            }
+        }
+    }
+
+    /// The log begins with `first` from now on.
+    pub(super) fn cut_head(&mut self, first: u64) {
+        let before = first.saturating_sub(1);
+        let Some(term) = self
+            .term_of(before)
+            .filter(|_| before > self.before.0 && before <= self.last)
+        else {
+            return;
+        };
+        self.before = (before, term);
+        while self.terms.get(1).is_some_and(|(index, _)| *index <= first) {
+            self.terms.pop_front();
+        }
+        if let Some(oldest) = self.terms.front_mut() {
+            oldest.0 = oldest.0.max(first);
+        }
+        while self.recent.front().is_some_and(|entry| entry.index < first) {
+            if let Some(gone) = self.recent.pop_front() {
+                self.recent_bytes -= bytes_of(&gone);
+            }
+        }
+    }
+
+    pub(super) fn set_hard_state(&mut self, hard_state: RaftHardState) {
+        self.hard_state = hard_state;
+    }
+
+    pub(super) fn set_conf_state(&mut self, conf_state: ConfState) {
+        self.conf_state = conf_state;
+    }
+
+    /// What must be kept with the log of the replica.
+    pub(super) fn state(&self) -> (HardState, Members, (u64, u64)) {
+        let hard_state = HardState {
+            term: self.hard_state.term,
+            vote: self.hard_state.vote,
+            commit: self.hard_state.commit,
+        };
+        (hard_state, to_members(&self.conf_state), self.before)
+    }
+
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    pub(super) fn first(&self) -> u64 {
+        self.before.0 + 1
+    }
+
+    /// Takes what is wanted from the disk.
+    pub(super) fn take_wanted(&mut self) -> Vec<Fetch> {
+        self.lock_fetching(|fetching| std::mem::take(&mut fetching.wanted))
+    }
+
+    /// Takes what was fetched.
+    pub(super) fn set_fetched(&mut self, entries: Vec<Entry>) {
+        let entries = entries.into_iter().map(to_raft_entry).collect();
+        self.lock_fetching(|fetching| fetching.fetched = entries);
+    }
+
+    fn lock_fetching<R>(&self, look: impl FnOnce(&mut Fetching) -> R) -> R {
+        // A panic of a holder would have left nothing half done.
+        let mut fetching = self
+            .fetching
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        look(&mut fetching)
+    }
+
+    fn term_of(&self, index: u64) -> Option<u64> {
+        if index == self.before.0 {
+            return Some(self.before.1);
+        }
+        if index < self.before.0 || index > self.last {
+            return None;
+        }
+        let behind = self.terms.partition_point(|(first, _)| *first <= index);
+        let (_, term) = self.terms.get(behind.checked_sub(1)?)?;
+        Some(*term)
+    }
+}
+
+/// The entries of `source`, which has no gaps, from `low` on, as many as fit `bytes_max` and at least one.
+fn copy(source: &VecDeque<RaftEntry>, low: u64, high: u64, bytes_max: u64) -> Option<Vec<RaftEntry>> {
+    let first = source.front()?.index;
+    let last = source.back()?.index;
+    if low < first || low > last {
+        return None;
+    }
+    let start = usize::try_from(low - first).ok()?;
+    let mut bytes = 0_u64;
+    let fitting = source.range(start..).take_while(|entry| {
+        let is_first = bytes == 0;
+        bytes += bytes_of(entry) as u64;
+        entry.index < high && (is_first || bytes <= bytes_max)
+    });
+    Some(fitting.cloned().collect())
+}
+
+impl Storage for Store {
+    fn initial_state(&self) -> raft::Result<RaftState> {
+        Ok(RaftState::new(self.hard_state.clone(), self.conf_state.clone()))
+    }
+
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_size: impl Into<Option<u64>>,
+        context: GetEntriesContext,
+    ) -> raft::Result<Vec<RaftEntry>> {
+        if low <= self.before.0 {
+            return Err(StorageError::Compacted.into());
+        }
+        if high > self.last + 1 {
+            return Err(StorageError::Unavailable.into());
+        }
+        let bytes_max = max_size.into().unwrap_or(u64::MAX);
+        if low == high {
+            return Ok(Vec::new());
+        }
+        if let Some(entries) = copy(&self.recent, low, high, bytes_max) {
+            return Ok(entries);
+        }
+        self.lock_fetching(|fetching| {
+            if let Some(entries) = copy(&fetching.fetched, low, high, bytes_max) {
+                return Ok(entries);
+            }
+            if !context.can_async() {
+                // All that is not applied is in memory, and nothing else is read without a context that can wait.
+                return Err(StorageError::Unavailable.into());
+            }
+            fetching.wanted.push(Fetch {
+                from: low,
+                to: high,
+                bytes_max,
+                context,
+            });
+            Err(StorageError::LogTemporarilyUnavailable.into())
+        })
+    }
+
+    fn term(&self, index: u64) -> raft::Result<u64> {
+        if index < self.before.0 {
+            return Err(StorageError::Compacted.into());
+        }
+        self.term_of(index)
+            .ok_or_else(|| StorageError::Unavailable.into())
+    }
+
+    fn first_index(&self) -> raft::Result<u64> {
+        Ok(self.first())
+    }
+
+    fn last_index(&self) -> raft::Result<u64> {
+        Ok(self.last)
+    }
+
+    fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+        // The log is kept until every member has it, so that nobody needs one.
+        Err(StorageError::SnapshotTemporarilyUnavailable.into())
+    }
+}
+
+fn bytes_of(entry: &RaftEntry) -> usize {
+    /// What an entry costs beside its data.
+    const OVERHEAD: usize = 128;
+    entry.data.len() + OVERHEAD
+}
+
+pub(super) fn to_raft_entry(entry: Entry) -> RaftEntry {
+    let mut raft_entry = RaftEntry::default();
+    raft_entry.set_index(entry.index);
+    raft_entry.set_term(entry.term);
+    raft_entry.set_entry_type(match entry.kind {
+        EntryKind::Command => EntryType::EntryNormal,
+        EntryKind::Membership => EntryType::EntryConfChangeV2,
+    });
+    raft_entry.set_data(entry.data);
+    raft_entry
+}
+
+pub(super) fn from_raft_entry(entry: &RaftEntry) -> Entry {
+    Entry {
+        index: entry.index,
+        term: entry.term,
+        kind: match entry.entry_type {
+            EntryType::EntryNormal => EntryKind::Command,
+            EntryType::EntryConfChange | EntryType::EntryConfChangeV2 => EntryKind::Membership,
+        },
+        data: entry.data.clone(),
+    }
+}
+
+fn to_raft_state(state: &HardState) -> RaftHardState {
+    let mut hard_state = RaftHardState::default();
+    hard_state.set_term(state.term);
+    hard_state.set_vote(state.vote);
+    hard_state.set_commit(state.commit);
+    hard_state
+}
+
+fn to_conf_state(members: &Members) -> ConfState {
+    let ids = |replicas: &[ReplicaId]| replicas.iter().map(|replica| replica.0).collect::<Vec<_>>();
+    ConfState::from((ids(&members.voters), ids(&members.learners)))
+}
+
+fn to_members(conf_state: &ConfState) -> Members {
+    let replicas = |ids: &[u64]| ids.iter().copied().map(ReplicaId).collect();
+    Members {
+        voters: replicas(&conf_state.voters),
+        learners: replicas(&conf_state.learners),
+    }
+}

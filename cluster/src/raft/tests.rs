@@ -1,0 +1,415 @@
+//! Stories of three replicas whose disks and network are vectors.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::*;
+
+const ELECTION_TICKS: usize = 10;
+
+/// A replica with a disk.
+struct Replica {
+    core: Core,
+    /// What would be there after a power cut.
+    disk: Recovered,
+    log: Vec<Entry>,
+    /// Handed out, not durable yet.
+    persisting: VecDeque<Persist>,
+    applied: Vec<Entry>,
+    reads: Vec<(ReadContext, u64)>,
+}
+
+/// Three replicas under one seed.
+struct Trio {
+    replicas: BTreeMap<ReplicaId, Replica>,
+    network: VecDeque<RaftMessage>,
+    random: u64,
+    /// Nothing gets from or to these.
+    cut_off: Vec<ReplicaId>,
+    /// Their disks hang.
+    hanging: Vec<ReplicaId>,
+    trace: Vec<String>,
+}
+
+fn draw(random: &mut u64) -> impl FnMut() -> u64 {
+    move || {
+        *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        *random >> 33
+    }
+}
+
+fn settings(replica: ReplicaId) -> CoreSettings {
+    CoreSettings {
+        group: 3,
+        replica,
+        election_ticks: ELECTION_TICKS,
+        heartbeat_ticks: 1,
+        message_bytes_max: 10_000,
+        messages_in_flight_max: 16,
+    }
+}
+
+impl Trio {
+    fn new(seed: u64, count: u64) -> Self {
+        let ids: Vec<ReplicaId> = (1..=count).map(ReplicaId).collect();
+        let disk = Recovered {
+            members: Members {
+                voters: ids.clone(),
+                learners: Vec::new(),
+            },
+            ..Recovered::default()
+        };
+        let mut trio = Self {
+            replicas: BTreeMap::new(),
+            network: VecDeque::new(),
+            random: seed,
+            cut_off: Vec::new(),
+            hanging: Vec::new(),
+            trace: Vec::new(),
+        };
+        for id in ids {
+            trio.start(id, disk.clone(), Vec::new(), Vec::new());
+        }
+        trio
+    }
+
+    fn start(&mut self, id: ReplicaId, disk: Recovered, log: Vec<Entry>, applied: Vec<Entry>) {
+        let core = Core::new(settings(id), disk.clone(), &mut draw(&mut self.random)).unwrap();
+        let replica = Replica {
+            core,
+            disk,
+            log,
+            persisting: VecDeque::new(),
+            applied,
+            reads: Vec::new(),
+        };
+        self.replicas.insert(id, replica);
+    }
+
+    /// The power of a replica is cut, and it comes back with what was durable.
+    fn power_cut(&mut self, id: ReplicaId) {
+        let replica = self.replicas.remove(&id).unwrap();
+        let mut disk = replica.disk;
+        let applied = replica.applied;
+        let done = applied.last().map_or(0, |entry| entry.index);
+        disk.last = replica.log.last().map_or(0, |entry| entry.index);
+        disk.hard_state.commit = done;
+        disk.terms = Vec::new();
+        for entry in &replica.log {
+            if disk.terms.last().is_none_or(|(_, term)| *term != entry.term) {
+                disk.terms.push((entry.index, entry.term));
+            }
+        }
+        disk.unapplied = replica
+            .log
+            .iter()
+            .filter(|entry| entry.index > done)
+            .cloned()
+            .collect();
+        self.start(id, disk, replica.log, applied);
+    }
+
+    fn core(&mut self, id: ReplicaId) -> &mut Core {
+        &mut self.replicas.get_mut(&id).unwrap().core
+    }
+
+    /// Carries out what a replica wants; `true` if there was anything.
+    fn carry_out(&mut self, id: ReplicaId) -> bool {
+        let hangs = self.hanging.contains(&id);
+        let replica = self.replicas.get_mut(&id).unwrap();
+        let mut busy = false;
+        while let Some(step) = replica.core.step() {
+            busy = true;
+            self.trace.push(format!("{id:?} {step:?}"));
+            self.network.extend(step.messages);
+            replica.persisting.extend(step.persist);
+            replica.reads.extend(step.reads);
+            for entry in step.committed {
+                replica.applied.push(entry.clone());
+                replica.core.applied(entry.index);
+            }
+            for fetch in step.fetches {
+                let entries = replica
+                    .log
+                    .iter()
+                    .filter(|entry| (fetch.from..fetch.to).contains(&entry.index));
+                let entries = entries.cloned().collect();
+                replica.core.fetched(fetch, entries);
+            }
+        }
+        while let Some(persist) = replica.persisting.pop_front() {
+            if hangs && !persist.is_empty() {
+                replica.persisting.push_front(persist);
+                break;
+            }
+            busy = true;
+            if let Some(first) = persist.entries.first() {
+                replica.log.retain(|entry| entry.index < first.index);
+            }
+            replica.log.extend(persist.entries);
+            if let Some((hard_state, members, before)) = persist.state {
+                replica.disk.hard_state = hard_state;
+                (replica.disk.members, replica.disk.before) = (members, before);
+            }
+            replica.core.persisted(persist.number);
+            self.network.extend(persist.then_send);
+        }
+        busy
+    }
+
+    /// Until nobody has anything to do without time passing.
+    fn settle(&mut self) {
+        let ids: Vec<ReplicaId> = self.replicas.keys().copied().collect();
+        loop {
+            let mut busy = false;
+            for id in &ids {
+                busy |= self.carry_out(*id);
+            }
+            while let Some(message) = self.network.pop_front() {
+                busy = true;
+                let cut = [message.from(), message.to()]
+                    .iter()
+                    .any(|id| self.cut_off.contains(id));
+                if cut {
+                    continue;
+                }
+                let mut bytes = Vec::new();
+                message.encode(&mut bytes);
+                let message = RaftMessage::decode(Bytes::from(bytes)).unwrap();
+                let replica = self.replicas.get_mut(&message.to()).unwrap();
+                replica.core.receive(message, &mut draw(&mut self.random));
+            }
+            if !busy {
+                return;
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        for replica in self.replicas.values_mut() {
+            replica.core.tick(&mut draw(&mut self.random));
+        }
+        self.settle();
+    }
+
+    /// The leader that serves, after as many ticks as that takes.
+    fn leader(&mut self) -> ReplicaId {
+        for _ in 0..20 * ELECTION_TICKS {
+            let reachable = self.replicas.iter().filter(|(id, _)| !self.cut_off.contains(id));
+            let leads = reachable.filter(|(_, replica)| replica.core.may_serve());
+            if let Some((id, _)) = leads.max_by_key(|(_, replica)| replica.core.term()) {
+                return *id;
+            }
+            self.tick();
+        }
+        unreachable!("nobody leads");
+    }
+
+    fn commands(&self, id: ReplicaId) -> Vec<String> {
+        let applied = self.replicas[&id].applied.iter();
+        let commands = applied.filter(|entry| entry.kind == EntryKind::Command && !entry.data.is_empty());
+        commands
+            .map(|entry| String::from_utf8_lossy(&entry.data).into_owned())
+            .collect()
+    }
+}
+
+#[test]
+fn a_replica_that_is_alone_commits_as_soon_as_its_disk_has_it() {
+    let mut trio = Trio::new(1, 1);
+    let id = ReplicaId(1);
+    trio.core(id).campaign(&mut || 7);
+    trio.settle();
+    assert!(trio.core(id).may_serve() && trio.core(id).is_alone());
+    trio.hanging.push(id);
+    let (index, term) = trio.core(id).propose("a".into()).unwrap();
+    trio.settle();
+    assert_eq!(trio.commands(id), Vec::<String>::new());
+    trio.hanging.clear();
+    trio.settle();
+    assert_eq!(trio.commands(id), ["a"]);
+    assert_eq!((trio.core(id).committed(), trio.core(id).term()), (index, term));
+}
+
+#[test]
+fn what_a_majority_has_is_committed_while_a_third_disk_hangs() {
+    let mut trio = Trio::new(2, 3);
+    let leader = trio.leader();
+    let others: Vec<ReplicaId> = trio.replicas.keys().copied().filter(|id| *id != leader).collect();
+    trio.hanging.push(others[0]);
+    trio.core(leader).propose("a".into()).unwrap();
+    trio.settle();
+    assert_eq!(trio.commands(leader), ["a"]);
+    trio.hanging.push(others[1]);
+    trio.core(leader).propose("b".into()).unwrap();
+    trio.settle();
+    assert_eq!(trio.commands(leader), ["a"]);
+    // The followers have got it before the leader's own disk had it, and are a majority without it; the leader applies
+    // nothing that it could lose.
+    trio.hanging = vec![leader];
+    trio.settle();
+    assert_eq!(trio.commands(leader), ["a", "b"]);
+    trio.core(leader).propose("c".into()).unwrap();
+    trio.settle();
+    assert_eq!(trio.commands(leader), ["a", "b"]);
+    assert!(trio.core(leader).committed() > trio.replicas[&leader].applied.last().unwrap().index);
+    trio.hanging.clear();
+    trio.settle();
+    trio.tick();
+    for id in [1, 2, 3].map(ReplicaId) {
+        assert_eq!(trio.commands(id), ["a", "b", "c"]);
+    }
+}
+
+#[test]
+fn a_vote_is_sent_only_when_it_is_durable() {
+    let mut trio = Trio::new(3, 3);
+    trio.hanging = vec![ReplicaId(2), ReplicaId(3)];
+    trio.core(ReplicaId(1)).campaign(&mut || 7);
+    trio.settle();
+    // Whether it would get votes is answered; the votes themselves wait for the disks.
+    assert_eq!(trio.core(ReplicaId(1)).role(), Role::Candidate);
+    trio.hanging.clear();
+    trio.settle();
+    assert_eq!(trio.core(ReplicaId(1)).role(), Role::Leader);
+}
+
+#[test]
+fn a_leader_that_is_cut_off_answers_no_read_and_its_writes_are_overruled() {
+    let mut trio = Trio::new(4, 3);
+    let old = trio.leader();
+    trio.core(old).propose("a".into()).unwrap();
+    trio.settle();
+    assert!(trio.core(old).read_index(ReadContext(1)));
+    trio.settle();
+    assert_eq!(trio.replicas[&old].reads.len(), 1);
+
+    trio.cut_off.push(old);
+    trio.core(old).propose("lost".into()).unwrap();
+    assert!(trio.core(old).read_index(ReadContext(2)));
+    let new = trio.leader();
+    assert_ne!(new, old);
+    trio.core(new).propose("b".into()).unwrap();
+    trio.settle();
+    assert_eq!(trio.replicas[&old].reads.len(), 1);
+    // Without a majority it ceases to lead by itself.
+    for _ in 0..2 * ELECTION_TICKS {
+        trio.tick();
+    }
+    assert_ne!(trio.core(old).role(), Role::Leader);
+    assert_eq!(trio.core(old).propose("refused".into()), None);
+
+    trio.cut_off.clear();
+    for _ in 0..3 * ELECTION_TICKS {
+        trio.tick();
+    }
+    for id in [1, 2, 3].map(ReplicaId) {
+        assert_eq!(trio.commands(id), ["a", "b"]);
+        assert_eq!(trio.replicas[&id].log, trio.replicas[&old].log);
+    }
+}
+
+#[test]
+fn a_follower_that_was_away_gets_what_is_no_longer_in_memory_from_the_log() {
+    let mut trio = Trio::new(5, 3);
+    let leader = trio.leader();
+    let away = *trio.replicas.keys().find(|id| **id != leader).unwrap();
+    trio.cut_off.push(away);
+    for number in 0..300 {
+        let data = format!("{number:08000}");
+        trio.core(leader).propose(data.into()).unwrap();
+        trio.settle();
+    }
+    trio.cut_off.clear();
+    for _ in 0..3 * ELECTION_TICKS {
+        trio.tick();
+    }
+    assert_eq!(trio.commands(away).len(), 300);
+    assert!(trio.trace.iter().any(|line| line.contains("Fetch")));
+}
+
+#[test]
+fn power_cuts_lose_nothing_that_was_committed() {
+    for seed in 0..200 {
+        let mut trio = Trio::new(seed, 3);
+        let mut expected = Vec::new();
+        let mut random = seed;
+        let mut pick = draw(&mut random);
+        for number in 0..12 {
+            let leader = trio.leader();
+            let command = format!("{number}");
+            let victim = ReplicaId(pick() % 3 + 1);
+            let hangs = pick() % 2 == 0 && victim != leader;
+            trio.hanging.extend(hangs.then_some(victim));
+            trio.core(leader).propose(command.clone().into()).unwrap();
+            trio.settle();
+            // One disk that hangs keeps nobody from committing, when the one that was away is heard of again.
+            for _ in 0..3 {
+                trio.tick();
+            }
+            assert!(trio.commands(leader).contains(&command), "seed {seed}");
+            expected.push(command);
+            trio.hanging.clear();
+            trio.power_cut(victim);
+        }
+        let leader = trio.leader();
+        assert_eq!(trio.commands(leader), expected, "seed {seed}");
+        trio.tick();
+        for id in [1, 2, 3].map(ReplicaId) {
+            assert_eq!(trio.commands(id), expected, "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_steps() {
+    let run = || {
+        let mut trio = Trio::new(77, 3);
+        for number in 0..5 {
+            let leader = trio.leader();
+            trio.core(leader).propose(format!("{number}").into()).unwrap();
+            trio.settle();
+            trio.cut_off = vec![leader];
+            trio.leader();
+            trio.cut_off.clear();
+        }
+        trio.trace
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn the_head_of_the_log_goes_and_terms_are_still_known() {
+    let mut trio = Trio::new(6, 3);
+    let leader = trio.leader();
+    for number in 0..10 {
+        trio.core(leader).propose(format!("{number}").into()).unwrap();
+    }
+    trio.settle();
+    let first = trio.core(leader).last() - 3;
+    trio.core(leader).cut_head(first);
+    assert_eq!(trio.core(leader).first(), first);
+    let (_, _, (before, term)) = trio.core(leader).state();
+    assert_eq!((before, term), (first - 1, trio.core(leader).term()));
+    trio.core(leader).propose("more".into()).unwrap();
+    trio.settle();
+    trio.tick();
+    for id in [1, 2, 3].map(ReplicaId) {
+        assert_eq!(trio.commands(id).len(), 11);
+    }
+}
+
+#[test]
+fn leadership_is_handed_over() {
+    let mut trio = Trio::new(8, 3);
+    let old = trio.leader();
+    let heir = *trio.replicas.keys().find(|id| **id != old).unwrap();
+    trio.core(old).transfer_leadership(heir);
+    trio.settle();
+    assert_eq!(trio.leader(), heir);
+    let known = trio.core(old).leader();
+    assert_eq!(known, Some(heir));
+    let progress: Vec<Progress> = trio.core(heir).progress().collect();
+    assert_eq!(progress.len(), 3);
+}
