@@ -7,8 +7,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use foldhash::quality::FixedState;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{OptionsBuilder, Weighter};
 
 use crate::block::Block;
 use crate::sstable::{Filter, Index};
@@ -46,7 +47,8 @@ impl Weighter<(u64, u64), Cached> for ByBytes {
 /// Blocks by file number and offset.
 #[derive(Debug)]
 pub(crate) struct BlockCache {
-    blocks: Cache<(u64, u64), Cached, ByBytes>,
+    /// Hashed without a seed: nobody chooses the numbers of files, and what is evicted is the same in every run.
+    blocks: Cache<(u64, u64), Cached, ByBytes, FixedState>,
     /// What index blocks and filters may take that stay in memory as long as their sstable is open.
     pinned_bytes_max: u64,
     pinned_bytes: AtomicU64,
@@ -77,11 +79,27 @@ impl BlockCache {
     /// A cache for `bytes` of blocks, most of which will have about `block_bytes`. A quarter of it may be taken by index
     /// blocks and filters that are held as long as their sstable is open.
     pub(crate) fn new(bytes: u64, block_bytes: usize) -> Self {
+        Self::with_options(bytes, block_bytes, &mut OptionsBuilder::new())
+    }
+
+    /// The same for use by one thread: what it evicts does not depend on the machine.
+    pub(crate) fn for_one_thread(bytes: u64, block_bytes: usize) -> Self {
+        Self::with_options(bytes, block_bytes, OptionsBuilder::new().shards(1))
+    }
+
+    fn with_options(bytes: u64, block_bytes: usize, options: &mut OptionsBuilder) -> Self {
         let items = usize::try_from(bytes / block_bytes as u64)
             .unwrap_or(usize::MAX)
             .clamp(16, 1 << 24);
+        let options = options.estimated_items_capacity(items).weight_capacity(bytes);
+        let (hash, lifecycle) = (FixedState::default(), DefaultLifecycle::default());
+        let blocks = match options.build() {
+            Ok(options) => Cache::with_options(options, ByBytes, hash, lifecycle),
+            // Only options without a capacity are refused.
+            Err(_) => Cache::with(items, bytes, ByBytes, hash, lifecycle),
+        };
         Self {
-            blocks: Cache::with_weighter(items, bytes, ByBytes),
+            blocks,
             pinned_bytes_max: bytes / 4,
             pinned_bytes: AtomicU64::new(0),
             hits: StripedCounter::default(),
