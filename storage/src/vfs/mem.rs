@@ -62,7 +62,7 @@ struct Disk {
     pending_names: Vec<NameChange>,
     locks: Vec<PathBuf>,
     operations: u64,
-    /// Digests all of them.
+    /// Digests all of them, and all reads.
     history: u64,
     power_cut_after: Option<u64>,
 }
@@ -75,11 +75,16 @@ impl Disk {
             return Err(io::Error::other("the power is cut"));
         }
         self.operations += 1;
+        self.note(name, arguments);
+        Ok(())
+    }
+
+    /// Adds something that was done to the history.
+    fn note(&mut self, name: &str, arguments: &[&[u8]]) {
         for part in [name.as_bytes()].iter().chain(arguments) {
             // The seed is what was before; the length keeps parts apart.
             self.history = xxh3_64_with_seed(part, self.history.wrapping_add(part.len() as u64));
         }
-        Ok(())
     }
 
     fn find(&self, path: &Path) -> io::Result<usize> {
@@ -164,8 +169,8 @@ impl MemVfs {
         self.0.lock().operations
     }
 
-    /// A digest of these operations: of their kinds, files, places and bytes, in their order. Equal as long as the same was
-    /// done to an empty disk, or to one [after a power cut](Self::after_power_cut).
+    /// A digest of these operations and of reads: of their kinds, files, places and bytes, in their order. Equal as long as
+    /// the same was done to an empty disk, or to one [after a power cut](Self::after_power_cut).
     pub fn history_digest(&self) -> u64 {
         self.0.lock().history
     }
@@ -324,7 +329,9 @@ impl Vfs for MemVfs {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let inode = self.0.lock().find(path)?;
+        let mut disk = self.0.lock();
+        disk.note("open", &[bytes_of(path)]);
+        let inode = disk.find(path)?;
         Ok(Arc::new(MemFile {
             disk: self.clone(),
             inode,
@@ -359,7 +366,8 @@ impl Vfs for MemVfs {
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
-        let disk = self.0.lock();
+        let mut disk = self.0.lock();
+        disk.note("list", &[bytes_of(directory)]);
         let names = disk.names.keys().filter(|path| path.parent() == Some(directory));
         Ok(names
             .filter_map(|path| path.file_name()?.to_str().map(str::to_owned))
@@ -393,7 +401,10 @@ impl File for MemFile {
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let disk = self.disk.0.lock();
+        let mut disk = self.disk.0.lock();
+        let (file, length) = (self.inode as u64, buffer.len() as u64);
+        let arguments = [file, offset, length].map(u64::to_le_bytes);
+        disk.note("read", &arguments.each_ref().map(|argument| &argument[..]));
         let start = size_of_file(offset);
         let end = start
             .checked_add(buffer.len())
