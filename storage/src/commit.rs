@@ -15,7 +15,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::batch::{BatchEntries, WriteBatch};
 use crate::clock::Clock;
 use crate::core::{Core, Pressure};
-use crate::drive::{Drive, Patience};
+use crate::drive::Drive;
 use crate::entry::{KeyspaceId, SEQUENCE_MAX, SequenceNumber};
 use crate::error::{Error, Result};
 use crate::log_thread::Held;
@@ -282,7 +282,7 @@ impl Core {
     /// Does what must be done before the outcome is known; on an error it is not known, and nothing was committed.
     fn turn_until_filled(&self, slot: &Arc<Slot>) -> Result<()> {
         while !slot.is_filled() {
-            if self.turn(Patience::Hurried) {
+            if self.turn_hurried() {
                 continue;
             }
             let mut waiting = self.commit.waiting.lock();

@@ -55,18 +55,26 @@ pub(crate) struct Turns {
 }
 
 impl Core {
-    /// Does one piece of work; `false` if there is none now. The kinds take turns, so that none
-    /// waits for ever.
-    pub(crate) fn turn(&self, patience: Patience) -> bool {
-        self.turn_any(&WORKS, patience)
+    /// Does one piece of work; `false` if there is none now. The kinds take turns, so that none waits for ever.
+    pub(crate) fn turn(&self) -> bool {
+        self.turn_any(&WORKS)
+    }
+
+    /// The same for somebody who cannot wait: if there is nothing else to do, that is done for which time should pass first.
+    pub(crate) fn turn_hurried(&self) -> bool {
+        self.turn_any_hurried(&WORKS)
+    }
+
+    fn turn_any_hurried(&self, works: &[Work]) -> bool {
+        self.turn_any(works) || works.iter().any(|work| self.turn_one(*work, Patience::Hurried))
     }
 
     /// Does a piece of the first of `works` that has one, beginning with the one behind that of the last turn.
-    fn turn_any(&self, works: &[Work], patience: Patience) -> bool {
+    fn turn_any(&self, works: &[Work]) -> bool {
         let next = self.turns.next.load(Ordering::Relaxed);
         let in_turn = WORKS.iter().enumerate().cycle().skip(next).take(WORKS.len());
         for (at, work) in in_turn.filter(|(_, work)| works.contains(work)) {
-            if self.turn_one(*work, patience) {
+            if self.turn_one(*work, Patience::Patient) {
                 self.turns.next.store((at + 1) % WORKS.len(), Ordering::Relaxed);
                 return true;
             }
@@ -84,11 +92,13 @@ impl Core {
         if work == Work::Tend {
             return step(self, tend);
         }
-        if patience == Patience::Patient && !self.pace_owes().is_zero() {
+        let owed = self.pace_owes();
+        if patience == Patience::Patient && !owed.is_zero() {
             return false;
         }
         let done = step(self, compact_one);
-        add_time(&self.counters.paced_micros, self.pace_owes());
+        let owes_more = self.pace_owes().saturating_sub(owed);
+        add_time(&self.counters.paced_micros, owes_more);
         done
     }
 
@@ -122,7 +132,7 @@ impl Core {
             if self.is_stopping() {
                 return Err(Error::Closed);
             }
-            if !self.turn_any(works, Patience::Hurried) {
+            if !self.turn_any_hurried(works) {
                 return Err(Error::within_another_call());
             }
         }

@@ -15,7 +15,7 @@ use crate::batch::WriteBatch;
 use crate::commit::Durability;
 use crate::core::Core;
 use crate::crypto::DataKeyId;
-use crate::drive::{Drive, Patience};
+use crate::drive::Drive;
 use crate::entry::{KeyspaceId, SequenceNumber, Value};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
@@ -100,12 +100,12 @@ impl Engine {
     ///
     /// A request that is to be synced waits for a turn, and its completion is called in it. Calls that return when
     /// something is done ([`Engine::write`], [`Engine::flush`], [`Engine::rotate_data_key`], [`Engine::close`] and their like)
-    /// turn until it is; completions of other requests may be called meanwhile. They do not wait for time to pass:
-    /// delays and the pace of compactions are then passed over. [`Engine::apply`] flushes and compacts when there is no
+    /// turn until it is; completions of other requests may be called meanwhile. They do not wait for time to pass: when
+    /// nothing else is left to do, delays and the pace of compactions are passed over. [`Engine::apply`] flushes and compacts when there is no
     /// room, and calls no completion.
     ///
     /// For one thread. A call that would wait for another one that is under way, as one that a completion makes, gets
-    /// [`Error::Invalid`] and has done nothing.
+    /// [`Error::Invalid`]: a write is then not made, other things are done by a later turn.
     ///
     /// # Errors
     ///
@@ -134,7 +134,7 @@ impl Engine {
     /// committed, when a snapshot is dropped, or when time has passed.
     pub fn turn(&self) -> bool {
         let core = &self.shared.core;
-        core.drive == Drive::Caller && core.turn(Patience::Patient)
+        core.drive == Drive::Caller && core.turn()
     }
 
     /// Whether `directory` has a key ring: it was written to, and opens with the master key of then only.

@@ -841,6 +841,7 @@ fn calls_that_return_when_something_is_done_need_no_turns() {
             engine.commit(put(id, b"k", b"v"), Durability::Sync, note(&outcomes, number));
         };
         commit(&engine, id);
+        engine.write(put(id, b"j", b"v"), Durability::Sync).unwrap();
         engine.flush().unwrap();
         assert!(engine.statistics().flushes > 0);
         commit(&engine, id);
@@ -859,7 +860,7 @@ fn calls_that_return_when_something_is_done_need_no_turns() {
             "what waited before is done before"
         );
         commit(&engine, id);
-        assert_eq!(engine.checkpoint(Path::new("/checkpoint")).unwrap().sstables, 1);
+        assert!(engine.checkpoint(Path::new("/checkpoint")).unwrap().sstables > 0);
         engine.drop_keyspace(id).unwrap();
         let other = engine.create_keyspace("b").unwrap();
         turn_while_there_is_something(&engine);
@@ -913,13 +914,13 @@ fn dropping_the_engine_writes_what_waits_and_unlocks_the_directory() {
 }
 
 #[test]
-fn a_call_that_waits_is_refused_within_a_completion_and_does_nothing() {
+fn a_call_that_waits_is_refused_within_a_completion_and_writes_nothing() {
     must_end(|| {
         let engine = Machine::new(1, tiny()).open().unwrap();
         let id = engine.create_keyspace("a").unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         for durability in [Durability::Sync, Durability::Interval] {
-            let (inner, seen) = (engine.clone(), Arc::clone(&seen));
+            let (inner, noted) = (engine.clone(), Arc::clone(&seen));
             engine.commit(put(id, b"k", b"v"), durability, move |outcome| {
                 outcome.unwrap();
                 let refused = inner.write(put(id, b"refused", b""), Durability::Sync);
@@ -927,13 +928,13 @@ fn a_call_that_waits_is_refused_within_a_completion_and_does_nothing() {
                 let refused = inner.flush();
                 assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
                 // What does not wait is done later.
-                let later = Arc::clone(&seen);
+                let later = Arc::clone(&noted);
                 inner.commit(put(id, b"later", b""), Durability::Sync, move |outcome| {
                     outcome.unwrap();
                     later.lock().unwrap().push("later");
                 });
                 inner.turn();
-                seen.lock().unwrap().push("first");
+                noted.lock().unwrap().push("first");
             });
             turn_while_there_is_something(&engine);
             assert_eq!(std::mem::take(&mut *seen.lock().unwrap()), ["first", "later"]);
@@ -971,7 +972,7 @@ fn a_synced_commit_is_written_by_a_turn_and_not_before() {
     turn_while_there_is_something(&engine);
     let outcomes = Outcomes::default();
     let operations = machine.disk.operations();
-    for number in 1..=3 {
+    for number in 1..=3_u64 {
         let key = number.to_be_bytes();
         engine.commit(put(id, &key, b"v"), Durability::Sync, note(&outcomes, number));
     }
@@ -1097,10 +1098,8 @@ fn compactions_and_delayed_writes_go_on_when_the_clock_does() {
     turn_while_there_is_something(&engine);
     assert_eq!(outcomes.lock().unwrap().len(), 1);
     let delayed = engine.statistics();
-    assert!(
-        delayed.delays > before.delays && delayed.delayed > before.delayed,
-        "{delayed:?}"
-    );
+    assert!(delayed.delays > 0, "{delayed:?}");
+    assert_eq!(delayed.delayed, before.delayed + Duration::from_millis(100));
     assert_eq!(delayed.compactions, before.compactions);
     // Time brings the compactions as well.
     machine.clock.advance(Duration::from_hours(1));

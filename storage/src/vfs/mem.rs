@@ -489,13 +489,14 @@ mod tests {
 
     #[test]
     fn the_digest_tells_operations_by_kind_place_bytes_and_order() {
-        let digest = |work: &dyn Fn(&dyn File)| {
+        type Work<'a> = &'a dyn Fn(&dyn File);
+        let digest = |work: Work<'_>| {
             let disk = MemVfs::new();
             let file = disk.create(Path::new("/d/a")).unwrap();
             work(&*file);
             disk.history_digest()
         };
-        let works: [&dyn Fn(&dyn File); 6] = [
+        let works: [Work<'_>; 6] = [
             &|_| {},
             &|file| file.write_all_at(b"a", 0).unwrap(),
             &|file| file.write_all_at(b"a", 1).unwrap(),
