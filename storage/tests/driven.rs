@@ -426,7 +426,9 @@ fn the_same_seed_does_the_same_to_the_disk_in_the_same_order() {
 fn an_engine_does_the_same_alone_beside_others_and_on_another_thread() {
     let mut scripts: Vec<Script> = (1..=4).map(Script::new).collect();
     for number in 0..SCRIPT_STEPS {
-        scripts.iter_mut().for_each(|script| script.step(number));
+        for script in &mut scripts {
+            script.step(number);
+        }
     }
     for (script, seed) in scripts.into_iter().zip(1..) {
         let together = script.end();
