@@ -253,6 +253,8 @@ impl Script {
     fn new(seed: u64) -> Self {
         let settings = Settings {
             compaction_bytes_per_second_max: 200_000,
+            // Some of the blocks stay, so that reads tell what was evicted.
+            block_cache_bytes: 24 << 10,
             ..tiny()
         };
         let machine = Machine::new(seed, settings);
