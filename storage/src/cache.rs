@@ -7,9 +7,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use foldhash::quality::FixedState;
 use quick_cache::sync::{Cache, DefaultLifecycle};
-use quick_cache::{OptionsBuilder, Weighter};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use crate::block::Block;
 use crate::sstable::{Filter, Index};
@@ -47,8 +46,7 @@ impl Weighter<(u64, u64), Cached> for ByBytes {
 /// Blocks by file number and offset.
 #[derive(Debug)]
 pub(crate) struct BlockCache {
-    /// Hashed without a seed: nobody chooses the numbers of files, and what is evicted is the same in every run.
-    blocks: Cache<(u64, u64), Cached, ByBytes, FixedState>,
+    blocks: Cache<(u64, u64), Cached, ByBytes>,
     /// What index blocks and filters may take that stay in memory as long as their sstable is open.
     pinned_bytes_max: u64,
     pinned_bytes: AtomicU64,
@@ -82,7 +80,8 @@ impl BlockCache {
         Self::with_options(bytes, block_bytes, &mut OptionsBuilder::new())
     }
 
-    /// The same for use by one thread: what it evicts does not depend on the machine.
+    /// The same for use by one thread. What it evicts is decided by the calls alone: a shard keeps its blocks in order, and
+    /// the hashes, which are others in every run, only share them out among the shards, of which there is one.
     pub(crate) fn for_one_thread(bytes: u64, block_bytes: usize) -> Self {
         Self::with_options(bytes, block_bytes, OptionsBuilder::new().shards(1))
     }
@@ -92,7 +91,7 @@ impl BlockCache {
             .unwrap_or(usize::MAX)
             .clamp(16, 1 << 24);
         let options = options.estimated_items_capacity(items).weight_capacity(bytes);
-        let (hash, lifecycle) = (FixedState::default(), DefaultLifecycle::default());
+        let (hash, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
         let blocks = match options.build() {
             Ok(options) => Cache::with_options(options, ByBytes, hash, lifecycle),
             // Only options without a capacity are refused.
