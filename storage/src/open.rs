@@ -49,16 +49,11 @@ pub(crate) fn open(
     let lock = lock(&*vfs, directory)?;
     let keys = Arc::new(key_ring(environment, directory)?);
     let state = read_state(&*vfs, &keys, directory)?;
-    let (cache_bytes, block_bytes) = (settings.block_cache_bytes, settings.block_bytes);
-    let cache = match drive {
-        Drive::Threads => BlockCache::new(cache_bytes, block_bytes),
-        Drive::Caller => BlockCache::for_one_thread(cache_bytes, block_bytes),
-    };
     let context = SstableContext {
         vfs: Arc::clone(&vfs),
         keys: Arc::clone(&keys),
         directory: directory.to_path_buf(),
-        cache: Arc::new(cache),
+        cache: Arc::new(block_cache(&settings, drive)),
     };
     let version = open_version(&context, &state, drive)?;
     let segments = SegmentContext {
@@ -107,6 +102,14 @@ pub(crate) fn open(
     forget_unused_keys(&core)?;
     free_segments(&core)?;
     Ok((core, lock))
+}
+
+fn block_cache(settings: &Settings, drive: Drive) -> BlockCache {
+    let (cache_bytes, block_bytes) = (settings.block_cache_bytes, settings.block_bytes);
+    match drive {
+        Drive::Threads => BlockCache::new(cache_bytes, block_bytes),
+        Drive::Caller => BlockCache::for_one_thread(cache_bytes, block_bytes),
+    }
 }
 
 /// Forgets the data keys of files that are gone.
