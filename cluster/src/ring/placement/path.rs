@@ -1,0 +1,199 @@
+//! Shortest paths over the nodes, by which ranges get from nodes with a surplus to nodes with a deficit.
+//!
+//! A step from one node to another is a range in which the second can take the slot of the first without breaking a cap.
+//! It costs 1 when the second did not hold the range before, less 1 when the first did not either: the cost of a path is
+//! how many replicas more are moved. The path of least cost, and of these one with the fewest steps, can be carried out as
+//! a whole, although each step is checked against the state before all of them: were two steps in one range in each
+//! other's way, that is, did they need the same free place in a rack, in a zone or in the range, then the first node of
+//! the one could give the range to the last node of the other at once; the part between them would be a cycle, which
+//! never costs less than nothing, and the path would not be the shortest.
+//!
+//! Invariant: what one node can give is looked up again only after one of its ranges has changed. Costs may be negative,
+//! cycles are not, as long as all that was done before was done along shortest paths.
+
+use std::collections::VecDeque;
+
+use super::assignment::Assignment;
+use super::topology::{Node, NodeSet, contains, insert, members};
+
+/// What a path may consist of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Steps {
+    /// Only steps to nodes that held the range before: nothing is moved more.
+    Back,
+    /// All.
+    All,
+}
+
+/// Cost, then number of steps.
+type Length = (i32, u32);
+
+/// To whom a node can give one of its ranges.
+#[derive(Clone, Debug, Default)]
+struct Reach {
+    /// At no cost, since the node has not held the range before.
+    at_no_cost: NodeSet,
+    /// At the cost of one more replica that is moved.
+    at_cost: NodeSet,
+    /// Nodes that have held the range before, at 0 or -1.
+    back: Vec<(Node, i32)>,
+}
+
+/// Finds and carries out shortest paths.
+#[derive(Debug)]
+pub(super) struct Paths {
+    steps: Steps,
+    /// By node; `None` where it has to be looked up.
+    reach: Vec<Option<Reach>>,
+}
+
+impl Paths {
+    /// For an assignment and kind of steps, as long as nobody else changes the assignment.
+    pub(super) fn new(assignment: &Assignment<'_>, steps: Steps) -> Self {
+        Self {
+            steps,
+            reach: vec![None; assignment.topology.len() + 1],
+        }
+    }
+
+    /// Moves one range along the shortest path from any node with a surplus to any with a deficit; says whether there
+    /// was one.
+    pub(super) fn give(&mut self, assignment: &mut Assignment<'_>) -> bool {
+        let Some(path) = self.shortest(assignment) else {
+            return false;
+        };
+        // All ranges are chosen before any of them changes.
+        let moves = path
+            .windows(2)
+            .filter_map(|step| match step {
+                [leaving, coming] => Some((cheapest_range(assignment, *leaving, *coming)?, *leaving, *coming)),
+                _ => None,
+            })
+            .collect::<Vec<_>>();
+        for (range, leaving, coming) in moves {
+            assignment.replace(range, leaving, coming);
+            for node in assignment.nodes_of(range).iter().chain([&leaving]) {
+                self.reach[usize::from(*node)] = None;
+            }
+        }
+        true
+    }
+
+    /// The nodes on the shortest path.
+    fn shortest(&mut self, assignment: &Assignment<'_>) -> Option<Vec<Node>> {
+        let free = assignment.free();
+        let mut labels = vec![None::<(Length, Node)>; self.reach.len()];
+        let mut waiting = VecDeque::new();
+        let mut is_waiting = vec![false; self.reach.len()];
+        for node in (0..=free).filter(|node| assignment.has_surplus(*node)) {
+            labels[usize::from(node)] = Some(((0, 0), node));
+            waiting.push_back(node);
+            is_waiting[usize::from(node)] = true;
+        }
+        while let Some(node) = waiting.pop_front() {
+            is_waiting[usize::from(node)] = false;
+            let Some(((cost, steps), _)) = labels[usize::from(node)] else {
+                continue;
+            };
+            let reach = self.reach_of(assignment, node);
+            let at_no_cost = members(&reach.at_no_cost).map(|next| (next, 0));
+            let at_cost = members(&reach.at_cost).map(|next| (next, 1));
+            for (next, added) in at_no_cost.chain(at_cost).chain(reach.back.iter().copied()) {
+                let length = (cost + added, steps + 1);
+                let at = usize::from(next);
+                if labels[at].is_none_or(|(shortest, _)| length < shortest) {
+                    labels[at] = Some((length, node));
+                    if !is_waiting[at] {
+                        is_waiting[at] = true;
+                        waiting.push_back(next);
+                    }
+                }
+            }
+        }
+        let end = assignment
+            .nodes()
+            .filter(|node| assignment.deficit(*node) > 0)
+            .filter_map(|node| Some((labels[usize::from(node)]?.0, node)))
+            .min()?;
+        let mut path = vec![end.1];
+        let mut at = end.1;
+        while let Some((_, from)) = labels[usize::from(at)]
+            && from != at
+        {
+            path.push(from);
+            at = from;
+        }
+        path.reverse();
+        Some(path)
+    }
+
+    fn reach_of(&mut self, assignment: &Assignment<'_>, node: Node) -> &Reach {
+        let steps = self.steps;
+        self.reach[usize::from(node)].get_or_insert_with(|| look_up(assignment, node, steps))
+    }
+}
+
+/// To whom a node can give one of its ranges.
+fn look_up(assignment: &Assignment<'_>, leaving: Node, steps: Steps) -> Reach {
+    let words = assignment.topology.len().div_ceil(64);
+    let mut reach = Reach {
+        at_no_cost: vec![0; words],
+        at_cost: vec![0; words],
+        back: Vec::new(),
+    };
+    let mut seen = vec![0; words];
+    let mut present = Vec::new();
+    let mut barred = vec![0; words];
+    for range in assignment.holds(leaving) {
+        let before = assignment.before(*range);
+        let is_new = cost_of(assignment, *range, leaving);
+        if steps == Steps::Back && before.iter().all(|node| assignment.nodes_of(*range).contains(node)) {
+            continue;
+        }
+        assignment.bar(*range, leaving, &mut present, &mut barred);
+        for node in before.iter().filter(|node| !contains(&barred, **node)) {
+            if is_new == 1 || !contains(&seen, *node) {
+                insert(&mut seen, *node);
+                reach.back.push((*node, -is_new));
+            }
+        }
+        if steps == Steps::All {
+            let to = if is_new == 1 { &mut reach.at_no_cost } else { &mut reach.at_cost };
+            for (to, barred) in to.iter_mut().zip(&barred) {
+                *to |= !barred;
+            }
+        }
+    }
+    // Beyond the last node there is nobody.
+    let beyond = assignment.topology.len() % 64;
+    if beyond > 0 {
+        for set in [&mut reach.at_no_cost, &mut reach.at_cost] {
+            if let Some(last) = set.last_mut() {
+                *last &= (1 << beyond) - 1;
+            }
+        }
+    }
+    reach
+}
+
+/// The range in which one node can give its slot to another at the least cost.
+fn cheapest_range(assignment: &Assignment<'_>, leaving: Node, coming: Node) -> Option<u32> {
+    let mut present = Vec::new();
+    let mut barred = vec![0; assignment.topology.len().div_ceil(64)];
+    let mut cheapest: Option<(i32, u32)> = None;
+    for range in assignment.holds(leaving) {
+        let cost = cost_of(assignment, *range, coming) - cost_of(assignment, *range, leaving);
+        if cheapest.is_none_or(|(least, _)| cost < least) {
+            assignment.bar(*range, leaving, &mut present, &mut barred);
+            if !contains(&barred, coming) {
+                cheapest = Some((cost, *range));
+            }
+        }
+    }
+    cheapest.map(|(_, range)| range)
+}
+
+/// 1 for a replica that was not there before, 0 for one that was, and for a free slot.
+fn cost_of(assignment: &Assignment<'_>, range: u32, node: Node) -> i32 {
+    i32::from(node != assignment.free() && !assignment.before(range).contains(&node))
+}
