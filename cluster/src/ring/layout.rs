@@ -145,12 +145,38 @@ impl Layout {
         self.epoch += 1;
     }
 
-    /// Carries out one move: what comes takes the place of what goes, so that a range keeps its preferred leader unless
-    /// that is what goes. A new epoch. See [`super::moves`].
+    /// Makes ready for the moves to another layout, which was placed from this one: takes over its wanted replication, the
+    /// nodes it knows, and which replica ids it has given out, so that whatever becomes of the moves no layout that is
+    /// placed from this one gives them out again. The replicas stay as they are. A new epoch.
+    ///
+    /// # Errors
+    /// [`LayoutError::Invalid`] when the other layout cuts tokens in another way. Nothing is changed then.
+    pub fn adopt(&mut self, target: &Self) -> Result<(), LayoutError> {
+        if self.bits != target.bits {
+            return Err(LayoutError::Invalid {
+                cause: format!(
+                    "the target has ranges of {} bits, the layout of {}",
+                    target.bits.get(),
+                    self.bits.get()
+                ),
+            });
+        }
+        self.epoch = target.epoch.max(self.epoch + 1);
+        self.replication = target.replication;
+        let nodes = target.nodes.iter();
+        self.nodes.extend(nodes.map(|(node, description)| (*node, description.clone())));
+        for (range, target) in self.ranges.iter_mut().zip(&target.ranges) {
+            range.next_id = range.next_id.max(target.next_id);
+        }
+        Ok(())
+    }
+
+    /// Notes that a move has been carried out: what has come takes the place of what is gone, so that a range keeps its
+    /// preferred leader unless that is gone. A new epoch. See [`super::moves`] and [`Layout::adopt`], which comes first.
     ///
     /// # Errors
     /// [`LayoutError::MoveDoesNotFit`] when the range does not exist, when what goes is not there, or when what comes is
-    /// there already, is of an unknown node or has a used id. Nothing is changed then.
+    /// there already, is of an unknown node or has an id that was not given out. Nothing is changed then.
     pub fn apply(&mut self, step: &Move) -> Result<(), LayoutError> {
         let refuse = |cause: String| LayoutError::MoveDoesNotFit {
             range: step.range,
@@ -168,11 +194,11 @@ impl Layout {
             if range.replicas.iter().any(|replica| replica.node == add.node) && !same_node(step) {
                 return Err(refuse(format!("node {} holds the range already", add.node)));
             }
-            if add.id < range.next_id || add.id >= COUNTER_MAX {
-                return Err(refuse(format!(
-                    "replica id {} is not free, the next one is {}",
-                    add.id, range.next_id
-                )));
+            if !(REPLICA_ID_FIRST..range.next_id).contains(&add.id) {
+                return Err(refuse(format!("replica id {} was not given out", add.id)));
+            }
+            if range.replicas.iter().any(|replica| replica.id == add.id) {
+                return Err(refuse(format!("replica id {} is there already", add.id)));
             }
         }
         let place = match step.remove {
@@ -195,9 +221,6 @@ impl Layout {
             }
             (None, Some(add)) => range.replicas.push(add),
             (None, None) => {}
-        }
-        if let Some(add) = step.add {
-            range.next_id = add.id + 1;
         }
         self.epoch += 1;
         Ok(())
@@ -293,7 +316,7 @@ mod tests {
         }
     }
 
-    /// Two ranges on nodes 1 to 3: {1, 2} and {2, 3}.
+    /// Two ranges on nodes 1 to 3: {1, 2} and {2, 3}. Of each, id 3 is given out as well.
     fn layout() -> Layout {
         let bits = RangeBits::MIN;
         let mut layout = Layout::empty(bits, NonZeroU8::new(2).unwrap());
@@ -302,7 +325,7 @@ mod tests {
             .collect();
         for (range, replicas) in layout.ranges.iter_mut().zip([[1, 2], [2, 3]]) {
             range.replicas = vec![replica(replicas[0], 1), replica(replicas[1], 2)];
-            range.next_id = 3;
+            range.next_id = 4;
         }
         layout
     }
@@ -326,7 +349,7 @@ mod tests {
         assert_eq!(layout.replica_on(RangeId(0), NodeId(3)), None);
         let on_two = layout.replicas_on(NodeId(2)).collect::<Vec<_>>();
         assert_eq!(on_two, [(RangeId(0), replica(2, 2)), (RangeId(1), replica(2, 1))]);
-        assert_eq!(layout.next_replica_id(RangeId(1)), Some(3));
+        assert_eq!(layout.next_replica_id(RangeId(1)), Some(4));
         assert_eq!(layout.node(NodeId(3)), Some(&node("h3:1")));
     }
 
@@ -338,8 +361,8 @@ mod tests {
         assert!(said.ends_with("range 0 has two replicas on node 1"), "{said}");
         let said = complaint(|layout| layout.ranges[0].replicas[1].id = 1);
         assert!(said.ends_with("range 0 has replica id 1 twice"), "{said}");
-        let said = complaint(|layout| layout.ranges[1].replicas[1].id = 3);
-        assert!(said.contains("range 1 has replica id 3 on node 3"), "{said}");
+        let said = complaint(|layout| layout.ranges[1].replicas[1].id = 4);
+        assert!(said.contains("range 1 has replica id 4 on node 3"), "{said}");
         let said = complaint(|layout| layout.ranges[1].replicas[0].id = 0);
         assert!(said.contains("range 1 has replica id 0 on node 2"), "{said}");
         let said = complaint(|layout| layout.ranges[1].replicas.clear());
@@ -370,6 +393,24 @@ mod tests {
     }
 
     #[test]
+    fn ids_that_a_target_has_given_out_are_not_given_out_again() {
+        let mut layout = layout();
+        let mut nodes = layout.nodes.clone();
+        nodes.insert(NodeId(4), node("h4:1"));
+        let three = NonZeroU8::new(3).unwrap();
+        let target = crate::ring::place(&layout, &nodes, three).unwrap();
+        layout.adopt(&target).unwrap();
+        assert_eq!((layout.epoch(), layout.replication()), (target.epoch(), three));
+        assert_eq!(layout.replicas(RangeId(0)).len(), 2);
+        assert_eq!(layout.next_replica_id(RangeId(0)), Some(5));
+        let again = crate::ring::place(&layout, &nodes, three).unwrap();
+        assert_eq!(again.next_replica_id(RangeId(0)), Some(6));
+
+        let finer = Layout::empty(RangeBits::MAX, three);
+        assert!(matches!(layout.adopt(&finer), Err(LayoutError::Invalid { .. })));
+    }
+
+    #[test]
     fn a_move_that_does_not_fit_changes_nothing() {
         let step = |range, add, remove| Move {
             range: RangeId(range),
@@ -381,7 +422,9 @@ mod tests {
             (step(2, Some(replica(3, 3)), None), "no such range"),
             (step(0, Some(replica(4, 3)), None), "node 4 is not known"),
             (step(0, Some(replica(2, 3)), Some(replica(1, 1))), "holds the range already"),
-            (step(0, Some(replica(3, 2)), None), "replica id 2 is not free"),
+            (step(0, Some(replica(3, 2)), None), "replica id 2 is there already"),
+            (step(0, Some(replica(3, 4)), None), "replica id 4 was not given out"),
+            (step(0, Some(replica(3, 0)), None), "replica id 0 was not given out"),
             (step(0, Some(replica(3, 3)), Some(replica(1, 2))), "node 1 has no replica 2"),
         ] {
             let mut layout = before.clone();

@@ -90,9 +90,9 @@ impl<'a> Assignment<'a> {
         &self.holds[usize::from(node)]
     }
 
-    /// Whether a node is to give ranges away; free slots are always to be given away.
-    pub(super) fn has_surplus(&self, node: Node) -> bool {
-        self.holds(node).len() > self.targets[usize::from(node)]
+    /// How many ranges a node is to give away; of free slots all.
+    pub(super) fn surplus(&self, node: Node) -> usize {
+        self.holds(node).len().saturating_sub(self.targets[usize::from(node)])
     }
 
     /// How many ranges a node is to get.
@@ -112,12 +112,13 @@ impl<'a> Assignment<'a> {
         }
     }
 
-    /// Gives the slot of one node in a range to another.
-    pub(super) fn replace(&mut self, range: u32, leaving: Node, coming: Node) {
-        if let Some(at) = self.holds(leaving).iter().position(|held| *held == range) {
-            self.holds[usize::from(leaving)].swap_remove(at);
+    /// Gives the slots of one node in some ranges to another. The ranges are in the order in which the node holds them.
+    pub(super) fn replace(&mut self, ranges: &[u32], leaving: Node, coming: Node) {
+        let mut left = ranges.iter().peekable();
+        self.holds[usize::from(leaving)].retain(|held| left.next_if_eq(&held).is_none());
+        for range in ranges {
+            self.occupy(*range, leaving, coming);
         }
-        self.occupy(range, leaving, coming);
     }
 
     /// Gives ranges of nodes with a surplus, and free slots, to nodes with a deficit, as far as that goes without a third
@@ -133,7 +134,7 @@ impl<'a> Assignment<'a> {
         let mut barred = wanting.clone();
         for giver in std::iter::once(self.free()).chain(self.nodes()) {
             let given = usize::from(giver);
-            let mut surplus = self.holds[given].len().saturating_sub(self.targets[given]);
+            let mut surplus = self.surplus(giver);
             if surplus == 0 {
                 continue;
             }
@@ -169,7 +170,7 @@ impl<'a> Assignment<'a> {
 
     /// Whether every node holds as many ranges as it is to, and no slot is free.
     pub(super) fn is_complete(&self) -> bool {
-        (0..=self.free()).all(|node| !self.has_surplus(node) && self.deficit(node) == 0)
+        (0..=self.free()).all(|node| self.surplus(node) == 0 && self.deficit(node) == 0)
     }
 
     /// Of some nodes the one with the greatest deficit.

@@ -11,7 +11,7 @@
 //! Invariant: what one node can give is looked up again only after one of its ranges has changed. Costs may be negative,
 //! cycles are not, as long as all that was done before was done along shortest paths.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::assignment::Assignment;
 use super::topology::{Node, NodeSet, contains, insert, members};
@@ -56,25 +56,32 @@ impl Paths {
         }
     }
 
-    /// Moves one range along the shortest path from any node with a surplus to any with a deficit; says whether there
-    /// was one.
+    /// Moves ranges along the shortest path from any node with a surplus to any with a deficit; says whether there was
+    /// one.
+    ///
+    /// The same nodes are gone along again as long as there are ranges for it at the same cost which were not touched yet:
+    /// the shortest path never becomes shorter, so this one stays the cheapest, and steps in ranges of their own are
+    /// never in each other's way.
     pub(super) fn give(&mut self, assignment: &mut Assignment<'_>) -> bool {
         let Some(path) = self.shortest(assignment) else {
             return false;
         };
-        // All ranges are chosen before any of them changes.
-        let moves = path
-            .windows(2)
-            .filter_map(|step| match step {
-                [leaving, coming] => Some((cheapest_range(assignment, *leaving, *coming)?, *leaving, *coming)),
-                _ => None,
-            })
-            .collect::<Vec<_>>();
-        for (range, leaving, coming) in moves {
-            assignment.replace(range, leaving, coming);
-            for node in assignment.nodes_of(range).iter().chain([&leaving]) {
-                self.reach[usize::from(*node)] = None;
+        let (Some(first), Some(last)) = (path.first(), path.last()) else {
+            return false;
+        };
+        let most = assignment.surplus(*first).min(assignment.deficit(*last));
+        let steps = path.iter().zip(path.iter().skip(1)).collect::<Vec<_>>();
+        let ranges = steps.iter().map(|(leaving, coming)| cheapest_ranges(assignment, **leaving, **coming));
+        let chosen = choose(&ranges.collect::<Vec<_>>(), most);
+        for ((leaving, coming), ranges) in steps.into_iter().zip(chosen) {
+            self.reach[usize::from(*leaving)] = None;
+            for range in &ranges {
+                for node in assignment.nodes_of(*range) {
+                    self.reach[usize::from(*node)] = None;
+                }
             }
+            assignment.replace(&ranges, *leaving, *coming);
+            self.reach[usize::from(*coming)] = None;
         }
         true
     }
@@ -85,7 +92,7 @@ impl Paths {
         let mut labels = vec![None::<(Length, Node)>; self.reach.len()];
         let mut waiting = VecDeque::new();
         let mut is_waiting = vec![false; self.reach.len()];
-        for node in (0..=free).filter(|node| assignment.has_surplus(*node)) {
+        for node in (0..=free).filter(|node| assignment.surplus(*node) > 0) {
             labels[usize::from(node)] = Some(((0, 0), node));
             waiting.push_back(node);
             is_waiting[usize::from(node)] = true;
@@ -176,21 +183,54 @@ fn look_up(assignment: &Assignment<'_>, leaving: Node, steps: Steps) -> Reach {
     reach
 }
 
-/// The range in which one node can give its slot to another at the least cost.
-fn cheapest_range(assignment: &Assignment<'_>, leaving: Node, coming: Node) -> Option<u32> {
+/// The ranges in which one node can give its slot to another at the least cost, in the order in which it holds them.
+fn cheapest_ranges(assignment: &Assignment<'_>, leaving: Node, coming: Node) -> Vec<u32> {
     let mut present = Vec::new();
     let mut barred = vec![0; assignment.topology.len().div_ceil(64)];
-    let mut cheapest: Option<(i32, u32)> = None;
+    let mut least = i32::MAX;
+    let mut cheapest = Vec::new();
     for range in assignment.holds(leaving) {
         let cost = cost_of(assignment, *range, coming) - cost_of(assignment, *range, leaving);
-        if cheapest.is_none_or(|(least, _)| cost < least) {
-            assignment.bar(*range, leaving, &mut present, &mut barred);
-            if !contains(&barred, coming) {
-                cheapest = Some((cost, *range));
+        if cost > least {
+            continue;
+        }
+        assignment.bar(*range, leaving, &mut present, &mut barred);
+        if !contains(&barred, coming) {
+            if cost < least {
+                cheapest.clear();
+                least = cost;
             }
+            cheapest.push(*range);
         }
     }
-    cheapest.map(|(_, range)| range)
+    cheapest
+}
+
+/// Of the ranges of each step, those in which it is taken: equally many of each step and `most` at most. Only the steps
+/// of the first round may meet in a range.
+fn choose(ranges: &[Vec<u32>], most: usize) -> Vec<Vec<u32>> {
+    let mut chosen = vec![Vec::new(); ranges.len()];
+    let mut unseen = ranges.iter().map(|ranges| ranges.iter()).collect::<Vec<_>>();
+    let mut touched = BTreeSet::new();
+    let mut round = Vec::with_capacity(ranges.len());
+    for number in 0..most {
+        round.clear();
+        for ranges in &mut unseen {
+            let next = ranges.find(|range| number == 0 || !touched.contains(*range));
+            let Some(range) = next else {
+                return chosen;
+            };
+            if number > 0 {
+                touched.insert(*range);
+            }
+            round.push(*range);
+        }
+        touched.extend(&round);
+        for (chosen, range) in chosen.iter_mut().zip(&round) {
+            chosen.push(*range);
+        }
+    }
+    chosen
 }
 
 /// 1 for a replica that was not there before, 0 for one that was, and for a free slot.

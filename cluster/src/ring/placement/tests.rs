@@ -411,9 +411,7 @@ proptest! {
             let from = first(5, from, replications.0);
             let to = place(&from, to, copies(replications.1)).unwrap();
             let mut on_the_way = from.clone();
-            for (node, description) in to.nodes() {
-                on_the_way.describe(*node, description.clone());
-            }
+            on_the_way.adopt(&to).unwrap();
             // How many replicas of a range a zone or rack has at most.
             let most = |layout: &Layout, range, with_rack: bool| {
                 let mut counts = BTreeMap::<_, usize>::new();
@@ -437,6 +435,10 @@ proptest! {
                 prop_assert_eq!(sorted(&on_the_way), sorted(&to));
                 prop_assert_eq!(on_the_way.next_replica_id(range), to.next_replica_id(range));
             }
+            // Placing once more only sees to the leaders, and to the nodes that are gone.
+            let settled = next(&on_the_way, to.nodes());
+            prop_assert_eq!(come(&to, &settled), []);
+            prop_assert_eq!(settled.nodes(), to.nodes());
         }
     }
 }
@@ -494,4 +496,28 @@ fn large_clusters_keep_the_rules_through_growth_loss_and_change_of_replication()
     check(&changed, 3);
     check(&changed, 5);
     check(&nodes, 3);
+}
+
+#[test]
+#[ignore]
+fn timing() {
+    let t = |what: &str, f: &mut dyn FnMut() -> Layout| { let s = std::time::Instant::now(); let l = f(); eprintln!("{what}: {:?}", s.elapsed()); l };
+    for (zones, racks, per) in [(4,5,10),(1,200,1),(3,1,66),(1,1,200),(3,2,1),(1,4,1),(1,5,1),(1,1,10),(3,4,1),(1,20,1),(4,3,2),(5,2,4),(2,10,10)] {
+        let nodes = uniform(zones, racks, per);
+        let a = t(&format!("{zones} {racks} {per} fresh"), &mut || first(16, &nodes, 3));
+        let mut fewer = nodes.clone(); fewer.remove(&NodeId(3));
+        let b = t("  remove", &mut || next(&a, &fewer));
+        let _ = t("  add", &mut || next(&b, &nodes));
+        let five = t("  to 5", &mut || place(&a, &nodes, copies(5)).unwrap());
+        let _ = t("  to 3", &mut || place(&five, &nodes, copies(3)).unwrap());
+        let odd = nodes.iter().map(|(id, d)| { let mut d = d.clone(); d.capacity = NonZeroU32::new(1 + u32::try_from(id.0 % 7).unwrap()).unwrap(); (*id, d)}).collect::<Nodes>();
+        let w = t("  weights", &mut || next(&a, &odd));
+        let _ = t("  fresh weights", &mut || first(16, &odd, 3));
+        let _ = t("  unweights", &mut || next(&w, &nodes));
+        let moved = odd.iter().map(|(id, d)| { let mut d = d.clone(); d.rack = format!("{}", id.0 % 13); d.zone = format!("{}", id.0 % 5); (*id, d)}).collect::<Nodes>();
+        let m = t("  new racks", &mut || next(&w, &moved));
+        let _ = t("  moves", &mut || { let n = moves(&w, &m).len(); eprintln!("{n}"); m.clone() });
+        let m = t("  4 -> racks", &mut || place(&m, &moved, copies(4)).unwrap());
+        let _ = t("  validate", &mut || { m.validate().unwrap(); m.clone() });
+    }
 }
