@@ -5,6 +5,9 @@
 //! instead of on the much larger network of ranges and nodes; `mod.rs` says what follows from that. Not here: how many
 //! replicas a node is to hold (`share.rs`), and how the shortest path is found (`path.rs`).
 
+use std::cmp::Reverse;
+
+use super::share::Shares;
 use super::topology::{Node, NodeSet, Topology, insert, members};
 use crate::world::NodeId;
 
@@ -18,22 +21,21 @@ pub(super) struct Assignment<'a> {
     before: &'a [Vec<Node>],
     /// The ranges of each node, and behind them those with a free slot, once for each such slot.
     holds: Vec<Vec<u32>>,
-    /// How many ranges each node is to hold; no slot is to be free.
-    targets: Vec<usize>,
+    /// How many ranges each node is to hold.
+    shares: Shares,
 }
 
 impl<'a> Assignment<'a> {
     /// Keeps of each range as many replicas as its slots and the caps permit; where not all of them, rather those on
     /// nodes that hold too little.
-    pub(super) fn keep(topology: &'a Topology, before: &'a [Vec<Node>], targets: Vec<usize>) -> Self {
+    pub(super) fn keep(topology: &'a Topology, before: &'a [Vec<Node>], shares: Shares) -> Self {
         let mut assignment = Self {
             topology,
             slots: vec![free(topology); before.len() * topology.copies],
             before,
             holds: vec![Vec::new(); topology.len() + 1],
-            targets,
+            shares,
         };
-        assignment.targets.push(0);
         let mut held = vec![0_usize; topology.len()];
         for node in before.iter().flatten() {
             held[usize::from(*node)] += 1;
@@ -44,8 +46,8 @@ impl<'a> Assignment<'a> {
             order.extend_from_slice(present);
             // How many more a node holds than it is to; the sort is stable.
             order.sort_by_key(|node| {
-                let node = usize::from(*node);
-                (held[node].saturating_sub(assignment.targets[node]), assignment.targets[node].saturating_sub(held[node]))
+                let (held, target) = (held[usize::from(*node)], assignment.target(*node));
+                (held.saturating_sub(target), Reverse(target.saturating_sub(held)))
             });
             let mut kept = 0;
             for node in &order {
@@ -92,12 +94,30 @@ impl<'a> Assignment<'a> {
 
     /// How many ranges a node is to give away; of free slots all.
     pub(super) fn surplus(&self, node: Node) -> usize {
-        self.holds(node).len().saturating_sub(self.targets[usize::from(node)])
+        self.holds(node).len().saturating_sub(self.target(node))
     }
 
     /// How many ranges a node is to get.
     pub(super) fn deficit(&self, node: Node) -> usize {
-        self.targets[usize::from(node)].saturating_sub(self.holds(node).len())
+        self.target(node).saturating_sub(self.holds(node).len())
+    }
+
+    /// How many ranges a node is to hold; no slot is to be free.
+    fn target(&self, node: Node) -> usize {
+        if node == self.free() {
+            return 0;
+        }
+        usize::try_from(self.shares.target(usize::from(node))).unwrap_or(usize::MAX)
+    }
+
+    /// Whether one node could keep a range more, and another one a range less, by rounding their shares otherwise.
+    pub(super) fn can_round_up(&self, node: Node, other: Node) -> bool {
+        node != self.free() && self.shares.can_pass(self.topology, usize::from(other), usize::from(node))
+    }
+
+    /// Rounds one node's share up and another one's down.
+    pub(super) fn round_up(&mut self, node: Node, other: Node) {
+        self.shares.pass(self.topology, usize::from(other), usize::from(node));
     }
 
     /// Sets in `barred` the nodes that cannot take the slot of `leaving` in a range.

@@ -15,7 +15,7 @@
 //! deal the ranges out to this list in turn. A node is not longer in it than there are ranges, a rack or zone not longer
 //! than its cap times the ranges, so that no range meets any of them too often.
 //!
-//! *Least movement.* For these numbers no assignment that keeps the rules moves fewer replicas. Ranges, their zones, racks
+//! *Least movement.* No assignment that keeps the rules and the balance moves fewer replicas. Ranges, their zones, racks
 //! and nodes are a network in which an assignment is a flow, and a replica that was not there before costs 1; Garage
 //! places its partitions by such a flow too. What keeps to the rules is kept, which costs nothing, and then flow is added
 //! along paths of least cost, which keeps it of least cost at every amount (successive shortest paths; Ahuja, Magnanti,
@@ -40,6 +40,7 @@ use std::num::NonZeroU8;
 
 use assignment::Assignment;
 use path::{Paths, Steps};
+use share::Shares;
 use topology::{NODES_MAX, Node, Topology};
 
 use super::error::PlacementError;
@@ -74,9 +75,8 @@ pub fn place(
     for node in before.iter().flatten() {
         held[usize::from(*node)] += 1;
     }
-    let targets = share::targets(&topology, u64::from(from.bits.range_count()), &held);
-    let targets = targets.into_iter().map(|target| usize::try_from(target).unwrap_or(usize::MAX));
-    let mut assignment = Assignment::keep(&topology, &before, targets.collect());
+    let shares = Shares::new(&topology, u64::from(from.bits.range_count()), &held);
+    let mut assignment = Assignment::keep(&topology, &before, shares);
     settle(&mut assignment);
     Ok(layout(from, nodes, replication, &assignment))
 }

@@ -8,6 +8,10 @@
 //! the one could give the range to the last node of the other at once; the part between them would be a cycle, which
 //! never costs less than nothing, and the path would not be the shortest.
 //!
+//! A step that moves nothing: one node keeps a range more than it was to, its share being rounded up now, and another one,
+//! whose share was rounded up, has a range less to hold. The same holds for these steps and the room in racks and zones
+//! for rounding up.
+//!
 //! Invariant: what one node can give is looked up again only after one of its ranges has changed. Costs may be negative,
 //! cycles are not, as long as all that was done before was done along shortest paths.
 
@@ -28,6 +32,23 @@ pub(super) enum Steps {
 /// Cost, then number of steps.
 type Length = (i32, u32);
 
+/// How a path goes on from one node to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// A range is given on.
+    Range,
+    /// The rounding of the share is given back.
+    Rounding,
+}
+
+/// How a path comes to a node.
+#[derive(Clone, Copy, Debug)]
+struct Label {
+    length: Length,
+    from: Node,
+    step: Step,
+}
+
 /// To whom a node can give one of its ranges.
 #[derive(Clone, Debug, Default)]
 struct Reach {
@@ -37,6 +58,15 @@ struct Reach {
     at_cost: NodeSet,
     /// Nodes that have held the range before, at 0 or -1.
     back: Vec<(Node, i32)>,
+}
+
+/// From a node with a surplus to one with a deficit.
+#[derive(Debug)]
+struct Path {
+    first: Node,
+    /// Each from a node to another one.
+    steps: Vec<(Node, Step, Node)>,
+    last: Node,
 }
 
 /// Finds and carries out shortest paths.
@@ -66,50 +96,70 @@ impl Paths {
         let Some(path) = self.shortest(assignment) else {
             return false;
         };
-        let (Some(first), Some(last)) = (path.first(), path.last()) else {
-            return false;
+        // A share is rounded once.
+        let is_repeatable = path.steps.iter().all(|(_, step, _)| *step == Step::Range);
+        let most = if is_repeatable {
+            assignment.surplus(path.first).min(assignment.deficit(path.last))
+        } else {
+            1
         };
-        let most = assignment.surplus(*first).min(assignment.deficit(*last));
-        let steps = path.iter().zip(path.iter().skip(1)).collect::<Vec<_>>();
-        let ranges = steps.iter().map(|(leaving, coming)| cheapest_ranges(assignment, **leaving, **coming));
+        let given = path.steps.iter().filter(|(_, step, _)| *step == Step::Range);
+        let given = given.map(|(leaving, _, coming)| (*leaving, *coming)).collect::<Vec<_>>();
+        let ranges = given.iter().map(|(leaving, coming)| cheapest_ranges(assignment, *leaving, *coming));
         let chosen = choose(&ranges.collect::<Vec<_>>(), most);
-        for ((leaving, coming), ranges) in steps.into_iter().zip(chosen) {
-            self.reach[usize::from(*leaving)] = None;
+        for ((leaving, coming), ranges) in given.into_iter().zip(chosen) {
+            self.reach[usize::from(leaving)] = None;
             for range in &ranges {
                 for node in assignment.nodes_of(*range) {
                     self.reach[usize::from(*node)] = None;
                 }
             }
-            assignment.replace(&ranges, *leaving, *coming);
-            self.reach[usize::from(*coming)] = None;
+            assignment.replace(&ranges, leaving, coming);
+            self.reach[usize::from(coming)] = None;
+        }
+        for (node, step, other) in path.steps {
+            if step == Step::Rounding {
+                assignment.round_up(node, other);
+            }
         }
         true
     }
 
-    /// The nodes on the shortest path.
-    fn shortest(&mut self, assignment: &Assignment<'_>) -> Option<Vec<Node>> {
-        let free = assignment.free();
-        let mut labels = vec![None::<(Length, Node)>; self.reach.len()];
+    /// The shortest path.
+    fn shortest(&mut self, assignment: &Assignment<'_>) -> Option<Path> {
+        let mut labels = vec![None::<Label>; self.reach.len()];
         let mut waiting = VecDeque::new();
         let mut is_waiting = vec![false; self.reach.len()];
-        for node in (0..=free).filter(|node| assignment.surplus(*node) > 0) {
-            labels[usize::from(node)] = Some(((0, 0), node));
+        for node in (0..=assignment.free()).filter(|node| assignment.surplus(*node) > 0) {
+            labels[usize::from(node)] = Some(Label {
+                length: (0, 0),
+                from: node,
+                step: Step::Range,
+            });
             waiting.push_back(node);
             is_waiting[usize::from(node)] = true;
         }
         while let Some(node) = waiting.pop_front() {
             is_waiting[usize::from(node)] = false;
-            let Some(((cost, steps), _)) = labels[usize::from(node)] else {
+            let Some(label) = labels[usize::from(node)] else {
                 continue;
             };
+            let (cost, steps) = label.length;
             let reach = self.reach_of(assignment, node);
-            let at_no_cost = members(&reach.at_no_cost).map(|next| (next, 0));
-            let at_cost = members(&reach.at_cost).map(|next| (next, 1));
-            for (next, added) in at_no_cost.chain(at_cost).chain(reach.back.iter().copied()) {
+            let at_no_cost = members(&reach.at_no_cost).map(|next| (next, Step::Range, 0));
+            let at_cost = members(&reach.at_cost).map(|next| (next, Step::Range, 1));
+            let back = reach.back.iter().map(|(next, cost)| (*next, Step::Range, *cost));
+            let rounding = assignment.nodes().filter(|next| assignment.can_round_up(node, *next));
+            let rounding = rounding.map(|next| (next, Step::Rounding, 0));
+            for (next, step, added) in at_no_cost.chain(at_cost).chain(back).chain(rounding) {
                 let length = (cost + added, steps + 1);
                 let at = usize::from(next);
-                if labels[at].is_none_or(|(shortest, _)| length < shortest) {
-                    labels[at] = Some((length, node));
+                if labels[at].is_none_or(|label| length < label.length) {
+                    labels[at] = Some(Label {
+                        length,
+                        from: node,
+                        step,
+                    });
                     if !is_waiting[at] {
                         is_waiting[at] = true;
                         waiting.push_back(next);
@@ -117,21 +167,18 @@ impl Paths {
                 }
             }
         }
-        let end = assignment
-            .nodes()
-            .filter(|node| assignment.deficit(*node) > 0)
-            .filter_map(|node| Some((labels[usize::from(node)]?.0, node)))
-            .min()?;
-        let mut path = vec![end.1];
-        let mut at = end.1;
-        while let Some((_, from)) = labels[usize::from(at)]
-            && from != at
+        let wanting = assignment.nodes().filter(|node| assignment.deficit(*node) > 0);
+        let (_, last) = wanting.filter_map(|node| Some((labels[usize::from(node)]?.length, node))).min()?;
+        let mut steps = Vec::new();
+        let mut first = last;
+        while let Some(Label { from, step, .. }) = labels[usize::from(first)]
+            && from != first
         {
-            path.push(from);
-            at = from;
+            steps.push((from, step, first));
+            first = from;
         }
-        path.reverse();
-        Some(path)
+        steps.reverse();
+        Some(Path { first, steps, last })
     }
 
     fn reach_of(&mut self, assignment: &Assignment<'_>, node: Node) -> &Reach {

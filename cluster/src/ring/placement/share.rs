@@ -129,49 +129,93 @@ impl Vessels {
     }
 }
 
-/// How many replicas each node is to hold, given how many it holds.
+/// How many replicas each node is to hold: its share rounded down, or up.
 ///
-/// Shares are rounded so that as few nodes as possible lose a replica by rounding: who holds more than its share rounded
-/// down is rounded up first, then who is nearest to the next number. What may be rounded up in a rack, a zone and the
-/// cluster is a laminar matroid, in which choosing greedily is optimal and always ends with the right sum.
-pub(super) fn targets(topology: &Topology, range_count: u64, held: &[u64]) -> Vec<u64> {
-    let mut vessels = Vessels::new(topology, range_count);
-    let levels = vessels.fill();
-    let mut targets = Vec::with_capacity(topology.len());
-    let mut candidates = Vec::new();
-    let mut room = vessels.vessels.iter().map(|vessel| vessel.cap).collect::<Vec<_>>();
-    let take = |room: &mut Vec<u64>, node: usize, count: u64| {
-        let mut at = vessels.first_node + node;
-        let mut path = vec![at];
-        while at != 0 {
-            at = vessels.vessels[at].parent;
-            path.push(at);
+/// Which nodes are rounded up is open as long as racks, zones and the whole have room for it.
+#[derive(Debug)]
+pub(super) struct Shares {
+    down: Vec<u64>,
+    /// Whether the share is no whole number.
+    is_broken: Vec<bool>,
+    up: Vec<bool>,
+    /// How many nodes more could be rounded up in each rack.
+    rack_room: Vec<u64>,
+    /// How many nodes more could be rounded up in each zone.
+    zone_room: Vec<u64>,
+}
+
+impl Shares {
+    /// Shares out the replicas of so many ranges, given how many each node holds.
+    ///
+    /// As few nodes as possible lose a replica by rounding: who holds more than its share rounded down is rounded up
+    /// first, then who is nearest to the next number. What may be rounded up in a rack, a zone and the cluster is a
+    /// laminar matroid, in which choosing greedily is optimal and always ends with the right sum.
+    pub(super) fn new(topology: &Topology, range_count: u64, held: &[u64]) -> Self {
+        let mut vessels = Vessels::new(topology, range_count);
+        let levels = vessels.fill();
+        let caps = vessels.vessels.iter().map(|vessel| vessel.cap).collect::<Vec<_>>();
+        let mut shares = Self {
+            down: Vec::with_capacity(topology.len()),
+            is_broken: Vec::with_capacity(topology.len()),
+            up: vec![false; topology.len()],
+            zone_room: caps[1..=topology.zones.len()].to_vec(),
+            rack_room: caps[1 + topology.zones.len()..vessels.first_node].to_vec(),
+        };
+        let mut left = caps[0];
+        let mut candidates = Vec::new();
+        for (node, level) in levels.iter().enumerate() {
+            let share = u128::from(topology.weights[node]) * level.numerator;
+            let down = u64::try_from(share / level.denominator).unwrap_or(u64::MAX);
+            let rest = share % level.denominator;
+            shares.down.push(down);
+            shares.is_broken.push(rest > 0);
+            shares.rack_room[topology.rack_of[node]] -= down;
+            shares.zone_room[topology.zone_of[node]] -= down;
+            left -= down;
+            if rest > 0 {
+                // Scaled to a whole number, so that rests of different levels compare.
+                let nearness = (rest << 64) / level.denominator;
+                candidates.push((Reverse(held[node] > down), Reverse(nearness), node));
+            }
         }
-        let fits = path.iter().all(|at| room[*at] >= count);
-        if fits {
-            path.iter().for_each(|at| room[*at] -= count);
+        candidates.sort_unstable();
+        for (_, _, node) in candidates {
+            let (rack, zone) = (topology.rack_of[node], topology.zone_of[node]);
+            if left > 0 && shares.rack_room[rack] > 0 && shares.zone_room[zone] > 0 {
+                left -= 1;
+                shares.rack_room[rack] -= 1;
+                shares.zone_room[zone] -= 1;
+                shares.up[node] = true;
+            }
         }
-        fits
-    };
-    for (node, level) in levels.iter().enumerate() {
-        let share = u128::from(topology.weights[node]) * level.numerator;
-        let down = u64::try_from(share / level.denominator).unwrap_or(u64::MAX);
-        let rest = share % level.denominator;
-        targets.push(down);
-        take(&mut room, node, down);
-        if rest > 0 {
-            // Scaled to a whole number, so that rests of different levels compare.
-            let nearness = (rest << 64) / level.denominator;
-            candidates.push((Reverse(held[node] > down), Reverse(nearness), node));
-        }
+        shares
     }
-    candidates.sort_unstable();
-    for (_, _, node) in candidates {
-        if take(&mut room, node, 1) {
-            targets[node] += 1;
-        }
+
+    /// How many replicas a node is to hold.
+    pub(super) fn target(&self, node: usize) -> u64 {
+        self.down[node] + u64::from(self.up[node])
     }
-    targets
+
+    /// Whether one node can be rounded up in place of another.
+    pub(super) fn can_pass(&self, topology: &Topology, from: usize, to: usize) -> bool {
+        let same = |of: &[usize]| of[from] == of[to];
+        let has_room = |of: &[usize], room: &[u64]| same(of) || room[of[to]] > 0;
+        self.up[from]
+            && self.is_broken[to]
+            && !self.up[to]
+            && (same(&topology.rack_of)
+                || self.rack_room[topology.rack_of[to]] > 0 && has_room(&topology.zone_of, &self.zone_room))
+    }
+
+    /// Rounds one node up in place of another.
+    pub(super) fn pass(&mut self, topology: &Topology, from: usize, to: usize) {
+        self.up[from] = false;
+        self.up[to] = true;
+        self.rack_room[topology.rack_of[from]] += 1;
+        self.zone_room[topology.zone_of[from]] += 1;
+        self.rack_room[topology.rack_of[to]] -= 1;
+        self.zone_room[topology.zone_of[to]] -= 1;
+    }
 }
 
 #[cfg(test)]
@@ -195,6 +239,11 @@ mod tests {
             (NodeId(id), description)
         });
         Topology::new(&nodes.collect::<BTreeMap<_, _>>(), replication)
+    }
+
+    fn targets(topology: &Topology, range_count: u64, held: &[u64]) -> Vec<u64> {
+        let shares = Shares::new(topology, range_count, held);
+        (0..topology.len()).map(|node| shares.target(node)).collect()
     }
 
     #[test]

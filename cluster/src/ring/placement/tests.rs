@@ -158,17 +158,46 @@ fn shares(layout: &Layout) -> BTreeMap<NodeId, f64> {
     shares
 }
 
-/// The fewest replicas that have to move so that every node holds as many as in `to`: successive shortest paths over the
-/// whole network.
+/// The fewest replicas that have to move so that every node holds its share, rounded up or down: successive shortest
+/// paths over the whole network.
 fn fewest_moves(from: &Layout, to: &Layout) -> usize {
     let nodes = to.nodes();
     let wanted = usize::from(to.replication().get()).min(nodes.len());
     let (rack_cap, zone_cap) = caps(nodes, wanted);
     let mut network = Network::default();
     let (source, sink) = (network.vertex("source"), network.vertex("sink"));
-    for (node, load) in loads(to) {
-        let node = network.vertex(&format!("{node}"));
-        network.edge(node, sink, load, 0);
+    // What a share has beyond a whole number may be rounded up while racks, zones and the whole have room for it.
+    let ranges = to.bits().ranges().len();
+    let mut room = BTreeMap::from([("all".to_owned(), wanted * ranges)]);
+    let mut ups = Vec::new();
+    for (node, share) in shares(to) {
+        let (mut down, mut is_broken) = (0, true);
+        while f64::from(u32::try_from(down + 1).unwrap()) < share + 1e-6 {
+            down += 1;
+            is_broken = (share - f64::from(u32::try_from(down).unwrap())).abs() > 1e-6;
+        }
+        let description = &nodes[&node];
+        let zone = format!("up {}", description.zone);
+        let rack = format!("up {} {}", description.zone, description.rack);
+        *room.entry("all".to_owned()).or_default() -= down;
+        *room.entry(zone.clone()).or_insert(zone_cap * ranges) -= down;
+        *room.entry(rack.clone()).or_insert(rack_cap * ranges) -= down;
+        let at = network.vertex(&format!("{node}"));
+        network.edge(at, sink, down, 0);
+        ups.push((at, rack, zone, usize::from(is_broken)));
+    }
+    let all = network.vertex("all");
+    network.edge(all, sink, room["all"], 0);
+    let mut seen = BTreeSet::new();
+    for (node, rack, zone, up) in ups {
+        let (rack_at, zone_at) = (network.vertex(&rack), network.vertex(&zone));
+        network.edge(node, rack_at, up, 0);
+        if seen.insert(rack.clone()) {
+            network.edge(rack_at, zone_at, room[&rack], 0);
+        }
+        if seen.insert(zone.clone()) {
+            network.edge(zone_at, all, room[&zone], 0);
+        }
     }
     for range in to.bits().ranges() {
         let at = network.vertex(&format!("range {range}"));
@@ -520,4 +549,19 @@ fn timing() {
         let m = t("  4 -> racks", &mut || place(&m, &moved, copies(4)).unwrap());
         let _ = t("  validate", &mut || { m.validate().unwrap(); m.clone() });
     }
+}
+
+#[test]
+#[ignore]
+fn exhaustive_removal() {
+    for n in 4..30 { for r in 1..4 { for b in 4..9 {
+        let nodes = uniform(1, n, 1);
+        let before = first(b, &nodes, r);
+        for gone in nodes.keys() {
+            let mut fewer = nodes.clone(); fewer.remove(gone);
+            let after = next(&before, &fewer);
+            let (c, h) = (come(&before, &after).len(), before.replicas_on(*gone).count());
+            if c != h { eprintln!("n {n} r {r} b {b} gone {gone}: {c} {h}"); }
+        }
+    }}}
 }
