@@ -164,7 +164,8 @@ impl Layout {
         self.epoch = target.epoch.max(self.epoch + 1);
         self.replication = target.replication;
         let nodes = target.nodes.iter();
-        self.nodes.extend(nodes.map(|(node, description)| (*node, description.clone())));
+        self.nodes
+            .extend(nodes.map(|(node, description)| (*node, description.clone())));
         for (range, target) in self.ranges.iter_mut().zip(&target.ranges) {
             range.next_id = range.next_id.max(target.next_id);
         }
@@ -201,15 +202,16 @@ impl Layout {
                 return Err(refuse(format!("replica id {} is there already", add.id)));
             }
         }
-        let place = match step.remove {
-            None => None,
-            Some(remove) => {
-                let place = range.replicas.iter().position(|replica| *replica == remove);
-                Some(place.ok_or_else(|| {
-                    refuse(format!("node {} has no replica {}", remove.node, remove.id))
-                })?)
-            }
-        };
+        let place =
+            match step.remove {
+                None => None,
+                Some(remove) => {
+                    let place = range.replicas.iter().position(|replica| *replica == remove);
+                    Some(place.ok_or_else(|| {
+                        refuse(format!("node {} has no replica {}", remove.node, remove.id))
+                    })?)
+                }
+            };
         match (place, step.add) {
             (Some(place), Some(add)) => {
                 if let Some(replica) = range.replicas.get_mut(place) {
@@ -266,7 +268,9 @@ impl Layout {
         for (index, replica) in range.replicas.iter().enumerate() {
             let Replica { node, id } = replica;
             if !self.nodes.contains_key(node) {
-                return Err(format!("has a replica on node {node}, which is not in the layout"));
+                return Err(format!(
+                    "has a replica on node {node}, which is not in the layout"
+                ));
             }
             if !(REPLICA_ID_FIRST..range.next_id).contains(id) {
                 return Err(format!(
@@ -356,7 +360,10 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_layout_is_named() {
         let said = complaint(|layout| drop(layout.nodes.remove(&NodeId(3))));
-        assert!(said.ends_with("range 1 has a replica on node 3, which is not in the layout"), "{said}");
+        assert!(
+            said.ends_with("range 1 has a replica on node 3, which is not in the layout"),
+            "{said}"
+        );
         let said = complaint(|layout| layout.ranges[0].replicas[1].node = NodeId(1));
         assert!(said.ends_with("range 0 has two replicas on node 1"), "{said}");
         let said = complaint(|layout| layout.ranges[0].replicas[1].id = 1);
@@ -421,11 +428,26 @@ mod tests {
         for (wrong, cause) in [
             (step(2, Some(replica(3, 3)), None), "no such range"),
             (step(0, Some(replica(4, 3)), None), "node 4 is not known"),
-            (step(0, Some(replica(2, 3)), Some(replica(1, 1))), "holds the range already"),
-            (step(0, Some(replica(3, 2)), None), "replica id 2 is there already"),
-            (step(0, Some(replica(3, 4)), None), "replica id 4 was not given out"),
-            (step(0, Some(replica(3, 0)), None), "replica id 0 was not given out"),
-            (step(0, Some(replica(3, 3)), Some(replica(1, 2))), "node 1 has no replica 2"),
+            (
+                step(0, Some(replica(2, 3)), Some(replica(1, 1))),
+                "holds the range already",
+            ),
+            (
+                step(0, Some(replica(3, 2)), None),
+                "replica id 2 is there already",
+            ),
+            (
+                step(0, Some(replica(3, 4)), None),
+                "replica id 4 was not given out",
+            ),
+            (
+                step(0, Some(replica(3, 0)), None),
+                "replica id 0 was not given out",
+            ),
+            (
+                step(0, Some(replica(3, 3)), Some(replica(1, 2))),
+                "node 1 has no replica 2",
+            ),
         ] {
             let mut layout = before.clone();
             let said = layout.apply(&wrong).unwrap_err().to_string();

@@ -61,7 +61,12 @@ fn pair(from: &Layout, to: &Layout, range: RangeId, steps: &mut Vec<Move>) {
     };
     let mut added = missing_in(to.replicas(range), from.replicas(range));
     let mut removed = missing_in(from.replicas(range), to.replicas(range));
-    for wanted in [Distance::SameNode, Distance::SameRack, Distance::SameZone, Distance::Far] {
+    for wanted in [
+        Distance::SameNode,
+        Distance::SameRack,
+        Distance::SameZone,
+        Distance::Far,
+    ] {
         added.retain(|add| {
             let found = removed
                 .iter()

@@ -64,7 +64,11 @@ impl Layout {
             epoch: self.epoch,
             bits: u32::from(self.bits.get()),
             replication: u32::from(self.replication.get()),
-            nodes: self.nodes.iter().map(|(id, node)| NodeRecord::of(*id, node)).collect(),
+            nodes: self
+                .nodes
+                .iter()
+                .map(|(id, node)| NodeRecord::of(*id, node))
+                .collect(),
             ranges: self.ranges.iter().map(RangeRecord::of).collect(),
         };
         let mut bytes = BytesMut::with_capacity(1 + record.encoded_len());
@@ -269,7 +273,10 @@ mod tests {
                 known: FORMAT_VERSION
             }
         );
-        assert!(matches!(Layout::from_bytes(&[]), Err(LayoutError::Malformed { .. })));
+        assert!(matches!(
+            Layout::from_bytes(&[]),
+            Err(LayoutError::Malformed { .. })
+        ));
     }
 
     #[test]
@@ -280,10 +287,22 @@ mod tests {
             (refusal(|record| record.bits = 2), "2 bits make 4 ranges, not 2"),
             (refusal(|record| record.replication = 0), "0 replicas wanted"),
             (refusal(|record| record.replication = 256), "256 replicas wanted"),
-            (refusal(|record| record.nodes[0].capacity = 0), "node 5 without capacity"),
-            (refusal(|record| record.nodes.push(record.nodes[0].clone())), "node 5 is there twice"),
-            (refusal(|record| record.ranges[1].nodes[0] = 6), "node 6, which is not in the layout"),
-            (refusal(|record| record.ranges[1].nodes.push(6)), "2 nodes and 1 replica ids"),
+            (
+                refusal(|record| record.nodes[0].capacity = 0),
+                "node 5 without capacity",
+            ),
+            (
+                refusal(|record| record.nodes.push(record.nodes[0].clone())),
+                "node 5 is there twice",
+            ),
+            (
+                refusal(|record| record.ranges[1].nodes[0] = 6),
+                "node 6, which is not in the layout",
+            ),
+            (
+                refusal(|record| record.ranges[1].nodes.push(6)),
+                "2 nodes and 1 replica ids",
+            ),
         ] {
             assert!(said.contains(cause), "{said}: {cause}");
         }

@@ -115,9 +115,7 @@ impl RangeBits {
             Bound::Unbounded => Some(Token(u64::MAX)),
             Bound::Included(key) if key.len() >= TOKEN_BYTES => Some(Token::of_key(key)),
             Bound::Excluded(key) if key.len() > TOKEN_BYTES => Some(Token::of_key(key)),
-            Bound::Included(key) | Bound::Excluded(key) => {
-                Token::of_key(key).0.checked_sub(1).map(Token)
-            }
+            Bound::Included(key) | Bound::Excluded(key) => Token::of_key(key).0.checked_sub(1).map(Token),
         };
         let (first, end) = match last {
             Some(last) if first <= last => (self.range_of(first).0, self.range_of(last).0 + 1),

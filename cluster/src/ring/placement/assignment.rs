@@ -112,19 +112,26 @@ impl<'a> Assignment<'a> {
 
     /// Whether one node could keep a range more, and another one a range less, by rounding their shares otherwise.
     pub(super) fn can_round_up(&self, node: Node, other: Node) -> bool {
-        node != self.free() && self.shares.can_pass(self.topology, usize::from(other), usize::from(node))
+        node != self.free()
+            && self
+                .shares
+                .can_pass(self.topology, usize::from(other), usize::from(node))
     }
 
     /// Rounds one node's share up and another one's down.
     pub(super) fn round_up(&mut self, node: Node, other: Node) {
-        self.shares.pass(self.topology, usize::from(other), usize::from(node));
+        self.shares
+            .pass(self.topology, usize::from(other), usize::from(node));
     }
 
     /// Sets in `barred` the nodes that cannot take the slot of `leaving` in a range.
     pub(super) fn bar(&self, range: u32, leaving: Node, present: &mut Vec<Node>, barred: &mut NodeSet) {
         let free = self.free();
         present.clear();
-        let others = self.nodes_of(range).iter().filter(|node| **node != leaving && **node != free);
+        let others = self
+            .nodes_of(range)
+            .iter()
+            .filter(|node| **node != leaving && **node != free);
         present.extend(others);
         self.topology.bar(present, barred);
         if leaving != free {
@@ -165,7 +172,10 @@ impl<'a> Assignment<'a> {
                     None
                 } else {
                     self.bar(range, giver, &mut present, &mut barred);
-                    barred.iter_mut().zip(&wanting).for_each(|(barred, wanting)| *barred = wanting & !*barred);
+                    barred
+                        .iter_mut()
+                        .zip(&wanting)
+                        .for_each(|(barred, wanting)| *barred = wanting & !*barred);
                     self.neediest(range, &barred)
                 };
                 match taker {

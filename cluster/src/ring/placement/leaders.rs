@@ -106,7 +106,9 @@ impl Leaders<'_> {
         let mut improved = true;
         while improved {
             improved = false;
-            let mut givers = (0..self.topology.len()).filter_map(|node| Node::try_from(node).ok()).collect::<Vec<_>>();
+            let mut givers = (0..self.topology.len())
+                .filter_map(|node| Node::try_from(node).ok())
+                .collect::<Vec<_>>();
             givers.sort_by_key(|node| (std::cmp::Reverse(self.excess(*node)), *node));
             for giver in givers {
                 while let Some(chain) = self.best_chain(giver) {

@@ -83,10 +83,17 @@ pub fn place(
 
 /// The nodes that held each range and are present, the preferred leader first.
 fn present_before(from: &Layout, topology: &Topology) -> Vec<Vec<Node>> {
-    let number = topology.ids.iter().copied().zip(0..).collect::<BTreeMap<NodeId, Node>>();
+    let number = topology
+        .ids
+        .iter()
+        .copied()
+        .zip(0..)
+        .collect::<BTreeMap<NodeId, Node>>();
     let present = |range: &RangeReplicas| {
         let nodes = range.replicas.iter();
-        nodes.filter_map(|replica| number.get(&replica.node).copied()).collect()
+        nodes
+            .filter_map(|replica| number.get(&replica.node).copied())
+            .collect()
     };
     from.ranges.iter().map(present).collect()
 }
@@ -100,7 +107,10 @@ fn settle(assignment: &mut Assignment<'_>) {
     assignment.give_directly();
     let mut paths = Paths::new(assignment, Steps::All);
     while paths.give(assignment) {}
-    debug_assert!(assignment.is_complete(), "an assignment of these numbers always exists");
+    debug_assert!(
+        assignment.is_complete(),
+        "an assignment of these numbers always exists"
+    );
 }
 
 /// The layout of an assignment.

@@ -104,8 +104,12 @@ impl Paths {
             1
         };
         let given = path.steps.iter().filter(|(_, step, _)| *step == Step::Range);
-        let given = given.map(|(leaving, _, coming)| (*leaving, *coming)).collect::<Vec<_>>();
-        let ranges = given.iter().map(|(leaving, coming)| cheapest_ranges(assignment, *leaving, *coming));
+        let given = given
+            .map(|(leaving, _, coming)| (*leaving, *coming))
+            .collect::<Vec<_>>();
+        let ranges = given
+            .iter()
+            .map(|(leaving, coming)| cheapest_ranges(assignment, *leaving, *coming));
         let chosen = choose(&ranges.collect::<Vec<_>>(), most);
         for ((leaving, coming), ranges) in given.into_iter().zip(chosen) {
             self.reach[usize::from(leaving)] = None;
@@ -149,7 +153,9 @@ impl Paths {
             let at_no_cost = members(&reach.at_no_cost).map(|next| (next, Step::Range, 0));
             let at_cost = members(&reach.at_cost).map(|next| (next, Step::Range, 1));
             let back = reach.back.iter().map(|(next, cost)| (*next, Step::Range, *cost));
-            let rounding = assignment.nodes().filter(|next| assignment.can_round_up(node, *next));
+            let rounding = assignment
+                .nodes()
+                .filter(|next| assignment.can_round_up(node, *next));
             let rounding = rounding.map(|next| (next, Step::Rounding, 0));
             for (next, step, added) in at_no_cost.chain(at_cost).chain(back).chain(rounding) {
                 let length = (cost + added, steps + 1);
@@ -168,7 +174,9 @@ impl Paths {
             }
         }
         let wanting = assignment.nodes().filter(|node| assignment.deficit(*node) > 0);
-        let (_, last) = wanting.filter_map(|node| Some((labels[usize::from(node)]?.length, node))).min()?;
+        let (_, last) = wanting
+            .filter_map(|node| Some((labels[usize::from(node)]?.length, node)))
+            .min()?;
         let mut steps = Vec::new();
         let mut first = last;
         while let Some(Label { from, step, .. }) = labels[usize::from(first)]
@@ -201,7 +209,11 @@ fn look_up(assignment: &Assignment<'_>, leaving: Node, steps: Steps) -> Reach {
     for range in assignment.holds(leaving) {
         let before = assignment.before(*range);
         let is_new = cost_of(assignment, *range, leaving);
-        if steps == Steps::Back && before.iter().all(|node| assignment.nodes_of(*range).contains(node)) {
+        if steps == Steps::Back
+            && before
+                .iter()
+                .all(|node| assignment.nodes_of(*range).contains(node))
+        {
             continue;
         }
         assignment.bar(*range, leaving, &mut present, &mut barred);
@@ -212,7 +224,11 @@ fn look_up(assignment: &Assignment<'_>, leaving: Node, steps: Steps) -> Reach {
             }
         }
         if steps == Steps::All {
-            let to = if is_new == 1 { &mut reach.at_no_cost } else { &mut reach.at_cost };
+            let to = if is_new == 1 {
+                &mut reach.at_no_cost
+            } else {
+                &mut reach.at_cost
+            };
             for (to, barred) in to.iter_mut().zip(&barred) {
                 *to |= !barred;
             }

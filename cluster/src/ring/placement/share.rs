@@ -58,9 +58,19 @@ impl Vessels {
         let first_rack = first_zone + topology.zones.len();
         let first_node = first_rack + topology.racks.len();
         let mut vessels = vec![vessel(0, replicas(topology.copies), 0)];
-        vessels.extend(topology.zones.iter().map(|_| vessel(0, replicas(topology.zone_cap), 0)));
+        vessels.extend(
+            topology
+                .zones
+                .iter()
+                .map(|_| vessel(0, replicas(topology.zone_cap), 0)),
+        );
         let rack_cap = replicas(topology.rack_cap);
-        vessels.extend(topology.racks.iter().map(|rack| vessel(first_zone + rack.zone, rack_cap, 0)));
+        vessels.extend(
+            topology
+                .racks
+                .iter()
+                .map(|rack| vessel(first_zone + rack.zone, rack_cap, 0)),
+        );
         for (rack, weight) in topology.rack_of.iter().zip(&topology.weights) {
             let mut at = first_rack + rack;
             vessels.push(vessel(at, range_count, *weight));
@@ -91,7 +101,9 @@ impl Vessels {
         };
         let mut levels = vec![nothing; self.vessels.len() - self.first_node];
         while let Some((next, level)) = self.next_full() {
-            let Vessel { cap, settled, weight, .. } = self.vessels[next];
+            let Vessel {
+                cap, settled, weight, ..
+            } = self.vessels[next];
             for inner in 0..self.vessels.len() {
                 if !self.vessels[inner].full && self.stands_in(inner, next) {
                     self.vessels[inner].full = true;
@@ -153,7 +165,11 @@ impl Shares {
     pub(super) fn new(topology: &Topology, range_count: u64, held: &[u64]) -> Self {
         let mut vessels = Vessels::new(topology, range_count);
         let levels = vessels.fill();
-        let caps = vessels.vessels.iter().map(|vessel| vessel.cap).collect::<Vec<_>>();
+        let caps = vessels
+            .vessels
+            .iter()
+            .map(|vessel| vessel.cap)
+            .collect::<Vec<_>>();
         let mut shares = Self {
             down: Vec::with_capacity(topology.len()),
             is_broken: Vec::with_capacity(topology.len()),

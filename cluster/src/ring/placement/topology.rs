@@ -32,7 +32,9 @@ pub(super) fn members(set: &[u64]) -> impl Iterator<Item = Node> {
     set.iter().zip(0_u16..).flat_map(|(word, index)| {
         let mut left = *word;
         std::iter::from_fn(move || {
-            let bit = u16::try_from(left.trailing_zeros()).ok().filter(|bit| *bit < 64)?;
+            let bit = u16::try_from(left.trailing_zeros())
+                .ok()
+                .filter(|bit| *bit < 64)?;
             left &= left - 1;
             Some(index * 64 + bit)
         })
@@ -70,7 +72,10 @@ impl Topology {
         let words = nodes.len().div_ceil(64);
         let mut topology = Self {
             ids: nodes.keys().copied().collect(),
-            weights: nodes.values().map(|node| u64::from(node.capacity.get())).collect(),
+            weights: nodes
+                .values()
+                .map(|node| u64::from(node.capacity.get()))
+                .collect(),
             rack_of: Vec::with_capacity(nodes.len()),
             zone_of: Vec::with_capacity(nodes.len()),
             racks: Vec::new(),
@@ -105,7 +110,11 @@ impl Topology {
     }
 
     fn set_caps(&mut self) {
-        let rack_sizes = self.racks.iter().map(|rack| members(&rack.nodes).count()).collect::<Vec<_>>();
+        let rack_sizes = self
+            .racks
+            .iter()
+            .map(|rack| members(&rack.nodes).count())
+            .collect::<Vec<_>>();
         let room = |cap: usize| rack_sizes.iter().map(|size| cap.min(*size)).sum::<usize>();
         while room(self.rack_cap) < self.copies {
             self.rack_cap += 1;
@@ -128,7 +137,12 @@ impl Topology {
     /// Whether a node may join nodes of which none is it.
     pub(super) fn admits(&self, present: &[Node], node: Node) -> bool {
         let node = usize::from(node);
-        let mates = |of: &[usize]| present.iter().filter(|other| of[usize::from(**other)] == of[node]).count();
+        let mates = |of: &[usize]| {
+            present
+                .iter()
+                .filter(|other| of[usize::from(**other)] == of[node])
+                .count()
+        };
         mates(&self.rack_of) < self.rack_cap && mates(&self.zone_of) < self.zone_cap
     }
 
@@ -144,7 +158,12 @@ impl Topology {
                 (&self.zone_of, self.zone_cap, &self.zones),
             ] {
                 let group = of[index];
-                if present.iter().filter(|other| of[usize::from(**other)] == group).count() >= cap {
+                if present
+                    .iter()
+                    .filter(|other| of[usize::from(**other)] == group)
+                    .count()
+                    >= cap
+                {
                     let full = &groups[group].nodes;
                     barred.iter_mut().zip(full).for_each(|(word, full)| *word |= full);
                 }
