@@ -341,6 +341,22 @@ proptest! {
     }
 
     #[test]
+    fn the_fewest_replicas_move_when_all_nodes_stay_and_the_rules_change(
+        places in proptest::collection::vec(((0_usize..3, 0_usize..3, 1_u32..4), (0_usize..3, 0_usize..3, 1_u32..4)), 4..10),
+        replications in (2_u8..7, 1_u8..6),
+        range_bits in 3_u8..7,
+    ) {
+        let named = |(zone, rack, capacity): (usize, usize, u32)| description(zone, rack, capacity);
+        let ids = || (0..).map(NodeId);
+        let old = ids().zip(places.iter().map(|(old, _)| named(*old))).collect::<Nodes>();
+        let new = ids().zip(places.iter().map(|(_, new)| named(*new))).collect::<Nodes>();
+        let from = first(range_bits, &old, replications.0);
+        let to = place(&from, &new, copies(replications.1)).unwrap();
+        prop_assert_eq!(broken_rule(&to), None);
+        prop_assert_eq!(come(&from, &to).len(), fewest_moves(&from, &to));
+    }
+
+    #[test]
     fn no_two_replicas_share_a_rack_or_zone_when_there_are_enough(
         nodes in any_nodes(20, 4),
         replication in 1_u8..5,
