@@ -9,6 +9,7 @@ mod coordinator;
 mod error;
 mod latch;
 pub mod offline;
+pub mod ring;
 mod world;
 
 pub use coordinator::{
