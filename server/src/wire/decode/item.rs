@@ -6,6 +6,7 @@ use crate::operation::delete_item::DeleteItem;
 use crate::operation::get_item::GetItem;
 use crate::operation::put_item::PutItem;
 use crate::operation::update_item::UpdateItem;
+use crate::wire::head::Head;
 
 impl Decode for GetItem {
     fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
@@ -16,6 +17,7 @@ impl Decode for GetItem {
                 "TableName" => request.table_name = reader.text()?,
                 "Key" => request.key = reader.attributes()?,
                 "ConsistentRead" => request.consistent_read = reader.boolean()?,
+                "ConsistencyLevel" => request.levels.member = reader.level()?,
                 "ProjectionExpression" => request.projection = reader.text()?,
                 "ExpressionAttributeNames" => inputs.names = reader.names()?,
                 "ReturnConsumedCapacity" => request.consumed_capacity = reader.text()?,
@@ -25,6 +27,10 @@ impl Decode for GetItem {
             Ok(())
         })?;
         Ok(request)
+    }
+
+    fn take_head(&mut self, head: Head<'_>) {
+        self.levels.header = head.level();
     }
 }
 
@@ -41,6 +47,10 @@ impl Decode for PutItem {
         })?;
         Ok(request)
     }
+
+    fn take_head(&mut self, head: Head<'_>) {
+        self.parameters.take_head(head);
+    }
 }
 
 impl Decode for DeleteItem {
@@ -55,6 +65,10 @@ impl Decode for DeleteItem {
             _ => reader.skip(),
         })?;
         Ok(request)
+    }
+
+    fn take_head(&mut self, head: Head<'_>) {
+        self.parameters.take_head(head);
     }
 }
 
@@ -72,5 +86,9 @@ impl Decode for UpdateItem {
             Ok(())
         })?;
         Ok(request)
+    }
+
+    fn take_head(&mut self, head: Head<'_>) {
+        self.parameters.take_head(head);
     }
 }
