@@ -92,6 +92,9 @@ fn decide<A: Applier>(command: &A, current: Option<&Cell>) -> Verdict<Vec<u8>> {
 }
 
 /// Opens a cell as an item.
-fn open(cell: &Cell) -> Result<Item, Refusal> {
+///
+/// # Errors
+/// [`Refusal::Internal`] when it is none.
+pub(crate) fn open(cell: &Cell) -> Result<Item, Refusal> {
     Item::from_stored(cell.clone()).map_err(|error| Refusal::Internal(error.to_string()))
 }

@@ -69,12 +69,14 @@ pub(crate) fn of_read(
     tagged: Option<ConsistencyLevel>,
     consistent: bool,
 ) -> ConsistencyLevel {
-    match (named, tagged) {
-        (Some(level), _) => level,
-        (None, Some(level @ (ConsistencyLevel::Quorum | ConsistencyLevel::All))) => level,
-        (None, Some(ConsistencyLevel::One) | None) if consistent => ConsistencyLevel::Quorum,
-        (None, Some(ConsistencyLevel::One) | None) => ConsistencyLevel::One,
-    }
+    let default = if consistent {
+        ConsistencyLevel::Quorum
+    } else {
+        ConsistencyLevel::One
+    };
+    // A tag raises what the request asks for, and never lowers it.
+    let raised = tagged.filter(|level| *level != ConsistencyLevel::One);
+    named.or(raised).unwrap_or(default)
 }
 
 /// What a write does with the item that is there.

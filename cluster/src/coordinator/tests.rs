@@ -15,7 +15,7 @@ impl Applier for Append {
     type Answer = Length;
 
     fn decide(&self, current: Option<&Cell>) -> Verdict<Length> {
-        let current = current.map(|cell| cell.as_ref()).unwrap_or_default();
+        let current = current.map_or(&[][..], AsRef::as_ref);
         let answer = Length(current.len());
         match self.0 {
             0 if current.contains(&0) => Verdict::Keep { answer },

@@ -65,3 +65,6 @@ where
     let output = decode::<O>(json, head)?.run(context).await?;
     Ok(encode(&output))
 }
+
+#[cfg(test)]
+mod tests;

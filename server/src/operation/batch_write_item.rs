@@ -192,11 +192,11 @@ fn check(request: WriteRequest) -> Result<Write, ApiError> {
 }
 
 impl Common {
-    /// Options of the next write. Each has an id of its own, so that a retry of the request finds each by itself.
-    fn next(&mut self, table: &Table) -> WriteOptions {
+    /// Options of the next write, into a table with this tag. Each has an id of its own, so that a retry of the request finds each by itself.
+    fn next(&mut self, tagged: Option<ConsistencyLevel>) -> WriteOptions {
         let place = self.places.next();
         WriteOptions {
-            level: consistency::of_write(self.level, table.level(), Needs::Nothing),
+            level: consistency::of_write(self.level, tagged, Needs::Nothing),
             invocation: self.invocation.zip(place).map(|(id, place)| id.of_part(place)),
         }
     }
@@ -220,7 +220,7 @@ fn plan(table: &Table, writes: Vec<Write>, common: &mut Common) -> Result<Vec<Pl
         planned.push(Planned {
             write,
             key,
-            options: common.next(table),
+            options: common.next(table.level()),
         });
     }
     Ok(planned)
@@ -253,4 +253,29 @@ async fn apply(context: &Context, table: &Table, planned: &Planned) -> Result<Si
     let written = context.cluster.write(keyspace, key, planned.options, &command);
     let WriteAnswer(answer) = written.await?;
     Ok(answer?.sizes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_write_of_a_request_has_an_id_of_its_own_and_keeps_it() {
+        let call = InvocationId::hashed(b"call");
+        let ids = |invocation| {
+            let mut common = Common {
+                level: None,
+                invocation,
+                places: 0..,
+            };
+            std::iter::repeat_with(|| common.next(None).invocation)
+                .take(WRITES_MAX)
+                .collect::<Vec<_>>()
+        };
+        let first = ids(Some(call));
+        assert_eq!(first, ids(Some(call)), "a retry finds each write");
+        let distinct: HashSet<_> = first.iter().flatten().chain([&call]).collect();
+        assert_eq!(distinct.len(), WRITES_MAX + 1);
+        assert_eq!(ids(None), vec![None; WRITES_MAX]);
+    }
 }

@@ -7,7 +7,7 @@ use stator_model::key::KeyBytes;
 use super::capacity::{CapacityDetail, ConsumedCapacity, write_units};
 use super::{Context, table_name};
 use crate::catalog::Table;
-use crate::command::{OnFailure, ReturnValues, Sizes, WriteAnswer};
+use crate::command::{self, OnFailure, ReturnValues, Sizes, WriteAnswer};
 use crate::consistency::{self, NamedLevels, Needs};
 use crate::constraint::{Constraints, ModelEnum};
 use crate::wire::decode::attribute::Attributes;
@@ -145,7 +145,7 @@ impl ModelEnum for ConditionalOperator {
 /// # Errors
 /// An internal error when the cell is no item, which checksums make all but impossible.
 pub(crate) fn open(cell: &Cell) -> Result<Item, ApiError> {
-    Item::from_stored(cell.clone()).map_err(|error| ApiError::Internal(error.to_string()))
+    Ok(command::open(cell)?)
 }
 
 /// What the sizes before and after a write that stands come to.

@@ -92,3 +92,41 @@ impl Decode for UpdateItem {
         self.parameters.take_head(head);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+    use stator_cluster::{ConsistencyLevel, InvocationId};
+
+    use super::*;
+    use crate::operation::batch_write_item::BatchWriteItem;
+    use crate::wire::decode::decode;
+
+    #[test]
+    fn a_request_is_its_body_and_its_headers() {
+        let mut headers = HeaderMap::new();
+        headers.insert("amz-sdk-invocation-id", HeaderValue::from_static("call 7"));
+        headers.insert("x-stator-consistency", HeaderValue::from_static("ALL"));
+        let head = Head::new(&headers);
+        let body = br#"{"ConsistencyLevel":"ONE"}"#;
+        let id = Some(InvocationId::hashed(b"call 7"));
+        let (one, all) = (Some(Ok(ConsistencyLevel::One)), Some(Ok(ConsistencyLevel::All)));
+        let parameters = [
+            decode::<PutItem>(body, head).unwrap().parameters,
+            decode::<DeleteItem>(body, head).unwrap().parameters,
+            decode::<UpdateItem>(body, head).unwrap().parameters,
+        ];
+        for parameters in parameters {
+            assert_eq!(parameters.invocation, id);
+            assert_eq!(
+                (parameters.levels.member, parameters.levels.header),
+                (one.clone(), all.clone())
+            );
+        }
+        let batch = decode::<BatchWriteItem>(body, head).unwrap();
+        assert_eq!((batch.invocation, batch.levels.member), (id, one));
+        let bare = HeaderMap::new();
+        let plain = decode::<PutItem>(b"{}", Head::new(&bare)).unwrap().parameters;
+        assert!(plain.invocation.is_none() && plain.levels.member.is_none() && plain.levels.header.is_none());
+    }
+}
