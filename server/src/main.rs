@@ -7,6 +7,8 @@ mod auth;
 mod catalog;
 mod cli;
 mod clock;
+mod command;
+mod consistency;
 mod constraint;
 mod http;
 mod message;
