@@ -9,6 +9,8 @@ mod coordinator;
 mod error;
 mod latch;
 pub mod offline;
+mod runtime;
+pub mod transport;
 mod world;
 
 pub use coordinator::{
@@ -16,5 +18,6 @@ pub use coordinator::{
     LocalRows, Row, Secrets, Settings, Verdict,
 };
 pub use error::Error;
-pub use world::{Inbox, Network, NodeId, Task, World};
+pub use runtime::TokioWorld;
 pub use stator_storage::{MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random};
+pub use world::{Inbox, MESSAGE_BYTES_MAX, Network, NodeId, Priority, Task, World};
