@@ -19,5 +19,7 @@ pub use coordinator::{
 };
 pub use error::Error;
 pub use runtime::TokioWorld;
-pub use stator_storage::{MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random};
+pub use stator_storage::{
+    MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random, Settings as EngineSettings,
+};
 pub use world::{Inbox, MESSAGE_BYTES_MAX, Network, NodeId, Priority, Task, World};

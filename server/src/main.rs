@@ -7,6 +7,7 @@ mod auth;
 mod catalog;
 mod cli;
 mod clock;
+mod config;
 mod constraint;
 mod http;
 mod message;

@@ -15,6 +15,7 @@ use h2::{PingPong, SendStream};
 use http::{Method, Request, StatusCode};
 use prost::Message as _;
 use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::client::TlsStream;
@@ -30,7 +31,10 @@ use super::tls::{ALPN, Tls};
 use super::wire;
 use crate::world::Priority;
 
-type Driver = Pin<Box<Connection<TlsStream<TcpStream>, Bytes>>>;
+/// Holds the settings of HTTP/2, which a peer sends first; later reads go past it.
+const FIRST_BYTES: usize = 512;
+
+type Driver = Pin<Box<Connection<BufReader<TlsStream<TcpStream>>, Bytes>>>;
 
 /// A connection over which messages may go.
 struct Session {
@@ -123,7 +127,17 @@ async fn connect(shared: &Shared, peer: &Peer, address: &str) -> Result<Session,
         .connect(name, stream)
         .await
         .map_err(|error| PeerError::handshake(&error))?;
-    let (_, state) = stream.get_ref();
+    // The peer judges this node's certificate after the handshake has ended here, and speaks first if it likes it. Who
+    // writes before that may find a closed socket instead of the reason.
+    let mut stream = BufReader::with_capacity(FIRST_BYTES, stream);
+    let first = stream
+        .fill_buf()
+        .await
+        .map_err(|error| PeerError::handshake(&error))?;
+    if first.is_empty() {
+        return Err(PeerError::Ended);
+    }
+    let (_, state) = stream.get_ref().get_ref();
     if state.alpn_protocol() != Some(ALPN) {
         return Err(PeerError::Protocol("TLS without HTTP/2".to_owned()));
     }
@@ -157,24 +171,33 @@ async fn connect(shared: &Shared, peer: &Peer, address: &str) -> Result<Session,
     })
 }
 
-/// Runs work on a connection, which moves only while it is polled. When the connection is what failed, it knows best why.
+/// Runs work on a connection, which moves only while it is polled.
 async fn drive<T>(
     driver: &mut Driver,
     work: impl Future<Output = Result<T, PeerError>>,
 ) -> Result<T, PeerError> {
-    tokio::select! {
+    tokio::pin!(work);
+    let (done, ended) = tokio::select! {
         biased;
-        result = work => match result {
-            Ok(done) => Ok(done),
-            Err(error) => match driver.as_mut().now_or_never() {
-                Some(Err(cause)) => Err(PeerError::http2(&cause)),
-                _ => Err(error),
-            },
-        },
-        ended = driver.as_mut() => Err(match ended {
-            Ok(()) => PeerError::Ended,
-            Err(error) => PeerError::http2(&error),
-        }),
+        done = &mut work => {
+            let ended = if done.is_err() { driver.as_mut().now_or_never() } else { None };
+            (Some(done), ended)
+        }
+        ended = driver.as_mut() => (None, Some(ended)),
+    };
+    let cause = match ended {
+        None => None,
+        Some(Ok(())) => Some(PeerError::Ended),
+        Some(Err(error)) => Some(PeerError::http2(&error)),
+    };
+    // What came in before the connection ended may be all that the work was waiting for.
+    let done = done.or_else(|| work.now_or_never());
+    match (done, cause) {
+        (Some(Ok(done)), _) => Ok(done),
+        // That the connection has ended, it knows best why; everything else the work knows better.
+        (Some(Err(PeerError::Broken(_) | PeerError::Ended)) | None, Some(cause)) => Err(cause),
+        (Some(Err(error)), _) => Err(error),
+        (None, None) => Err(PeerError::Ended),
     }
 }
 

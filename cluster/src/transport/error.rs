@@ -102,14 +102,8 @@ impl PeerError {
         }
     }
 
-    /// An error of HTTP/2. It hands on only the text of what TLS beneath it had to say.
+    /// An error of HTTP/2.
     pub(super) fn http2(error: &h2::Error) -> Self {
-        let text = error.to_string();
-        if let Some((_, alert)) = text.rsplit_once("received fatal alert: ") {
-            return Self::NotAccepted {
-                alert: alert.to_owned(),
-            };
-        }
         if error.get_io().is_some_and(|io| {
             matches!(
                 io.kind(),
@@ -123,7 +117,7 @@ impl PeerError {
         }
         match error.reason() {
             Some(h2::Reason::NO_ERROR | h2::Reason::CANCEL) => Self::Ended,
-            _ => Self::Broken(text),
+            _ => Self::Broken(error.to_string()),
         }
     }
 }
