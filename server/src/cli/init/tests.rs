@@ -75,7 +75,7 @@ fn one_node_gets_all_it_needs_and_secrets_are_private() {
     for name in all {
         let mode = fs::metadata(target.join(name)).unwrap().permissions().mode() & 0o777;
         let secret = !["ca.pem", "node.pem", "stator.toml"].contains(&name);
-        assert_eq!(mode & 0o077 == 0, secret, "{name} has mode {mode:o}");
+        assert_eq!(mode == 0o600, secret, "{name} has mode {mode:o}");
     }
     let config = config(&target);
     assert_eq!(config.cluster.id.as_ref(), "blue");
