@@ -7,6 +7,18 @@ use stator_cluster::transport::ClusterId;
 
 use crate::config::NodeAddress;
 
+/// Names the files that are made along with the configuration.
+const SECURITY: &str = r#"[security]
+# The certificate of the cluster's authority, this node's certificate and its private key. They are read again when they change.
+ca = "ca.pem"
+certificate = "node.pem"
+key = "node-key.pem"
+# The key that wraps the keys of the data. Whoever loses it loses the data.
+master_key = "master.key"
+# The key pair of the root principal, as the AWS command line reads it: AWS_SHARED_CREDENTIALS_FILE=root-credentials
+root_credentials = "root-credentials"
+"#;
+
 /// The configuration of a node, with comments.
 pub(super) fn config(
     cluster: &ClusterId,
@@ -71,16 +83,7 @@ durability = "sync"
 # block_cache_bytes = 268435456
 # memtable_bytes_max = 67108864
 
-[security]
-# The certificate of the cluster's authority, this node's certificate and its private key. They are read again when they change.
-ca = "ca.pem"
-certificate = "node.pem"
-key = "node-key.pem"
-# The key that wraps the keys of the data. Whoever loses it loses the data.
-master_key = "master.key"
-# The key pair of the root principal, as the AWS command line reads it: AWS_SHARED_CREDENTIALS_FILE=root-credentials
-root_credentials = "root-credentials"
-"#,
+{SECURITY}"#,
         id = node.id,
         address = node.address,
         node_listen = node.address.to_listen(),
