@@ -13,6 +13,8 @@ mod latch;
 mod level;
 pub mod offline;
 pub mod ring;
+mod runtime;
+pub mod transport;
 mod world;
 
 pub use command::{
@@ -23,5 +25,8 @@ pub use coordinator::{
 };
 pub use error::Error;
 pub use level::ConsistencyLevel;
-pub use stator_storage::{MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random};
-pub use world::{Inbox, Network, NodeId, Task, World};
+pub use runtime::TokioWorld;
+pub use stator_storage::{
+    MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random, Settings as EngineSettings,
+};
+pub use world::{Inbox, MESSAGE_BYTES_MAX, Network, NodeId, Priority, Task, World};

@@ -8,6 +8,7 @@ mod catalog;
 mod cli;
 mod clock;
 mod command;
+mod config;
 mod consistency;
 mod constraint;
 mod http;
