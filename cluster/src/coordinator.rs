@@ -12,19 +12,10 @@ use serde::Deserialize;
 use stator_storage::{Engine, Environment, KeyspaceId, MasterKeys, Random, RangeIterator, WriteBatch, vfs};
 use tokio::sync::{oneshot, watch};
 
+use crate::command::{Applier, Cell, Commands, InvocationId, Verdict, WriteOptions};
 use crate::error::Error;
 use crate::latch::Latches;
-
-/// How many replicas have to take part before an operation is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConsistencyLevel {
-    /// One replica: for reads, any that is near; its state may lag behind.
-    One,
-    /// A majority: reads see every acknowledged write.
-    Quorum,
-    /// Every replica.
-    All,
-}
+use crate::level::ConsistencyLevel;
 
 /// When a write counts as durable on a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -63,9 +54,6 @@ pub struct Secrets {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Keyspace(KeyspaceId);
 
-/// The bytes of a cell, shared with the engine's memory.
-pub type Cell = Bytes;
-
 /// Size of a keyspace on this node; obsolete versions count until compaction has removed them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyspaceSize {
@@ -73,37 +61,6 @@ pub struct KeyspaceSize {
     pub bytes_approximate: u64,
     /// Entries.
     pub entries_approximate: u64,
-}
-
-/// What a command makes of the current cell, and what it answers.
-#[derive(Debug)]
-pub enum Verdict<T> {
-    /// The cell becomes these bytes.
-    Put {
-        /// The new cell.
-        cell: Cell,
-        /// The answer once the write stands.
-        answer: T,
-    },
-    /// The cell is removed.
-    Delete {
-        /// The answer once the write stands.
-        answer: T,
-    },
-    /// Nothing changes: a refusal, or a command without effect.
-    Keep {
-        /// The answer.
-        answer: T,
-    },
-}
-
-/// A command on one cell. It is asked once, on the leader, with a committed cell.
-pub trait Applier {
-    /// What the command answers.
-    type Answer: Send + 'static;
-
-    /// Decides on the current cell; `None` when there is none. Pure: no clock, no randomness, no I/O.
-    fn decide(self, current: Option<&Cell>) -> Verdict<Self::Answer>;
 }
 
 /// Which keys a range read visits, by key bytes.
@@ -156,16 +113,22 @@ struct Node {
     engine: Engine,
     durability: Durability,
     latches: Latches,
+    commands: Arc<dyn Commands>,
     failure: watch::Sender<Option<String>>,
 }
 
 impl Cluster {
-    /// Opens the node's data directory, recovering what the log holds.
+    /// Opens the node's data directory, recovering what the log holds. `commands` decides what other nodes ask.
     ///
     /// # Errors
     /// [`Error::Storage`] when the directory is locked, unreadable, corrupt, of an unknown format, or encrypted with
     /// another master key.
-    pub fn open(directory: &Path, settings: Settings, secrets: Secrets) -> Result<Self, Error> {
+    pub fn open(
+        directory: &Path,
+        settings: Settings,
+        secrets: Secrets,
+        commands: Arc<dyn Commands>,
+    ) -> Result<Self, Error> {
         let disk = Arc::new(vfs::posix::PosixVfs);
         let environment = Environment::new(disk, secrets.random, secrets.master_keys, secrets.now_ms);
         let engine = Engine::open(environment, directory, settings.storage)?;
@@ -174,6 +137,7 @@ impl Cluster {
             engine,
             durability: settings.durability,
             latches: Latches::new(),
+            commands,
             failure,
         };
         Ok(Self { node: Arc::new(node) })
@@ -267,7 +231,7 @@ impl Cluster {
             .map(stator_storage::Value::into_bytes))
     }
 
-    /// Runs a command on one cell and answers when its effect is as durable as the node's setting and `level` ask.
+    /// Runs a command on one cell and answers when its effect is as durable as the node's setting and the level ask.
     ///
     /// # Errors
     /// [`Error::OutcomeUnknown`] when the log failed under the write, [`Error::Storage`] when the cell cannot be read.
@@ -275,28 +239,48 @@ impl Cluster {
         &self,
         keyspace: Keyspace,
         key: &[u8],
-        level: ConsistencyLevel,
-        command: A,
+        options: WriteOptions,
+        command: &A,
     ) -> Result<A::Answer, Error> {
-        let (ConsistencyLevel::One | ConsistencyLevel::Quorum | ConsistencyLevel::All) = level;
+        self.decide_and_commit(keyspace, key, options, |current| Ok(command.decide(current)))
+            .await
+    }
+
+    /// As [`Cluster::write`], for a command in the bytes of [`Applier::encode`]; the answer is in those of
+    /// [`crate::Answer::encode`].
+    ///
+    /// # Errors
+    /// As [`Cluster::write`], and [`Error::MalformedCommand`], with nothing changed.
+    pub async fn write_encoded(
+        &self,
+        keyspace: Keyspace,
+        key: &[u8],
+        options: WriteOptions,
+        command: &Bytes,
+    ) -> Result<Vec<u8>, Error> {
+        self.decide_and_commit(keyspace, key, options, |current| {
+            Ok(self.node.commands.decide(command, current)?)
+        })
+        .await
+    }
+
+    async fn decide_and_commit<T>(
+        &self,
+        keyspace: Keyspace,
+        key: &[u8],
+        options: WriteOptions,
+        decide: impl FnOnce(Option<&Cell>) -> Result<Verdict<T>, Error>,
+    ) -> Result<T, Error> {
+        let (ConsistencyLevel::One | ConsistencyLevel::Quorum | ConsistencyLevel::All) = options.level;
         let node = &self.node;
         let latch = node.latches.acquire(keyspace.0.number(), key).await;
         let current = node
             .engine
             .get(keyspace.0, key)?
             .map(stator_storage::Value::into_bytes);
-        let (batch, answer) = match command.decide(current.as_ref()) {
-            Verdict::Keep { answer } => return Ok(answer),
-            Verdict::Put { cell, answer } => {
-                let mut batch = WriteBatch::with_capacity(key.len() + cell.len());
-                batch.put(keyspace.0, key, &cell);
-                (batch, answer)
-            }
-            Verdict::Delete { answer } => {
-                let mut batch = WriteBatch::with_capacity(key.len());
-                batch.delete(keyspace.0, key);
-                (batch, answer)
-            }
+        let (effect, answer) = Effect::of(decide(current.as_ref())?, keyspace, key, options);
+        let Some(Effect { batch, invocation }) = effect else {
+            return Ok(answer);
         };
         let durability = match node.durability {
             Durability::Sync => stator_storage::Durability::Sync,
@@ -315,12 +299,8 @@ impl Cluster {
         });
         match committed.await {
             Ok(Ok(_)) => Ok(answer),
-            Ok(Err(error)) => Err(Error::OutcomeUnknown {
-                cause: error.to_string(),
-            }),
-            Err(_) => Err(Error::OutcomeUnknown {
-                cause: "the engine was closed".to_owned(),
-            }),
+            Ok(Err(error)) => Err(outcome_unknown(&error.to_string(), invocation)),
+            Err(_) => Err(outcome_unknown("the engine was closed", invocation)),
         }
     }
 
@@ -391,6 +371,53 @@ impl LocalRows {
     }
 }
 
+/// What a verdict changes, as it goes into the log.
+#[derive(Debug)]
+struct Effect {
+    batch: WriteBatch,
+    /// Under which the client would ask for the same write again.
+    invocation: Option<InvocationId>,
+}
+
+impl Effect {
+    /// Takes a verdict apart: what it changes, if anything, and what it answers.
+    fn of<T>(
+        verdict: Verdict<T>,
+        keyspace: Keyspace,
+        key: &[u8],
+        options: WriteOptions,
+    ) -> (Option<Self>, T) {
+        let (batch, answer) = match verdict {
+            Verdict::Keep { answer } => return (None, answer),
+            Verdict::Put { cell, answer } => {
+                let mut batch = WriteBatch::with_capacity(key.len() + cell.len());
+                batch.put(keyspace.0, key, &cell);
+                (batch, answer)
+            }
+            Verdict::Delete { answer } => {
+                let mut batch = WriteBatch::with_capacity(key.len());
+                batch.delete(keyspace.0, key);
+                (batch, answer)
+            }
+        };
+        let effect = Self {
+            batch,
+            invocation: options.invocation,
+        };
+        (Some(effect), answer)
+    }
+}
+
+/// A write whose end is not known, with the id by which its retry is found in the logs.
+fn outcome_unknown(cause: &str, invocation: Option<InvocationId>) -> Error {
+    Error::OutcomeUnknown {
+        cause: match invocation {
+            Some(id) => format!("{cause} (invocation {id})"),
+            None => cause.to_owned(),
+        },
+    }
+}
+
 impl Node {
     /// Makes a failure of the log known to whoever waits in [`Cluster::failed`].
     fn report(&self, error: &stator_storage::Error) {
@@ -405,3 +432,6 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,10 @@
 //! What can go wrong between a coordinator and the replicas of a key.
 //!
 //! Invariant: the variants tell apart what a client may do next. `Unavailable`: nothing was changed, try again.
-//! `OutcomeUnknown`: the write may or may not stand. `Storage`: this node's disk or directory needs an operator.
+//! `OutcomeUnknown`: the write may or may not stand. `MalformedCommand`: nothing was changed, and trying again does not
+//! help. `Storage`: this node's disk or directory needs an operator.
+
+use crate::command::MalformedCommand;
 
 /// Errors of [`crate::Cluster`].
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +21,9 @@ pub enum Error {
         /// Why.
         cause: String,
     },
+    /// A command in bytes cannot be read; nothing was changed.
+    #[error(transparent)]
+    MalformedCommand(#[from] MalformedCommand),
     /// The engine refused or failed.
     #[error(transparent)]
     Storage(#[from] stator_storage::Error),

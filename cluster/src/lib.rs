@@ -2,20 +2,32 @@
 //!
 //! A cell is opaque bytes under key bytes whose first eight are the token. A write is a command: the caller's
 //! [`Applier`] turns the current cell into a verdict while the key is latched, so that a read-modify-write is one step.
+//! A command that another node decides goes there as bytes, which [`Commands`] understands.
 //! Today a cluster is one node and a group of one, which goes to the engine directly; levels are arguments already.
 //! Not here: items, expressions, HTTP, policies.
 
+mod command;
 mod coordinator;
 mod error;
 mod latch;
+mod level;
 pub mod offline;
-mod raft;
+pub mod raft;
+pub mod ring;
+mod runtime;
+pub mod transport;
 mod world;
 
+pub use command::{
+    Answer, Applier, Cell, Commands, InvocationId, MalformedAnswer, MalformedCommand, Verdict, WriteOptions,
+};
 pub use coordinator::{
-    Applier, Bounds, Cell, Cluster, ConsistencyLevel, Direction, Durability, Keyspace, KeyspaceSize,
-    LocalRows, Row, Secrets, Settings, Verdict,
+    Bounds, Cluster, Direction, Durability, Keyspace, KeyspaceSize, LocalRows, Row, Secrets, Settings,
 };
 pub use error::Error;
-pub use stator_storage::{MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random};
-pub use world::{Inbox, Network, NodeId, Task, World};
+pub use level::ConsistencyLevel;
+pub use runtime::TokioWorld;
+pub use stator_storage::{
+    MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random, Settings as EngineSettings,
+};
+pub use world::{Inbox, MESSAGE_BYTES_MAX, Network, NodeId, Priority, Task, World};

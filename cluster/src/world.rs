@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+/// The longest message, in bytes: 16 MiB.
+pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
 /// A node's number. Given out once in the life of a cluster, never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u64);
@@ -42,11 +45,21 @@ pub trait World: Send + Sync + fmt::Debug {
     fn spawn(&self, task: Task);
 }
 
+/// Which messages of a node go before which others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Priority {
+    /// Heartbeats, votes, acknowledgements, entries of a log: small, and somebody waits.
+    Urgent,
+    /// Snapshots and other streams of data: they may not hold up what is urgent.
+    Bulk,
+}
+
 /// The way to other nodes. Messages may be lost, delayed and overtaken by others, but are never changed; whoever needs
 /// more than that sees to it.
 pub trait Network: Send + Sync + fmt::Debug {
-    /// Sends a message, and never waits: what cannot be sent soon is dropped.
-    fn send(&self, to: NodeId, message: Bytes);
+    /// Sends a message, and never waits: what cannot be sent soon is dropped. A message has at most
+    /// [`MESSAGE_BYTES_MAX`] bytes; a longer one is dropped.
+    fn send(&self, to: NodeId, priority: Priority, message: Bytes);
 
     /// Makes known where a node is reached, as `host:port`. The latest address counts.
     fn introduce(&self, node: NodeId, address: &str);
@@ -54,6 +67,7 @@ pub trait Network: Send + Sync + fmt::Debug {
 
 /// Gets the messages of other nodes, each with the node whose certificate it was sent under.
 pub trait Inbox: Send + Sync + fmt::Debug {
-    /// Takes a message. Called on the thread that has read it, so that it must be quick and must not wait.
+    /// Takes a message. Called on the thread that has read it, so that it must be quick and must not wait. The bytes
+    /// share memory with messages that came along with them: who keeps a few of them for long copies them.
     fn receive(&self, from: NodeId, message: Bytes);
 }

@@ -30,8 +30,8 @@ pub(crate) mod tag {
 /// Bytes between the tag and the body of a set, list or map: body length and count, 32 bits little-endian each.
 const CONTAINER_HEADER_BYTES: usize = 8;
 
-/// Reads an unsigned LEB128 length of at most 32 bits.
-pub(crate) fn read_length(bytes: &[u8], position: &mut usize) -> Option<usize> {
+/// Reads an unsigned LEB128 length of at most 32 bits, and moves on behind it; `None` for any other bytes.
+pub fn read_length(bytes: &[u8], position: &mut usize) -> Option<usize> {
     let first = *bytes.get(*position)?;
     if first < 0x80 {
         *position += 1;
@@ -50,7 +50,8 @@ pub(crate) fn read_length(bytes: &[u8], position: &mut usize) -> Option<usize> {
     None
 }
 
-pub(crate) fn write_length(out: &mut Vec<u8>, mut length: usize) {
+/// Appends the LEB128 form of a length, which has at most 32 bits.
+pub fn write_length(out: &mut Vec<u8>, mut length: usize) {
     while length >= 0x80 {
         out.push(length.to_le_bytes()[0] | 0x80);
         length >>= 7;

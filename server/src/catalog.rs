@@ -13,11 +13,13 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use stator_cluster::{Applier, Bounds, Cell, Cluster, ConsistencyLevel, Direction, Keyspace, Verdict};
+use stator_cluster::{Bounds, Cluster, ConsistencyLevel, Direction, Keyspace, WriteOptions};
 use tokio::sync::Mutex;
 
 pub(crate) use record::{BillingMode, OnDemandLimits, TableClass, TableDefinition, Throughput, WarmUnits};
 pub(crate) use table::Table;
+
+use crate::command::Install;
 
 /// Keyspace of definitions and of whatever else the cluster agrees on.
 const METADATA: &str = "metadata";
@@ -65,20 +67,6 @@ pub(crate) struct Catalog {
     tables: ArcSwap<Tables>,
     /// Held by the one change that is under way.
     changing: Mutex<()>,
-}
-
-/// Sets or removes one metadata cell.
-struct Install(Option<Bytes>);
-
-impl Applier for Install {
-    type Answer = ();
-
-    fn decide(self, _: Option<&Cell>) -> Verdict<()> {
-        match self.0 {
-            Some(cell) => Verdict::Put { cell, answer: () },
-            None => Verdict::Delete { answer: () },
-        }
-    }
 }
 
 impl Catalog {
@@ -241,7 +229,7 @@ impl Catalog {
         let key = [DEFINITION, name.as_bytes()].concat();
         Ok(self
             .cluster
-            .write(self.metadata, &key, ConsistencyLevel::Quorum, Install(cell))
+            .write(self.metadata, &key, WriteOptions::default(), &Install(cell))
             .await?)
     }
 

@@ -2,8 +2,10 @@
 
 mod credentials;
 mod dev;
+mod init;
 mod master_key;
 mod private_file;
+mod root_credentials;
 mod storage;
 
 use std::io::Write as _;
@@ -24,6 +26,8 @@ pub(crate) struct Arguments {
 enum Command {
     /// Run one node on this machine for development and tests
     Dev(dev::Options),
+    /// Make the certificates, keys and configuration of a cluster, or of one more node
+    Init(init::Options),
     /// Look at, check and mend the data of a node that is not running
     Storage(storage::Options),
 }
@@ -38,6 +42,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         .init();
     let result = match arguments.command {
         Command::Dev(options) => dev::run(&options).map_err(|error| error.to_string()),
+        Command::Init(options) => init::run(&options).map_err(|error| error.to_string()),
         Command::Storage(options) => storage::run(&options).map_err(|error| error.to_string()),
     };
     match result {

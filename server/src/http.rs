@@ -28,6 +28,7 @@ use crate::operation::Context;
 use crate::request_id::{RequestId, RequestIds};
 use crate::wire::decode::is_json;
 use crate::wire::error::ApiError;
+use crate::wire::head::Head;
 use crate::wire::target::Target;
 
 const AMZ_JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
@@ -122,7 +123,7 @@ async fn answer(app: &App, parts: &Parts, received: &Bytes, json: &Bytes) -> Res
             ApiError::Serialization(None)
         });
     }
-    dispatch::run(target, json, &app.context).await
+    dispatch::run(target, json, Head::new(&parts.headers), &app.context).await
 }
 
 fn authenticate(app: &App, parts: &Parts, body: &[u8]) -> Result<(), stator_iam::Error> {

@@ -16,6 +16,10 @@ pub(crate) const KEY_MISMATCH: &str = "The provided key element does not match t
 pub(crate) const TABLE_NAME: &str = "Invalid table/index name.  Table/index names must be between 3 and 255 characters \
                                      long, and may contain only the characters a-z, A-Z, 0-9, '_', '-', and '.'";
 pub(crate) const DUPLICATE_KEYS: &str = "Provided list of item keys contains duplicates";
+pub(crate) const CONDITION_AT_ONE: &str = "One or more parameter values were invalid: ConsistencyLevel ONE is not supported \
+                                           for writes with a condition; use QUORUM or ALL";
+pub(crate) const UPDATE_AT_ONE: &str = "One or more parameter values were invalid: ConsistencyLevel ONE is not supported for \
+                                        UpdateItem, which reads before it writes; use QUORUM or ALL";
 pub(crate) const RETURN_VALUES_OLD_ONLY: &str = "ReturnValues can only be ALL_OLD or NONE";
 
 /// An item operation on a table that is not there.

@@ -3,4 +3,5 @@
 pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod error;
+pub(crate) mod head;
 pub(crate) mod target;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::batch::WriteBatch;
 use crate::core::{Core, Pressure};
+use crate::drive::Drive;
 use crate::entry::SequenceNumber;
 use crate::error::{Error, Result};
 use crate::version::Recovery;
@@ -53,7 +54,10 @@ impl Core {
         if !has_room() {
             self.compaction_signal.notify();
             self.flush_signal.notify();
-            self.wait_until(has_room)?;
+            match self.drive {
+                Drive::Threads => self.wait_until(has_room)?,
+                Drive::Caller => self.make_room(has_room)?,
+            }
         }
         let Pressure::Delay(delay) = self.pressure() else {
             return Ok(());

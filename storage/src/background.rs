@@ -1,13 +1,13 @@
-//! The engine's background threads: flush, and compaction.
+//! The engine's background work, flush and compaction, and the threads that do it.
 //!
-//! Invariant: a failure in the background stops the engine, because what the disk holds is then not known. Not here:
-//! the log thread (`commit.rs`).
+//! Invariant: a failure in the background stops the engine, because what the disk holds is then not known. An engine
+//! without threads does the same pieces when it is driven (`drive.rs`). Not here: the log thread (`log_thread.rs`).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::compaction::job::compact_one;
-use crate::core::{Core, IDLE_WAIT};
+use crate::core::{Core, IDLE_WAIT, Signal};
 use crate::error::Result;
 use crate::flush::{flush_one, free_segments};
 use crate::version::edit::Change;
@@ -18,34 +18,33 @@ const COMPACTION_NICENESS: i32 = 5;
 
 /// Flushes memtables, prepares log segments and purges keyspaces until the engine stops.
 pub(crate) fn run_flush_thread(core: &Core) {
-    run(
-        core,
-        || core.flush_signal.wait(IDLE_WAIT),
-        || {
-            let flushed = flush_one(core)?;
-            if !flushed && core.spare_wanted.load(Ordering::Acquire) {
-                prepare_spare(&core.log.context)?;
-                core.spare_wanted.store(false, Ordering::Release);
-            }
-            if core.free_due.swap(false, Ordering::AcqRel) {
-                free_segments(core)?;
-            }
-            if core.purge_waits.load(Ordering::Acquire) {
-                purge_dropped(core)?;
-            }
-            Ok(flushed)
-        },
-    );
+    run(core, tend, &core.flush_signal);
+}
+
+/// Does one piece of all that is not a compaction; `false` if there is none.
+pub(crate) fn tend(core: &Core) -> Result<bool> {
+    if core.free_due.swap(false, Ordering::AcqRel) {
+        free_segments(core)?;
+        return Ok(true);
+    }
+    if core.purge_waits.load(Ordering::Acquire) && purge_dropped(core)? {
+        return Ok(true);
+    }
+    if flush_one(core)? {
+        return Ok(true);
+    }
+    if core.spare_wanted.load(Ordering::Acquire) {
+        prepare_spare(&core.log.context)?;
+        core.spare_wanted.store(false, Ordering::Release);
+        return Ok(true);
+    }
+    Ok(false)
 }
 
 /// Compacts until the engine stops.
 pub(crate) fn run_compaction_thread(core: &Core) {
     yield_to_foreground();
-    run(
-        core,
-        || core.compaction_signal.wait(IDLE_WAIT),
-        || compact_one(core),
-    );
+    run(core, compact_one, &core.compaction_signal);
 }
 
 /// Lets the threads that serve go first when there are not cores enough for all. On Linux niceness belongs to a thread
@@ -56,19 +55,33 @@ fn yield_to_foreground() {
     }
 }
 
-/// Calls `work` as long as it finds something to do, and waits when it does not.
-fn run(core: &Core, wait: impl Fn(), work: impl Fn() -> Result<bool>) {
-    while !core.is_stopping() && core.check().is_ok() {
-        match work() {
-            Ok(true) => {}
-            Ok(false) => wait(),
-            Err(error) => core.poison(&error),
+/// A kind of background work: does one piece of it; `false` if there is none.
+type Work = fn(&Core) -> Result<bool>;
+
+/// Does `work` as long as it finds something to do, and waits when it does not.
+fn run(core: &Core, work: Work, signal: &Signal) {
+    while is_at_work(core) {
+        if !step(core, work) {
+            signal.wait(IDLE_WAIT);
         }
     }
 }
 
-/// Removes dropped keyspaces that no snapshot sees any more, with their sstables.
-pub(crate) fn purge_dropped(core: &Core) -> Result<()> {
+fn is_at_work(core: &Core) -> bool {
+    !core.is_stopping() && core.check().is_ok()
+}
+
+/// Does one piece of `work`; `false` if there is none, or nothing is done any more. A failure stops the engine.
+pub(crate) fn step(core: &Core, work: Work) -> bool {
+    is_at_work(core)
+        && work(core).unwrap_or_else(|error| {
+            core.poison(&error);
+            true
+        })
+}
+
+/// Removes dropped keyspaces that no snapshot sees any more, with their sstables; `false` if there is none.
+fn purge_dropped(core: &Core) -> Result<bool> {
     core.purge_waits.store(false, Ordering::Release);
     let mut manifest = core.manifest.lock();
     let view = core.views.load_full();
@@ -100,5 +113,5 @@ pub(crate) fn purge_dropped(core: &Core) -> Result<()> {
     if !waiting.is_empty() {
         core.purge_waits.store(true, Ordering::Release);
     }
-    Ok(())
+    Ok(!purgeable.is_empty())
 }

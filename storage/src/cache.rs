@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
 use crate::block::Block;
 use crate::sstable::{Filter, Index};
@@ -79,11 +79,28 @@ impl BlockCache {
     /// A cache for `bytes` of blocks, most of which will have about `block_bytes`. A quarter of it may be taken by index
     /// blocks and filters that are held as long as their sstable is open; the rest is for the others.
     pub(crate) fn new(bytes: u64, block_bytes: usize) -> Self {
+        Self::with_options(bytes, block_bytes, &mut OptionsBuilder::new())
+    }
+
+    /// The same for use by one thread. What it evicts is decided by the calls alone: a shard keeps its blocks in order, and
+    /// the hashes, which are others in every run, only share them out among the shards, of which there is one.
+    pub(crate) fn for_one_thread(bytes: u64, block_bytes: usize) -> Self {
+        Self::with_options(bytes, block_bytes, OptionsBuilder::new().shards(1))
+    }
+
+    fn with_options(bytes: u64, block_bytes: usize, options: &mut OptionsBuilder) -> Self {
         let items = usize::try_from(bytes / block_bytes as u64)
             .unwrap_or(usize::MAX)
             .clamp(16, 1 << 24);
+        let options = options.estimated_items_capacity(items).weight_capacity(bytes);
+        let (hash, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+        let blocks = match options.build() {
+            Ok(options) => Cache::with_options(options, ByBytes, hash, lifecycle),
+            // Only options without a capacity are refused.
+            Err(_) => Cache::with(items, bytes, ByBytes, hash, lifecycle),
+        };
         Self {
-            blocks: Cache::with_weighter(items, bytes, ByBytes),
+            blocks,
             bytes_max: bytes,
             pinned_bytes_max: bytes / 4,
             pinned_bytes: Mutex::new(0),

@@ -6,15 +6,19 @@
 //! lock held.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::batch::{BatchEntries, WriteBatch};
+use crate::clock::Clock;
 use crate::core::{Core, Pressure};
+use crate::drive::Drive;
 use crate::entry::{KeyspaceId, SEQUENCE_MAX, SequenceNumber};
 use crate::error::{Error, Result};
+use crate::log_thread::Held;
 use crate::memtable::Memtable;
 use crate::version::Recovery;
 use crate::wal::batch::LogBatch;
@@ -54,6 +58,10 @@ impl Slot {
         self.filled.notify_one();
     }
 
+    fn is_filled(&self) -> bool {
+        self.finished.lock().is_some()
+    }
+
     fn wait(&self) -> Result<SequenceNumber> {
         let mut finished = self.finished.lock();
         loop {
@@ -89,6 +97,10 @@ impl Request {
         !self.entries.is_empty()
     }
 
+    fn fills(&self, slot: &Arc<Slot>) -> bool {
+        matches!(&self.done, Done::Fill(filled) if Arc::ptr_eq(filled, slot))
+    }
+
     fn finish(&mut self) {
         match std::mem::replace(&mut self.done, Done::Leader) {
             Done::Call(callback) => callback(self.take_outcome()),
@@ -114,6 +126,9 @@ pub(crate) struct Waiting {
     /// Somebody writes.
     pub(crate) writing: bool,
     pub(crate) closed: bool,
+    /// Everything was written after the close, and the log completed.
+    pub(crate) completed: bool,
+    pub(crate) held: Held,
 }
 
 /// Gives out sequence numbers. Held from then until the batch is published, so that batches are published in order.
@@ -155,8 +170,9 @@ pub(crate) struct CommitQueue {
     pub(crate) switch_forced: AtomicBool,
     /// The segment is full, or is to be changed; the log thread sees to it before the next group.
     pub(crate) rotate_due: AtomicBool,
-    /// There may be something that was written but not synced.
-    pub(crate) unsynced: AtomicBool,
+    /// There may be something that was written but not synced, since then.
+    unsynced: AtomicBool,
+    unsynced_since_micros: AtomicU64,
 }
 
 impl std::fmt::Debug for CommitQueue {
@@ -177,6 +193,7 @@ impl CommitQueue {
             switch_forced: AtomicBool::new(false),
             rotate_due: AtomicBool::new(false),
             unsynced: AtomicBool::new(false),
+            unsynced_since_micros: AtomicU64::new(0),
         }
     }
 
@@ -187,6 +204,25 @@ impl CommitQueue {
 
     pub(crate) fn lock_sequencer(&self) -> MutexGuard<'_, Sequencer> {
         self.sequencer.lock()
+    }
+
+    /// Something was written that is not synced. Between the two stores an old time may be seen: a sync that is too early.
+    fn note_unsynced(&self, clock: &dyn Clock) {
+        if !self.unsynced.swap(true, Ordering::AcqRel) {
+            let now = u64::try_from(clock.now().as_micros()).unwrap_or(u64::MAX);
+            self.unsynced_since_micros.store(now, Ordering::Release);
+        }
+    }
+
+    /// When the first write was made that may not be synced yet.
+    pub(crate) fn unsynced_since(&self) -> Option<Duration> {
+        let is_unsynced = self.unsynced.load(Ordering::Acquire);
+        is_unsynced.then(|| Duration::from_micros(self.unsynced_since_micros.load(Ordering::Acquire)))
+    }
+
+    /// A sync begins, of all that was written so far.
+    pub(crate) fn begin_sync(&self) {
+        self.unsynced.swap(false, Ordering::AcqRel);
     }
 
     /// Whether the log thread has something to do before the next group.
@@ -239,10 +275,34 @@ impl Core {
             self.lead(&mut request);
             return request.outcome;
         }
+        if self.drive == Drive::Caller && waiting.writing {
+            return Err(Error::within_another_call());
+        }
         let slot = Arc::new(Slot::default());
         request.done = Done::Fill(Arc::clone(&slot));
         self.enqueue(waiting, request);
+        if self.drive == Drive::Caller {
+            self.turn_until_filled(&slot)?;
+        }
         slot.wait()
+    }
+
+    /// Does what must be done before the outcome is known; on an error it is not known, and nothing was committed.
+    fn turn_until_filled(&self, slot: &Arc<Slot>) -> Result<()> {
+        while !slot.is_filled() {
+            if self.turn_hurried() {
+                continue;
+            }
+            let mut waiting = self.commit.waiting.lock();
+            let before = waiting.requests.len();
+            waiting.requests.retain(|request| !request.fills(slot));
+            if waiting.requests.len() < before {
+                return Err(Error::within_another_call());
+            }
+            // Somebody else has taken it, and will fill the slot.
+            break;
+        }
+        Ok(())
     }
 
     /// `None` if there is nothing to commit.
@@ -397,7 +457,7 @@ impl Core {
         if sync {
             writer.sync()?;
         } else {
-            self.commit.unsynced.store(true, Ordering::Release);
+            self.commit.note_unsynced(&*self.clock);
         }
         let written = || group.iter().filter(|request| request.outcome.is_ok());
         if has_records

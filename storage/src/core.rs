@@ -2,7 +2,7 @@
 //! threads.
 //!
 //! Invariant: locks are taken in the order manifest, view; no lock is held while the owner's code runs. Not here: what
-//! the threads do (`commit.rs`, `background.rs`).
+//! the threads do (`log_thread.rs`, `background.rs`).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -11,11 +11,12 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::applied::Applied;
-use crate::clock::Stopwatch;
+use crate::clock::Clock;
 use crate::commit::CommitQueue;
 use crate::compaction::Compactions;
 use crate::compaction::filter::CompactionFilter;
 use crate::compaction::pace::Pace;
+use crate::drive::{Drive, Turns};
 use crate::entry::SequenceNumber;
 use crate::error::{Error, Result};
 use crate::settings::Settings;
@@ -61,8 +62,10 @@ pub(crate) struct Core {
     pub(crate) compactions: Compactions,
     pub(crate) filter: Arc<dyn CompactionFilter>,
     pub(crate) counters: Counters,
+    pub(crate) drive: Drive,
+    pub(crate) turns: Turns,
+    pub(crate) clock: Arc<dyn Clock>,
     pace: Mutex<Pace>,
-    clock: Stopwatch,
     stopping: AtomicBool,
     poison: OnceLock<String>,
     pressure: AtomicU64,
@@ -74,6 +77,15 @@ pub(crate) struct Logging {
     pub(crate) log: Arc<Log>,
     pub(crate) applied: Applied,
     pub(crate) commit: CommitQueue,
+}
+
+/// What an engine is told when it is opened.
+#[derive(Debug)]
+pub(crate) struct Given {
+    pub(crate) settings: Settings,
+    pub(crate) filter: Arc<dyn CompactionFilter>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) drive: Drive,
 }
 
 /// How hard writes are held back.
@@ -90,14 +102,19 @@ const PRESSURE_STOP: u64 = u64::MAX;
 
 impl Core {
     pub(crate) fn new(
-        settings: Settings,
+        given: Given,
         context: SstableContext,
-        filter: Arc<dyn CompactionFilter>,
         view: View,
         manifest: Manifest,
         logging: Logging,
         published: SequenceNumber,
     ) -> Self {
+        let Given {
+            settings,
+            filter,
+            clock,
+            drive,
+        } = given;
         let pressure = AtomicU64::new(encode_pressure(pressure_of(&view, &settings)));
         let pace = Pace::new(settings.compaction_bytes_per_second_max);
         Self {
@@ -120,8 +137,10 @@ impl Core {
             compactions: Compactions::default(),
             filter,
             counters: Counters::default(),
+            drive,
+            turns: Turns::default(),
+            clock,
             pace: Mutex::new(pace),
-            clock: Stopwatch::start(),
             stopping: AtomicBool::new(false),
             poison: OnceLock::new(),
             pressure,
@@ -182,8 +201,12 @@ impl Core {
         self.progress.1.notify_all();
     }
 
-    /// Waits until `condition` holds, the engine stops, or a failure; looks again after every change of the view.
+    /// Waits until `condition` holds, the engine stops, or a failure; looks again after every change of the view. Without
+    /// threads the call itself sees to it.
     pub(crate) fn wait_until(&self, condition: impl Fn() -> bool) -> Result<()> {
+        if self.drive == Drive::Caller {
+            return self.turn_until(condition);
+        }
         let mut held = self.progress.0.lock();
         loop {
             self.check()?;
@@ -198,19 +221,30 @@ impl Core {
         }
     }
 
-    /// Holds a compaction back that has written `bytes`, if there is a limit; a stop ends the wait.
+    /// Holds a compaction back that has written `bytes`, if there is a limit; a stop ends the wait. Without threads the
+    /// next compaction is held back instead.
     pub(crate) fn keep_pace(&self, bytes: u64) {
-        let wait = self.pace.lock().spend(bytes, self.clock.elapsed());
-        self.wait_at_most(wait);
-        add_time(&self.counters.paced_micros, wait);
+        let wait = self.pace.lock().spend(bytes, self.clock.now());
+        if self.drive == Drive::Threads {
+            self.wait_at_most(wait);
+            add_time(&self.counters.paced_micros, wait);
+        }
     }
 
-    /// Waits so long; a stop or a failure ends the wait.
+    /// How long the limit holds compactions back.
+    pub(crate) fn pace_owes(&self) -> Duration {
+        self.pace.lock().owed(self.clock.now())
+    }
+
+    /// Waits so long; a stop or a failure ends the wait. Without threads nothing waits.
     pub(crate) fn wait_at_most(&self, wait: Duration) {
-        let until = self.clock.elapsed() + wait;
+        if self.drive == Drive::Caller {
+            return;
+        }
+        let until = self.clock.now() + wait;
         let mut held = self.progress.0.lock();
-        while self.clock.elapsed() < until && !self.is_stopping() && self.check().is_ok() {
-            let left = until.saturating_sub(self.clock.elapsed());
+        while self.clock.now() < until && !self.is_stopping() && self.check().is_ok() {
+            let left = until.saturating_sub(self.clock.now());
             self.progress.1.wait_for(&mut held, left.min(IDLE_WAIT));
         }
     }

@@ -1,7 +1,7 @@
 //! The engine as its owner sees it.
 //!
-//! Invariant: clones share one engine; its threads end when it is closed or when the last clone is dropped. Snapshots
-//! and iterators may outlive it. Not here: how anything is done.
+//! Invariant: clones share one engine; its threads, if it has any, end when it is closed or when the last clone is
+//! dropped. Snapshots and iterators may outlive it. Not here: how anything is done.
 
 use std::ops::Range;
 use std::path::Path;
@@ -15,6 +15,7 @@ use crate::batch::WriteBatch;
 use crate::commit::Durability;
 use crate::core::Core;
 use crate::crypto::DataKeyId;
+use crate::drive::Drive;
 use crate::entry::{KeyspaceId, SequenceNumber, Value};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
@@ -71,13 +72,8 @@ impl Engine {
     /// [`Error::UnsupportedFormat`] for files that cannot be trusted or read, [`Error::Io`].
     pub fn open(environment: Environment, directory: &Path, settings: Settings) -> Result<Self> {
         let compaction_threads = settings.compaction_threads;
-        let (core, lock) = open::open(environment, directory, settings)?;
-        let core = Arc::new(core);
-        let shared = Shared {
-            core: Arc::clone(&core),
-            threads: Mutex::new(Vec::new()),
-            lock: Mutex::new(Some(lock)),
-        };
+        let engine = Self::open_as(environment, directory, settings, Drive::Threads)?;
+        let shared = &engine.shared;
         let mut works: Vec<(&str, Work)> = vec![
             ("storage-log", Core::run_log_thread),
             ("storage-flush", run_flush_thread),
@@ -88,16 +84,57 @@ impl Engine {
         );
         works.extend(compactions);
         for (name, work) in works {
-            let core = Arc::clone(&core);
+            let core = Arc::clone(&shared.core);
             let thread = thread::Builder::new()
                 .name(name.to_owned())
                 .spawn(move || work(&core))
                 .map_err(Error::io("start the threads for", directory))?;
             shared.threads.lock().push(thread);
         }
+        Ok(engine)
+    }
+
+    /// Opens the engine of `directory` without threads: what they would do is done by [`Engine::turn`], on the thread that
+    /// calls it, so that many engines run in one thread, and the same calls at the same times (by the environment's
+    /// clock and with the same random bytes) do the same to the disk in the same order.
+    ///
+    /// A request that is to be synced waits for a turn, and its completion is called in it. Calls that return when
+    /// something is done ([`Engine::write`], [`Engine::flush`], [`Engine::rotate_data_key`], [`Engine::close`] and their like)
+    /// turn until it is; completions of other requests may be called meanwhile. They do not wait for time to pass: when
+    /// nothing else is left to do, delays and the pace of compactions are passed over. [`Engine::apply`] flushes and compacts when there is no
+    /// room, and calls no completion.
+    ///
+    /// For one thread. A call that would wait for another one that is under way, as one that a completion makes, gets
+    /// [`Error::Invalid`]: a write is then not made, other things are done by a later turn.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::open`].
+    pub fn open_driven(environment: Environment, directory: &Path, settings: Settings) -> Result<Self> {
+        Self::open_as(environment, directory, settings, Drive::Caller)
+    }
+
+    fn open_as(environment: Environment, directory: &Path, settings: Settings, drive: Drive) -> Result<Self> {
+        let (core, lock) = open::open(environment, directory, settings, drive)?;
+        let shared = Shared {
+            core: Arc::new(core),
+            threads: Mutex::new(Vec::new()),
+            lock: Mutex::new(Some(lock)),
+        };
         Ok(Self {
             shared: Arc::new(shared),
         })
+    }
+
+    /// Does one piece of what the threads of an engine do, if it was [opened without](Engine::open_driven): writes a group of
+    /// commits and calls their completions, syncs when the interval is over, begins a segment or a memtable, flushes,
+    /// compacts, frees or prepares a segment, or purges dropped keyspaces. Never waits.
+    ///
+    /// `false` if there is nothing to do now, and always for an engine with threads. Later there may be: when something is
+    /// committed, when a snapshot is dropped, or when time has passed.
+    pub fn turn(&self) -> bool {
+        let core = &self.shared.core;
+        core.drive == Drive::Caller && core.turn()
     }
 
     /// Whether `directory` has a key ring: it was written to, and opens with the master key of then only.
@@ -107,7 +144,8 @@ impl Engine {
     }
 
     /// Writes and syncs what was committed, ends the threads and unlocks the directory. Later commits get
-    /// [`Error::Closed`]; closing again is no error. Memtables are not flushed: the next start reads the log.
+    /// [`Error::Closed`]; closing again is no error. Memtables are not flushed: the next start reads the log. Of an engine
+    /// without threads, a completion can only begin this; the next close or the drop of the last clone ends it.
     ///
     /// # Errors
     ///
@@ -464,7 +502,9 @@ impl Shared {
         self.core.stop();
         let threads = std::mem::take(&mut *self.threads.lock());
         threads.into_iter().for_each(join);
-        self.lock.lock().take();
+        if self.core.drive == Drive::Threads || self.core.turn_to_end() {
+            self.lock.lock().take();
+        }
     }
 }
 

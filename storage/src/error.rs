@@ -130,6 +130,16 @@ impl Error {
         }
     }
 
+    /// A call that waits was made while the engine is at work, on which it would wait for ever.
+    pub(crate) fn within_another_call() -> Self {
+        Self::Invalid {
+            what: "call of an engine without threads",
+            detail:
+                "waits for what another call is doing; make it outside of completions, and one call at a time"
+                    .to_owned(),
+        }
+    }
+
     /// Bad bytes in `file` at `offset`.
     pub(crate) fn corruption(file: &Path, offset: u64, detail: impl Into<String>) -> Self {
         Self::Corruption {

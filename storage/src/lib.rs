@@ -1,6 +1,7 @@
 //! The LSM engine of Stator: keyspaces of ordered bytes in one directory, written through one commit log.
 //!
-//! Synchronous; it owns its threads. Invariant: what was acknowledged is there after a restart, what was not is there
+//! Synchronous; it owns its threads, or has none and does their work when its owner says so ([`Engine::open_driven`]).
+//! Invariant: what was acknowledged is there after a restart, what was not is there
 //! as a whole or not at all. Not here: items, attributes, nodes, HTTP. The formats on disk are documented in
 //! `docs/format/`.
 
@@ -15,6 +16,7 @@ mod commit;
 mod compaction;
 mod core;
 mod crypto;
+mod drive;
 mod engine;
 mod entry;
 mod environment;
@@ -24,6 +26,7 @@ mod flush;
 mod header;
 mod iter;
 mod key;
+mod log_step;
 mod log_thread;
 mod memtable;
 mod open;
@@ -40,6 +43,7 @@ mod wal;
 
 pub use batch::{BATCH_BYTES_MAX, WriteBatch};
 pub use cache::CacheStatistics;
+pub use clock::{Clock, MonotonicClock};
 pub use commit::Durability;
 pub use compaction::filter::{CompactionFilter, CompactionRules};
 pub use crypto::{DataKeyId, KEY_BYTES as MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random};

@@ -1,79 +1,90 @@
 //! The log thread: writes what no caller writes itself, syncs at intervals, changes segments and memtables, and waits
 //! while writes must be held back.
 //!
-//! Invariant: it never stops before everything that was committed is written and synced. Not here: the writing of a
-//! group (`commit.rs`).
+//! Invariant: it never stops before everything that was committed is written and synced. An engine without threads does
+//! the same steps when it is driven (`drive.rs`). Not here: what comes next (`log_step.rs`), the writing of a group
+//! (`commit.rs`).
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::MutexGuard;
 
-use crate::clock::Stopwatch;
-use crate::commit::{Request, Waiting, take_group};
-use crate::core::{Core, IDLE_WAIT, Pressure};
+use crate::commit::{Waiting, take_group};
+use crate::core::{Core, Pressure};
+use crate::drive::Patience;
 use crate::error::Result;
+use crate::log_step::{Due, First, LogState, LogStep, LogWait, LogWork, Room, next};
 use crate::statistics::{add, add_time};
+
+/// Since when writes are held back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Held {
+    #[default]
+    Not,
+    Delayed(Duration),
+    Stopped(Duration),
+}
 
 impl Core {
     /// What the log thread does until the engine is closed.
     pub(crate) fn run_log_thread(&self) {
-        let clock = Stopwatch::start();
-        let interval = Duration::from_millis(self.settings.sync_interval_ms);
-        let mut synced_at = Duration::ZERO;
         loop {
             let mut waiting = self.commit.waiting.lock();
-            let mut until_sync = None;
-            if self.commit.unsynced.load(Ordering::Acquire) && self.check().is_ok() {
-                until_sync = Some((synced_at + interval).saturating_sub(clock.elapsed()));
-            } else {
-                // The interval begins with the first write that is not synced.
-                synced_at = clock.elapsed();
-            }
-            if until_sync == Some(Duration::ZERO) {
-                drop(waiting);
-                self.sync_log();
-                synced_at = clock.elapsed();
-                continue;
-            }
-            let has_work =
-                !waiting.requests.is_empty() || (self.commit.is_change_due() && self.check().is_ok());
-            if waiting.writing || !has_work {
-                if waiting.closed && !waiting.writing {
-                    drop(waiting);
-                    return self.complete_log();
+            match self.next_log_step(&mut waiting, Patience::Patient) {
+                LogStep::Do(work) => self.do_log_work(work, waiting),
+                LogStep::Wait(wait) => {
+                    if wait == LogWait::Stop {
+                        self.compaction_signal.notify();
+                        self.flush_signal.notify();
+                    }
+                    self.commit.wake.wait_for(&mut waiting, wait.at_most());
                 }
-                let timeout = until_sync.unwrap_or(interval).min(IDLE_WAIT);
-                self.commit.wake.wait_for(&mut waiting, timeout);
-                continue;
+                LogStep::End => return self.complete_log(waiting),
             }
-            // Log batches put nothing into memtables; they pass, but none overtakes another one.
-            let log_only = !self.has_room() && first_is_log_only(&waiting);
-            // After a failure nothing changes any more; what waits is refused.
-            let rotates = self.commit.rotate_due.load(Ordering::Acquire) && self.check().is_ok();
-            if !log_only && !rotates && !self.hold_back(&mut waiting) {
-                continue;
-            }
-            waiting.writing = true;
-            let mut group = if rotates {
-                Vec::new()
-            } else {
-                take_group(&mut waiting, log_only)
-            };
-            drop(waiting);
-            if let Err(error) = self.change_if_due() {
-                self.poison(&error);
-            }
-            if !group.is_empty() {
-                self.write_and_finish(&mut group);
-            }
-            self.end_writing();
         }
     }
 
-    /// Whether memtables take more at once.
-    fn has_room(&self) -> bool {
-        self.pressure() == Pressure::None && !self.is_switch_blocked()
+    /// Looks at everything, and says what comes next.
+    pub(crate) fn next_log_step(&self, waiting: &mut Waiting, patience: Patience) -> LogStep {
+        let now = self.clock.now();
+        let state = LogState {
+            first: match waiting.requests.first() {
+                None => First::Nothing,
+                Some(request) if request.has_entries() => First::Entries,
+                Some(_) => First::LogOnly,
+            },
+            due: if self.commit.rotate_due.load(Ordering::Acquire) {
+                Due::Segment
+            } else if self.commit.switch_due.load(Ordering::Acquire) {
+                Due::Memtable
+            } else {
+                Due::Nothing
+            },
+            room: self.room(patience),
+            is_writing: waiting.writing,
+            is_closed: waiting.closed,
+            is_failed: self.check().is_err(),
+            unsynced_since: self.commit.unsynced_since(),
+            delayed_since: match waiting.held {
+                Held::Delayed(since) => Some(since),
+                Held::Not | Held::Stopped(_) => None,
+            },
+            sync_interval: Duration::from_millis(self.settings.sync_interval_ms),
+        };
+        let step = next(&state, now);
+        self.note_held(&mut waiting.held, step, now);
+        step
+    }
+
+    /// What memtables take.
+    fn room(&self, patience: Patience) -> Room {
+        match self.pressure() {
+            Pressure::Stop => Room::Stopped,
+            _ if self.is_switch_blocked() => Room::Stopped,
+            Pressure::Delay(delay) if patience == Patience::Patient => Room::Delayed(delay),
+            Pressure::Delay(_) | Pressure::None => Room::Free,
+        }
     }
 
     /// Whether a memtable is full and too many wait already.
@@ -82,44 +93,49 @@ impl Core {
             && self.views.load().waiting.len() >= self.settings.memtables_waiting_max
     }
 
-    /// Waits as back-pressure demands; `false` if everything must be looked at anew.
-    fn hold_back(&self, waiting: &mut MutexGuard<'_, Waiting>) -> bool {
-        if self.is_stopping() || self.check().is_err() {
-            return true;
-        }
-        match self.pressure() {
-            Pressure::Stop => {
-                self.compaction_signal.notify();
-                self.wait_stopped(waiting);
-                false
-            }
-            _ if self.is_switch_blocked() => {
-                self.flush_signal.notify();
-                self.wait_stopped(waiting);
-                false
-            }
-            Pressure::None => true,
-            Pressure::Delay(delay) => {
-                let clock = Stopwatch::start();
-                while clock.elapsed() < delay && self.pressure() != Pressure::None && !self.is_stopping() {
-                    self.commit
-                        .wake
-                        .wait_for(waiting, delay.saturating_sub(clock.elapsed()));
-                }
+    /// Takes note of when writes begin to be held back, and of how long they were.
+    fn note_held(&self, held: &mut Held, step: LogStep, now: Duration) {
+        let next = match (step, *held) {
+            (LogStep::Wait(LogWait::Delay(_)), Held::Not | Held::Stopped(_)) => {
                 add(&self.counters.delays, 1);
-                add_time(&self.counters.delayed_micros, clock.elapsed());
-                // While it waited a caller may have begun to write.
-                !waiting.writing
+                Held::Delayed(now)
             }
+            (LogStep::Wait(LogWait::Stop), Held::Not | Held::Delayed(_)) => {
+                add(&self.counters.stops, 1);
+                Held::Stopped(now)
+            }
+            (LogStep::Do(LogWork::Write { log_only: false }) | LogStep::End, _) => Held::Not,
+            (_, held) => held,
+        };
+        if *held == next {
+            return;
+        }
+        match std::mem::replace(held, next) {
+            Held::Not => {}
+            Held::Delayed(since) => add_time(&self.counters.delayed_micros, now.saturating_sub(since)),
+            Held::Stopped(since) => add_time(&self.counters.stopped_micros, now.saturating_sub(since)),
         }
     }
 
-    /// Waits for a flush or a compaction to end.
-    fn wait_stopped(&self, waiting: &mut MutexGuard<'_, Waiting>) {
-        let clock = Stopwatch::start();
-        self.commit.wake.wait_for(waiting, IDLE_WAIT);
-        add(&self.counters.stops, 1);
-        add_time(&self.counters.stopped_micros, clock.elapsed());
+    /// Does a piece of work. Nobody else does one that is not a sync meanwhile.
+    pub(crate) fn do_log_work(&self, work: LogWork, mut waiting: MutexGuard<'_, Waiting>) {
+        let mut group = match work {
+            LogWork::Sync => {
+                drop(waiting);
+                return self.sync_log();
+            }
+            LogWork::Change => Vec::new(),
+            LogWork::Write { log_only } => take_group(&mut waiting, log_only),
+        };
+        waiting.writing = true;
+        drop(waiting);
+        if let Err(error) = self.change_if_due() {
+            self.poison(&error);
+        }
+        if !group.is_empty() {
+            self.write_and_finish(&mut group);
+        }
+        self.end_writing();
     }
 
     /// Makes what was written at intervals durable, beside the writer.
@@ -127,14 +143,16 @@ impl Core {
         if self.check().is_err() {
             return;
         }
-        self.commit.unsynced.store(false, Ordering::Release);
+        self.commit.begin_sync();
         if let Err(error) = self.log.sync() {
             self.poison(&error);
         }
     }
 
     /// Makes everything durable, and the last segment as short as what it holds, so that the next start reads no more.
-    fn complete_log(&self) {
+    pub(crate) fn complete_log(&self, mut waiting: MutexGuard<'_, Waiting>) {
+        waiting.completed = true;
+        drop(waiting);
         self.sync_log();
         let completed = self.check().and_then(|()| self.commit.writer.lock().complete());
         if let Err(error) = completed {
@@ -187,11 +205,4 @@ impl Core {
             );
         }
     }
-}
-
-fn first_is_log_only(waiting: &Waiting) -> bool {
-    waiting
-        .requests
-        .first()
-        .is_some_and(|request: &Request| !request.has_entries())
 }

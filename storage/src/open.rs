@@ -12,8 +12,9 @@ use crate::applied::Applied;
 use crate::batch::BatchEntries;
 use crate::cache::BlockCache;
 use crate::commit::CommitQueue;
-use crate::core::{Core, Logging};
+use crate::core::{Core, Given, Logging};
 use crate::crypto::{DataKeyId, KeyRing};
+use crate::drive::Drive;
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::files::{CURRENT, FileName, KEYS, LOCK, TEMPORARY_EXTENSION};
@@ -38,23 +39,23 @@ pub(crate) fn open(
     environment: Environment,
     directory: &Path,
     settings: Settings,
+    drive: Drive,
 ) -> Result<(Core, Box<dyn LockGuard>)> {
     settings.validate()?;
     let vfs = Arc::clone(&environment.disk);
-    let filter = Arc::clone(&environment.filter);
+    let (filter, clock) = (Arc::clone(&environment.filter), Arc::clone(&environment.clock));
     vfs.create_dir_all(directory)
         .map_err(Error::io("create", directory))?;
     let lock = lock(&*vfs, directory)?;
     let keys = Arc::new(key_ring(environment, directory)?);
     let state = read_state(&*vfs, &keys, directory)?;
-    let cache = Arc::new(BlockCache::new(settings.block_cache_bytes, settings.block_bytes));
     let context = SstableContext {
         vfs: Arc::clone(&vfs),
         keys: Arc::clone(&keys),
         directory: directory.to_path_buf(),
-        cache,
+        cache: Arc::new(block_cache(&settings, drive)),
     };
-    let version = open_version(&context, &state)?;
+    let version = open_version(&context, &state, drive)?;
     let segments = SegmentContext {
         vfs: Arc::clone(&vfs),
         keys: Arc::clone(&keys),
@@ -70,7 +71,9 @@ pub(crate) fn open(
         log_start: state.log_start,
         last_sequence: state.last_sequence,
     };
-    let recovered = recover(&segments, expected, &mut |own| memtables.insert(&state, &own))?;
+    let recovered = recover(&segments, expected, drive, &mut |own| {
+        memtables.insert(&state, &own)
+    })?;
 
     // Only now is it sure that the manifest fits what is there.
     delete_unnamed(&*vfs, directory, &state)?;
@@ -89,18 +92,24 @@ pub(crate) fn open(
         waiting: memtables.full.into_iter().map(Arc::new).collect(),
         version: Arc::new(version),
     };
-    let core = Core::new(
+    let given = Given {
         settings,
-        context,
         filter,
-        view,
-        manifest,
-        logging,
-        next_sequence - 1,
-    );
+        clock,
+        drive,
+    };
+    let core = Core::new(given, context, view, manifest, logging, next_sequence - 1);
     forget_unused_keys(&core)?;
     free_segments(&core)?;
     Ok((core, lock))
+}
+
+fn block_cache(settings: &Settings, drive: Drive) -> BlockCache {
+    let (cache_bytes, block_bytes) = (settings.block_cache_bytes, settings.block_bytes);
+    match drive {
+        Drive::Threads => BlockCache::new(cache_bytes, block_bytes),
+        Drive::Caller => BlockCache::for_one_thread(cache_bytes, block_bytes),
+    }
 }
 
 /// Forgets the data keys of files that are gone.
@@ -205,14 +214,14 @@ impl Memtables {
     }
 }
 
-fn open_version(context: &SstableContext, state: &State) -> Result<Version> {
+fn open_version(context: &SstableContext, state: &State, drive: Drive) -> Result<Version> {
     let mut version = Version::default();
     let metas = state
         .keyspaces
         .values()
         .flat_map(|keyspace| &keyspace.levels)
         .flat_map(BTreeMap::values);
-    let mut sstables = open_sstables(context, &metas.collect::<Vec<_>>())?.into_iter();
+    let mut sstables = open_sstables(context, &metas.collect::<Vec<_>>(), drive)?.into_iter();
     for (&id, keyspace) in &state.keyspaces {
         let mut opened = KeyspaceVersion::new(id, keyspace.name.clone(), keyspace.options);
         for (level, metas) in keyspace.levels.iter().enumerate() {
@@ -225,12 +234,20 @@ fn open_version(context: &SstableContext, state: &State) -> Result<Version> {
     Ok(version)
 }
 
-/// Opens the sstables, in their order. Most of the time an open waits for the disk, so that several wait together.
-fn open_sstables(context: &SstableContext, metas: &[&SstableMeta]) -> Result<Vec<Arc<Sstable>>> {
+/// Opens the sstables, in their order. Most of the time an open waits for the disk, so that several wait together, if
+/// there may be threads.
+fn open_sstables(
+    context: &SstableContext,
+    metas: &[&SstableMeta],
+    drive: Drive,
+) -> Result<Vec<Arc<Sstable>>> {
     let share = metas.len().div_ceil(OPENERS).max(1);
     let open = |metas: &[&SstableMeta]| -> Result<Vec<_>> {
         metas.iter().map(|meta| Sstable::open(context, meta)).collect()
     };
+    if drive == Drive::Caller {
+        return open(metas);
+    }
     let opened: Vec<Result<Vec<_>>> = thread::scope(|scope| {
         let openers: Vec<_> = metas
             .chunks(share)

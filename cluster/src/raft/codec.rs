@@ -10,12 +10,12 @@ use super::ReplicaId;
 
 /// A message from one member of a group to another.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct RaftMessage(Message);
+pub struct RaftMessage(Message);
 
 /// The bytes are no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a message of a group does not decode")]
-pub(crate) struct MalformedMessage;
+pub struct MalformedMessage;
 
 /// Bytes of an entry beside its data.
 const ENTRY_HEADER_BYTES: usize = 8 + 8 + 1 + 4;
@@ -37,34 +37,34 @@ impl RaftMessage {
     }
 
     /// Whom it is for.
-    pub(crate) fn to(&self) -> ReplicaId {
+    pub fn to(&self) -> ReplicaId {
         ReplicaId(self.0.to)
     }
 
     /// Who has sent it.
-    pub(crate) fn from(&self) -> ReplicaId {
+    pub fn from(&self) -> ReplicaId {
         ReplicaId(self.0.from)
     }
 
     /// The term of whoever has sent it.
-    pub(crate) fn term(&self) -> u64 {
+    pub fn term(&self) -> u64 {
         self.0.term
     }
 
     /// Whether it carries data, so that others should not wait behind it.
-    pub(crate) fn is_bulk(&self) -> bool {
+    pub fn is_bulk(&self) -> bool {
         !self.0.entries.is_empty()
     }
 
     /// Its size as bytes.
-    pub(crate) fn encoded_bytes(&self) -> usize {
+    pub fn encoded_bytes(&self) -> usize {
         let entries = self.0.entries.iter();
         let entries: usize = entries.map(|entry| ENTRY_HEADER_BYTES + entry.data.len()).sum();
         HEADER_BYTES + self.0.context.len() + entries
     }
 
     /// Appends it.
-    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
+    pub fn encode(&self, into: &mut Vec<u8>) {
         let message = &self.0;
         into.reserve(self.encoded_bytes());
         into.put_u8(number_of(message.get_msg_type()));
@@ -86,7 +86,7 @@ impl RaftMessage {
         into.put_u32_le(length(message.context.len()));
         into.put_u32_le(length(message.entries.len()));
         into.put_slice(&message.context);
-        for entry in message.entries.iter() {
+        for entry in &message.entries {
             into.put_u64_le(entry.index);
             into.put_u64_le(entry.term);
             into.put_u8(match entry.entry_type {
@@ -103,7 +103,7 @@ impl RaftMessage {
     /// # Errors
     ///
     /// [`MalformedMessage`].
-    pub(crate) fn decode(mut bytes: Bytes) -> Result<Self, MalformedMessage> {
+    pub fn decode(mut bytes: Bytes) -> Result<Self, MalformedMessage> {
         if bytes.len() < HEADER_BYTES {
             return Err(MalformedMessage);
         }
@@ -147,8 +147,8 @@ fn entry(bytes: &mut Bytes) -> Result<RaftEntry, MalformedMessage> {
         return Err(MalformedMessage);
     }
     let mut entry = RaftEntry::default();
-    entry.index = bytes.get_u64_le();
-    entry.term = bytes.get_u64_le();
+    entry.set_index(bytes.get_u64_le());
+    entry.set_term(bytes.get_u64_le());
     entry.set_entry_type(match bytes.get_u8() {
         0 => EntryType::EntryNormal,
         1 => EntryType::EntryConfChangeV2,
@@ -230,8 +230,8 @@ mod tests {
                 message.context = context.into();
                 let entries = entries.into_iter().map(|(index, term, membership, data)| {
                     let mut entry = RaftEntry::default();
-                    entry.index = index;
-                    entry.term = term;
+                    entry.set_index(index);
+                    entry.set_term(term);
                     if membership {
                         entry.set_entry_type(EntryType::EntryConfChangeV2);
                     }

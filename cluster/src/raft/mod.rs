@@ -10,20 +10,20 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::codec::{MalformedMessage, RaftMessage};
-pub(crate) use self::core::{Core, CoreSettings, Persist, Progress, ReadContext, Role, Step};
-pub(crate) use self::store::{Fetch, Recovered};
+pub use self::codec::{MalformedMessage, RaftMessage};
+pub use self::core::{Core, CoreSettings, Draw, Persist, Progress, ReadContext, Role, Step};
+pub use self::store::{Fetch, Recovered};
 
 use bytes::Bytes;
 
 /// A replica within its group. Given out once in the life of a group, never used again, so that a replica that has lost
 /// its log cannot be taken for one that has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ReplicaId(pub(crate) u64);
+pub struct ReplicaId(pub u64);
 
 /// What an entry of the log is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EntryKind {
+pub enum EntryKind {
     /// A command of the group; empty for the entry with which a leader begins its term.
     Command,
     /// A change of the group's members, in the crate's encoding.
@@ -32,26 +32,33 @@ pub(crate) enum EntryKind {
 
 /// An entry of the log of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) index: u64,
-    pub(crate) term: u64,
-    pub(crate) kind: EntryKind,
-    pub(crate) data: Bytes,
+pub struct Entry {
+    /// Its place in the log; the first one is 1.
+    pub index: u64,
+    /// The term of the leader that has made it.
+    pub term: u64,
+    /// What it is for.
+    pub kind: EntryKind,
+    /// What the owner has proposed.
+    pub data: Bytes,
 }
 
 /// What a replica must not forget beside its entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct HardState {
-    pub(crate) term: u64,
+pub struct HardState {
+    /// The latest term that it knows of.
+    pub term: u64,
     /// Who got this replica's vote in the term; 0 if nobody did.
-    pub(crate) vote: u64,
+    pub vote: u64,
     /// Up to here entries are known to be committed.
-    pub(crate) commit: u64,
+    pub commit: u64,
 }
 
 /// Who takes part in a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Members {
-    pub(crate) voters: Vec<ReplicaId>,
-    pub(crate) learners: Vec<ReplicaId>,
+pub struct Members {
+    /// Those that make up majorities.
+    pub voters: Vec<ReplicaId>,
+    /// Those that only follow.
+    pub learners: Vec<ReplicaId>,
 }

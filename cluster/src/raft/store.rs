@@ -16,26 +16,30 @@ const RECENT_BYTES_MAX: usize = 1 << 20;
 
 /// What a replica knows of itself after a start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Recovered {
-    pub(crate) hard_state: HardState,
-    pub(crate) members: Members,
+pub struct Recovered {
+    /// What it had last made durable.
+    pub hard_state: HardState,
+    /// Who takes part.
+    pub members: Members,
     /// The index and the term of the entry before the first one of the log.
-    pub(crate) before: (u64, u64),
+    pub before: (u64, u64),
     /// The terms of the entries: the first index of each term, ascending.
-    pub(crate) terms: Vec<(u64, u64)>,
+    pub terms: Vec<(u64, u64)>,
     /// The last index of the log.
-    pub(crate) last: u64,
+    pub last: u64,
     /// The entries behind the one that was applied last, without a gap up to the last one.
-    pub(crate) unapplied: Vec<Entry>,
+    pub unapplied: Vec<Entry>,
 }
 
 /// Entries that are wanted from the disk.
 #[derive(Debug)]
-pub(crate) struct Fetch {
-    pub(crate) from: u64,
+pub struct Fetch {
+    /// The first index.
+    pub from: u64,
     /// Not included.
-    pub(crate) to: u64,
-    pub(crate) bytes_max: u64,
+    pub to: u64,
+    /// As many as fit, and at least one.
+    pub bytes_max: u64,
     context: GetEntriesContext,
 }
 
@@ -168,10 +172,6 @@ impl Store {
         self.hard_state = hard_state;
     }
 
-    pub(super) fn set_conf_state(&mut self, conf_state: ConfState) {
-        self.conf_state = conf_state;
-    }
-
     /// What must be kept with the log of the replica.
     pub(super) fn state(&self) -> (HardState, Members, (u64, u64)) {
         let hard_state = HardState {
@@ -180,10 +180,6 @@ impl Store {
             commit: self.hard_state.commit,
         };
         (hard_state, to_members(&self.conf_state), self.before)
-    }
-
-    pub(super) fn last(&self) -> u64 {
-        self.last
     }
 
     pub(super) fn first(&self) -> u64 {

@@ -92,6 +92,20 @@ impl Placeholders {
         self.writer.value_at(self.starts[id.0])
     }
 
+    /// The given names: placeholders, each with its `#`, in the order of their bytes, and what they stand for.
+    pub fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.names
+            .iter()
+            .map(|(placeholder, name)| (placeholder.as_str(), name.meaning.as_str()))
+    }
+
+    /// The given values: placeholders, each with its `:`, in the order of their bytes, and what they stand for.
+    pub fn values(&self) -> impl Iterator<Item = (&str, RawValue<'_>)> {
+        self.values
+            .iter()
+            .map(|(placeholder, value)| (placeholder.as_str(), self.value(value.meaning)))
+    }
+
     /// True when neither names nor values were given.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty() && self.values.is_empty()
@@ -203,6 +217,25 @@ mod tests {
             "ExpressionAttributeNames contains invalid value: Empty attribute name for key #a"
         );
         assert!(placeholders.is_empty());
+    }
+
+    #[test]
+    fn what_was_given_is_listed_in_order() {
+        let mut placeholders = Placeholders::default();
+        for (key, name) in [("#b", "x"), ("#a", "y z")] {
+            placeholders.add_name(key.into(), name.into()).unwrap();
+        }
+        for (key, flag) in [(":b", true), (":a", false)] {
+            let start = placeholders.values_writer().len();
+            placeholders.values_writer().bool(flag);
+            placeholders.add_value(key.into(), start).unwrap();
+        }
+        assert!(placeholders.names().eq([("#a", "y z"), ("#b", "x")]));
+        let values: Vec<_> = placeholders
+            .values()
+            .map(|(key, value)| (key, value.as_bytes()))
+            .collect();
+        assert_eq!(values, [(":a", &[1][..]), (":b", &[2][..])]);
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use stator_cluster::{Keyspace, LocalRows};
+use stator_cluster::{ConsistencyLevel, Keyspace, LocalRows};
 use stator_model::item::ItemRef;
 use stator_model::key::{KeyBytes, KeyError, KeySchema};
 
 use super::record::TableDefinition;
 use super::tally::Tally;
+use crate::consistency;
 
 /// A table. Its definition never changes; a changed table is a new value that shares keyspace and tally.
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub(crate) struct Table {
     keyspace: Keyspace,
     /// Mixed into the hash of partition keys; see `docs/format/key.md`.
     seed: u64,
+    level: Option<ConsistencyLevel>,
     tally: Arc<Tally>,
 }
 
@@ -24,6 +26,7 @@ impl Table {
     pub(super) fn new(definition: TableDefinition, keyspace: Keyspace) -> Self {
         let (seed, _) = definition.id.as_u64_pair();
         Self {
+            level: consistency::of_tags(&definition.tags),
             definition,
             keyspace,
             seed,
@@ -33,6 +36,7 @@ impl Table {
 
     pub(super) fn with_definition(&self, definition: TableDefinition) -> Self {
         Self {
+            level: consistency::of_tags(&definition.tags),
             definition,
             keyspace: self.keyspace,
             seed: self.seed,
@@ -58,6 +62,11 @@ impl Table {
 
     pub(crate) fn seed(&self) -> u64 {
         self.seed
+    }
+
+    /// The consistency level that its tag names.
+    pub(crate) fn level(&self) -> Option<ConsistencyLevel> {
+        self.level
     }
 
     /// Rows and bytes, kept current by every write.

@@ -52,14 +52,24 @@ pub(crate) fn load_or_make(
         }
         Err(error) => return Err(error),
     };
-    let Stored {
-        access_key_id,
-        secret_access_key,
-    } = stored;
-    Ok(KeyPair {
-        access_key_id,
-        secret: SecretKey::new(secret_access_key),
-    })
+    Ok(stored.into())
+}
+
+impl From<Stored> for KeyPair {
+    fn from(stored: Stored) -> Self {
+        Self {
+            access_key_id: stored.access_key_id,
+            secret: SecretKey::new(stored.secret_access_key),
+        }
+    }
+}
+
+/// A new key pair.
+///
+/// # Errors
+/// When `random` fails.
+pub(super) fn make_pair(random: impl Fn(&mut [u8]) -> io::Result<()>) -> io::Result<KeyPair> {
+    make(random).map(KeyPair::from)
 }
 
 fn make(random: impl Fn(&mut [u8]) -> io::Result<()>) -> io::Result<Stored> {

@@ -17,6 +17,7 @@ use super::master_key;
 use crate::auth::{Authenticator, Verification};
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::{Clock as _, SystemClock};
+use crate::command::WriteCommands;
 use crate::http::{App, router, serve::serve};
 use crate::operation::Context;
 use crate::request_id::RequestIds;
@@ -198,7 +199,8 @@ fn open_cluster(directory: &Path, durability: DurabilityOption) -> Result<Cluste
         durability,
         ..Settings::default()
     };
-    Cluster::open(&path, settings, secrets).map_err(|source| DevError::Open { path, source })
+    Cluster::open(&path, settings, secrets, Arc::new(WriteCommands))
+        .map_err(|source| DevError::Open { path, source })
 }
 
 fn authenticator(options: &Options, keys: &KeyPair) -> Authenticator {

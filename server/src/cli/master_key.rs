@@ -1,4 +1,4 @@
-//! The master key of a development node: made once, kept beside its data.
+//! Master keys in files: that of a development node is made once and kept beside its data.
 //!
 //! Invariant: a key is never made for data that is encrypted already; losing the file loses the data, and says so.
 
@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 
 use stator_cluster::{Cluster, MASTER_KEY_BYTES, MasterKey};
+use zeroize::Zeroizing;
 
 use super::private_file;
 
@@ -34,14 +35,29 @@ pub(crate) fn load_or_make(
                     path.display()
                 )));
             }
-            let mut bytes = [0; MASTER_KEY_BYTES];
-            random(&mut bytes)?;
-            let key = MasterKey::new(bytes);
-            private_file::write(&path, format!("{}\n", &*key.to_hex()).as_bytes())?;
+            let key = make(random)?;
+            private_file::write(&path, to_text(&key).as_bytes())?;
             Ok(key)
         }
         Err(error) => Err(error),
     }
+}
+
+/// A new key.
+///
+/// # Errors
+/// When `random` fails.
+pub(super) fn make(random: impl Fn(&mut [u8]) -> io::Result<()>) -> io::Result<MasterKey> {
+    let mut bytes = Zeroizing::new([0; MASTER_KEY_BYTES]);
+    random(&mut bytes[..])?;
+    Ok(MasterKey::new(*bytes))
+}
+
+/// What the file of a key says.
+pub(super) fn to_text(key: &MasterKey) -> Zeroizing<String> {
+    let mut text = key.to_hex();
+    text.push('\n');
+    text
 }
 
 #[cfg(test)]

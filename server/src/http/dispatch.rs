@@ -22,40 +22,49 @@ use crate::operation::{Context, Operation};
 use crate::wire::decode::{Decode, decode};
 use crate::wire::encode::{Encode, encode};
 use crate::wire::error::ApiError;
+use crate::wire::head::Head;
 use crate::wire::target::Target;
 
-/// Runs the operation of a target on a JSON body and returns the JSON of its answer.
+/// Runs the operation of a target on a JSON body and the headers it came with, and returns the JSON of its answer.
 ///
 /// # Errors
 /// Whatever the operation refuses with.
-pub(super) async fn run(target: Target, json: &[u8], context: &Context) -> Result<Vec<u8>, ApiError> {
+pub(super) async fn run(
+    target: Target,
+    json: &[u8],
+    head: Head<'_>,
+    context: &Context,
+) -> Result<Vec<u8>, ApiError> {
     match target {
-        Target::BatchGetItem => answer::<BatchGetItem>(json, context).await,
-        Target::BatchWriteItem => answer::<BatchWriteItem>(json, context).await,
-        Target::CreateTable => answer::<CreateTable>(json, context).await,
-        Target::DeleteItem => answer::<DeleteItem>(json, context).await,
-        Target::DeleteTable => answer::<DeleteTable>(json, context).await,
-        Target::DescribeEndpoints => answer::<DescribeEndpoints>(json, context).await,
-        Target::DescribeLimits => answer::<DescribeLimits>(json, context).await,
-        Target::DescribeTable => answer::<DescribeTable>(json, context).await,
-        Target::GetItem => answer::<GetItem>(json, context).await,
-        Target::ListTables => answer::<ListTables>(json, context).await,
-        Target::ListTagsOfResource => answer::<ListTagsOfResource>(json, context).await,
-        Target::PutItem => answer::<PutItem>(json, context).await,
-        Target::Query => answer::<Query>(json, context).await,
-        Target::Scan => answer::<Scan>(json, context).await,
-        Target::TagResource => answer::<TagResource>(json, context).await,
-        Target::UntagResource => answer::<UntagResource>(json, context).await,
-        Target::UpdateItem => answer::<UpdateItem>(json, context).await,
-        Target::UpdateTable => answer::<UpdateTable>(json, context).await,
+        Target::BatchGetItem => answer::<BatchGetItem>(json, head, context).await,
+        Target::BatchWriteItem => answer::<BatchWriteItem>(json, head, context).await,
+        Target::CreateTable => answer::<CreateTable>(json, head, context).await,
+        Target::DeleteItem => answer::<DeleteItem>(json, head, context).await,
+        Target::DeleteTable => answer::<DeleteTable>(json, head, context).await,
+        Target::DescribeEndpoints => answer::<DescribeEndpoints>(json, head, context).await,
+        Target::DescribeLimits => answer::<DescribeLimits>(json, head, context).await,
+        Target::DescribeTable => answer::<DescribeTable>(json, head, context).await,
+        Target::GetItem => answer::<GetItem>(json, head, context).await,
+        Target::ListTables => answer::<ListTables>(json, head, context).await,
+        Target::ListTagsOfResource => answer::<ListTagsOfResource>(json, head, context).await,
+        Target::PutItem => answer::<PutItem>(json, head, context).await,
+        Target::Query => answer::<Query>(json, head, context).await,
+        Target::Scan => answer::<Scan>(json, head, context).await,
+        Target::TagResource => answer::<TagResource>(json, head, context).await,
+        Target::UntagResource => answer::<UntagResource>(json, head, context).await,
+        Target::UpdateItem => answer::<UpdateItem>(json, head, context).await,
+        Target::UpdateTable => answer::<UpdateTable>(json, head, context).await,
     }
 }
 
-async fn answer<O>(json: &[u8], context: &Context) -> Result<Vec<u8>, ApiError>
+async fn answer<O>(json: &[u8], head: Head<'_>, context: &Context) -> Result<Vec<u8>, ApiError>
 where
     O: Operation + Decode,
     O::Output: Encode,
 {
-    let output = decode::<O>(json)?.run(context).await?;
+    let output = decode::<O>(json, head)?.run(context).await?;
     Ok(encode(&output))
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,11 @@
 
 use std::fmt::Display;
 
+use stator_cluster::ConsistencyLevel;
+
 use crate::catalog::CatalogError;
+use crate::consistency;
+use crate::constraint::ModelEnum as _;
 use crate::wire::error::ApiError;
 
 pub(crate) const CAPACITY_WITH_PAY_PER_REQUEST: &str = "One or more parameter values were invalid: Neither \
@@ -134,6 +138,16 @@ pub(crate) fn lower_warm_throughput(member: &str) -> ApiError {
 pub(crate) fn duplicate_tag(key: &str) -> ApiError {
     ApiError::Validation(format!(
         "One or more parameter values were invalid: Duplicate Keys are not allowed: {key}"
+    ))
+}
+
+/// The tag of the consistency level with a value that is none.
+pub(crate) fn level_tag(value: &str) -> ApiError {
+    ApiError::Validation(format!(
+        "One or more parameter values were invalid: Value '{value}' of the tag {} failed to satisfy constraint: Tag value \
+         must satisfy enum value set: [{}]",
+        consistency::TAG,
+        ConsistencyLevel::NAMES.join(", ")
     ))
 }
 

@@ -5,17 +5,18 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use stator_cluster::ConsistencyLevel;
 use stator_model::expression::{Placeholders, Projection};
 use stator_model::item::Item;
 use stator_model::key::KeyBytes;
 
 use super::capacity::{CapacityDetail, ConsumedCapacity, read_units};
 use super::expressions::{ExpressionInputs, check_all_used, parse};
-use super::get_item::level;
 use super::item_command::open;
 use super::replacement::checked;
 use super::{Context, Operation, table_name};
 use crate::catalog::Table;
+use crate::consistency::{self, NamedLevels};
 use crate::constraint::Constraints;
 use crate::message;
 use crate::wire::decode::attribute::Attributes;
@@ -32,6 +33,7 @@ pub(crate) struct BatchGetItem {
     /// Tables in the order in which they came.
     pub(crate) tables: Option<Vec<(String, KeysOfTable)>>,
     pub(crate) consumed_capacity: Option<String>,
+    pub(crate) levels: NamedLevels,
 }
 
 /// What is wanted of one table.
@@ -69,7 +71,7 @@ struct Plan {
     table: Arc<Table>,
     keys: Vec<(KeyBytes, Item)>,
     projection: Option<Projection>,
-    consistent: bool,
+    level: ConsistencyLevel,
     again: UnprocessedKeys,
 }
 
@@ -77,21 +79,21 @@ impl Operation for BatchGetItem {
     type Output = BatchGetItemOutput;
 
     async fn run(self, context: &Context) -> Result<BatchGetItemOutput, ApiError> {
-        let capacity = self.constraints()?;
+        let (capacity, level) = self.constraints()?;
         let mut plans = Vec::new();
         for checked in self.tables.unwrap_or_default().into_iter().map(check) {
             plans.push(checked?);
         }
         let plans: Vec<Plan> = plans
             .into_iter()
-            .map(|checked| resolve(context, checked))
+            .map(|checked| resolve(context, checked, level))
             .collect::<Result<_, _>>()?;
         read(context, plans, capacity).await
     }
 }
 
 impl BatchGetItem {
-    fn constraints(&self) -> Result<CapacityDetail, ApiError> {
+    fn constraints(&self) -> Result<(CapacityDetail, Option<ConsistencyLevel>), ApiError> {
         let mut constraints = Constraints::default();
         constraints.required("requestItems", self.tables.as_ref());
         if let Some(tables) = &self.tables {
@@ -105,6 +107,7 @@ impl BatchGetItem {
             }
         }
         let capacity = constraints.one_of("returnConsumedCapacity", self.consumed_capacity.as_deref());
+        let level = self.levels.check(&mut constraints);
         constraints.finish()?;
         let keys = self
             .tables
@@ -118,7 +121,7 @@ impl BatchGetItem {
                 "Too many items requested for the BatchGetItem call",
             ));
         }
-        Ok(capacity.unwrap_or_default())
+        Ok((capacity.unwrap_or_default(), level))
     }
 }
 
@@ -155,7 +158,7 @@ fn check((name, wanted): (String, KeysOfTable)) -> Result<Checked, ApiError> {
     })
 }
 
-fn resolve(context: &Context, checked: Checked) -> Result<Plan, ApiError> {
+fn resolve(context: &Context, checked: Checked, named: Option<ConsistencyLevel>) -> Result<Plan, ApiError> {
     let table = context
         .catalog
         .table(table_name::resolve(&checked.name)?)
@@ -172,12 +175,13 @@ fn resolve(context: &Context, checked: Checked) -> Result<Plan, ApiError> {
         keys.push((bytes, key));
     }
     let consistent = checked.again.consistent_read.unwrap_or_default();
+    let level = consistency::of_read(named, table.level(), consistent);
     Ok(Plan {
         name: checked.name,
         table,
         keys,
         projection: checked.projection,
-        consistent,
+        level,
         again: checked.again,
     })
 }
@@ -202,11 +206,7 @@ async fn read(
             }
             let cell = context
                 .cluster
-                .read(
-                    plan.table.keyspace(),
-                    key_bytes.as_bytes(),
-                    level(plan.consistent),
-                )
+                .read(plan.table.keyspace(), key_bytes.as_bytes(), plan.level)
                 .await?;
             let item = cell.as_ref().map(open).transpose()?;
             let size = item.as_ref().map_or(0, |item| item.as_ref().size());
@@ -216,7 +216,7 @@ async fn read(
                 continue;
             }
             bytes += size;
-            units += read_units(size, plan.consistent);
+            units += read_units(size, plan.level);
             items.extend(item.map(|item| match &plan.projection {
                 Some(projection) => projection.apply(item.as_ref()),
                 None => item,

@@ -7,16 +7,18 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use stator_cluster::ConsistencyLevel;
+use stator_cluster::{ConsistencyLevel, InvocationId, WriteOptions};
 use stator_model::expression::Placeholders;
 use stator_model::item::Item;
 use stator_model::key::KeyBytes;
 
 use super::capacity::{CapacityDetail, ConsumedCapacity};
-use super::item_command::{CollectionMetrics, Guard, OnFailure, Sizes};
-use super::replacement::{Replace, check_size, checked};
+use super::item_command::CollectionMetrics;
+use super::replacement::{check_size, checked};
 use super::{Context, Operation, table_name};
 use crate::catalog::Table;
+use crate::command::{Guard, OnFailure, Replace, Sizes, WriteAnswer};
+use crate::consistency::{self, NamedLevels, Needs};
 use crate::constraint::Constraints;
 use crate::message;
 use crate::wire::decode::attribute::Attributes;
@@ -32,6 +34,9 @@ pub(crate) struct BatchWriteItem {
     pub(crate) tables: Option<Vec<(String, Vec<WriteRequest>)>>,
     pub(crate) consumed_capacity: Option<String>,
     pub(crate) collection_metrics: Option<String>,
+    pub(crate) levels: NamedLevels,
+    /// Which call the request is a try of.
+    pub(crate) invocation: Option<InvocationId>,
 }
 
 /// One write as it came: exactly one of the two has to be there.
@@ -73,13 +78,26 @@ pub(crate) struct BatchWriteItemOutput {
 struct Planned {
     write: Write,
     key: KeyBytes,
+    options: WriteOptions,
+}
+
+/// What all writes of a request have in common, and how many of them there are so far.
+struct Common {
+    level: Option<ConsistencyLevel>,
+    invocation: Option<InvocationId>,
+    places: std::ops::RangeFrom<u32>,
 }
 
 impl Operation for BatchWriteItem {
     type Output = BatchWriteItemOutput;
 
     async fn run(self, context: &Context) -> Result<BatchWriteItemOutput, ApiError> {
-        let capacity = self.constraints()?;
+        let (capacity, level) = self.constraints()?;
+        let mut common = Common {
+            level,
+            invocation: self.invocation,
+            places: 0..,
+        };
         let mut checked = Vec::new();
         for (name, requests) in self.tables.unwrap_or_default() {
             let writes = requests.into_iter().map(check).collect::<Result<Vec<_>, _>>()?;
@@ -91,7 +109,7 @@ impl Operation for BatchWriteItem {
                 .catalog
                 .table(table_name::resolve(&name)?)
                 .ok_or_else(message::no_table)?;
-            let writes = plan(&table, writes)?;
+            let writes = plan(&table, writes, &mut common)?;
             plans.push((name, table, writes));
         }
         let mut output = BatchWriteItemOutput {
@@ -125,7 +143,7 @@ impl Operation for BatchWriteItem {
 }
 
 impl BatchWriteItem {
-    fn constraints(&self) -> Result<CapacityDetail, ApiError> {
+    fn constraints(&self) -> Result<(CapacityDetail, Option<ConsistencyLevel>), ApiError> {
         let mut constraints = Constraints::default();
         constraints.required("requestItems", self.tables.as_ref());
         if let Some(tables) = &self.tables {
@@ -138,6 +156,7 @@ impl BatchWriteItem {
         let capacity = constraints.one_of("returnConsumedCapacity", self.consumed_capacity.as_deref());
         constraints
             .one_of::<CollectionMetrics>("returnItemCollectionMetrics", self.collection_metrics.as_deref());
+        let level = self.levels.check(&mut constraints);
         constraints.finish()?;
         if self
             .tables
@@ -151,7 +170,7 @@ impl BatchWriteItem {
                 "Too many items requested for the BatchWriteItem call",
             ));
         }
-        Ok(capacity.unwrap_or_default())
+        Ok((capacity.unwrap_or_default(), level))
     }
 }
 
@@ -172,7 +191,18 @@ fn check(request: WriteRequest) -> Result<Write, ApiError> {
     }
 }
 
-fn plan(table: &Table, writes: Vec<Write>) -> Result<Vec<Planned>, ApiError> {
+impl Common {
+    /// Options of the next write, into a table with this tag. Each has an id of its own, so that a retry of the request finds each by itself.
+    fn next(&mut self, tagged: Option<ConsistencyLevel>) -> WriteOptions {
+        let place = self.places.next();
+        WriteOptions {
+            level: consistency::of_write(self.level, tagged, Needs::Nothing),
+            invocation: self.invocation.zip(place).map(|(id, place)| id.of_part(place)),
+        }
+    }
+}
+
+fn plan(table: &Table, writes: Vec<Write>, common: &mut Common) -> Result<Vec<Planned>, ApiError> {
     let mut seen = HashSet::new();
     let mut planned = Vec::with_capacity(writes.len());
     for write in writes {
@@ -187,7 +217,11 @@ fn plan(table: &Table, writes: Vec<Write>) -> Result<Vec<Planned>, ApiError> {
         if !seen.insert(key.clone()) {
             return Err(ApiError::validation(message::DUPLICATE_KEYS));
         }
-        planned.push(Planned { write, key });
+        planned.push(Planned {
+            write,
+            key,
+            options: common.next(table.level()),
+        });
     }
     Ok(planned)
 }
@@ -207,14 +241,41 @@ async fn apply(context: &Context, table: &Table, planned: &Planned) -> Result<Si
         placeholders: &placeholders,
         on_failure: OnFailure::None,
     };
-    let (keyspace, key, level) = (table.keyspace(), planned.key.as_bytes(), ConsistencyLevel::Quorum);
-    let new = match &planned.write {
-        Write::Put(item) => Some(item),
-        Write::Delete(_) => None,
+    let command = Replace {
+        new: match &planned.write {
+            Write::Put(item) => Some(item),
+            Write::Delete(_) => None,
+        },
+        guard,
+        returns_old: false,
     };
-    let replaced = context
-        .cluster
-        .write(keyspace, key, level, Replace { new, guard })
-        .await??;
-    Ok(replaced.sizes)
+    let (keyspace, key) = (table.keyspace(), planned.key.as_bytes());
+    let written = context.cluster.write(keyspace, key, planned.options, &command);
+    let WriteAnswer(answer) = written.await?;
+    Ok(answer?.sizes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_write_of_a_request_has_an_id_of_its_own_and_keeps_it() {
+        let call = InvocationId::hashed(b"call");
+        let ids = |invocation| {
+            let mut common = Common {
+                level: None,
+                invocation,
+                places: 0..,
+            };
+            std::iter::repeat_with(|| common.next(None).invocation)
+                .take(WRITES_MAX)
+                .collect::<Vec<_>>()
+        };
+        let first = ids(Some(call));
+        assert_eq!(first, ids(Some(call)), "a retry finds each write");
+        let distinct: HashSet<_> = first.iter().flatten().chain([&call]).collect();
+        assert_eq!(distinct.len(), WRITES_MAX + 1);
+        assert_eq!(ids(None), vec![None; WRITES_MAX]);
+    }
 }

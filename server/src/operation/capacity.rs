@@ -2,6 +2,8 @@
 //!
 //! Source: Amazon DynamoDB Developer Guide, "DynamoDB read and write operations: capacity unit consumption".
 
+use stator_cluster::ConsistencyLevel;
+
 use crate::constraint::ModelEnum;
 
 /// Bytes that one read unit covers.
@@ -56,9 +58,12 @@ impl CapacityDetail {
 }
 
 /// Units of reading `bytes`, at least one block of them; half of that when the read may lag behind.
-pub(crate) fn read_units(bytes: usize, consistent: bool) -> f64 {
+pub(crate) fn read_units(bytes: usize, level: ConsistencyLevel) -> f64 {
     let whole = units(bytes, READ_UNIT_BYTES);
-    if consistent { whole } else { whole / 2.0 }
+    match level {
+        ConsistencyLevel::One => whole / 2.0,
+        ConsistencyLevel::Quorum | ConsistencyLevel::All => whole,
+    }
 }
 
 /// Units of writing an item whose size was and is now `before` and `after`.
@@ -78,10 +83,10 @@ mod tests {
     #[test]
     #[expect(clippy::float_cmp, reason = "halves are exact")]
     fn units_are_rounded_up() {
-        assert_eq!(read_units(0, true), 1.0);
-        assert_eq!(read_units(0, false), 0.5);
-        assert_eq!(read_units(4096, true), 1.0);
-        assert_eq!(read_units(4097, false), 1.0);
+        assert_eq!(read_units(0, ConsistencyLevel::Quorum), 1.0);
+        assert_eq!(read_units(0, ConsistencyLevel::One), 0.5);
+        assert_eq!(read_units(4096, ConsistencyLevel::All), 1.0);
+        assert_eq!(read_units(4097, ConsistencyLevel::One), 1.0);
         assert_eq!(write_units(0, 1024), 1.0);
         assert_eq!(write_units(3000, 10), 3.0);
     }

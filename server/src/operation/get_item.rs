@@ -9,6 +9,7 @@ use super::expressions::{ExpressionInputs, check_all_used, parse};
 use super::item_command::open;
 use super::replacement::checked;
 use super::{Context, Operation, table_name};
+use crate::consistency::{self, NamedLevels};
 use crate::constraint::Constraints;
 use crate::message;
 use crate::wire::decode::attribute::Attributes;
@@ -20,6 +21,7 @@ pub(crate) struct GetItem {
     pub(crate) table_name: Option<String>,
     pub(crate) key: Option<Attributes>,
     pub(crate) consistent_read: Option<bool>,
+    pub(crate) levels: NamedLevels,
     pub(crate) projection: Option<String>,
     pub(crate) consumed_capacity: Option<String>,
     pub(crate) expressions: ExpressionInputs,
@@ -36,7 +38,7 @@ impl Operation for GetItem {
     type Output = GetItemOutput;
 
     async fn run(self, context: &Context) -> Result<GetItemOutput, ApiError> {
-        let capacity = self.constraints()?;
+        let (capacity, level) = self.constraints()?;
         let projection = ("ProjectionExpression", self.projection.as_deref());
         let name = table_name::resolve(self.table_name.as_deref().unwrap_or_default())?;
         let mut placeholders = self.expressions.check(&[projection])?;
@@ -48,15 +50,15 @@ impl Operation for GetItem {
         let key = table
             .key_of_key(key.as_ref())
             .map_err(|error| message::key(&error))?;
-        let consistent = self.consistent_read.unwrap_or_default();
+        let level = consistency::of_read(level, table.level(), self.consistent_read.unwrap_or_default());
         let cell = context
             .cluster
-            .read(table.keyspace(), key.as_bytes(), level(consistent))
+            .read(table.keyspace(), key.as_bytes(), level)
             .await?;
         let item = cell.as_ref().map(open).transpose()?;
         let size = item.as_ref().map_or(0, |item| item.as_ref().size());
         Ok(GetItemOutput {
-            consumed_capacity: capacity.report(table.name(), read_units(size, consistent)),
+            consumed_capacity: capacity.report(table.name(), read_units(size, level)),
             item: match projection {
                 Some(projection) => item.map(|item| projection.apply(item.as_ref())),
                 None => item,
@@ -66,21 +68,13 @@ impl Operation for GetItem {
 }
 
 impl GetItem {
-    fn constraints(&self) -> Result<CapacityDetail, ApiError> {
+    fn constraints(&self) -> Result<(CapacityDetail, Option<ConsistencyLevel>), ApiError> {
         let mut constraints = Constraints::default();
         table_name::check(&mut constraints, self.table_name.as_ref());
         constraints.required("key", self.key.as_ref());
         let capacity = constraints.one_of("returnConsumedCapacity", self.consumed_capacity.as_deref());
+        let level = self.levels.check(&mut constraints);
         constraints.finish()?;
-        Ok(capacity.unwrap_or_default())
-    }
-}
-
-/// The level of a read that has to see, or need not see, every write answered before it.
-pub(super) fn level(consistent: bool) -> ConsistencyLevel {
-    if consistent {
-        ConsistencyLevel::Quorum
-    } else {
-        ConsistencyLevel::One
+        Ok((capacity.unwrap_or_default(), level))
     }
 }

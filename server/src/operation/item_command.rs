@@ -1,64 +1,17 @@
-//! What the commands on one item share: opening the cell, the condition, the outcome of a write.
+//! What the operations on one item share: parameters, opening the cell, the outcome of a write.
 
-use stator_cluster::Cell;
-use stator_model::expression::{Condition, Placeholders};
-use stator_model::item::{Item, ItemRef};
+use stator_cluster::{Applier, Cell, ConsistencyLevel, InvocationId, WriteOptions};
+use stator_model::item::Item;
+use stator_model::key::KeyBytes;
 
 use super::capacity::{CapacityDetail, ConsumedCapacity, write_units};
-use super::table_name;
+use super::{Context, table_name};
 use crate::catalog::Table;
+use crate::command::{self, OnFailure, ReturnValues, Sizes, WriteAnswer};
+use crate::consistency::{self, NamedLevels, Needs};
 use crate::constraint::{Constraints, ModelEnum};
 use crate::wire::decode::attribute::Attributes;
 use crate::wire::error::ApiError;
-
-/// Largest item in bytes. Source: Amazon DynamoDB Developer Guide, "Quotas: item size".
-pub(crate) const ITEM_BYTES_MAX: usize = 400 * 1024;
-
-/// `ReturnValues`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum ReturnValues {
-    AllNew,
-    UpdatedOld,
-    AllOld,
-    #[default]
-    None,
-    UpdatedNew,
-}
-
-impl ModelEnum for ReturnValues {
-    const NAMES: &'static [&'static str] = &["ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE", "UPDATED_NEW"];
-
-    fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "ALL_NEW" => Self::AllNew,
-            "UPDATED_OLD" => Self::UpdatedOld,
-            "ALL_OLD" => Self::AllOld,
-            "NONE" => Self::None,
-            "UPDATED_NEW" => Self::UpdatedNew,
-            _ => return None,
-        })
-    }
-}
-
-/// `ReturnValuesOnConditionCheckFailure`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum OnFailure {
-    AllOld,
-    #[default]
-    None,
-}
-
-impl ModelEnum for OnFailure {
-    const NAMES: &'static [&'static str] = &["ALL_OLD", "NONE"];
-
-    fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "ALL_OLD" => Self::AllOld,
-            "NONE" => Self::None,
-            _ => return None,
-        })
-    }
-}
 
 /// `ReturnItemCollectionMetrics`. Tables without local secondary indexes have no item collections to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,14 +43,20 @@ pub(crate) struct WriteParameters {
     pub(crate) collection_metrics: Option<String>,
     /// `ConditionalOperator` of the API before expressions.
     pub(crate) conditional_operator: Option<String>,
+    pub(crate) levels: NamedLevels,
+    /// Which call the request is a try of.
+    pub(crate) invocation: Option<InvocationId>,
 }
 
 /// The same, understood.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct WriteOptions {
+pub(crate) struct WriteChoices {
     pub(crate) return_values: ReturnValues,
     pub(crate) on_failure: OnFailure,
     pub(crate) capacity: CapacityDetail,
+    /// The level that the request names.
+    pub(crate) level: Option<ConsistencyLevel>,
+    pub(crate) invocation: Option<InvocationId>,
 }
 
 impl WriteParameters {
@@ -105,10 +64,10 @@ impl WriteParameters {
     ///
     /// # Errors
     /// ValidationException with all violations.
-    pub(crate) fn options(
+    pub(crate) fn choices(
         &self,
         subject: (&'static str, Option<&Attributes>),
-    ) -> Result<WriteOptions, ApiError> {
+    ) -> Result<WriteChoices, ApiError> {
         let mut constraints = Constraints::default();
         table_name::check(&mut constraints, self.table_name.as_ref());
         constraints.required(subject.0, subject.1);
@@ -120,11 +79,44 @@ impl WriteParameters {
             constraints.one_of("returnValuesOnConditionCheckFailure", self.on_failure.as_deref());
         constraints
             .one_of::<ConditionalOperator>("conditionalOperator", self.conditional_operator.as_deref());
+        let level = self.levels.check(&mut constraints);
         constraints.finish()?;
-        Ok(WriteOptions {
+        Ok(WriteChoices {
             return_values: return_values.unwrap_or_default(),
             on_failure: on_failure.unwrap_or_default(),
             capacity: capacity.unwrap_or_default(),
+            level,
+            invocation: self.invocation,
+        })
+    }
+}
+
+impl WriteChoices {
+    /// Carries out a command on the item of a key, counts the row, and builds the answer.
+    ///
+    /// # Errors
+    /// What the command refuses with, and failures of the cluster.
+    pub(crate) async fn carry_out(
+        &self,
+        context: &Context,
+        table: &Table,
+        key: &KeyBytes,
+        needs: Needs,
+        command: &impl Applier<Answer = WriteAnswer>,
+    ) -> Result<WriteOutput, ApiError> {
+        let options = WriteOptions {
+            level: consistency::of_write(self.level, table.level(), needs),
+            invocation: self.invocation,
+        };
+        let written = context
+            .cluster
+            .write(table.keyspace(), key.as_bytes(), options, command);
+        let WriteAnswer(answer) = written.await?;
+        let done = answer?;
+        done.sizes.count(table);
+        Ok(WriteOutput {
+            attributes: done.attributes,
+            consumed_capacity: done.sizes.consumed(self.capacity, table),
         })
     }
 }
@@ -153,49 +145,11 @@ impl ModelEnum for ConditionalOperator {
 /// # Errors
 /// An internal error when the cell is no item, which checksums make all but impossible.
 pub(crate) fn open(cell: &Cell) -> Result<Item, ApiError> {
-    Item::from_stored(cell.clone()).map_err(|error| ApiError::Internal(error.to_string()))
+    Ok(command::open(cell)?)
 }
 
-/// A condition with what it was parsed with.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Guard<'a> {
-    pub(crate) condition: Option<&'a Condition>,
-    pub(crate) placeholders: &'a Placeholders,
-    pub(crate) on_failure: OnFailure,
-}
-
-impl Guard<'_> {
-    /// Checks the condition on the current item.
-    ///
-    /// # Errors
-    /// ConditionalCheckFailedException, with the item if that was asked for.
-    pub(crate) fn check(&self, current: Option<&Item>) -> Result<(), ApiError> {
-        let Some(condition) = self.condition else {
-            return Ok(());
-        };
-        if condition.evaluate(current.map(Item::as_ref), self.placeholders) {
-            return Ok(());
-        }
-        let shown = current.filter(|_| self.on_failure == OnFailure::AllOld).cloned();
-        Err(ApiError::ConditionalCheckFailed(shown))
-    }
-}
-
-/// Sizes before and after a write that stands.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Sizes {
-    before: Option<usize>,
-    after: Option<usize>,
-}
-
+/// What the sizes before and after a write that stands come to.
 impl Sizes {
-    pub(crate) fn new(before: Option<ItemRef<'_>>, after: Option<ItemRef<'_>>) -> Self {
-        Self {
-            before: before.map(ItemRef::size),
-            after: after.map(ItemRef::size),
-        }
-    }
-
     /// Adds the difference to the table's tally.
     pub(crate) fn count(self, table: &Table) {
         let items = i64::from(self.after.is_some()) - i64::from(self.before.is_some());

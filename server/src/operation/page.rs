@@ -5,16 +5,16 @@
 
 use std::ops::ControlFlow;
 
-use stator_cluster::{Bounds, Direction, Row};
+use stator_cluster::{Bounds, ConsistencyLevel, Direction, Row};
 use stator_model::expression::{Condition, Placeholders, Projection};
 use stator_model::item::Item;
 
 use super::capacity::{CapacityDetail, ConsumedCapacity, read_units};
 use super::expressions::{ExpressionInputs, Parameter, parse};
-use super::get_item::level;
 use super::item_command::open;
 use super::{Context, table_name};
 use crate::catalog::Table;
+use crate::consistency::{self, NamedLevels};
 use crate::constraint::{Constraints, ModelEnum};
 use crate::message;
 use crate::wire::decode::attribute::Attributes;
@@ -59,6 +59,7 @@ pub(crate) struct PageParameters {
     pub(crate) limit: Option<i32>,
     pub(crate) select: Option<String>,
     pub(crate) consistent_read: Option<bool>,
+    pub(crate) levels: NamedLevels,
     pub(crate) start_key: Option<Attributes>,
     pub(crate) filter: Option<String>,
     pub(crate) projection: Option<String>,
@@ -77,11 +78,23 @@ pub(crate) struct PageOutput {
     pub(crate) consumed_capacity: Option<ConsumedCapacity>,
 }
 
+/// What of the parameters is one of a few, understood.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Choices {
+    pub(super) select: Option<Select>,
+    pub(super) capacity: CapacityDetail,
+    /// The level that the request names.
+    pub(super) level: Option<ConsistencyLevel>,
+}
+
 /// The same parameters, understood.
 #[derive(Debug)]
 pub(super) struct PagePlan {
     pub(super) limit: usize,
+    /// `ConsistentRead`.
     pub(super) consistent: bool,
+    /// The level that the request names.
+    pub(super) level: Option<ConsistencyLevel>,
     pub(super) count_only: bool,
     pub(super) capacity: CapacityDetail,
     pub(super) start_key: Option<Item>,
@@ -92,12 +105,16 @@ pub(super) struct PagePlan {
 
 impl PageParameters {
     /// The constraints of the service model that both operations have.
-    pub(super) fn constrain(&self, constraints: &mut Constraints) -> (Option<Select>, CapacityDetail) {
+    pub(super) fn constrain(&self, constraints: &mut Constraints) -> Choices {
         table_name::check(constraints, self.table_name.as_ref());
         constraints.at_least("limit", self.limit, 1);
         let select = constraints.one_of("select", self.select.as_deref());
         let capacity = constraints.one_of("returnConsumedCapacity", self.consumed_capacity.as_deref());
-        (select, capacity.unwrap_or_default())
+        Choices {
+            select,
+            capacity: capacity.unwrap_or_default(),
+            level: self.levels.check(constraints),
+        }
     }
 
     /// Checks everything that needs no table; `own` are the operation's own expressions, parsed by `parse_own`.
@@ -106,8 +123,7 @@ impl PageParameters {
     /// ValidationException.
     pub(super) fn plan<T>(
         self,
-        select: Option<Select>,
-        capacity: CapacityDetail,
+        choices: Choices,
         own: &[Parameter<'_>],
         parse_own: impl FnOnce(&mut Placeholders) -> Result<T, ApiError>,
     ) -> Result<(PagePlan, T), ApiError> {
@@ -130,7 +146,7 @@ impl PageParameters {
             Some(Attributes { item, .. }) => Some(item),
             None => None,
         };
-        check_select(select, projection.1.is_some(), self.index_name.is_some())?;
+        check_select(choices.select, projection.1.is_some(), self.index_name.is_some())?;
         let filter = parse(filter, &mut placeholders, Condition::parse)?;
         let projection = parse(projection, &mut placeholders, Projection::parse)?;
         let own = parse_own(&mut placeholders)?;
@@ -141,8 +157,9 @@ impl PageParameters {
                 .and_then(|limit| usize::try_from(limit).ok())
                 .unwrap_or(usize::MAX),
             consistent: self.consistent_read.unwrap_or_default(),
-            count_only: select == Some(Select::Count),
-            capacity,
+            count_only: choices.select == Some(Select::Count),
+            capacity: choices.capacity,
+            level: choices.level,
             start_key,
             filter,
             projection,
@@ -248,11 +265,10 @@ pub(super) async fn read(
         failure: None,
     };
     let keyspace = table.keyspace();
+    let level = consistency::of_read(plan.level, table.level(), plan.consistent);
     context
         .cluster
-        .range(keyspace, bounds, direction, level(plan.consistent), |row| {
-            page.visit(row)
-        })
+        .range(keyspace, bounds, direction, level, |row| page.visit(row))
         .await?;
     if let Some(failure) = page.failure {
         return Err(failure);
@@ -263,9 +279,7 @@ pub(super) async fn read(
         count: page.count,
         scanned_count: page.scanned,
         last_evaluated_key: last.map(|item| table.schema().project(item.as_ref())),
-        consumed_capacity: plan
-            .capacity
-            .report(table.name(), read_units(page.bytes, plan.consistent)),
+        consumed_capacity: plan.capacity.report(table.name(), read_units(page.bytes, level)),
     })
 }
 

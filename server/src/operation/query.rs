@@ -33,12 +33,12 @@ impl Operation for Query {
 
     async fn run(self, context: &Context) -> Result<PageOutput, ApiError> {
         let mut constraints = Constraints::default();
-        let (select, capacity) = self.page.constrain(&mut constraints);
+        let choices = self.page.constrain(&mut constraints);
         constraints.finish()?;
         let name = table_name::resolve(self.page.table_name.as_deref().unwrap_or_default())?.to_owned();
         let index = self.page.index_name.clone();
         let condition = (KEY_CONDITION, self.key_condition.as_deref());
-        let (plan, condition) = self.page.plan(select, capacity, &[condition], |placeholders| {
+        let (plan, condition) = self.page.plan(choices, &[condition], |placeholders| {
             parse(condition, placeholders, Condition::parse)
         })?;
         let condition = condition.ok_or_else(|| {

@@ -2,13 +2,14 @@
 //!
 //! A put replaces the current item by another, a deletion by none; everything else about the two is the same.
 
-use stator_cluster::{Applier, Cell, ConsistencyLevel, Verdict};
 use stator_model::expression::Condition;
 use stator_model::item::Item;
 
 use super::expressions::{ExpressionInputs, check_all_used, parse};
-use super::item_command::{Guard, ITEM_BYTES_MAX, ReturnValues, Sizes, WriteOutput, WriteParameters, open};
+use super::item_command::{WriteOutput, WriteParameters};
 use super::{Context, table_name};
+use crate::command::{Guard, ITEM_BYTES_MAX, Replace, ReturnValues};
+use crate::consistency::{Needs, check_write};
 use crate::message;
 use crate::wire::decode::attribute::Attributes;
 use crate::wire::error::ApiError;
@@ -32,12 +33,12 @@ pub(super) async fn run(
     attributes: Option<Attributes>,
 ) -> Result<WriteOutput, ApiError> {
     let member = if subject == Subject::Item { "item" } else { "key" };
-    let options = parameters.options((member, attributes.as_ref()))?;
+    let choices = parameters.choices((member, attributes.as_ref()))?;
     let condition = ("ConditionExpression", parameters.condition.as_deref());
     let name = table_name::resolve(parameters.table_name.as_deref().unwrap_or_default())?;
     let mut placeholders = expressions.check(&[condition])?;
     let attributes = checked(attributes)?;
-    if !matches!(options.return_values, ReturnValues::None | ReturnValues::AllOld) {
+    if !matches!(choices.return_values, ReturnValues::None | ReturnValues::AllOld) {
         return Err(ApiError::validation(message::RETURN_VALUES_OLD_ONLY));
     }
     if subject == Subject::Item {
@@ -45,6 +46,12 @@ pub(super) async fn run(
     }
     let condition = parse(condition, &mut placeholders, Condition::parse)?;
     check_all_used(&placeholders)?;
+    let needs = if condition.is_some() {
+        Needs::Condition
+    } else {
+        Needs::Nothing
+    };
+    check_write(choices.level, needs)?;
 
     let table = context.catalog.table(name).ok_or_else(message::no_table)?;
     let (key, new) = match subject {
@@ -55,27 +62,16 @@ pub(super) async fn run(
         Subject::Item => message::item_key(&error),
         Subject::Key => message::key(&error),
     })?;
-    let guard = Guard {
-        condition: condition.as_ref(),
-        placeholders: &placeholders,
-        on_failure: options.on_failure,
+    let command = Replace {
+        new,
+        guard: Guard {
+            condition: parameters.condition.as_deref().zip(condition.as_ref()),
+            placeholders: &placeholders,
+            on_failure: choices.on_failure,
+        },
+        returns_old: choices.return_values == ReturnValues::AllOld,
     };
-    let replaced = context
-        .cluster
-        .write(
-            table.keyspace(),
-            key.as_bytes(),
-            ConsistencyLevel::Quorum,
-            Replace { new, guard },
-        )
-        .await??;
-    replaced.sizes.count(&table);
-    Ok(WriteOutput {
-        attributes: replaced
-            .old
-            .filter(|_| options.return_values == ReturnValues::AllOld),
-        consumed_capacity: replaced.sizes.consumed(options.capacity, &table),
-    })
+    choices.carry_out(context, &table, &key, needs, &command).await
 }
 
 /// Takes an item or a key that came with a request. A missing one is a violated constraint, reported before.
@@ -102,43 +98,4 @@ pub(super) fn check_size(item: &Item) -> Result<(), ApiError> {
         return Err(ApiError::validation(message::ITEM_TOO_LARGE));
     }
     Ok(())
-}
-
-/// The command: the item becomes `new`, or goes.
-pub(super) struct Replace<'a> {
-    pub(super) new: Option<&'a Item>,
-    pub(super) guard: Guard<'a>,
-}
-
-/// What was replaced.
-#[derive(Debug)]
-pub(super) struct Replaced {
-    pub(super) old: Option<Item>,
-    pub(super) sizes: Sizes,
-}
-
-impl Applier for Replace<'_> {
-    type Answer = Result<Replaced, ApiError>;
-
-    fn decide(self, current: Option<&Cell>) -> Verdict<Self::Answer> {
-        let old = match current.map(open).transpose() {
-            Ok(old) => old,
-            Err(error) => return Verdict::Keep { answer: Err(error) },
-        };
-        if let Err(error) = self.guard.check(old.as_ref()) {
-            return Verdict::Keep { answer: Err(error) };
-        }
-        let sizes = Sizes::new(old.as_ref().map(Item::as_ref), self.new.map(Item::as_ref));
-        let unchanged = old.as_ref() == self.new;
-        let answer = Ok(Replaced { old, sizes });
-        match self.new {
-            // What is there already needs no write, and what is not there no removal.
-            _ if unchanged => Verdict::Keep { answer },
-            Some(item) => Verdict::Put {
-                cell: item.stored().clone(),
-                answer,
-            },
-            None => Verdict::Delete { answer },
-        }
-    }
 }

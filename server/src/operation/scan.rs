@@ -33,7 +33,7 @@ impl Operation for Scan {
 
     async fn run(self, context: &Context) -> Result<PageOutput, ApiError> {
         let mut constraints = Constraints::default();
-        let (select, capacity) = self.page.constrain(&mut constraints);
+        let choices = self.page.constrain(&mut constraints);
         constraints.at_least("segment", self.segment, 0);
         constraints.at_most("segment", self.segment, SEGMENTS_MAX - 1);
         constraints.at_least("totalSegments", self.total_segments, 1);
@@ -42,7 +42,7 @@ impl Operation for Scan {
         let name = table_name::resolve(self.page.table_name.as_deref().unwrap_or_default())?.to_owned();
         let index = self.page.index_name.clone();
         let segment = segment(self.segment, self.total_segments)?;
-        let (plan, ()) = self.page.plan(select, capacity, &[], |_| Ok(()))?;
+        let (plan, ()) = self.page.plan(choices, &[], |_| Ok(()))?;
 
         let table = table_of(context, &name, index.as_deref())?;
         let mut bounds = segment.map_or(

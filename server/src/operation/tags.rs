@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::arn;
 use crate::catalog::CatalogError;
+use crate::consistency;
 use crate::constraint::Constraints;
 use crate::message::table;
 use crate::wire::error::ApiError;
@@ -64,7 +65,7 @@ pub(super) fn check_keys(constraints: &mut Constraints, keys: &[String]) {
 /// Checked tags by key.
 ///
 /// # Errors
-/// ValidationException for reserved and repeated keys and for too many tags.
+/// ValidationException for reserved and repeated keys, for too many tags, and for a tag of ours with no meaning.
 pub(super) fn by_key(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, ApiError> {
     let mut by_key = BTreeMap::new();
     for tag in tags {
@@ -78,7 +79,11 @@ pub(super) fn by_key(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, ApiErro
         if by_key.contains_key(&key) {
             return Err(table::duplicate_tag(&key));
         }
-        by_key.insert(key, tag.value.unwrap_or_default());
+        let value = tag.value.unwrap_or_default();
+        if key == consistency::TAG && consistency::named(&value).is_err() {
+            return Err(table::level_tag(&value));
+        }
+        by_key.insert(key, value);
     }
     if by_key.len() > TAGS_MAX {
         return Err(ApiError::validation(table::TOO_MANY_TAGS));
@@ -144,6 +149,15 @@ mod tests {
         assert!(
             by_key(vec![tag("aws", "")]).is_ok(),
             "only with the colon it is reserved"
+        );
+    }
+
+    #[test]
+    fn the_tag_of_the_consistency_level_names_one() {
+        assert!(by_key(vec![tag(consistency::TAG, "ALL")]).is_ok());
+        assert_eq!(
+            by_key(vec![tag(consistency::TAG, "TWO")]),
+            Err(table::level_tag("TWO"))
         );
     }
 

@@ -1,15 +1,14 @@
 //! UpdateItem: changes attributes of an item in place, making the item when it is not there, if a condition holds.
 
-use stator_cluster::{Applier, Cell, ConsistencyLevel, Verdict};
-use stator_model::attribute::RawValue;
 use stator_model::expression::{Condition, Update};
-use stator_model::item::{Item, ItemRef};
 
 use super::expressions::{ExpressionInputs, check_all_used, parse};
-use super::item_command::{Guard, ITEM_BYTES_MAX, ReturnValues, Sizes, WriteOutput, WriteParameters, open};
+use super::item_command::{WriteOutput, WriteParameters};
 use super::replacement::checked;
 use super::{Context, Operation, table_name};
 use crate::catalog::Table;
+use crate::command::{Change, Guard};
+use crate::consistency::{Needs, check_write};
 use crate::message;
 use crate::wire::decode::attribute::Attributes;
 use crate::wire::error::ApiError;
@@ -27,7 +26,7 @@ impl Operation for UpdateItem {
     type Output = WriteOutput;
 
     async fn run(self, context: &Context) -> Result<WriteOutput, ApiError> {
-        let options = self.parameters.options(("key", self.key.as_ref()))?;
+        let choices = self.parameters.choices(("key", self.key.as_ref()))?;
         let update = ("UpdateExpression", self.update.as_deref());
         let condition = ("ConditionExpression", self.parameters.condition.as_deref());
         let name = table_name::resolve(self.parameters.table_name.as_deref().unwrap_or_default())?;
@@ -36,37 +35,26 @@ impl Operation for UpdateItem {
         let update = parse(update, &mut placeholders, Update::parse)?;
         let condition = parse(condition, &mut placeholders, Condition::parse)?;
         check_all_used(&placeholders)?;
+        check_write(choices.level, Needs::ReadModifyWrite)?;
 
         let table = context.catalog.table(name).ok_or_else(message::no_table)?;
         let key_bytes = table
             .key_of_key(key.as_ref())
             .map_err(|error| message::key(&error))?;
         check_key_stays(&table, update.as_ref())?;
-        let guard = Guard {
-            condition: condition.as_ref(),
-            placeholders: &placeholders,
-            on_failure: options.on_failure,
-        };
         let command = Change {
-            key: key.as_ref(),
-            update: update.as_ref(),
-            guard,
-            return_values: options.return_values,
+            key: &key,
+            update: self.update.as_deref().zip(update.as_ref()),
+            guard: Guard {
+                condition: self.parameters.condition.as_deref().zip(condition.as_ref()),
+                placeholders: &placeholders,
+                on_failure: choices.on_failure,
+            },
+            return_values: choices.return_values,
         };
-        let changed = context
-            .cluster
-            .write(
-                table.keyspace(),
-                key_bytes.as_bytes(),
-                ConsistencyLevel::Quorum,
-                command,
-            )
-            .await??;
-        changed.sizes.count(&table);
-        Ok(WriteOutput {
-            attributes: changed.attributes,
-            consumed_capacity: changed.sizes.consumed(options.capacity, &table),
-        })
+        choices
+            .carry_out(context, &table, &key_bytes, Needs::ReadModifyWrite, &command)
+            .await
     }
 }
 
@@ -78,80 +66,5 @@ fn check_key_stays(table: &Table, update: Option<&Update>) -> Result<(), ApiErro
             "One or more parameter values were invalid: Cannot update attribute {name}. This attribute is part of the key"
         ))),
         None => Ok(()),
-    }
-}
-
-struct Change<'a> {
-    key: ItemRef<'a>,
-    update: Option<&'a Update>,
-    guard: Guard<'a>,
-    return_values: ReturnValues,
-}
-
-/// What the change has done.
-#[derive(Debug)]
-struct Changed {
-    attributes: Option<Item>,
-    sizes: Sizes,
-}
-
-impl Change<'_> {
-    /// The item after the change.
-    fn apply(&self, old: Option<&Item>) -> Result<Item, ApiError> {
-        let Some(update) = self.update else {
-            // Without a clause the item is made when it is not there, and left as it is otherwise.
-            return Ok(old.cloned().unwrap_or_else(|| self.key.to_owned()));
-        };
-        let key: Vec<(&[u8], RawValue<'_>)> = self.key.iter().collect();
-        let new = update
-            .apply(old.map(Item::as_ref), &key, self.guard.placeholders)
-            .map_err(|error| ApiError::Validation(error.to_string()))?;
-        if new.as_ref().size() > ITEM_BYTES_MAX {
-            return Err(ApiError::validation(message::UPDATED_ITEM_TOO_LARGE));
-        }
-        Ok(new)
-    }
-
-    fn returned(&self, old: Option<&Item>, new: &Item) -> Option<Item> {
-        let item = match self.return_values {
-            ReturnValues::None => None,
-            ReturnValues::AllOld => old.cloned(),
-            ReturnValues::AllNew => Some(new.clone()),
-            ReturnValues::UpdatedOld => old
-                .zip(self.update)
-                .map(|(old, update)| update.updated_old(old.as_ref())),
-            ReturnValues::UpdatedNew => self.update.map(|update| update.updated_new(new.as_ref())),
-        };
-        item.filter(|item| !item.as_ref().attributes().is_empty())
-    }
-
-    fn change(&self, current: Option<&Cell>) -> Result<(Option<Item>, Item), ApiError> {
-        let old = current.map(open).transpose()?;
-        self.guard.check(old.as_ref())?;
-        let new = self.apply(old.as_ref())?;
-        Ok((old, new))
-    }
-}
-
-impl Applier for Change<'_> {
-    type Answer = Result<Changed, ApiError>;
-
-    fn decide(self, current: Option<&Cell>) -> Verdict<Self::Answer> {
-        let (old, new) = match self.change(current) {
-            Ok(images) => images,
-            Err(error) => return Verdict::Keep { answer: Err(error) },
-        };
-        let answer = Ok(Changed {
-            attributes: self.returned(old.as_ref(), &new),
-            sizes: Sizes::new(old.as_ref().map(Item::as_ref), Some(new.as_ref())),
-        });
-        if old.as_ref() == Some(&new) {
-            Verdict::Keep { answer }
-        } else {
-            Verdict::Put {
-                cell: new.stored().clone(),
-                answer,
-            }
-        }
     }
 }

@@ -19,27 +19,33 @@ mod update_table;
 use reader::{DecodeError, Decoded, Reader};
 
 use crate::wire::error::ApiError;
+use crate::wire::head::Head;
 
 /// A request that is read from JSON.
 pub(crate) trait Decode: Sized {
     /// Reads the whole body.
     fn decode(reader: &mut Reader<'_>) -> Decoded<Self>;
+
+    /// Takes what the headers say, for a request that has a use for it.
+    fn take_head(&mut self, _: Head<'_>) {}
 }
 
-/// Reads a body as a request.
+/// Reads a body, with the headers it came with, as a request.
 ///
 /// # Errors
 /// SerializationException for what is not JSON or not of the request's types.
-pub(crate) fn decode<T: Decode>(body: &[u8]) -> Result<T, ApiError> {
+pub(crate) fn decode<T: Decode>(body: &[u8], head: Head<'_>) -> Result<T, ApiError> {
     let mut reader = Reader::new(body);
-    read_object(&mut reader)
+    let mut request: T = read_object(&mut reader)
         .and_then(|request| reader.finish().map(|()| request))
         .map_err(|error| {
             ApiError::Serialization(match error {
                 DecodeError::NotJson => None,
                 mismatch => Some(mismatch.to_string()),
             })
-        })
+        })?;
+    request.take_head(head);
+    Ok(request)
 }
 
 /// A body is an object; `null`, which elsewhere counts as absent, is no request.

@@ -6,6 +6,7 @@ use http::StatusCode;
 use stator_model::item::Item;
 
 use super::encode::json::Json;
+use crate::command::Refusal;
 
 const SERVICE: &str = "com.amazonaws.dynamodb.v20120810";
 const VALIDATE: &str = "com.amazon.coral.validate";
@@ -51,9 +52,19 @@ impl From<stator_cluster::Error> for ApiError {
         match error {
             stator_cluster::Error::Unavailable { cause } => Self::Unavailable(cause),
             // The SDKs retry a 500 under the same invocation id.
-            stator_cluster::Error::OutcomeUnknown { .. } | stator_cluster::Error::Storage(_) => {
-                Self::Internal(error.to_string())
-            }
+            stator_cluster::Error::OutcomeUnknown { .. }
+            | stator_cluster::Error::MalformedCommand(_)
+            | stator_cluster::Error::Storage(_) => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::ConditionFailed(item) => Self::ConditionalCheckFailed(item),
+            Refusal::Validation(text) => Self::Validation(text),
+            Refusal::Internal(text) => Self::Internal(text),
         }
     }
 }

@@ -36,6 +36,11 @@ impl Pace {
             .busy_until
             .max(now.saturating_sub(BURST))
             .saturating_add(takes);
+        self.owed(now)
+    }
+
+    /// How long to wait before more is written.
+    pub(crate) fn owed(&self, now: Duration) -> Duration {
         self.busy_until.saturating_sub(now)
     }
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{File, LockGuard, Vfs};
 
@@ -61,17 +62,29 @@ struct Disk {
     pending_names: Vec<NameChange>,
     locks: Vec<PathBuf>,
     operations: u64,
+    /// Digests all of them, and all reads.
+    history: u64,
     power_cut_after: Option<u64>,
 }
 
 impl Disk {
-    /// Counts an operation that changes something; refuses it when the power is gone.
-    fn operate(&mut self) -> io::Result<()> {
+    /// Counts an operation that changes something, of this name and with these arguments; refuses it when the power is
+    /// gone.
+    fn operate(&mut self, name: &str, arguments: &[&[u8]]) -> io::Result<()> {
         if self.power_cut_after.is_some_and(|last| self.operations >= last) {
             return Err(io::Error::other("the power is cut"));
         }
         self.operations += 1;
+        self.note(name, arguments);
         Ok(())
+    }
+
+    /// Adds something that was done to the history.
+    fn note(&mut self, name: &str, arguments: &[&[u8]]) {
+        for part in [name.as_bytes()].iter().chain(arguments) {
+            // The seed is what was before; the length keeps parts apart.
+            self.history = xxh3_64_with_seed(part, self.history.wrapping_add(part.len() as u64));
+        }
     }
 
     fn find(&self, path: &Path) -> io::Result<usize> {
@@ -115,6 +128,10 @@ fn apply(contents: &mut Vec<u8>, change: &Change) {
     }
 }
 
+fn bytes_of(path: &Path) -> &[u8] {
+    path.as_os_str().as_encoded_bytes()
+}
+
 /// Sizes of simulated files fit into memory.
 fn size_of_file(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
@@ -150,6 +167,12 @@ impl MemVfs {
     /// How many operations have changed something so far: creations, writes, syncs, renames, removals, truncations.
     pub fn operations(&self) -> u64 {
         self.0.lock().operations
+    }
+
+    /// A digest of these operations and of reads: of their kinds, files, places and bytes, in their order. Equal as long as
+    /// the same was done to an empty disk, or to one [after a power cut](Self::after_power_cut).
+    pub fn history_digest(&self) -> u64 {
+        self.0.lock().history
     }
 
     /// Lets so many operations happen (counted from the making of the disk) and refuses every one after.
@@ -257,7 +280,13 @@ struct MemFile {
 impl MemFile {
     fn change(&self, change: Change) -> io::Result<()> {
         let mut disk = self.disk.0.lock();
-        disk.operate()?;
+        let file = (self.inode as u64).to_le_bytes();
+        match &change {
+            Change::Write { offset, bytes } => {
+                disk.operate("write", &[&file, &offset.to_le_bytes(), bytes])?;
+            }
+            Change::Truncate(bytes) => disk.operate("truncate", &[&file, &bytes.to_le_bytes()])?,
+        }
         let inode = &mut disk.inodes[self.inode];
         apply(&mut inode.volatile, &change);
         inode.pending.push(change);
@@ -289,7 +318,7 @@ impl Vfs for MemVfs {
         if disk.names.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        disk.operate()?;
+        disk.operate("create", &[bytes_of(path)])?;
         let inode = disk.inodes.len();
         disk.inodes.push(Inode::default());
         disk.rename(NameChange::Link(path.to_path_buf(), inode));
@@ -300,7 +329,9 @@ impl Vfs for MemVfs {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let inode = self.0.lock().find(path)?;
+        let mut disk = self.0.lock();
+        disk.note("open", &[bytes_of(path)]);
+        let inode = disk.find(path)?;
         Ok(Arc::new(MemFile {
             disk: self.clone(),
             inode,
@@ -313,7 +344,7 @@ impl Vfs for MemVfs {
         if disk.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        disk.operate()?;
+        disk.operate("link", &[bytes_of(existing), bytes_of(name)])?;
         disk.rename(NameChange::Link(name.to_path_buf(), inode));
         Ok(())
     }
@@ -321,7 +352,7 @@ impl Vfs for MemVfs {
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.0.lock();
         disk.find(path)?;
-        disk.operate()?;
+        disk.operate("remove", &[bytes_of(path)])?;
         disk.rename(NameChange::Remove(path.to_path_buf()));
         Ok(())
     }
@@ -329,22 +360,23 @@ impl Vfs for MemVfs {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = self.0.lock();
         let inode = disk.find(from)?;
-        disk.operate()?;
+        disk.operate("rename", &[bytes_of(from), bytes_of(to)])?;
         disk.rename(NameChange::Rename(from.to_path_buf(), to.to_path_buf(), inode));
         Ok(())
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
-        let disk = self.0.lock();
+        let mut disk = self.0.lock();
+        disk.note("list", &[bytes_of(directory)]);
         let names = disk.names.keys().filter(|path| path.parent() == Some(directory));
         Ok(names
             .filter_map(|path| path.file_name()?.to_str().map(str::to_owned))
             .collect())
     }
 
-    fn sync_dir(&self, _directory: &Path) -> io::Result<()> {
+    fn sync_dir(&self, directory: &Path) -> io::Result<()> {
         let mut disk = self.0.lock();
-        disk.operate()?;
+        disk.operate("sync directory", &[bytes_of(directory)])?;
         disk.durable_names = disk.names.clone();
         disk.pending_names.clear();
         Ok(())
@@ -369,7 +401,10 @@ impl File for MemFile {
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let disk = self.disk.0.lock();
+        let mut disk = self.disk.0.lock();
+        let (file, length) = (self.inode as u64, buffer.len() as u64);
+        let arguments = [file, offset, length].map(u64::to_le_bytes);
+        disk.note("read", &arguments.each_ref().map(|argument| &argument[..]));
         let start = size_of_file(offset);
         let end = start
             .checked_add(buffer.len())
@@ -397,7 +432,7 @@ impl File for MemFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut disk = self.disk.0.lock();
-        disk.operate()?;
+        disk.operate("sync", &[&(self.inode as u64).to_le_bytes()])?;
         let inode = &mut disk.inodes[self.inode];
         for change in std::mem::take(&mut inode.pending) {
             apply(&mut inode.durable, &change);
@@ -450,6 +485,34 @@ mod tests {
                 .all(|sector| sector.iter().all(|byte| *byte == sector[0]))
         );
         assert!((1..16).contains(&written));
+    }
+
+    #[test]
+    fn the_digest_tells_operations_by_kind_place_bytes_and_order() {
+        type Work<'a> = &'a dyn Fn(&dyn File);
+        let digest = |work: Work<'_>| {
+            let disk = MemVfs::new();
+            let file = disk.create(Path::new("/d/a")).unwrap();
+            work(&*file);
+            disk.history_digest()
+        };
+        let works: [Work<'_>; 6] = [
+            &|_| {},
+            &|file| file.write_all_at(b"a", 0).unwrap(),
+            &|file| file.write_all_at(b"a", 1).unwrap(),
+            &|file| file.write_all_at(b"b", 0).unwrap(),
+            &|file| {
+                file.write_all_at(b"a", 0).unwrap();
+                file.sync_data().unwrap();
+            },
+            &|file| {
+                file.sync_data().unwrap();
+                file.write_all_at(b"a", 0).unwrap();
+            },
+        ];
+        let digests: std::collections::BTreeSet<u64> = works.iter().map(|work| digest(work)).collect();
+        assert_eq!(digests.len(), works.len());
+        assert!(works.iter().all(|work| digest(work) == digest(work)));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use super::log::Held;
 use super::record::{Record, RecordKind, Records, StreamId};
 use super::segment::{Segment, SegmentContext};
 use super::stream::{FramePlace, Streams};
+use crate::drive::Drive;
 use crate::entry::SequenceNumber;
 use crate::error::{Error, Result};
 use crate::files::{FileName, read_open_file};
@@ -63,6 +64,7 @@ pub(crate) struct Expected {
 pub(crate) fn recover(
     context: &SegmentContext,
     expected: Expected,
+    drive: Drive,
     replay: &mut dyn FnMut(OwnBatch<'_>) -> Result<()>,
 ) -> Result<Recovered> {
     let (vfs, directory) = (&*context.vfs, &context.directory);
@@ -77,16 +79,22 @@ pub(crate) fn recover(
             next_frame: 1,
         },
     };
-    thread::scope(|scope| {
+    let mut found = numbers.iter().map(|&number| {
+        let is_last = Some(&number) == numbers.last();
+        find(vfs, directory, number, is_last)
+    });
+    match drive {
+        Drive::Caller => found.try_for_each(|found| recovery.read_segment(found?, replay))?,
         // One segment is read while the one before is replayed.
-        let (sender, segments) = sync_channel(0);
-        let numbers = &numbers;
-        scope.spawn(move || read_ahead(vfs, directory, numbers, &sender));
-        for found in segments {
-            recovery.read_segment(found?, replay)?;
-        }
-        Ok(())
-    })?;
+        Drive::Threads => thread::scope(|scope| {
+            let (sender, segments) = sync_channel(0);
+            // Until nobody wants them any more.
+            scope.spawn(move || found.try_for_each(|found| sender.send(found)));
+            segments
+                .into_iter()
+                .try_for_each(|found| recovery.read_segment(found?, replay))
+        })?,
+    }
     let Recovery { recovered, .. } = recovery;
     let start = FileName::Log(expected.log_start).in_directory(directory);
     if recovered.segments.is_empty() && expected.log_start > 1 {
@@ -124,26 +132,18 @@ struct Found {
     is_last: bool,
 }
 
-/// Reads the segments one after the other, until nobody wants them any more.
-fn read_ahead(vfs: &dyn Vfs, directory: &Path, numbers: &[u64], found: &SyncSender<Result<Found>>) {
-    for &number in numbers {
-        let path = FileName::Log(number).in_directory(directory);
-        let read = || {
-            let file = vfs.open(&path).map_err(Error::io("open", &path))?;
-            let bytes = read_open_file(&*file, &path)?;
-            let is_last = Some(&number) == numbers.last();
-            Ok(Found {
-                number,
-                path: path.clone(),
-                file,
-                bytes,
-                is_last,
-            })
-        };
-        if found.send(read()).is_err() {
-            return;
-        }
-    }
+/// Reads a segment whole.
+fn find(vfs: &dyn Vfs, directory: &Path, number: u64, is_last: bool) -> Result<Found> {
+    let path = FileName::Log(number).in_directory(directory);
+    let file = vfs.open(&path).map_err(Error::io("open", &path))?;
+    let bytes = read_open_file(&*file, &path)?;
+    Ok(Found {
+        number,
+        path,
+        file,
+        bytes,
+        is_last,
+    })
 }
 
 /// A log that is read back.

@@ -4,6 +4,7 @@ use super::Decode;
 use super::reader::{Decoded, Reader};
 use crate::operation::batch_get_item::{BatchGetItem, KeysOfTable};
 use crate::operation::batch_write_item::{BatchWriteItem, DeleteRequest, PutRequest, WriteRequest};
+use crate::wire::head::Head;
 
 impl Reader<'_> {
     /// An object whose values are read by `read`, in the order in which they come; of equal names the last one stays.
@@ -75,12 +76,17 @@ impl Decode for BatchGetItem {
         reader.object(|reader, name| {
             match name {
                 "RequestItems" => request.tables = reader.by_name(Reader::keys_of_table)?,
+                "ConsistencyLevel" => request.levels.member = reader.level()?,
                 "ReturnConsumedCapacity" => request.consumed_capacity = reader.text()?,
                 _ => reader.skip()?,
             }
             Ok(())
         })?;
         Ok(request)
+    }
+
+    fn take_head(&mut self, head: Head<'_>) {
+        self.levels.header = head.level();
     }
 }
 
@@ -93,11 +99,17 @@ impl Decode for BatchWriteItem {
                     request.tables = reader.by_name(|reader| reader.list_of(Reader::write_request))?;
                 }
                 "ReturnConsumedCapacity" => request.consumed_capacity = reader.text()?,
+                "ConsistencyLevel" => request.levels.member = reader.level()?,
                 "ReturnItemCollectionMetrics" => request.collection_metrics = reader.text()?,
                 _ => reader.skip()?,
             }
             Ok(())
         })?;
         Ok(request)
+    }
+
+    fn take_head(&mut self, head: Head<'_>) {
+        self.levels.header = head.level();
+        self.invocation = head.invocation();
     }
 }

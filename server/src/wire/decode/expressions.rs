@@ -1,8 +1,18 @@
 //! ExpressionAttributeNames and ExpressionAttributeValues, and the members of item writes that go with them.
 
 use super::reader::{Decoded, Reader};
+use crate::consistency::{NamedLevel, named};
 use crate::operation::expressions::{ExpressionInputs, ValueInput};
 use crate::operation::item_command::WriteParameters;
+use crate::wire::head::Head;
+
+impl WriteParameters {
+    /// Takes what the headers of a write say.
+    pub(super) fn take_head(&mut self, head: Head<'_>) {
+        self.levels.header = head.level();
+        self.invocation = head.invocation();
+    }
+}
 
 impl Reader<'_> {
     /// `ExpressionAttributeNames`: an object of text.
@@ -44,6 +54,11 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// `ConsistencyLevel`, Stator's own member of item operations.
+    pub(super) fn level(&mut self) -> Decoded<Option<NamedLevel>> {
+        self.text_with(named)
+    }
+
     /// The members that PutItem, UpdateItem and DeleteItem share; false when the member is none of them, and unread.
     pub(super) fn write_member(
         &mut self,
@@ -56,6 +71,7 @@ impl Reader<'_> {
             "ConditionExpression" => parameters.condition = self.text()?,
             "ExpressionAttributeNames" => inputs.names = self.names()?,
             "ExpressionAttributeValues" => self.values(inputs)?,
+            "ConsistencyLevel" => parameters.levels.member = self.level()?,
             "ReturnValues" => parameters.return_values = self.text()?,
             "ReturnValuesOnConditionCheckFailure" => parameters.on_failure = self.text()?,
             "ReturnConsumedCapacity" => parameters.consumed_capacity = self.text()?,

@@ -6,6 +6,7 @@ use crate::operation::delete_item::DeleteItem;
 use crate::operation::get_item::GetItem;
 use crate::operation::put_item::PutItem;
 use crate::operation::update_item::UpdateItem;
+use crate::wire::head::Head;
 
 impl Decode for GetItem {
     fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
@@ -16,6 +17,7 @@ impl Decode for GetItem {
                 "TableName" => request.table_name = reader.text()?,
                 "Key" => request.key = reader.attributes()?,
                 "ConsistentRead" => request.consistent_read = reader.boolean()?,
+                "ConsistencyLevel" => request.levels.member = reader.level()?,
                 "ProjectionExpression" => request.projection = reader.text()?,
                 "ExpressionAttributeNames" => inputs.names = reader.names()?,
                 "ReturnConsumedCapacity" => request.consumed_capacity = reader.text()?,
@@ -25,6 +27,10 @@ impl Decode for GetItem {
             Ok(())
         })?;
         Ok(request)
+    }
+
+    fn take_head(&mut self, head: Head<'_>) {
+        self.levels.header = head.level();
     }
 }
 
@@ -41,6 +47,10 @@ impl Decode for PutItem {
         })?;
         Ok(request)
     }
+
+    fn take_head(&mut self, head: Head<'_>) {
+        self.parameters.take_head(head);
+    }
 }
 
 impl Decode for DeleteItem {
@@ -55,6 +65,10 @@ impl Decode for DeleteItem {
             _ => reader.skip(),
         })?;
         Ok(request)
+    }
+
+    fn take_head(&mut self, head: Head<'_>) {
+        self.parameters.take_head(head);
     }
 }
 
@@ -72,5 +86,47 @@ impl Decode for UpdateItem {
             Ok(())
         })?;
         Ok(request)
+    }
+
+    fn take_head(&mut self, head: Head<'_>) {
+        self.parameters.take_head(head);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+    use stator_cluster::{ConsistencyLevel, InvocationId};
+
+    use super::*;
+    use crate::operation::batch_write_item::BatchWriteItem;
+    use crate::wire::decode::decode;
+
+    #[test]
+    fn a_request_is_its_body_and_its_headers() {
+        let mut headers = HeaderMap::new();
+        headers.insert("amz-sdk-invocation-id", HeaderValue::from_static("call 7"));
+        headers.insert("x-stator-consistency", HeaderValue::from_static("ALL"));
+        let head = Head::new(&headers);
+        let body = br#"{"ConsistencyLevel":"ONE"}"#;
+        let id = Some(InvocationId::hashed(b"call 7"));
+        let (one, all) = (Some(Ok(ConsistencyLevel::One)), Some(Ok(ConsistencyLevel::All)));
+        let parameters = [
+            decode::<PutItem>(body, head).unwrap().parameters,
+            decode::<DeleteItem>(body, head).unwrap().parameters,
+            decode::<UpdateItem>(body, head).unwrap().parameters,
+        ];
+        for parameters in parameters {
+            assert_eq!(parameters.invocation, id);
+            assert_eq!(
+                (parameters.levels.member, parameters.levels.header),
+                (one.clone(), all.clone())
+            );
+        }
+        let batch = decode::<BatchWriteItem>(body, head).unwrap();
+        assert_eq!((batch.invocation, batch.levels.member), (id, one));
+        let bare = HeaderMap::new();
+        let plain = decode::<PutItem>(b"{}", Head::new(&bare)).unwrap().parameters;
+        assert!(plain.invocation.is_none() && plain.levels.member.is_none() && plain.levels.header.is_none());
     }
 }

@@ -5,6 +5,7 @@ use super::reader::{Decoded, Reader};
 use crate::operation::page::PageParameters;
 use crate::operation::query::Query;
 use crate::operation::scan::Scan;
+use crate::wire::head::Head;
 
 impl Reader<'_> {
     /// The members that both operations share; false when the member is none of them, and unread.
@@ -16,6 +17,7 @@ impl Reader<'_> {
             "Limit" => page.limit = self.integer()?,
             "Select" => page.select = self.text()?,
             "ConsistentRead" => page.consistent_read = self.boolean()?,
+            "ConsistencyLevel" => page.levels.member = self.level()?,
             "ExclusiveStartKey" => page.start_key = self.attributes()?,
             "FilterExpression" => page.filter = self.text()?,
             "ProjectionExpression" => page.projection = self.text()?,
@@ -47,6 +49,10 @@ impl Decode for Query {
         })?;
         Ok(request)
     }
+
+    fn take_head(&mut self, head: Head<'_>) {
+        self.page.levels.header = head.level();
+    }
 }
 
 impl Decode for Scan {
@@ -63,5 +69,9 @@ impl Decode for Scan {
             Ok(())
         })?;
         Ok(request)
+    }
+
+    fn take_head(&mut self, head: Head<'_>) {
+        self.page.levels.header = head.level();
     }
 }

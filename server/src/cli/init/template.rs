@@ -1,0 +1,159 @@
+//! The text of a first `stator.toml`. Every value that goes into it has been parsed, and has no character that TOML would want
+//! quoted.
+
+use std::net::SocketAddr;
+
+use stator_cluster::transport::ClusterId;
+
+use crate::config::NodeAddress;
+
+/// Names the files that are made along with the configuration.
+const SECURITY: &str = r#"[security]
+# The certificate of the cluster's authority, this node's certificate and its private key. They are read again when they change.
+ca = "ca.pem"
+certificate = "node.pem"
+key = "node-key.pem"
+# The key that wraps the keys of the data. Whoever loses it loses the data.
+master_key = "master.key"
+# The key pair of the root principal, as the AWS command line reads it: AWS_SHARED_CREDENTIALS_FILE=root-credentials
+root_credentials = "root-credentials"
+"#;
+
+/// The configuration of a node, with comments.
+pub(super) fn config(
+    cluster: &ClusterId,
+    node: &NodeAddress,
+    nodes: &[NodeAddress],
+    listen: SocketAddr,
+    region: &str,
+) -> String {
+    let known: Vec<String> = nodes.iter().map(|node| format!("    \"{node}\",")).collect();
+    let known = known.join("\n");
+    format!(
+        r#"# Configuration of node {id} of the cluster {cluster}.
+# Relative paths are of the directory in which this file lies. Lines that begin with # show what holds without them.
+
+[cluster]
+# The cluster's id, which the certificates of its nodes name. It never changes.
+id = "{cluster}"
+# Nodes to be asked about the others when this one starts, each with its id and where it is reached. Any that are
+# running will do; it need not be all of them.
+nodes = [
+{known}
+]
+
+# [cluster.transport]
+# What may wait for one node to be sent, in bytes.
+# queue_urgent_bytes_max = 16777216
+# queue_bulk_bytes_max = 67108864
+# A node that has not answered a ping for so long is taken to be gone.
+# ping_interval_ms = 2000
+# ping_timeout_ms = 5000
+
+[node]
+# The node's id, which its certificate names. It is given out once in the life of a cluster.
+id = {id}
+# Where other nodes reach it.
+address = "{address}"
+# Where it listens for them.
+listen = "{node_listen}"
+# Its data. Made when it is not there.
+data_dir = "data"
+# Where it stands: copies of data are put into different racks, and different zones first.
+# zone = ""
+# rack = ""
+# Its share of the data in relation to other nodes.
+# capacity = 1
+
+[http]
+# Where clients are served, with TLS.
+listen = "{listen}"
+# The region that ARNs and signatures name.
+region = "{region}"
+# A certificate that clients know, instead of the node's own, and its private key.
+# certificate = "/etc/ssl/stator.pem"
+# key = "/etc/ssl/stator-key.pem"
+
+[storage]
+# When a write is answered: "sync" survives a power cut, "interval" may lose the last 100 ms to one.
+durability = "sync"
+
+# [storage.engine]
+# Memory for blocks that were read, and for writes before they are flushed, in bytes.
+# block_cache_bytes = 268435456
+# memtable_bytes_max = 67108864
+
+{SECURITY}"#,
+        id = node.id,
+        address = node.address,
+        node_listen = node.address.to_listen(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn written() -> String {
+        let nodes: Vec<NodeAddress> = ["1=10.0.0.1:7400", "2=[::1]:7400"]
+            .iter()
+            .map(|text| text.parse().unwrap())
+            .collect();
+        let listen = "0.0.0.0:8000".parse().unwrap();
+        config(&"blue".parse().unwrap(), &nodes[1], &nodes, listen, "eu-west-1")
+    }
+
+    #[test]
+    fn what_is_written_parses_back() {
+        let config = Config::parse(&written(), Path::new("/d")).unwrap();
+        assert_eq!(config.cluster.id.as_ref(), "blue");
+        assert_eq!(config.cluster.nodes.len(), 2);
+        assert_eq!(config.node.id, 2);
+        assert_eq!(config.node.address.to_string(), "[::1]:7400");
+        assert_eq!(config.node.listen.to_string(), "[::1]:7400");
+        assert_eq!(config.node.data_dir, Path::new("/d/data"));
+        assert_eq!(config.http.listen.port(), 8000);
+        assert_eq!(config.http.region, "eu-west-1");
+        assert_eq!(config.security.root_credentials, Path::new("/d/root-credentials"));
+    }
+
+    /// What comments show as the default is the default, in the right section.
+    #[test]
+    fn lines_in_comments_hold_without_them() {
+        let bare = Config::parse(&written(), Path::new("/d")).unwrap();
+        let is_setting = |line: &str| {
+            let line = line.strip_prefix("# ")?;
+            let section = line.starts_with('[') && line.ends_with(']');
+            let (name, _) = line.split_once(" = ").unwrap_or((line, ""));
+            let named = line.contains(" = ")
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || b"_0123456789".contains(&byte));
+            (section || named).then(|| line.to_owned())
+        };
+        let mut shown = 0;
+        let text: Vec<String> = written()
+            .lines()
+            .map(|line| match is_setting(line) {
+                Some(setting) => {
+                    shown += 1;
+                    setting
+                }
+                None => line.to_owned(),
+            })
+            .collect();
+        assert!(shown > 10, "{shown}");
+        let full = Config::parse(&text.join("\n"), Path::new("/d")).unwrap();
+        assert_eq!(full.cluster.transport, bare.cluster.transport);
+        assert_eq!(format!("{:?}", full.node), format!("{:?}", bare.node));
+        assert_eq!(format!("{:?}", full.storage), format!("{:?}", bare.storage));
+        // An example rather than a default.
+        assert_eq!(
+            full.http.key.as_deref(),
+            Some(Path::new("/etc/ssl/stator-key.pem"))
+        );
+    }
+}

@@ -1,0 +1,257 @@
+//! Runs of the command in a directory of their own.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+
+use clap::Parser;
+
+use super::*;
+
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    options: Options,
+}
+
+fn options(directory: &Path, arguments: &[&str]) -> Result<Options, clap::Error> {
+    let directory = directory.to_str().unwrap();
+    let mut all = vec!["init", "--directory", directory];
+    all.extend(arguments);
+    Command::try_parse_from(all).map(|command| command.options)
+}
+
+fn init(directory: &Path, arguments: &[&str]) -> Result<Plan, InitError> {
+    let options = options(directory, arguments).unwrap();
+    let now_ms = u64::try_from(SystemClock.now_ms()).unwrap();
+    let plan = if options.add_node {
+        plan_node(&options, now_ms)?
+    } else {
+        plan_cluster(&options, now_ms)?
+    };
+    make(&plan, &options)?;
+    Ok(plan)
+}
+
+/// All files under a directory, by path.
+fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(contents(&path));
+        } else {
+            files.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    files
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    contents(directory)
+        .keys()
+        .map(|path| path.strip_prefix(directory).unwrap().display().to_string())
+        .collect()
+}
+
+fn config(folder: &Path) -> Config {
+    Config::parse(&fs::read_to_string(folder.join(CONFIG)).unwrap(), folder).unwrap()
+}
+
+#[test]
+fn one_node_gets_all_it_needs_and_secrets_are_private() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("new/cluster");
+    init(&target, &["--cluster", "blue"]).unwrap();
+    let all = [
+        "ca-key.pem",
+        "ca.pem",
+        "master.key",
+        "node-key.pem",
+        "node.pem",
+        "root-credentials",
+        "stator.toml",
+    ];
+    assert_eq!(names(&target), all);
+    for name in all {
+        let mode = fs::metadata(target.join(name)).unwrap().permissions().mode() & 0o777;
+        let secret = !["ca.pem", "node.pem", "stator.toml"].contains(&name);
+        assert_eq!(mode == 0o600, secret, "{name} has mode {mode:o}");
+    }
+    let config = config(&target);
+    assert_eq!(config.cluster.id.as_ref(), "blue");
+    assert_eq!(config.node.address.to_string(), "127.0.0.1:7400");
+    for path in [
+        &config.security.ca,
+        &config.security.certificate,
+        &config.security.key,
+        &config.security.master_key,
+        &config.security.root_credentials,
+    ] {
+        assert!(path.exists(), "{}", path.display());
+    }
+}
+
+#[test]
+fn clusters_without_a_name_get_different_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    let one = init(&directory.path().join("1"), &[]).unwrap();
+    let two = init(&directory.path().join("2"), &[]).unwrap();
+    assert_ne!(one.cluster, two.cluster);
+}
+
+#[test]
+fn a_second_run_changes_nothing_and_says_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    init(directory.path(), &[]).unwrap();
+    let before = contents(directory.path());
+    let error = init(directory.path(), &[]).err().unwrap();
+    assert!(matches!(error, InitError::Exists { .. }), "{error}");
+    assert!(error.to_string().contains("--add-node"), "{error}");
+    assert_eq!(contents(directory.path()), before);
+}
+
+#[test]
+fn a_single_file_that_is_there_is_enough_to_make_nothing() {
+    for name in ["stator.toml", "node-key.pem", "root-credentials"] {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(name), "mine").unwrap();
+        let error = init(directory.path(), &[]).err().unwrap();
+        assert!(error.to_string().contains(name), "{error}");
+        assert_eq!(names(directory.path()), [name]);
+    }
+}
+
+#[test]
+fn several_nodes_get_a_folder_each_and_one_authority() {
+    let directory = tempfile::tempdir().unwrap();
+    let nodes = "1=127.0.0.1:7401,2=127.0.0.1:7402,5=db-5.example:7400";
+    init(directory.path(), &["--nodes", nodes, "--listen", "0.0.0.0:8000"]).unwrap();
+    let root = contents(directory.path());
+    let read = |path: &str| root.get(&directory.path().join(path)).unwrap().clone();
+    let mut ports = Vec::new();
+    for id in [1, 2, 5] {
+        let folder = directory.path().join(format!("node-{id}"));
+        for name in [CA, "master.key", "root-credentials"] {
+            assert_eq!(read(&format!("node-{id}/{name}")), read(name));
+        }
+        let config = config(&folder);
+        assert_eq!(config.node.id, id);
+        assert_eq!(config.cluster.nodes.len(), 3);
+        ports.push(config.http.listen.port());
+        assert!(!folder.join(CA_KEY).exists());
+    }
+    // Two of them share a host.
+    assert_eq!(ports, [8000, 8001, 8000]);
+    assert_ne!(read("node-1/node-key.pem"), read("node-2/node-key.pem"));
+    assert!(!directory.path().join(CONFIG).exists());
+}
+
+#[test]
+fn a_node_is_added_with_the_authority_that_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    init(
+        directory.path(),
+        &["--cluster", "blue", "--address", "10.0.0.1:7400"],
+    )
+    .unwrap();
+    let before = contents(directory.path());
+    let add = |id: &str, address: &str| {
+        init(
+            directory.path(),
+            &["--add-node", "--node-id", id, "--address", address],
+        )
+    };
+    add("2", "10.0.0.2:7400").unwrap();
+    add("3", "10.0.0.3:7400").unwrap();
+    let after = contents(directory.path());
+    assert!(before.iter().all(|(path, bytes)| after.get(path) == Some(bytes)));
+    let config = config(&directory.path().join("node-3"));
+    assert_eq!((config.node.id, config.cluster.id.as_ref()), (3, "blue"));
+    let known: Vec<String> = config.cluster.nodes.iter().map(ToString::to_string).collect();
+    assert_eq!(known, ["1=10.0.0.1:7400", "2=10.0.0.2:7400", "3=10.0.0.3:7400"]);
+
+    for id in ["1", "3"] {
+        let error = add(id, "10.0.0.9:7400").err().unwrap();
+        assert!(matches!(error, InitError::NodeExists { .. }), "{error}");
+    }
+    let error = add("4", "10.0.0.3:7400").err().unwrap();
+    assert!(
+        error.to_string().contains("10.0.0.3:7400 is named twice"),
+        "{error}"
+    );
+    assert_eq!(contents(directory.path()), after);
+}
+
+#[test]
+fn a_node_is_not_added_to_two_clusters_that_were_mixed() {
+    let directory = tempfile::tempdir().unwrap();
+    init(directory.path(), &["--cluster", "blue"]).unwrap();
+    let path = directory.path().join(CONFIG);
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("id = \"blue\"", "id = \"red\"")).unwrap();
+    let arguments = ["--add-node", "--node-id", "2", "--address", "10.0.0.2:7400"];
+    let error = init(directory.path(), &arguments).err().unwrap();
+    assert!(error.to_string().contains("it is of cluster red"), "{error}");
+}
+
+#[test]
+fn a_node_cannot_be_added_to_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = ["--add-node", "--node-id", "2", "--address", "10.0.0.2:7400"];
+    let error = init(directory.path(), &arguments).err().unwrap();
+    assert!(matches!(error, InitError::Missing { .. }), "{error}");
+    assert!(error.to_string().contains("ca.pem"), "{error}");
+    init(directory.path(), &[]).unwrap();
+    fs::write(directory.path().join("root-credentials"), "no pair").unwrap();
+    let error = init(directory.path(), &arguments).err().unwrap();
+    assert!(
+        error.to_string().contains("root-credentials cannot be read"),
+        "{error}"
+    );
+    assert!(!directory.path().join("node-2").exists());
+}
+
+#[test]
+fn nodes_that_do_not_fit_together_are_refused_before_anything_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let error = init(directory.path(), &["--nodes", "1=a:1,1=b:1"]).err().unwrap();
+    assert!(error.to_string().contains("node 1 is named twice"), "{error}");
+    assert!(names(directory.path()).is_empty());
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused() {
+    let directory = Path::new("d");
+    for arguments in [
+        &["--add-node"][..],
+        &["--add-node", "--node-id", "2"],
+        &["--nodes", "1=a:1", "--node-id", "1"],
+        &["--node-id", "0"],
+        &["--cluster", "Not Allowed"],
+        &["--nodes", "a:1"],
+        &["--region", "EU"],
+        &["--days", "0"],
+    ] {
+        assert!(options(directory, arguments).is_err(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_report_names_files_and_the_next_command() {
+    let directory = tempfile::tempdir().unwrap();
+    let plan = init(directory.path(), &[]).unwrap();
+    let mut text = Vec::new();
+    report(&plan, &options(directory.path(), &[]).unwrap(), &mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let config = directory.path().join(CONFIG).display().to_string();
+    assert!(
+        text.contains(&format!("stator serve --config {config}")),
+        "{text}"
+    );
+    assert!(
+        text.contains("node-key.pem  (secret)") && text.contains("--node-id 2"),
+        "{text}"
+    );
+    let secret = fs::read_to_string(directory.path().join("master.key")).unwrap();
+    assert!(!text.contains(secret.trim()));
+}

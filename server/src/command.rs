@@ -1,0 +1,100 @@
+//! Write commands: what is asked of the leader of a key, in types and in bytes, and what it answers.
+//!
+//! A command is decided where the leader is. Made on the same node, it is decided as it is; from another node it comes
+//! as bytes (`docs/format/command.md`), in which expressions are their own text and are parsed again. Invariant: the
+//! command that is read decides as the one that was written. Which requests become which commands, and in which words
+//! they are refused before, is the part of `operation`.
+
+mod answer;
+mod change;
+mod codec;
+mod guard;
+mod install;
+mod replace;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use stator_cluster::{Answer, Applier, Cell, Commands, MalformedCommand, Verdict};
+use stator_model::item::Item;
+
+pub(crate) use answer::{Refusal, Sizes, WriteAnswer};
+pub(crate) use change::Change;
+pub(crate) use guard::{Guard, OnFailure, ReturnValues};
+pub(crate) use install::Install;
+pub(crate) use replace::Replace;
+
+use self::change::ReadChange;
+use self::codec::{Cursor, Malformed};
+use self::replace::ReadReplace;
+
+/// Largest item in bytes. Source: Amazon DynamoDB Developer Guide, "Quotas: item size".
+pub(crate) const ITEM_BYTES_MAX: usize = 400 * 1024;
+
+/// First byte of commands and answers.
+const FORMAT_VERSION: u8 = 1;
+
+/// Second byte of a command.
+mod kind {
+    pub(super) const PUT: u8 = 1;
+    pub(super) const DELETE: u8 = 2;
+    pub(super) const UPDATE: u8 = 3;
+    pub(super) const INSTALL: u8 = 4;
+    pub(super) const UNINSTALL: u8 = 5;
+}
+
+/// Decides the commands of other nodes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WriteCommands;
+
+/// A command that was read from bytes, which it borrows.
+#[derive(Debug)]
+enum ReadCommand<'a> {
+    Replace(ReadReplace<'a>),
+    Change(ReadChange<'a>),
+    Install(Install),
+}
+
+impl<'a> ReadCommand<'a> {
+    /// Reads exactly one command.
+    fn read(bytes: &'a Bytes) -> Result<Self, Malformed> {
+        let mut cursor = Cursor::new(bytes);
+        cursor.version()?;
+        let command = match cursor.byte()? {
+            kind::PUT => Self::Replace(ReadReplace::read(&mut cursor, true)?),
+            kind::DELETE => Self::Replace(ReadReplace::read(&mut cursor, false)?),
+            kind::UPDATE => Self::Change(ReadChange::read(&mut cursor)?),
+            kind::INSTALL => Self::Install(Install(Some(cursor.shared()?))),
+            kind::UNINSTALL => Self::Install(Install(None)),
+            other => return Err(Malformed(format!("unknown kind {other} of command"))),
+        };
+        cursor.end()?;
+        Ok(command)
+    }
+}
+
+impl Commands for WriteCommands {
+    fn decide(&self, command: &Bytes, current: Option<&Cell>) -> Result<Verdict<Vec<u8>>, MalformedCommand> {
+        Ok(match ReadCommand::read(command)? {
+            ReadCommand::Replace(read) => decide(&read.command(), current),
+            ReadCommand::Change(read) => decide(&read.command(), current),
+            ReadCommand::Install(install) => decide(&install, current),
+        })
+    }
+}
+
+fn decide<A: Applier>(command: &A, current: Option<&Cell>) -> Verdict<Vec<u8>> {
+    command.decide(current).map(|answer| {
+        let mut bytes = Vec::new();
+        answer.encode(&mut bytes);
+        bytes
+    })
+}
+
+/// Opens a cell as an item.
+///
+/// # Errors
+/// [`Refusal::Internal`] when it is none.
+pub(crate) fn open(cell: &Cell) -> Result<Item, Refusal> {
+    Item::from_stored(cell.clone()).map_err(|error| Refusal::Internal(error.to_string()))
+}

@@ -1,0 +1,457 @@
+//! The configuration file of a node, `stator.toml`.
+//!
+//! Invariant: what [`Config::parse`] gives has passed every check, has no unknown field, and names files by paths that do not
+//! depend on the working directory of the process. Not here: reading files; what the sections' settings mean.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer};
+use stator_cluster::transport::{ClusterId, TransportSettings};
+use stator_cluster::{Durability, EngineSettings, Settings};
+
+/// The longest name of a zone or rack.
+const PLACE_BYTES_MAX: usize = 255;
+/// Larger ones are a typing error, and would make the shares of other nodes vanish.
+const CAPACITY_MAX: u32 = 1_000_000;
+
+fn capacity_of_one() -> NonZeroU32 {
+    NonZeroU32::MIN
+}
+
+/// The configuration of one node.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The cluster, equal on all nodes.
+    pub(crate) cluster: ClusterSection,
+    /// This node.
+    pub(crate) node: NodeSection,
+    /// The API.
+    pub(crate) http: HttpSection,
+    /// The data on disk.
+    #[serde(default)]
+    pub(crate) storage: StorageSection,
+    /// Keys and certificates.
+    pub(crate) security: SecuritySection,
+}
+
+/// `[cluster]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClusterSection {
+    /// The cluster's id, which the certificates name.
+    #[serde(deserialize_with = "from_text")]
+    pub(crate) id: ClusterId,
+    /// Nodes to be asked about the others, and where they are reached. Any that are running will do.
+    pub(crate) nodes: Vec<NodeAddress>,
+    /// `[cluster.transport]`: connections between nodes.
+    #[serde(default)]
+    pub(crate) transport: TransportSettings,
+}
+
+/// `[node]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodeSection {
+    /// Its id, which its certificate names.
+    pub(crate) id: u64,
+    /// Where other nodes reach it.
+    #[serde(deserialize_with = "from_text")]
+    pub(crate) address: HostPort,
+    /// Where it listens for other nodes.
+    pub(crate) listen: SocketAddr,
+    /// Directory of its data.
+    pub(crate) data_dir: PathBuf,
+    /// The zone it is in; empty when the cluster has only one.
+    #[serde(default)]
+    pub(crate) zone: String,
+    /// The rack it is in: copies of data are put into different racks. Empty when racks do not matter.
+    #[serde(default)]
+    pub(crate) rack: String,
+    /// Its share of the data in relation to other nodes.
+    #[serde(default = "capacity_of_one")]
+    pub(crate) capacity: NonZeroU32,
+}
+
+/// `[http]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HttpSection {
+    /// Where clients are served.
+    pub(crate) listen: SocketAddr,
+    /// The region that ARNs and signatures name.
+    pub(crate) region: String,
+    /// The certificate for clients, when it is not the node's.
+    pub(crate) certificate: Option<PathBuf>,
+    /// Its private key.
+    pub(crate) key: Option<PathBuf>,
+}
+
+/// `[storage]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct StorageSection {
+    /// When a write is acknowledged.
+    pub(crate) durability: Durability,
+    /// `[storage.engine]`: memory, files, compaction.
+    pub(crate) engine: EngineSettings,
+}
+
+/// `[security]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SecuritySection {
+    /// Certificates of the authorities that nodes are verified against.
+    pub(crate) ca: PathBuf,
+    /// This node's certificate.
+    pub(crate) certificate: PathBuf,
+    /// Its private key.
+    pub(crate) key: PathBuf,
+    /// The key that wraps the keys of the data.
+    pub(crate) master_key: PathBuf,
+    /// The key pair of the root principal.
+    pub(crate) root_credentials: PathBuf,
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// Not TOML, or not these fields.
+    #[error("{0}")]
+    Text(#[from] toml::de::Error),
+    /// A value that the others do not allow.
+    #[error("{field}: {problem}")]
+    Value {
+        /// Its name with its section.
+        field: &'static str,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+}
+
+impl Config {
+    /// Reads and checks a configuration. Relative paths are of `directory`, where the file lies.
+    ///
+    /// # Errors
+    /// [`ConfigError::Text`] with the place, [`ConfigError::Value`] with the field.
+    pub(crate) fn parse(text: &str, directory: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = toml::from_str(text)?;
+        config.validate()?;
+        config.resolve(directory);
+        Ok(config)
+    }
+
+    /// Checks every value against its range and against the others.
+    fn validate(&self) -> Result<(), ConfigError> {
+        let wrong = |field, problem: String| Err(ConfigError::Value { field, problem });
+        let Self {
+            cluster, node, http, ..
+        } = self;
+        if node.id == 0 {
+            return wrong("node.id", "is 0, must be at least 1".to_owned());
+        }
+        for (place, known) in cluster.nodes.iter().enumerate() {
+            let before = cluster.nodes.iter().take(place);
+            if before.clone().any(|other| other.id == known.id) {
+                return wrong("cluster.nodes", format!("node {} is named twice", known.id));
+            }
+            if before.clone().any(|other| other.address == known.address) {
+                return wrong("cluster.nodes", format!("{} is named twice", known.address));
+            }
+            if known.id == node.id && known.address != node.address {
+                let problem = format!(
+                    "node {} is at {}, while node.address is {}; make them equal",
+                    node.id, known.address, node.address
+                );
+                return wrong("cluster.nodes", problem);
+            }
+        }
+        if node.listen == http.listen && node.listen.port() != 0 {
+            let problem = format!("{} is node.listen already; choose another port", http.listen);
+            return wrong("http.listen", problem);
+        }
+        for (field, place) in [("node.zone", &node.zone), ("node.rack", &node.rack)] {
+            if place.len() > PLACE_BYTES_MAX {
+                let problem = format!("has {} bytes, at most {PLACE_BYTES_MAX} are allowed", place.len());
+                return wrong(field, problem);
+            }
+        }
+        if node.capacity.get() > CAPACITY_MAX {
+            let problem = format!("is {}, must be at most {CAPACITY_MAX}", node.capacity);
+            return wrong("node.capacity", problem);
+        }
+        check_region(&http.region).or_else(|problem| wrong("http.region", problem))?;
+        if http.certificate.is_some() != http.key.is_some() {
+            let problem = "certificate and key go together; give both or none".to_owned();
+            return wrong("http.certificate", problem);
+        }
+        cluster
+            .transport
+            .validate()
+            .or_else(|error| wrong("cluster.transport", error.to_string()))?;
+        self.settings()
+            .storage
+            .validate()
+            .or_else(|error| wrong("storage.engine", error.to_string()))
+    }
+
+    /// The settings of the node's data.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
+            durability: self.storage.durability,
+            storage: self.storage.engine.clone(),
+        }
+    }
+
+    fn resolve(&mut self, directory: &Path) {
+        let Self {
+            node, http, security, ..
+        } = self;
+        let paths = [
+            &mut node.data_dir,
+            &mut security.ca,
+            &mut security.certificate,
+            &mut security.key,
+            &mut security.master_key,
+            &mut security.root_credentials,
+        ];
+        for path in paths
+            .into_iter()
+            .chain(&mut http.certificate)
+            .chain(&mut http.key)
+        {
+            *path = directory.join(&*path);
+        }
+    }
+}
+
+/// Whether a region can be named in ARNs and scopes of signatures.
+///
+/// # Errors
+/// A sentence that says what is allowed.
+pub(crate) fn check_region(region: &str) -> Result<(), String> {
+    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    if region.is_empty() || region.len() > 63 || !region.bytes().all(allowed) {
+        return Err(format!(
+            "`{region}` is no region: use 1 to 63 lower-case letters, digits or `-`, like us-east-1"
+        ));
+    }
+    Ok(())
+}
+
+fn from_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: fmt::Display>,
+{
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(serde::de::Error::custom)
+}
+
+/// A host name or IP address (IPv6 in brackets) with a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HostPort {
+    host: String,
+    port: u16,
+}
+
+impl HostPort {
+    /// Where a node is reached that only this machine can reach.
+    pub(crate) fn local() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 7400,
+        }
+    }
+
+    /// The host, without brackets.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Where to listen to be reached here: at the address itself, or at all addresses when it is a name.
+    pub(crate) fn to_listen(&self) -> SocketAddr {
+        let host = self.host.parse().unwrap_or(IpAddr::from([0, 0, 0, 0]));
+        SocketAddr::new(host, self.port)
+    }
+}
+
+impl FromStr for HostPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!("`{text}` is no address: write host:port, like 10.0.0.1:7400, db-1:7400 or [::1]:7400")
+        };
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return match address.port() {
+                0 => Err(wrong()),
+                port => Ok(Self {
+                    host: address.ip().to_string(),
+                    port,
+                }),
+            };
+        }
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+        let port: u16 = port.parse().map_err(|_| wrong())?;
+        if host.is_empty() || host.len() > 253 || port == 0 || !host.bytes().all(allowed) {
+            return Err(wrong());
+        }
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+        })
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// A node and where it is reached, written `id=host:port`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct NodeAddress {
+    /// Its id.
+    pub(crate) id: u64,
+    /// Where it is reached.
+    pub(crate) address: HostPort,
+}
+
+impl FromStr for NodeAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("`{text}` is no node: write id=host:port, like 1=10.0.0.1:7400; ids begin at 1");
+        let (id, address) = text.split_once('=').ok_or_else(wrong)?;
+        let id = id.trim().parse().ok().filter(|id| *id > 0).ok_or_else(wrong)?;
+        Ok(Self {
+            id,
+            address: address.trim().parse()?,
+        })
+    }
+}
+
+impl TryFrom<String> for NodeAddress {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for NodeAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.id, self.address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = r#"
+        [cluster]
+        id = "blue"
+        nodes = ["1=10.0.0.1:7400", "2=db-2.example:7400"]
+        [node]
+        id = 1
+        address = "10.0.0.1:7400"
+        listen = "10.0.0.1:7400"
+        data_dir = "data"
+        [http]
+        listen = "0.0.0.0:8000"
+        region = "eu-central-1"
+        [security]
+        ca = "ca.pem"
+        certificate = "/etc/stator/node.pem"
+        key = "node-key.pem"
+        master_key = "master.key"
+        root_credentials = "root-credentials"
+    "#;
+
+    fn refused(from: &str, to: &str) -> String {
+        assert!(MINIMAL.contains(from), "{from}");
+        Config::parse(&MINIMAL.replace(from, to), Path::new("/d"))
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn paths_are_of_the_files_directory() {
+        let config = Config::parse(MINIMAL, Path::new("/d")).unwrap();
+        assert_eq!(config.node.data_dir, Path::new("/d/data"));
+        assert_eq!(config.security.key, Path::new("/d/node-key.pem"));
+        assert_eq!(config.security.certificate, Path::new("/etc/stator/node.pem"));
+        assert_eq!(config.settings().durability, Durability::Sync);
+        assert_eq!(config.cluster.transport, TransportSettings::default());
+    }
+
+    #[test]
+    fn unknown_fields_and_sections_are_refused() {
+        assert!(refused("region =", "regiom =").contains("regiom"));
+        assert!(refused("[http]", "[web]").contains("web"));
+        let nested = format!("{MINIMAL}\n[storage.engine]\nblock_size = 1");
+        let error = Config::parse(&nested, Path::new("/d")).unwrap_err().to_string();
+        assert!(error.contains("block_size"), "{error}");
+    }
+
+    #[test]
+    fn values_that_do_not_fit_are_named_with_their_field() {
+        assert!(refused("id = 1", "id = 0").starts_with("node.id: is 0"));
+        assert!(refused("2=db-2.example:7400", "1=db-2.example:7400").contains("node 1 is named twice"));
+        assert!(refused("2=db-2.example:7400", "2=10.0.0.1:7400").contains("10.0.0.1:7400 is named twice"));
+        assert!(refused("1=10.0.0.1:7400", "1=10.0.0.9:7400").contains("make them equal"));
+        assert!(refused("0.0.0.0:8000", "10.0.0.1:7400").starts_with("http.listen: "));
+        assert!(refused("eu-central-1", "EU").starts_with("http.region: "));
+        assert!(refused("[security]", "key = \"k\"\n[security]").starts_with("http.certificate: "));
+        let rack = format!("rack = \"{}\"\ndata_dir", "r".repeat(256));
+        assert!(refused("data_dir", &rack).starts_with("node.rack: has 256 bytes"));
+        assert!(refused("data_dir", "capacity = 2000000\ndata_dir").starts_with("node.capacity: "));
+        assert!(refused("data_dir", "capacity = 0\ndata_dir").contains("capacity"));
+        assert!(refused("id = \"blue\"", "id = \"Blue\"").contains("is no cluster id"));
+        let transport = "[cluster.transport]\nping_interval_ms = 0\n[node]";
+        assert!(refused("[node]", transport).starts_with("cluster.transport: ping_interval_ms"));
+        let engine = "[storage.engine]\nlog_segments_max = 0\n[security]";
+        assert!(refused("[security]", engine).starts_with("storage.engine: log_segments_max"));
+    }
+
+    #[test]
+    fn addresses_are_read_and_written_alike() {
+        for text in ["10.0.0.1:7400", "db-1.example:1", "[::1]:7400"] {
+            assert_eq!(text.parse::<HostPort>().unwrap().to_string(), text);
+            let node = format!("3={text}");
+            assert_eq!(node.parse::<NodeAddress>().unwrap().to_string(), node);
+        }
+        for text in [
+            "",
+            "db-1",
+            ":7400",
+            "db-1:0",
+            "10.0.0.1:0",
+            "db 1:7400",
+            "::1:7400",
+            "a\"b:1",
+        ] {
+            assert!(text.parse::<HostPort>().is_err(), "{text}");
+        }
+        for text in ["10.0.0.1:7400", "0=10.0.0.1:7400", "x=10.0.0.1:7400"] {
+            assert!(text.parse::<NodeAddress>().is_err(), "{text}");
+        }
+        let listen = |text: &str| text.parse::<HostPort>().unwrap().to_listen().to_string();
+        assert_eq!(listen("db-1:7400"), "0.0.0.0:7400");
+        assert_eq!(listen("[::1]:7400"), "[::1]:7400");
+    }
+}

@@ -1,0 +1,219 @@
+//! Consistency levels from the request to the answer: member, header, tag, defaults, and what is refused.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use stator_cluster::{Cluster, MASTER_KEY_BYTES, MasterKey, MasterKeys, Random, Secrets, Settings};
+use tempfile::TempDir;
+
+use super::*;
+use crate::catalog::Catalog;
+use crate::clock::SystemClock;
+use crate::command::WriteCommands;
+use crate::message;
+use crate::random;
+
+/// A node of its own with the table `Tab`, whose partition key is `pk`.
+struct Node {
+    context: Context,
+    _directory: TempDir,
+}
+
+impl Node {
+    async fn start(tags: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        let secrets = Secrets {
+            master_keys: MasterKeys::new(MasterKey::new([3; MASTER_KEY_BYTES])),
+            random: Random::new(random::fill),
+            now_ms: 1,
+        };
+        let commands = Arc::new(WriteCommands);
+        let cluster = Cluster::open(directory.path(), Settings::default(), secrets, commands).unwrap();
+        let context = Context {
+            catalog: Arc::new(Catalog::open(cluster.clone()).await.unwrap()),
+            cluster,
+            region: "us-east-1".to_owned(),
+            endpoint: "localhost".to_owned(),
+            clock: Arc::new(SystemClock),
+            random: random::fill,
+        };
+        let node = Self {
+            context,
+            _directory: directory,
+        };
+        let body = format!(
+            r#"{{"TableName":"Tab","BillingMode":"PAY_PER_REQUEST","KeySchema":[{{"AttributeName":"pk","KeyType":"HASH"}}],
+                "AttributeDefinitions":[{{"AttributeName":"pk","AttributeType":"S"}}],"Tags":[{tags}]}}"#
+        );
+        node.ask(Target::CreateTable, &body, &[]).await.unwrap();
+        node
+    }
+
+    /// Runs an operation and returns the JSON of its answer.
+    async fn ask(
+        &self,
+        target: Target,
+        body: &str,
+        headers: &[(&'static str, &'static str)],
+    ) -> Result<String, ApiError> {
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect();
+        run(target, body.as_bytes(), Head::new(&headers), &self.context)
+            .await
+            .map(|json| String::from_utf8(json).unwrap())
+    }
+}
+
+/// A request on the item `k` of `Tab`, with more members.
+fn on_item(members: &str) -> String {
+    format!(r#"{{"TableName":"Tab","Key":{{"pk":{{"S":"k"}}}}{members}}}"#)
+}
+
+/// The put of the item `k` into `Tab`, with more members.
+fn put(members: &str) -> String {
+    format!(r#"{{"TableName":"Tab","Item":{{"pk":{{"S":"k"}}}}{members}}}"#)
+}
+
+const ONE: &str = r#","ConsistencyLevel":"ONE""#;
+const CONDITION: &str = r#","ConditionExpression":"attribute_not_exists(pk)""#;
+const AT_ONE: (&str, &str) = ("x-stator-consistency", "ONE");
+
+#[tokio::test]
+async fn every_item_operation_takes_a_level_from_body_and_header() {
+    let node = Node::start("").await;
+    let bodies = [
+        (Target::PutItem, put("@")),
+        (Target::UpdateItem, on_item("@")),
+        (Target::GetItem, on_item("@")),
+        (
+            Target::BatchWriteItem,
+            r#"{"RequestItems":{"Tab":[{"PutRequest":{"Item":{"pk":{"S":"b"}}}}]}@}"#.to_owned(),
+        ),
+        (
+            Target::BatchGetItem,
+            r#"{"RequestItems":{"Tab":{"Keys":[{"pk":{"S":"b"}}]}}@}"#.to_owned(),
+        ),
+        (
+            Target::Query,
+            r#"{"TableName":"Tab","KeyConditionExpression":"pk = :k","ExpressionAttributeValues":{":k":{"S":"k"}}@}"#
+                .to_owned(),
+        ),
+        (Target::Scan, r#"{"TableName":"Tab"@}"#.to_owned()),
+        (Target::DeleteItem, on_item("@")),
+    ];
+    for (target, body) in bodies {
+        let with = |members: &str| body.replace('@', members);
+        let good = [
+            ("x-stator-consistency", "QUORUM"),
+            ("amz-sdk-invocation-id", "call"),
+        ];
+        let all = with(r#","ConsistencyLevel":"ALL""#);
+        assert!(node.ask(target, &all, &good).await.is_ok(), "{target:?}");
+        let refusal = |place: &str| {
+            Err(ApiError::Validation(format!(
+                "1 validation error detected: Value 'SOME' at '{place}' failed to satisfy constraint: Member must \
+                 satisfy enum value set: [ONE, QUORUM, ALL]"
+            )))
+        };
+        let some = with(r#","ConsistencyLevel":"SOME""#);
+        assert_eq!(
+            node.ask(target, &some, &[]).await,
+            refusal("consistencyLevel"),
+            "{target:?}"
+        );
+        let some = [("x-stator-consistency", "SOME")];
+        assert_eq!(
+            node.ask(target, &with(""), &some).await,
+            refusal("x-stator-consistency"),
+            "{target:?}"
+        );
+        let number = node.ask(target, &with(r#","ConsistencyLevel":1"#), &[]).await;
+        assert!(
+            matches!(number, Err(ApiError::Serialization(Some(_)))),
+            "{target:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_needs_the_item_is_refused_at_one() {
+    let node = Node::start("").await;
+    let condition = Err(ApiError::validation(message::CONDITION_AT_ONE));
+    let update = Err(ApiError::validation(message::UPDATE_AT_ONE));
+    assert_eq!(
+        node.ask(Target::PutItem, &put(&format!("{ONE}{CONDITION}")), &[])
+            .await,
+        condition
+    );
+    assert_eq!(
+        node.ask(Target::DeleteItem, &on_item(CONDITION), &[AT_ONE]).await,
+        condition
+    );
+    assert_eq!(node.ask(Target::UpdateItem, &on_item(ONE), &[]).await, update);
+    assert_eq!(
+        node.ask(Target::UpdateItem, &on_item(""), &[AT_ONE]).await,
+        update
+    );
+    // The member counts, and a write without a condition needs nothing.
+    let quorum = r#","ConsistencyLevel":"QUORUM""#;
+    assert!(
+        node.ask(Target::UpdateItem, &on_item(quorum), &[AT_ONE])
+            .await
+            .is_ok()
+    );
+    assert!(node.ask(Target::PutItem, &put(ONE), &[]).await.is_ok());
+    assert!(
+        node.ask(Target::DeleteItem, &on_item(""), &[AT_ONE])
+            .await
+            .is_ok()
+    );
+}
+
+/// Units that GetItem reports: half a one at ONE, a whole one above.
+async fn read_units(node: &Node, members: &str, headers: &[(&'static str, &'static str)]) -> String {
+    let body = on_item(&format!(r#","ReturnConsumedCapacity":"TOTAL"{members}"#));
+    let answer = node.ask(Target::GetItem, &body, headers).await.unwrap();
+    let (_, units) = answer.split_once(r#""CapacityUnits":"#).unwrap();
+    units.trim_end_matches('}').to_owned()
+}
+
+#[tokio::test]
+async fn reads_are_at_the_level_that_is_named_first() {
+    let node = Node::start("").await;
+    assert_eq!(read_units(&node, "", &[]).await, "0.5");
+    assert_eq!(read_units(&node, r#","ConsistentRead":true"#, &[]).await, "1.0");
+    assert_eq!(
+        read_units(&node, r#","ConsistencyLevel":"QUORUM""#, &[AT_ONE]).await,
+        "1.0"
+    );
+    assert_eq!(
+        read_units(&node, r#","ConsistentRead":true"#, &[AT_ONE]).await,
+        "0.5"
+    );
+}
+
+#[tokio::test]
+async fn the_tag_of_a_table_names_its_level() {
+    let tag = |level: &str| format!(r#"{{"Key":"stator:consistency-level","Value":"{level}"}}"#);
+    let node = Node::start(&tag("ALL")).await;
+    assert_eq!(read_units(&node, "", &[]).await, "1.0");
+    assert_eq!(read_units(&node, "", &[AT_ONE]).await, "0.5");
+    let retag = |level: &str| {
+        let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/Tab";
+        format!(r#"{{"ResourceArn":"{arn}","Tags":[{}]}}"#, tag(level))
+    };
+    let refused = node.ask(Target::TagResource, &retag("most"), &[]).await;
+    assert_eq!(refused, Err(message::table::level_tag("most")));
+    node.ask(Target::TagResource, &retag("ONE"), &[]).await.unwrap();
+    assert_eq!(read_units(&node, "", &[]).await, "0.5");
+    assert_eq!(read_units(&node, r#","ConsistentRead":true"#, &[]).await, "1.0");
+    // A client that knows nothing of levels is not broken by the tag.
+    for (target, body) in [
+        (Target::PutItem, put(CONDITION)),
+        (Target::UpdateItem, on_item("")),
+    ] {
+        assert!(node.ask(target, &body, &[]).await.is_ok(), "{target:?}");
+    }
+}

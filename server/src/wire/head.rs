@@ -1,0 +1,78 @@
+//! What a request says in its headers rather than in its body: which try of which call it is, and its consistency level.
+//!
+//! The headers are borrowed, and looked at only for operations that ask.
+
+use http::HeaderMap;
+use stator_cluster::InvocationId;
+use uuid::Uuid;
+
+use crate::consistency::{NamedLevel, named};
+
+/// Set by the AWS SDKs, and the same for all tries of one call.
+const INVOCATION: &str = "amz-sdk-invocation-id";
+/// The consistency level, for clients that cannot add a member to the body.
+const CONSISTENCY: &str = "x-stator-consistency";
+
+/// The headers of one request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head<'a>(&'a HeaderMap);
+
+impl<'a> Head<'a> {
+    pub(crate) fn new(headers: &'a HeaderMap) -> Self {
+        Self(headers)
+    }
+
+    /// Which call the request is a try of. A UUID is taken as it is, any other text by its hash.
+    pub(crate) fn invocation(self) -> Option<InvocationId> {
+        let text = self.0.get(INVOCATION)?.as_bytes().trim_ascii();
+        if text.is_empty() {
+            return None;
+        }
+        Some(match Uuid::try_parse_ascii(text) {
+            Ok(uuid) => InvocationId::new(uuid.into_bytes()),
+            Err(_) => InvocationId::hashed(text),
+        })
+    }
+
+    /// The consistency level.
+    pub(crate) fn level(self) -> Option<NamedLevel> {
+        let value = self.0.get(CONSISTENCY)?.as_bytes().trim_ascii();
+        Some(named(&String::from_utf8_lossy(value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use stator_cluster::ConsistencyLevel;
+
+    use super::*;
+
+    fn headers(name: &'static str, value: &'static [u8]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_bytes(value).unwrap());
+        headers
+    }
+
+    #[test]
+    fn a_uuid_is_its_bytes_and_other_text_its_hash() {
+        let id = |value| Head::new(&headers(INVOCATION, value)).invocation();
+        let uuid = 0x0123_4567_89ab_4def_8123_4567_89ab_cdef_u128;
+        let expected = Some(InvocationId::new(uuid.to_be_bytes()));
+        assert_eq!(id(b"01234567-89ab-4def-8123-456789abcdef"), expected);
+        assert_eq!(id(b" 01234567-89AB-4DEF-8123-456789ABCDEF"), expected);
+        assert_eq!(id(b"try-7"), Some(InvocationId::hashed(b"try-7")));
+        assert_eq!(id(b"\xff"), Some(InvocationId::hashed(b"\xff")));
+        assert_eq!(id(b""), None);
+        assert_eq!(Head::new(&HeaderMap::new()).invocation(), None);
+    }
+
+    #[test]
+    fn a_level_is_one_of_three_or_told_as_it_came() {
+        let level = |value| Head::new(&headers(CONSISTENCY, value)).level();
+        assert_eq!(level(b"QUORUM"), Some(Ok(ConsistencyLevel::Quorum)));
+        assert_eq!(level(b"TWO"), Some(Err("TWO".to_owned())));
+        assert_eq!(level(b""), Some(Err(String::new())));
+        assert_eq!(Head::new(&HeaderMap::new()).level(), None);
+    }
+}
