@@ -7,6 +7,8 @@
 
 mod coordinator;
 mod error;
+pub mod gossip;
+pub mod identity;
 mod latch;
 pub mod offline;
 mod world;
