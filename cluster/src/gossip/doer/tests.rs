@@ -1,0 +1,1 @@
+//! The doer on tokio's clock.
