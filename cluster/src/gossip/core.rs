@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use foca::{AccumulatingRuntime, Foca};
+use foca::{AccumulatingRuntime, Foca, Identity};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
@@ -21,6 +21,9 @@ use super::settings::GossipSettings;
 use super::state::{NodeState, Novelty, Stamp, StateItem};
 use super::wire::{Message, Wire, is_address};
 use crate::world::NodeId;
+
+/// Longer than a message is under way, and how often two processes of one node are told of each other.
+const UNDER_WAY_MAX: Duration = Duration::from_secs(1);
 
 /// Who a node is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,9 +175,11 @@ pub struct Gossip {
     seeds: BTreeMap<NodeId, Arc<str>>,
     /// Whom the last round of announcements ended with.
     announced: Option<NodeId>,
-    /// The latest process that was met of each node.
-    claims: BTreeMap<NodeId, MemberId>,
+    /// The process that counts of each node, and since when it is known.
+    claims: BTreeMap<NodeId, (MemberId, Duration)>,
     reported: BTreeSet<(NodeId, u64)>,
+    /// When processes of a node were last told of each other.
+    warned: BTreeMap<NodeId, Duration>,
     introduced: BTreeMap<NodeId, (u64, Arc<str>)>,
 }
 
@@ -234,6 +239,7 @@ impl Gossip {
             announced: None,
             claims: BTreeMap::new(),
             reported: BTreeSet::new(),
+            warned: BTreeMap::new(),
             introduced: BTreeMap::new(),
         };
         let mut effects = Vec::new();
@@ -338,7 +344,7 @@ impl Gossip {
             .into_iter()
             .chain(message.members.iter().map(foca::Member::id));
         for id in ids {
-            if let Some(fault) = self.claim(id) {
+            if let Some(fault) = self.claim(id, now) {
                 let own = fault.node() == self.me.node;
                 effects.push(Effect::Fault(fault.clone()));
                 if own {
@@ -347,6 +353,7 @@ impl Gossip {
                 }
             }
         }
+        self.warn(&header.src, now, effects);
         for item in &message.states {
             self.learn_state(item, effects);
         }
@@ -355,13 +362,9 @@ impl Gossip {
         let is_news = |id: &MemberId| id.node != own.node || id == own;
         let received = message.members.len();
         message.members.retain(|member| is_news(member.id()));
-        let mut runtime = AccumulatingRuntime::new();
-        let handled = if message.members.len() == received {
-            self.foca.handle_data(bytes, &mut runtime)
-        } else {
-            self.foca.handle_data(&message.encode(), &mut runtime)
-        };
-        self.carry_out(runtime, now, effects);
+        let anew = (message.members.len() != received).then(|| message.encode());
+        let bytes = anew.as_deref().unwrap_or(bytes);
+        let handled = self.drive(now, effects, |foca, runtime| foca.handle_data(bytes, runtime));
         handled.map_err(|error| MessageError::OutOfPlace {
             cause: error.to_string(),
         })
@@ -369,39 +372,81 @@ impl Gossip {
 
     /// Notes the process behind an id. Gives the fault if it is one of two that claim to be the same node, unless that
     /// was reported before.
-    fn claim(&mut self, id: &MemberId) -> Option<Fault> {
+    fn claim(&mut self, id: &MemberId, now: Duration) -> Option<Fault> {
         // Who is to be joined is addressed without an incarnation.
         if id.incarnation == 0 {
             return None;
         }
-        let known = if id.node == self.me.node {
-            if id.incarnation > self.me.incarnation {
-                return Some(Fault::Superseded {
-                    node: id.node,
-                    own: self.me.incarnation,
-                    seen: id.incarnation,
-                    address: id.address.to_string(),
-                });
-            }
-            &self.me
-        } else {
-            self.claims.entry(id.node).or_insert_with(|| id.clone())
-        };
-        if id.incarnation == known.incarnation {
-            if id.process == known.process || !self.reported.insert((id.node, id.incarnation)) {
-                return None;
-            }
-            return Some(Fault::Duplicate {
+        let own = id.node == self.me.node;
+        if own && id.incarnation > self.me.incarnation {
+            return Some(Fault::Superseded {
                 node: id.node,
-                incarnation: id.incarnation,
-                first: known.address.to_string(),
-                second: id.address.to_string(),
+                own: self.me.incarnation,
+                seen: id.incarnation,
+                address: id.address.to_string(),
             });
         }
-        if id.incarnation > known.incarnation {
-            self.claims.insert(id.node, id.clone());
+        let known = if own {
+            self.me.clone()
+        } else {
+            self.claims.entry(id.node).or_insert_with(|| (id.clone(), now)).0.clone()
+        };
+        if id.process == known.process && id.incarnation == known.incarnation {
+            return None;
         }
-        None
+        if !own && id.win_addr_conflict(&known) {
+            self.claims.insert(id.node, (id.clone(), now));
+        }
+        let twice = id.incarnation == known.incarnation && self.reported.insert((id.node, id.incarnation));
+        twice.then(|| Fault::Duplicate {
+            node: id.node,
+            incarnation: id.incarnation,
+            first: known.address.to_string(),
+            second: id.address.to_string(),
+        })
+    }
+
+    /// Tells a process that still speaks although another one of its node counts, of that one. What an earlier start sent
+    /// may be under way for a while after it ended; of one incarnation there are never two.
+    fn warn(&mut self, sender: &MemberId, now: Duration, effects: &mut Vec<Effect>) {
+        let Some((counts, since)) = self.claims.get(&sender.node).cloned() else {
+            return;
+        };
+        let duplicate = sender.incarnation == counts.incarnation;
+        let earlier = sender.incarnation < counts.incarnation && now.saturating_sub(since) > UNDER_WAY_MAX;
+        let last = self.warned.get(&sender.node);
+        let recently = last.is_some_and(|last| now.saturating_sub(*last) < UNDER_WAY_MAX);
+        if sender.process == counts.process || !(duplicate || earlier) || recently {
+            return;
+        }
+        self.warned.insert(sender.node, now);
+        self.tell(sender, &counts, effects);
+        if duplicate {
+            self.tell(&counts, sender, effects);
+        }
+    }
+
+    /// Tells one process that there is another one. It may live where nothing else is sent to any more.
+    fn tell(&self, whom: &MemberId, of: &MemberId, effects: &mut Vec<Effect>) {
+        let message = Message::gossip(self.foca.identity(), whom, of);
+        let introduce = |address: &Arc<str>| Effect::Introduce {
+            node: whom.node,
+            address: address.to_string(),
+        };
+        let elsewhere = self
+            .introduced
+            .get(&whom.node)
+            .filter(|(_, address)| *address != whom.address);
+        if elsewhere.is_some() || !self.introduced.contains_key(&whom.node) {
+            effects.push(introduce(&whom.address));
+        }
+        effects.push(Effect::Send {
+            to: whom.node,
+            message: message.into(),
+        });
+        if let Some((_, address)) = elsewhere {
+            effects.push(introduce(address));
+        }
     }
 
     fn learn_state(&mut self, item: &StateItem, effects: &mut Vec<Effect>) {
@@ -431,7 +476,7 @@ impl Gossip {
                 self.set_alarm(self.settings.suspicion(), Alarm::Foca(alarm), now, effects);
             }
             Alarm::Foca(alarm) => {
-                self.drive(now, effects, |foca, runtime| foca.handle_timer(alarm, runtime));
+                self.drive(now, effects, |foca, runtime| foca.handle_timer(alarm, runtime)).ok();
             }
             Alarm::Announce => {
                 self.announce(now, effects);
@@ -462,7 +507,7 @@ impl Gossip {
         }
         if let Some(known) = self.members.remove(&node) {
             let alarm = foca::Timer::RemoveDown(known.id);
-            self.drive(now, effects, |foca, runtime| foca.handle_timer(alarm, runtime));
+            self.drive(now, effects, |foca, runtime| foca.handle_timer(alarm, runtime)).ok();
         }
         self.states.remove(&node);
         effects.push(Effect::Changed(node));
@@ -474,7 +519,8 @@ impl Gossip {
             // Once more to others, since any of the messages may be lost.
             foca.gossip(&mut runtime)?;
             foca.gossip(runtime)
-        });
+        })
+        .ok();
         self.phase = Phase::Left;
     }
 
@@ -524,20 +570,27 @@ impl Gossip {
             renewal: 0,
             address,
         };
-        self.drive(now, effects, |foca, runtime| foca.announce(whoever, runtime));
+        self.drive(now, effects, |foca, runtime| foca.announce(whoever, runtime)).ok();
     }
 
-    /// Lets `foca` do something. Its errors here are its own reports of steps that were held up by a pause of the process
+    /// Lets `foca` do something. With timers its errors are reports of steps that were held up by a pause of the process
     /// and that it has gone on from, so that nothing is to be done about them.
     fn drive(
         &mut self,
         now: Duration,
         effects: &mut Vec<Effect>,
         step: impl FnOnce(&mut Swim, &mut AccumulatingRuntime<MemberId>) -> Result<(), foca::Error>,
-    ) {
+    ) -> Result<(), foca::Error> {
+        let renewal = self.foca.identity().renewal;
         let mut runtime = AccumulatingRuntime::new();
-        step(&mut self.foca, &mut runtime).ok();
+        let mut done = step(&mut self.foca, &mut runtime);
+        // Foca renews itself when it is held to be down, and then waits for someone to speak to it. It need not wait: those
+        // that it knew are still there.
+        if done.is_ok() && self.foca.identity().renewal != renewal {
+            done = self.foca.apply_many(std::iter::empty(), false, &mut runtime);
+        }
         self.carry_out(runtime, now, effects);
+        done
     }
 
     /// Turns what `foca` wants into effects.
@@ -563,12 +616,18 @@ impl Gossip {
         }
     }
 
-    /// Makes an address known, unless it is known or that of an earlier start.
+    /// Makes an address known, unless it is known already, or is that of a process that does not count.
     fn introduce(&mut self, to: &MemberId, effects: &mut Vec<Effect>) {
-        let fresh = self
-            .introduced
+        let counts = self
+            .claims
             .get(&to.node)
-            .is_none_or(|(incarnation, address)| *incarnation <= to.incarnation && *address != to.address);
+            .is_none_or(|(counts, _)| counts.process == to.process);
+        let fresh = match self.introduced.get(&to.node) {
+            None => true,
+            Some((incarnation, address)) => {
+                counts && *incarnation <= to.incarnation && *address != to.address
+            }
+        };
         if fresh {
             self.introduced
                 .insert(to.node, (to.incarnation, Arc::clone(&to.address)));

@@ -291,6 +291,23 @@ impl<'a> Message<'a> {
         })
     }
 
+    /// Gossip about one member, as the bytes of a message.
+    pub(super) fn gossip(src: &MemberId, dst: &MemberId, about: &MemberId) -> Vec<u8> {
+        let message = Message {
+            header: Header {
+                src: src.clone(),
+                // Does not contradict what the sender says elsewhere: the highest counts.
+                src_incarnation: 0,
+                dst: dst.clone(),
+                message: foca::Message::Gossip,
+            },
+            members: vec![foca::Member::alive(about.clone())],
+            states: Vec::new(),
+            states_bytes: &[],
+        };
+        message.encode()
+    }
+
     /// The message with the members that it has now.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(MESSAGE_BYTES_MAX);

@@ -303,7 +303,7 @@ fn a_process_that_was_started_again_elsewhere_falls_silent() {
                 Some(Fault::Superseded { node: NodeId(4), own: 1, seen: 2, .. })
             )
         };
-        let taken = simulation.run_until(milliseconds(2000), superseded);
+        let taken = simulation.run_until(milliseconds(4000), superseded);
         assert!(taken.is_some(), "seed {seed}");
         simulation.kill(3);
         simulation.run(milliseconds(2000));
