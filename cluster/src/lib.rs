@@ -18,5 +18,5 @@ pub use coordinator::{
     LocalRows, Row, Secrets, Settings, Verdict,
 };
 pub use error::Error;
-pub use world::{Inbox, Network, NodeId, Task, World};
 pub use stator_storage::{MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random};
+pub use world::{Inbox, Network, NodeId, Task, World};

@@ -243,7 +243,12 @@ impl Gossip {
             introduced: BTreeMap::new(),
         };
         let mut effects = Vec::new();
-        gossip.set_alarm(gossip.settings.announce_interval(), Alarm::Announce, now, &mut effects);
+        gossip.set_alarm(
+            gossip.settings.announce_interval(),
+            Alarm::Announce,
+            now,
+            &mut effects,
+        );
         gossip.set_alarm(gossip.settings.state_interval(), Alarm::State, now, &mut effects);
         Ok((gossip, effects))
     }
@@ -261,10 +266,12 @@ impl Gossip {
                 }
             }
             Input::Timer(timer) => self.on_timer(timer, now, &mut effects),
-            Input::State(state) => self.own_state = NodeState {
-                version: self.own_state.version,
-                ..state
-            },
+            Input::State(state) => {
+                self.own_state = NodeState {
+                    version: self.own_state.version,
+                    ..state
+                }
+            }
             Input::Join(peers) => self.on_join(peers, now, &mut effects),
             Input::Forget(node) => self.on_forget(node, now, &mut effects),
             Input::Leave => self.on_leave(now, &mut effects),
@@ -389,7 +396,11 @@ impl Gossip {
         let known = if own {
             self.me.clone()
         } else {
-            self.claims.entry(id.node).or_insert_with(|| (id.clone(), now)).0.clone()
+            self.claims
+                .entry(id.node)
+                .or_insert_with(|| (id.clone(), now))
+                .0
+                .clone()
         };
         if id.process == known.process && id.incarnation == known.incarnation {
             return None;
@@ -476,7 +487,8 @@ impl Gossip {
                 self.set_alarm(self.settings.suspicion(), Alarm::Foca(alarm), now, effects);
             }
             Alarm::Foca(alarm) => {
-                self.drive(now, effects, |foca, runtime| foca.handle_timer(alarm, runtime)).ok();
+                self.drive(now, effects, |foca, runtime| foca.handle_timer(alarm, runtime))
+                    .ok();
             }
             Alarm::Announce => {
                 self.announce(now, effects);
@@ -507,7 +519,8 @@ impl Gossip {
         }
         if let Some(known) = self.members.remove(&node) {
             let alarm = foca::Timer::RemoveDown(known.id);
-            self.drive(now, effects, |foca, runtime| foca.handle_timer(alarm, runtime)).ok();
+            self.drive(now, effects, |foca, runtime| foca.handle_timer(alarm, runtime))
+                .ok();
         }
         self.states.remove(&node);
         effects.push(Effect::Changed(node));
@@ -570,7 +583,8 @@ impl Gossip {
             renewal: 0,
             address,
         };
-        self.drive(now, effects, |foca, runtime| foca.announce(whoever, runtime)).ok();
+        self.drive(now, effects, |foca, runtime| foca.announce(whoever, runtime))
+            .ok();
     }
 
     /// Lets `foca` do something. With timers its errors are reports of steps that were held up by a pause of the process
@@ -606,10 +620,7 @@ impl Gossip {
                 continue;
             }
             self.introduce(&to, effects);
-            effects.push(Effect::Send {
-                to: to.node,
-                message,
-            });
+            effects.push(Effect::Send { to: to.node, message });
         }
         while let Some((after, timer)) = runtime.to_schedule() {
             self.set_alarm(after, Alarm::Foca(timer), now, effects);

@@ -11,11 +11,11 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
+use super::Liveness;
 use super::core::{Effect, Gossip, Input, Me, Member, Peer, TimerId};
 use super::error::{Fault, GossipError, MessageError};
 use super::settings::GossipSettings;
 use super::state::NodeState;
-use super::Liveness;
 use crate::world::{Inbox, Network, NodeId, World};
 
 /// How long the task that waits sleeps when nothing is due.

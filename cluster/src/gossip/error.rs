@@ -54,7 +54,9 @@ impl Fault {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MessageError {
     /// It is written in a version of the format that this program does not know.
-    #[error("gossip of format version {found}, this program knows version {known}: run neighbouring versions only")]
+    #[error(
+        "gossip of format version {found}, this program knows version {known}: run neighbouring versions only"
+    )]
     UnknownVersion {
         /// The version of the message.
         found: u8,
@@ -103,7 +105,9 @@ pub enum GossipError {
     #[error("the incarnation is 0: start the node through its identity file, the first start is 1")]
     NoIncarnation,
     /// The address cannot be written into a message.
-    #[error("the address {address:?} cannot be gossiped: it has to be host:port of 1 to 255 bytes without blanks")]
+    #[error(
+        "the address {address:?} cannot be gossiped: it has to be host:port of 1 to 255 bytes without blanks"
+    )]
     Address {
         /// The address.
         address: String,

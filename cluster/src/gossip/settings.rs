@@ -86,7 +86,12 @@ impl GossipSettings {
             within(name, value, 1, hour_ms)?;
         }
         // A probe has to have time for the indirect way, a suspect for hearing of it and for being heard.
-        within("probe_timeout_ms", self.probe_timeout_ms, 1, self.probe_period_ms / 2)?;
+        within(
+            "probe_timeout_ms",
+            self.probe_timeout_ms,
+            1,
+            self.probe_period_ms / 2,
+        )?;
         let suspicion_ms_min = self.probe_period_ms.max(2 * self.gossip_interval_ms);
         within("suspicion_ms", self.suspicion_ms, suspicion_ms_min, hour_ms)?;
         for (name, value) in [
@@ -115,7 +120,10 @@ impl GossipSettings {
     /// | 50 | 9 × 50 | 50 | 250 | 5 × 40 | 15 | 965 ms |
     pub fn detection_bound(&self, nodes: u32) -> Duration {
         let others = nodes.saturating_sub(1).max(1);
-        let unprobed = others.saturating_mul(2).saturating_sub(1).min(UNPROBED_PERIODS_MAX);
+        let unprobed = others
+            .saturating_mul(2)
+            .saturating_sub(1)
+            .min(UNPROBED_PERIODS_MAX);
         let fanout = u64::try_from(self.gossip_fanout).unwrap_or(u64::MAX);
         let mut rounds = 2;
         let mut informed: u64 = 1;
@@ -194,13 +202,20 @@ mod tests {
         let settings = GossipSettings::default();
         settings.validate().unwrap();
         for nodes in 2..=50 {
-            assert!(settings.detection_bound(nodes) < Duration::from_secs(1), "{nodes} nodes");
+            assert!(
+                settings.detection_bound(nodes) < Duration::from_secs(1),
+                "{nodes} nodes"
+            );
         }
         let milliseconds: Vec<_> = [3, 5, 20, 50]
             .iter()
             .map(|nodes| settings.detection_bound(*nodes).as_millis())
             .collect();
-        assert_eq!(milliseconds, [585, 825, 965, 965], "the table in the documentation");
+        assert_eq!(
+            milliseconds,
+            [585, 825, 965, 965],
+            "the table in the documentation"
+        );
     }
 
     #[test]
@@ -210,7 +225,9 @@ mod tests {
             ("probe_period_ms", |settings| settings.probe_period_ms = 0),
             ("probe_timeout_ms", |settings| settings.probe_timeout_ms = 26),
             ("suspicion_ms", |settings| settings.suspicion_ms = 79),
-            ("gossip_interval_ms", |settings| settings.gossip_interval_ms = 3_600_001),
+            ("gossip_interval_ms", |settings| {
+                settings.gossip_interval_ms = 3_600_001
+            }),
             ("indirect_probes", |settings| settings.indirect_probes = 0),
             ("gossip_fanout", |settings| settings.gossip_fanout = 101),
             ("announce_fanout", |settings| settings.announce_fanout = 0),

@@ -175,8 +175,12 @@ mod tests {
     #[test]
     fn only_what_is_newer_is_news() {
         let mut novelty = Novelty::default();
-        let mut is_news =
-            |incarnation, version| novelty.receive_item(&item(incarnation, version).encode(), None).unwrap().is_some();
+        let mut is_news = |incarnation, version| {
+            novelty
+                .receive_item(&item(incarnation, version).encode(), None)
+                .unwrap()
+                .is_some()
+        };
         assert!(is_news(1, 5));
         assert!(!is_news(1, 5));
         assert!(!is_news(1, 4));

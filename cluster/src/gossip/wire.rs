@@ -94,7 +94,8 @@ impl<'a> Reader<'a> {
         let node = NodeId(self.varint()?);
         let incarnation = self.varint()?;
         let process = self.u32()?;
-        let renewal = u32::try_from(self.varint()?).map_err(|_| malformed("a renewal of more than 32 bits"))?;
+        let renewal =
+            u32::try_from(self.varint()?).map_err(|_| malformed("a renewal of more than 32 bits"))?;
         let address = self.text()?;
         if !is_address(address) {
             return Err(malformed("an address that is empty or has blanks"));

@@ -72,22 +72,87 @@ fn the_rules_of_starting() {
         node: NODE,
     });
     let cases = [
-        ("a new node of a known cluster", None, Answer::Unknown, Ok(member(1))),
+        (
+            "a new node of a known cluster",
+            None,
+            Answer::Unknown,
+            Ok(member(1)),
+        ),
         ("an empty directory, nobody to ask", None, Answer::Nobody, nobody),
-        ("an empty directory of a known node", None, known(7), Ok(rejoining(8))),
-        ("an empty directory of a wiped node", None, wiped(7), Ok(rejoining(8))),
-        ("a restart with nobody to ask", Some(member(3)), Answer::Nobody, Ok(member(4))),
-        ("a node that never got through", Some(member(3)), Answer::Unknown, Ok(member(4))),
+        (
+            "an empty directory of a known node",
+            None,
+            known(7),
+            Ok(rejoining(8)),
+        ),
+        (
+            "an empty directory of a wiped node",
+            None,
+            wiped(7),
+            Ok(rejoining(8)),
+        ),
+        (
+            "a restart with nobody to ask",
+            Some(member(3)),
+            Answer::Nobody,
+            Ok(member(4)),
+        ),
+        (
+            "a node that never got through",
+            Some(member(3)),
+            Answer::Unknown,
+            Ok(member(4)),
+        ),
         ("a restart", Some(member(3)), known(3), Ok(member(4))),
-        ("a restart after unseen starts", Some(member(3)), known(1), Ok(member(4))),
+        (
+            "a restart after unseen starts",
+            Some(member(3)),
+            known(1),
+            Ok(member(4)),
+        ),
         ("an old copy", Some(member(3)), known(4), old(3, 4)),
-        ("an old copy after the disk was wiped", Some(member(3)), wiped(9), old(3, 9)),
-        ("an old copy of a rejoining node", Some(rejoining(3)), known(4), old(3, 4)),
-        ("a restart while rejoining, untold", Some(rejoining(8)), known(7), Ok(rejoining(9))),
-        ("a restart while rejoining", Some(rejoining(8)), wiped(8), Ok(rejoining(9))),
-        ("a restart while rejoining, alone", Some(rejoining(8)), Answer::Nobody, Ok(rejoining(9))),
-        ("the cluster still replaces its replicas", Some(member(8)), wiped(8), Ok(rejoining(9))),
-        ("the last incarnation", Some(member(u64::MAX)), known(3), exhausted),
+        (
+            "an old copy after the disk was wiped",
+            Some(member(3)),
+            wiped(9),
+            old(3, 9),
+        ),
+        (
+            "an old copy of a rejoining node",
+            Some(rejoining(3)),
+            known(4),
+            old(3, 4),
+        ),
+        (
+            "a restart while rejoining, untold",
+            Some(rejoining(8)),
+            known(7),
+            Ok(rejoining(9)),
+        ),
+        (
+            "a restart while rejoining",
+            Some(rejoining(8)),
+            wiped(8),
+            Ok(rejoining(9)),
+        ),
+        (
+            "a restart while rejoining, alone",
+            Some(rejoining(8)),
+            Answer::Nobody,
+            Ok(rejoining(9)),
+        ),
+        (
+            "the cluster still replaces its replicas",
+            Some(member(8)),
+            wiped(8),
+            Ok(rejoining(9)),
+        ),
+        (
+            "the last incarnation",
+            Some(member(u64::MAX)),
+            known(3),
+            exhausted,
+        ),
         (
             "another cluster",
             Some(other_cluster),
@@ -117,7 +182,11 @@ fn the_rules_of_starting() {
         ),
     ];
     for (name, found, answer, outcome) in cases {
-        assert_eq!(decide(found.as_ref(), &expected(false), &answer), outcome, "{name}");
+        assert_eq!(
+            decide(found.as_ref(), &expected(false), &answer),
+            outcome,
+            "{name}"
+        );
     }
 }
 
@@ -135,8 +204,14 @@ fn an_old_copy_rejoins_where_the_operator_allows_it() {
 fn a_refusal_says_what_to_do() {
     let refusal = decide(Some(&member(3)), &expected(false), &known(7)).unwrap_err();
     let message = refusal.to_string();
-    assert!(message.starts_with("this directory was restored from an old copy: "), "{message}");
-    assert!(message.contains("empty the directory or allow `rejoin`"), "{message}");
+    assert!(
+        message.starts_with("this directory was restored from an old copy: "),
+        "{message}"
+    );
+    assert!(
+        message.contains("empty the directory or allow `rejoin`"),
+        "{message}"
+    );
 }
 
 proptest! {
@@ -198,7 +273,11 @@ fn each_start_has_the_next_incarnation() {
     let (vfs, directory) = disk();
     assert_eq!(read(&vfs, &directory).unwrap(), None);
     for incarnation in 1..5 {
-        let answer = if incarnation == 1 { Answer::Unknown } else { Answer::Nobody };
+        let answer = if incarnation == 1 {
+            Answer::Unknown
+        } else {
+            Answer::Nobody
+        };
         let started = start(&vfs, &directory, &expected(false), &answer).unwrap();
         assert_eq!(started, member(incarnation));
         assert_eq!(read(&vfs, &directory).unwrap(), Some(started));
@@ -213,7 +292,11 @@ fn a_rejoin_goes_on_over_restarts_until_it_is_finished() {
     let second = start(&vfs, &directory, &expected(false), &Answer::Nobody).unwrap();
     assert_eq!(second, rejoining(9));
     assert_eq!(finish_rejoin(&vfs, &directory).unwrap(), member(9));
-    assert_eq!(finish_rejoin(&vfs, &directory).unwrap(), member(9), "once more changes nothing");
+    assert_eq!(
+        finish_rejoin(&vfs, &directory).unwrap(),
+        member(9),
+        "once more changes nothing"
+    );
     let third = start(&vfs, &directory, &expected(false), &known(9)).unwrap();
     assert_eq!(third, member(10));
 }
@@ -223,14 +306,20 @@ fn a_refused_start_changes_nothing() {
     let (vfs, directory) = disk();
     start(&vfs, &directory, &expected(false), &Answer::Unknown).unwrap();
     let refused = start(&vfs, &directory, &expected(false), &known(2));
-    assert!(matches!(refused, Err(Error::Refused(Refusal::OldCopy { found: 1, known: 2 }))));
+    assert!(matches!(
+        refused,
+        Err(Error::Refused(Refusal::OldCopy { found: 1, known: 2 }))
+    ));
     assert_eq!(read(&vfs, &directory).unwrap(), Some(member(1)));
 }
 
 #[test]
 fn finishing_a_rejoin_needs_an_identity() {
     let (vfs, directory) = disk();
-    assert!(matches!(finish_rejoin(&vfs, &directory), Err(Error::Io { action: "open", .. })));
+    assert!(matches!(
+        finish_rejoin(&vfs, &directory),
+        Err(Error::Io { action: "open", .. })
+    ));
 }
 
 #[test]
@@ -269,7 +358,10 @@ fn a_file_with_one_wrong_bit_is_corruption() {
             let mut damaged = bytes.clone();
             damaged[place] ^= 1 << bit;
             let decoded = decode(&damaged, Path::new(FILE_NAME));
-            assert!(matches!(decoded, Err(Error::Corruption { .. })), "byte {place}, bit {bit}");
+            assert!(
+                matches!(decoded, Err(Error::Corruption { .. })),
+                "byte {place}, bit {bit}"
+            );
         }
     }
 }
@@ -285,7 +377,10 @@ fn a_file_that_is_cut_or_too_long_is_corruption() {
     put(&vfs, &directory, &[0; 513]);
     assert!(matches!(
         read(&vfs, &directory),
-        Err(Error::Corruption { cause: "it is too long", .. })
+        Err(Error::Corruption {
+            cause: "it is too long",
+            ..
+        })
     ));
 }
 

@@ -17,8 +17,16 @@ use crate::world::NodeId;
 /// What is under way.
 #[derive(Debug)]
 enum Event {
-    Deliver { from: NodeId, sender: usize, to: usize, message: Bytes },
-    Timer { process: usize, timer: TimerId },
+    Deliver {
+        from: NodeId,
+        sender: usize,
+        to: usize,
+        message: Bytes,
+    },
+    Timer {
+        process: usize,
+        timer: TimerId,
+    },
 }
 
 /// A process that runs or ran.
@@ -174,7 +182,8 @@ impl Simulation {
             running.keys().all(|node| seen.contains(node))
                 && members.iter().all(|member| {
                     let alive = running.contains_key(&member.node);
-                    (member.liveness == Liveness::Alive) == alive && (alive || member.liveness == Liveness::Down)
+                    (member.liveness == Liveness::Alive) == alive
+                        && (alive || member.liveness == Liveness::Down)
                 })
         })
     }
@@ -199,11 +208,22 @@ impl Simulation {
         let ((at, _), event) = entry.remove_entry();
         self.now = at;
         match event {
-            Event::Deliver { from, sender, to, message } => {
+            Event::Deliver {
+                from,
+                sender,
+                to,
+                message,
+            } => {
                 let cut = self.cuts.contains(&(sender, to)) || self.sides.get(&sender) != self.sides.get(&to);
                 let receiver = &self.processes[to];
                 if !cut && receiver.runs && receiver.paused_until <= at {
-                    self.input(to, Input::Message { from, bytes: &message });
+                    self.input(
+                        to,
+                        Input::Message {
+                            from,
+                            bytes: &message,
+                        },
+                    );
                 }
             }
             Event::Timer { process, timer } => {
@@ -231,7 +251,9 @@ impl Simulation {
                     self.processes[process].addresses.insert(node, address);
                 }
                 Effect::Send { to, message } => self.send(process, to, message),
-                Effect::Timer { after, timer } => self.push(self.now + after, Event::Timer { process, timer }),
+                Effect::Timer { after, timer } => {
+                    self.push(self.now + after, Event::Timer { process, timer })
+                }
                 Effect::Fault(fault) => self.processes[process].faults.push(fault),
                 Effect::Refused { from, error } => {
                     // A pause or an old identity may make a message come at a wrong time; no core writes a wrong one.
@@ -258,11 +280,23 @@ impl Simulation {
         let from = self.processes[sender].node;
         let address = &self.processes[sender].addresses[&to];
         // The last process at an address is the one that listens there.
-        let Some(to) = self.processes.iter().rposition(|process| process.address == *address) else {
+        let Some(to) = self
+            .processes
+            .iter()
+            .rposition(|process| process.address == *address)
+        else {
             return;
         };
         let delay = Duration::from_micros(self.random.random_range(100..3000));
-        self.push(self.now + delay, Event::Deliver { from, sender, to, message });
+        self.push(
+            self.now + delay,
+            Event::Deliver {
+                from,
+                sender,
+                to,
+                message,
+            },
+        );
     }
 
     fn note(&mut self, process: usize, effect: &Effect) {

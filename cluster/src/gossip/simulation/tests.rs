@@ -32,7 +32,11 @@ fn all_see_all_alive_soon_and_nobody_dies_without_losses() {
                     .events
                     .iter()
                     .find(|(_, event)| matches!(event, Effect::Suspect(_) | Effect::Down(_)));
-                assert_eq!(accusation, None, "seed {seed}, {nodes} nodes, at {}", process.node);
+                assert_eq!(
+                    accusation, None,
+                    "seed {seed}, {nodes} nodes, at {}",
+                    process.node
+                );
                 assert_eq!(process.faults, []);
             }
         }
@@ -49,7 +53,9 @@ fn a_dead_node_is_down_everywhere_within_the_bound_and_nobody_else_is() {
             let victim = simulation.random.random_range(0..simulation.processes.len());
             simulation.kill(victim);
             let dead = simulation.processes[victim].node;
-            let taken = simulation.run_until(bound(nodes), |simulation| simulation.all_see(dead, Liveness::Down));
+            let taken = simulation.run_until(bound(nodes), |simulation| {
+                simulation.all_see(dead, Liveness::Down)
+            });
             assert!(taken.is_some(), "seed {seed}, {nodes} nodes");
             assert!(simulation.all_agree(), "seed {seed}, {nodes} nodes");
         }
@@ -62,8 +68,13 @@ fn fifty_nodes_know_of_a_dead_one_within_a_second() {
         let mut simulation = Simulation::settled(seed, 50);
         simulation.run(milliseconds(200));
         simulation.kill(7);
-        let taken = simulation.run_until(bound(50), |simulation| simulation.all_see(NodeId(8), Liveness::Down));
-        assert!(taken.is_some_and(|taken| taken < milliseconds(1000)), "seed {seed}: {taken:?}");
+        let taken = simulation.run_until(bound(50), |simulation| {
+            simulation.all_see(NodeId(8), Liveness::Down)
+        });
+        assert!(
+            taken.is_some_and(|taken| taken < milliseconds(1000)),
+            "seed {seed}: {taken:?}"
+        );
     }
 }
 
@@ -82,10 +93,16 @@ fn losses_delay_but_do_not_divide() {
             let taken = simulation.run_until(3 * bound(nodes), |simulation| {
                 simulation.all_see(NodeId(1), Liveness::Down)
             });
-            assert!(taken.is_some(), "seed {seed}, {nodes} nodes: the dead one is not down everywhere");
+            assert!(
+                taken.is_some(),
+                "seed {seed}, {nodes} nodes: the dead one is not down everywhere"
+            );
             simulation.loss_percent = 0;
             let taken = simulation.run_until(milliseconds(3000), Simulation::all_agree);
-            assert!(taken.is_some(), "seed {seed}, {nodes} nodes: no agreement without losses");
+            assert!(
+                taken.is_some(),
+                "seed {seed}, {nodes} nodes: no agreement without losses"
+            );
         }
     }
 }
@@ -112,7 +129,10 @@ fn both_sides_of_a_partition_lose_each_other_and_agree_again_when_it_heals() {
                 })
             };
             let taken = simulation.run_until(milliseconds(5000), lost);
-            assert!(taken.is_some(), "seed {seed}, {nodes} nodes: the sides still see each other");
+            assert!(
+                taken.is_some(),
+                "seed {seed}, {nodes} nodes: the sides still see each other"
+            );
             let longer = simulation.random.random_range(0..2000);
             simulation.run(milliseconds(longer));
             simulation.sides.clear();
@@ -130,7 +150,10 @@ fn nodes_that_all_lost_each_other_come_together_again() {
             simulation.sides.insert(process, u32::try_from(process).unwrap());
         }
         simulation.run(milliseconds(3000));
-        assert!((1..=5).all(|node| simulation.all_see(NodeId(node), Liveness::Down)), "seed {seed}");
+        assert!(
+            (1..=5).all(|node| simulation.all_see(NodeId(node), Liveness::Down)),
+            "seed {seed}"
+        );
         simulation.sides.clear();
         let taken = simulation.run_until(milliseconds(5000), Simulation::all_agree);
         assert!(taken.is_some(), "seed {seed}");
@@ -144,7 +167,10 @@ fn a_path_that_is_cut_in_one_direction_kills_nobody() {
         simulation.cuts.insert((1, 3));
         simulation.run(milliseconds(3000));
         for process in &simulation.processes {
-            let death = process.events.iter().find(|(_, event)| matches!(event, Effect::Down(_)));
+            let death = process
+                .events
+                .iter()
+                .find(|(_, event)| matches!(event, Effect::Down(_)));
             assert_eq!(death, None, "seed {seed}, at {}", process.node);
         }
     }
@@ -159,17 +185,25 @@ fn a_restarted_node_replaces_its_former_process_at_once() {
             simulation.kill(usize::try_from(node).unwrap() - 1);
             let down_for = simulation.random.random_range(0..1500);
             simulation.run(milliseconds(down_for));
-            let address = if seed % 2 == 0 { "elsewhere:7000".into() } else { format!("host-{node}:7000") };
+            let address = if seed % 2 == 0 {
+                "elsewhere:7000".into()
+            } else {
+                format!("host-{node}:7000")
+            };
             simulation.start(node, 2, &address);
             let replaced = |simulation: &Simulation| {
-                simulation.processes.iter().filter(|process| process.runs).all(|process| {
-                    process.gossip.members().iter().any(|member| {
-                        member.node == NodeId(node)
-                            && member.incarnation == 2
-                            && member.liveness == Liveness::Alive
-                            && member.address == address
+                simulation
+                    .processes
+                    .iter()
+                    .filter(|process| process.runs)
+                    .all(|process| {
+                        process.gossip.members().iter().any(|member| {
+                            member.node == NodeId(node)
+                                && member.incarnation == 2
+                                && member.liveness == Liveness::Alive
+                                && member.address == address
+                        })
                     })
-                })
             };
             let taken = simulation.run_until(milliseconds(300), replaced);
             assert!(taken.is_some(), "seed {seed}, {nodes} nodes");
@@ -185,10 +219,14 @@ fn a_node_that_leaves_is_down_before_it_could_be_missed() {
         for seed in 0..seeds {
             let mut simulation = Simulation::settled(seed, nodes);
             simulation.input(0, Input::Leave);
-            assert_eq!(simulation.processes[0].gossip.liveness(NodeId(1)), Some(Liveness::Down));
+            assert_eq!(
+                simulation.processes[0].gossip.liveness(NodeId(1)),
+                Some(Liveness::Down)
+            );
             simulation.kill(0);
-            let taken =
-                simulation.run_until(milliseconds(250), |simulation| simulation.all_see(NodeId(1), Liveness::Down));
+            let taken = simulation.run_until(milliseconds(250), |simulation| {
+                simulation.all_see(NodeId(1), Liveness::Down)
+            });
             assert!(taken.is_some(), "seed {seed}, {nodes} nodes");
         }
     }
@@ -216,13 +254,19 @@ fn a_node_that_stood_still_accuses_nobody_and_comes_back() {
 
 /// Whether all processes that run know the latest that all others have said.
 fn states_are_known(simulation: &Simulation, epoch: u64) -> bool {
-    simulation.processes.iter().filter(|process| process.runs).all(|process| {
-        process.gossip.members().iter().all(|member| {
-            member.state.as_ref().is_some_and(|state| {
-                state.layout_epoch == epoch && state.data_bytes == member.node.0 * 1000 && state.software == "0.1.0"
+    simulation
+        .processes
+        .iter()
+        .filter(|process| process.runs)
+        .all(|process| {
+            process.gossip.members().iter().all(|member| {
+                member.state.as_ref().is_some_and(|state| {
+                    state.layout_epoch == epoch
+                        && state.data_bytes == member.node.0 * 1000
+                        && state.software == "0.1.0"
+                })
             })
         })
-    })
 }
 
 fn say(simulation: &mut Simulation, process: usize, epoch: u64) {
@@ -244,14 +288,16 @@ fn states_spread_and_the_newest_wins() {
                 for process in 0..simulation.processes.len() {
                     say(&mut simulation, process, epoch);
                 }
-                let taken =
-                    simulation.run_until(milliseconds(2000), |simulation| states_are_known(simulation, epoch));
+                let taken = simulation.run_until(milliseconds(2000), |simulation| {
+                    states_are_known(simulation, epoch)
+                });
                 assert!(taken.is_some(), "seed {seed}, {nodes} nodes, epoch {epoch}");
             }
             // Who comes late hears of all as well.
             let late = simulation.start(nodes + 1, 1, "late:7000");
             say(&mut simulation, late, 2);
-            let taken = simulation.run_until(milliseconds(3000), |simulation| states_are_known(simulation, 2));
+            let taken =
+                simulation.run_until(milliseconds(3000), |simulation| states_are_known(simulation, 2));
             assert!(taken.is_some(), "seed {seed}, {nodes} nodes and one more");
         }
     }
@@ -267,7 +313,10 @@ fn fifty_nodes_hear_of_all_states_within_a_bounded_traffic() {
     assert!(taken.is_some());
     let (sent, bytes) = (simulation.sent, simulation.sent_bytes);
     simulation.run(milliseconds(1000));
-    let (messages, bytes) = ((simulation.sent - sent) / 50, (simulation.sent_bytes - bytes) / 50);
+    let (messages, bytes) = (
+        (simulation.sent - sent) / 50,
+        (simulation.sent_bytes - bytes) / 50,
+    );
     assert!(messages < 150, "{messages} messages a second and node");
     assert!(bytes < 60_000, "{bytes} bytes a second and node");
 }
@@ -279,15 +328,27 @@ fn two_processes_that_claim_one_incarnation_are_reported() {
         let copy = simulation.start(4, 1, "copy:7000");
         let reported = |simulation: &Simulation| {
             let knows = |fault: &Fault| {
-                matches!(fault, Fault::Duplicate { node: NodeId(4), incarnation: 1, .. })
+                matches!(
+                    fault,
+                    Fault::Duplicate {
+                        node: NodeId(4),
+                        incarnation: 1,
+                        ..
+                    }
+                )
             };
-            simulation.processes.iter().any(|process| process.node != NodeId(4) && process.faults.iter().any(knows))
+            simulation
+                .processes
+                .iter()
+                .any(|process| process.node != NodeId(4) && process.faults.iter().any(knows))
                 && (simulation.processes[3].faults.iter().any(knows)
                     || simulation.processes[copy].faults.iter().any(knows))
         };
         let taken = simulation.run_until(milliseconds(2000), reported);
         assert!(taken.is_some(), "seed {seed}");
-        let stopped = [3, copy].iter().any(|process| !simulation.processes[*process].gossip.is_running());
+        let stopped = [3, copy]
+            .iter()
+            .any(|process| !simulation.processes[*process].gossip.is_running());
         assert!(stopped, "seed {seed}");
     }
 }
@@ -300,7 +361,12 @@ fn a_process_that_was_started_again_elsewhere_falls_silent() {
         let superseded = |simulation: &Simulation| {
             matches!(
                 simulation.processes[3].gossip.fault(),
-                Some(Fault::Superseded { node: NodeId(4), own: 1, seen: 2, .. })
+                Some(Fault::Superseded {
+                    node: NodeId(4),
+                    own: 1,
+                    seen: 2,
+                    ..
+                })
             )
         };
         let taken = simulation.run_until(milliseconds(4000), superseded);

@@ -23,9 +23,12 @@ fn kinds() -> impl Strategy<Value = foca::Message<MemberId>> {
         number.prop_map(foca::Message::Ping),
         number.prop_map(foca::Message::Ack),
         (ids(), number).prop_map(|(target, probe_number)| foca::Message::PingReq { target, probe_number }),
-        (ids(), number).prop_map(|(origin, probe_number)| foca::Message::IndirectPing { origin, probe_number }),
-        (ids(), number).prop_map(|(target, probe_number)| foca::Message::IndirectAck { target, probe_number }),
-        (ids(), number).prop_map(|(origin, probe_number)| foca::Message::ForwardedAck { origin, probe_number }),
+        (ids(), number)
+            .prop_map(|(origin, probe_number)| foca::Message::IndirectPing { origin, probe_number }),
+        (ids(), number)
+            .prop_map(|(target, probe_number)| foca::Message::IndirectAck { target, probe_number }),
+        (ids(), number)
+            .prop_map(|(origin, probe_number)| foca::Message::ForwardedAck { origin, probe_number }),
         Just(foca::Message::Announce),
         Just(foca::Message::Feed),
         Just(foca::Message::Gossip),
@@ -45,7 +48,8 @@ fn headers() -> impl Strategy<Value = Header<MemberId>> {
 
 fn members() -> impl Strategy<Value = foca::Member<MemberId>> {
     let states = prop_oneof![Just(State::Alive), Just(State::Suspect), Just(State::Down)];
-    (ids(), any::<u16>(), states).prop_map(|(id, refutations, state)| foca::Member::new(id, refutations, state))
+    (ids(), any::<u16>(), states)
+        .prop_map(|(id, refutations, state)| foca::Member::new(id, refutations, state))
 }
 
 fn item(version: u64) -> Vec<u8> {
@@ -160,7 +164,9 @@ fn a_message_beyond_the_limit_is_refused() {
     }
     assert_eq!(
         Message::parse(&bytes).unwrap_err(),
-        MessageError::Malformed { cause: "it is too long" }
+        MessageError::Malformed {
+            cause: "it is too long"
+        }
     );
 }
 
