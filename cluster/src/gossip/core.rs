@@ -4,134 +4,24 @@
 //! that the same inputs give the same effects. A message is read and checked as a whole before `foca` gets it; news
 //! about this node from another process never gets there. Not here: sending, waiting (`doer`), bytes (`wire`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use foca::{AccumulatingRuntime, Foca, Identity};
+use foca::{AccumulatingRuntime, Foca};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 
 use super::Liveness;
+use super::claims::Claims;
 use super::error::{Fault, GossipError, MessageError};
 use super::id::MemberId;
+use super::interface::{Effect, Input, Me, Member, Peer, TimerId};
 use super::settings::GossipSettings;
 use super::state::{NodeState, Novelty, Stamp, StateItem};
 use super::wire::{Message, Wire, is_address};
 use crate::world::NodeId;
-
-/// Longer than a message is under way, and how often two processes of one node are told of each other.
-const UNDER_WAY_MAX: Duration = Duration::from_secs(1);
-
-/// Who a node is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Me {
-    /// Its id.
-    pub node: NodeId,
-    /// How often it was started, at least 1 ([`crate::identity`]).
-    pub incarnation: u64,
-    /// Where others reach it, as `host:port`.
-    pub address: String,
-}
-
-/// A node to join, by whatever the configuration says about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// Its id.
-    pub node: NodeId,
-    /// Where it is reached, as `host:port`.
-    pub address: String,
-}
-
-/// What a node knows about one node, itself included.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// The node.
-    pub node: NodeId,
-    /// Where it is reached, as `host:port`.
-    pub address: String,
-    /// Whether it takes part.
-    pub liveness: Liveness,
-    /// How often it was started.
-    pub incarnation: u64,
-    /// What this start of the node, or one before, said about itself last. `None` before the first word of it arrives.
-    pub state: Option<NodeState>,
-    /// Since when it has been so live in this incarnation, in the time that the inputs are given.
-    pub since: Duration,
-}
-
-/// Names a time that was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TimerId(u64);
-
-/// What happens to a node's gossip.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// A message came.
-    Message {
-        /// The node that sent it, as its certificate says.
-        from: NodeId,
-        /// Its bytes.
-        bytes: &'a [u8],
-    },
-    /// The time that was asked for has come. Times that are due together are given in the order in which they are due.
-    Timer(TimerId),
-    /// The node has something new to say about itself. It is spread with the next regular word, so that speaking too
-    /// often costs nothing.
-    State(NodeState),
-    /// These nodes are to be joined. They are spoken to until they are members, and whenever they are down.
-    Join(Vec<Peer>),
-    /// The node was removed from the cluster for good: it is no longer listed nor spoken to while it is down. To be
-    /// given on every node.
-    Forget(NodeId),
-    /// The node leaves: the others are told that it is down, and nothing is sent any more.
-    Leave,
-}
-
-/// What is to be done, in this order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Make known where a node is reached. Comes before the first message to it.
-    Introduce {
-        /// The node.
-        node: NodeId,
-        /// Its address.
-        address: String,
-    },
-    /// Send a message. It may be lost.
-    Send {
-        /// To whom.
-        to: NodeId,
-        /// What.
-        message: Bytes,
-    },
-    /// Give [`Input::Timer`] with this name after a time.
-    Timer {
-        /// After how long.
-        after: Duration,
-        /// Its name.
-        timer: TimerId,
-    },
-    /// A node is alive: a new one, a new start of it, or one that was suspect or down.
-    Up(NodeId),
-    /// A node is suspected.
-    Suspect(NodeId),
-    /// A node is down.
-    Down(NodeId),
-    /// A node's address or state changed, or it was forgotten.
-    Changed(NodeId),
-    /// Two processes claim to be one node. If it is this node, gossip has stopped.
-    Fault(Fault),
-    /// A message was dropped.
-    Refused {
-        /// Who sent it.
-        from: NodeId,
-        /// Why.
-        error: MessageError,
-    },
-}
 
 /// What is to be done when a time has come.
 #[derive(Debug)]
@@ -175,11 +65,7 @@ pub struct Gossip {
     seeds: BTreeMap<NodeId, Arc<str>>,
     /// Whom the last round of announcements ended with.
     announced: Option<NodeId>,
-    /// The process that counts of each node, and since when it is known.
-    claims: BTreeMap<NodeId, (MemberId, Duration)>,
-    reported: BTreeSet<(NodeId, u64)>,
-    /// When processes of a node were last told of each other.
-    warned: BTreeMap<NodeId, Duration>,
+    claims: Claims,
     introduced: BTreeMap<NodeId, (u64, Arc<str>)>,
 }
 
@@ -226,6 +112,7 @@ impl Gossip {
         let config = settings.foca();
         let mut gossip = Self {
             me: id.clone(),
+            claims: Claims::new(id.clone()),
             foca: Foca::with_custom_broadcast(id, config, random, Wire::default(), Novelty::default()),
             settings,
             phase: Phase::Running,
@@ -237,9 +124,6 @@ impl Gossip {
             own_state: NodeState::default(),
             seeds: BTreeMap::new(),
             announced: None,
-            claims: BTreeMap::new(),
-            reported: BTreeSet::new(),
-            warned: BTreeMap::new(),
             introduced: BTreeMap::new(),
         };
         let mut effects = Vec::new();
@@ -351,7 +235,7 @@ impl Gossip {
             .into_iter()
             .chain(message.members.iter().map(foca::Member::id));
         for id in ids {
-            if let Some(fault) = self.claim(id, now) {
+            if let Some(fault) = self.claims.note(id, now) {
                 let own = fault.node() == self.me.node;
                 effects.push(Effect::Fault(fault.clone()));
                 if own {
@@ -377,63 +261,13 @@ impl Gossip {
         })
     }
 
-    /// Notes the process behind an id. Gives the fault if it is one of two that claim to be the same node, unless that
-    /// was reported before.
-    fn claim(&mut self, id: &MemberId, now: Duration) -> Option<Fault> {
-        // Who is to be joined is addressed without an incarnation.
-        if id.incarnation == 0 {
-            return None;
-        }
-        let own = id.node == self.me.node;
-        if own && id.incarnation > self.me.incarnation {
-            return Some(Fault::Superseded {
-                node: id.node,
-                own: self.me.incarnation,
-                seen: id.incarnation,
-                address: id.address.to_string(),
-            });
-        }
-        let known = if own {
-            self.me.clone()
-        } else {
-            self.claims
-                .entry(id.node)
-                .or_insert_with(|| (id.clone(), now))
-                .0
-                .clone()
-        };
-        if id.process == known.process && id.incarnation == known.incarnation {
-            return None;
-        }
-        if !own && id.win_addr_conflict(&known) {
-            self.claims.insert(id.node, (id.clone(), now));
-        }
-        let twice = id.incarnation == known.incarnation && self.reported.insert((id.node, id.incarnation));
-        twice.then(|| Fault::Duplicate {
-            node: id.node,
-            incarnation: id.incarnation,
-            first: known.address.to_string(),
-            second: id.address.to_string(),
-        })
-    }
-
-    /// Tells a process that still speaks although another one of its node counts, of that one. What an earlier start sent
-    /// may be under way for a while after it ended; of one incarnation there are never two.
+    /// Tells a process that still speaks although another one of its node counts, of that one.
     fn warn(&mut self, sender: &MemberId, now: Duration, effects: &mut Vec<Effect>) {
-        let Some((counts, since)) = self.claims.get(&sender.node).cloned() else {
-            return;
-        };
-        let duplicate = sender.incarnation == counts.incarnation;
-        let earlier = sender.incarnation < counts.incarnation && now.saturating_sub(since) > UNDER_WAY_MAX;
-        let last = self.warned.get(&sender.node);
-        let recently = last.is_some_and(|last| now.saturating_sub(*last) < UNDER_WAY_MAX);
-        if sender.process == counts.process || !(duplicate || earlier) || recently {
-            return;
-        }
-        self.warned.insert(sender.node, now);
-        self.tell(sender, &counts, effects);
-        if duplicate {
-            self.tell(&counts, sender, effects);
+        if let Some(counts) = self.claims.warning_for(sender, now) {
+            self.tell(sender, &counts, effects);
+            if sender.incarnation == counts.incarnation {
+                self.tell(&counts, sender, effects);
+            }
         }
     }
 
@@ -629,10 +463,7 @@ impl Gossip {
 
     /// Makes an address known, unless it is known already, or is that of a process that does not count.
     fn introduce(&mut self, to: &MemberId, effects: &mut Vec<Effect>) {
-        let counts = self
-            .claims
-            .get(&to.node)
-            .is_none_or(|(counts, _)| counts.process == to.process);
+        let counts = self.claims.counts(to);
         let fresh = match self.introduced.get(&to.node) {
             None => true,
             Some((incarnation, address)) => {

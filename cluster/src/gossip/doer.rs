@@ -12,8 +12,9 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::Liveness;
-use super::core::{Effect, Gossip, Input, Me, Member, Peer, TimerId};
+use super::core::Gossip;
 use super::error::{Fault, GossipError, MessageError};
+use super::interface::{Effect, Input, Me, Member, Peer, TimerId};
 use super::settings::GossipSettings;
 use super::state::NodeState;
 use crate::world::{Inbox, Network, NodeId, World};
@@ -62,7 +63,7 @@ impl Gossiper {
         let (gossip, effects) = Gossip::new(me, settings, world.random_u64(), world.now())?;
         let (changes, _) = watch::channel(0);
         let shared = Arc::new(Shared {
-            world: Arc::clone(&world),
+            world,
             network,
             work: Mutex::new(Work {
                 gossip,
@@ -78,9 +79,9 @@ impl Gossiper {
         let waiting = wait(
             Arc::downgrade(&shared),
             Arc::clone(&shared.earlier),
-            Arc::clone(&world),
+            Arc::clone(&shared.world),
         );
-        world.spawn(Box::pin(waiting));
+        shared.world.spawn(Box::pin(waiting));
         Ok(Self { shared })
     }
 

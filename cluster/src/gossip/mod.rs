@@ -8,19 +8,22 @@
 //! same node and incarnation, each that learns of the other falls silent and reports it. What is said here is a hint:
 //! no quorum is counted from it. Not here: who may vote (`identity`), where token ranges lie.
 
+mod claims;
 mod core;
 mod doer;
 mod error;
 mod id;
+mod interface;
 mod settings;
 #[cfg(test)]
 mod simulation;
 mod state;
 mod wire;
 
-pub use self::core::{Effect, Gossip, Input, Me, Member, Peer, TimerId};
+pub use self::core::Gossip;
 pub use doer::Gossiper;
 pub use error::{Fault, GossipError, MessageError};
+pub use interface::{Effect, Input, Me, Member, Peer, TimerId};
 pub use settings::GossipSettings;
 pub use state::{NodeState, SOFTWARE_BYTES_MAX};
 pub use wire::{ADDRESS_BYTES_MAX, MESSAGE_BYTES_MAX};

@@ -226,7 +226,7 @@ mod tests {
             ("probe_timeout_ms", |settings| settings.probe_timeout_ms = 26),
             ("suspicion_ms", |settings| settings.suspicion_ms = 79),
             ("gossip_interval_ms", |settings| {
-                settings.gossip_interval_ms = 3_600_001
+                settings.gossip_interval_ms = 3_600_001;
             }),
             ("indirect_probes", |settings| settings.indirect_probes = 0),
             ("gossip_fanout", |settings| settings.gossip_fanout = 101),

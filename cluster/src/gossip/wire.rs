@@ -345,18 +345,6 @@ impl Wire {
     }
 }
 
-/// Reads a part from the front of a buffer, whose bytes lie in one piece.
-fn read<T>(
-    mut buf: impl Buf,
-    part: impl FnOnce(&mut Reader<'_>) -> Result<T, MessageError>,
-) -> Result<T, MessageError> {
-    let mut reader = Reader::new(buf.chunk());
-    let read = part(&mut reader)?;
-    let used = buf.chunk().len() - reader.rest.len();
-    buf.advance(used);
-    Ok(read)
-}
-
 impl Codec<MemberId> for Wire {
     type Error = MessageError;
 
@@ -366,8 +354,12 @@ impl Codec<MemberId> for Wire {
         self.put(buf)
     }
 
-    fn decode_header(&mut self, buf: impl Buf) -> Result<Header<MemberId>, MessageError> {
-        read(buf, |reader| reader.header())
+    fn decode_header(&mut self, mut buf: impl Buf) -> Result<Header<MemberId>, MessageError> {
+        let mut reader = Reader::new(buf.chunk());
+        let header = reader.header()?;
+        let rest = reader.rest.len();
+        buf.advance(buf.chunk().len() - rest);
+        Ok(header)
     }
 
     fn encode_member(
@@ -380,8 +372,12 @@ impl Codec<MemberId> for Wire {
         self.put(buf)
     }
 
-    fn decode_member(&mut self, buf: impl Buf) -> Result<foca::Member<MemberId>, MessageError> {
-        read(buf, |reader| reader.member())
+    fn decode_member(&mut self, mut buf: impl Buf) -> Result<foca::Member<MemberId>, MessageError> {
+        let mut reader = Reader::new(buf.chunk());
+        let member = reader.member()?;
+        let rest = reader.rest.len();
+        buf.advance(buf.chunk().len() - rest);
+        Ok(member)
     }
 }
 

@@ -1,5 +1,8 @@
 //! The core by itself: arguments, hostile messages, pauses, forgetting.
 
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
 use proptest::prelude::{any, proptest};
 
 use super::*;
@@ -165,7 +168,7 @@ fn a_node_that_does_not_answer_is_suspect_and_then_down() {
     core.run_until(|gossip| gossip.liveness(NodeId(2)) == Some(Liveness::Suspect));
     let suspected = core.now;
     core.run_until(|gossip| gossip.liveness(NodeId(2)) == Some(Liveness::Down));
-    assert_eq!(core.now - suspected, Duration::from_millis(250));
+    assert_eq!(core.now, suspected + Duration::from_millis(250));
     let members = core.gossip.members();
     let ids: Vec<_> = members.iter().map(|member| member.node.0).collect();
     assert_eq!(ids, [1, 2]);
@@ -180,7 +183,7 @@ fn who_stood_still_gives_a_suspect_its_time_again() {
     assert_eq!(core.gossip.liveness(NodeId(2)), Some(Liveness::Suspect));
     let woken = core.now;
     core.run_until(|gossip| gossip.liveness(NodeId(2)) == Some(Liveness::Down));
-    assert_eq!(core.now - woken, Duration::from_millis(250));
+    assert_eq!(core.now, woken + Duration::from_millis(250));
 }
 
 #[test]

@@ -160,12 +160,12 @@ impl Simulation {
         let start = self.now;
         let step = Duration::from_millis(5);
         while !condition(self) {
-            if self.now - start > at_most {
+            if self.now > start + at_most {
                 return None;
             }
             self.run(step);
         }
-        Some(self.now - start)
+        Some(self.now.saturating_sub(start))
     }
 
     /// Whether all processes that run see each other as alive, and everything else as down.
@@ -252,7 +252,7 @@ impl Simulation {
                 }
                 Effect::Send { to, message } => self.send(process, to, message),
                 Effect::Timer { after, timer } => {
-                    self.push(self.now + after, Event::Timer { process, timer })
+                    self.push(self.now + after, Event::Timer { process, timer });
                 }
                 Effect::Fault(fault) => self.processes[process].faults.push(fault),
                 Effect::Refused { from, error } => {
