@@ -9,6 +9,8 @@
 mod command;
 mod coordinator;
 mod error;
+pub mod gossip;
+pub mod identity;
 mod latch;
 mod level;
 pub mod offline;

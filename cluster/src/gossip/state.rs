@@ -1,0 +1,232 @@
+//! What a node says about itself, and how it spreads: the newest wins.
+//!
+//! Invariant: a state is passed on only if it is newer than all that were seen of its node, so that every state stops
+//! spreading by itself. Not here: how often a node speaks (`core`).
+
+use std::collections::BTreeMap;
+
+use foca::{BroadcastHandler, Invalidates};
+
+use super::error::MessageError;
+use super::id::MemberId;
+use super::wire::{Reader, put_text, put_varint};
+use crate::world::NodeId;
+
+/// The longest text of [`NodeState::software`], in bytes. A longer one is cut.
+pub const SOFTWARE_BYTES_MAX: usize = 64;
+
+/// What a node says about itself. All of it may be a few seconds old.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeState {
+    /// Counts what the process has said so far. Set by gossip; what a caller writes here is not looked at.
+    pub version: u64,
+    /// Load: requests served per second.
+    pub requests_per_second: u64,
+    /// Bytes of data on its disk.
+    pub data_bytes: u64,
+    /// Bytes that are free on its disk.
+    pub free_bytes: u64,
+    /// How many token ranges it leads.
+    pub leaders: u64,
+    /// How many token ranges it has a replica of.
+    pub replicas: u64,
+    /// When it was started, in milliseconds since the Unix epoch, by its own clock.
+    pub started_at_ms: u64,
+    /// The version of its software, such as `0.1.0`.
+    pub software: String,
+    /// The epoch of the latest layout that it knows.
+    pub layout_epoch: u64,
+    /// How many operations wait in its hints for nodes that are away.
+    pub hints_waiting: u64,
+}
+
+/// When a state was said: the incarnation of the process, and the version within it.
+pub(super) type Stamp = (u64, u64);
+
+/// A state as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StateItem {
+    pub(super) node: NodeId,
+    pub(super) incarnation: u64,
+    pub(super) state: NodeState,
+}
+
+impl StateItem {
+    pub(super) fn stamp(&self) -> Stamp {
+        (self.incarnation, self.state.version)
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let state = &self.state;
+        let mut bytes = Vec::new();
+        for number in [
+            self.node.0,
+            self.incarnation,
+            state.version,
+            state.requests_per_second,
+            state.data_bytes,
+            state.free_bytes,
+            state.leaders,
+            state.replicas,
+            state.started_at_ms,
+            state.layout_epoch,
+            state.hints_waiting,
+        ] {
+            put_varint(&mut bytes, number);
+        }
+        put_text(&mut bytes, cut(&state.software));
+        bytes
+    }
+
+    /// Later versions may say more behind what this one knows.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
+        let mut reader = Reader::new(bytes);
+        let node = NodeId(reader.varint()?);
+        let incarnation = reader.varint()?;
+        let state = NodeState {
+            version: reader.varint()?,
+            requests_per_second: reader.varint()?,
+            data_bytes: reader.varint()?,
+            free_bytes: reader.varint()?,
+            leaders: reader.varint()?,
+            replicas: reader.varint()?,
+            started_at_ms: reader.varint()?,
+            layout_epoch: reader.varint()?,
+            hints_waiting: reader.varint()?,
+            software: reader.text()?.to_owned(),
+        };
+        if state.software.len() > SOFTWARE_BYTES_MAX {
+            return Err(MessageError::Malformed {
+                cause: "a software version that is too long",
+            });
+        }
+        Ok(Self {
+            node,
+            incarnation,
+            state,
+        })
+    }
+}
+
+/// The longest beginning of a text that may be sent.
+fn cut(software: &str) -> &str {
+    software
+        .char_indices()
+        .map(|(start, character)| start + character.len_utf8())
+        .take_while(|end| *end <= SOFTWARE_BYTES_MAX)
+        .last()
+        .and_then(|end| software.get(..end))
+        .unwrap_or("")
+}
+
+/// What is waiting to be passed on: at most one state of each node.
+#[derive(Debug)]
+pub(super) struct StateKey(NodeId);
+
+impl Invalidates for StateKey {
+    fn invalidates(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+/// Decides for `foca` which states are news.
+#[derive(Debug, Default)]
+pub(super) struct Novelty {
+    newest: BTreeMap<NodeId, Stamp>,
+}
+
+impl BroadcastHandler<MemberId> for Novelty {
+    type Key = StateKey;
+    type Error = MessageError;
+
+    fn receive_item(
+        &mut self,
+        data: &[u8],
+        _sender: Option<&MemberId>,
+    ) -> Result<Option<StateKey>, MessageError> {
+        let item = StateItem::decode(data)?;
+        let newest = self.newest.entry(item.node).or_default();
+        if item.stamp() <= *newest {
+            return Ok(None);
+        }
+        *newest = item.stamp();
+        Ok(Some(StateKey(item.node)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+
+    use super::*;
+
+    fn item(incarnation: u64, version: u64) -> StateItem {
+        StateItem {
+            node: NodeId(3),
+            incarnation,
+            state: NodeState {
+                version,
+                software: "0.1.0".into(),
+                ..NodeState::default()
+            },
+        }
+    }
+
+    #[test]
+    fn only_what_is_newer_is_news() {
+        let mut novelty = Novelty::default();
+        let mut is_news = |incarnation, version| {
+            novelty
+                .receive_item(&item(incarnation, version).encode(), None)
+                .unwrap()
+                .is_some()
+        };
+        assert!(is_news(1, 5));
+        assert!(!is_news(1, 5));
+        assert!(!is_news(1, 4));
+        assert!(is_news(2, 1), "a later start counts anew");
+        assert!(!is_news(1, 6));
+    }
+
+    #[test]
+    fn what_a_later_version_adds_is_passed_over() {
+        let mut bytes = item(1, 2).encode();
+        bytes.extend_from_slice(b"more");
+        assert_eq!(StateItem::decode(&bytes).unwrap(), item(1, 2));
+    }
+
+    #[test]
+    fn a_long_software_version_is_cut_between_characters() {
+        let mut long = item(1, 1);
+        long.state.software = format!("{}ü", "x".repeat(SOFTWARE_BYTES_MAX - 1));
+        let sent = StateItem::decode(&long.encode()).unwrap();
+        assert_eq!(sent.state.software, "x".repeat(SOFTWARE_BYTES_MAX - 1));
+    }
+
+    proptest! {
+        #[test]
+        fn a_state_comes_back(
+            numbers in any::<[u64; 11]>(),
+            software in "[ -~]{0,64}",
+        ) {
+            let [node, incarnation, version, requests_per_second, data_bytes, free_bytes, leaders, replicas,
+                started_at_ms, layout_epoch, hints_waiting] = numbers;
+            let item = StateItem {
+                node: NodeId(node),
+                incarnation,
+                state: NodeState {
+                    version, requests_per_second, data_bytes, free_bytes, leaders, replicas, started_at_ms,
+                    software, layout_epoch, hints_waiting,
+                },
+            };
+            let bytes = item.encode();
+            prop_assert_eq!(StateItem::decode(&bytes).unwrap(), item);
+            prop_assert!(bytes.len() <= 11 * 10 + 1 + SOFTWARE_BYTES_MAX);
+        }
+
+        #[test]
+        fn no_bytes_make_decoding_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            StateItem::decode(&bytes).ok();
+        }
+    }
+}
