@@ -533,6 +533,8 @@ async fn new_certificates_are_taken_into_use_without_losing_messages() {
     // The cluster gets another authority: the old certificates are of no use from then on.
     let other = Issued::new("blue");
     one.transport.reload(&other.credentials(1)).unwrap();
+    // What is sent before the connection has ended may still go over it.
+    one.sees(&two, |state| !is_connected(state)).await;
     one.send(&two, URGENT, "new");
     one.failure(&two, "not issued by this cluster").await;
     two.transport.reload(&other.credentials(2)).unwrap();
