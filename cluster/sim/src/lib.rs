@@ -5,6 +5,9 @@
 //! short, `scenario` puts them together, `runner` runs many seeds. Invariant: the same seed gives the same trace. Not
 //! here: the cluster itself, which is given its `World` and `Network` by the kernel.
 
+pub mod check;
+pub mod fault;
+pub mod history;
 pub mod kernel;
 pub mod random;
 pub mod trace;

@@ -1,0 +1,341 @@
+//! Whether a history of one key is linearizable: each operation seems to take effect at one moment between its beginning
+//! and its end.
+//!
+//! The search is Wing and Gong's ("Testing and Verifying Concurrent Objects", 1993) with Lowe's memory of configurations
+//! ("Testing for linearizability", 2017): operations are put in order one by one, and a set of operations that has led to
+//! a state is looked at once. An operation without an answer may be put anywhere after its beginning, or nowhere; so a
+//! configuration that has used more of them for the same end is no better than one that has used fewer, and is not
+//! looked at either.
+//!
+//! Invariant: a verdict is exact; a search that would take too long says `Undecided`. Linearizability is local (Herlihy
+//! and Wing, 1990): a history is linearizable if each key's is.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Debug;
+
+use super::model::Model;
+use crate::history::{Operation, Operations};
+
+/// How many configurations are looked at before a search gives up, unless told otherwise: about a second.
+pub const CONFIGURATIONS_MAX: usize = 1_000_000;
+
+/// What a search has found. Operations are named by their place in what was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict<S> {
+    /// The history is linearizable: in this order. Operations without an answer that had no effect are left out.
+    Linearizable(Vec<usize>),
+    /// It is not.
+    Violation(Violation<S>),
+    /// The search was broken off after so many configurations.
+    Undecided(usize),
+}
+
+/// Why a history is not linearizable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation<S> {
+    /// An order of the longest beginning of the history that has one.
+    pub prefix: Vec<usize>,
+    /// The state after it.
+    pub state: S,
+    /// The operation whose end leaves no order.
+    pub last: usize,
+    /// What else was under way when it ended, or may have been, and is not a part of the order.
+    pub open: Vec<usize>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Set(Vec<u64>);
+
+impl Set {
+    fn new(size: usize) -> Self {
+        Self(vec![0; size.div_ceil(64)])
+    }
+
+    fn holds(&self, index: usize) -> bool {
+        let word = self.0.get(index / 64);
+        word.is_some_and(|word| word & (1 << (index % 64)) != 0)
+    }
+
+    fn with(&self, index: usize) -> Self {
+        let mut more = self.clone();
+        if let Some(word) = more.0.get_mut(index / 64) {
+            *word |= 1 << (index % 64);
+        }
+        more
+    }
+
+    fn is_within(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).all(|(own, other)| own & !other == 0)
+    }
+}
+
+/// An operation as the search sees it.
+struct Step<'a, M: Model> {
+    /// Its place in what was given.
+    place: usize,
+    began: u64,
+    /// `u64::MAX` without an answer.
+    ended: u64,
+    input: &'a M::Input,
+    output: Option<&'a M::Output>,
+}
+
+#[derive(Clone, Copy)]
+enum Choice {
+    Answered(usize),
+    Unanswered(usize),
+}
+
+/// A place in the search: a state, and what has led to it.
+struct Frame<S> {
+    state: S,
+    answered: Set,
+    unanswered: Set,
+    /// No answered operation before this one is left.
+    first: usize,
+    /// What may come next and was not tried yet, the most promising last.
+    choices: Vec<Choice>,
+    /// What has led here from the frame below; nothing has led to the first.
+    taken: Option<usize>,
+}
+
+struct Search<'a, M: Model> {
+    model: &'a M,
+    answered: Vec<Step<'a, M>>,
+    unanswered: Vec<Step<'a, M>>,
+    /// For each set of answered operations and state: the smallest sets of unanswered ones that have led there.
+    seen: HashMap<(Set, M::State), Vec<Set>>,
+}
+
+enum Found<S> {
+    Order(Vec<usize>, S),
+    None,
+    TooMany,
+}
+
+impl<'a, M: Model> Search<'a, M> {
+    /// The history as it was known at a moment: what ended later has no answer, what began later is not there.
+    fn new(model: &'a M, operations: &'a [Operation<M::Input, M::Output>], moment: u64) -> Self {
+        let steps = operations.iter().enumerate();
+        let steps = steps.filter(|(_, operation)| operation.began <= moment);
+        let steps = steps.map(|(place, operation)| {
+            let ended = operation.ended.as_ref().filter(|(ended, _)| *ended <= moment);
+            Step {
+                place,
+                began: operation.began,
+                ended: ended.map_or(u64::MAX, |(ended, _)| *ended),
+                input: &operation.input,
+                output: ended.map(|(_, output)| output),
+            }
+        });
+        let (mut answered, mut unanswered): (Vec<_>, Vec<_>) =
+            steps.partition(|step: &Step<'a, M>| step.output.is_some());
+        unanswered.retain(|step| !model.is_read(step.input));
+        answered.sort_by_key(|step| step.began);
+        unanswered.sort_by_key(|step| step.began);
+        Self {
+            model,
+            answered,
+            unanswered,
+            seen: HashMap::new(),
+        }
+    }
+
+    fn frame(&self, state: M::State, (answered, unanswered): (Set, Set), first: usize) -> Frame<M::State> {
+        let mut first = first;
+        while answered.holds(first) {
+            first += 1;
+        }
+        // Whatever began before any of the rest has ended may be next.
+        let mut deadline = u64::MAX;
+        let mut next = Vec::new();
+        for (index, step) in self.answered.iter().enumerate().skip(first) {
+            if step.began > deadline {
+                break;
+            }
+            if !answered.holds(index) {
+                deadline = deadline.min(step.ended);
+                next.push((step.ended, index));
+            }
+        }
+        // What ended first has probably taken effect first.
+        next.sort_unstable_by(|one, other| other.cmp(one));
+        let open = self.unanswered.iter().enumerate();
+        let open = open.filter(|(index, step)| step.began < deadline && !unanswered.holds(*index));
+        let open = open.map(|(index, _)| Choice::Unanswered(index));
+        let choices = open.chain(next.into_iter().map(|(_, index)| Choice::Answered(index)));
+        Frame {
+            choices: choices.collect(),
+            state,
+            answered,
+            unanswered,
+            first,
+            taken: None,
+        }
+    }
+
+    /// What comes of a choice; `None` if it is not possible or leads where the search has been.
+    fn follow(&mut self, frame: &Frame<M::State>, choice: Choice) -> Option<Frame<M::State>> {
+        let (state, answered, unanswered, place) = match choice {
+            Choice::Answered(index) => {
+                let step = self.answered.get(index)?;
+                let state = self.model.step(&frame.state, step.input, step.output)?;
+                (state, frame.answered.with(index), frame.unanswered.clone(), step.place)
+            }
+            Choice::Unanswered(index) => {
+                let step = self.unanswered.get(index)?;
+                let state = self.model.step(&frame.state, step.input, None)?;
+                if state == frame.state {
+                    return None;
+                }
+                (state, frame.answered.clone(), frame.unanswered.with(index), step.place)
+            }
+        };
+        let ways = self.seen.entry((answered.clone(), state.clone())).or_default();
+        if ways.iter().any(|way| way.is_within(&unanswered)) {
+            return None;
+        }
+        ways.retain(|way| !unanswered.is_within(way));
+        ways.push(unanswered.clone());
+        let mut next = self.frame(state, (answered, unanswered), frame.first);
+        next.taken = Some(place);
+        Some(next)
+    }
+
+    fn run(mut self, configurations: &mut usize) -> Found<M::State> {
+        let nothing = (Set::new(self.answered.len()), Set::new(self.unanswered.len()));
+        let mut path = vec![self.frame(self.model.initial(), nothing, 0)];
+        while let Some(frame) = path.last_mut() {
+            if frame.first == self.answered.len() {
+                let state = frame.state.clone();
+                let order = path.iter().filter_map(|frame| frame.taken).collect();
+                return Found::Order(order, state);
+            }
+            let Some(choice) = frame.choices.pop() else {
+                path.pop();
+                continue;
+            };
+            let next = path.last().and_then(|frame| self.follow(frame, choice));
+            if let Some(next) = next {
+                if *configurations == 0 {
+                    return Found::TooMany;
+                }
+                *configurations -= 1;
+                path.push(next);
+            }
+        }
+        Found::None
+    }
+}
+
+/// Checks the operations of one key.
+pub fn check<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    configurations_max: usize,
+) -> Verdict<M::State> {
+    let mut left = configurations_max;
+    match Search::new(model, operations, u64::MAX).run(&mut left) {
+        Found::Order(order, _) => Verdict::Linearizable(order),
+        Found::TooMany => Verdict::Undecided(configurations_max),
+        Found::None => match explain(model, operations, configurations_max) {
+            Some(violation) => Verdict::Violation(violation),
+            None => Verdict::Undecided(configurations_max),
+        },
+    }
+}
+
+/// Finds the first end of an operation after which there is no order. What has an order at a moment has one at every
+/// earlier one, so that halving finds it.
+fn explain<M: Model>(
+    model: &M,
+    operations: &[Operation<M::Input, M::Output>],
+    configurations_max: usize,
+) -> Option<Violation<M::State>> {
+    let ends = operations.iter().enumerate();
+    let ends = ends.filter_map(|(place, operation)| Some((operation.ended.as_ref()?.0, place)));
+    let mut ends: Vec<_> = ends.collect();
+    ends.sort_unstable();
+    // The first `low` ends have an order, the first `high` have none.
+    let (mut low, mut high) = (0, ends.len());
+    let mut prefix = (Vec::new(), model.initial());
+    while high - low > 1 {
+        let middle = low.midpoint(high);
+        let moment = ends.get(middle - 1)?.0;
+        match Search::new(model, operations, moment).run(&mut { configurations_max }) {
+            Found::Order(order, state) => {
+                low = middle;
+                prefix = (order, state);
+            }
+            Found::None => high = middle,
+            Found::TooMany => break,
+        }
+    }
+    let (moment, last) = *ends.get(high.checked_sub(1)?)?;
+    let (prefix, state) = prefix;
+    let before = ends.get(low.wrapping_sub(1)).map_or(0, |(ended, _)| *ended);
+    let is_open = |place: &usize| {
+        operations.get(*place).is_some_and(|operation| {
+            operation.began < moment && operation.ended.as_ref().is_none_or(|(ended, _)| *ended > before)
+        })
+    };
+    let open = (0..operations.len()).filter(|place| *place != last && !prefix.contains(place) && is_open(place));
+    Some(Violation {
+        open: open.collect(),
+        prefix,
+        state,
+        last,
+    })
+}
+
+impl<S: Debug> Violation<S> {
+    /// Says it to people: the end of the order, and what does not fit.
+    pub fn describe<I: Debug, O: Debug>(&self, operations: &[Operation<I, O>]) -> String {
+        const SHOWN: usize = 8;
+        let hidden = self.prefix.len().saturating_sub(SHOWN);
+        let lines = |places: &mut dyn Iterator<Item = &usize>| -> String {
+            let shown = places.filter_map(|place| operations.get(*place));
+            shown.map(|operation| format!("    {operation}\n")).collect()
+        };
+        let order = lines(&mut self.prefix.iter().skip(hidden));
+        let last = lines(&mut std::iter::once(&self.last));
+        let open = lines(&mut self.open.iter());
+        format!(
+            "not linearizable. There is an order of {} operations ({hidden} not shown):\n{order}  after which the state \
+             is {:?}. This one fits nowhere:\n{last}  although these may come before it:\n{open}",
+            self.prefix.len(),
+            self.state,
+        )
+    }
+}
+
+/// How the keys of a history were judged, when none was wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// Keys that are linearizable.
+    pub linearizable: usize,
+    /// Keys for which the search was broken off.
+    pub undecided: usize,
+}
+
+/// Checks all keys of a history.
+///
+/// # Errors
+/// The first key that is not linearizable, and why, in words.
+pub fn check_keys<M: Model, K: Debug>(
+    model: &M,
+    keys: &BTreeMap<K, Operations<M::Input, M::Output>>,
+    configurations_max: usize,
+) -> Result<Judged, String> {
+    let mut judged = Judged::default();
+    for (key, operations) in keys {
+        match check(model, operations, configurations_max) {
+            Verdict::Linearizable(_) => judged.linearizable += 1,
+            Verdict::Undecided(_) => judged.undecided += 1,
+            Verdict::Violation(violation) => {
+                return Err(format!("key {key:?} is {}", violation.describe(operations)));
+            }
+        }
+    }
+    Ok(judged)
+}
