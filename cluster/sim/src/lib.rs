@@ -6,8 +6,12 @@
 //! here: the cluster itself, which is given its `World` and `Network` by the kernel.
 
 pub mod check;
+mod clock;
 pub mod fault;
 pub mod history;
 pub mod kernel;
 pub mod random;
+pub mod runner;
+pub mod scenario;
+pub mod shrink;
 pub mod trace;

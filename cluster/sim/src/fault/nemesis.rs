@@ -1,7 +1,8 @@
 //! Carries a schedule out.
 //!
 //! Invariant: what is broken at a moment follows from the faults that last at that moment, however they overlap: a node
-//! runs when no fault keeps it down, a link is cut while any partition cuts it, the strongest slowness counts.
+//! runs when no fault keeps it down, a link is cut while any partition cuts it, the strongest slowness and the first drift
+//! count, jumps add up.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,7 +58,6 @@ impl Nemesis {
                 }
             }
             Fault::ClockJump(node, by_ms) => control.jump_wall_clock(*node, *by_ms),
-            Fault::ClockDrift(node, ppm) => control.set_clock_drift(*node, *ppm),
             _ => {}
         }
         self.settle(control, &fault);
@@ -71,7 +71,6 @@ impl Nemesis {
         match &fault {
             Fault::PowerCut { nodes, .. } => nodes.iter().for_each(|node| control.disarm_power_cut(*node)),
             Fault::ClockJump(node, by_ms) => control.jump_wall_clock(*node, by_ms.saturating_neg()),
-            Fault::ClockDrift(node, _) => control.set_clock_drift(*node, 0),
             _ => {}
         }
         self.settle(control, &fault);
@@ -114,7 +113,14 @@ impl Nemesis {
                     control.set_link_loss(from, to, loss.unwrap_or(0));
                 }
             }
-            Fault::ClockJump(..) | Fault::ClockDrift(..) => {}
+            Fault::ClockDrift(node, _) => {
+                let drift = self.0.lock().values().find_map(|fault| match fault {
+                    Fault::ClockDrift(drifting, ppm) if drifting == node => Some(*ppm),
+                    _ => None,
+                });
+                control.set_clock_drift(*node, drift.unwrap_or(0));
+            }
+            Fault::ClockJump(..) => {}
         }
     }
 

@@ -21,6 +21,7 @@ use std::time::Duration;
 pub use control::{Control, Crash};
 pub use link::LinkSettings;
 pub use node::{Boot, Hook, Machine, Started};
+pub(crate) use simulation::panic_message;
 pub use simulation::{Ended, Simulation};
 
 use crate::random::Spread;
