@@ -160,7 +160,10 @@ mod tests {
         let spans: Vec<_> = keys["a"].iter().map(|one| (one.began, one.ended)).collect();
         assert_eq!(spans, [(0, None), (1, Some((4, 20)))]);
         assert_eq!(keys["b"].len(), 1);
-        assert_eq!(keys["a"][0].to_string(), "[0..?] client 1: 1 -> unknown (began at 0ns)");
+        assert_eq!(
+            keys["a"][0].to_string(),
+            "[0..?] client 1: 1 -> unknown (began at 0ns)"
+        );
         history.end(first, 10);
         assert_eq!(history.count_unknown(), 0);
     }

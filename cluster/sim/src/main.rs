@@ -62,7 +62,10 @@ fn main() -> ExitCode {
         let names: Vec<_> = scenarios.iter().map(|one| one.name().to_owned()).collect();
         scenarios.retain(|one| one.name() == name);
         if scenarios.is_empty() {
-            eprintln!("stator-sim: there is no scenario `{name}`; there is {}", names.join(", "));
+            eprintln!(
+                "stator-sim: there is no scenario `{name}`; there is {}",
+                names.join(", ")
+            );
             return ExitCode::from(2);
         }
     }

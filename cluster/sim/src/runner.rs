@@ -157,7 +157,11 @@ fn outcome(scenario: &dyn Scenario, settings: &Settings, number: u64) -> Outcome
         None => shortened(scenario, number, planned, reason, &report),
     });
     let faults = keep.map_or(planned, <[usize]>::len);
-    Outcome { report, faults, failure }
+    Outcome {
+        report,
+        faults,
+        failure,
+    }
 }
 
 /// Runs a failing seed again and again with fewer faults.
@@ -190,8 +194,14 @@ fn failure(scenario: &dyn Scenario, seed: u64, reason: String, report: &Report, 
 
 fn reproduce(scenario: &str, seed: u64, kept: &[usize]) -> String {
     let kept: Vec<_> = kept.iter().map(ToString::to_string).collect();
-    let kept = if kept.is_empty() { "none".to_owned() } else { kept.join(",") };
-    format!("cargo xtask sim --scenario {scenario} --first-seed {seed} --seeds 1 --keep-faults {kept} --trace")
+    let kept = if kept.is_empty() {
+        "none".to_owned()
+    } else {
+        kept.join(",")
+    };
+    format!(
+        "cargo xtask sim --scenario {scenario} --first-seed {seed} --seeds 1 --keep-faults {kept} --trace"
+    )
 }
 
 impl Failure {
@@ -206,7 +216,11 @@ impl Failure {
             say("  the end of its trace:");
             self.trace.iter().for_each(|line| say(&format!("    {line}")));
         }
-        say(&format!("  seed {} fails with {} faults:", self.seed, self.faults.len()));
+        say(&format!(
+            "  seed {} fails with {} faults:",
+            self.seed,
+            self.faults.len()
+        ));
         self.faults.iter().for_each(|line| say(&format!("    {line}")));
         say(&format!("  {}", self.reproduce));
         text

@@ -52,7 +52,9 @@ mod tests {
     #[test]
     fn a_thing_that_becomes_needless_goes_too() {
         // 1 is needed only as long as 5 is there.
-        let kept = shrink(8, 1_000, |rest| rest.contains(&7) && (rest.contains(&1) || !rest.contains(&5)));
+        let kept = shrink(8, 1_000, |rest| {
+            rest.contains(&7) && (rest.contains(&1) || !rest.contains(&5))
+        });
         assert_eq!(kept, [7]);
     }
 

@@ -141,8 +141,16 @@ impl Record {
         let owner =
             |node: &Option<NodeId>| node.map_or_else(|| "outside".to_owned(), |node| format!("node {node}"));
         match self {
-            Self::Sent { from, to, message: sent } => format!("{from} -> {to} sent {}", message(sent)),
-            Self::Delivered { from, to, message: got } => format!("{from} -> {to} arrived {}", message(got)),
+            Self::Sent {
+                from,
+                to,
+                message: sent,
+            } => format!("{from} -> {to} sent {}", message(sent)),
+            Self::Delivered {
+                from,
+                to,
+                message: got,
+            } => format!("{from} -> {to} arrived {}", message(got)),
             Self::Lost { from, to, why } => format!("{from} -> {to} lost: {why:?}"),
             Self::Timer { node, timer } => format!("{} timer {timer}", owner(node)),
             Self::Poll { node, task } => format!("{} task {task}", owner(node)),
@@ -292,7 +300,10 @@ mod tests {
         let (from, to) = (NodeId(1), NodeId(2));
         trace.record(Duration::from_secs(1), Record::Delivered { from, to, message });
         trace.record(Duration::from_secs(1), Record::Poll { node: None, task: 1 });
-        assert_eq!(trace.lines(), ["   0.002000 2", "   1.000000 1 -> 2 arrived hello"]);
+        assert_eq!(
+            trace.lines(),
+            ["   0.002000 2", "   1.000000 1 -> 2 arrived hello"]
+        );
         assert_eq!(trace.records(), 5);
     }
 }

@@ -96,7 +96,11 @@ mod tests {
         let late = state(2, 1, 5, 51);
         let diverged = convergence.observe(late).unwrap_err();
         assert_eq!((diverged.first, diverged.second), (state(1, 1, 5, 50), late));
-        assert!(diverged.to_string().starts_with("replicas of group 1 differ at index 5: node 1"));
+        assert!(
+            diverged
+                .to_string()
+                .starts_with("replicas of group 1 differ at index 5: node 1")
+        );
         convergence.forget_below(1, 6);
         assert_eq!(convergence.observe(late), Ok(()));
         assert!(convergence.observe(state(1, 1, 6, 61)).is_err());

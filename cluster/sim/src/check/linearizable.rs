@@ -5,12 +5,12 @@
 //! ("Testing for linearizability", 2017): operations are put in order one by one, and a set of operations that has led to
 //! a state is looked at once. An operation without an answer may be put anywhere after its beginning, or nowhere; so a
 //! configuration that has used more of them for the same end is no better than one that has used fewer, and is not
-//! looked at either.
+//! looked at either. Those with fewer come first, and one is put only where an answered operation follows.
 //!
 //! Invariant: a verdict is exact; a search that would take too long says `Undecided`. Linearizability is local (Herlihy
 //! and Wing, 1990): a history is linearizable if each key's is.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::Debug;
 
 use super::model::Model;
@@ -80,23 +80,29 @@ struct Step<'a, M: Model> {
     output: Option<&'a M::Output>,
 }
 
-#[derive(Clone, Copy)]
-enum Choice {
-    Answered(usize),
-    Unanswered(usize),
+/// A state that a set of answered operations can lead to, and the unanswered ones that it takes.
+#[derive(Clone)]
+struct Way<S> {
+    state: S,
+    unanswered: Set,
+    /// What has led here from the frame below, in order.
+    taken: Vec<usize>,
 }
 
-/// A place in the search: a state, and what has led to it.
+/// A place in the search: a set of answered operations, and the ways to have done them.
 struct Frame<S> {
-    state: S,
     answered: Set,
-    unanswered: Set,
     /// No answered operation before this one is left.
     first: usize,
-    /// What may come next and was not tried yet, the most promising last.
-    choices: Vec<Choice>,
-    /// What has led here from the frame below; nothing has led to the first.
-    taken: Option<usize>,
+    /// Answered operations that may come next, the most promising first.
+    next: Vec<usize>,
+    /// Unanswered operations that may come next.
+    open: Vec<usize>,
+    /// The way that is looked at, and how many of `next` were tried on it.
+    way: Way<S>,
+    tried: usize,
+    /// Further ways, by the number of unanswered operations.
+    ways: VecDeque<Way<S>>,
 }
 
 struct Search<'a, M: Model> {
@@ -141,7 +147,7 @@ impl<'a, M: Model> Search<'a, M> {
         }
     }
 
-    fn frame(&self, state: M::State, (answered, unanswered): (Set, Set), first: usize) -> Frame<M::State> {
+    fn frame(&self, answered: Set, first: usize, way: Way<M::State>) -> Frame<M::State> {
         let mut first = first;
         while answered.holds(first) {
             first += 1;
@@ -159,70 +165,113 @@ impl<'a, M: Model> Search<'a, M> {
             }
         }
         // What ended first has probably taken effect first.
-        next.sort_unstable_by(|one, other| other.cmp(one));
+        next.sort_unstable();
         let open = self.unanswered.iter().enumerate();
-        let open = open.filter(|(index, step)| step.began < deadline && !unanswered.holds(*index));
-        let open = open.map(|(index, _)| Choice::Unanswered(index));
-        let choices = open.chain(next.into_iter().map(|(_, index)| Choice::Answered(index)));
+        let open = open.filter(|(index, step)| step.began < deadline && !way.unanswered.holds(*index));
         Frame {
-            choices: choices.collect(),
-            state,
+            open: open.map(|(index, _)| index).collect(),
+            next: next.into_iter().map(|(_, index)| index).collect(),
             answered,
-            unanswered,
             first,
-            taken: None,
+            way,
+            tried: 0,
+            ways: VecDeque::new(),
         }
     }
 
-    /// What comes of a choice; `None` if it is not possible or leads where the search has been.
-    fn follow(&mut self, frame: &Frame<M::State>, choice: Choice) -> Option<Frame<M::State>> {
-        let (state, answered, unanswered, place) = match choice {
-            Choice::Answered(index) => {
-                let step = self.answered.get(index)?;
-                let state = self.model.step(&frame.state, step.input, step.output)?;
-                (state, frame.answered.with(index), frame.unanswered.clone(), step.place)
-            }
-            Choice::Unanswered(index) => {
-                let step = self.unanswered.get(index)?;
-                let state = self.model.step(&frame.state, step.input, None)?;
-                if state == frame.state {
-                    return None;
-                }
-                (state, frame.answered.clone(), frame.unanswered.with(index), step.place)
-            }
-        };
+    /// Takes down that a set of answered operations has led to a state; false if it has done so before with no more
+    /// unanswered ones.
+    fn is_new(&mut self, answered: &Set, state: &M::State, unanswered: &Set) -> bool {
         let ways = self.seen.entry((answered.clone(), state.clone())).or_default();
-        if ways.iter().any(|way| way.is_within(&unanswered)) {
-            return None;
+        if ways.iter().any(|way| way.is_within(unanswered)) {
+            return false;
         }
         ways.retain(|way| !unanswered.is_within(way));
         ways.push(unanswered.clone());
-        let mut next = self.frame(state, (answered, unanswered), frame.first);
-        next.taken = Some(place);
-        Some(next)
+        true
     }
 
-    fn run(mut self, configurations: &mut usize) -> Found<M::State> {
-        let nothing = (Set::new(self.answered.len()), Set::new(self.unanswered.len()));
-        let mut path = vec![self.frame(self.model.initial(), nothing, 0)];
-        while let Some(frame) = path.last_mut() {
-            if frame.first == self.answered.len() {
-                let state = frame.state.clone();
-                let order = path.iter().filter_map(|frame| frame.taken).collect();
-                return Found::Order(order, state);
-            }
-            let Some(choice) = frame.choices.pop() else {
-                path.pop();
+    /// Lets an answered operation follow; `None` if its answer does not fit or it leads where the search has been.
+    fn follow(&mut self, frame: &Frame<M::State>, index: usize) -> Option<Frame<M::State>> {
+        let step = self.answered.get(index)?;
+        let state = self.model.step(&frame.way.state, step.input, step.output)?;
+        let place = step.place;
+        let answered = frame.answered.with(index);
+        if !self.is_new(&answered, &state, &frame.way.unanswered) {
+            return None;
+        }
+        let way = Way {
+            state,
+            unanswered: frame.way.unanswered.clone(),
+            taken: vec![place],
+        };
+        Some(self.frame(answered, frame.first, way))
+    }
+
+    /// Lets unanswered operations follow the way that is looked at, and says how many new ways that makes.
+    fn branch(&mut self, frame: &mut Frame<M::State>) -> usize {
+        let before = frame.ways.len();
+        for index in &frame.open {
+            let Some(step) = self
+                .unanswered
+                .get(*index)
+                .filter(|_| !frame.way.unanswered.holds(*index))
+            else {
                 continue;
             };
-            let next = path.last().and_then(|frame| self.follow(frame, choice));
-            if let Some(next) = next {
-                if *configurations == 0 {
-                    return Found::TooMany;
-                }
-                *configurations -= 1;
-                path.push(next);
+            let Some(state) = self.model.step(&frame.way.state, step.input, None) else {
+                continue;
+            };
+            let place = step.place;
+            let unanswered = frame.way.unanswered.with(*index);
+            // What changes nothing may as well not be.
+            if state != frame.way.state && self.is_new(&frame.answered, &state, &unanswered) {
+                let mut taken = frame.way.taken.clone();
+                taken.push(place);
+                frame.ways.push_back(Way {
+                    state,
+                    unanswered,
+                    taken,
+                });
             }
+        }
+        frame.ways.len() - before
+    }
+
+    fn run(mut self, configurations_max: usize) -> Found<M::State> {
+        let mut left = configurations_max;
+        let way = Way {
+            state: self.model.initial(),
+            unanswered: Set::new(self.unanswered.len()),
+            taken: Vec::new(),
+        };
+        let mut path = vec![self.frame(Set::new(self.answered.len()), 0, way)];
+        while let Some(frame) = path.last_mut() {
+            if frame.first == self.answered.len() {
+                let state = frame.way.state.clone();
+                let order = path.iter().flat_map(|frame| frame.way.taken.iter().copied());
+                return Found::Order(order.collect(), state);
+            }
+            let mut made = 0;
+            if let Some(index) = frame.next.get(frame.tried).copied() {
+                frame.tried += 1;
+                if let Some(next) = self.follow(frame, index) {
+                    made = 1;
+                    path.push(next);
+                }
+            } else {
+                made = self.branch(frame);
+                if let Some(way) = frame.ways.pop_front() {
+                    frame.way = way;
+                    frame.tried = 0;
+                } else {
+                    path.pop();
+                }
+            }
+            let Some(rest) = left.checked_sub(made) else {
+                return Found::TooMany;
+            };
+            left = rest;
         }
         Found::None
     }
@@ -234,8 +283,7 @@ pub fn check<M: Model>(
     operations: &[Operation<M::Input, M::Output>],
     configurations_max: usize,
 ) -> Verdict<M::State> {
-    let mut left = configurations_max;
-    match Search::new(model, operations, u64::MAX).run(&mut left) {
+    match Search::new(model, operations, u64::MAX).run(configurations_max) {
         Found::Order(order, _) => Verdict::Linearizable(order),
         Found::TooMany => Verdict::Undecided(configurations_max),
         Found::None => match explain(model, operations, configurations_max) {
@@ -262,7 +310,7 @@ fn explain<M: Model>(
     while high - low > 1 {
         let middle = low.midpoint(high);
         let moment = ends.get(middle - 1)?.0;
-        match Search::new(model, operations, moment).run(&mut { configurations_max }) {
+        match Search::new(model, operations, moment).run(configurations_max) {
             Found::Order(order, state) => {
                 low = middle;
                 prefix = (order, state);
@@ -279,7 +327,8 @@ fn explain<M: Model>(
             operation.began < moment && operation.ended.as_ref().is_none_or(|(ended, _)| *ended > before)
         })
     };
-    let open = (0..operations.len()).filter(|place| *place != last && !prefix.contains(place) && is_open(place));
+    let open =
+        (0..operations.len()).filter(|place| *place != last && !prefix.contains(place) && is_open(place));
     Some(Violation {
         open: open.collect(),
         prefix,

@@ -148,9 +148,33 @@ mod tests {
             (Some(3), Input::Delete, None, true),
             (None, Input::Add(4), Some(4), true),
             (Some(4), Input::Add(-5), Some(-1), true),
-            (Some(1), Input::CompareAndSet { expected: Some(1), new: Some(2) }, Some(2), true),
-            (Some(1), Input::CompareAndSet { expected: Some(1), new: None }, None, true),
-            (Some(1), Input::CompareAndSet { expected: None, new: Some(2) }, Some(1), false),
+            (
+                Some(1),
+                Input::CompareAndSet {
+                    expected: Some(1),
+                    new: Some(2),
+                },
+                Some(2),
+                true,
+            ),
+            (
+                Some(1),
+                Input::CompareAndSet {
+                    expected: Some(1),
+                    new: None,
+                },
+                None,
+                true,
+            ),
+            (
+                Some(1),
+                Input::CompareAndSet {
+                    expected: None,
+                    new: Some(2),
+                },
+                Some(1),
+                false,
+            ),
         ];
         for (before, input, after, is_done) in table {
             assert_eq!(apply(before, &input), (after, is_done), "{input:?}");
@@ -162,11 +186,17 @@ mod tests {
         let register = Register::default();
         let step = |input, observed| register.step(&Some(1), &input, Some(&observed));
         assert_eq!(step(Input::Write(2), Output::done()), Some(Some(2)));
-        assert_eq!(step(Input::Write(2), Output::changed(Some(1), Some(2))), Some(Some(2)));
+        assert_eq!(
+            step(Input::Write(2), Output::changed(Some(1), Some(2))),
+            Some(Some(2))
+        );
         assert_eq!(step(Input::Write(2), Output::changed(Some(3), Some(2))), None);
         assert_eq!(step(Input::Read, Output::read(Some(1))), Some(Some(1)));
         assert_eq!(step(Input::Read, Output::read(None)), None);
-        let compare = Input::CompareAndSet { expected: None, new: Some(2) };
+        let compare = Input::CompareAndSet {
+            expected: None,
+            new: Some(2),
+        };
         assert_eq!(step(compare, Output::done()), None);
         assert_eq!(step(compare, Output::refused(Seen::Untold)), Some(Some(1)));
         assert_eq!(step(compare, Output::refused(Seen::Was(None))), None);

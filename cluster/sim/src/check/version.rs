@@ -71,7 +71,9 @@ pub enum Broken {
         known: Version,
     },
     /// Something older than what had been seen or made before it began.
-    #[error("operation {later} is at version {version}, though operation {earlier}, which had ended before it began, was at {known}")]
+    #[error(
+        "operation {later} is at version {version}, though operation {earlier}, which had ended before it began, was at {known}"
+    )]
     Backwards {
         /// What had ended.
         earlier: usize,
@@ -83,7 +85,9 @@ pub enum Broken {
         version: Version,
     },
     /// A read found nothing, though a later value had been seen and nothing was removed since.
-    #[error("operation {read} has found nothing, though operation {earlier} was at version {known} before it began and nobody removed that")]
+    #[error(
+        "operation {read} has found nothing, though operation {earlier} was at version {known} before it began and nobody removed that"
+    )]
     Vanished {
         /// What had ended.
         earlier: usize,
@@ -131,11 +135,22 @@ fn unique_versions(operations: &[VersionedOperation]) -> Result<BTreeMap<u64, Wr
             && let Some(first) = owners.insert(version, place)
         {
             let second = place;
-            return Err(Broken::SameVersion { first, second, version });
+            return Err(Broken::SameVersion {
+                first,
+                second,
+                version,
+            });
         }
         if let Input::Write(value) = operation.input {
             let began = operation.began;
-            values.insert(value, Written { place, began, version });
+            values.insert(
+                value,
+                Written {
+                    place,
+                    began,
+                    version,
+                },
+            );
         }
     }
     Ok(values)
@@ -158,18 +173,30 @@ fn reads_find_what_was_written(
         let written = written.ok_or(Broken::NeverWritten { read, value })?;
         let known = *written.version.get_or_insert(version);
         if known != version {
-            return Err(Broken::OtherVersion { read, value, version, known });
+            return Err(Broken::OtherVersion {
+                read,
+                value,
+                version,
+                known,
+            });
         }
         let owner = *owners.entry(version).or_insert(written.place);
         if owner != written.place {
             let (first, second) = (owner.min(written.place), owner.max(written.place));
-            return Err(Broken::SameVersion { first, second, version });
+            return Err(Broken::SameVersion {
+                first,
+                second,
+                version,
+            });
         }
     }
     Ok(())
 }
 
-fn order_agrees_with_time(operations: &[VersionedOperation], versions: &[Option<Version>]) -> Result<(), Broken> {
+fn order_agrees_with_time(
+    operations: &[VersionedOperation],
+    versions: &[Option<Version>],
+) -> Result<(), Broken> {
     let mut ends: Vec<(u64, usize)> = Vec::new();
     let mut begins: Vec<(u64, usize)> = Vec::new();
     for (place, operation) in operations.iter().enumerate() {
@@ -194,7 +221,12 @@ fn order_agrees_with_time(operations: &[VersionedOperation], versions: &[Option<
                 let is_read = operation.input == Input::Read;
                 if version < known || (version == known && !is_read) {
                     let later = place;
-                    return Err(Broken::Backwards { earlier, known, later, version });
+                    return Err(Broken::Backwards {
+                        earlier,
+                        known,
+                        later,
+                        version,
+                    });
                 }
             }
             None if matches!(operation.ended, Some((_, Output::Nothing)))
@@ -296,11 +328,19 @@ mod tests {
         let table = [
             (
                 vec![write(0, 1, 1, 5), write(2, 3, 2, 5)],
-                Broken::SameVersion { first: 0, second: 1, version: 5 },
+                Broken::SameVersion {
+                    first: 0,
+                    second: 1,
+                    version: 5,
+                },
             ),
             (
                 vec![write(0, 1, 1, 5), lost(2, 2), read(3, 4, 2, 5)],
-                Broken::SameVersion { first: 0, second: 1, version: 5 },
+                Broken::SameVersion {
+                    first: 0,
+                    second: 1,
+                    version: 5,
+                },
             ),
             (
                 vec![write(0, 1, 1, 5), read(2, 3, 9, 6)],
@@ -312,27 +352,66 @@ mod tests {
             ),
             (
                 vec![write(0, 1, 1, 5), read(2, 3, 1, 6)],
-                Broken::OtherVersion { read: 1, value: 1, version: 6, known: 5 },
+                Broken::OtherVersion {
+                    read: 1,
+                    value: 1,
+                    version: 6,
+                    known: 5,
+                },
             ),
             (
                 vec![write(0, 1, 1, 5), write(2, 3, 2, 6), read(4, 5, 1, 5)],
-                Broken::Backwards { earlier: 1, known: 6, later: 2, version: 5 },
+                Broken::Backwards {
+                    earlier: 1,
+                    known: 6,
+                    later: 2,
+                    version: 5,
+                },
             ),
             (
                 vec![write(0, 1, 1, 5), write(2, 3, 2, 4)],
-                Broken::Backwards { earlier: 0, known: 5, later: 1, version: 4 },
+                Broken::Backwards {
+                    earlier: 0,
+                    known: 5,
+                    later: 1,
+                    version: 4,
+                },
             ),
             (
-                vec![lost(0, 1), read(1, 2, 1, 7), read(3, 4, 1, 7), lost(5, 2), read(6, 7, 2, 3)],
-                Broken::Backwards { earlier: 2, known: 7, later: 3, version: 3 },
+                vec![
+                    lost(0, 1),
+                    read(1, 2, 1, 7),
+                    read(3, 4, 1, 7),
+                    lost(5, 2),
+                    read(6, 7, 2, 3),
+                ],
+                Broken::Backwards {
+                    earlier: 2,
+                    known: 7,
+                    later: 3,
+                    version: 3,
+                },
             ),
             (
                 vec![write(0, 1, 1, 5), nothing(2, 3)],
-                Broken::Vanished { earlier: 0, known: 5, read: 1 },
+                Broken::Vanished {
+                    earlier: 0,
+                    known: 5,
+                    read: 1,
+                },
             ),
             (
-                vec![delete(0, Some(1), 4), write(2, 3, 1, 5), nothing(4, 5), delete(6, Some(7), 6)],
-                Broken::Vanished { earlier: 1, known: 5, read: 2 },
+                vec![
+                    delete(0, Some(1), 4),
+                    write(2, 3, 1, 5),
+                    nothing(4, 5),
+                    delete(6, Some(7), 6),
+                ],
+                Broken::Vanished {
+                    earlier: 1,
+                    known: 5,
+                    read: 2,
+                },
             ),
         ];
         for (history, broken) in table {

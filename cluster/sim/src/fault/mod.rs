@@ -114,7 +114,9 @@ impl Schedule {
     /// The schedule with these entries only. Places that it does not have are passed over.
     #[must_use]
     pub fn only(&self, places: &[usize]) -> Self {
-        let kept = places.iter().filter_map(|place| self.entries.get(*place).cloned());
+        let kept = places
+            .iter()
+            .filter_map(|place| self.entries.get(*place).cloned());
         Self {
             entries: kept.collect(),
         }
@@ -129,7 +131,11 @@ impl fmt::Display for Fault {
         };
         match self {
             Self::Kill(nodes) => write!(f, "kill {}", names(nodes)),
-            Self::PowerCut { nodes, after_operations, unsynced } => write!(
+            Self::PowerCut {
+                nodes,
+                after_operations,
+                unsynced,
+            } => write!(
                 f,
                 "power cut of {} after {after_operations} disk operations, unsynced data {unsynced:?}",
                 names(nodes)
@@ -140,7 +146,11 @@ impl fmt::Display for Fault {
             Self::Partition(Partition::Muted(side)) => write!(f, "partition: nobody hears {}", names(side)),
             Self::Partition(Partition::Deafened(side)) => write!(f, "partition: {} hear nobody", names(side)),
             Self::Partition(Partition::Bridge { side, bridge }) => {
-                write!(f, "partition: {} and the others, with {bridge} as bridge", names(side))
+                write!(
+                    f,
+                    "partition: {} and the others, with {bridge} as bridge",
+                    names(side)
+                )
             }
             Self::SlowDisk(node, factor) => write!(f, "disk of {node} {factor} times as slow"),
             Self::SlowLink(one, other, factor) => write!(f, "link {one} - {other} {factor} times as slow"),
@@ -168,10 +178,22 @@ mod tests {
             let links = [(a, b), (b, a), (a, c), (c, a), (b, c), (c, b)];
             links.map(|(from, to)| partition.cuts(from, to))
         };
-        assert_eq!(cut(&Partition::Split(vec![a])), [true, true, true, true, false, false]);
-        assert_eq!(cut(&Partition::Muted(vec![a])), [true, false, true, false, false, false]);
-        assert_eq!(cut(&Partition::Deafened(vec![a])), [false, true, false, true, false, false]);
-        let bridge = Partition::Bridge { side: vec![a], bridge: c };
+        assert_eq!(
+            cut(&Partition::Split(vec![a])),
+            [true, true, true, true, false, false]
+        );
+        assert_eq!(
+            cut(&Partition::Muted(vec![a])),
+            [true, false, true, false, false, false]
+        );
+        assert_eq!(
+            cut(&Partition::Deafened(vec![a])),
+            [false, true, false, true, false, false]
+        );
+        let bridge = Partition::Bridge {
+            side: vec![a],
+            bridge: c,
+        };
         assert_eq!(cut(&bridge), [true, true, false, false, false, false]);
     }
 }

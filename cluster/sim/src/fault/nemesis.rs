@@ -48,7 +48,11 @@ impl Nemesis {
                 let up = nodes.iter().filter(|node| control.is_up(**node));
                 up.for_each(|node| control.crash(*node, Crash::Kill));
             }
-            Fault::PowerCut { nodes, after_operations, unsynced } => {
+            Fault::PowerCut {
+                nodes,
+                after_operations,
+                unsynced,
+            } => {
                 for node in nodes {
                     if *after_operations > 0 && control.is_up(*node) {
                         control.arm_power_cut(*node, *after_operations, *unsynced);
@@ -80,7 +84,9 @@ impl Nemesis {
     fn settle(&self, control: &Control, changed: &Fault) {
         match changed {
             Fault::Kill(nodes) | Fault::PowerCut { nodes, .. } => {
-                let free = nodes.iter().filter(|node| !control.is_up(**node) && !self.keeps_down(**node));
+                let free = nodes
+                    .iter()
+                    .filter(|node| !control.is_up(**node) && !self.keeps_down(**node));
                 free.for_each(|node| {
                     control.start(*node);
                     self.halt(control, *node);

@@ -148,9 +148,15 @@ fn power_cut(stream: &mut Stream, nodes: &[NodeId]) -> Option<Fault> {
     let unsynced = match stream.below(4) {
         0 => Unsynced::Lost,
         1 => Unsynced::Kept,
-        _ => Unsynced::Torn { seed: stream.next_u64() },
+        _ => Unsynced::Torn {
+            seed: stream.next_u64(),
+        },
     };
-    let after_operations = if stream.chance(500_000) { 0 } else { stream.between(1, 60) };
+    let after_operations = if stream.chance(500_000) {
+        0
+    } else {
+        stream.between(1, 60)
+    };
     (!victims.is_empty()).then_some(Fault::PowerCut {
         nodes: victims,
         after_operations,
@@ -182,7 +188,10 @@ fn partition(stream: &mut Stream, nodes: &[NodeId]) -> Option<Fault> {
         4 => Partition::Deafened(one),
         _ => {
             let bridge = *nodes.iter().find(|node| !minority.contains(node))?;
-            Partition::Bridge { side: minority, bridge }
+            Partition::Bridge {
+                side: minority,
+                bridge,
+            }
         }
     };
     Some(Fault::Partition(partition))
@@ -244,7 +253,10 @@ mod tests {
             assert!(schedule.entries.is_sorted_by_key(|entry| entry.at));
             lengths.insert(schedule.entries.len());
         }
-        assert!(lengths.len() > 5 && lengths.iter().any(|length| *length > 10), "{lengths:?}");
+        assert!(
+            lengths.len() > 5 && lengths.iter().any(|length| *length > 10),
+            "{lengths:?}"
+        );
     }
 
     #[test]
@@ -263,7 +275,13 @@ mod tests {
             ..PlanSettings::default()
         };
         assert_eq!(kinds(&only(Kinds::ALL)), 10);
-        assert_eq!(kinds(&only(Kinds { clocks: true, ..Kinds::NONE })), 2);
+        assert_eq!(
+            kinds(&only(Kinds {
+                clocks: true,
+                ..Kinds::NONE
+            })),
+            2
+        );
         assert_eq!(kinds(&only(Kinds::NONE)), 0);
     }
 

@@ -32,7 +32,8 @@ impl Clock {
 
     /// What the steady clock shows.
     pub(super) fn steady(&self, now: u64) -> u64 {
-        let passed = u128::from(now.saturating_sub(self.anchor.0)) * u128::from(self.rate) / u128::from(MILLION);
+        let passed =
+            u128::from(now.saturating_sub(self.anchor.0)) * u128::from(self.rate) / u128::from(MILLION);
         self.anchor
             .1
             .saturating_add(u64::try_from(passed).unwrap_or(u64::MAX))
@@ -112,6 +113,9 @@ mod tests {
         assert_eq!(clock.unix_ms(SECOND), before - 3_600_000);
         assert_eq!(clock.steady(SECOND), SECOND);
         clock.reboot(SECOND, 7);
-        assert_eq!((clock.steady(SECOND), clock.unix_ms(SECOND)), (7, before - 3_600_000));
+        assert_eq!(
+            (clock.steady(SECOND), clock.unix_ms(SECOND)),
+            (7, before - 3_600_000)
+        );
     }
 }

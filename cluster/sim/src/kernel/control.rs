@@ -164,7 +164,10 @@ impl Control {
             address: address(id),
         };
         let machine = Arc::clone(&node.machine);
-        state.record(Record::Started { node: id, incarnation });
+        state.record(Record::Started {
+            node: id,
+            incarnation,
+        });
         Some((machine, boot))
     }
 
@@ -253,7 +256,9 @@ impl Control {
     pub fn set_link_slowness(&self, from: NodeId, to: NodeId, factor: u32) {
         let mut state = self.shared.lock();
         state.links.set_slowness(from, to, factor);
-        state.record(Record::Fault(format!("link {from} -> {to} is {factor} times as slow")));
+        state.record(Record::Fault(format!(
+            "link {from} -> {to} is {factor} times as slow"
+        )));
     }
 
     /// Loses so many of a million messages in one direction, beside those that are lost anyway.
@@ -268,7 +273,9 @@ impl Control {
         let mut state = self.shared.lock();
         if let Some(node) = state.nodes.get_mut(&id) {
             node.disk_slowness = factor.max(1);
-            state.record(Record::Fault(format!("node {id}'s disk is {factor} times as slow")));
+            state.record(Record::Fault(format!(
+                "node {id}'s disk is {factor} times as slow"
+            )));
         }
     }
 
@@ -277,7 +284,9 @@ impl Control {
         let mut state = self.shared.lock();
         if let Some(node) = state.nodes.get_mut(&id) {
             node.clock.jump(by_ms);
-            state.record(Record::Fault(format!("node {id}'s wall clock jumps by {by_ms} ms")));
+            state.record(Record::Fault(format!(
+                "node {id}'s wall clock jumps by {by_ms} ms"
+            )));
         }
     }
 
@@ -287,7 +296,9 @@ impl Control {
         let now = state.now;
         if let Some(node) = state.nodes.get_mut(&id) {
             node.clock.set_drift(now, drift_ppm);
-            state.record(Record::Fault(format!("node {id}'s clock drifts by {drift_ppm} ppm")));
+            state.record(Record::Fault(format!(
+                "node {id}'s clock drifts by {drift_ppm} ppm"
+            )));
         }
     }
 

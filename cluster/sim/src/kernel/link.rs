@@ -167,7 +167,12 @@ mod tests {
         });
         let arrivals = arrivals(&mut free, 1000);
         assert!(!arrivals.is_sorted());
-        assert!(arrivals.iter().zip(0..).all(|(at, sent)| (sent + 100..=sent + 1000).contains(at)));
+        assert!(
+            arrivals
+                .iter()
+                .zip(0..)
+                .all(|(at, sent)| (sent + 100..=sent + 1000).contains(at))
+        );
     }
 
     #[test]
@@ -198,7 +203,8 @@ mod tests {
 
         let (mut slow, mut usual) = (links(PLAIN), links(PLAIN));
         slow.set_slowness(A, B, 50);
-        let (Fate::Arrives(late, _), Fate::Arrives(early, _)) = (slow.send(A, B, 0), usual.send(A, B, 0)) else {
+        let (Fate::Arrives(late, _), Fate::Arrives(early, _)) = (slow.send(A, B, 0), usual.send(A, B, 0))
+        else {
             panic!("nothing is lost");
         };
         assert_eq!(late, 50 * early);

@@ -112,7 +112,8 @@ impl Simulation {
             let who = owner
                 .node()
                 .map_or_else(|| "the scenario".to_owned(), |node| format!("node {node}"));
-            self.control.fail(format!("{who} panicked: {}", panic_message(&*panic)));
+            self.control
+                .fail(format!("{who} panicked: {}", panic_message(&*panic)));
         }
         if let Owner::Node(id, _) = owner {
             self.control.settle_power(id);

@@ -13,10 +13,10 @@ use parking_lot::Mutex;
 use stator_cluster::{Inbox, NodeId, Task};
 use stator_storage::vfs::mem::Unsynced;
 
+use super::Settings;
 use super::control::{Control, Crash};
 use super::link::{Fate, Links};
 use super::node::{Condition, Hook, Node, address};
-use super::Settings;
 use crate::random::{Seed, Stream, nanoseconds};
 use crate::trace::{Lost, Record, Trace};
 
@@ -157,10 +157,9 @@ impl State {
             Owner::Outside => !self.is_closed,
             Owner::Node(id, incarnation) => {
                 !self.is_closed
-                    && self
-                        .nodes
-                        .get(&id)
-                        .is_some_and(|node| node.incarnation == incarnation && node.condition != Condition::Down)
+                    && self.nodes.get(&id).is_some_and(|node| {
+                        node.incarnation == incarnation && node.condition != Condition::Down
+                    })
             }
         }
     }
@@ -284,9 +283,17 @@ impl State {
             || to == from
             || node.introduced.get(&to).is_some_and(|told| *told == address(to));
         let sent = message.clone();
-        self.record(Record::Sent { from, to, message: sent });
+        self.record(Record::Sent {
+            from,
+            to,
+            message: sent,
+        });
         let fate = if !is_known {
-            return self.record(Record::Lost { from, to, why: Lost::Stranger });
+            return self.record(Record::Lost {
+                from,
+                to,
+                why: Lost::Stranger,
+            });
         } else if to == from {
             let delay = nanoseconds(self.scheduling.duration(&settings.scheduling));
             Fate::Arrives(self.now.saturating_add(delay), None)
@@ -294,8 +301,16 @@ impl State {
             self.links.send(from, to, self.now)
         };
         match fate {
-            Fate::Cut => self.record(Record::Lost { from, to, why: Lost::Cut }),
-            Fate::Lost => self.record(Record::Lost { from, to, why: Lost::Chance }),
+            Fate::Cut => self.record(Record::Lost {
+                from,
+                to,
+                why: Lost::Cut,
+            }),
+            Fate::Lost => self.record(Record::Lost {
+                from,
+                to,
+                why: Lost::Chance,
+            }),
             Fate::Arrives(at, second) => {
                 if let Some(second) = second {
                     self.push(second, Event::Deliver(from, to, message.clone()));
@@ -388,7 +403,11 @@ impl State {
         match why {
             Ok(inbox) => {
                 let arrived = message.clone();
-                self.record(Record::Delivered { from, to, message: arrived });
+                self.record(Record::Delivered {
+                    from,
+                    to,
+                    message: arrived,
+                });
                 Work::Receive(inbox, from, message)
             }
             Err(why) => {
@@ -399,7 +418,10 @@ impl State {
     }
 
     fn turn(&mut self, id: NodeId, incarnation: u64) -> Work {
-        let node = self.nodes.get_mut(&id).filter(|node| node.incarnation == incarnation);
+        let node = self
+            .nodes
+            .get_mut(&id)
+            .filter(|node| node.incarnation == incarnation);
         let Some(node) = node else {
             return Work::Nothing;
         };
@@ -463,7 +485,9 @@ impl State {
             (Crash::Kill, true) => format!("node {id} is killed"),
             (Crash::PowerCut(unsynced), true) => format!("node {id} loses power: {unsynced:?}"),
             (Crash::Kill, false) => return Some(remains),
-            (Crash::PowerCut(unsynced), false) => format!("node {id}, which is down, loses power: {unsynced:?}"),
+            (Crash::PowerCut(unsynced), false) => {
+                format!("node {id}, which is down, loses power: {unsynced:?}")
+            }
         };
         self.record(Record::Fault(words));
         Some(remains)

@@ -145,6 +145,8 @@ impl Network for SimulatedNetwork {
         if let Some(own) = state.nodes.get_mut(&id) {
             own.introduced.insert(node, address.to_owned());
         }
-        state.record(Record::Note(format!("node {id} is told that node {node} is at {address}")));
+        state.record(Record::Note(format!(
+            "node {id} is told that node {node} is at {address}"
+        )));
     }
 }

@@ -58,10 +58,19 @@ pub fn all() -> Vec<Arc<dyn Scenario>> {
 }
 
 /// Runs a seed with its whole schedule, or with these entries of it only. A panic is a failure.
-pub fn run_seed(scenario: &dyn Scenario, seed: Seed, keep: Option<&[usize]>, trace: trace::Settings) -> Report {
+pub fn run_seed(
+    scenario: &dyn Scenario,
+    seed: Seed,
+    keep: Option<&[usize]>,
+    trace: trace::Settings,
+) -> Report {
     let planned = scenario.schedule(seed);
     let schedule = keep.map_or_else(|| planned.clone(), |places| planned.only(places));
-    let run = Run { seed, schedule, trace };
+    let run = Run {
+        seed,
+        schedule,
+        trace,
+    };
     catch_unwind(AssertUnwindSafe(|| scenario.run(&run))).unwrap_or_else(|panic| Report {
         ended: Ended {
             hash: 0,

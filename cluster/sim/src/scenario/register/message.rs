@@ -105,7 +105,12 @@ impl Message {
     pub(super) fn describe(bytes: &[u8]) -> String {
         Self::decode(bytes).map_or_else(
             || "no message of a register".to_owned(),
-            |message| format!("{:?} key {} request {:x}", message.body, message.key, message.request),
+            |message| {
+                format!(
+                    "{:?} key {} request {:x}",
+                    message.body, message.key, message.request
+                )
+            },
         )
     }
 }
@@ -132,16 +137,30 @@ mod tests {
     use super::*;
 
     fn cells() -> [Cell; 2] {
-        let stamp = Stamp { counter: 3, write: u64::MAX };
-        [Cell { stamp, value: Some(-7) }, Cell { stamp, value: None }]
+        let stamp = Stamp {
+            counter: 3,
+            write: u64::MAX,
+        };
+        [
+            Cell {
+                stamp,
+                value: Some(-7),
+            },
+            Cell { stamp, value: None },
+        ]
     }
 
     #[test]
     fn messages_survive_the_way_and_cut_ones_do_not() {
         let cells = cells().into_iter();
-        let bodies = cells.flat_map(|cell| [Body::Query, Body::Current(cell), Body::Store(cell), Body::Stored]);
+        let bodies =
+            cells.flat_map(|cell| [Body::Query, Body::Current(cell), Body::Store(cell), Body::Stored]);
         for body in bodies {
-            let message = Message { request: 9, key: 8, body };
+            let message = Message {
+                request: 9,
+                key: 8,
+                body,
+            };
             let bytes = message.encode();
             assert_eq!(Message::decode(&bytes), Some(message));
             assert_eq!(Message::decode(&bytes[..bytes.len() - 1]), None);
@@ -153,7 +172,10 @@ mod tests {
     fn a_record_with_any_bit_flipped_is_no_record() {
         for cell in cells() {
             let record = encode_record(5, cell);
-            assert_eq!((record.len(), decode_record(&record)), (RECORD_BYTES, Some((5, cell))));
+            assert_eq!(
+                (record.len(), decode_record(&record)),
+                (RECORD_BYTES, Some((5, cell)))
+            );
             for bit in 0..RECORD_BYTES * 8 {
                 let mut bad = record.to_vec();
                 bad[bit / 8] ^= 1 << (bit % 8);

@@ -25,7 +25,7 @@ use crate::check::register::{Input, Output, Register};
 use crate::fault::{PlanSettings, Schedule, plan, unleash};
 use crate::history::{Client, History};
 use crate::kernel::{Control, Machine, Settings, Simulation, Started};
-use crate::random::{Seed, Stream};
+use crate::random::{Seed, Spread, Stream};
 use crate::trace;
 
 /// How long a client waits for an answer.
@@ -33,6 +33,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long after the last fault everything has to be available again.
 const HEALED_WITHIN: Duration = Duration::from_secs(30);
+
+/// A slow disk, so that a power cut finds something that is not synced.
+const DISK_TURN: Spread = Spread {
+    least: Duration::from_millis(1),
+    usual: Duration::from_millis(15),
+    tail_ppm: 50_000,
+    tail: Duration::from_millis(100),
+};
 
 type Registers = History<u64, Input, Output>;
 
@@ -89,12 +97,16 @@ impl RegisterScenario {
     fn machine(&self, control: &Control, running: &Running) -> Machine {
         let (rules, running) = (self.rules, Arc::clone(running));
         let replicas: BTreeSet<_> = self.nodes().into_iter().collect();
-        let addresses: Vec<_> = replicas.iter().map(|node| (*node, control.address(*node))).collect();
+        let addresses: Vec<_> = replicas
+            .iter()
+            .map(|node| (*node, control.address(*node)))
+            .collect();
         Arc::new(move |boot| {
             for (node, address) in &addresses {
                 boot.network.introduce(*node, address);
             }
-            let replica = Replica::start(&boot, rules, replicas.clone()).map_err(|error| error.to_string())?;
+            let replica =
+                Replica::start(&boot, rules, replicas.clone()).map_err(|error| error.to_string())?;
             let replica = Arc::new(replica);
             running.lock().insert(boot.node, Arc::downgrade(&replica));
             let of_disk = Arc::clone(&replica);
@@ -111,6 +123,7 @@ impl RegisterScenario {
                 describe: Some(Message::describe),
                 ..run.trace
             },
+            disk_turn: DISK_TURN,
             ..Settings::default()
         };
         let simulation = Simulation::new(run.seed, settings);

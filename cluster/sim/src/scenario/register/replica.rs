@@ -204,7 +204,11 @@ impl Replica {
 
     fn store(&self, from: NodeId, message: Message, cell: Cell) {
         let mut state = self.state.lock();
-        if state.cells.get(&message.key).is_none_or(|known| known.stamp < cell.stamp) {
+        if state
+            .cells
+            .get(&message.key)
+            .is_none_or(|known| known.stamp < cell.stamp)
+        {
             state.cells.insert(message.key, cell);
             if self.rules.keeps == Keeps::OnDisk {
                 let record = encode_record(message.key, cell);
