@@ -21,7 +21,7 @@ fn run(rules: Rules, seeds: u64) -> Summary {
     let settings = Settings {
         seeds,
         first_seed: 1,
-        threads: 2,
+        threads: 1,
         keep_faults: None,
         is_twice: false,
         failures_max: 1,
@@ -33,12 +33,14 @@ fn run(rules: Rules, seeds: u64) -> Summary {
 /// Expects a failure within so many seeds, and one that its own command reproduces.
 fn is_caught(rules: Rules, within_seeds: u64) -> RegisterFailure {
     let summary = run(rules, within_seeds);
-    let failure = summary.failures.first();
-    let failure = failure.unwrap_or_else(|| panic!("{rules:?} was not caught within {within_seeds} seeds"));
+    let [failure] = summary.failures.as_slice() else {
+        unreachable!("{rules:?} was not caught within {within_seeds} seeds: {summary:?}");
+    };
     assert!(failure.reason.contains("not linearizable"), "{}", failure.reason);
-    let (_, kept) = failure.reproduce.split_once("--keep-faults ").unwrap();
-    let kept = kept.split_whitespace().next().unwrap();
-    let kept: Vec<usize> = kept.split(',').filter_map(|place| place.parse().ok()).collect();
+    let words = failure.reproduce.split_whitespace();
+    let kept = words.skip_while(|word| *word != "--keep-faults").nth(1);
+    let kept = kept.unwrap_or_default().split(',');
+    let kept: Vec<usize> = kept.filter_map(|place| place.parse().ok()).collect();
     assert_eq!(kept.len(), failure.faults.len());
 
     let seed = Seed(failure.seed);

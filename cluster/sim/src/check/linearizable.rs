@@ -344,7 +344,9 @@ impl<S: Debug> Violation<S> {
         let hidden = self.prefix.len().saturating_sub(SHOWN);
         let lines = |places: &mut dyn Iterator<Item = &usize>| -> String {
             let shown = places.filter_map(|place| operations.get(*place));
-            shown.map(|operation| format!("    {operation}\n")).collect()
+            shown.fold(String::new(), |text, operation| {
+                text + &format!("    {operation}\n")
+            })
         };
         let order = lines(&mut self.prefix.iter().skip(hidden));
         let last = lines(&mut std::iter::once(&self.last));

@@ -25,7 +25,7 @@ pub fn unleash(control: &Control, schedule: &Schedule) -> Nemesis {
         let (begins, ends) = (nemesis.clone(), nemesis.clone());
         let fault = entry.fault.clone();
         control.after(entry.at.saturating_sub(now), move |control| {
-            begins.begin(control, place, fault);
+            begins.begin(control, place, &fault);
         });
         control.after(entry.end().saturating_sub(now), move |control| {
             ends.end(control, place);
@@ -40,10 +40,10 @@ impl Nemesis {
         self.0.lock().len()
     }
 
-    fn begin(&self, control: &Control, place: usize, fault: Fault) {
+    fn begin(&self, control: &Control, place: usize, fault: &Fault) {
         control.note_fault(format!("{place} begins: {fault}"));
         self.0.lock().insert(place, fault.clone());
-        match &fault {
+        match fault {
             Fault::Kill(nodes) => {
                 let up = nodes.iter().filter(|node| control.is_up(**node));
                 up.for_each(|node| control.crash(*node, Crash::Kill));
@@ -64,7 +64,7 @@ impl Nemesis {
             Fault::ClockJump(node, by_ms) => control.jump_wall_clock(*node, *by_ms),
             _ => {}
         }
-        self.settle(control, &fault);
+        self.settle(control, fault);
     }
 
     fn end(&self, control: &Control, place: usize) {

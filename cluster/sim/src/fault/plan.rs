@@ -96,7 +96,9 @@ pub fn plan(stream: &mut Stream, nodes: &[NodeId], settings: &PlanSettings) -> S
     let mut entries = Vec::new();
     let mut at = settings.from.saturating_add(stream.duration(&settings.gap));
     while at < settings.until {
-        let lasting = stream.duration(&settings.lasting).min(settings.until - at);
+        let lasting = stream
+            .duration(&settings.lasting)
+            .min(settings.until.saturating_sub(at));
         let fault = stream.pick(&makers).copied().and_then(|make| make(stream, nodes));
         entries.extend(fault.map(|fault| Entry { at, lasting, fault }));
         at = at.saturating_add(stream.duration(&settings.gap).max(Duration::from_millis(1)));

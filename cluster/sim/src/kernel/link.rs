@@ -55,7 +55,7 @@ struct Link {
 pub(super) struct Links {
     seed: Seed,
     settings: LinkSettings,
-    links: BTreeMap<(NodeId, NodeId), Link>,
+    used: BTreeMap<(NodeId, NodeId), Link>,
 }
 
 /// What becomes of a message.
@@ -72,13 +72,13 @@ impl Links {
         Self {
             seed,
             settings,
-            links: BTreeMap::new(),
+            used: BTreeMap::new(),
         }
     }
 
     fn link(&mut self, from: NodeId, to: NodeId) -> &mut Link {
         let seed = self.seed;
-        self.links.entry((from, to)).or_insert_with(|| Link {
+        self.used.entry((from, to)).or_insert_with(|| Link {
             stream: seed.stream("link", from.0.rotate_left(32) ^ to.0),
             last_arrival: 0,
             is_cut: false,
@@ -88,7 +88,7 @@ impl Links {
     }
 
     pub(super) fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
-        self.links.get(&(from, to)).is_some_and(|link| link.is_cut)
+        self.used.get(&(from, to)).is_some_and(|link| link.is_cut)
     }
 
     pub(super) fn set_cut(&mut self, from: NodeId, to: NodeId, is_cut: bool) {
