@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 use stator_cluster::{Inbox, NodeId, World};
 use stator_sim::kernel::{Boot, Control, Crash, Ended, LinkSettings, Machine, Settings, Simulation, Started};
@@ -26,8 +26,8 @@ struct Mailbox {
 type Received = Arc<Mutex<Vec<(Duration, NodeId, u64)>>>;
 
 impl Inbox for Mailbox {
-    fn receive(&self, from: NodeId, message: Bytes) {
-        let number = u64::from_le_bytes(message[..].try_into().unwrap());
+    fn receive(&self, from: NodeId, mut message: Bytes) {
+        let number = message.get_u64_le();
         self.received.lock().push((self.world.now(), from, number));
     }
 }
@@ -329,7 +329,7 @@ fn a_suspended_machine_stops_its_timers_and_not_its_steady_clock() {
             A,
             Box::pin(async move {
                 world.sleep(100 * MS).await;
-                *told.lock() = Some(world.now() - start);
+                *told.lock() = Some(world.now().saturating_sub(start));
             }),
         );
         simulation.run_for(50 * MS);
@@ -369,10 +369,10 @@ fn a_fast_clock_wakes_early_and_a_wall_clock_jumps_alone() {
     );
     simulation.run_for(Duration::from_secs(20));
     assert_eq!(woke.lock().as_secs(), 10);
-    assert_eq!((world.now() - steady).as_secs(), 22);
+    assert_eq!(world.now().saturating_sub(steady).as_secs(), 22);
     control.jump_wall_clock(A, -3_600_000);
     assert_eq!(world.unix_ms() + 3_600_000, wall + 20_000);
-    assert_eq!((world.now() - steady).as_secs(), 22);
+    assert_eq!(world.now().saturating_sub(steady).as_secs(), 22);
 }
 
 #[test]

@@ -100,8 +100,7 @@ fn output(plan: &Plan, old: Value, input: &Input) -> (Value, Output) {
 fn history(plans: &[Plan]) -> Vec<Done> {
     let mut value = None;
     let mut spans = Vec::new();
-    for (plan, number) in plans.iter().zip(1..) {
-        let effect = u64::try_from(number).unwrap() * 100 + 100_000;
+    for ((plan, number), effect) in plans.iter().zip(1..).zip((100_000..).step_by(100)) {
         let input = input(plan, value, number);
         let (new, output) = output(plan, value, &input);
         if plan.answered || plan.effective {
@@ -114,7 +113,10 @@ fn history(plans: &[Plan]) -> Vec<Done> {
     let ends = spans.iter().enumerate().map(|(place, span)| (span.1, 1, place));
     let mut moments: Vec<_> = begins.chain(ends).collect();
     moments.sort_unstable();
-    let moment = |wanted: (u64, i32, usize)| u64::try_from(moments.binary_search(&wanted).unwrap()).unwrap();
+    let moment = |wanted: (u64, i32, usize)| {
+        let place = moments.partition_point(|moment| *moment < wanted);
+        u64::try_from(place).unwrap_or(u64::MAX)
+    };
     let operations = spans
         .iter()
         .enumerate()

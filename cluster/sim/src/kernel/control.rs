@@ -344,7 +344,8 @@ impl Control {
     pub fn fail(&self, reason: String) {
         let mut state = self.shared.lock();
         if state.failure.is_none() {
-            state.record(Record::Fault(format!("the run fails: {reason}")));
+            let first_line = reason.lines().next().unwrap_or_default();
+            state.record(Record::Fault(format!("the run fails: {first_line}")));
             state.failure = Some(reason);
         }
     }
