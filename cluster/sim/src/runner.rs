@@ -1,7 +1,7 @@
 //! Runs a scenario under many seeds, on several threads, each run on one of them.
 //!
-//! Invariant: what is found depends on the seeds alone, not on threads or the machine's time, which is used for telling
-//! how far it is.
+//! Invariant: which failures are reported depends on the seeds alone, not on threads or the machine's time, which is used
+//! for telling how far it is. Only how many further seeds were run when there are enough failures may differ.
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -33,7 +33,7 @@ pub struct Settings {
     pub keep_faults: Option<Vec<usize>>,
     /// Runs each seed twice and compares the traces.
     pub is_twice: bool,
-    /// Ends after so many failing seeds.
+    /// Ends after so many failing seeds, of which the first are reported.
     pub failures_max: usize,
     /// What is kept and printed of each run.
     pub trace: trace::Settings,
@@ -119,7 +119,9 @@ pub fn run(scenario: &dyn Scenario, settings: &Settings, mut progress: impl FnMu
                 last_told = crate::clock::now();
             }
         }
+        // Seeds are begun in order and brought to their end, so that the lowest that fail are all among these.
         summary.failures.sort_by_key(|failure| failure.seed);
+        summary.failures.truncate(settings.failures_max);
         summary
     })
 }

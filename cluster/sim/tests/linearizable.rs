@@ -197,6 +197,10 @@ proptest! {
             panic!("{operations:#?}");
         };
         prop_assert!(is_an_order(&operations, &order, u64::MAX));
+        // Fast: it hardly ever turns back.
+        let few = 30 * operations.len() + 1_000;
+        let found = check(&Register::default(), &operations, few);
+        prop_assert!(matches!(found, Verdict::Linearizable(_)), "{:?}", found);
     }
 
     #[test]
