@@ -5,7 +5,8 @@
 //! ("Testing for linearizability", 2017): operations are put in order one by one, and a set of operations that has led to
 //! a state is looked at once. An operation without an answer may be put anywhere after its beginning, or nowhere; so a
 //! configuration that has used more of them for the same end is no better than one that has used fewer, and is not
-//! looked at either. Those with fewer come first, and one is put only where an answered operation follows.
+//! looked at either. Those with fewer come first, and one is put only where an answered operation follows. A read whose
+//! answer fits is put at once, since that hinders nothing.
 //!
 //! Invariant: a verdict is exact; a search that would take too long says `Undecided`. Linearizability is local (Herlihy
 //! and Wing, 1990): a history is linearizable if each key's is.
@@ -78,6 +79,8 @@ struct Step<'a, M: Model> {
     ended: u64,
     input: &'a M::Input,
     output: Option<&'a M::Output>,
+    /// Without an answer: the last one before it that asks the same.
+    twin: Option<usize>,
 }
 
 /// A state that a set of answered operations can lead to, and the unanswered ones that it takes.
@@ -101,6 +104,8 @@ struct Frame<S> {
     /// The way that is looked at, and how many of `next` were tried on it.
     way: Way<S>,
     tried: usize,
+    /// The one thing that need be tried on it was tried.
+    is_settled: bool,
     /// Further ways, by the number of unanswered operations.
     ways: VecDeque<Way<S>>,
 }
@@ -111,11 +116,14 @@ struct Search<'a, M: Model> {
     unanswered: Vec<Step<'a, M>>,
     /// For each set of answered operations and state: the smallest sets of unanswered ones that have led there.
     seen: HashMap<(Set, M::State), Vec<Set>>,
+    /// The latest moment such that what had ended before it was put into an order.
+    reached: u64,
 }
 
 enum Found<S> {
     Order(Vec<usize>, S),
-    None,
+    /// There is none, though there is one of what had ended before this moment.
+    None(u64),
     TooMany,
 }
 
@@ -132,6 +140,7 @@ impl<'a, M: Model> Search<'a, M> {
                 ended: ended.map_or(u64::MAX, |(ended, _)| *ended),
                 input: &operation.input,
                 output: ended.map(|(_, output)| output),
+                twin: None,
             }
         });
         let (mut answered, mut unanswered): (Vec<_>, Vec<_>) =
@@ -139,15 +148,22 @@ impl<'a, M: Model> Search<'a, M> {
         unanswered.retain(|step| !model.is_read(step.input));
         answered.sort_by_key(|step| step.began);
         unanswered.sort_by_key(|step| step.began);
+        for index in 1..unanswered.len() {
+            let (earlier, later) = unanswered.split_at_mut(index);
+            if let Some(step) = later.first_mut() {
+                step.twin = earlier.iter().rposition(|other| other.input == step.input);
+            }
+        }
         Self {
             model,
             answered,
             unanswered,
             seen: HashMap::new(),
+            reached: 0,
         }
     }
 
-    fn frame(&self, answered: Set, first: usize, way: Way<M::State>) -> Frame<M::State> {
+    fn frame(&mut self, answered: Set, first: usize, way: Way<M::State>) -> Frame<M::State> {
         let mut first = first;
         while answered.holds(first) {
             first += 1;
@@ -164,6 +180,7 @@ impl<'a, M: Model> Search<'a, M> {
                 next.push((step.ended, index));
             }
         }
+        self.reached = self.reached.max(deadline);
         // What ended first has probably taken effect first.
         next.sort_unstable();
         let open = self.unanswered.iter().enumerate();
@@ -175,6 +192,7 @@ impl<'a, M: Model> Search<'a, M> {
             first,
             way,
             tried: 0,
+            is_settled: false,
             ways: VecDeque::new(),
         }
     }
@@ -208,15 +226,30 @@ impl<'a, M: Model> Search<'a, M> {
         Some(self.frame(answered, frame.first, way))
     }
 
+    /// A read that may come next and whose answer fits: whatever comes later, it may as well come now, so that nothing
+    /// else need be tried.
+    fn fitting_read(&self, frame: &Frame<M::State>) -> Option<usize> {
+        let mut next = frame.next.iter().copied();
+        next.find(|index| {
+            self.answered.get(*index).is_some_and(|step| {
+                self.model.is_read(step.input)
+                    && self
+                        .model
+                        .step(&frame.way.state, step.input, step.output)
+                        .is_some()
+            })
+        })
+    }
+
     /// Lets unanswered operations follow the way that is looked at, and says how many new ways that makes.
     fn branch(&mut self, frame: &mut Frame<M::State>) -> usize {
         let before = frame.ways.len();
         for index in &frame.open {
-            let Some(step) = self
-                .unanswered
-                .get(*index)
-                .filter(|_| !frame.way.unanswered.holds(*index))
-            else {
+            let used = &frame.way.unanswered;
+            // Of several that ask the same, the earliest serves as well as any.
+            let is_free =
+                |step: &&Step<'_, M>| !used.holds(*index) && step.twin.is_none_or(|twin| used.holds(twin));
+            let Some(step) = self.unanswered.get(*index).filter(is_free) else {
                 continue;
             };
             let Some(state) = self.model.step(&frame.way.state, step.input, None) else {
@@ -253,17 +286,29 @@ impl<'a, M: Model> Search<'a, M> {
                 return Found::Order(order.collect(), state);
             }
             let mut made = 0;
-            if let Some(index) = frame.next.get(frame.tried).copied() {
+            if frame.tried == 0
+                && let Some(index) = self.fitting_read(frame)
+            {
+                frame.tried = frame.next.len();
+                frame.is_settled = true;
+                if let Some(next) = self.follow(frame, index) {
+                    made = 1;
+                    path.push(next);
+                }
+            } else if let Some(index) = frame.next.get(frame.tried).copied() {
                 frame.tried += 1;
                 if let Some(next) = self.follow(frame, index) {
                     made = 1;
                     path.push(next);
                 }
             } else {
-                made = self.branch(frame);
+                if !frame.is_settled {
+                    made = self.branch(frame);
+                }
                 if let Some(way) = frame.ways.pop_front() {
                     frame.way = way;
                     frame.tried = 0;
+                    frame.is_settled = false;
                 } else {
                     path.pop();
                 }
@@ -273,7 +318,7 @@ impl<'a, M: Model> Search<'a, M> {
             };
             left = rest;
         }
-        Found::None
+        Found::None(self.reached)
     }
 }
 
@@ -286,36 +331,49 @@ pub fn check<M: Model>(
     match Search::new(model, operations, u64::MAX).run(configurations_max) {
         Found::Order(order, _) => Verdict::Linearizable(order),
         Found::TooMany => Verdict::Undecided(configurations_max),
-        Found::None => match explain(model, operations, configurations_max) {
+        Found::None(reached) => match explain(model, operations, configurations_max, reached) {
             Some(violation) => Verdict::Violation(violation),
             None => Verdict::Undecided(configurations_max),
         },
     }
 }
 
-/// Finds the first end of an operation after which there is no order. What has an order at a moment has one at every
-/// earlier one, so that halving finds it.
+/// Finds the first end of an operation after which there is no order, which is not before `reached`. What has an order at
+/// a moment has one at every earlier one; so steps that double find a later end without one, and halving the first.
 fn explain<M: Model>(
     model: &M,
     operations: &[Operation<M::Input, M::Output>],
     configurations_max: usize,
+    reached: u64,
 ) -> Option<Violation<M::State>> {
     let ends = operations.iter().enumerate();
     let ends = ends.filter_map(|(place, operation)| Some((operation.ended.as_ref()?.0, place)));
     let mut ends: Vec<_> = ends.collect();
     ends.sort_unstable();
+    let search = |count: usize| {
+        let moment = count.checked_sub(1).and_then(|last| ends.get(last));
+        Search::new(model, operations, moment.map_or(0, |(ended, _)| *ended)).run(configurations_max)
+    };
     // The first `low` ends have an order, the first `high` have none.
-    let (mut low, mut high) = (0, ends.len());
-    let mut prefix = (Vec::new(), model.initial());
+    let mut low = ends.partition_point(|(ended, _)| *ended < reached);
+    let mut high = ends.len();
+    let Found::Order(order, state) = search(low) else {
+        return None;
+    };
+    let mut prefix = (order, state);
+    let mut step = Some(1);
     while high - low > 1 {
-        let middle = low.midpoint(high);
-        let moment = ends.get(middle - 1)?.0;
-        match Search::new(model, operations, moment).run(configurations_max) {
+        let count = step.map_or(low.midpoint(high), |step| (low + step).min(high - 1));
+        match search(count) {
             Found::Order(order, state) => {
-                low = middle;
+                low = count;
                 prefix = (order, state);
+                step = step.map(|step| step * 2);
             }
-            Found::None => high = middle,
+            Found::None(_) => {
+                high = count;
+                step = None;
+            }
             Found::TooMany => break,
         }
     }

@@ -8,7 +8,7 @@ pub trait Model {
     /// Everything that later answers depend on.
     type State: Clone + Eq + Hash + Debug;
     /// A question.
-    type Input: Clone + Debug;
+    type Input: Clone + PartialEq + Debug;
     /// What was observed as the answer to a question.
     type Output: Clone + Debug;
 
