@@ -6,6 +6,7 @@ mod bench;
 mod cargo;
 mod clock;
 mod kill;
+mod sim;
 mod test;
 mod tidy;
 
@@ -29,6 +30,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Kill a writing engine again and again, and look for what it had acknowledged.
     Kill(kill::Arguments),
+    /// Simulate clusters under many seeds, with faults, and check what their clients saw.
+    Sim(sim::Arguments),
     /// Run every test: those of the crates, and the client tests against a server.
     Test(test::Arguments),
     /// Check the rules of the house that neither rustfmt nor clippy know.
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Kill(arguments) => kill::run(&arguments),
+        Command::Sim(arguments) => sim::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Tidy { update_ratchet } => tidy::run(update_ratchet),
     };

@@ -12,6 +12,7 @@ const RULE: &str = "arrows";
 const ROOMS: &[(&str, &[&str])] = &[
     ("server", &["cluster", "iam", "model"]),
     ("cluster", &["storage"]),
+    ("cluster/sim", &["cluster", "storage"]),
     ("storage", &[]),
     ("storage/bench", &["storage"]),
     ("model", &[]),

@@ -1,0 +1,136 @@
+//! `stator-sim`: runs scenarios under many seeds, and says which of them fail.
+//!
+//! Progress goes to standard error, results to standard output. The exit code is 1 if a seed has failed, 2 if the command
+//! makes no sense.
+
+use std::io::Write;
+use std::num::NonZero;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use clap::Parser;
+use stator_sim::runner::{self, Settings, Summary};
+use stator_sim::scenario::{self, Scenario};
+use stator_sim::trace;
+
+/// Runs whole clusters in one thread each, under seeds that decide everything, and checks what clients saw.
+#[derive(Parser)]
+#[command(name = "stator-sim")]
+struct Arguments {
+    /// How many seeds of each scenario are run.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    first_seed: u64,
+    /// The scenario; all of them if it is not given.
+    #[arg(long)]
+    scenario: Option<String>,
+    /// Seeds at once; as many as the machine has cores if it is not given. One with --trace.
+    #[arg(long)]
+    threads: Option<NonZero<usize>>,
+    /// Prints everything that happens to standard error.
+    #[arg(long)]
+    trace: bool,
+    /// Runs every seed twice, and fails it if the two differ.
+    #[arg(long)]
+    twice: bool,
+    /// Lets only these faults of a seed's schedule happen, such as `0,3`, or `none`.
+    #[arg(long, value_parser = parse_places)]
+    keep_faults: Option<Places>,
+    /// Ends a scenario after so many failing seeds.
+    #[arg(long, default_value_t = 3)]
+    failures_max: usize,
+}
+
+#[derive(Clone)]
+struct Places(Vec<usize>);
+
+fn parse_places(text: &str) -> Result<Places, std::num::ParseIntError> {
+    if text == "none" {
+        return Ok(Places(Vec::new()));
+    }
+    let places: Result<Vec<usize>, _> = text.split(',').map(|place| place.trim().parse()).collect();
+    places.map(Places)
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut scenarios = scenario::all();
+    if let Some(name) = &arguments.scenario {
+        let names: Vec<_> = scenarios.iter().map(|one| one.name().to_owned()).collect();
+        scenarios.retain(|one| one.name() == name);
+        if scenarios.is_empty() {
+            eprintln!(
+                "stator-sim: there is no scenario `{name}`; there is {}",
+                names.join(", ")
+            );
+            return ExitCode::from(2);
+        }
+    }
+    match run_all(&arguments, &scenarios) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("stator-sim: standard output: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether no seed has failed.
+fn run_all(arguments: &Arguments, scenarios: &[Arc<dyn Scenario>]) -> std::io::Result<bool> {
+    let cores = available_parallelism().map_or(1, NonZero::get);
+    let settings = Settings {
+        seeds: arguments.seeds,
+        first_seed: arguments.first_seed,
+        threads: if arguments.trace {
+            1
+        } else {
+            arguments.threads.map_or(cores, NonZero::get)
+        },
+        keep_faults: arguments.keep_faults.as_ref().map(|places| places.0.clone()),
+        is_twice: arguments.twice,
+        failures_max: arguments.failures_max,
+        trace: trace::Settings {
+            is_printed: arguments.trace,
+            ..trace::Settings::default()
+        },
+    };
+    let mut out = std::io::stdout().lock();
+    let mut is_fine = true;
+    for scenario in scenarios {
+        writeln!(out, "{}: {}", scenario.name(), scenario.summary())?;
+        let summary = runner::run(&**scenario, &settings, |so_far| {
+            eprintln!(
+                "{}: {} of {} seeds, {} failed",
+                scenario.name(),
+                so_far.seeds,
+                settings.seeds,
+                so_far.failures.len()
+            );
+        });
+        for failure in &summary.failures {
+            write!(out, "{}", failure.describe())?;
+        }
+        writeln!(out, "{}: {}", scenario.name(), counts(&summary))?;
+        is_fine &= summary.failures.is_empty();
+    }
+    Ok(is_fine)
+}
+
+fn counts(summary: &Summary) -> String {
+    format!(
+        "{} seeds, {} failed; {} operations ({} with unknown outcome), {} faults, {} events in {} simulated seconds; {} \
+         keys undecided",
+        summary.seeds,
+        summary.failures.len(),
+        summary.operations,
+        summary.operations_unknown,
+        summary.faults,
+        summary.events,
+        summary.simulated.as_secs(),
+        summary.undecided
+    )
+}
