@@ -80,7 +80,7 @@ impl World {
             let peers = NODES.iter().filter(|peer| **peer != boot.node);
             peers.for_each(|peer| {
                 boot.network
-                    .send(*peer, Priority::Urgent, Bytes::from_static(b"hello"))
+                    .send(*peer, Priority::Urgent, Bytes::from_static(b"hello"));
             });
         }
         self.simulation.run_for(Duration::from_millis(100));
