@@ -10,6 +10,7 @@ mod command;
 mod coordinator;
 mod error;
 pub mod gossip;
+pub mod group;
 pub mod identity;
 mod latch;
 mod level;

@@ -15,6 +15,9 @@ use super::logger::logger;
 use super::store::{Fetch, Recovered, Store, from_raft_entry};
 use super::{Entry, HardState, Members, ReplicaId};
 
+/// The state is kept at least every so many committed entries.
+const COMMITS_PER_STATE: u64 = 256;
+
 /// How a core behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CoreSettings {
@@ -54,7 +57,7 @@ pub struct Persist {
     pub number: u64,
     /// To be appended; what the log has from the first one's index on goes before.
     pub entries: Vec<Entry>,
-    /// The state, if it has changed otherwise than in how far entries are committed.
+    /// The state, if it has changed, or if many entries were committed since it was last handed out.
     pub state: Option<(HardState, Members, (u64, u64))>,
     /// Only to be sent when it is durable: others rely on it.
     pub then_send: Vec<RaftMessage>,
@@ -114,6 +117,8 @@ pub struct Core {
     drawn_for: (u64, StateRole),
     /// What is on its way to the disk or there: term and vote.
     persisted_state: (u64, u64),
+    /// And up to where entries are known there to be committed.
+    persisted_commit: u64,
 }
 
 impl fmt::Debug for Core {
@@ -135,6 +140,7 @@ impl Core {
     pub fn new(settings: CoreSettings, recovered: Recovered, draw: Draw<'_>) -> Result<Self, String> {
         let applied = recovered.last - recovered.unapplied.len() as u64;
         let persisted_state = (recovered.hard_state.term, recovered.hard_state.vote);
+        let persisted_commit = recovered.hard_state.commit;
         let config = Config {
             id: settings.replica.0,
             election_tick: settings.election_ticks,
@@ -155,6 +161,7 @@ impl Core {
             // No term, so that the first call draws.
             drawn_for: (u64::MAX, StateRole::Follower),
             persisted_state,
+            persisted_commit,
         };
         core.draw_timeout(draw);
         Ok(core)
@@ -304,10 +311,13 @@ impl Core {
         let mut state = None;
         if let Some(hard_state) = ready.hs() {
             let kept: (u64, u64) = (hard_state.term, hard_state.vote);
+            let commit = hard_state.commit;
             store.set_hard_state(RaftHardState::clone(hard_state));
-            // How far entries are committed is learned anew after a start; no write waits for it.
-            if kept != self.persisted_state {
+            // How far entries are committed is learned anew after a start, so that it is kept now and then only: a start
+            // then need not hold all that is not applied in memory until a leader has spoken.
+            if kept != self.persisted_state || commit >= self.persisted_commit + COMMITS_PER_STATE {
                 self.persisted_state = kept;
+                self.persisted_commit = commit;
                 state = Some(store.state());
             }
         }

@@ -413,3 +413,18 @@ fn leadership_is_handed_over() {
     let progress: Vec<Progress> = trio.core(heir).progress().collect();
     assert_eq!(progress.len(), 3);
 }
+
+#[test]
+fn what_is_committed_is_kept_now_and_then() {
+    let mut trio = Trio::new(9, 1);
+    let id = trio.leader();
+    let known = |trio: &Trio| trio.replicas[&id].disk.hard_state.commit;
+    assert_eq!(known(&trio), 0);
+    for number in 0..1000 {
+        trio.core(id).propose(format!("{number}").into()).unwrap();
+        trio.settle();
+        let behind = trio.core(id).committed() - known(&trio);
+        assert!(behind < 257, "{behind} entries are committed and not known to be");
+    }
+    assert!(known(&trio) > 700);
+}

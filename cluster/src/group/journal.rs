@@ -1,0 +1,573 @@
+//! The log of one replica: a stream of the node's commit log (`docs/format/group.md`).
+//!
+//! Invariant: what a core hands out to be persisted becomes records of one log batch, so that entries and state are there
+//! after a crash together or not at all; the indices of the stream are those of the group's log. Not here: when a batch is
+//! written, and what entries mean.
+
+use bytes::{Buf as _, BufMut as _, Bytes};
+use stator_storage::{Engine, LogBatch, StreamId};
+
+use crate::raft::{Entry, EntryKind, Fetch, HardState, Members, Persist, Recovered, ReplicaId};
+
+/// First byte of a state.
+const STATE_VERSION: u8 = 1;
+
+/// Bytes of an entry in front of its data: kind, term.
+const ENTRY_HEADER_BYTES: usize = 1 + 8;
+const COMMAND: u8 = 0;
+const MEMBERSHIP: u8 = 1;
+
+/// Bytes of a state in front of the members: version, term, vote, commit, index and term before the first entry.
+const STATE_HEADER_BYTES: usize = 1 + 5 * 8;
+
+/// As much is read at a time when the log is read from one end to the other.
+const READ_BYTES_MAX: usize = 4 << 20;
+
+/// Why a log could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The engine refused or failed.
+    #[error(transparent)]
+    Storage(#[from] stator_storage::Error),
+    /// What the engine has of the group is of another version or of nobody's making.
+    #[error(
+        "the log of group {group} cannot be read: {detail}; remove the node from the cluster and let it join again, or \
+         restore its directory from a backup"
+    )]
+    Malformed {
+        /// The group.
+        group: u32,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Whoever replays the log has failed.
+    #[error("the log of group {group} could not be replayed: {cause}")]
+    Replay {
+        /// The group.
+        group: u32,
+        /// What it said.
+        cause: String,
+    },
+}
+
+/// See the head of the file.
+#[derive(Debug)]
+pub struct Journal {
+    engine: Engine,
+    group: u32,
+    stream: StreamId,
+    /// The index that the next entry gets, when everything handed out is written.
+    next: u64,
+}
+
+impl Journal {
+    /// The stream of a group. Stream 0 is the engine's own.
+    pub fn stream_of(group: u32) -> StreamId {
+        StreamId(u64::from(group) + 1)
+    }
+
+    /// The log of a replica that has none yet, and the batch that makes it.
+    pub fn create(engine: Engine, group: u32, members: &Members) -> (Self, LogBatch) {
+        let stream = Self::stream_of(group);
+        let mut batch = LogBatch::new();
+        let state = encode_state(&HardState::default(), members, (0, 0));
+        batch.set_state(stream, &state);
+        let journal = Self {
+            engine,
+            group,
+            stream,
+            next: 1,
+        };
+        (journal, batch)
+    }
+
+    /// The log of a replica as it is on this node, and what its core begins with; `None` if there is none. Entries behind
+    /// `applied` that are known to be committed are handed to `replay`, in order, and count as applied then.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`]; what `replay` fails with is in [`JournalError::Replay`].
+    pub fn recover(
+        engine: Engine,
+        group: u32,
+        applied: u64,
+        replay: &mut dyn FnMut(Entry) -> Result<(), String>,
+    ) -> Result<Option<(Self, Recovered)>, JournalError> {
+        let stream = Self::stream_of(group);
+        let Some(info) = engine.stream(stream) else {
+            return Ok(None);
+        };
+        let malformed = |detail: String| JournalError::Malformed { group, detail };
+        let (mut hard_state, members, mut before) =
+            decode_state(&info.state).ok_or_else(|| malformed("its state does not decode".to_owned()))?;
+        // A stream that never had an entry begins behind what the state says.
+        let next = if info.next == 0 { before.0 + 1 } else { info.next };
+        let first = if info.next == 0 { next } else { info.head };
+        let journal = Self {
+            engine,
+            group,
+            stream,
+            next,
+        };
+        let last = next - 1;
+        let commit = hard_state.commit.max(applied).min(last);
+        if applied > last || first > applied + 1 {
+            return Err(malformed(format!(
+                "entries up to {applied} are applied, but the log has {first} to {last}"
+            )));
+        }
+        if first > before.0 + 1 {
+            // The head was cut after the state was written; the entry before the first one is gone with its term, which
+            // the batch that cut it has noted.
+            return Err(malformed(format!(
+                "it begins with entry {first}, its state says {}",
+                before.0 + 1
+            )));
+        }
+        // The cut itself may be missing: the state is newer than the head.
+        let first = first.max(before.0 + 1);
+        before.0 = first - 1;
+        hard_state.commit = commit;
+        journal.read_to_end(applied + 1..commit + 1, &mut |entry| {
+            replay(entry).map_err(|cause| JournalError::Replay { group, cause })
+        })?;
+        let mut unapplied = Vec::new();
+        journal.read_to_end(commit + 1..next, &mut |entry| {
+            unapplied.push(entry);
+            Ok(())
+        })?;
+        let recovered = Recovered {
+            hard_state,
+            members,
+            before,
+            terms: journal.terms(first, last)?,
+            last,
+            unapplied,
+        };
+        Ok(Some((journal, recovered)))
+    }
+
+    /// The records that make durable what a core has handed out. Batches are written in the order of the calls.
+    pub fn persist(&mut self, persist: &Persist) -> LogBatch {
+        let bytes = |entry: &Entry| LogBatch::RECORD_BYTES + ENTRY_HEADER_BYTES + entry.data.len();
+        let mut batch = LogBatch::with_capacity(persist.entries.iter().map(bytes).sum());
+        if let Some(first) = persist.entries.first() {
+            if first.index < self.next {
+                batch.cut_tail(self.stream, first.index);
+            }
+            for entry in &persist.entries {
+                let mut header = [0; ENTRY_HEADER_BYTES];
+                header[0] = match entry.kind {
+                    EntryKind::Command => COMMAND,
+                    EntryKind::Membership => MEMBERSHIP,
+                };
+                header[1..].copy_from_slice(&entry.term.to_le_bytes());
+                batch.append_parts(self.stream, entry.index, &[&header, &entry.data]);
+                self.next = entry.index + 1;
+            }
+        }
+        if let Some((hard_state, members, before)) = &persist.state {
+            batch.set_state(self.stream, &encode_state(hard_state, members, *before));
+        }
+        batch
+    }
+
+    /// The records with which the log begins with entry `first` from then on. `state` is that of a core whose head was cut
+    /// at the same entry.
+    pub fn cut_head(&self, first: u64, state: &(HardState, Members, (u64, u64))) -> LogBatch {
+        let (hard_state, members, before) = state;
+        let mut batch = LogBatch::new();
+        batch.cut_head(self.stream, first);
+        batch.set_state(self.stream, &encode_state(hard_state, members, *before));
+        batch
+    }
+
+    /// Reads what a core has asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`].
+    pub fn fetch(&self, fetch: &Fetch) -> Result<Vec<Entry>, JournalError> {
+        let bytes_max = usize::try_from(fetch.bytes_max)
+            .unwrap_or(READ_BYTES_MAX)
+            .min(READ_BYTES_MAX);
+        self.read(fetch.from..fetch.to, bytes_max)
+    }
+
+    fn read(&self, range: std::ops::Range<u64>, bytes_max: usize) -> Result<Vec<Entry>, JournalError> {
+        let entries = self.engine.read_stream(self.stream, range, bytes_max)?;
+        let decoded = entries.into_iter().map(|entry| {
+            decode_entry(entry.index, entry.payload).ok_or_else(|| JournalError::Malformed {
+                group: self.group,
+                detail: format!("entry {} does not decode", entry.index),
+            })
+        });
+        decoded.collect()
+    }
+
+    /// Hands on all entries of a range.
+    fn read_to_end(
+        &self,
+        mut range: std::ops::Range<u64>,
+        visit: &mut dyn FnMut(Entry) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        while range.start < range.end {
+            let entries = self.read(range.clone(), READ_BYTES_MAX)?;
+            if entries.is_empty() {
+                return Err(JournalError::Malformed {
+                    group: self.group,
+                    detail: format!("entry {} is missing", range.start),
+                });
+            }
+            for entry in entries {
+                range.start = entry.index + 1;
+                visit(entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first index of each term. Terms only rise, so that the places where they do are found by bisection.
+    fn terms(&self, first: u64, last: u64) -> Result<Vec<(u64, u64)>, JournalError> {
+        let mut terms = Vec::new();
+        let mut at = first;
+        while at <= last {
+            let term = self.term_of(at)?;
+            terms.push((at, term));
+            // All before `low` have the term, those from `high` on have a later one.
+            let (mut low, mut high) = (at + 1, last + 1);
+            while low < high {
+                let middle = low + (high - low) / 2;
+                if self.term_of(middle)? == term {
+                    low = middle + 1;
+                } else {
+                    high = middle;
+                }
+            }
+            at = low;
+        }
+        Ok(terms)
+    }
+
+    fn term_of(&self, index: u64) -> Result<u64, JournalError> {
+        let entries = self.read(index..index + 1, 0)?;
+        let entry = entries.first().ok_or_else(|| JournalError::Malformed {
+            group: self.group,
+            detail: format!("entry {index} is missing"),
+        })?;
+        Ok(entry.term)
+    }
+}
+
+fn decode_entry(index: u64, mut payload: Bytes) -> Option<Entry> {
+    if payload.len() < ENTRY_HEADER_BYTES {
+        return None;
+    }
+    let kind = match payload.get_u8() {
+        COMMAND => EntryKind::Command,
+        MEMBERSHIP => EntryKind::Membership,
+        _ => return None,
+    };
+    let term = payload.get_u64_le();
+    Some(Entry {
+        index,
+        term,
+        kind,
+        data: payload,
+    })
+}
+
+fn encode_state(hard_state: &HardState, members: &Members, before: (u64, u64)) -> Vec<u8> {
+    let replicas = members.voters.len() + members.learners.len();
+    let mut bytes = Vec::with_capacity(STATE_HEADER_BYTES + 2 * 4 + 8 * replicas);
+    bytes.put_u8(STATE_VERSION);
+    let numbers = [
+        hard_state.term,
+        hard_state.vote,
+        hard_state.commit,
+        before.0,
+        before.1,
+    ];
+    numbers.iter().for_each(|number| bytes.put_u64_le(*number));
+    for replicas in [&members.voters, &members.learners] {
+        bytes.put_u32_le(u32::try_from(replicas.len()).unwrap_or(u32::MAX));
+        replicas.iter().for_each(|replica| bytes.put_u64_le(replica.0));
+    }
+    bytes
+}
+
+/// What `encode_state` has written.
+type State = (HardState, Members, (u64, u64));
+
+fn decode_state(mut bytes: &[u8]) -> Option<State> {
+    if bytes.len() < STATE_HEADER_BYTES || bytes.get_u8() != STATE_VERSION {
+        return None;
+    }
+    let hard_state = HardState {
+        term: bytes.get_u64_le(),
+        vote: bytes.get_u64_le(),
+        commit: bytes.get_u64_le(),
+    };
+    let before = (bytes.get_u64_le(), bytes.get_u64_le());
+    let mut replicas = || -> Option<Vec<ReplicaId>> {
+        let count = usize::try_from(bytes.try_get_u32_le().ok()?).ok()?;
+        if count > bytes.len() / 8 {
+            return None;
+        }
+        Some((0..count).map(|_| ReplicaId(bytes.get_u64_le())).collect())
+    };
+    let members = Members {
+        voters: replicas()?,
+        learners: replicas()?,
+    };
+    bytes.is_empty().then_some((hard_state, members, before))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use stator_storage::vfs::mem::{MemVfs, Unsynced};
+    use stator_storage::{
+        Durability, Environment, MASTER_KEY_BYTES, MasterKey, MasterKeys, Random, Settings, WriteBatch,
+    };
+
+    use super::*;
+
+    const GROUP: u32 = 6;
+
+    fn open(disk: &MemVfs) -> Engine {
+        let random = Random::new(|bytes| {
+            bytes.fill(7);
+            Ok(())
+        });
+        let master_keys = MasterKeys::new(MasterKey::new([1; MASTER_KEY_BYTES]));
+        let environment = Environment::new(Arc::new(disk.clone()), random, master_keys, 0);
+        let settings = Settings {
+            log_segment_bytes: 4096,
+            memtable_bytes_max: 4096,
+            ..Settings::default()
+        };
+        Engine::open_driven(environment, Path::new("/d"), settings).unwrap()
+    }
+
+    fn write(engine: &Engine, batch: LogBatch) {
+        engine
+            .append_and_write(batch, WriteBatch::new(), Durability::Sync)
+            .unwrap();
+    }
+
+    fn members() -> Members {
+        Members {
+            voters: vec![ReplicaId(1), ReplicaId(4), ReplicaId(9)],
+            learners: vec![ReplicaId(11)],
+        }
+    }
+
+    /// What a log should be.
+    #[derive(Clone, Debug, Default)]
+    struct Model {
+        entries: Vec<Entry>,
+        before: (u64, u64),
+        hard_state: HardState,
+    }
+
+    impl Model {
+        fn last(&self) -> u64 {
+            self.before.0 + self.entries.len() as u64
+        }
+
+        fn recovered(&self, applied: u64) -> (Vec<Entry>, Recovered) {
+            let commit = self.hard_state.commit.max(applied);
+            let mut terms: Vec<(u64, u64)> = Vec::new();
+            for entry in &self.entries {
+                if terms.last().is_none_or(|(_, term)| *term != entry.term) {
+                    terms.push((entry.index, entry.term));
+                }
+            }
+            let behind = |from: u64, to: u64| -> Vec<Entry> {
+                let entries = self.entries.iter();
+                entries
+                    .filter(|entry| entry.index > from && entry.index <= to)
+                    .cloned()
+                    .collect()
+            };
+            let recovered = Recovered {
+                hard_state: HardState {
+                    commit,
+                    ..self.hard_state.clone()
+                },
+                members: members(),
+                before: self.before,
+                terms,
+                last: self.last(),
+                unapplied: behind(commit, u64::MAX),
+            };
+            (behind(applied, commit), recovered)
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// So many entries behind the last one but `overruled`, in a term that rises by `rise`.
+        Append {
+            overruled: u64,
+            count: u64,
+            rise: u64,
+            length: usize,
+        },
+        Vote {
+            vote: u64,
+        },
+        Commit {
+            share: u64,
+        },
+        CutHead {
+            keep: u64,
+        },
+        PowerCut,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            6 => (0_u64..4, 1_u64..5, 0_u64..3, 0_usize..600)
+                .prop_map(|(overruled, count, rise, length)| Step::Append { overruled, count, rise, length }),
+            2 => (0_u64..12).prop_map(|vote| Step::Vote { vote }),
+            2 => (0_u64..5).prop_map(|share| Step::Commit { share }),
+            2 => (0_u64..6).prop_map(|keep| Step::CutHead { keep }),
+            2 => Just(Step::PowerCut),
+        ]
+    }
+
+    /// What a core would hand out for a step, after which the model is what the log must be.
+    fn make(step: &Step, model: &mut Model, number: u64) -> Persist {
+        let mut persist = Persist {
+            number,
+            entries: Vec::new(),
+            state: None,
+            then_send: Vec::new(),
+        };
+        match *step {
+            Step::Append {
+                overruled,
+                count,
+                rise,
+                length,
+            } => {
+                let least = model.hard_state.commit.max(model.before.0);
+                let from = (model.last() + 1).saturating_sub(overruled).max(least + 1);
+                model.entries.retain(|entry| entry.index < from);
+                model.hard_state.term += rise;
+                for index in from..from + count {
+                    let entry = Entry {
+                        index,
+                        term: model.hard_state.term,
+                        kind: if index.is_multiple_of(5) {
+                            EntryKind::Membership
+                        } else {
+                            EntryKind::Command
+                        },
+                        data: vec![index.to_le_bytes()[0]; length].into(),
+                    };
+                    model.entries.push(entry.clone());
+                    persist.entries.push(entry);
+                }
+            }
+            Step::Vote { vote } => model.hard_state.vote = vote,
+            Step::Commit { share } => {
+                let commit = model.hard_state.commit;
+                model.hard_state.commit = commit + (model.last() - commit) * share / 4;
+            }
+            Step::CutHead { .. } | Step::PowerCut => {}
+        }
+        persist.state = Some((model.hard_state.clone(), members(), model.before));
+        persist
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_log_comes_back_as_it_was_handed_out(steps in vec(step(), 1..40)) {
+            let mut disk = MemVfs::new();
+            let mut engine = open(&disk);
+            let (mut journal, batch) = Journal::create(engine.clone(), GROUP, &members());
+            write(&engine, batch);
+            let mut model = Model::default();
+            for (number, step) in (1..).zip(&steps) {
+                match *step {
+                    Step::CutHead { keep } => {
+                        let first = (model.hard_state.commit + 1).saturating_sub(keep).max(model.before.0 + 1);
+                        if let Some(last) = model.entries.iter().rfind(|entry| entry.index < first) {
+                            model.before = (last.index, last.term);
+                        }
+                        model.entries.retain(|entry| entry.index >= first);
+                        let state = (model.hard_state.clone(), members(), model.before);
+                        write(&engine, journal.cut_head(first, &state));
+                    }
+                    Step::PowerCut => {
+                        disk = disk.after_power_cut(Unsynced::Lost);
+                        engine = open(&disk);
+                        let applied = model.before.0 + model.hard_state.commit.saturating_sub(model.before.0) / 2;
+                        let mut replayed = Vec::new();
+                        let found = Journal::recover(engine.clone(), GROUP, applied, &mut |entry| {
+                            replayed.push(entry);
+                            Ok(())
+                        });
+                        let (opened, recovered) = found.unwrap().unwrap();
+                        prop_assert_eq!((replayed, recovered), model.recovered(applied));
+                        journal = opened;
+                    }
+                    ref step => {
+                        let persist = make(step, &mut model, number);
+                        write(&engine, journal.persist(&persist));
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn arbitrary_states_and_entries_never_panic(bytes in vec(0_u8..4, 0..80)) {
+            if let Some((hard_state, members, before)) = decode_state(&bytes) {
+                prop_assert_eq!(encode_state(&hard_state, &members, before), bytes.clone());
+            }
+            decode_entry(1, Bytes::from(bytes));
+        }
+    }
+
+    #[test]
+    fn a_group_that_is_not_there_is_nobodys() {
+        let engine = open(&MemVfs::new());
+        let found = Journal::recover(engine, GROUP, 0, &mut |_| Ok(()));
+        assert!(found.unwrap().is_none());
+    }
+
+    #[test]
+    fn a_log_that_ends_before_what_was_applied_is_refused() {
+        let disk = MemVfs::new();
+        let engine = open(&disk);
+        let (_, batch) = Journal::create(engine.clone(), GROUP, &members());
+        write(&engine, batch);
+        let error = Journal::recover(engine, GROUP, 3, &mut |_| Ok(())).unwrap_err();
+        assert!(
+            error.to_string().contains("entries up to 3 are applied"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_state_of_another_version_is_refused() {
+        let engine = open(&MemVfs::new());
+        let mut batch = LogBatch::new();
+        batch.set_state(Journal::stream_of(GROUP), &[99; 60]);
+        write(&engine, batch);
+        let error = Journal::recover(engine, GROUP, 0, &mut |_| Ok(())).unwrap_err();
+        assert!(
+            matches!(error, JournalError::Malformed { group: GROUP, .. }),
+            "{error}"
+        );
+    }
+}

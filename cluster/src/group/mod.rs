@@ -1,0 +1,5 @@
+//! A replica of a token range, or of the metadata group, on this node.
+//!
+//! Not here: the decisions of consensus (`raft/`), who holds which range (`ring/`).
+
+pub mod journal;
