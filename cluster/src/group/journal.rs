@@ -288,10 +288,14 @@ fn encode_state(hard_state: &HardState, members: &Members, before: (u64, u64)) -
         before.0,
         before.1,
     ];
-    numbers.iter().for_each(|number| bytes.put_u64_le(*number));
+    for number in numbers {
+        bytes.put_u64_le(number);
+    }
     for replicas in [&members.voters, &members.learners] {
         bytes.put_u32_le(u32::try_from(replicas.len()).unwrap_or(u32::MAX));
-        replicas.iter().for_each(|replica| bytes.put_u64_le(replica.0));
+        for replica in replicas {
+            bytes.put_u64_le(replica.0);
+        }
     }
     bytes
 }

@@ -2,4 +2,6 @@
 //!
 //! Not here: the decisions of consensus (`raft/`), who holds which range (`ring/`).
 
+pub mod effect;
+pub mod invocations;
 pub mod journal;
