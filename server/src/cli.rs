@@ -27,6 +27,8 @@ enum Command {
     /// Run one node on this machine for development and tests
     Dev(dev::Options),
     /// Make the certificates, keys and configuration of a cluster, or of one more node
+    // Shown when there is a `serve` to use what it makes.
+    #[command(hide = true)]
     Init(init::Options),
     /// Look at, check and mend the data of a node that is not running
     Storage(storage::Options),
