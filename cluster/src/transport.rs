@@ -31,7 +31,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use error::TransportError;
-pub use identity::{ClusterId, ClusterIdError, NodeIdentity};
+pub use identity::{CertifiedNode, ClusterId, ClusterIdError};
 pub use peer::{PeerState, PeerStatistics};
 pub use settings::TransportSettings;
 pub use shared::Refusals;
@@ -119,7 +119,7 @@ impl Transport {
     }
 
     /// The node that this node's certificate is for.
-    pub fn identity(&self) -> NodeIdentity {
+    pub fn identity(&self) -> CertifiedNode {
         self.shared.tls.load().identity.clone()
     }
 

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
-use xxhash_rust::xxh3::xxh3_128_with_seed;
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::command::InvocationId;
 
@@ -83,12 +83,14 @@ impl Invocations {
     }
 }
 
-/// 128 bits, seeded with the request's own id, which its client draws: that two of the few that are remembered fall
-/// together is less likely than that the disk's checksums fail.
+/// 128 bits over all that tells requests apart: that two of the few that are remembered fall together is less likely than
+/// that the disk's checksums fail.
 fn hash(invocation: &InvocationId, keyspace: u32, key: &[u8]) -> u128 {
-    let id = u128::from_le_bytes(*invocation.as_bytes());
-    let seed = u64::from(keyspace);
-    id ^ xxh3_128_with_seed(key, seed)
+    let mut hasher = Xxh3::new();
+    hasher.update(invocation.as_bytes());
+    hasher.update(&keyspace.to_le_bytes());
+    hasher.update(key);
+    hasher.digest128()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use rcgen::{
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use super::identity::{self, ClusterId, NodeIdentity};
+use super::identity::{self, CertifiedNode, ClusterId};
 use super::tls::certificates;
 use crate::world::NodeId;
 
@@ -174,7 +174,7 @@ impl CertificateAuthority {
         hosts: &[String],
         validity: Validity,
     ) -> Result<CertifiedKey, CertificateError> {
-        let identity = NodeIdentity {
+        let identity = CertifiedNode {
             cluster: self.cluster.clone(),
             node,
         };

@@ -24,7 +24,7 @@ use super::backoff::Backoff;
 use super::error::PeerError;
 use super::frame;
 use super::hello::{HelloError, Reply, judge};
-use super::identity::NodeIdentity;
+use super::identity::CertifiedNode;
 use super::peer::{Peer, add};
 use super::shared::Shared;
 use super::tls::{ALPN, Tls};
@@ -231,7 +231,7 @@ async fn say_hello(
         return Err(PeerError::Refused(reply.refusal));
     }
     let theirs = reply.hello.unwrap_or_default();
-    let certificate = NodeIdentity {
+    let certificate = CertifiedNode {
         cluster: tls.identity.cluster.clone(),
         node: peer.node,
     };

@@ -3,7 +3,7 @@
 //! Invariant: these messages are understood by every version of the program, so that two that do not understand each
 //! other can say so. Fields are added, never changed; a reader skips those it does not know. Pure.
 
-use super::identity::NodeIdentity;
+use super::identity::CertifiedNode;
 
 /// The versions of the protocol behind the hello that this program speaks. The format is `docs/format/transport.md`.
 pub(super) const VERSIONS: &[u32] = &[1];
@@ -80,9 +80,9 @@ fn agree(ours: &[u32], theirs: &[u32]) -> Option<u32> {
 
 /// Whether a peer is who its certificate says, of our cluster, and understood; the version to go on with.
 pub(super) fn judge(
-    ours: &NodeIdentity,
+    ours: &CertifiedNode,
     our_versions: &[u32],
-    certificate: &NodeIdentity,
+    certificate: &CertifiedNode,
     theirs: &Hello,
 ) -> Result<u32, HelloError> {
     if theirs.cluster != certificate.cluster.as_ref() || theirs.node != certificate.node.0 {
@@ -120,8 +120,8 @@ mod tests {
     use super::*;
     use crate::world::NodeId;
 
-    fn identity(cluster: &str, node: u64) -> NodeIdentity {
-        NodeIdentity {
+    fn identity(cluster: &str, node: u64) -> CertifiedNode {
+        CertifiedNode {
             cluster: cluster.parse().unwrap(),
             node: NodeId(node),
         }

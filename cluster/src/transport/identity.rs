@@ -56,7 +56,7 @@ impl AsRef<str> for ClusterId {
 
 /// A node of a cluster, as its certificate names it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct NodeIdentity {
+pub struct CertifiedNode {
     /// The cluster.
     pub cluster: ClusterId,
     /// The node.
@@ -75,7 +75,7 @@ pub(super) enum IdentityError {
     NoNode { names: String },
 }
 
-impl NodeIdentity {
+impl CertifiedNode {
     /// The URI that stands for this node in its certificate.
     pub fn uri(&self) -> String {
         format!("spiffe://{}/node/{}", self.cluster, self.node)
@@ -108,7 +108,7 @@ impl NodeIdentity {
     }
 }
 
-impl fmt::Display for NodeIdentity {
+impl fmt::Display for CertifiedNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "node {} of cluster {}", self.node, self.cluster)
     }
@@ -165,12 +165,12 @@ mod tests {
 
     #[test]
     fn an_identity_is_written_in_one_way_only() {
-        let identity = NodeIdentity {
+        let identity = CertifiedNode {
             cluster: "blue.1".parse().unwrap(),
             node: NodeId(7),
         };
         assert_eq!(identity.uri(), "spiffe://blue.1/node/7");
-        assert_eq!(NodeIdentity::from_uri(&identity.uri()), Some(identity));
+        assert_eq!(CertifiedNode::from_uri(&identity.uri()), Some(identity));
         for other in [
             "spiffe://blue.1/node/07",
             "spiffe://blue.1/node/+7",
@@ -181,7 +181,7 @@ mod tests {
             "spiffe://a/node/node/7",
             "https://blue.1/node/7",
         ] {
-            assert_eq!(NodeIdentity::from_uri(other), None, "{other}");
+            assert_eq!(CertifiedNode::from_uri(other), None, "{other}");
         }
     }
 
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_certificate_name_nobody() {
-        let error = NodeIdentity::of_certificate(&CertificateDer::from(vec![1, 2, 3])).unwrap_err();
+        let error = CertifiedNode::of_certificate(&CertificateDer::from(vec![1, 2, 3])).unwrap_err();
         assert!(matches!(error, IdentityError::Unreadable { .. }));
     }
 }

@@ -22,7 +22,7 @@ use tokio_rustls::server::TlsStream;
 use super::error::PeerError;
 use super::frame::Decoder;
 use super::hello::{Hello, Reply, judge};
-use super::identity::NodeIdentity;
+use super::identity::CertifiedNode;
 use super::peer::{Announced, Calls, Peer, add};
 use super::shared::Shared;
 use super::wire;
@@ -72,7 +72,7 @@ pub(super) async fn run(shared: Arc<Shared>, listener: TcpListener) {
 struct Guest {
     connection: Caller,
     chain: Vec<CertificateDer<'static>>,
-    identity: NodeIdentity,
+    identity: CertifiedNode,
     hello: Hello,
 }
 
@@ -122,7 +122,7 @@ async fn greet(shared: &Shared, stream: TcpStream) -> Result<Guest, PeerError> {
     let certificate = chain
         .first()
         .ok_or_else(|| PeerError::Certificate("it has none".to_owned()))?;
-    let identity = NodeIdentity::of_certificate(certificate)?;
+    let identity = CertifiedNode::of_certificate(certificate)?;
     let mut connection = h2::server::Builder::new()
         .initial_window_size(wire::STREAM_WINDOW_BYTES)
         .initial_connection_window_size(wire::CONNECTION_WINDOW_BYTES)
@@ -145,8 +145,8 @@ async fn greet(shared: &Shared, stream: TcpStream) -> Result<Guest, PeerError> {
 async fn exchange(
     shared: &Shared,
     connection: &mut Caller,
-    ours: &NodeIdentity,
-    certificate: &NodeIdentity,
+    ours: &CertifiedNode,
+    certificate: &CertifiedNode,
 ) -> Result<Hello, PeerError> {
     let (request, mut respond) = match connection.accept().await {
         None => return Err(PeerError::Ended),

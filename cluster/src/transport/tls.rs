@@ -23,7 +23,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use zeroize::Zeroizing;
 
 use super::error::{PeerError, TransportError};
-use super::identity::{self, NodeIdentity};
+use super::identity::{self, CertifiedNode};
 use crate::world::{NodeId, World};
 
 /// HTTP/2, in the handshake's words.
@@ -66,7 +66,7 @@ impl TimeProvider for WallClock {
 #[derive(Debug)]
 pub(super) struct Tls {
     /// The node that this node's certificate is for.
-    pub(super) identity: NodeIdentity,
+    pub(super) identity: CertifiedNode,
     /// When this node's certificate expires, in milliseconds since the Unix epoch.
     pub(super) expires_ms: u64,
     clock: Arc<WallClock>,
@@ -90,7 +90,8 @@ impl Tls {
         let first = chain
             .first()
             .ok_or_else(|| unusable("certificate", "the file has none"))?;
-        let identity = NodeIdentity::of_certificate(first).map_err(|error| unusable("certificate", error))?;
+        let identity =
+            CertifiedNode::of_certificate(first).map_err(|error| unusable("certificate", error))?;
         let expires_ms = identity::expires_ms(first).map_err(|error| unusable("certificate", error))?;
         let verifier = NodeVerifier {
             expected: identity.clone(),
@@ -163,7 +164,7 @@ impl Tls {
 
     fn verifier(&self, node: NodeId) -> NodeVerifier {
         NodeVerifier {
-            expected: NodeIdentity {
+            expected: CertifiedNode {
                 cluster: self.identity.cluster.clone(),
                 node,
             },
@@ -240,14 +241,14 @@ fn unusable(what: &'static str, cause: impl std::fmt::Display) -> TransportError
     "it is the certificate of {found}, while {expected} was called; correct the address or the certificate"
 )]
 struct WrongNode {
-    found: NodeIdentity,
-    expected: NodeIdentity,
+    found: CertifiedNode,
+    expected: CertifiedNode,
 }
 
 /// Accepts the certificate of one node, instead of a host's.
 #[derive(Debug)]
 struct NodeVerifier {
-    expected: NodeIdentity,
+    expected: CertifiedNode,
     roots: Arc<RootCertStore>,
     provider: Arc<CryptoProvider>,
 }
@@ -262,7 +263,7 @@ impl NodeVerifier {
         let parsed = ParsedCertificate::try_from(certificate)?;
         let algorithms = self.provider.signature_verification_algorithms.all;
         verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, intermediates, now, algorithms)?;
-        let found = NodeIdentity::of_certificate(certificate).map_err(other)?;
+        let found = CertifiedNode::of_certificate(certificate).map_err(other)?;
         if found == self.expected {
             Ok(())
         } else {
