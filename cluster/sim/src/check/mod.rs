@@ -2,6 +2,7 @@
 //!
 //! Invariant: a checker that finds nothing has looked at everything it was given, or says that it could not decide.
 
+pub mod cell;
 pub mod convergence;
 pub mod linearizable;
 pub mod model;

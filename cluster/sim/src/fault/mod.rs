@@ -62,6 +62,8 @@ pub enum Fault {
         /// What becomes of data that was not synced.
         unsynced: Unsynced,
     },
+    /// The machine is replaced by one with an empty disk, which starts when the fault ends.
+    Wipe(NodeId),
     /// The process is stopped, and goes on when the fault ends.
     Pause(NodeId),
     /// The machine is suspended, and goes on when the fault ends.
@@ -140,6 +142,7 @@ impl fmt::Display for Fault {
                 "power cut of {} after {after_operations} disk operations, unsynced data {unsynced:?}",
                 names(nodes)
             ),
+            Self::Wipe(node) => write!(f, "an empty disk for {node}"),
             Self::Pause(node) => write!(f, "pause {node}"),
             Self::Suspend(node) => write!(f, "suspend {node}"),
             Self::Partition(Partition::Split(side)) => write!(f, "partition: {} and the others", names(side)),

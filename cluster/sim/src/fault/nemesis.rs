@@ -61,6 +61,7 @@ impl Nemesis {
                     }
                 }
             }
+            Fault::Wipe(node) => control.crash(*node, Crash::Wipe),
             Fault::ClockJump(node, by_ms) => control.jump_wall_clock(*node, *by_ms),
             _ => {}
         }
@@ -84,14 +85,9 @@ impl Nemesis {
     fn settle(&self, control: &Control, changed: &Fault) {
         match changed {
             Fault::Kill(nodes) | Fault::PowerCut { nodes, .. } => {
-                let free = nodes
-                    .iter()
-                    .filter(|node| !control.is_up(**node) && !self.keeps_down(**node));
-                free.for_each(|node| {
-                    control.start(*node);
-                    self.halt(control, *node);
-                });
+                nodes.iter().for_each(|node| self.bring_up(control, *node));
             }
+            Fault::Wipe(node) => self.bring_up(control, *node),
             Fault::Pause(node) | Fault::Suspend(node) => {
                 control.resume(*node);
                 self.halt(control, *node);
@@ -130,6 +126,14 @@ impl Nemesis {
         }
     }
 
+    /// Starts a node that is down, unless a fault under way keeps it down.
+    fn bring_up(&self, control: &Control, node: NodeId) {
+        if !control.is_up(node) && !self.keeps_down(node) {
+            control.start(node);
+            self.halt(control, node);
+        }
+    }
+
     fn strongest(&self, strength: impl Fn(&Fault) -> Option<u32>) -> Option<u32> {
         self.0.lock().values().filter_map(strength).max()
     }
@@ -141,6 +145,7 @@ impl Nemesis {
     fn keeps_down(&self, node: NodeId) -> bool {
         self.any(|fault| match fault {
             Fault::Kill(nodes) | Fault::PowerCut { nodes, .. } => nodes.contains(&node),
+            Fault::Wipe(wiped) => *wiped == node,
             _ => false,
         })
     }

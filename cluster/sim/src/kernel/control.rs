@@ -25,6 +25,8 @@ pub enum Crash {
     Kill,
     /// The machine loses power: what was not synced becomes this.
     PowerCut(Unsynced),
+    /// The machine is replaced: it has an empty disk.
+    Wipe,
 }
 
 /// Acts on a simulation. See [`super::Simulation::control`].
@@ -102,6 +104,11 @@ impl Control {
         node.is_some_and(|node| node.condition != Condition::Down)
     }
 
+    /// How often a node was started; 0 for one that never was.
+    pub fn incarnation(&self, id: NodeId) -> u64 {
+        self.shared.lock().nodes.get(&id).map_or(0, |node| node.incarnation)
+    }
+
     /// A node's disk as it is now, to look at.
     pub fn disk(&self, id: NodeId) -> Option<MemVfs> {
         self.shared.lock().nodes.get(&id).map(|node| node.disk.clone())
@@ -171,7 +178,8 @@ impl Control {
         Some((machine, boot))
     }
 
-    /// Ends a node: its tasks are dropped, its inbox is gone. A power cut also befalls the disk of a node that is down.
+    /// Ends a node: its tasks are dropped, its inbox is gone. A power cut and a loss of the disk also befall a
+    /// node that is down.
     pub fn crash(&self, id: NodeId, how: Crash) {
         let remains = self.shared.lock().crash(id, how);
         drop(remains);

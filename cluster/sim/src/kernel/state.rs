@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use stator_cluster::{Inbox, NodeId, Task};
-use stator_storage::vfs::mem::Unsynced;
+use stator_storage::vfs::mem::{MemVfs, Unsynced};
 
 use super::Settings;
 use super::control::{Control, Crash};
@@ -464,6 +464,10 @@ impl State {
                 node.disk = node.disk.after_power_cut(unsynced);
                 node.reboot(now);
             }
+            Crash::Wipe => {
+                node.disk = MemVfs::new();
+                node.reboot(now);
+            }
         }
         node.armed = None;
         let was_up = node.condition != Condition::Down;
@@ -485,6 +489,7 @@ impl State {
             (Crash::Kill, true) => format!("node {id} is killed"),
             (Crash::PowerCut(unsynced), true) => format!("node {id} loses power: {unsynced:?}"),
             (Crash::Kill, false) => return Some(remains),
+            (Crash::Wipe, _) => format!("node {id} loses its disk and gets an empty one"),
             (Crash::PowerCut(unsynced), false) => {
                 format!("node {id}, which is down, loses power: {unsynced:?}")
             }

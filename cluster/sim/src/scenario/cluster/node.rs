@@ -1,0 +1,118 @@
+//! A node of the cluster as its clients and the watcher see it. The one implementation that is served is in `machine.rs`;
+//! the tests of the scenario have another one, which is wrong on purpose.
+//!
+//! Invariant: everything that is asked here runs as a part of the node, and ends with it.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use stator_cluster::ring::{RangeBits, RangeId};
+use stator_cluster::{ConsistencyLevel, Direction, NodeId, WriteOptions};
+
+use super::command::{Answered, Command};
+use super::place::{KeyspaceName, Place, Span};
+use crate::check::cell::Stored;
+
+/// Why there is no answer, by what a client may do next.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// The write may or may not stand, now or later.
+    #[error("outcome unknown: {0}")]
+    Unknown(String),
+    /// Nothing was changed.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    /// There is no keyspace of this name, by everything that was acknowledged before the question.
+    #[error("no such keyspace")]
+    NoSuchKeyspace,
+    /// What a node must never say unless its disk has failed.
+    #[error("broken: {0}")]
+    Broken(String),
+}
+
+/// An answer to come.
+pub type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send + 'a>>;
+
+/// A group as one of its members sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupView {
+    /// The group.
+    pub group: u64,
+    /// Its token range; `None` for the metadata group.
+    pub range: Option<RangeId>,
+    /// Who has a replica.
+    pub replicas: Vec<NodeId>,
+    /// Who leads in `term`, as far as the member knows.
+    pub leader: Option<NodeId>,
+    /// The member's term.
+    pub term: u64,
+    /// Up to where the member knows the log to be committed.
+    pub committed: u64,
+    /// Up to where it has applied it.
+    pub applied: u64,
+}
+
+/// A row that a range read has visited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Visited {
+    /// The key bytes.
+    pub key: Vec<u8>,
+    /// The cell; `None` when its bytes are those of no cell.
+    pub cell: Option<Stored>,
+}
+
+/// Rows by key bytes.
+pub type Rows = Vec<(Vec<u8>, Bytes)>;
+
+/// What clients and the watcher ask a node.
+pub trait Node: Send + Sync {
+    /// Is answered when the node serves.
+    fn ready(&self) -> Answering<'_, ()>;
+
+    /// Reads a cell.
+    fn read<'a>(&'a self, place: &'a Place, level: ConsistencyLevel) -> Answering<'a, Option<Stored>>;
+
+    /// Does a write.
+    fn write<'a>(
+        &'a self,
+        place: &'a Place,
+        options: WriteOptions,
+        command: &'a Command,
+    ) -> Answering<'a, Answered>;
+
+    /// Visits at most `rows_max` rows of a span.
+    fn range<'a>(
+        &'a self,
+        span: &'a Span,
+        direction: Direction,
+        level: ConsistencyLevel,
+        rows_max: usize,
+    ) -> Answering<'a, Vec<Visited>>;
+
+    /// Creates a keyspace, or finds it there.
+    fn create_keyspace<'a>(&'a self, name: &'a KeyspaceName) -> Answering<'a, ()>;
+
+    /// Drops a keyspace, or finds it gone.
+    fn drop_keyspace<'a>(&'a self, name: &'a KeyspaceName) -> Answering<'a, ()>;
+
+    /// Whether there is a keyspace, by everything that was acknowledged before the question.
+    fn has_keyspace<'a>(&'a self, name: &'a KeyspaceName) -> Answering<'a, bool>;
+
+    /// The keyspaces that the node knows now.
+    fn keyspaces(&self) -> Vec<KeyspaceName>;
+
+    /// The rows that the node itself holds of a keyspace.
+    ///
+    /// # Errors
+    /// [`Trouble`] when they cannot be read.
+    fn local_rows(&self, name: &KeyspaceName) -> Result<Rows, Trouble>;
+
+    /// The groups of which the node has a replica.
+    fn groups(&self) -> Vec<GroupView>;
+
+    /// How many bits of a token make its range.
+    fn range_bits(&self) -> RangeBits;
+
+    /// How many hints wait on this node.
+    fn hints_waiting(&self) -> u64;
+}
