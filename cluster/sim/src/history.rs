@@ -74,11 +74,16 @@ impl<K: Clone + Ord, I: Clone, O: Clone> History<K, I, O> {
         Self::default()
     }
 
+    /// A moment of its own: after everything so far, before everything to come.
+    pub fn moment(&self) -> u64 {
+        let mut recorded = self.0.lock();
+        recorded.moment += 1;
+        recorded.moment - 1
+    }
+
     /// An operation begins.
     pub fn begin(&self, client: Client, key: K, input: I, now: Duration) -> OperationId {
-        let mut recorded = self.0.lock();
-        let began = recorded.moment;
-        recorded.moment += 1;
+        let began = self.moment();
         let operation = Operation {
             client,
             input,
@@ -86,15 +91,15 @@ impl<K: Clone + Ord, I: Clone, O: Clone> History<K, I, O> {
             ended: None,
             began_at: now,
         };
+        let mut recorded = self.0.lock();
         recorded.operations.insert(OperationId(began), (key, operation));
         OperationId(began)
     }
 
     /// An operation has ended with an answer. Without this its outcome stays unknown.
     pub fn end(&self, id: OperationId, answer: O) {
+        let moment = self.moment();
         let mut recorded = self.0.lock();
-        let moment = recorded.moment;
-        recorded.moment += 1;
         if let Some((_, operation)) = recorded.operations.get_mut(&id) {
             operation.ended = Some((moment, answer));
         }

@@ -39,6 +39,9 @@ struct Arguments {
     /// Lets only these faults of a seed's schedule happen, such as `0,3`, or `none`.
     #[arg(long, value_parser = parse_places)]
     keep_faults: Option<Places>,
+    /// Reports seeds that fail as they are, without looking for fewer faults that suffice.
+    #[arg(long)]
+    no_shrink: bool,
     /// Ends a scenario after so many failing seeds.
     #[arg(long, default_value_t = 3)]
     failures_max: usize,
@@ -92,6 +95,7 @@ fn run_all(arguments: &Arguments, scenarios: &[Arc<dyn Scenario>]) -> std::io::R
         },
         keep_faults: arguments.keep_faults.as_ref().map(|places| places.0.clone()),
         is_twice: arguments.twice,
+        is_shortened: !arguments.no_shrink,
         failures_max: arguments.failures_max,
         trace: trace::Settings {
             is_printed: arguments.trace,

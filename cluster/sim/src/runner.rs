@@ -33,6 +33,8 @@ pub struct Settings {
     pub keep_faults: Option<Vec<usize>>,
     /// Runs each seed twice and compares the traces.
     pub is_twice: bool,
+    /// Looks for a shorter schedule of each seed that fails.
+    pub is_shortened: bool,
     /// Ends after so many failing seeds, of which the first are reported.
     pub failures_max: usize,
     /// What is kept and printed of each run.
@@ -156,7 +158,11 @@ fn outcome(scenario: &dyn Scenario, settings: &Settings, number: u64) -> Outcome
     }
     let failure = reason.map(|reason| match keep {
         Some(keep) => failure(scenario, number, reason, &report, keep),
-        None => shortened(scenario, number, planned, reason, &report),
+        None if settings.is_shortened => shortened(scenario, number, planned, reason, &report),
+        None => {
+            let all: Vec<usize> = (0..planned).collect();
+            failure(scenario, number, reason, &report, &all)
+        }
     });
     let faults = keep.map_or(planned, <[usize]>::len);
     Outcome {

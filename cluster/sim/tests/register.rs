@@ -24,6 +24,7 @@ fn run(rules: Rules, seeds: u64) -> Summary {
         threads: 2,
         keep_faults: None,
         is_twice: false,
+        is_shortened: true,
         failures_max: 1,
         trace: trace::Settings::default(),
     };
@@ -128,6 +129,7 @@ fn what_the_seeds_give_does_not_depend_on_the_number_of_threads() {
             threads,
             keep_faults: None,
             is_twice: true,
+            is_shortened: true,
             failures_max: 1,
             trace: trace::Settings::default(),
         };

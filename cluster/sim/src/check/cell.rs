@@ -175,7 +175,11 @@ mod tests {
         let state = cell(1, 1);
         let step = |input, output| Cell.step(&state, &input, Some(&output));
         assert_eq!(step(Input::Read, Output::found(state)), Some(state));
-        assert_eq!(step(Input::Read, Output::found(cell(1, 2))), None, "made by another");
+        assert_eq!(
+            step(Input::Read, Output::found(cell(1, 2))),
+            None,
+            "made by another"
+        );
         let add = Input::Add { delta: 1, by: 5 };
         assert_eq!(step(add, Output::found(state)), Some(cell(2, 5)));
         assert_eq!(step(add, Output::found(None)), None);
@@ -192,6 +196,9 @@ mod tests {
         assert_eq!(step(compare, refused), Some(state));
         assert_eq!(step(compare, Output::done()), None);
         assert!(Cell.is_read(&Input::Read) && !Cell.is_read(&add));
-        assert_eq!((Input::Read.by(), add.by(), compare.by()), (None, Some(5), Some(9)));
+        assert_eq!(
+            (Input::Read.by(), add.by(), compare.by()),
+            (None, Some(5), Some(9))
+        );
     }
 }

@@ -106,7 +106,11 @@ impl Control {
 
     /// How often a node was started; 0 for one that never was.
     pub fn incarnation(&self, id: NodeId) -> u64 {
-        self.shared.lock().nodes.get(&id).map_or(0, |node| node.incarnation)
+        self.shared
+            .lock()
+            .nodes
+            .get(&id)
+            .map_or(0, |node| node.incarnation)
     }
 
     /// A node's disk as it is now, to look at.

@@ -92,7 +92,9 @@ impl Answered {
     /// Whether the write that answers this has changed nothing, so that no log tells of it.
     pub(super) fn is_kept(self, input: &Input) -> bool {
         match self {
-            Self::Told { old, is_done } => !is_done || (matches!(input, Input::Delete { .. }) && old.is_none()),
+            Self::Told { old, is_done } => {
+                !is_done || (matches!(input, Input::Delete { .. }) && old.is_none())
+            }
             Self::Unseen => false,
             Self::Damaged => true,
         }

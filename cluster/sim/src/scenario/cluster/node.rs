@@ -15,7 +15,7 @@ use crate::check::cell::Stored;
 
 /// Why there is no answer, by what a client may do next.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
+pub(super) enum Trouble {
     /// The write may or may not stand, now or later.
     #[error("outcome unknown: {0}")]
     Unknown(String),
@@ -31,41 +31,44 @@ pub enum Trouble {
 }
 
 /// An answer to come.
-pub type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send + 'a>>;
+pub(super) type Answering<'a, T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send + 'a>>;
 
 /// A group as one of its members sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupView {
+pub(super) struct GroupView {
     /// The group.
-    pub group: u64,
+    pub(super) group: u64,
     /// Its token range; `None` for the metadata group.
-    pub range: Option<RangeId>,
+    pub(super) range: Option<RangeId>,
     /// Who has a replica.
-    pub replicas: Vec<NodeId>,
+    pub(super) replicas: Vec<NodeId>,
     /// Who leads in `term`, as far as the member knows.
-    pub leader: Option<NodeId>,
+    pub(super) leader: Option<NodeId>,
     /// The member's term.
-    pub term: u64,
+    pub(super) term: u64,
     /// Up to where the member knows the log to be committed.
-    pub committed: u64,
+    pub(super) committed: u64,
     /// Up to where it has applied it.
-    pub applied: u64,
+    pub(super) applied: u64,
 }
 
 /// A row that a range read has visited.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Visited {
+pub(super) struct Visited {
     /// The key bytes.
-    pub key: Vec<u8>,
+    pub(super) key: Vec<u8>,
     /// The cell; `None` when its bytes are those of no cell.
-    pub cell: Option<Stored>,
+    pub(super) cell: Option<Stored>,
 }
 
 /// Rows by key bytes.
-pub type Rows = Vec<(Vec<u8>, Bytes)>;
+pub(super) type Rows = Vec<(Vec<u8>, Bytes)>;
 
 /// What clients and the watcher ask a node.
-pub trait Node: Send + Sync {
+pub(super) trait Node: Send + Sync {
+    /// Does a piece of disk work, if there is any, and says whether it did.
+    fn turn(&self) -> bool;
+
     /// Is answered when the node serves.
     fn ready(&self) -> Answering<'_, ()>;
 

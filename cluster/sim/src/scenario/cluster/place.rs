@@ -15,16 +15,16 @@ const METADATA: &str = "(metadata)";
 
 /// The name of a keyspace, and which of those that had the name one after the other it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyspaceName {
+pub(super) struct KeyspaceName {
     /// The name.
-    pub name: String,
+    pub(super) name: String,
     /// How many there were before it.
-    pub generation: u32,
+    pub(super) generation: u32,
 }
 
 impl KeyspaceName {
     /// The first keyspace of a name.
-    pub fn new(name: impl Into<String>) -> Self {
+    pub(super) fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
             generation: 0,
@@ -32,12 +32,12 @@ impl KeyspaceName {
     }
 
     /// The metadata keyspace, which is always there.
-    pub fn metadata() -> Self {
+    pub(super) fn metadata() -> Self {
         Self::new(METADATA)
     }
 
     /// Whether it is the metadata keyspace.
-    pub fn is_metadata(&self) -> bool {
+    pub(super) fn is_metadata(&self) -> bool {
         self.name == METADATA
     }
 }
@@ -54,21 +54,21 @@ impl fmt::Display for KeyspaceName {
 
 /// A cell's place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place {
+pub(super) struct Place {
     /// The keyspace.
-    pub keyspace: KeyspaceName,
+    pub(super) keyspace: KeyspaceName,
     /// The key.
-    pub key: u64,
+    pub(super) key: u64,
 }
 
 impl Place {
     /// The key bytes: token first, as the cluster wants them.
-    pub fn key_bytes(&self) -> Vec<u8> {
+    pub(super) fn key_bytes(&self) -> Vec<u8> {
         key_bytes(self.key)
     }
 
     /// The token of the key bytes.
-    pub fn token(&self) -> Token {
+    pub(super) fn token(&self) -> Token {
         Token::of_key(&self.key_bytes())
     }
 }
@@ -86,18 +86,18 @@ fn key_bytes(key: u64) -> Vec<u8> {
 
 /// A span of a keyspace: the keys from one to another, both included, in the order of their bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Span {
+pub(super) struct Span {
     /// The keyspace.
-    pub keyspace: KeyspaceName,
+    pub(super) keyspace: KeyspaceName,
     /// The key at the lower end; `None` is no end.
-    pub from: Option<u64>,
+    pub(super) from: Option<u64>,
     /// The key at the upper end; `None` is no end.
-    pub to: Option<u64>,
+    pub(super) to: Option<u64>,
 }
 
 impl Span {
     /// All of a keyspace.
-    pub fn all(keyspace: KeyspaceName) -> Self {
+    pub(super) fn all(keyspace: KeyspaceName) -> Self {
         Self {
             keyspace,
             from: None,
@@ -106,7 +106,7 @@ impl Span {
     }
 
     /// The span in key bytes.
-    pub fn bounds(&self) -> Bounds {
+    pub(super) fn bounds(&self) -> Bounds {
         let bound = |end: Option<u64>| end.map_or(Bound::Unbounded, |key| Bound::Included(key_bytes(key)));
         Bounds {
             start: bound(self.from),
@@ -115,7 +115,7 @@ impl Span {
     }
 
     /// Whether key bytes lie in it.
-    pub fn holds(&self, key: &[u8]) -> bool {
+    pub(super) fn holds(&self, key: &[u8]) -> bool {
         self.from.is_none_or(|from| key_bytes(from).as_slice() <= key)
             && self.to.is_none_or(|to| key <= key_bytes(to).as_slice())
     }
@@ -151,7 +151,10 @@ mod tests {
             ..first.clone()
         };
         assert_ne!(first, second);
-        assert_eq!((first.to_string(), second.to_string()), ("a".into(), "a (2)".into()));
+        assert_eq!(
+            (first.to_string(), second.to_string()),
+            ("a".into(), "a (2)".into())
+        );
         assert!(KeyspaceName::metadata().is_metadata() && !first.is_metadata());
     }
 }

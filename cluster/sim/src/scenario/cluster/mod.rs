@@ -1,0 +1,26 @@
+//! The scenarios of the cluster: real nodes on a simulated world, clients that do everything at once, every fault.
+//!
+//! `cluster` breaks whatever a seed says. The others are directed: `cluster-blackout` takes all power at once,
+//! `cluster-minority` leaves one node of three, `cluster-wiped` takes a node's disk. Invariants are in `invariant/`, one
+//! file each; a failure begins with the name of the one that is broken. Not here: how a node is opened (`machine.rs`).
+
+mod command;
+mod everyone;
+mod invariant;
+mod keeper;
+mod minority;
+mod node;
+mod place;
+mod random;
+mod settle;
+mod setup;
+mod watch;
+mod wiped;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+pub use minority::MinorityScenario;
+pub use random::ClusterScenario;
+pub use wiped::WipedScenario;

@@ -1,0 +1,192 @@
+//! Clients at work while faults come and go: those that the seed says, or a power cut of all nodes at once.
+
+use std::time::Duration;
+
+use stator_storage::vfs::mem::Unsynced;
+
+use super::everyone::Everyone;
+use super::keeper::{Keeper, Kept};
+use super::place::{KeyspaceName, Place};
+use super::setup::{Builder, Shape, world};
+use super::work::{Keys, Shift, Worker};
+use super::{settle, watch};
+use crate::fault::{Entry, Fault, PlanSettings, Schedule, plan, unleash};
+use crate::history::Client;
+use crate::kernel::Simulation;
+use crate::random::{Seed, Spread};
+use crate::scenario::{Report, Run, Scenario};
+
+/// The client that makes keyspaces; those that use them are numbered from 1.
+const KEEPER: Client = Client(900);
+
+/// The client that uses the metadata keyspace.
+const REGISTRAR: Client = Client(901);
+
+const METADATA_KEYS: Keys = Keys {
+    cells: 2,
+    counters: 1,
+    clients: 0,
+};
+
+/// How long clients work.
+const WORK: Duration = Duration::from_secs(12);
+
+/// A calm in which everything that is remembered for a while is forgotten, such as requests that may be sent again.
+const CALM: Duration = Duration::from_secs(140);
+
+/// What is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Breaks {
+    Anything,
+    AllPower,
+}
+
+/// A cluster under faults.
+#[derive(Clone)]
+pub struct ClusterScenario {
+    name: &'static str,
+    breaks: Breaks,
+    builder: Builder,
+}
+
+impl ClusterScenario {
+    /// Whatever a seed says.
+    pub(super) fn random(builder: Builder) -> Self {
+        Self {
+            name: "cluster",
+            breaks: Breaks::Anything,
+            builder,
+        }
+    }
+
+    /// All nodes lose their power at once, twice.
+    pub(super) fn blackout(builder: Builder) -> Self {
+        Self {
+            name: "cluster-blackout",
+            breaks: Breaks::AllPower,
+            builder,
+        }
+    }
+
+    /// When clients work for the second time, after a calm; few seeds have one.
+    fn calm(&self, seed: Seed) -> Option<Duration> {
+        let has_calm = self.breaks == Breaks::Anything && seed.stream("calm", 0).chance(60_000);
+        has_calm.then_some(WORK + CALM)
+    }
+
+    fn faults(&self, seed: Seed) -> PlanSettings {
+        let calm = self.calm(seed).unwrap_or_default();
+        PlanSettings {
+            from: calm + Duration::from_millis(1_500),
+            until: calm + WORK,
+            gap: Spread {
+                least: Duration::from_millis(50),
+                usual: Duration::from_millis(2_000),
+                tail_ppm: 50_000,
+                tail: Duration::from_secs(5),
+            },
+            lasting: Spread {
+                least: Duration::from_millis(50),
+                usual: Duration::from_millis(2_500),
+                tail_ppm: 100_000,
+                tail: Duration::from_secs(7),
+            },
+            ..PlanSettings::default()
+        }
+    }
+
+    /// The times between which clients work.
+    fn shifts(&self, seed: Seed) -> Vec<Shift> {
+        let shift = |from, length| Shift {
+            from,
+            until: from + length,
+        };
+        match self.calm(seed) {
+            None => vec![shift(Duration::ZERO, WORK)],
+            Some(second) => vec![shift(Duration::ZERO, WORK / 2), shift(second, WORK)],
+        }
+    }
+}
+
+impl Scenario for ClusterScenario {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn summary(&self) -> &'static str {
+        match self.breaks {
+            Breaks::Anything => "a cluster of real nodes under every fault",
+            Breaks::AllPower => "a cluster whose nodes all lose their power at once",
+        }
+    }
+
+    fn schedule(&self, seed: Seed) -> Schedule {
+        let nodes = Shape::of(seed).nodes;
+        let mut stream = seed.stream("plan", 0);
+        match self.breaks {
+            Breaks::Anything => plan(&mut stream, &nodes, &self.faults(seed)),
+            Breaks::AllPower => {
+                let seconds = [stream.between(3_000, 6_000), stream.between(7_000, 10_000)];
+                let entries = seconds.map(|at_ms| Entry {
+                    at: Duration::from_millis(at_ms),
+                    lasting: Duration::from_millis(stream.between(50, 1_500)),
+                    fault: Fault::PowerCut {
+                        nodes: nodes.clone(),
+                        after_operations: stream.below(2) * stream.between(1, 40),
+                        unsynced: if stream.chance(500_000) {
+                            Unsynced::Lost
+                        } else {
+                            Unsynced::Torn {
+                                seed: stream.next_u64(),
+                            }
+                        },
+                    },
+                });
+                Schedule {
+                    entries: entries.into(),
+                }
+            }
+        }
+    }
+
+    fn run(&self, run: &Run) -> Report {
+        let shape = Shape::of(run.seed);
+        let (mut simulation, everyone) = world(run, &shape, &self.builder);
+        unleash(&everyone.control, &run.schedule);
+        watch::watch(&everyone);
+        self.live(&mut simulation, &everyone, &shape, run);
+        settle::report(simulation, &everyone)
+    }
+}
+
+impl ClusterScenario {
+    fn live(&self, simulation: &mut Simulation, everyone: &Everyone, shape: &Shape, run: &Run) {
+        let main = KeyspaceName::new("main");
+        let limit = run.schedule.end().max(WORK) + settle::HEALED_WITHIN;
+        if !settle::begin(simulation, everyone, &main, limit) {
+            return;
+        }
+        let kept = Kept::default();
+        let shifts = self.shifts(run.seed);
+        for client in 1..=shape.clients {
+            let worker = Worker::new(everyone.clone(), Client(client), main.clone(), shape.keys);
+            everyone.employ(worker.work(shifts.clone(), shape.think_ms_max));
+        }
+        let keeper = Keeper::new(everyone.clone(), KEEPER, kept.clone());
+        everyone.employ(keeper.work(shifts.clone()));
+        let metadata = KeyspaceName::metadata();
+        let registrar = Worker::new(everyone.clone(), REGISTRAR, metadata.clone(), METADATA_KEYS);
+        everyone.employ(registrar.work(shifts.clone(), 4 * shape.think_ms_max));
+        let end = shifts.last().map_or(WORK, |shift| shift.until);
+        if simulation.run_until(end.max(run.schedule.end())) {
+            let places = |keyspace: KeyspaceName, keys: Keys| {
+                keys.all().map(move |key| Place {
+                    keyspace: keyspace.clone(),
+                    key,
+                })
+            };
+            let places = places(main, shape.keys).chain(places(metadata, METADATA_KEYS));
+            settle::settle(simulation, everyone, places.collect(), &kept);
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The end of every run: once nothing is broken any more, everything is available, at rest and the same on all replicas,
+//! and what the clients have seen fits together.
+//!
+//! Invariant: whatever is not so within the time that is given fails the run, and the reason says what was waited for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use stator_cluster::ConsistencyLevel;
+
+use super::everyone::{Attempt, Everyone};
+use super::invariant::committed::{Histories, witness};
+use super::invariant::converged::{self, Holdings};
+use super::invariant::{Invariant, counted};
+use super::keeper::{KEYS, Kept};
+use super::place::{KeyspaceName, Place};
+use super::work::{FIRST_COUNTER, FIRST_OWN};
+use crate::check::cell::Cell;
+use crate::check::linearizable::{CONFIGURATIONS_MAX, check_keys};
+use crate::history::Client;
+use crate::kernel::{Ended, Simulation};
+use crate::scenario::Report;
+
+/// How long after the last fault everything has to be available and at rest.
+pub(super) const HEALED_WITHIN: Duration = Duration::from_secs(40);
+
+/// What is waited for, in words.
+type Waiting = Arc<Mutex<String>>;
+
+/// The one who looks after everything at the end.
+struct Steward {
+    everyone: Everyone,
+    places: Vec<Place>,
+    kept: Kept,
+    waiting: Waiting,
+}
+
+/// Waits until everything is as it should be. False when the run has failed.
+pub(super) fn settle(
+    simulation: &mut Simulation,
+    everyone: &Everyone,
+    places: Vec<Place>,
+    kept: &Kept,
+) -> bool {
+    let waiting = Waiting::default();
+    let steward = Steward {
+        everyone: everyone.clone(),
+        places,
+        kept: Arc::clone(kept),
+        waiting: Arc::clone(&waiting),
+    };
+    let limit = everyone.control.now() + HEALED_WITHIN;
+    everyone.employ(steward.work());
+    let is_done = simulation.run_while(limit, || everyone.is_busy());
+    if !is_done {
+        let what = waiting.lock().clone();
+        everyone.breaks(
+            Invariant::Available,
+            format_args!("{} s after the last fault, {what}", HEALED_WITHIN.as_secs()),
+        );
+    }
+    is_done
+}
+
+impl Steward {
+    fn waits(&self, what: String) {
+        *self.waiting.lock() = what;
+    }
+
+    async fn work(mut self) {
+        self.read_all(&self.places.clone()).await;
+        self.waits("clients still wait for answers".to_owned());
+        while *self.everyone.busy.lock() > 1 {
+            self.everyone.pause(100).await;
+        }
+        let kept = self.kept.lock().clone();
+        for keyspace in kept {
+            let of_keyspace = |key| Place {
+                keyspace: keyspace.clone(),
+                key,
+            };
+            self.places.extend((0..KEYS).map(of_keyspace));
+        }
+        self.read_all(&self.places.clone()).await;
+        self.come_to_rest().await;
+        self.compare();
+    }
+
+    /// Reads every place from every node, again and again until each has answered.
+    async fn read_all(&self, places: &[Place]) {
+        for node in &*self.everyone.nodes {
+            for place in places {
+                self.waits(format!("node {node} does not answer a read of {place} at QUORUM"));
+                let level = ConsistencyLevel::Quorum;
+                while self.everyone.read(Client(0), *node, place, level).await.is_none() {
+                    self.everyone.pause(100).await;
+                }
+            }
+        }
+    }
+
+    async fn come_to_rest(&self) {
+        loop {
+            match self.at_rest() {
+                Ok(()) => return,
+                Err(why) => self.waits(why),
+            }
+            self.everyone.pause(100).await;
+        }
+    }
+
+    fn at_rest(&self) -> Result<(), String> {
+        let mut groups = BTreeMap::new();
+        let mut keyspaces: Option<Vec<KeyspaceName>> = None;
+        for id in &*self.everyone.nodes {
+            let node = self.everyone.node(*id);
+            let node = node.ok_or_else(|| format!("node {id} is not open"))?;
+            let hints = node.hints_waiting();
+            if hints > 0 {
+                return Err(format!("{hints} hints wait on node {id}"));
+            }
+            let mut known = node.keyspaces();
+            known.sort();
+            let first = keyspaces.get_or_insert_with(|| known.clone());
+            if *first != known {
+                return Err(format!(
+                    "node {id} knows keyspaces {known:?}, another one {first:?}"
+                ));
+            }
+            groups.insert(*id, node.groups());
+        }
+        converged::at_rest(&groups)
+    }
+
+    fn compare(&self) {
+        let mut nodes = BTreeMap::new();
+        let mut bits = None;
+        for id in &*self.everyone.nodes {
+            let Some(node) = self.everyone.node(*id) else {
+                continue;
+            };
+            bits = Some(node.range_bits());
+            let mut holdings = Holdings {
+                groups: node.groups(),
+                rows: BTreeMap::new(),
+            };
+            for keyspace in node.keyspaces().into_iter().chain([KeyspaceName::metadata()]) {
+                match node.local_rows(&keyspace) {
+                    Ok(rows) => {
+                        holdings.rows.insert(keyspace, rows);
+                    }
+                    Err(trouble) => {
+                        let what = format_args!("node {id} cannot read keyspace {keyspace}: {trouble}");
+                        return self.everyone.breaks(Invariant::Sound, what);
+                    }
+                }
+            }
+            nodes.insert(*id, holdings);
+        }
+        if let Some(bits) = bits
+            && let Err(reason) = converged::check(bits, &nodes)
+        {
+            self.everyone.control.fail(reason);
+        }
+    }
+}
+
+/// Waits until all nodes serve and a keyspace is there. False when the run has failed.
+pub(super) fn begin(
+    simulation: &mut Simulation,
+    everyone: &Everyone,
+    keyspace: &KeyspaceName,
+    limit: Duration,
+) -> bool {
+    let (own, name) = (everyone.clone(), keyspace.clone());
+    everyone.employ(async move {
+        let mut stream = own.control.stream("founder", 0);
+        loop {
+            let node = own.any_node(&mut stream);
+            let name = name.clone();
+            let attempt = own
+                .ask(node, "create the first keyspace", move |node| {
+                    Box::pin(async move {
+                        node.ready().await?;
+                        node.create_keyspace(&name).await
+                    })
+                })
+                .await;
+            if let Attempt::Answered(()) = attempt {
+                return;
+            }
+            own.pause(50).await;
+        }
+    });
+    let is_done = simulation.run_while(limit, || everyone.is_busy());
+    if !is_done {
+        let what = format_args!("the cluster has not begun to serve after {limit:?}");
+        everyone.breaks(Invariant::Available, what);
+    }
+    is_done
+}
+
+/// Ends a run: checks what the clients have seen, and says what has come of it.
+pub(super) fn report(simulation: Simulation, everyone: &Everyone) -> Report {
+    let (operations, operations_unknown) = (everyone.history.count(), everyone.history.count_unknown());
+    let undecided = match judge(everyone) {
+        Ok(undecided) => undecided,
+        Err(reason) => {
+            everyone.control.fail(reason);
+            0
+        }
+    };
+    let ended: Ended = simulation.finish();
+    Report {
+        ended,
+        operations,
+        operations_unknown,
+        undecided,
+    }
+}
+
+fn judge(everyone: &Everyone) -> Result<usize, String> {
+    let mut histories: Histories = everyone.history.by_key();
+    for (place, operations) in &histories {
+        if (FIRST_COUNTER..FIRST_OWN).contains(&place.key) {
+            counted::check(place, operations)?;
+        }
+    }
+    witness(&mut histories, &everyone.glimpses.lock())?;
+    let judged = check_keys(&Cell, &histories, CONFIGURATIONS_MAX)
+        .map_err(|reason| Invariant::Linearizable.broken(reason))?;
+    Ok(judged.undecided)
+}

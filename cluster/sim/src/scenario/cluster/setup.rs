@@ -1,0 +1,119 @@
+//! A cluster in its world: what a seed makes of it, its machines, and the people who use it.
+//!
+//! Invariant: everything here follows from the seed. How a node is made is an argument, so that the tests of the scenario
+//! can bring nodes that are wrong.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stator_cluster::ring::RangeBits;
+use stator_cluster::{Inbox, NodeId};
+
+use super::everyone::{Everyone, Running};
+use super::node::Node;
+use super::work::Keys;
+use crate::history::History;
+use crate::kernel::{Boot, Control, Machine, Settings, Simulation, Started};
+use crate::random::{Seed, Spread};
+use crate::scenario::Run;
+
+/// A disk that takes its time, so that a power cut finds something that is not synced.
+const DISK_TURN: Spread = Spread {
+    least: Duration::from_micros(300),
+    usual: Duration::from_millis(6),
+    tail_ppm: 30_000,
+    tail: Duration::from_millis(60),
+};
+
+/// A run with more events than this never ends: the longest ones have a tenth of it.
+const EVENTS_MAX: u64 = 10_000_000;
+
+/// What a seed makes of the cluster and its clients.
+#[derive(Clone, Debug)]
+pub(super) struct Shape {
+    /// The nodes that found the cluster, all of them.
+    pub(super) nodes: Vec<NodeId>,
+    /// How many replicas a range has.
+    pub(super) replication: u8,
+    /// How many bits of a token make its range.
+    pub(super) range_bits: RangeBits,
+    pub(super) clients: u64,
+    pub(super) keys: Keys,
+    pub(super) think_ms_max: u64,
+}
+
+impl Shape {
+    /// Three nodes, sometimes five; few ranges; as many clients as a checker can follow.
+    pub(super) fn of(seed: Seed) -> Self {
+        let mut stream = seed.stream("shape", 0);
+        let nodes = if stream.chance(150_000) { 5 } else { 3 };
+        let bits = RangeBits::new(if stream.chance(700_000) { 1 } else { 2 });
+        let clients = stream.between(4, 8);
+        Self {
+            nodes: (1..=nodes).map(NodeId).collect(),
+            replication: 3,
+            range_bits: bits.unwrap_or(RangeBits::MIN),
+            clients,
+            keys: Keys {
+                cells: stream.between(2, 5),
+                counters: stream.between(1, 2),
+                clients,
+            },
+            think_ms_max: stream.between(40, 200),
+        }
+    }
+}
+
+/// What a machine has become once its node is open.
+pub(super) struct Opened {
+    /// What clients ask.
+    pub(super) node: Arc<dyn Node>,
+    /// What other nodes speak to.
+    pub(super) inbox: Arc<dyn Inbox>,
+}
+
+/// Opens a node of the cluster. An error is why it cannot start, and fails the run.
+pub(super) type Builder = Arc<dyn Fn(&Boot, &Shape, &Control) -> Result<Opened, String> + Send + Sync>;
+
+fn machine(builder: &Builder, shape: &Shape, control: &Control, running: &Running) -> Machine {
+    let (builder, shape) = (Arc::clone(builder), shape.clone());
+    let (control, running) = (control.clone(), Arc::clone(running));
+    Arc::new(move |boot| {
+        let opened = builder(&boot, &shape, &control)?;
+        running.lock().insert(boot.node, Arc::downgrade(&opened.node));
+        let node = opened.node;
+        Ok(Started {
+            inbox: opened.inbox,
+            hook: Some(Arc::new(move || node.turn())),
+        })
+    })
+}
+
+/// A world with a cluster whose nodes all have started.
+pub(super) fn world(run: &Run, shape: &Shape, builder: &Builder) -> (Simulation, Everyone) {
+    let settings = Settings {
+        trace: run.trace,
+        disk_turn: DISK_TURN,
+        events_max: EVENTS_MAX,
+        ..Settings::default()
+    };
+    let simulation = Simulation::new(run.seed, settings);
+    let control = simulation.control().clone();
+    let running = Running::default();
+    for node in &shape.nodes {
+        control.add_node(*node, machine(builder, shape, &control, &running));
+    }
+    for node in &shape.nodes {
+        control.start(*node);
+    }
+    let everyone = Everyone {
+        world: control.outside(),
+        nodes: shape.nodes.clone().into(),
+        history: History::new(),
+        glimpses: Arc::default(),
+        busy: Arc::default(),
+        control,
+        running,
+    };
+    (simulation, everyone)
+}
