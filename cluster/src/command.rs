@@ -59,6 +59,9 @@ pub trait Applier: Sync {
     /// Decides on the current cell; `None` when there is none. Pure: no clock, no randomness, no I/O.
     fn decide(&self, current: Option<&Cell>) -> Verdict<Self::Answer>;
 
+    /// What to answer when the write is kept for later without the current cell; `None` when the answer depends on it.
+    fn answer_unseen(&self) -> Option<Self::Answer>;
+
     /// Appends the bytes that [`Commands::decide`] reads. Called only for a command that travels.
     fn encode(&self, into: &mut Vec<u8>);
 }
@@ -98,6 +101,9 @@ pub trait Commands: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`MalformedCommand`] when the bytes are not exactly a command of a known version. Nothing was decided.
     fn decide(&self, command: &Bytes, current: Option<&Cell>) -> Result<Verdict<Vec<u8>>, MalformedCommand>;
+
+    /// The size of a cell as it is counted for its owner, in bytes.
+    fn weigh(&self, cell: &[u8]) -> u64;
 }
 
 /// Bytes that should be a command and are not, or are of an unknown version.

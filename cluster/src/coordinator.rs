@@ -159,8 +159,9 @@ impl Cluster {
     /// Resolves with the cause when the node's disk has failed and the process has to end to recover from its log.
     pub async fn failed(&self) -> String {
         let mut failure = self.node.failure.subscribe();
-        match failure.wait_for(Option::is_some).await {
-            Ok(cause) => cause.clone().unwrap_or_default(),
+        let cause = failure.wait_for(Option::is_some).await.map(|cause| cause.clone());
+        match cause {
+            Ok(cause) => cause.unwrap_or_default(),
             Err(_) => std::future::pending().await,
         }
     }

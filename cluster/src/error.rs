@@ -21,6 +21,12 @@ pub enum Error {
         /// Why.
         cause: String,
     },
+    /// The keyspace does not exist, or was dropped.
+    #[error("the keyspace does not exist or was dropped")]
+    NoSuchKeyspace,
+    /// The directory is not this node's, or the node may not start with it.
+    #[error(transparent)]
+    Identity(#[from] crate::identity::Error),
     /// A command in bytes cannot be read; nothing was changed.
     #[error(transparent)]
     MalformedCommand(#[from] MalformedCommand),

@@ -18,6 +18,7 @@ pub mod offline;
 pub mod raft;
 pub mod ring;
 mod runtime;
+mod shim;
 pub mod transport;
 mod world;
 
@@ -25,11 +26,16 @@ pub use command::{
     Answer, Applier, Cell, Commands, InvocationId, MalformedAnswer, MalformedCommand, Verdict, WriteOptions,
 };
 pub use coordinator::{
-    Bounds, Cluster, Direction, Durability, Keyspace, KeyspaceSize, LocalRows, Row, Secrets, Settings,
+    Bounds, Direction, Durability, Keyspace, KeyspaceSize, LocalRows, Row, Secrets, Settings,
 };
 pub use error::Error;
 pub use level::ConsistencyLevel;
 pub use runtime::TokioWorld;
+pub use shim::{
+    Alone, Cluster, ClusterStatus, Founder, GroupStatus, HintStatus, Liveness, NodeSettings, NodeStatus,
+    ReadRepairStatus, Surroundings, Tally, Timing,
+};
+pub use stator_storage::vfs::{Vfs, posix::PosixVfs};
 pub use stator_storage::{
     MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random, Settings as EngineSettings,
 };

@@ -2,6 +2,7 @@
 //!
 //! Nothing here depends on a crate of ours, so that a chore runs while they do not compile.
 
+mod audit;
 mod bench;
 mod cargo;
 mod clock;
@@ -26,6 +27,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Break rules of the cluster on purpose, and see whether the simulation notices each.
+    Audit(audit::Arguments),
     /// Measure what Stator costs, beside a peer on the same machine in the same minute.
     Bench(bench::Arguments),
     /// Kill a writing engine again and again, and look for what it had acknowledged.
@@ -44,6 +47,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Kill(arguments) => kill::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),

@@ -1,6 +1,9 @@
 //! `cargo xtask sim`: whole clusters in one thread each, under as many seeds as are asked for. A few of them are in
 //! `cargo xtask test`. What can be asked for is `stator-sim`'s to say.
 
+use std::path::Path;
+use std::process::Command;
+
 use clap::Args;
 
 use crate::Result;
@@ -23,6 +26,25 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             .args(&arguments.words)
             .current_dir(&workspace.root),
     )
+}
+
+/// The scenarios of `cargo xtask test`, and how many seeds of each: those that a change has to pass.
+const TESTED: &[(&str, u32)] = &[
+    ("cluster", 200),
+    ("cluster-blackout", 20),
+    ("cluster-minority", 10),
+    ("cluster-wiped", 10),
+];
+
+/// Runs the seeds that belong to the tests with a simulation that is built, and says whether none has failed.
+pub(crate) fn test(simulation: &Path) -> Result<bool> {
+    let mut passed = true;
+    for (scenario, seeds) in TESTED {
+        let mut command = Command::new(simulation);
+        command.args(["--scenario", scenario, "--seeds", &seeds.to_string()]);
+        passed &= cargo::succeeds(&mut command)?;
+    }
+    Ok(passed)
 }
 
 #[cfg(test)]

@@ -2,13 +2,14 @@
 //!
 //! `kernel` is the world (time, randomness, tasks, network, disks, crashes), `fault` breaks it by a schedule that the seed
 //! decides, `history` takes down what clients did, `check` looks for what must not be, `shrink` makes a failing schedule
-//! short, `scenario` puts them together, `runner` runs many seeds. Invariant: the same seed gives the same trace. Not
+//! short, `scenario` puts them together, `runner` runs many seeds, `kept` knows those that have failed once. Invariant: the same seed gives the same trace. Not
 //! here: the cluster itself, which is given its `World` and `Network` by the kernel.
 
 pub mod check;
 mod clock;
 pub mod fault;
 pub mod history;
+pub mod kept;
 pub mod kernel;
 pub mod random;
 pub mod runner;

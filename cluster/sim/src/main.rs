@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use clap::Parser;
+use stator_sim::kept::Faults;
 use stator_sim::runner::{self, Settings, Summary};
 use stator_sim::scenario::{self, Scenario};
 use stator_sim::trace;
@@ -36,26 +37,15 @@ struct Arguments {
     /// Runs every seed twice, and fails it if the two differ.
     #[arg(long)]
     twice: bool,
-    /// Lets only these faults of a seed's schedule happen, such as `0,3`, or `none`.
-    #[arg(long, value_parser = parse_places)]
-    keep_faults: Option<Places>,
+    /// Lets only these faults of a seed's schedule happen, such as `0,3`, or `none`; `all` is usual.
+    #[arg(long)]
+    keep_faults: Option<Faults>,
     /// Reports seeds that fail as they are, without looking for fewer faults that suffice.
     #[arg(long)]
     no_shrink: bool,
     /// Ends a scenario after so many failing seeds.
     #[arg(long, default_value_t = 3)]
     failures_max: usize,
-}
-
-#[derive(Clone)]
-struct Places(Vec<usize>);
-
-fn parse_places(text: &str) -> Result<Places, std::num::ParseIntError> {
-    if text == "none" {
-        return Ok(Places(Vec::new()));
-    }
-    let places: Result<Vec<usize>, _> = text.split(',').map(|place| place.trim().parse()).collect();
-    places.map(Places)
 }
 
 fn main() -> ExitCode {
@@ -93,7 +83,10 @@ fn run_all(arguments: &Arguments, scenarios: &[Arc<dyn Scenario>]) -> std::io::R
         } else {
             arguments.threads.map_or(cores, NonZero::get)
         },
-        keep_faults: arguments.keep_faults.as_ref().map(|places| places.0.clone()),
+        keep_faults: arguments
+            .keep_faults
+            .as_ref()
+            .and_then(|faults| faults.places().map(<[usize]>::to_vec)),
         is_twice: arguments.twice,
         is_shortened: !arguments.no_shrink,
         failures_max: arguments.failures_max,

@@ -9,6 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use crate::kept;
 use crate::random::Seed;
 use crate::scenario::{Report, Scenario, run_seed};
 use crate::shrink::shrink;
@@ -54,6 +55,8 @@ pub struct Failure {
     pub trace: Vec<String>,
     /// The command that runs it again.
     pub reproduce: String,
+    /// The line that keeps it for the tests, and the file that it goes into.
+    pub keep: String,
 }
 
 /// What has come of all seeds.
@@ -193,20 +196,20 @@ fn failure(scenario: &dyn Scenario, seed: u64, reason: String, report: &Report, 
     let schedule = scenario.schedule(Seed(seed)).only(kept);
     Failure {
         seed,
-        reason,
         faults: schedule.entries.iter().map(ToString::to_string).collect(),
         trace: report.ended.trace.clone(),
         reproduce: reproduce(scenario.name(), seed, kept),
+        keep: format!(
+            "cluster/sim/seeds/{}.txt: {}",
+            scenario.name(),
+            kept::line(seed, kept, &reason)
+        ),
+        reason,
     }
 }
 
 fn reproduce(scenario: &str, seed: u64, kept: &[usize]) -> String {
-    let kept: Vec<_> = kept.iter().map(ToString::to_string).collect();
-    let kept = if kept.is_empty() {
-        "none".to_owned()
-    } else {
-        kept.join(",")
-    };
+    let kept = kept::places_in_words(kept);
     format!(
         "cargo xtask sim --scenario {scenario} --first-seed {seed} --seeds 1 --keep-faults {kept} --trace"
     )
@@ -231,6 +234,7 @@ impl Failure {
         ));
         self.faults.iter().for_each(|line| say(&format!("    {line}")));
         say(&format!("  {}", self.reproduce));
+        say(&format!("  to keep it: {}", self.keep));
         text
     }
 }

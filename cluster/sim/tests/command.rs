@@ -27,7 +27,15 @@ fn seeds_that_do_not_fail_end_with_0_and_are_counted() {
 #[test]
 fn the_trace_of_a_seed_can_be_read_and_its_faults_can_be_chosen() {
     let faults = |keep: &str| {
-        let output = sim(&["--seeds", "1", "--keep-faults", keep, "--trace"]);
+        let output = sim(&[
+            "--scenario",
+            "register",
+            "--seeds",
+            "1",
+            "--keep-faults",
+            keep,
+            "--trace",
+        ]);
         let trace = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(trace.contains("client 1 begins on node"), "{trace}");
         trace.lines().filter(|line| line.contains(" begins: ")).count()

@@ -27,6 +27,10 @@ impl Applier for Append {
         }
     }
 
+    fn answer_unseen(&self) -> Option<Length> {
+        None
+    }
+
     fn encode(&self, into: &mut Vec<u8>) {
         into.push(self.0);
     }
@@ -52,6 +56,10 @@ impl Answer for Length {
 struct Appends;
 
 impl Commands for Appends {
+    fn weigh(&self, cell: &[u8]) -> u64 {
+        cell.len() as u64
+    }
+
     fn decide(&self, command: &Bytes, current: Option<&Cell>) -> Result<Verdict<Vec<u8>>, MalformedCommand> {
         let [byte] = command[..] else {
             return Err(MalformedCommand {

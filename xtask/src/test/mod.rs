@@ -1,4 +1,5 @@
-//! `cargo xtask test`: every test there is, first those of the crates, then those that use a running server as a client.
+//! `cargo xtask test`: every test there is, first those of the crates and some seeds of the simulation,
+//! then those that use a running server as a client.
 //!
 //! Nothing has to be prepared: what the client tests need is made below the target folder by `python`, `films` and
 //! `tools`. One part failing does not keep the other from running, and the last lines are the test runners' own.
@@ -13,6 +14,10 @@ use clap::Args;
 
 use crate::Result;
 use crate::cargo::{self, Workspace};
+use crate::sim;
+
+/// What `cargo test` has built.
+const EVERYTHING: &[&str] = &["--workspace", "--all-targets"];
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -38,6 +43,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
                 .args(["test", "--workspace", "--no-fail-fast"])
                 .current_dir(&workspace.root),
         )?;
+        passed &= sim::test(&cargo::build(&workspace, EVERYTHING)?.get("bin", "stator-sim")?)?;
     }
     if both || arguments.python {
         // The dev profile: its dependencies are those that `cargo test` has built, so that only the last link is new;
@@ -45,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         // the Python side is the slow one. `--all-targets` makes cargo pick the features that it picks for `cargo
         // test`; otherwise much would be compiled twice.
         let selection: &[&str] = if both {
-            &["--workspace", "--all-targets"]
+            EVERYTHING
         } else {
             &["--package", "stator", "--bin", "stator"]
         };

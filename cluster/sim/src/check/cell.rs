@@ -145,8 +145,8 @@ impl Model for Cell {
 mod tests {
     use super::*;
 
-    fn cell(value: i64, by: u64) -> Option<Stored> {
-        Some(Stored { value, by })
+    const fn cell(value: i64, by: u64) -> Stored {
+        Stored { value, by }
     }
 
     #[test]
@@ -154,15 +154,20 @@ mod tests {
         let new = Stored { value: 7, by: 9 };
         let compare = |expected| Input::CompareAndSet { expected, new };
         let table = [
-            (cell(1, 1), Input::Read, cell(1, 1), true),
+            (Some(cell(1, 1)), Input::Read, Some(cell(1, 1)), true),
             (None, Input::Put(new), Some(new), true),
-            (cell(1, 1), compare(Some(1)), Some(new), true),
-            (cell(1, 1), compare(Some(2)), cell(1, 1), false),
+            (Some(cell(1, 1)), compare(Some(1)), Some(new), true),
+            (Some(cell(1, 1)), compare(Some(2)), Some(cell(1, 1)), false),
             (None, compare(None), Some(new), true),
-            (cell(1, 1), compare(None), cell(1, 1), false),
-            (cell(1, 1), Input::Add { delta: 3, by: 2 }, cell(4, 2), true),
-            (None, Input::Add { delta: 3, by: 2 }, cell(3, 2), true),
-            (cell(1, 1), Input::Delete { by: 3 }, None, true),
+            (Some(cell(1, 1)), compare(None), Some(cell(1, 1)), false),
+            (
+                Some(cell(1, 1)),
+                Input::Add { delta: 3, by: 2 },
+                Some(cell(4, 2)),
+                true,
+            ),
+            (None, Input::Add { delta: 3, by: 2 }, Some(cell(3, 2)), true),
+            (Some(cell(1, 1)), Input::Delete { by: 3 }, None, true),
             (None, Input::Delete { by: 3 }, None, true),
         ];
         for (before, input, after, is_done) in table {
@@ -172,18 +177,18 @@ mod tests {
 
     #[test]
     fn an_answer_fits_only_the_cell_that_it_tells_of() {
-        let state = cell(1, 1);
+        let state = Some(cell(1, 1));
         let step = |input, output| Cell.step(&state, &input, Some(&output));
         assert_eq!(step(Input::Read, Output::found(state)), Some(state));
         assert_eq!(
-            step(Input::Read, Output::found(cell(1, 2))),
+            step(Input::Read, Output::found(Some(cell(1, 2)))),
             None,
             "made by another"
         );
         let add = Input::Add { delta: 1, by: 5 };
-        assert_eq!(step(add, Output::found(state)), Some(cell(2, 5)));
+        assert_eq!(step(add, Output::found(state)), Some(Some(cell(2, 5))));
         assert_eq!(step(add, Output::found(None)), None);
-        assert_eq!(step(add, Output::done()), Some(cell(2, 5)));
+        assert_eq!(step(add, Output::done()), Some(Some(cell(2, 5))));
         let new = Stored { value: 7, by: 9 };
         let compare = Input::CompareAndSet {
             expected: Some(2),

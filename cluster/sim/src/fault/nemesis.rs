@@ -85,7 +85,9 @@ impl Nemesis {
     fn settle(&self, control: &Control, changed: &Fault) {
         match changed {
             Fault::Kill(nodes) | Fault::PowerCut { nodes, .. } => {
-                nodes.iter().for_each(|node| self.bring_up(control, *node));
+                for node in nodes {
+                    self.bring_up(control, *node);
+                }
             }
             Fault::Wipe(node) => self.bring_up(control, *node),
             Fault::Pause(node) | Fault::Suspend(node) => {

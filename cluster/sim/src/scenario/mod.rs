@@ -55,7 +55,8 @@ pub trait Scenario: Send + Sync {
 
 /// Every scenario of the binary.
 pub fn all() -> Vec<Arc<dyn Scenario>> {
-    vec![Arc::new(register::RegisterScenario::default())]
+    let register: Arc<dyn Scenario> = Arc::new(register::RegisterScenario::default());
+    std::iter::once(register).chain(cluster::all()).collect()
 }
 
 /// Runs a seed with its whole schedule, or with these entries of it only. A panic is a failure.

@@ -4,7 +4,7 @@
 //! filling, so that the engine flushes and compacts, and the filling follows from the rest of the cell, so that bytes of
 //! something else are noticed. All numbers are little-endian.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut, TryGetError};
 use stator_cluster::{Answer, Applier, Cell, Commands, MalformedAnswer, MalformedCommand, Verdict};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -23,10 +23,9 @@ fn put_stored(out: &mut impl BufMut, stored: Stored) {
     out.put_u64_le(stored.by);
 }
 
-fn get_stored(bytes: &mut &[u8]) -> Option<Stored> {
-    let value = bytes.try_get_i64_le().ok()?;
-    let by = bytes.try_get_u64_le().ok()?;
-    Some(Stored { value, by })
+fn get_stored(bytes: &mut &[u8]) -> Result<Stored, TryGetError> {
+    let (value, by) = (bytes.try_get_i64_le()?, bytes.try_get_u64_le()?);
+    Ok(Stored { value, by })
 }
 
 fn put_cell(out: &mut impl BufMut, cell: Option<Stored>) {
@@ -36,11 +35,11 @@ fn put_cell(out: &mut impl BufMut, cell: Option<Stored>) {
     }
 }
 
-fn get_cell(bytes: &mut &[u8]) -> Option<Option<Stored>> {
-    match bytes.try_get_u8().ok()? {
-        0 => Some(None),
-        1 => Some(Some(get_stored(bytes)?)),
-        _ => None,
+/// Reads a cell that may not be there; an error is bytes that are neither.
+fn get_cell(bytes: &mut &[u8]) -> Result<Option<Stored>, TryGetError> {
+    match bytes.try_get_u8()? {
+        0 => Ok(None),
+        _ => get_stored(bytes).map(Some),
     }
 }
 
@@ -57,7 +56,7 @@ pub(super) fn encode_cell(stored: Stored) -> Cell {
 /// Reads the bytes of a cell; `None` when they are not.
 pub(super) fn decode_cell(mut bytes: &[u8]) -> Option<Stored> {
     let whole = bytes;
-    let stored = get_stored(&mut bytes)?;
+    let stored = get_stored(&mut bytes).ok()?;
     (encode_cell(stored) == whole).then_some(stored)
 }
 
@@ -126,6 +125,13 @@ impl Applier for Command {
         }
     }
 
+    fn answer_unseen(&self) -> Option<Answered> {
+        match self.0 {
+            Input::Put(_) | Input::Delete { .. } => Some(Answered::Unseen),
+            Input::Read | Input::CompareAndSet { .. } | Input::Add { .. } => None,
+        }
+    }
+
     fn encode(&self, into: &mut Vec<u8>) {
         match self.0 {
             Input::Read => {}
@@ -155,13 +161,13 @@ impl Applier for Command {
 impl Command {
     fn decode(mut bytes: &[u8]) -> Option<Self> {
         let input = match bytes.try_get_u8().ok()? {
-            PUT => Input::Put(get_stored(&mut bytes)?),
+            PUT => Input::Put(get_stored(&mut bytes).ok()?),
             COMPARE => {
                 let is_some = bytes.try_get_u8().ok()?;
                 let number = bytes.try_get_i64_le().ok()?;
                 Input::CompareAndSet {
                     expected: (is_some == 1).then_some(number),
-                    new: get_stored(&mut bytes)?,
+                    new: get_stored(&mut bytes).ok()?,
                 }
             }
             ADD => Input::Add {
@@ -193,7 +199,7 @@ impl Answer for Answered {
         let read = |mut bytes: &[u8]| {
             let answered = match bytes.try_get_u8().ok()? {
                 is_done @ (0 | 1) => Self::Told {
-                    old: get_cell(&mut bytes)?,
+                    old: get_cell(&mut bytes).ok()?,
                     is_done: is_done == 1,
                 },
                 2 => Self::Unseen,
@@ -222,6 +228,10 @@ impl Commands for SimulatedCommands {
             answer.encode(&mut bytes);
             bytes
         }))
+    }
+
+    fn weigh(&self, cell: &[u8]) -> u64 {
+        u64::try_from(cell.len()).unwrap_or(u64::MAX)
     }
 }
 

@@ -45,6 +45,9 @@ pub(super) struct Everyone {
     pub(super) busy: Arc<Mutex<u64>>,
 }
 
+/// What a read has found: a cell, or none.
+pub(super) type Found = Option<Stored>;
+
 /// What has come of asking a node once.
 #[derive(Debug)]
 pub(super) enum Attempt<T> {
@@ -178,29 +181,20 @@ impl Everyone {
         node: NodeId,
         place: &Place,
         level: ConsistencyLevel,
-    ) -> Option<Option<Stored>> {
+    ) -> Option<Found> {
         let operation = self
             .history
             .begin(client, place.clone(), Input::Read, self.control.now());
-        match self.look(client, node, place, level).await {
-            Some(found) => {
-                self.history.end(operation, Output::found(found));
-                Some(found)
-            }
-            None => {
-                self.history.withdraw(operation);
-                None
-            }
+        let found = self.look(client, node, place, level).await;
+        match found {
+            Some(found) => self.history.end(operation, Output::found(found)),
+            None => self.history.withdraw(operation),
         }
+        found
     }
 
     /// Reads a cell at ONE; `None` without an answer, outside of it.
-    pub(super) async fn glimpse(
-        &self,
-        client: Client,
-        node: NodeId,
-        place: &Place,
-    ) -> Option<Option<Stored>> {
+    pub(super) async fn glimpse(&self, client: Client, node: NodeId, place: &Place) -> Option<Found> {
         let began = self.history.moment();
         let found = self.look(client, node, place, ConsistencyLevel::One).await?;
         self.glimpses.lock().push(Glimpse {
@@ -219,7 +213,7 @@ impl Everyone {
         node: NodeId,
         place: &Place,
         level: ConsistencyLevel,
-    ) -> Option<Option<Stored>> {
+    ) -> Option<Found> {
         let what = format!("{client} reads {place} at {level:?}");
         let asked = place.clone();
         let attempt = self

@@ -169,7 +169,7 @@ impl Director {
     async fn reads_at_one(&self, key: u64) {
         let (before, place) = (self.everyone.control.now(), place(key));
         let found = self.everyone.glimpse(DIRECTOR, self.survivor, &place).await;
-        let took = self.everyone.control.now() - before;
+        let took = self.everyone.control.now().saturating_sub(before);
         if found.is_none() || took > ANSWERS_WITHIN {
             let what = format_args!(
                 "the only node that is left has answered a read at ONE with {found:?} after {took:?}"
@@ -215,7 +215,7 @@ impl Director {
         before: Duration,
         attempt: &Attempt<T>,
     ) {
-        let took = self.everyone.control.now() - before;
+        let took = self.everyone.control.now().saturating_sub(before);
         if !matches!(attempt, Attempt::Refused) || took > ANSWERS_WITHIN {
             let what =
                 format_args!("a {what} at {level:?} without a majority gave {attempt:?} after {took:?}");
@@ -242,7 +242,7 @@ impl Director {
                 Box::pin(async move { node.write(&asked, options, &Command(input)).await })
             })
             .await;
-        let took = self.everyone.control.now() - before;
+        let took = self.everyone.control.now().saturating_sub(before);
         let is_hinted = matches!(written, Attempt::Answered(Answered::Unseen));
         if !is_hinted || took > ANSWERS_WITHIN {
             let what = format_args!("a write at ONE without a majority gave {written:?} after {took:?}");

@@ -8,6 +8,7 @@ mod command;
 mod everyone;
 mod invariant;
 mod keeper;
+mod machine;
 mod minority;
 mod node;
 mod place;
@@ -20,6 +21,20 @@ mod work;
 
 #[cfg(test)]
 mod tests;
+
+use std::sync::Arc;
+
+use super::Scenario;
+
+/// All of them, with nodes of the cluster.
+pub fn all() -> Vec<Arc<dyn Scenario>> {
+    vec![
+        Arc::new(ClusterScenario::random(machine::builder())),
+        Arc::new(ClusterScenario::blackout(machine::builder())),
+        Arc::new(MinorityScenario::new(machine::builder())),
+        Arc::new(WipedScenario::new(machine::builder())),
+    ]
+}
 
 pub use minority::MinorityScenario;
 pub use random::ClusterScenario;

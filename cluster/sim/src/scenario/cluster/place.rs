@@ -7,7 +7,6 @@ use std::fmt;
 use std::ops::Bound;
 
 use stator_cluster::Bounds;
-use stator_cluster::ring::Token;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// The name under which the cluster's own keyspace of metadata is meant.
@@ -65,11 +64,6 @@ impl Place {
     /// The key bytes: token first, as the cluster wants them.
     pub(super) fn key_bytes(&self) -> Vec<u8> {
         key_bytes(self.key)
-    }
-
-    /// The token of the key bytes.
-    pub(super) fn token(&self) -> Token {
-        Token::of_key(&self.key_bytes())
     }
 }
 

@@ -94,7 +94,7 @@ impl Scenario for WipedScenario {
         } = Cast::of(seed);
         let entry = |at, until: Duration, fault| Entry {
             at,
-            lasting: until - at,
+            lasting: until.saturating_sub(at),
             fault,
         };
         let cut_off = |node| Fault::Partition(Partition::Split(vec![node]));

@@ -252,9 +252,9 @@ impl Worker {
             })
             .await;
         let Attempt::Answered(rows) = attempt else {
-            reads
-                .iter()
-                .for_each(|(_, operation)| history.withdraw(*operation));
+            for (_, operation) in &reads {
+                history.withdraw(*operation);
+            }
             if matches!(attempt, Attempt::Gone) {
                 let what = format_args!("node {node} does not know keyspace {}", self.keyspace);
                 self.everyone.breaks(Invariant::Keyspaces, what);

@@ -130,7 +130,10 @@ mod tests {
         }
     }
 
-    fn holdings(rows: &[(&str, [u8; 8], &'static [u8])]) -> Holdings {
+    /// Keyspace, of which the empty name is the metadata; key; cell.
+    type Row = (&'static str, [u8; 8], &'static [u8]);
+
+    fn holdings(rows: &[Row]) -> Holdings {
         let mut of_keyspaces: BTreeMap<KeyspaceName, Rows> = BTreeMap::new();
         of_keyspaces.insert(KeyspaceName::metadata(), Rows::new());
         of_keyspaces.insert(KeyspaceName::new("main"), Rows::new());
@@ -161,7 +164,7 @@ mod tests {
         // The upper half of the ring is in no group that both have.
         let more = holdings(&[("main", LOW, b"a"), ("main", HIGH, b"b"), ("", HIGH, b"m")]);
         assert_eq!(judged(more), Ok(()));
-        let wrong: [&[(&str, [u8; 8], &'static [u8])]; 4] = [
+        let wrong: [&[Row]; 4] = [
             &[("main", LOW, b"b"), ("", HIGH, b"m")],
             &[("", HIGH, b"m")],
             &[("main", LOW, b"a"), ("", HIGH, b"n")],

@@ -35,11 +35,6 @@ impl Leaders {
         }
         Ok(())
     }
-
-    /// How many leaderships were seen.
-    pub(in crate::scenario::cluster) fn count(&self) -> usize {
-        self.0.len()
-    }
 }
 
 #[cfg(test)]
@@ -71,7 +66,6 @@ mod tests {
         for (node, view) in fine {
             assert_eq!(leaders.observe(NodeId(node), &[view]), Ok(()));
         }
-        assert_eq!(leaders.count(), 3);
         let reason = leaders.observe(NodeId(3), &[view(1, 2, 3)]).unwrap_err();
         assert!(
             reason.starts_with("one leader: group 1 has two leaders in term 2: node 2"),

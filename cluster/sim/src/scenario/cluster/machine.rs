@@ -1,0 +1,298 @@
+//! A node of the cluster on a simulated machine: the only file of the simulation that knows how one is opened and asked.
+//!
+//! Invariant: the node is the one that is served, with nothing of its own left out: its engine on the simulated disk,
+//! driven by the kernel, its network, clocks and randomness those of the simulated world. Only sizes are small, so that
+//! flushes, compactions and new log segments happen all the time.
+
+use std::num::{NonZeroU8, NonZeroU32};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stator_cluster::gossip::GossipSettings;
+use stator_cluster::ring::RangeBits;
+use stator_cluster::{
+    Cluster, ConsistencyLevel, Direction, Durability, EngineSettings, Error, Founder, Keyspace,
+    MASTER_KEY_BYTES, MasterKey, MasterKeys, NodeSettings, Random, Settings, Surroundings, Timing, World,
+    WriteOptions,
+};
+use stator_storage::{Clock, Compression};
+use uuid::Uuid;
+
+use super::command::{Answered, Command, SimulatedCommands, decode_cell};
+use super::invariant::Invariant;
+use super::node::{Answering, GroupView, Node, Rows, Trouble, Visited};
+use super::place::{KeyspaceName, Place, Span};
+use super::setup::{Builder, Opened, Shape};
+use crate::check::cell::Stored;
+use crate::kernel::{Boot, Control};
+
+const DIRECTORY: &str = "/stator/data";
+
+/// The cluster of every run.
+const CLUSTER: Uuid = Uuid::from_u128(0x5741_544f_5253_494d);
+
+/// Opens nodes of the cluster.
+pub(super) fn builder() -> Builder {
+    Arc::new(open)
+}
+
+fn open(boot: &Boot, shape: &Shape, control: &Control) -> Result<Opened, String> {
+    let (network, watched) = (Arc::clone(&boot.network), control.clone());
+    let cluster = Cluster::open(node_settings(boot, shape, control), surroundings(boot), |_, _| {
+        Ok(network)
+    });
+    let cluster = cluster.map_err(|error| error.to_string())?;
+    let (own, id) = (cluster.clone(), boot.node);
+    boot.world.spawn(Box::pin(async move {
+        let cause = own.failed().await;
+        watched.fail(Invariant::Sound.broken(format_args!("node {id} gives up: {cause}")));
+    }));
+    Ok(Opened {
+        inbox: cluster.inbox(),
+        node: Arc::new(Member { cluster }),
+    })
+}
+
+fn node_settings(boot: &Boot, shape: &Shape, control: &Control) -> NodeSettings {
+    let founders = shape.nodes.iter().map(|node| Founder {
+        node: *node,
+        address: control.address(*node),
+    });
+    NodeSettings {
+        node: boot.node,
+        cluster: CLUSTER,
+        address: boot.address.clone(),
+        zone: "zone".to_owned(),
+        rack: format!("rack {}", boot.node),
+        capacity: NonZeroU32::MIN,
+        founders: founders.collect(),
+        replication: NonZeroU8::new(shape.replication).unwrap_or(NonZeroU8::MIN),
+        range_bits: shape.range_bits,
+        rejoin: false,
+        software: "simulation".to_owned(),
+        storage: Settings {
+            durability: Durability::Sync,
+            storage: engine_settings(),
+        },
+        timing: Timing::default(),
+        gossip: GossipSettings::default(),
+    }
+}
+
+fn engine_settings() -> EngineSettings {
+    EngineSettings {
+        memtable_bytes_max: 16 << 10,
+        log_segment_bytes: 16 << 10,
+        log_segments_max: 4,
+        block_bytes: 512,
+        block_cache_bytes: 64 << 10,
+        compression: Compression::Lz4,
+        compression_bottom: Compression::Lz4,
+        sstable_bytes: 8 << 10,
+        level0_sstables_trigger: 2,
+        level0_sstables_slowdown: 6,
+        level0_sstables_stop: 10,
+        level1_bytes: 32 << 10,
+        level_size_ratio: 4,
+        compaction_threads: 1,
+        ..EngineSettings::default()
+    }
+}
+
+fn surroundings(boot: &Boot) -> Surroundings {
+    let world = Arc::clone(&boot.world);
+    let random = Random::new(move |buffer| {
+        for chunk in buffer.chunks_mut(8) {
+            let drawn = world.random_u64().to_le_bytes();
+            chunk
+                .iter_mut()
+                .zip(drawn)
+                .for_each(|(byte, drawn)| *byte = drawn);
+        }
+        Ok(())
+    });
+    Surroundings {
+        world: Arc::clone(&boot.world),
+        disk: Arc::clone(&boot.disk),
+        directory: PathBuf::from(DIRECTORY),
+        random,
+        master_keys: MasterKeys::new(MasterKey::new([7; MASTER_KEY_BYTES])),
+        clock: Some(Arc::new(SteadyClock(Arc::clone(&boot.world)))),
+        driven: true,
+        commands: Arc::new(SimulatedCommands),
+    }
+}
+
+/// The world's steady clock for the engine.
+#[derive(Debug)]
+struct SteadyClock(Arc<dyn World>);
+
+impl Clock for SteadyClock {
+    fn now(&self) -> Duration {
+        self.0.now()
+    }
+}
+
+fn trouble(error: Error) -> Trouble {
+    match error {
+        Error::OutcomeUnknown { cause } => Trouble::Unknown(cause),
+        Error::Unavailable { cause } => Trouble::Unavailable(cause),
+        Error::NoSuchKeyspace => Trouble::NoSuchKeyspace,
+        other => Trouble::Broken(other.to_string()),
+    }
+}
+
+struct Member {
+    cluster: Cluster,
+}
+
+impl Member {
+    /// The keyspace of a name. Who asks under a name that has been used before knows more than the node may; so does who
+    /// asks for one that the node does not know.
+    async fn keyspace(&self, name: &KeyspaceName) -> Result<Keyspace, Trouble> {
+        if name.is_metadata() {
+            return Ok(self.cluster.metadata());
+        }
+        if name.generation == 0
+            && let Some(keyspace) = self.cluster.keyspace(&name.name)
+        {
+            return Ok(keyspace);
+        }
+        self.cluster.catch_up_metadata().await.map_err(trouble)?;
+        self.cluster.keyspace(&name.name).ok_or(Trouble::NoSuchKeyspace)
+    }
+}
+
+impl Node for Member {
+    fn turn(&self) -> bool {
+        self.cluster.turn()
+    }
+
+    fn ready(&self) -> Answering<'_, ()> {
+        Box::pin(async { self.cluster.ready().await.map_err(trouble) })
+    }
+
+    fn read<'a>(&'a self, place: &'a Place, level: ConsistencyLevel) -> Answering<'a, Option<Stored>> {
+        Box::pin(async move {
+            let keyspace = self.keyspace(&place.keyspace).await?;
+            let cell = self.cluster.read(keyspace, &place.key_bytes(), level).await;
+            match cell.map_err(trouble)? {
+                None => Ok(None),
+                Some(cell) => match decode_cell(&cell) {
+                    Some(stored) => Ok(Some(stored)),
+                    None => Err(Trouble::Broken(format!("{place} holds {cell:02x?}"))),
+                },
+            }
+        })
+    }
+
+    fn write<'a>(
+        &'a self,
+        place: &'a Place,
+        options: WriteOptions,
+        command: &'a Command,
+    ) -> Answering<'a, Answered> {
+        Box::pin(async move {
+            let keyspace = self.keyspace(&place.keyspace).await?;
+            let key = place.key_bytes();
+            let answer = self.cluster.write(keyspace, &key, options, command).await;
+            answer.map_err(trouble)
+        })
+    }
+
+    fn range<'a>(
+        &'a self,
+        span: &'a Span,
+        direction: Direction,
+        level: ConsistencyLevel,
+        rows_max: usize,
+    ) -> Answering<'a, Vec<Visited>> {
+        Box::pin(async move {
+            let keyspace = self.keyspace(&span.keyspace).await?;
+            let mut rows: Vec<Visited> = Vec::new();
+            let bounds = span.bounds();
+            let visited = self.cluster.range(keyspace, &bounds, direction, level, |row| {
+                rows.push(Visited {
+                    key: row.key().to_vec(),
+                    cell: decode_cell(row.cell()),
+                });
+                if rows.len() < rows_max {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            });
+            visited.await.map_err(trouble)?;
+            Ok(rows)
+        })
+    }
+
+    fn create_keyspace<'a>(&'a self, name: &'a KeyspaceName) -> Answering<'a, ()> {
+        Box::pin(async move {
+            let created = self.cluster.create_keyspace(&name.name).await;
+            created.map(|_| ()).map_err(trouble)
+        })
+    }
+
+    fn drop_keyspace<'a>(&'a self, name: &'a KeyspaceName) -> Answering<'a, ()> {
+        Box::pin(async move {
+            match self.keyspace(name).await {
+                Ok(keyspace) => self.cluster.drop_keyspace(keyspace).await.map_err(trouble),
+                Err(Trouble::NoSuchKeyspace) => Ok(()),
+                Err(other) => Err(other),
+            }
+        })
+    }
+
+    fn has_keyspace<'a>(&'a self, name: &'a KeyspaceName) -> Answering<'a, bool> {
+        Box::pin(async move {
+            self.cluster.catch_up_metadata().await.map_err(trouble)?;
+            Ok(self.cluster.keyspace(&name.name).is_some())
+        })
+    }
+
+    fn keyspaces(&self) -> Vec<KeyspaceName> {
+        let keyspaces = self.cluster.keyspaces().into_iter();
+        keyspaces.map(|(_, name)| KeyspaceName::new(name)).collect()
+    }
+
+    fn local_rows(&self, name: &KeyspaceName) -> Result<Rows, Trouble> {
+        let keyspace = if name.is_metadata() {
+            self.cluster.metadata()
+        } else {
+            let found = self.cluster.keyspace(&name.name);
+            found.ok_or(Trouble::NoSuchKeyspace)?
+        };
+        let mut rows = self.cluster.local_rows(keyspace).map_err(trouble)?;
+        let mut held = Rows::new();
+        while let Some(row) = rows.next_row().map_err(trouble)? {
+            held.push((row.key().to_vec(), row.to_cell()));
+        }
+        Ok(held)
+    }
+
+    fn groups(&self) -> Vec<GroupView> {
+        let groups = self.cluster.status().groups.into_iter();
+        groups
+            .map(|group| GroupView {
+                group: group.group,
+                range: group.range,
+                replicas: group.replicas,
+                leader: group.leader,
+                term: group.term,
+                committed: group.committed,
+                applied: group.applied,
+            })
+            .collect()
+    }
+
+    fn range_bits(&self) -> RangeBits {
+        RangeBits::new(self.cluster.status().range_bits).unwrap_or_default()
+    }
+
+    fn hints_waiting(&self) -> u64 {
+        self.cluster.status().hints.waiting
+    }
+}

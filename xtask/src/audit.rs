@@ -1,0 +1,142 @@
+//! `cargo xtask audit`: breaks rules of the cluster on purpose, one at a time, and sees whether the simulation notices.
+//!
+//! Invariant: the workspace itself is never changed; breaks go into a copy below the target folder. A break counts as
+//! noticed only if the seed that fails passes without it. What a patch looks like is said in `cluster/sim/audit/README.md`.
+
+mod copy;
+mod patch;
+mod table;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use clap::Args;
+
+use self::copy::Copy;
+use self::patch::Patch;
+use self::table::{Outcome, Row};
+use crate::Result;
+use crate::cargo::{self, Workspace};
+
+/// Where the breaks lie, from the root of the workspace.
+const FOLDER: &str = "cluster/sim/audit";
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// How many seeds may pass before a break counts as not noticed, unless its patch says so itself.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// Only the breaks whose file names contain this.
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// Carries out the audit, and says whether every break was noticed.
+pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
+    let workspace = Workspace::find()?;
+    let mut patches = patch::read_all(&workspace.root.join(FOLDER))?;
+    if let Some(only) = &arguments.only {
+        patches.retain(|patch| patch.name.contains(only.as_str()));
+    }
+    if patches.is_empty() {
+        return Err(format!("there is no such break in {FOLDER}").into());
+    }
+    let audit = Audit::begin(&workspace)?;
+    let mut is_fine = true;
+    let mut rows = Vec::new();
+    for patch in &patches {
+        eprintln!("audit: {}: {}", patch.name, patch.rule);
+        let seeds = patch.seeds.unwrap_or(arguments.seeds);
+        let outcome = audit.with_break(patch, seeds)?;
+        eprintln!("audit: {}: {outcome}", patch.name);
+        is_fine &= matches!(outcome, Outcome::Noticed { .. });
+        rows.push(Row { patch, outcome });
+    }
+    print(&table::render(&rows))?;
+    Ok(is_fine)
+}
+
+fn print(text: &str) -> Result<()> {
+    use std::io::Write;
+    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+}
+
+struct Audit {
+    copy: Copy,
+    build: PathBuf,
+    /// The simulation of the workspace as it is.
+    unbroken: PathBuf,
+}
+
+impl Audit {
+    fn begin(workspace: &Workspace) -> Result<Self> {
+        let folder = workspace.target.join("audit");
+        let audit = Self {
+            copy: Copy::make(workspace)?,
+            build: folder.join("build"),
+            unbroken: folder.join("stator-sim-unbroken"),
+        };
+        let built = audit.build()?;
+        let built = built.ok_or("the workspace does not build without any break")?;
+        fs::copy(built, &audit.unbroken)?;
+        Ok(audit)
+    }
+
+    fn with_break(&self, patch: &Patch, seeds: u64) -> Result<Outcome> {
+        if !self.copy.apply(&patch.path)? {
+            self.copy.restore(patch)?;
+            return Ok(Outcome::DoesNotApply);
+        }
+        let built = self.build();
+        self.copy.restore(patch)?;
+        let Some(simulation) = built? else {
+            return Ok(Outcome::DoesNotBuild);
+        };
+        let outcome = simulate(&simulation, &patch.scenario, 1, seeds)?;
+        if let Outcome::Noticed { seed, .. } = outcome
+            && let Outcome::Noticed { invariant, seed } = simulate(&self.unbroken, &patch.scenario, seed, 1)?
+        {
+            return Ok(Outcome::FailsAnyway { invariant, seed });
+        }
+        Ok(outcome)
+    }
+
+    /// Builds the simulation of the copy; `None` when it does not compile. Built in pieces, so that the next break costs
+    /// seconds instead of minutes.
+    fn build(&self) -> Result<Option<PathBuf>> {
+        let is_built = cargo::succeeds(
+            cargo::cargo()
+                .args(["build", "--release", "--quiet", "--package", "stator-sim"])
+                .arg("--target-dir")
+                .arg(&self.build)
+                .env("CARGO_PROFILE_RELEASE_LTO", "off")
+                .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
+                .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
+                .current_dir(self.copy.root()),
+        )?;
+        Ok(is_built.then(|| self.build.join("release").join("stator-sim")))
+    }
+}
+
+/// Runs seeds from `first` on until one fails.
+fn simulate(simulation: &Path, scenario: &str, first: u64, seeds: u64) -> Result<Outcome> {
+    let mut command = Command::new(simulation);
+    command
+        .args(["--scenario", scenario, "--failures-max", "1", "--no-shrink"])
+        .args(["--first-seed", &first.to_string(), "--seeds", &seeds.to_string()])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null());
+    let output = command
+        .output()
+        .map_err(|error| format!("{}: {error}", simulation.display()))?;
+    match output.status.code() {
+        Some(0 | 1) => table::verdict(&String::from_utf8(output.stdout)?, seeds),
+        _ => Err(format!(
+            "{} of {scenario} has ended with {}",
+            simulation.display(),
+            output.status
+        )
+        .into()),
+    }
+}
