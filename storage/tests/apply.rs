@@ -1,4 +1,4 @@
-//! Applying without waiting.
+//! Applying without waiting, and what a power cut leaves of streams whose entries were applied before they were synced.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use stator_storage::vfs::mem::MemVfs;
+use stator_storage::vfs::mem::{MemVfs, Unsynced};
 use stator_storage::vfs::{File, LockGuard, Vfs};
 use stator_storage::{
     Durability, Engine, Error, KeyspaceId, KeyspaceOptions, LogBatch, Pressure, Recovery, Result, Settings,
@@ -311,4 +311,75 @@ proptest! {
             }
         }
     }
+}
+
+/// Appends without a sync, applies at once, and turns now and then; `true` if the power stayed on.
+fn run_unsynced(disk: &MemVfs, entries: u64) -> bool {
+    let script = || -> Result<()> {
+        let engine = open_driven(disk)?;
+        let id = replayed(&engine, "a")?;
+        for index in 1..=entries {
+            let applier = engine.clone();
+            let (done, outcome) = channel();
+            engine.append(entry(index), Durability::Interval, move |written| {
+                let applied = written.and_then(|()| applier.apply_now(effect(id, index), STREAM, index));
+                done.send(applied).unwrap();
+            });
+            // When the segment is full, a turn writes it.
+            let applied = loop {
+                match outcome.try_recv() {
+                    Ok(applied) => break applied,
+                    Err(_) => assert!(engine.turn(), "entry {index} is not written"),
+                }
+            };
+            applied?;
+            if index.is_multiple_of(4) {
+                turn_while_there_is_something(&engine);
+            }
+        }
+        Ok(())
+    };
+    match script() {
+        Ok(()) => true,
+        Err(Error::Poisoned { .. } | Error::Io { .. }) => false,
+        Err(error) => unreachable!("a power cut looks like a failing disk, not like {error}"),
+    }
+}
+
+#[test]
+fn a_stream_reaches_what_is_flushed_of_it_after_a_power_cut_anywhere() {
+    const ENTRIES: u64 = 120;
+    let whole = MemVfs::new();
+    assert!(run_unsynced(&whole, ENTRIES));
+    let operations = whole.operations();
+    let (mut with_mark, mut with_loss) = (0, 0);
+    for cut in 0..operations {
+        let disk = MemVfs::new();
+        disk.cut_power_after(cut);
+        let went_on = run_unsynced(&disk, ENTRIES);
+        for unsynced in [Unsynced::Lost, Unsynced::Kept, Unsynced::Torn { seed: cut }] {
+            let context = format!("cut {cut} of {operations}, {unsynced:?}");
+            let engine = open_driven(&disk.after_power_cut(unsynced)).unwrap();
+            let id = replayed(&engine, "a").unwrap();
+            let flushed = engine.flushed_index(STREAM);
+            let last = engine.stream(STREAM).map_or(0, |info| info.next - 1);
+            assert!(
+                flushed <= last,
+                "{context}: flushed up to {flushed}, logged up to {last}"
+            );
+            with_mark += u64::from(flushed > 0);
+            with_loss += u64::from(flushed > 0 && last < ENTRIES && !went_on);
+            for index in flushed + 1..=last {
+                let read = engine.read_stream(STREAM, index..index + 1, 1).unwrap();
+                assert_eq!(read[0].payload[..], payload(index), "{context}");
+                engine.apply(effect(id, index), STREAM, index).unwrap();
+            }
+            assert_eq!(read_all(&engine, id).unwrap(), expected(last), "{context}");
+        }
+    }
+    assert!(
+        with_mark > 20 && with_loss > 20,
+        "{with_mark} and {with_loss} of {operations}"
+    );
+    eprintln!("{operations} boundaries of the script of unsynced entries");
 }
