@@ -4,6 +4,8 @@
 //! after a crash together or not at all; the indices of the stream are those of the group's log. Not here: when a batch is
 //! written, and what entries mean.
 
+use std::ops::ControlFlow;
+
 use bytes::{Buf as _, BufMut as _, Bytes};
 use stator_storage::{Engine, LogBatch, StreamId};
 
@@ -82,7 +84,9 @@ impl Journal {
     }
 
     /// The log of a replica as it is on this node, and what its core begins with; `None` if there is none. Entries behind
-    /// `applied` that are known to be committed are handed to `replay`, in order, and count as applied then.
+    /// `applied` that are known to be committed are handed to `replay`, in order, and count as applied then. With
+    /// [`ControlFlow::Break`] it says that it has not applied the entry and takes no more: that one and all behind it are
+    /// for the core, which hands those that are committed out again.
     ///
     /// # Errors
     ///
@@ -91,7 +95,7 @@ impl Journal {
         engine: Engine,
         group: u32,
         applied: u64,
-        replay: &mut dyn FnMut(Entry) -> Result<(), String>,
+        replay: &mut dyn FnMut(Entry) -> Result<ControlFlow<()>, String>,
     ) -> Result<Option<(Self, Recovered)>, JournalError> {
         let stream = Self::stream_of(group);
         let Some(info) = engine.stream(stream) else {
@@ -128,11 +132,17 @@ impl Journal {
         let first = first.max(before.0 + 1);
         before.0 = first - 1;
         hard_state.commit = commit;
-        journal.read_to_end(applied + 1..commit + 1, &mut |entry| {
-            replay(entry).map_err(|cause| JournalError::Replay { group, cause })
-        })?;
         let mut unapplied = Vec::new();
-        journal.read_to_end(commit + 1..next, &mut |entry| {
+        journal.read_to_end(applied + 1..next, &mut |entry| {
+            let is_replayed = unapplied.is_empty() && entry.index <= commit;
+            if is_replayed {
+                // The copy shares the data.
+                let replayed = replay(entry.clone());
+                let flow = replayed.map_err(|cause| JournalError::Replay { group, cause })?;
+                if flow == ControlFlow::Continue(()) {
+                    return Ok(());
+                }
+            }
             unapplied.push(entry);
             Ok(())
         })?;
@@ -384,8 +394,10 @@ mod tests {
             self.before.0 + self.entries.len() as u64
         }
 
-        fn recovered(&self, applied: u64) -> (Vec<Entry>, Recovered) {
+        /// What is replayed when nothing from `stop` on is taken, and what the core gets.
+        fn recovered(&self, applied: u64, stop: u64) -> (Vec<Entry>, Recovered) {
             let commit = self.hard_state.commit.max(applied);
+            let replayed = commit.min(stop - 1).max(applied);
             let mut terms: Vec<(u64, u64)> = Vec::new();
             for entry in &self.entries {
                 if terms.last().is_none_or(|(_, term)| *term != entry.term) {
@@ -408,9 +420,9 @@ mod tests {
                 before: self.before,
                 terms,
                 last: self.last(),
-                unapplied: behind(commit, u64::MAX),
+                unapplied: behind(replayed, u64::MAX),
             };
-            (behind(applied, commit), recovered)
+            (behind(applied, replayed), recovered)
         }
     }
 
@@ -432,7 +444,10 @@ mod tests {
         CutHead {
             keep: u64,
         },
-        PowerCut,
+        /// After the start so many entries are replayed.
+        PowerCut {
+            replayed: u64,
+        },
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -442,7 +457,7 @@ mod tests {
             2 => (0_u64..12).prop_map(|vote| Step::Vote { vote }),
             2 => (0_u64..5).prop_map(|share| Step::Commit { share }),
             2 => (0_u64..6).prop_map(|keep| Step::CutHead { keep }),
-            2 => Just(Step::PowerCut),
+            2 => (0_u64..6).prop_map(|replayed| Step::PowerCut { replayed }),
         ]
     }
 
@@ -485,7 +500,7 @@ mod tests {
                 let commit = model.hard_state.commit;
                 model.hard_state.commit = commit + (model.last() - commit) * share / 4;
             }
-            Step::CutHead { .. } | Step::PowerCut => {}
+            Step::CutHead { .. } | Step::PowerCut { .. } => {}
         }
         persist.state = Some((model.hard_state.clone(), members(), model.before));
         persist
@@ -512,17 +527,23 @@ mod tests {
                         let state = (model.hard_state.clone(), members(), model.before);
                         write(&engine, journal.cut_head(first, &state));
                     }
-                    Step::PowerCut => {
+                    Step::PowerCut { replayed: count } => {
                         disk = disk.after_power_cut(Unsynced::Lost);
                         engine = open(&disk);
                         let applied = model.before.0 + model.hard_state.commit.saturating_sub(model.before.0) / 2;
-                        let mut replayed = Vec::new();
+                        let stop = applied + 1 + count;
+                        let (mut replayed, mut refused) = (Vec::new(), 0);
                         let found = Journal::recover(engine.clone(), GROUP, applied, &mut |entry| {
+                            if entry.index >= stop {
+                                refused += 1;
+                                return Ok(ControlFlow::Break(()));
+                            }
                             replayed.push(entry);
-                            Ok(())
+                            Ok(ControlFlow::Continue(()))
                         });
                         let (opened, recovered) = found.unwrap().unwrap();
-                        prop_assert_eq!((replayed, recovered), model.recovered(applied));
+                        prop_assert!(refused <= 1, "asked again after it had taken no more");
+                        prop_assert_eq!((replayed, recovered), model.recovered(applied, stop));
                         journal = opened;
                     }
                     ref step => {
@@ -545,7 +566,7 @@ mod tests {
     #[test]
     fn a_group_that_is_not_there_is_nobodys() {
         let engine = open(&MemVfs::new());
-        let found = Journal::recover(engine, GROUP, 0, &mut |_| Ok(()));
+        let found = Journal::recover(engine, GROUP, 0, &mut |_| Ok(ControlFlow::Continue(())));
         assert!(found.unwrap().is_none());
     }
 
@@ -555,7 +576,7 @@ mod tests {
         let engine = open(&disk);
         let (_, batch) = Journal::create(engine.clone(), GROUP, &members());
         write(&engine, batch);
-        let error = Journal::recover(engine, GROUP, 3, &mut |_| Ok(())).unwrap_err();
+        let error = Journal::recover(engine, GROUP, 3, &mut |_| Ok(ControlFlow::Continue(()))).unwrap_err();
         assert!(
             error.to_string().contains("entries up to 3 are applied"),
             "{error}"
@@ -568,7 +589,7 @@ mod tests {
         let mut batch = LogBatch::new();
         batch.set_state(Journal::stream_of(GROUP), &[99; 60]);
         write(&engine, batch);
-        let error = Journal::recover(engine, GROUP, 0, &mut |_| Ok(())).unwrap_err();
+        let error = Journal::recover(engine, GROUP, 0, &mut |_| Ok(ControlFlow::Continue(()))).unwrap_err();
         assert!(
             matches!(error, JournalError::Malformed { group: GROUP, .. }),
             "{error}"
