@@ -61,6 +61,10 @@ pub trait Applier: Sync {
 
     /// Appends the bytes that [`Commands::decide`] reads. Called only for a command that travels.
     fn encode(&self, into: &mut Vec<u8>);
+
+    /// What is answered when the command is only noted down, to be carried out later, because nobody can say what the cell
+    /// is now. `None` for a command whose answer depends on that.
+    fn answer_unseen(&self) -> Option<Self::Answer>;
 }
 
 /// What a command answers. As bytes it travels back from the leader, and lies in the log for a client that asks again.
@@ -98,6 +102,9 @@ pub trait Commands: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`MalformedCommand`] when the bytes are not exactly a command of a known version. Nothing was decided.
     fn decide(&self, command: &Bytes, current: Option<&Cell>) -> Result<Verdict<Vec<u8>>, MalformedCommand>;
+
+    /// The size that a cell counts with in the tally of its keyspace, in bytes.
+    fn weigh(&self, cell: &[u8]) -> u64;
 }
 
 /// Bytes that should be a command and are not, or are of an unknown version.

@@ -1,10 +1,11 @@
 //! What can go wrong between a coordinator and the replicas of a key.
 //!
 //! Invariant: the variants tell apart what a client may do next. `Unavailable`: nothing was changed, try again.
-//! `OutcomeUnknown`: the write may or may not stand. `MalformedCommand`: nothing was changed, and trying again does not
-//! help. `Storage`: this node's disk or directory needs an operator.
+//! `OutcomeUnknown`: the write may or may not stand. `NoSuchKeyspace`, `MalformedCommand`: nothing was changed, and trying
+//! again does not help. `Storage`, `Directory`, `Group`: this node's disk or directory needs an operator.
 
-use crate::command::MalformedCommand;
+use crate::command::{MalformedAnswer, MalformedCommand};
+use crate::group::journal::JournalError;
 
 /// Errors of [`crate::Cluster`].
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +22,35 @@ pub enum Error {
         /// Why.
         cause: String,
     },
+    /// The keyspace was dropped; nothing was changed.
+    #[error("the keyspace does not exist")]
+    NoSuchKeyspace,
     /// A command in bytes cannot be read; nothing was changed.
     #[error(transparent)]
     MalformedCommand(#[from] MalformedCommand),
+    /// An answer in bytes cannot be read; the write stands.
+    #[error(transparent)]
+    MalformedAnswer(#[from] MalformedAnswer),
+    /// The data directory is not of a node of this version.
+    #[error(
+        "the data directory cannot be used: {cause}; start the program that has written it, or begin with an empty \
+         directory"
+    )]
+    Directory {
+        /// What was found.
+        cause: String,
+    },
+    /// The log of a group on this node cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A replica on this node cannot begin.
+    #[error("the replica of group {group} on this node cannot begin: {cause}")]
+    Group {
+        /// The group.
+        group: u32,
+        /// Why.
+        cause: String,
+    },
     /// The engine refused or failed.
     #[error(transparent)]
     Storage(#[from] stator_storage::Error),

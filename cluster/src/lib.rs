@@ -10,12 +10,25 @@ mod command;
 mod coordinator;
 mod error;
 pub mod gossip;
-pub mod group;
+#[expect(
+    dead_code,
+    reason = "the coordinator still goes to the engine directly, as a group of one"
+)]
+mod group;
 pub mod identity;
 mod latch;
 mod level;
+#[expect(
+    dead_code,
+    reason = "the coordinator still goes to the engine directly, as a group of one"
+)]
+mod metadata;
 pub mod offline;
-pub mod raft;
+#[expect(
+    dead_code,
+    reason = "the coordinator still goes to the engine directly, as a group of one"
+)]
+mod raft;
 pub mod ring;
 mod runtime;
 pub mod transport;
@@ -28,6 +41,8 @@ pub use coordinator::{
     Bounds, Cluster, Direction, Durability, Keyspace, KeyspaceSize, LocalRows, Row, Secrets, Settings,
 };
 pub use error::Error;
+pub use group::journal::JournalError;
+pub use group::settings::{Timing, TimingError};
 pub use level::ConsistencyLevel;
 pub use runtime::TokioWorld;
 pub use stator_storage::{

@@ -30,6 +30,10 @@ impl Applier for Append {
     fn encode(&self, into: &mut Vec<u8>) {
         into.push(self.0);
     }
+
+    fn answer_unseen(&self) -> Option<Length> {
+        None
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -63,6 +67,10 @@ impl Commands for Appends {
             answer.encode(&mut bytes);
             bytes
         }))
+    }
+
+    fn weigh(&self, cell: &[u8]) -> u64 {
+        cell.len() as u64
     }
 }
 

@@ -54,33 +54,38 @@ pub enum JournalError {
 
 /// See the head of the file.
 #[derive(Debug)]
-pub struct Journal {
-    engine: Engine,
-    group: u32,
-    stream: StreamId,
+pub(crate) struct Journal {
+    reader: JournalReader,
     /// The index that the next entry gets, when everything handed out is written.
     next: u64,
 }
 
+/// Reads the log of a group, from any thread.
+#[derive(Clone, Debug)]
+pub(crate) struct JournalReader {
+    engine: Engine,
+    group: u32,
+    stream: StreamId,
+}
+
 impl Journal {
     /// The stream of a group. Stream 0 is the engine's own.
-    pub fn stream_of(group: u32) -> StreamId {
+    pub(crate) fn stream_of(group: u32) -> StreamId {
         StreamId(u64::from(group) + 1)
     }
 
     /// The log of a replica that has none yet, and the batch that makes it.
-    pub fn create(engine: Engine, group: u32, members: &Members) -> (Self, LogBatch) {
+    pub(crate) fn create(engine: Engine, group: u32, members: &Members) -> (Self, LogBatch) {
         let stream = Self::stream_of(group);
         let mut batch = LogBatch::new();
         let state = encode_state(&HardState::default(), members, (0, 0));
         batch.set_state(stream, &state);
-        let journal = Self {
+        let reader = JournalReader {
             engine,
             group,
             stream,
-            next: 1,
         };
-        (journal, batch)
+        (Self { reader, next: 1 }, batch)
     }
 
     /// The log of a replica as it is on this node, and what its core begins with; `None` if there is none. Entries behind
@@ -91,7 +96,7 @@ impl Journal {
     /// # Errors
     ///
     /// [`JournalError`]; what `replay` fails with is in [`JournalError::Replay`].
-    pub fn recover(
+    pub(crate) fn recover(
         engine: Engine,
         group: u32,
         applied: u64,
@@ -107,11 +112,10 @@ impl Journal {
         // A stream that never had an entry begins behind what the state says.
         let next = if info.next == 0 { before.0 + 1 } else { info.next };
         let first = if info.next == 0 { next } else { info.head };
-        let journal = Self {
+        let reader = JournalReader {
             engine,
             group,
             stream,
-            next,
         };
         let last = next - 1;
         let commit = hard_state.commit.max(applied).min(last);
@@ -133,7 +137,7 @@ impl Journal {
         before.0 = first - 1;
         hard_state.commit = commit;
         let mut unapplied = Vec::new();
-        journal.read_to_end(applied + 1..next, &mut |entry| {
+        reader.each(applied + 1..next, &mut |entry| {
             let is_replayed = unapplied.is_empty() && entry.index <= commit;
             if is_replayed {
                 // The copy shares the data.
@@ -150,20 +154,39 @@ impl Journal {
             hard_state,
             members,
             before,
-            terms: journal.terms(first, last)?,
+            terms: reader.terms(first, last)?,
             last,
             unapplied,
         };
-        Ok(Some((journal, recovered)))
+        Ok(Some((Self { reader, next }, recovered)))
     }
 
-    /// The records that make durable what a core has handed out. Batches are written in the order of the calls.
-    pub fn persist(&mut self, persist: &Persist) -> LogBatch {
+    /// What reads the log of a group, whether there is one or not.
+    pub(crate) fn reader_of(engine: Engine, group: u32) -> JournalReader {
+        let stream = Self::stream_of(group);
+        JournalReader {
+            engine,
+            group,
+            stream,
+        }
+    }
+
+    /// What reads the log.
+    pub(crate) fn reader(&self) -> JournalReader {
+        self.reader.clone()
+    }
+
+    /// How many bytes [`Journal::persist`] adds for the entries.
+    pub(crate) fn bytes_of(persist: &Persist) -> usize {
         let bytes = |entry: &Entry| LogBatch::RECORD_BYTES + ENTRY_HEADER_BYTES + entry.data.len();
-        let mut batch = LogBatch::with_capacity(persist.entries.iter().map(bytes).sum());
+        persist.entries.iter().map(bytes).sum()
+    }
+
+    /// Adds the records that make durable what a core has handed out. Batches are written in the order of the calls.
+    pub(crate) fn persist(&mut self, persist: &Persist, batch: &mut LogBatch) {
         if let Some(first) = persist.entries.first() {
             if first.index < self.next {
-                batch.cut_tail(self.stream, first.index);
+                batch.cut_tail(self.reader.stream, first.index);
             }
             for entry in &persist.entries {
                 let mut header = [0; ENTRY_HEADER_BYTES];
@@ -172,24 +195,37 @@ impl Journal {
                     EntryKind::Membership => MEMBERSHIP,
                 };
                 header[1..].copy_from_slice(&entry.term.to_le_bytes());
-                batch.append_parts(self.stream, entry.index, &[&header, &entry.data]);
+                batch.append_parts(self.reader.stream, entry.index, &[&header, &entry.data]);
                 self.next = entry.index + 1;
             }
         }
         if let Some((hard_state, members, before)) = &persist.state {
-            batch.set_state(self.stream, &encode_state(hard_state, members, *before));
+            batch.set_state(self.reader.stream, &encode_state(hard_state, members, *before));
         }
-        batch
     }
 
-    /// The records with which the log begins with entry `first` from then on. `state` is that of a core whose head was cut
-    /// at the same entry.
-    pub fn cut_head(&self, first: u64, state: &(HardState, Members, (u64, u64))) -> LogBatch {
+    /// Adds the records with which the log begins with entry `first` from then on. `state` is that of a core whose head was
+    /// cut at the same entry.
+    pub(crate) fn cut_head(
+        &self,
+        first: u64,
+        state: &(HardState, Members, (u64, u64)),
+        batch: &mut LogBatch,
+    ) {
         let (hard_state, members, before) = state;
-        let mut batch = LogBatch::new();
-        batch.cut_head(self.stream, first);
-        batch.set_state(self.stream, &encode_state(hard_state, members, *before));
-        batch
+        batch.cut_head(self.reader.stream, first);
+        batch.set_state(self.reader.stream, &encode_state(hard_state, members, *before));
+    }
+}
+
+impl JournalReader {
+    /// One entry, if the log has it.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`].
+    pub(crate) fn entry(&self, index: u64) -> Result<Option<Entry>, JournalError> {
+        Ok(self.read(index..index + 1, 0)?.pop())
     }
 
     /// Reads what a core has asked for.
@@ -197,7 +233,7 @@ impl Journal {
     /// # Errors
     ///
     /// [`JournalError`].
-    pub fn fetch(&self, fetch: &Fetch) -> Result<Vec<Entry>, JournalError> {
+    pub(crate) fn fetch(&self, fetch: &Fetch) -> Result<Vec<Entry>, JournalError> {
         let bytes_max = usize::try_from(fetch.bytes_max)
             .unwrap_or(READ_BYTES_MAX)
             .min(READ_BYTES_MAX);
@@ -215,8 +251,18 @@ impl Journal {
         decoded.collect()
     }
 
-    /// Hands on all entries of a range.
-    fn read_to_end(
+    /// The first entry of the log and the one that comes next.
+    pub(crate) fn extent(&self) -> std::ops::Range<u64> {
+        let info = self.engine.stream(self.stream);
+        info.map_or(0..0, |info| info.head.min(info.next)..info.next)
+    }
+
+    /// Hands on all entries of a range, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`], and what `visit` fails with.
+    pub(crate) fn each(
         &self,
         mut range: std::ops::Range<u64>,
         visit: &mut dyn FnMut(Entry) -> Result<(), JournalError>,
@@ -467,6 +513,7 @@ mod tests {
             number,
             entries: Vec::new(),
             state: None,
+            must_sync: false,
             then_send: Vec::new(),
         };
         match *step {
@@ -525,7 +572,9 @@ mod tests {
                         }
                         model.entries.retain(|entry| entry.index >= first);
                         let state = (model.hard_state.clone(), members(), model.before);
-                        write(&engine, journal.cut_head(first, &state));
+                        let mut batch = LogBatch::new();
+                        journal.cut_head(first, &state, &mut batch);
+                        write(&engine, batch);
                     }
                     Step::PowerCut { replayed: count } => {
                         disk = disk.after_power_cut(Unsynced::Lost);
@@ -548,7 +597,9 @@ mod tests {
                     }
                     ref step => {
                         let persist = make(step, &mut model, number);
-                        write(&engine, journal.persist(&persist));
+                        let mut batch = LogBatch::with_capacity(Journal::bytes_of(&persist));
+                        journal.persist(&persist, &mut batch);
+                        write(&engine, batch);
                     }
                 }
             }

@@ -410,7 +410,7 @@ fn leadership_is_handed_over() {
     assert_eq!(trio.leader(), heir);
     let known = trio.core(old).leader();
     assert_eq!(known, Some(heir));
-    let progress: Vec<Progress> = trio.core(heir).progress().collect();
+    let progress: Vec<super::core::Progress> = trio.core(heir).progress().collect();
     assert_eq!(progress.len(), 3);
 }
 
