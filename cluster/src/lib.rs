@@ -14,6 +14,7 @@ pub mod group;
 pub mod identity;
 mod latch;
 mod level;
+pub mod node;
 pub mod offline;
 pub mod raft;
 pub mod ring;
