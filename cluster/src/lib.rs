@@ -10,24 +10,13 @@ mod command;
 mod coordinator;
 mod error;
 pub mod gossip;
-#[expect(
-    dead_code,
-    reason = "the coordinator still goes to the engine directly, as a group of one"
-)]
 mod group;
 pub mod identity;
 mod latch;
 mod level;
-#[expect(
-    dead_code,
-    reason = "the coordinator still goes to the engine directly, as a group of one"
-)]
 mod metadata;
+mod node;
 pub mod offline;
-#[expect(
-    dead_code,
-    reason = "the coordinator still goes to the engine directly, as a group of one"
-)]
 mod raft;
 pub mod ring;
 mod runtime;
