@@ -20,20 +20,24 @@ pub mod offline;
 mod raft;
 pub mod ring;
 mod runtime;
+mod status;
 pub mod transport;
 mod world;
 
 pub use command::{
     Answer, Applier, Cell, Commands, InvocationId, MalformedAnswer, MalformedCommand, Verdict, WriteOptions,
 };
-pub use coordinator::{
-    Bounds, Cluster, Direction, Durability, Keyspace, KeyspaceSize, LocalRows, Row, Secrets, Settings,
-};
+pub use coordinator::{Bounds, Cluster, Direction, Durability, Keyspace, Row, Secrets, Settings, Tally};
 pub use error::Error;
 pub use group::journal::JournalError;
 pub use group::settings::{Timing, TimingError};
 pub use level::ConsistencyLevel;
+pub use node::settings::{Alone, Founder, NodeSettings, Surroundings};
 pub use runtime::TokioWorld;
+pub use status::{
+    ClusterStatus, GroupStatus, HintStatus, Liveness, NodeStatus, ReadRepairStatus,
+};
+pub use stator_storage::vfs::{Vfs, posix::PosixVfs};
 pub use stator_storage::{
     MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random, Settings as EngineSettings,
 };

@@ -237,7 +237,8 @@ impl Replica {
         self.leader() == Some(self.host.node)
     }
 
-    pub(super) fn serves_alone(&self) -> bool {
+    /// Whether this replica is the only voter and may answer reads from its engine.
+    pub(crate) fn serves_alone(&self) -> bool {
         self.serves_alone.load(Ordering::Acquire)
     }
 
@@ -482,9 +483,25 @@ impl Replica {
         }
     }
 
+    /// By how much a keyspace has grown in this group since the node started: rows and bytes.
+    pub(crate) fn tally(&self, keyspace: u32) -> (i64, i64) {
+        self.state.lock().tallies.get(&keyspace).copied().unwrap_or_default()
+    }
+
     /// The members.
     pub(crate) fn members(&self) -> Members {
         self.state.lock().core.members()
+    }
+
+    /// The node of the other voter that is heard of and has most of the log; only a leader knows.
+    pub(crate) fn heir(&self) -> Option<NodeId> {
+        let state = self.state.lock();
+        let voters = state.core.members().voters;
+        let progress = state.core.progress().filter(|progress| {
+            progress.replica != self.id && progress.is_active && voters.contains(&progress.replica)
+        });
+        let heir = progress.max_by_key(|progress| progress.matched)?;
+        self.node_of(heir.replica).filter(|_| state.leads())
     }
 
     /// Up to where the voter of a node has the log, and whether it was heard of lately; only a leader knows.
