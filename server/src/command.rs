@@ -16,7 +16,7 @@ mod tests;
 
 use bytes::Bytes;
 use stator_cluster::{Answer, Applier, Cell, Commands, MalformedCommand, Verdict};
-use stator_model::item::{Item, ItemRef};
+use stator_model::item::Item;
 
 pub(crate) use answer::{Refusal, Sizes, WriteAnswer};
 pub(crate) use change::Change;
@@ -80,12 +80,6 @@ impl Commands for WriteCommands {
             ReadCommand::Change(read) => decide(&read.command(), current),
             ReadCommand::Install(install) => decide(&install, current),
         })
-    }
-
-    /// The item's size by DynamoDB's rules; 0 for a cell that is no item.
-    fn weigh(&self, cell: &[u8]) -> u64 {
-        let size = ItemRef::from_stored(cell).map_or(0, ItemRef::size);
-        u64::try_from(size).unwrap_or(u64::MAX)
     }
 }
 

@@ -23,11 +23,6 @@ impl Applier for Install {
         }
     }
 
-    /// What the whole cluster agrees on is never just noted down.
-    fn answer_unseen(&self) -> Option<()> {
-        None
-    }
-
     fn encode(&self, into: &mut Vec<u8>) {
         if let Some(cell) = &self.0 {
             into.extend_from_slice(&[FORMAT_VERSION, kind::INSTALL]);

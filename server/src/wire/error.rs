@@ -54,11 +54,6 @@ impl From<stator_cluster::Error> for ApiError {
             // The SDKs retry a 500 under the same invocation id.
             stator_cluster::Error::OutcomeUnknown { .. }
             | stator_cluster::Error::MalformedCommand(_)
-            | stator_cluster::Error::MalformedAnswer(_)
-            | stator_cluster::Error::NoSuchKeyspace
-            | stator_cluster::Error::Directory { .. }
-            | stator_cluster::Error::Group { .. }
-            | stator_cluster::Error::Journal(_)
             | stator_cluster::Error::Storage(_) => Self::Internal(error.to_string()),
         }
     }
