@@ -350,6 +350,14 @@ impl HostPort {
         &self.host
     }
 
+    /// The same host with another port.
+    pub(crate) fn with_port(&self, port: u16) -> Self {
+        Self {
+            host: self.host.clone(),
+            port,
+        }
+    }
+
     /// Where to listen to be reached here: at the address itself, or at all addresses when it is a name.
     pub(crate) fn to_listen(&self) -> SocketAddr {
         let host = self.host.parse().unwrap_or(IpAddr::from([0, 0, 0, 0]));

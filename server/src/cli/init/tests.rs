@@ -22,13 +22,8 @@ fn options(directory: &Path, arguments: &[&str]) -> Result<Options, clap::Error>
 
 fn init(directory: &Path, arguments: &[&str]) -> Result<Plan, InitError> {
     let options = options(directory, arguments).unwrap();
-    let now_ms = u64::try_from(SystemClock.now_ms()).unwrap();
-    let plan = if options.add_node {
-        plan_node(&options, now_ms)?
-    } else {
-        plan_cluster(&options, now_ms)?
-    };
-    make(&plan, &options)?;
+    let plan = plan(&options)?;
+    make(&plan, &options.directory)?;
     Ok(plan)
 }
 
