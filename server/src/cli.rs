@@ -2,6 +2,7 @@
 
 mod ask;
 mod credentials;
+mod demo_cluster;
 mod dev;
 mod files;
 mod init;
@@ -36,6 +37,8 @@ enum Command {
     Serve(serve::Options),
     /// Ask a running node what it knows of the cluster
     Status(status::Options),
+    /// Run a cluster of nodes on this machine, to look at it
+    DemoCluster(demo_cluster::Options),
     /// Look at, check and mend the data of a node that is not running
     Storage(storage::Options),
 }
@@ -53,6 +56,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Init(options) => init::run(&options).map_err(|error| error.to_string()),
         Command::Serve(options) => serve::run(&options).map_err(|error| error.to_string()),
         Command::Status(options) => status::run(&options).map_err(|error| error.to_string()),
+        Command::DemoCluster(options) => demo_cluster::run(&options).map_err(|error| error.to_string()),
         Command::Storage(options) => storage::run(&options).map_err(|error| error.to_string()),
     };
     match result {

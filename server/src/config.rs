@@ -206,6 +206,13 @@ impl Config {
                 );
                 return wrong("cluster.nodes", problem);
             }
+            if known.id != node.id && known.address == node.address {
+                let problem = format!(
+                    "{} is the address of node {}; give this one another",
+                    node.address, known.id
+                );
+                return wrong("node.address", problem);
+            }
         }
         if node.listen == http.listen && node.listen.port() != 0 {
             let problem = format!("{} is node.listen already; choose another port", http.listen);

@@ -48,11 +48,20 @@ pub(crate) struct Options {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum DurabilityOption {
+pub(super) enum DurabilityOption {
     /// Survives a power cut
     Sync,
     /// Survives the end of the process; a power cut loses at most 100 ms
     Interval,
+}
+
+impl From<DurabilityOption> for Durability {
+    fn from(option: DurabilityOption) -> Self {
+        match option {
+            DurabilityOption::Sync => Self::Sync,
+            DurabilityOption::Interval => Self::Interval,
+        }
+    }
 }
 
 /// Why the node did not start or had to stop.
@@ -150,10 +159,6 @@ fn data_directory(path: &Path) -> Result<PathBuf, DevError> {
 }
 
 fn open_cluster(directory: &Path, durability: DurabilityOption) -> Result<Cluster, DevError> {
-    let durability = match durability {
-        DurabilityOption::Sync => Durability::Sync,
-        DurabilityOption::Interval => Durability::Interval,
-    };
     let data = node::data_of(directory);
     let master_key = master_key::load_or_make(directory, &data, random::fill).map_err(|source| {
         DevError::DataDirectory {
@@ -161,7 +166,7 @@ fn open_cluster(directory: &Path, durability: DurabilityOption) -> Result<Cluste
             source,
         }
     })?;
-    Ok(node::open_alone(durability, directory, master_key)?)
+    Ok(node::open_alone(durability.into(), directory, master_key)?)
 }
 
 fn authenticator(options: &Options, keys: &KeyPair) -> Authenticator {

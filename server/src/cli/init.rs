@@ -303,8 +303,11 @@ fn random_cluster() -> Result<ClusterId, InitError> {
         .map_err(|error| InitError::Io(io::Error::other(error)))
 }
 
-/// The nodes whose configurations are in the directory and in its folders, each with the place of its configuration.
-fn known_nodes(directory: &Path, cluster: &ClusterId) -> Result<Vec<(NodeAddress, PathBuf)>, InitError> {
+/// The configurations of nodes that are in a directory and in its folders.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub(super) fn configurations(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut folders = vec![directory.to_owned()];
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -312,18 +315,27 @@ fn known_nodes(directory: &Path, cluster: &ClusterId) -> Result<Vec<(NodeAddress
             folders.push(entry.path());
         }
     }
-    let mut nodes = Vec::new();
+    let mut paths = Vec::new();
     for folder in folders {
         let path = folder.join(CONFIG);
-        if !path.try_exists()? {
-            continue;
+        if path.try_exists()? {
+            paths.push(path);
         }
+    }
+    Ok(paths)
+}
+
+/// The nodes whose configurations are in the directory and in its folders, each with the place of its configuration.
+fn known_nodes(directory: &Path, cluster: &ClusterId) -> Result<Vec<(NodeAddress, PathBuf)>, InitError> {
+    let mut nodes = Vec::new();
+    for path in configurations(directory)? {
+        let folder = path.parent().unwrap_or(directory);
         let missing = |cause| InitError::Missing {
             path: path.clone(),
             cause,
         };
         let text = fs::read_to_string(&path).map_err(|error| missing(error.to_string()))?;
-        let config = Config::parse(&text, &folder).map_err(|error| missing(error.to_string()))?;
+        let config = Config::parse(&text, folder).map_err(|error| missing(error.to_string()))?;
         if config.cluster.id != *cluster {
             return Err(missing(format!(
                 "it is of cluster {}, while the authority is of cluster {cluster}",

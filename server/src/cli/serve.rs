@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use stator_cluster::transport::Transport;
+use stator_cluster::transport::{Transport, TransportError};
 use stator_cluster::{Cluster, Inbox, Liveness, Network, World};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -50,6 +50,8 @@ pub(crate) enum ServeError {
     File(#[from] FileError),
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
     #[error("cannot listen on {address} ({field}): {source}")]
     Listen {
         field: &'static str,
@@ -90,11 +92,24 @@ pub(crate) fn run(options: &Options) -> Result<(), ServeError> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
-        .block_on(run_node(options, &config))
+        .block_on(async {
+            let stop = stop(options.until_stdin_ends)?;
+            run_node(&config, options.rejoin, stop, |endpoint| {
+                announce(options.json, &config, endpoint)
+            })
+            .await
+        })
 }
 
-async fn run_node(options: &Options, config: &Config) -> Result<(), ServeError> {
+/// Runs a node until `stop` is ready; `announce` is told host and port for clients when they are served.
+async fn run_node(
+    config: &Config,
+    rejoin: bool,
+    stop: impl Future<Output = ()>,
+    announce: impl FnOnce(&str) -> io::Result<()>,
+) -> Result<(), ServeError> {
     let certificates = Certificates::read(config)?;
+    check_identity(config, &certificates)?;
     let keys = files::root_keys(config)?;
     let tls = ServerTls::new(&certificates.clients, &certificates.clients_key)?;
     // Listening comes first: a second process must not touch the data.
@@ -105,8 +120,8 @@ async fn run_node(options: &Options, config: &Config) -> Result<(), ServeError> 
         None => None,
     };
     let endpoint = endpoint(config, clients.local_addr()?);
-    let mut stop = Box::pin(stop(options.until_stdin_ends)?);
-    let Opened { cluster, transport } = open(options, config, &certificates, nodes)?;
+    let mut stop = Box::pin(stop);
+    let Opened { cluster, transport } = open(config, rejoin, &certificates, nodes)?;
     let ready = tokio::select! {
         ready = wait(config, &cluster) => ready,
         cause = cluster.failed() => return Err(NodeError::Failed { cause }.into()),
@@ -125,7 +140,7 @@ async fn run_node(options: &Options, config: &Config) -> Result<(), ServeError> 
     };
     let app = node::app(&cluster, api).await?;
     let renewing = tokio::spawn(renew(config.clone(), certificates, tls.clone(), transport));
-    announce(options.json, config, &endpoint)?;
+    announce(&endpoint)?;
     let listeners = Listeners {
         clients,
         security: Security::Tls(tls),
@@ -134,6 +149,19 @@ async fn run_node(options: &Options, config: &Config) -> Result<(), ServeError> 
     let ended = node::run(app, listeners, &config.node.data_dir, stop).await;
     renewing.abort();
     Ok(ended?)
+}
+
+/// Refuses the certificate of another node before anything is done under its name.
+fn check_identity(config: &Config, certificates: &Certificates) -> Result<(), ServeError> {
+    let certified = certificates.nodes.identity()?;
+    if certified.node.0 == config.node.id && certified.cluster == config.cluster.id {
+        return Ok(());
+    }
+    Err(ServeError::WrongNode {
+        certificate: certified.to_string(),
+        node: config.node.id,
+        cluster: config.cluster.id.to_string(),
+    })
 }
 
 async fn listen(field: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
@@ -162,8 +190,8 @@ struct Opened {
 }
 
 fn open(
-    options: &Options,
     config: &Config,
+    rejoin: bool,
     certificates: &Certificates,
     listener: TcpListener,
 ) -> Result<Opened, ServeError> {
@@ -183,7 +211,7 @@ fn open(
         Ok(Arc::clone(transport) as Arc<dyn Network>)
     };
     let cluster = node::open(
-        config.settings(options.rejoin),
+        config.settings(rejoin),
         Arc::clone(&world),
         directory,
         master_key,
@@ -192,14 +220,6 @@ fn open(
     let transport = started
         .into_inner()
         .ok_or_else(|| io::Error::other("the cluster was opened without its network"))?;
-    let certified = transport.identity();
-    if certified.node.0 != config.node.id || certified.cluster != config.cluster.id {
-        return Err(ServeError::WrongNode {
-            certificate: certified.to_string(),
-            node: config.node.id,
-            cluster: config.cluster.id.to_string(),
-        });
-    }
     Ok(Opened { cluster, transport })
 }
 
@@ -335,3 +355,6 @@ fn announce(json: bool, config: &Config, endpoint: &str) -> io::Result<()> {
     }
     out.flush()
 }
+
+#[cfg(test)]
+mod tests;
