@@ -34,7 +34,7 @@ use crate::world::{Inbox, Network};
 pub use range::Row;
 pub use tally::Tally;
 
-use self::route::Place;
+use self::route::{Place, Route};
 
 /// When a write counts as durable on a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -163,10 +163,7 @@ impl Cluster {
 
     /// Resolves with the cause when the node's disk has failed and the process has to end to recover from its log.
     pub async fn failed(&self) -> String {
-        if self.node.ready().await.is_ok()
-            && let Ok(host) = self.node.host()
-            && let Ok(cause) = host.failure().wait_for(Option::is_some).await
-        {
+        if let Ok(cause) = self.node.host.failure().wait_for(Option::is_some).await {
             return cause.clone().unwrap_or_default();
         }
         std::future::pending().await
@@ -191,7 +188,27 @@ impl Cluster {
             return self.get(keyspace, key);
         }
         let leader = level != ConsistencyLevel::One;
-        self.route(group, leader, async |place, patience| match place {
+        let mut route = Route::new(self, group, leader);
+        loop {
+            let (place, left) = route.next().await.map_err(metadata::nothing_changed)?;
+            let outcome = route
+                .attempt(left, self.read_at(place, left, (group, leader), keyspace, key))
+                .await;
+            if let Some(cell) = route.settle(outcome)? {
+                return Ok(cell);
+            }
+        }
+    }
+
+    async fn read_at(
+        &self,
+        place: Place,
+        patience: Duration,
+        (group, leader): (u32, bool),
+        keyspace: Keyspace,
+        key: &[u8],
+    ) -> Result<Option<Cell>, Refused> {
+        match place {
             Place::Here(replica) => {
                 replica.read_barrier().await?;
                 Ok(self.get(keyspace, key)?)
@@ -208,8 +225,7 @@ impl Cluster {
                     _ => Err(route::unexpected(node)),
                 }
             }
-        })
-        .await
+        }
     }
 
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Cell>, Error> {
@@ -253,16 +269,37 @@ impl Cluster {
             keyspace: keyspace.number,
             key,
         };
-        self.route(group, true, async |place, patience| match place {
-            Place::Here(replica) => replica.write(target, &options, &Typed(command)).await,
+        let mut route = Route::new(self, group, true);
+        loop {
+            let (place, left) = route.next().await?;
+            let outcome = route
+                .attempt(left, self.write_at(place, left, group, target, &options, command))
+                .await;
+            if let Some(answer) = route.settle(outcome)? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    async fn write_at<A: Applier>(
+        &self,
+        place: Place,
+        patience: Duration,
+        group: u32,
+        target: Target<'_>,
+        options: &WriteOptions,
+        command: &A,
+    ) -> Result<A::Answer, Refused> {
+        match place {
+            Place::Here(replica) => replica.write(target, options, &Typed(command)).await,
             Place::There(node) => {
                 let mut bytes = Vec::new();
                 command.encode(&mut bytes);
                 let invocation = options.invocation.as_ref().map(InvocationId::as_bytes);
                 let write = Write {
                     group,
-                    keyspace: keyspace.number,
-                    key: Bytes::copy_from_slice(key),
+                    keyspace: target.keyspace,
+                    key: Bytes::copy_from_slice(target.key),
                     level: level_number(options.level),
                     invocation: invocation.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(id)),
                     command: bytes.into(),
@@ -273,8 +310,7 @@ impl Cluster {
                     _ => Err(route::unexpected(node)),
                 }
             }
-        })
-        .await
+        }
     }
 
     /// What may be tried more than once needs an id; with one node there is nobody else to try.

@@ -3,16 +3,18 @@
 //! Invariant: rows come in the order of their keys, those of one token range of one moment. Not here: what rows mean.
 
 use std::ops::{Bound, ControlFlow};
+use std::time::Duration;
 
 use bytes::Bytes;
 use stator_storage::RangeIterator;
 
 use super::metadata::nothing_changed;
-use super::route::{Place, unexpected};
+use super::route::{Place, Route, unexpected};
 use super::{Bounds, Cluster, Direction, Keyspace};
 use crate::command::Cell;
 use crate::error::Error;
 use crate::group::apply::METADATA_GROUP;
+use crate::group::replica::Refused;
 use crate::level::ConsistencyLevel;
 use crate::metadata::keyspaces::METADATA;
 use crate::metadata::rows::OWN;
@@ -144,21 +146,7 @@ impl Cluster {
             return self.visit_here(span.keyspace, &span.bounds, span.direction, visit);
         }
         loop {
-            let page = self.route(group, leader, async |place, patience| match place {
-                Place::Here(replica) => {
-                    replica.read_barrier().await?;
-                    Ok(None)
-                }
-                Place::There(node) => {
-                    let numbers = (group, span.keyspace.number);
-                    let page = Page::new(numbers, &span.bounds, span.direction, leader, PAGE_BYTES);
-                    match self.ask(node, Ask::Page(page), patience).await? {
-                        Tell::Rows(rows) => Ok(Some(rows)),
-                        _ => Err(unexpected(node)),
-                    }
-                }
-            });
-            let Some(page) = page.await.map_err(nothing_changed)? else {
+            let Some(page) = self.page(group, leader, &span).await? else {
                 return self.visit_here(span.keyspace, &span.bounds, span.direction, visit);
             };
             if visit_page(&page, visit).is_break() {
@@ -167,6 +155,45 @@ impl Cluster {
             match page.keys.last().filter(|_| !page.is_last) {
                 Some(last) => span.go_on_behind(last),
                 None => return Ok(ControlFlow::Continue(())),
+            }
+        }
+    }
+}
+
+impl Cluster {
+    /// The next rows of a group on another node; `None` if this node may read them itself.
+    async fn page(&self, group: u32, leader: bool, span: &Span) -> Result<Option<Rows>, Error> {
+        let mut route = Route::new(self, group, leader);
+        loop {
+            let (place, left) = route.next().await.map_err(nothing_changed)?;
+            let outcome = route
+                .attempt(left, self.page_at(place, left, (group, leader), span))
+                .await;
+            if let Some(page) = route.settle(outcome)? {
+                return Ok(page);
+            }
+        }
+    }
+
+    async fn page_at(
+        &self,
+        place: Place,
+        patience: Duration,
+        (group, leader): (u32, bool),
+        span: &Span,
+    ) -> Result<Option<Rows>, Refused> {
+        match place {
+            Place::Here(replica) => {
+                replica.read_barrier().await?;
+                Ok(None)
+            }
+            Place::There(node) => {
+                let numbers = (group, span.keyspace.number);
+                let page = Page::new(numbers, &span.bounds, span.direction, leader, PAGE_BYTES);
+                match self.ask(node, Ask::Page(page), patience).await? {
+                    Tell::Rows(rows) => Ok(Some(rows)),
+                    _ => Err(unexpected(node)),
+                }
             }
         }
     }

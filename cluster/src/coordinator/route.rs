@@ -52,63 +52,111 @@ pub(crate) async fn within<T>(
     .await
 }
 
-impl Cluster {
-    /// Tries an operation where the leader is thought to be, or on any replica.
-    pub(super) async fn route<T>(
-        &self,
-        group: u32,
-        leader: bool,
-        mut attempt: impl AsyncFnMut(Place, Duration) -> Result<T, Refused>,
-    ) -> Result<T, Error> {
-        let world = &self.node.surroundings.world;
-        let mut begun: Option<Duration> = None;
-        let (mut hint, mut tried) = (None, 0_usize);
-        let mut unknown: Option<String> = None;
+/// The tries of one operation.
+pub(super) struct Route<'a> {
+    cluster: &'a Cluster,
+    group: u32,
+    /// Whether only the leader will do.
+    leader: bool,
+    /// When the first try had failed; the clock is not asked before.
+    begun: Option<Duration>,
+    hint: Option<NodeId>,
+    tried: usize,
+    cause: String,
+    unknown: Option<String>,
+}
+
+impl<'a> Route<'a> {
+    /// To the leader of a group, or to any replica.
+    pub(super) fn new(cluster: &'a Cluster, group: u32, leader: bool) -> Self {
+        Self {
+            cluster,
+            group,
+            leader,
+            begun: None,
+            hint: None,
+            tried: 0,
+            cause: "no replica is known to be reachable".to_owned(),
+            unknown: None,
+        }
+    }
+
+    fn world(&self) -> &'a Arc<dyn World> {
+        &self.cluster.node.surroundings.world
+    }
+
+    /// Where to try next, and how long that may take.
+    ///
+    /// # Errors
+    /// When patience is over: what has come of the tries so far.
+    pub(super) async fn next(&mut self) -> Result<(Place, Duration), Error> {
+        let patience = self.cluster.node.settings.timing.patience();
         loop {
-            let patience = self.node.settings.timing.patience();
-            // The clock is asked when the first try was not enough.
-            let left = begun.map_or(patience, |begun| {
-                patience.saturating_sub(world.now().saturating_sub(begun))
-            });
-            let place = self.place(group, leader, hint.take(), tried);
-            let cause = match place {
-                None => "no replica is known to be reachable".to_owned(),
-                Some(place) => {
-                    let outcome = within(world, left, attempt(place, left)).await;
-                    match outcome {
-                        Some(Ok(output)) => return Ok(output),
-                        Some(Err(Refused::Finally(error))) => return Err(error),
-                        Some(Err(Refused::NotLeader(elsewhere))) => {
-                            hint = elsewhere;
-                            "the range has no leader".to_owned()
-                        }
-                        Some(Err(Refused::NotNow(cause))) => cause,
-                        Some(Err(Refused::Unknown(cause))) => {
-                            unknown = Some(cause.clone());
-                            cause
-                        }
-                        None => {
-                            let cause = "too few replicas have answered in time".to_owned();
-                            unknown = Some(cause.clone());
-                            cause
-                        }
-                    }
+            let is_first = self.tried == 0;
+            let mut left = patience;
+            if !is_first {
+                let now = self.world().now();
+                let begun = *self.begun.get_or_insert(now);
+                left = patience.saturating_sub(now.saturating_sub(begun));
+                if left.is_zero() {
+                    return Err(self.end());
                 }
-            };
-            tried += 1;
-            let begun = *begun.get_or_insert_with(|| world.now());
-            if world.now().saturating_sub(begun) >= patience || left.is_zero() {
-                return Err(match unknown {
-                    Some(cause) if leader => Error::OutcomeUnknown { cause },
-                    _ => Error::Unavailable { cause },
-                });
+                if self.hint.is_none() {
+                    self.world().sleep(PAUSE.min(left)).await;
+                }
             }
-            if hint.is_none() {
-                world.sleep(PAUSE).await;
+            let hint = self.hint.take();
+            let place = self.cluster.place(self.group, self.leader, hint, self.tried);
+            self.tried += 1;
+            if let Some(place) = place {
+                return Ok((place, left));
             }
         }
     }
 
+    /// A try within its time.
+    pub(super) async fn attempt<T>(
+        &self,
+        left: Duration,
+        attempt: impl Future<Output = Result<T, Refused>>,
+    ) -> Option<Result<T, Refused>> {
+        within(self.world(), left, attempt).await
+    }
+
+    /// What has come of a try; `None` if there is to be another one.
+    ///
+    /// # Errors
+    /// When another try fails as well.
+    pub(super) fn settle<T>(&mut self, outcome: Option<Result<T, Refused>>) -> Result<Option<T>, Error> {
+        match outcome {
+            Some(Ok(output)) => return Ok(Some(output)),
+            Some(Err(Refused::Finally(error))) => return Err(error),
+            Some(Err(Refused::NotLeader(elsewhere))) => {
+                self.hint = elsewhere;
+                "the range has no leader".clone_into(&mut self.cause);
+            }
+            Some(Err(Refused::NotNow(cause))) => self.cause = cause,
+            Some(Err(Refused::Unknown(cause))) => self.unknown = Some(cause),
+            None => {
+                self.unknown = Some("too few replicas have answered in time".to_owned());
+                // All time was given to this try.
+                self.begun = Some(Duration::ZERO);
+            }
+        }
+        Ok(None)
+    }
+
+    fn end(&mut self) -> Error {
+        let cause = std::mem::take(&mut self.cause);
+        match self.unknown.take() {
+            Some(cause) if self.leader => Error::OutcomeUnknown { cause },
+            Some(cause) => Error::Unavailable { cause },
+            None => Error::Unavailable { cause },
+        }
+    }
+}
+
+impl Cluster {
     /// Where to try: who was named; what this node's replica knows; the replicas in turn.
     fn place(&self, group: u32, leader: bool, hint: Option<NodeId>, tried: usize) -> Option<Place> {
         let me = self.node.settings.node;

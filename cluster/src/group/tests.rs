@@ -336,7 +336,7 @@ impl Group {
     /// The cell as the engine of a node has it.
     fn cell(&self, node: u64) -> Option<Bytes> {
         let engine = &self.nodes[&NodeId(node)].host.engine;
-        let id = engine.keyspace("metadata").unwrap();
+        let id = engine.keyspace("group/0").unwrap();
         engine
             .get(id, b"key")
             .unwrap()

@@ -17,7 +17,7 @@ use crate::error::Error;
 
 /// The number of the keyspace that group 0 keeps its state in. Entries have indices from 1 on.
 pub(crate) const METADATA: u32 = 0;
-const METADATA_NAME: &str = "metadata";
+const METADATA_NAME: &str = "group/0";
 /// The engine's keyspace of hints, which is this node's own.
 const HINTS: &str = "hints";
 /// How names of other keyspaces begin in the engine; number, `/` and the name follow.
@@ -52,6 +52,8 @@ struct Named {
 #[derive(Debug)]
 pub(crate) struct Keyspaces {
     engine: Engine,
+    /// That of group 0.
+    metadata: KeyspaceId,
     known: ArcSwap<Known>,
     /// Held over a change.
     changing: Mutex<()>,
@@ -84,17 +86,24 @@ impl Keyspaces {
                 });
             }
         }
-        if !known.by_number.contains_key(&METADATA) {
-            let id = create(&engine, METADATA_NAME)?;
-            known.insert(METADATA, id, METADATA_NAME);
-        }
+        let metadata = match known.by_number.get(&METADATA) {
+            Some(named) => named.id,
+            None => create(&engine, METADATA_NAME)?,
+        };
+        known.insert(METADATA, metadata, METADATA_NAME);
         let (changes, _) = watch::channel(applied);
         Ok(Self {
             engine,
+            metadata,
             known: ArcSwap::from_pointee(known),
             changing: Mutex::new(()),
             changes,
         })
+    }
+
+    /// The keyspace of group 0.
+    pub(crate) fn metadata(&self) -> KeyspaceId {
+        self.metadata
     }
 
     /// What is known of a number.

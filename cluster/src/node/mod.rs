@@ -50,7 +50,7 @@ pub(crate) struct Node {
     pub(crate) engine: Engine,
     pub(crate) exchange: Exchange,
     pub(crate) dispatch: Arc<Dispatch>,
-    pub(crate) host: OnceLock<Arc<Host>>,
+    pub(crate) host: Arc<Host>,
     pub(crate) gossip: OnceLock<Gossiper>,
     groups: ArcSwap<Groups>,
     /// Held over a change of the groups.
@@ -99,6 +99,7 @@ impl Node {
         let exchange = Exchange::new(Arc::clone(&surroundings.world), settings.node, session);
         let dispatch = Arc::new(Dispatch::new(exchange.clone()));
         let found = start::last_incarnation(&surroundings)?;
+        let host = start::host(&settings, &surroundings, &engine, &exchange)?;
         let (stage, _) = watch::channel(Stage::Starting("the directory".to_owned()));
         let node = Arc::new(Self {
             settings,
@@ -106,7 +107,7 @@ impl Node {
             engine,
             exchange,
             dispatch,
-            host: OnceLock::new(),
+            host,
             gossip: OnceLock::new(),
             groups: ArcSwap::default(),
             changing: Mutex::new(()),
@@ -159,20 +160,6 @@ impl Node {
     fn waits_for(&self, what: &str) {
         tracing::info!(what, "the node waits");
         self.stage.send_replace(Stage::Starting(what.to_owned()));
-    }
-
-    /// What the replicas of this node share, once the node has an identity.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] before that.
-    pub(crate) fn host(&self) -> Result<&Arc<Host>, Error> {
-        self.host.get().ok_or_else(|| Error::Unavailable {
-            cause: match &*self.stage.borrow() {
-                Stage::Starting(what) => format!("the node is starting and waits for {what}"),
-                Stage::Ready => "the node is starting".to_owned(),
-                Stage::Failed(error) => error.to_string(),
-            },
-        })
     }
 
     /// The replica of a group on this node.

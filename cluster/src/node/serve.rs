@@ -96,7 +96,7 @@ impl Node {
     }
 
     fn keyspace_here(&self, number: u32) -> Result<KeyspaceId, Refused> {
-        match self.host()?.keyspaces.find(number) {
+        match self.host.keyspaces.find(number) {
             Lookup::Here(id) => Ok(id),
             Lookup::Gone => Err(Refused::Finally(Error::NoSuchKeyspace)),
             Lookup::NotYet => Err(Refused::NotNow(

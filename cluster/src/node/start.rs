@@ -11,6 +11,7 @@ use std::time::Duration;
 use prost::Message as _;
 use stator_storage::{Durability, Engine, Environment, LogBatch, WriteBatch};
 
+use super::exchange::Exchange;
 use super::message::{Ask, Reply, Tell, WhoAmI, question};
 use super::settings::{NodeSettings, Surroundings};
 use super::{Node, Receiver, Stage, group_of};
@@ -61,6 +62,29 @@ pub(super) fn open_engine(settings: &NodeSettings, around: &Surroundings) -> Res
     })
 }
 
+/// What the replicas of the node will share.
+pub(super) fn host(
+    settings: &NodeSettings,
+    around: &Surroundings,
+    engine: &Engine,
+    exchange: &Exchange,
+) -> Result<Arc<Host>, Error> {
+    let applied = engine.flushed_index(Journal::stream_of(METADATA_GROUP));
+    Ok(Arc::new(Host::new(Given {
+        node: settings.node,
+        engine: engine.clone(),
+        world: Arc::clone(&around.world),
+        outbox: Arc::new(exchange.clone()),
+        commands: Arc::clone(&around.commands),
+        keyspaces: Keyspaces::open(engine.clone(), applied)?,
+        durability: match settings.storage.durability {
+            crate::coordinator::Durability::Sync => Durability::Sync,
+            crate::coordinator::Durability::Interval => Durability::Interval,
+        },
+        settings: GroupSettings::new(settings.timing),
+    })))
+}
+
 /// As which incarnation the directory was started last.
 pub(super) fn last_incarnation(around: &Surroundings) -> Result<u64, Error> {
     let found = identity::read(&*around.disk, &around.directory)?;
@@ -106,21 +130,6 @@ impl NodeSettings {
 impl Node {
     pub(super) async fn start(self: &Arc<Self>) -> Result<(), Error> {
         let standing = self.identify().await?;
-        let keyspaces_applied = self.engine.flushed_index(Journal::stream_of(METADATA_GROUP));
-        let host = Arc::new(Host::new(Given {
-            node: self.settings.node,
-            engine: self.engine.clone(),
-            world: Arc::clone(&self.surroundings.world),
-            outbox: Arc::new(self.exchange.clone()),
-            commands: Arc::clone(&self.surroundings.commands),
-            keyspaces: Keyspaces::open(self.engine.clone(), keyspaces_applied)?,
-            durability: match self.settings.storage.durability {
-                crate::coordinator::Durability::Sync => Durability::Sync,
-                crate::coordinator::Durability::Interval => Durability::Interval,
-            },
-            settings: GroupSettings::new(self.settings.timing),
-        }));
-        drop(self.host.set(host));
         self.begin_gossip()?;
         if standing == Standing::Rejoining {
             self.waits_for(
@@ -150,11 +159,6 @@ impl Node {
     async fn identify(&self) -> Result<Standing, Error> {
         let around = &self.surroundings;
         let found = identity::read(&*around.disk, &around.directory)?;
-        if found.is_none() && self.engine.keyspaces().iter().any(|(_, name)| name != "metadata") {
-            return Err(Error::Directory {
-                cause: "it holds tables from before replication".to_owned(),
-            });
-        }
         let answer = self.ask_who_i_am(found.is_some()).await?;
         let expected = Expected {
             cluster: self.settings.cluster,
@@ -278,7 +282,7 @@ impl Node {
 
     fn begin_metadata(self: &Arc<Self>) -> Result<(), Error> {
         let (members, peers) = self.settings.metadata_members();
-        let host = self.host()?;
+        let host = &self.host;
         if let Some(replica) = recover(host, METADATA_GROUP, peers.clone())? {
             self.add_replica(replica);
             return Ok(());
@@ -303,7 +307,7 @@ impl Node {
             return Ok(());
         };
         for range in layout.bits().ranges() {
-            if let Some(replica) = recover(self.host()?, group_of(range), peers_of(&layout, range))? {
+            if let Some(replica) = recover(&self.host, group_of(range), peers_of(&layout, range))? {
                 self.add_replica(replica);
             }
         }
@@ -312,7 +316,7 @@ impl Node {
 
     /// Begins the groups of a layout that have no log on this node. They are durable when this returns.
     pub(super) fn begin_groups(self: &Arc<Self>, layout: &Layout) -> Result<(), Error> {
-        let host = self.host()?;
+        let host = &self.host;
         let mut begun = Vec::new();
         let mut all = LogBatch::new();
         for (range, mine) in layout.replicas_on(self.settings.node) {

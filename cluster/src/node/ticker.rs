@@ -32,8 +32,7 @@ impl Node {
     pub(super) async fn follow_metadata(node: Weak<Self>) {
         let mut changes = {
             let Some(node) = node.upgrade() else { return };
-            let Ok(host) = node.host() else { return };
-            host.keyspaces.changes()
+            node.host.keyspaces.changes()
         };
         while changes.changed().await.is_ok() {
             let Some(node) = node.upgrade() else { return };
@@ -41,16 +40,14 @@ impl Node {
                 replica.look_for_keyspace();
             }
             if let Err(error) = node.look_at_layout() {
-                let Ok(host) = node.host() else { return };
-                host.fail(&error.to_string());
-                return;
+                return node.host.fail(&error.to_string());
             }
         }
     }
 
     /// The layout that group 0 has on this node, if it is newer than the one known.
     pub(super) fn read_layout(&self) -> Result<Option<Layout>, Error> {
-        let host = self.host()?;
+        let host = &self.host;
         let Lookup::Here(id) = host.keyspaces.find(crate::metadata::keyspaces::METADATA) else {
             return Ok(None);
         };

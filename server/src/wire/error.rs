@@ -57,10 +57,7 @@ impl From<stator_cluster::Error> for ApiError {
             stator_cluster::Error::Unavailable { cause } => Self::Unavailable(cause),
             stator_cluster::Error::NoSuchKeyspace => Self::TableDropped,
             // The SDKs retry a 500 under the same invocation id.
-            stator_cluster::Error::OutcomeUnknown { .. }
-            | stator_cluster::Error::MalformedCommand(_)
-            | stator_cluster::Error::Identity(_)
-            | stator_cluster::Error::Storage(_) => Self::Internal(error.to_string()),
+            error => Self::Internal(error.to_string()),
         }
     }
 }
