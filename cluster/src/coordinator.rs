@@ -305,8 +305,9 @@ impl Cluster {
                     command: bytes.into(),
                 };
                 match self.ask(node, Ask::Write(write), patience).await? {
-                    Tell::Written(answer) => A::Answer::decode(&answer)
-                        .map_err(|error| Refused::Unknown(error.to_string())),
+                    Tell::Written(answer) => {
+                        A::Answer::decode(&answer).map_err(|error| Refused::Unknown(error.to_string()))
+                    }
                     _ => Err(route::unexpected(node)),
                 }
             }

@@ -32,13 +32,12 @@ pub use error::Error;
 pub use group::journal::JournalError;
 pub use group::settings::{Timing, TimingError};
 pub use level::ConsistencyLevel;
+pub use node::exchange::ExchangeStatistics;
 pub use node::settings::{Alone, Founder, NodeSettings, Surroundings};
 pub use runtime::TokioWorld;
-pub use status::{
-    ClusterStatus, GroupStatus, HintStatus, Liveness, NodeStatus, ReadRepairStatus,
-};
 pub use stator_storage::vfs::{Vfs, posix::PosixVfs};
 pub use stator_storage::{
     MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random, Settings as EngineSettings,
 };
+pub use status::{ClusterStatus, GroupStatus, HintStatus, Liveness, NodeStatus, ReadRepairStatus};
 pub use world::{Inbox, MESSAGE_BYTES_MAX, Network, NodeId, Priority, Task, World};

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::coordinator::Cluster;
 use crate::gossip::{self, Gossiper, NodeState};
 use crate::group::apply::METADATA_GROUP;
+use crate::node::exchange::ExchangeStatistics;
 use crate::ring::{Layout, RangeId};
 use crate::world::NodeId;
 
@@ -129,6 +130,8 @@ pub struct ClusterStatus {
     pub hints: HintStatus,
     /// Its read repairs.
     pub read_repair: ReadRepairStatus,
+    /// What it has said to other nodes.
+    pub exchange: ExchangeStatistics,
 }
 
 impl Cluster {
@@ -138,7 +141,9 @@ impl Cluster {
         let settings = &node.settings;
         let layout = node.layout();
         let bits = layout.as_deref().map_or(settings.range_bits, Layout::bits);
-        let replication = layout.as_deref().map_or(settings.replication, Layout::replication);
+        let replication = layout
+            .as_deref()
+            .map_or(settings.replication, Layout::replication);
         let groups = node.replicas();
         let groups = groups.iter().flatten().map(|replica| {
             let standing = replica.standing();
@@ -167,6 +172,7 @@ impl Cluster {
             groups: groups.collect(),
             hints: HintStatus::default(),
             read_repair: ReadRepairStatus::default(),
+            exchange: node.exchange.statistics(),
         }
     }
 

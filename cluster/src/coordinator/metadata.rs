@@ -59,7 +59,8 @@ impl Cluster {
         let Some(name) = name.filter(|_| keyspace.number != METADATA) else {
             return Ok(());
         };
-        self.write_own(&OwnRow::Keyspace(&name), &OwnCommand::Remove).await
+        self.write_own(&OwnRow::Keyspace(&name), &OwnCommand::Remove)
+            .await
     }
 
     async fn write_own(&self, row: &OwnRow<'_>, command: &OwnCommand) -> Result<(), Error> {

@@ -78,7 +78,12 @@ impl Cluster {
         if keyspace.number == METADATA {
             let bounds = above_own(bounds);
             let group = METADATA_GROUP;
-            let span = Span { keyspace, bounds, direction, level };
+            let span = Span {
+                keyspace,
+                bounds,
+                direction,
+                level,
+            };
             return self.read_group(group, span, &mut visit).await.map(drop);
         }
         let layout = self.node.layout().ok_or_else(|| Error::Unavailable {
@@ -99,7 +104,11 @@ impl Cluster {
                 direction,
                 level,
             };
-            if self.read_group(group_of(range), span, &mut visit).await?.is_break() {
+            if self
+                .read_group(group_of(range), span, &mut visit)
+                .await?
+                .is_break()
+            {
                 break;
             }
         }
@@ -226,12 +235,16 @@ impl Span {
 
 /// The part of a span that lies in a token range.
 fn clip(bounds: &Bounds, bits: RangeBits, range: RangeId) -> Bounds {
-    let first = bits.first_token(range).map(|token| token.0.to_be_bytes().to_vec());
+    let first = bits
+        .first_token(range)
+        .map(|token| token.0.to_be_bytes().to_vec());
     let next = bits
         .first_token(RangeId(range.0 + 1))
         .map(|token| token.0.to_be_bytes().to_vec());
     let start = match (&bounds.start, first) {
-        (Bound::Included(start) | Bound::Excluded(start), Some(first)) if *start < first => Bound::Included(first),
+        (Bound::Included(start) | Bound::Excluded(start), Some(first)) if *start < first => {
+            Bound::Included(first)
+        }
         (Bound::Unbounded, Some(first)) => Bound::Included(first),
         (start, _) => start.clone(),
     };

@@ -163,7 +163,11 @@ impl Cluster {
         let here = self.node.replica(group);
         let known = here.as_ref().and_then(|replica| replica.leader());
         if let Some(node) = hint.or(known.filter(|_| leader)) {
-            return if node == me { here.map(Place::Here) } else { Some(Place::There(node)) };
+            return if node == me {
+                here.map(Place::Here)
+            } else {
+                Some(Place::There(node))
+            };
         }
         let nodes = self.nodes_of(group);
         let alive: Vec<_> = nodes.iter().filter(|node| self.is_alive(**node)).collect();
@@ -203,9 +207,9 @@ impl Cluster {
             ExchangeError::TooMany { .. } | ExchangeError::TooLong { .. } | ExchangeError::Closed => {
                 Refused::NotNow(error.to_string())
             }
-            ExchangeError::NoAnswer { .. } | ExchangeError::PeerDown { .. } | ExchangeError::NotServed { .. } => {
-                Refused::Unknown(error.to_string())
-            }
+            ExchangeError::NoAnswer { .. }
+            | ExchangeError::PeerDown { .. }
+            | ExchangeError::NotServed { .. } => Refused::Unknown(error.to_string()),
         })?;
         match Reply::decode(bytes) {
             Ok(Reply {

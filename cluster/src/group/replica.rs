@@ -24,7 +24,7 @@ use super::read::Reads;
 use super::settings::GroupSettings;
 use crate::error::Error;
 use crate::level::ConsistencyLevel;
-use crate::raft::{Core, CoreSettings, Fetch, Members, RaftMessage, Recovered, ReplicaId, Role};
+use crate::raft::{Core, CoreSettings, Fetch, RaftMessage, Recovered, ReplicaId, Role};
 use crate::world::NodeId;
 
 /// Why a replica does not do what it was asked.
@@ -485,12 +485,12 @@ impl Replica {
 
     /// By how much a keyspace has grown in this group since the node started: rows and bytes.
     pub(crate) fn tally(&self, keyspace: u32) -> (i64, i64) {
-        self.state.lock().tallies.get(&keyspace).copied().unwrap_or_default()
-    }
-
-    /// The members.
-    pub(crate) fn members(&self) -> Members {
-        self.state.lock().core.members()
+        self.state
+            .lock()
+            .tallies
+            .get(&keyspace)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// The node of the other voter that is heard of and has most of the log; only a leader knows.
@@ -502,17 +502,5 @@ impl Replica {
         });
         let heir = progress.max_by_key(|progress| progress.matched)?;
         self.node_of(heir.replica).filter(|_| state.leads())
-    }
-
-    /// Up to where the voter of a node has the log, and whether it was heard of lately; only a leader knows.
-    pub(crate) fn progress_of(&self, node: NodeId) -> Option<(u64, bool)> {
-        let state = self.state.lock();
-        let progress = state
-            .core
-            .progress()
-            .find(|progress| self.node_of(progress.replica) == Some(node));
-        progress
-            .filter(|_| state.leads())
-            .map(|progress| (progress.matched, progress.is_active))
     }
 }

@@ -234,8 +234,14 @@ pub(crate) fn level_of(number: u32) -> Option<ConsistencyLevel> {
 fn end_of(bound: &Bound<Vec<u8>>) -> Option<End> {
     match bound {
         Bound::Unbounded => None,
-        Bound::Included(key) => Some(End { key: key.clone(), excluded: false }),
-        Bound::Excluded(key) => Some(End { key: key.clone(), excluded: true }),
+        Bound::Included(key) => Some(End {
+            key: key.clone(),
+            excluded: false,
+        }),
+        Bound::Excluded(key) => Some(End {
+            key: key.clone(),
+            excluded: true,
+        }),
     }
 }
 

@@ -117,11 +117,17 @@ impl Node {
         });
         let inbox = Arc::clone(&node.dispatch) as Arc<dyn Inbox>;
         let network = connect(inbox, found + 1).map_err(|cause| Error::Network { cause })?;
-        for founder in node.settings.founders.iter().filter(|founder| founder.node != node.settings.node) {
+        for founder in node
+            .settings
+            .founders
+            .iter()
+            .filter(|founder| founder.node != node.settings.node)
+        {
             network.introduce(founder.node, &founder.address);
         }
         node.exchange.connect(network);
-        node.dispatch.set_serve(Arc::new(serve::Server(Arc::downgrade(&node))));
+        node.dispatch
+            .set_serve(Arc::new(serve::Server(Arc::downgrade(&node))));
         let starting = Arc::clone(&node);
         node.surroundings.world.spawn(Box::pin(async move {
             if let Err(error) = starting.start().await {

@@ -11,7 +11,10 @@ use stator_storage::{KeyspaceId, RangeIterator};
 
 use super::Node;
 use super::exchange::{Reply, Serve};
-use super::message::{Ask, MaybeCell, Page, Question, Read, Refusal, Rows, Sums, TallyOf, Tell, WhoAmI, Write, You, level_of, reply};
+use super::message::{
+    Ask, MaybeCell, Page, Question, Read, Refusal, Rows, Sums, TallyOf, Tell, WhoAmI, Write, You, level_of,
+    reply,
+};
 use crate::command::{Commands, InvocationId, MalformedCommand, WriteOptions};
 use crate::coordinator::{Bounds, Direction};
 use crate::error::Error;
@@ -39,7 +42,9 @@ impl Serve for Server {
         let world = Arc::clone(&node.surroundings.world);
         world.spawn(Box::pin(async move {
             let tell = node.carry_out(ask).await;
-            answer.send(reply(tell.unwrap_or_else(|refused| Tell::Refused(Refusal::of(&refused)))));
+            answer.send(reply(
+                tell.unwrap_or_else(|refused| Tell::Refused(Refusal::of(&refused))),
+            ));
         }));
     }
 }
@@ -124,7 +129,9 @@ impl Node {
         }
         let bounds = page.bounds();
         let mut rows = self.open_rows(id, &bounds, page.direction())?;
-        let bytes_max = usize::try_from(page.bytes_max).unwrap_or(usize::MAX).min(PAGE_BYTES_MAX);
+        let bytes_max = usize::try_from(page.bytes_max)
+            .unwrap_or(usize::MAX)
+            .min(PAGE_BYTES_MAX);
         let (mut found, mut bytes) = (Rows::default(), 0);
         while bytes < bytes_max {
             if !rows.advance()? {

@@ -131,6 +131,8 @@ impl Node {
     pub(super) async fn start(self: &Arc<Self>) -> Result<(), Error> {
         let standing = self.identify().await?;
         self.begin_gossip()?;
+        let world = &self.surroundings.world;
+        world.spawn(Box::pin(Self::follow_gossip(Arc::downgrade(self))));
         if standing == Standing::Rejoining {
             self.waits_for(
                 "new replicas: this node has lost its directory, so that it neither votes nor serves until the cluster \
@@ -140,7 +142,6 @@ impl Node {
         }
         self.begin_metadata()?;
         self.recover_groups()?;
-        let world = &self.surroundings.world;
         world.spawn(Box::pin(Self::follow_metadata(Arc::downgrade(self))));
         self.dispatch.set_raft(Arc::new(Receiver(Arc::downgrade(self))));
         world.spawn(Box::pin(Self::tick(Arc::downgrade(self))));
@@ -176,7 +177,11 @@ impl Node {
         let me = self.settings.node;
         let mut missing: Vec<NodeId> = self.settings.other_founders().collect();
         if missing.is_empty() {
-            return Ok(if has_directory { Answer::Nobody } else { Answer::Unknown });
+            return Ok(if has_directory {
+                Answer::Nobody
+            } else {
+                Answer::Unknown
+            });
         }
         let mut known: Option<Known> = None;
         let mut asks = 0;
@@ -227,7 +232,10 @@ impl Node {
             .request(peer, Priority::Urgent, ask, ASK_PATIENCE)
             .await;
         let Ok(answer) = answer else { return Ok(None) };
-        let Ok(Reply { tell: Some(Tell::You(you)) }) = Reply::decode(answer) else {
+        let Ok(Reply {
+            tell: Some(Tell::You(you)),
+        }) = Reply::decode(answer)
+        else {
             return Ok(None);
         };
         if you.other_founders {
@@ -248,15 +256,19 @@ impl Node {
         };
         let world = Arc::clone(&self.surroundings.world);
         let network = self.exchange.gossip_network();
-        let gossip = Gossiper::start(&me, self.settings.gossip.clone(), world, network).map_err(|error| Error::Start {
-            cause: error.to_string(),
+        let gossip = Gossiper::start(&me, self.settings.gossip.clone(), world, network).map_err(|error| {
+            Error::Start {
+                cause: error.to_string(),
+            }
         })?;
         gossip.update_state(self.state());
         let founders = self.settings.founders.iter();
-        let peers = founders.filter(|founder| founder.node != me.node).map(|founder| Peer {
-            node: founder.node,
-            address: founder.address.clone(),
-        });
+        let peers = founders
+            .filter(|founder| founder.node != me.node)
+            .map(|founder| Peer {
+                node: founder.node,
+                address: founder.address.clone(),
+            });
         gossip.join(peers.collect());
         self.dispatch.set_gossip(Arc::new(gossip.clone()));
         drop(self.gossip.set(gossip));
@@ -266,7 +278,10 @@ impl Node {
     /// What this node says of itself.
     pub(crate) fn state(&self) -> NodeState {
         let replicas = self.replicas();
-        let held = replicas.iter().flatten().filter(|replica| replica.group() != METADATA_GROUP);
+        let held = replicas
+            .iter()
+            .flatten()
+            .filter(|replica| replica.group() != METADATA_GROUP);
         NodeState {
             leaders: held.clone().filter(|replica| replica.is_leader()).count() as u64,
             replicas: held.count() as u64,
@@ -290,7 +305,10 @@ impl Node {
         let id = ReplicaId(self.settings.node.0);
         if !peers.contains_key(&id) {
             return Err(Error::Start {
-                cause: format!("node {} is none of the nodes that make the cluster", self.settings.node),
+                cause: format!(
+                    "node {} is none of the nodes that make the cluster",
+                    self.settings.node
+                ),
             });
         }
         let group = METADATA_GROUP;
@@ -397,12 +415,18 @@ impl Node {
         };
         let mut nodes = BTreeMap::new();
         let me = self.settings.node;
-        nodes.extend([describe(me, &self.settings.address, self.incarnation(), &self.state())]);
+        nodes.extend([describe(
+            me,
+            &self.settings.address,
+            self.incarnation(),
+            &self.state(),
+        )]);
         let members = self.gossip.get().map(Gossiper::members).unwrap_or_default();
         for founder in self.settings.other_founders() {
             let member = members.iter().find(|member| member.node == founder);
             let there = member.filter(|member| member.liveness == Liveness::Alive);
-            let Some((member, state)) = there.and_then(|member| Some((member, member.state.as_ref()?))) else {
+            let Some((member, state)) = there.and_then(|member| Some((member, member.state.as_ref()?)))
+            else {
                 return Err(format!("node {founder}, with which the cluster is to begin"));
             };
             nodes.extend([describe(founder, &member.address, member.incarnation, state)]);

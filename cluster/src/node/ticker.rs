@@ -28,6 +28,32 @@ impl Node {
         }
     }
 
+    /// Follows what gossip says of other nodes: whoever waits for one that is down need not wait any longer.
+    pub(super) async fn follow_gossip(node: Weak<Self>) {
+        let Some(mut changes) = node
+            .upgrade()
+            .and_then(|node| node.gossip.get().map(crate::gossip::Gossiper::watch))
+        else {
+            return;
+        };
+        let mut down = std::collections::BTreeSet::new();
+        while changes.changed().await.is_ok() {
+            let Some(node) = node.upgrade() else { return };
+            let Some(gossip) = node.gossip.get() else { return };
+            if let Some(fault) = gossip.fault() {
+                return node.host.fail(&fault.to_string());
+            }
+            for member in gossip.members() {
+                let is_down = member.liveness == crate::gossip::Liveness::Down;
+                if is_down && down.insert(member.node) {
+                    node.exchange.fail_peer(member.node);
+                } else if !is_down {
+                    down.remove(&member.node);
+                }
+            }
+        }
+    }
+
     /// Follows the changes of group 0 as long as the node is there.
     pub(super) async fn follow_metadata(node: Weak<Self>) {
         let mut changes = {

@@ -8,39 +8,39 @@ use serde::Serialize;
 
 /// Counts since the start of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct ExchangeStatistics {
+pub struct ExchangeStatistics {
     /// Requests that were sent.
-    pub(crate) requests_sent: u64,
+    pub requests_sent: u64,
     /// Of these, how many were answered.
-    pub(crate) requests_answered: u64,
+    pub requests_answered: u64,
     /// How many were not, within their patience.
-    pub(crate) requests_timed_out: u64,
+    pub requests_timed_out: u64,
     /// How many ended because their node went down.
-    pub(crate) requests_failed: u64,
+    pub requests_failed: u64,
     /// How many the other node said that it does not serve.
-    pub(crate) requests_not_served: u64,
+    pub requests_not_served: u64,
     /// Requests that were not sent, because too many wait or they are too long.
-    pub(crate) requests_refused: u64,
+    pub requests_refused: u64,
     /// Requests that wait for their answers now.
-    pub(crate) requests_waiting: u64,
+    pub requests_waiting: u64,
     /// Answers that nobody waits for any more, or that belong to a former start of this node.
-    pub(crate) answers_unwanted: u64,
+    pub answers_unwanted: u64,
     /// Requests of other nodes.
-    pub(crate) requests_received: u64,
+    pub requests_received: u64,
     /// Answers that were longer than a message may be, so that they were not sent.
-    pub(crate) answers_too_long: u64,
+    pub answers_too_long: u64,
     /// Messages of groups that were sent, and in how many batches.
-    pub(crate) raft_messages_sent: u64,
+    pub raft_messages_sent: u64,
     /// Batches that they were sent in.
-    pub(crate) raft_batches_sent: u64,
+    pub raft_batches_sent: u64,
     /// Messages of groups that were longer than a message may be, so that they were not sent.
-    pub(crate) raft_messages_too_long: u64,
+    pub raft_messages_too_long: u64,
     /// Messages of groups that came.
-    pub(crate) raft_messages_received: u64,
+    pub raft_messages_received: u64,
     /// Messages, or ends of batches, that do not decode and were dropped.
-    pub(crate) malformed: u64,
+    pub malformed: u64,
     /// Messages that came when there was nobody to take them: while the node starts, or stops.
-    pub(crate) unclaimed: u64,
+    pub unclaimed: u64,
 }
 
 /// One number of [`ExchangeStatistics`] that rises.

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 use tokio::time::Instant;
 
+use super::envelope::REQUEST_BODY_BYTES_MAX;
 use super::*;
 use crate::raft::{RaftMessage, ReplicaId};
 use crate::world::{Inbox, Network, NodeId, Priority, Task, World};
