@@ -191,29 +191,7 @@ impl Config {
             let problem = format!("is {}, must be at most {REPLICATION_MAX}", cluster.replication);
             return wrong("cluster.replication", problem);
         }
-        for (place, known) in cluster.nodes.iter().enumerate() {
-            let before = cluster.nodes.iter().take(place);
-            if before.clone().any(|other| other.id == known.id) {
-                return wrong("cluster.nodes", format!("node {} is named twice", known.id));
-            }
-            if before.clone().any(|other| other.address == known.address) {
-                return wrong("cluster.nodes", format!("{} is named twice", known.address));
-            }
-            if known.id == node.id && known.address != node.address {
-                let problem = format!(
-                    "node {} is at {}, while node.address is {}; make them equal",
-                    node.id, known.address, node.address
-                );
-                return wrong("cluster.nodes", problem);
-            }
-            if known.id != node.id && known.address == node.address {
-                let problem = format!(
-                    "{} is the address of node {}; give this one another",
-                    node.address, known.id
-                );
-                return wrong("node.address", problem);
-            }
-        }
+        self.validate_nodes()?;
         if node.listen == http.listen && node.listen.port() != 0 {
             let problem = format!("{} is node.listen already; choose another port", http.listen);
             return wrong("http.listen", problem);
@@ -252,6 +230,36 @@ impl Config {
             .engine
             .validate()
             .or_else(|error| wrong("storage.engine", error.to_string()))
+    }
+
+    /// Checks the nodes that the cluster begins with against each other and against this one.
+    fn validate_nodes(&self) -> Result<(), ConfigError> {
+        let wrong = |field, problem: String| Err(ConfigError::Value { field, problem });
+        let Self { cluster, node, .. } = self;
+        for (place, known) in cluster.nodes.iter().enumerate() {
+            let before = cluster.nodes.iter().take(place);
+            if before.clone().any(|other| other.id == known.id) {
+                return wrong("cluster.nodes", format!("node {} is named twice", known.id));
+            }
+            if before.clone().any(|other| other.address == known.address) {
+                return wrong("cluster.nodes", format!("{} is named twice", known.address));
+            }
+            if known.id == node.id && known.address != node.address {
+                let problem = format!(
+                    "node {} is at {}, while node.address is {}; make them equal",
+                    node.id, known.address, node.address
+                );
+                return wrong("cluster.nodes", problem);
+            }
+            if known.id != node.id && known.address == node.address {
+                let problem = format!(
+                    "{} is the address of node {}; give this one another",
+                    node.address, known.id
+                );
+                return wrong("node.address", problem);
+            }
+        }
+        Ok(())
     }
 
     /// The settings of the node. `rejoin`: an old copy of its data may be given up.

@@ -53,52 +53,16 @@ impl Text {
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
         // Writing into a string does not fail.
-        drop(writeln!(self.0, "{line}"));
+        writeln!(self.0, "{line}").ok();
     }
 }
 
-/// The text of a status. Labels are numbers and words of ours, which need no quoting.
-fn text(status: &ClusterStatus) -> String {
-    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-    let leaderless = status
-        .groups
-        .iter()
-        .filter(|group| group.leader.is_none())
-        .count();
-    let led = status
-        .groups
-        .iter()
-        .filter(|group| group.range.is_some() && group.leader == Some(status.node))
-        .count();
-    let lag = status
-        .groups
-        .iter()
-        .filter_map(|group| group.lag)
-        .max()
-        .unwrap_or(0);
+/// What is done for replicas that were away or differ.
+fn second_copies(status: &ClusterStatus, text: &mut Text) {
+    let (counter, gauge) = (Kind::Counter, Kind::Gauge);
     let hints = &status.hints;
     let repair = &status.read_repair;
-    let (counter, gauge) = (Kind::Counter, Kind::Gauge);
-    let mut text = Text::default();
     for (name, kind, help, value) in [
-        (
-            "stator_ranges_led",
-            gauge,
-            "Token ranges that this node leads.",
-            count(led),
-        ),
-        (
-            "stator_groups_without_leader",
-            gauge,
-            "Groups of this node that have no leader as far as it knows.",
-            count(leaderless),
-        ),
-        (
-            "stator_lag_entries_max",
-            gauge,
-            "Entries that the slowest follower is behind, at most, over the groups that this node leads.",
-            lag,
-        ),
         (
             "stator_hints_waiting",
             gauge,
@@ -135,6 +99,51 @@ fn text(status: &ClusterStatus) -> String {
             "Cells that differed and were repaired.",
             repair.repaired,
         ),
+    ] {
+        text.single(name, kind, help, value);
+    }
+}
+
+/// The text of a status. Labels are numbers and words of ours, which need no quoting.
+fn text(status: &ClusterStatus) -> String {
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let leaderless = status
+        .groups
+        .iter()
+        .filter(|group| group.leader.is_none())
+        .count();
+    let led = status
+        .groups
+        .iter()
+        .filter(|group| group.range.is_some() && group.leader == Some(status.node))
+        .count();
+    let lag = status
+        .groups
+        .iter()
+        .filter_map(|group| group.lag)
+        .max()
+        .unwrap_or(0);
+    let gauge = Kind::Gauge;
+    let mut text = Text::default();
+    for (name, kind, help, value) in [
+        (
+            "stator_ranges_led",
+            gauge,
+            "Token ranges that this node leads.",
+            count(led),
+        ),
+        (
+            "stator_groups_without_leader",
+            gauge,
+            "Groups of this node that have no leader as far as it knows.",
+            count(leaderless),
+        ),
+        (
+            "stator_lag_entries_max",
+            gauge,
+            "Entries that the slowest follower is behind, at most, over the groups that this node leads.",
+            lag,
+        ),
         (
             "stator_layout_epoch",
             gauge,
@@ -144,6 +153,7 @@ fn text(status: &ClusterStatus) -> String {
     ] {
         text.single(name, kind, help, value);
     }
+    second_copies(status, &mut text);
     let name = "stator_node_alive";
     text.metric(
         name,

@@ -66,6 +66,7 @@ fn table(name: &str, id: u128) -> TableDefinition {
 }
 
 /// Adds a tag.
+#[expect(clippy::unnecessary_wraps, reason = "what a change of a definition is")]
 fn tagged(definition: &mut TableDefinition, tag: &str) -> Result<(), ()> {
     definition.tags.insert(tag.to_owned(), String::new());
     Ok(())

@@ -19,7 +19,7 @@ pub(crate) struct FileError {
     cause: String,
 }
 
-fn failed(path: &Path, cause: impl ToString) -> FileError {
+fn failed(path: &Path, cause: &dyn ToString) -> FileError {
     FileError {
         path: path.to_owned(),
         cause: cause.to_string(),
@@ -29,13 +29,13 @@ fn failed(path: &Path, cause: impl ToString) -> FileError {
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     fs::read(path)
         .map(Zeroizing::new)
-        .map_err(|error| failed(path, format!("cannot be read: {error}")))
+        .map_err(|error| failed(path, &format!("cannot be read: {error}")))
 }
 
 fn read_text(path: &Path) -> Result<Zeroizing<String>, FileError> {
     fs::read_to_string(path)
         .map(Zeroizing::new)
-        .map_err(|error| failed(path, format!("cannot be read: {error}")))
+        .map_err(|error| failed(path, &format!("cannot be read: {error}")))
 }
 
 /// Reads and checks a configuration.
@@ -44,9 +44,9 @@ fn read_text(path: &Path) -> Result<Zeroizing<String>, FileError> {
 /// [`FileError`] with the place or the field.
 pub(super) fn config(path: &Path) -> Result<Config, FileError> {
     let text = read_text(path)?;
-    let path = path.canonicalize().map_err(|error| failed(path, error))?;
+    let path = path.canonicalize().map_err(|error| failed(path, &error))?;
     let directory = path.parent().unwrap_or(Path::new("/"));
-    Config::parse(&text, directory).map_err(|error| failed(&path, error))
+    Config::parse(&text, directory).map_err(|error| failed(&path, &error))
 }
 
 /// The key pair of the root principal.
@@ -55,7 +55,7 @@ pub(super) fn config(path: &Path) -> Result<Config, FileError> {
 /// [`FileError`] when it cannot be read or understood.
 pub(super) fn root_keys(config: &Config) -> Result<KeyPair, FileError> {
     let path = &config.security.root_credentials;
-    root_credentials::parse(&read_text(path)?).map_err(|cause| failed(path, cause))
+    root_credentials::parse(&read_text(path)?).map_err(|cause| failed(path, &cause))
 }
 
 /// The key that wraps the keys of the data.
@@ -66,7 +66,7 @@ pub(super) fn master_key(config: &Config) -> Result<MasterKey, FileError> {
     let path = &config.security.master_key;
     read_text(path)?
         .parse::<MasterKey>()
-        .map_err(|error| failed(path, error))
+        .map_err(|error| failed(path, &error))
 }
 
 /// The certificates of the authorities that nodes are verified against.

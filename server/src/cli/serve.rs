@@ -324,7 +324,7 @@ fn stdin_end() -> io::Result<oneshot::Receiver<()>> {
             let mut buffer = [0; 256];
             while matches!(input.read(&mut buffer), Ok(count) if count > 0) {}
             // Nobody waits when the node has stopped for another reason.
-            drop(end.send(()));
+            end.send(()).ok();
         })?;
     Ok(ended)
 }

@@ -102,7 +102,8 @@ struct Status {
 
 #[derive(Debug, Deserialize)]
 struct Node {
-    node: u64,
+    #[serde(rename = "node")]
+    id: u64,
     address: String,
     zone: String,
     rack: String,
@@ -161,7 +162,7 @@ impl Status {
         ];
         for node in &self.nodes {
             rows.push([
-                node.node.to_string(),
+                node.id.to_string(),
                 node.address.clone(),
                 or_dash(&node.zone),
                 or_dash(&node.rack),
@@ -221,8 +222,8 @@ impl Status {
             ranges().filter(|group| group.quiet).count()
         );
         if !leaderless.is_empty() {
-            // Writing into a string does not fail.
-            drop(write!(text, "; WITHOUT LEADER: {}", leaderless.join(" ")));
+            text.push_str("; WITHOUT LEADER: ");
+            text.push_str(&leaderless.join(" "));
         }
         match lag {
             Some((0, _)) => text.push_str("; all followers up to date"),
@@ -278,7 +279,7 @@ fn align<const N: usize>(rows: &[[String; N]], text: &mut String) {
     for row in rows {
         let mut line = String::new();
         for (width, cell) in widths.iter().zip(row) {
-            drop(write!(line, "{cell:<width$}  "));
+            write!(line, "{cell:<width$}  ").ok();
         }
         text.push_str(line.trim_end());
         text.push('\n');

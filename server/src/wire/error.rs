@@ -107,7 +107,7 @@ impl ApiError {
             ),
             Self::UnknownOperation => (CORAL, "UnknownOperationException", None),
             Self::ResourceNotFound(text) => (SERVICE, "ResourceNotFoundException", message(text)),
-            Self::TableDropped => return message::no_table().parts(),
+            Self::TableDropped => message::no_table().parts(),
             Self::ResourceInUse(text) => (SERVICE, "ResourceInUseException", message(text)),
             Self::ConditionalCheckFailed(_) => (
                 SERVICE,

@@ -121,10 +121,11 @@ impl Keeper {
                         // Without a line it ends, which is waited for next.
                         let Some(said) = line else { continue };
                         was_ready = true;
-                        match first.take() {
+                        if let Some(ready) = first.take() {
                             // Nobody listens when the cluster is being stopped.
-                            Some(ready) => drop(ready.send(said)),
-                            None => tracing::info!(node = self.node, pid = said.pid, "the node is back"),
+                            drop(ready.send(said));
+                        } else {
+                            tracing::info!(node = self.node, pid = said.pid, "the node is back");
                         }
                     }
                     ended = child.wait() => break Ended::from(ended),

@@ -19,6 +19,25 @@ master_key = "master.key"
 root_credentials = "root-credentials"
 "#;
 
+/// The section about the data on disk.
+fn storage(shape: &Shape) -> String {
+    let durability = match shape.durability {
+        Durability::Sync => "sync",
+        Durability::Interval => "interval",
+    };
+    format!(
+        r#"[storage]
+# When a write is answered: "sync" survives a power cut, "interval" may lose the last 100 ms to one.
+durability = "{durability}"
+
+# [storage.engine]
+# Memory for blocks that were read, and for writes before they are flushed, in bytes.
+# block_cache_bytes = 268435456
+# memtable_bytes_max = 67108864
+"#
+    )
+}
+
 /// The configuration of a node, with comments.
 pub(super) fn config(
     cluster: &ClusterId,
@@ -28,10 +47,6 @@ pub(super) fn config(
 ) -> String {
     let Member { node, listen } = member;
     let region = &shape.region;
-    let durability = match shape.durability {
-        Durability::Sync => "sync",
-        Durability::Interval => "interval",
-    };
     let known: Vec<String> = founders.iter().map(|node| format!("    \"{node}\",")).collect();
     let known = known.join("\n");
     format!(
@@ -90,17 +105,10 @@ region = "{region}"
 # Where GET /metrics is answered, in plain and to anybody. Nowhere when it is left out.
 # metrics_listen = "127.0.0.1:9400"
 
-[storage]
-# When a write is answered: "sync" survives a power cut, "interval" may lose the last 100 ms to one.
-durability = "{durability}"
-
-# [storage.engine]
-# Memory for blocks that were read, and for writes before they are flushed, in bytes.
-# block_cache_bytes = 268435456
-# memtable_bytes_max = 67108864
-
+{storage}
 {SECURITY}"#,
         id = node.id,
+        storage = storage(shape),
         address = node.address,
         node_listen = node.address.to_listen(),
     )
