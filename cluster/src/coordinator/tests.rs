@@ -88,6 +88,12 @@ impl Commands for Appends {
 
 async fn cluster() -> (TempDir, Cluster, Keyspace) {
     let directory = TempDir::new().unwrap();
+    let cluster = open(&directory).await;
+    let keyspace = cluster.create_keyspace("k").await.unwrap();
+    (directory, cluster, keyspace)
+}
+
+async fn open(directory: &TempDir) -> Cluster {
     let next = AtomicU8::new(0);
     let random = Random::new(move |buffer| {
         buffer.fill_with(|| next.fetch_add(1, Ordering::Relaxed));
@@ -125,8 +131,7 @@ async fn cluster() -> (TempDir, Cluster, Keyspace) {
     };
     let cluster = Cluster::open(settings, around, |_, _| Ok(Arc::new(Alone) as Arc<dyn Network>)).unwrap();
     cluster.ready().await.unwrap();
-    let keyspace = cluster.create_keyspace("k").await.unwrap();
-    (directory, cluster, keyspace)
+    cluster
 }
 
 /// A command as another node would send it.
@@ -252,5 +257,30 @@ async fn rows_of_all_ranges_come_in_the_order_of_their_keys() {
         .write(metadata, b"\0x", WriteOptions::default(), &Append(1))
         .await;
     assert!(matches!(refused, Err(Error::Invalid { .. })));
+    cluster.close().unwrap();
+}
+
+#[tokio::test]
+async fn rows_are_counted_again_after_a_start() {
+    let (directory, cluster, keyspace) = cluster().await;
+    for key in [b"a", b"b", b"c"] {
+        cluster
+            .write(keyspace, key, WriteOptions::default(), &Append(9))
+            .await
+            .unwrap();
+    }
+    let tally = Tally { items: 3, bytes: 3 };
+    assert_eq!(cluster.tally(keyspace).await, tally);
+    cluster.close().unwrap();
+    drop(cluster);
+    let cluster = open(&directory).await;
+    let keyspace = cluster.keyspace("k").unwrap();
+    cluster
+        .write(keyspace, b"a", WriteOptions::default(), &Append(255))
+        .await
+        .unwrap();
+    while cluster.tally(keyspace).await != (Tally { items: 2, bytes: 2 }) {
+        tokio::task::yield_now().await;
+    }
     cluster.close().unwrap();
 }

@@ -4,12 +4,12 @@
 //! begins with the founders, and its leader makes the first layout when all of them are there. Not here: the rules of
 //! identities (`identity.rs`), of placement (`ring/`).
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use prost::Message as _;
-use stator_storage::{Durability, Engine, Environment, LogBatch, WriteBatch};
+use stator_storage::{Durability, Engine, Environment, LogBatch, Snapshot, WriteBatch};
 
 use super::exchange::Exchange;
 use super::message::{Ask, Reply, Tell, WhoAmI, question};
@@ -40,6 +40,9 @@ const OLD_COPY_ASKS: u32 = 1;
 
 /// How often what a start waits for is looked at again.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Rows that are counted before others get their turn.
+const ROWS_AT_A_TIME: u32 = 1000;
 
 /// Founders that vote in group 0; the others follow.
 const METADATA_VOTERS: usize = 5;
@@ -319,23 +322,64 @@ impl Node {
         Ok(())
     }
 
-    /// Begins with the groups whose logs are here.
+    /// Begins with the groups of the layout that group 0 is known to have agreed on. When that is not known yet, they begin
+    /// when it is.
     fn recover_groups(self: &Arc<Self>) -> Result<(), Error> {
-        let Some(layout) = self.read_layout()? else {
-            return Ok(());
-        };
-        for range in layout.bits().ranges() {
-            if let Some(replica) = recover(&self.host, group_of(range), peers_of(&layout, range))? {
-                self.add_replica(replica);
-            }
+        match self.read_layout()? {
+            Some(layout) => self.begin_groups(&layout),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Begins the groups of a layout that have no log on this node. They are durable when this returns.
+    /// Counts the rows that were there when the node started, a few at a time, beside whatever else goes on.
+    async fn count_rows(node: Weak<Self>, groups: BTreeSet<u32>, there: Snapshot) {
+        let counted = async {
+            let (keyspaces, bits) = {
+                let Some(node) = node.upgrade() else { return Ok(()) };
+                let bits = node.read_layout()?.map(|layout| layout.bits());
+                (node.host.keyspaces.all(), bits)
+            };
+            let Some(bits) = bits else { return Ok(()) };
+            for (number, id, _) in keyspaces {
+                let everything = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
+                let mut rows = match there.range(id, everything, stator_storage::Direction::Forward) {
+                    Err(stator_storage::Error::NoSuchKeyspace { .. }) => continue,
+                    rows => rows?,
+                };
+                loop {
+                    let Some(node) = node.upgrade() else { return Ok(()) };
+                    let (mut sums, mut rest) = (BTreeMap::<u32, (i64, i64)>::new(), ROWS_AT_A_TIME);
+                    while rest > 0 && rows.advance()? {
+                        rest -= 1;
+                        let weight = node.surroundings.commands.weigh(rows.value());
+                        let sum = sums.entry(group_of(bits.range_of_key(rows.key()))).or_default();
+                        sum.0 += 1;
+                        sum.1 = sum.1.saturating_add(i64::try_from(weight).unwrap_or(i64::MAX));
+                    }
+                    for (group, sum) in sums.into_iter().filter(|(group, _)| groups.contains(group)) {
+                        if let Some(replica) = node.replica(group) {
+                            replica.add_to_tally(number, sum);
+                        }
+                    }
+                    if rest > 0 {
+                        break;
+                    }
+                    // Others get their turn.
+                    node.surroundings.world.sleep(Duration::from_millis(1)).await;
+                }
+            }
+            Ok::<(), Error>(())
+        };
+        if let Err(error) = counted.await {
+            tracing::warn!(%error, "the rows could not be counted");
+        }
+    }
+
+    /// Begins the groups that a layout has on this node: from their logs, or, if there are none, as new ones, which are
+    /// durable when this returns.
     pub(super) fn begin_groups(self: &Arc<Self>, layout: &Layout) -> Result<(), Error> {
         let host = &self.host;
-        let mut begun = Vec::new();
+        let (mut begun, mut recovered) = (Vec::new(), BTreeSet::new());
         let mut all = LogBatch::new();
         for (range, mine) in layout.replicas_on(self.settings.node) {
             let group = group_of(range);
@@ -343,6 +387,11 @@ impl Node {
                 continue;
             }
             let peers = peers_of(layout, range);
+            if let Some(replica) = recover(host, group, peers.clone())? {
+                recovered.insert(group);
+                begun.push(replica);
+                continue;
+            }
             let members = Members {
                 voters: peers.keys().copied().collect(),
                 learners: Vec::new(),
@@ -356,9 +405,15 @@ impl Node {
             all.extend(batch);
             begun.push(replica);
         }
-        if !begun.is_empty() {
+        if !all.is_empty() {
             self.engine
                 .append_and_write(all, WriteBatch::new(), Durability::Sync)?;
+        }
+        if !recovered.is_empty() {
+            // Before anything is applied: what is applied later is counted as it comes.
+            let there = self.engine.snapshot();
+            let counting = Self::count_rows(Arc::downgrade(self), recovered, there);
+            self.surroundings.world.spawn(Box::pin(counting));
         }
         for replica in begun {
             self.add_replica(replica);
