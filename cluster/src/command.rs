@@ -59,11 +59,12 @@ pub trait Applier: Sync {
     /// Decides on the current cell; `None` when there is none. Pure: no clock, no randomness, no I/O.
     fn decide(&self, current: Option<&Cell>) -> Verdict<Self::Answer>;
 
-    /// What to answer when the write is kept for later without the current cell; `None` when the answer depends on it.
-    fn answer_unseen(&self) -> Option<Self::Answer>;
-
     /// Appends the bytes that [`Commands::decide`] reads. Called only for a command that travels.
     fn encode(&self, into: &mut Vec<u8>);
+
+    /// What is answered when the command is only noted down, to be carried out later, because nobody can say what the cell
+    /// is now. `None` for a command whose answer depends on that.
+    fn answer_unseen(&self) -> Option<Self::Answer>;
 }
 
 /// What a command answers. As bytes it travels back from the leader, and lies in the log for a client that asks again.
@@ -102,7 +103,7 @@ pub trait Commands: Send + Sync + fmt::Debug {
     /// [`MalformedCommand`] when the bytes are not exactly a command of a known version. Nothing was decided.
     fn decide(&self, command: &Bytes, current: Option<&Cell>) -> Result<Verdict<Vec<u8>>, MalformedCommand>;
 
-    /// The size of a cell as it is counted for its owner, in bytes.
+    /// The size that a cell counts with in the tally of its keyspace, in bytes.
     fn weigh(&self, cell: &[u8]) -> u64;
 }
 

@@ -1,10 +1,12 @@
 //! What can go wrong between a coordinator and the replicas of a key.
 //!
 //! Invariant: the variants tell apart what a client may do next. `Unavailable`: nothing was changed, try again.
-//! `OutcomeUnknown`: the write may or may not stand. `MalformedCommand`: nothing was changed, and trying again does not
-//! help. `Storage`: this node's disk or directory needs an operator.
+//! `OutcomeUnknown`: the write may or may not stand. `NoSuchKeyspace`, `MalformedCommand`: nothing was changed, and trying
+//! again does not help. `Storage`, `Directory`, `Group`: this node's disk or directory needs an operator.
 
-use crate::command::MalformedCommand;
+use crate::command::{MalformedAnswer, MalformedCommand};
+use crate::group::journal::JournalError;
+use crate::world::NodeId;
 
 /// Errors of [`crate::Cluster`].
 #[derive(Debug, thiserror::Error)]
@@ -21,15 +23,70 @@ pub enum Error {
         /// Why.
         cause: String,
     },
-    /// The keyspace does not exist, or was dropped.
-    #[error("the keyspace does not exist or was dropped")]
+    /// The keyspace was dropped; nothing was changed.
+    #[error("the keyspace does not exist")]
     NoSuchKeyspace,
-    /// The directory is not this node's, or the node may not start with it.
-    #[error(transparent)]
-    Identity(#[from] crate::identity::Error),
     /// A command in bytes cannot be read; nothing was changed.
     #[error(transparent)]
     MalformedCommand(#[from] MalformedCommand),
+    /// An answer in bytes cannot be read; the write stands.
+    #[error(transparent)]
+    MalformedAnswer(#[from] MalformedAnswer),
+    /// The data directory is not of a node of this version.
+    #[error(
+        "the data directory cannot be used: {cause}; start the program that has written it, or begin with an empty \
+         directory"
+    )]
+    Directory {
+        /// What was found.
+        cause: String,
+    },
+    /// The log of a group on this node cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A caller asks for what cannot be; nothing was changed.
+    #[error("{cause}")]
+    Invalid {
+        /// What is wrong.
+        cause: String,
+    },
+    /// The node does not start.
+    #[error("the node does not start: {cause}")]
+    Start {
+        /// Why.
+        cause: String,
+    },
+    /// The way to other nodes cannot be made.
+    #[error("the way to other nodes cannot be made: {cause}")]
+    Network {
+        /// Why.
+        cause: String,
+    },
+    /// The directory is not of this node.
+    #[error(transparent)]
+    Identity(#[from] crate::identity::Error),
+    /// The layout of the cluster cannot be read.
+    #[error(transparent)]
+    Layout(#[from] crate::ring::LayoutError),
+    /// No layout can be made of these nodes.
+    #[error(transparent)]
+    Placement(#[from] crate::ring::PlacementError),
+    /// Another node has failed at it; trying again does not help.
+    #[error("node {node} has failed: {cause}")]
+    OtherNode {
+        /// The node.
+        node: NodeId,
+        /// What it says.
+        cause: String,
+    },
+    /// A replica on this node cannot begin.
+    #[error("the replica of group {group} on this node cannot begin: {cause}")]
+    Group {
+        /// The group.
+        group: u32,
+        /// Why.
+        cause: String,
+    },
     /// The engine refused or failed.
     #[error(transparent)]
     Storage(#[from] stator_storage::Error),

@@ -10,33 +10,34 @@ mod command;
 mod coordinator;
 mod error;
 pub mod gossip;
-pub mod group;
+mod group;
 pub mod identity;
 mod latch;
 mod level;
+mod metadata;
+mod node;
 pub mod offline;
-pub mod raft;
+mod raft;
 pub mod ring;
 mod runtime;
-mod shim;
+mod status;
 pub mod transport;
 mod world;
 
 pub use command::{
     Answer, Applier, Cell, Commands, InvocationId, MalformedAnswer, MalformedCommand, Verdict, WriteOptions,
 };
-pub use coordinator::{
-    Bounds, Direction, Durability, Keyspace, KeyspaceSize, LocalRows, Row, Secrets, Settings,
-};
+pub use coordinator::{Bounds, Cluster, Direction, Durability, Keyspace, Row, Secrets, Settings, Tally};
 pub use error::Error;
+pub use group::journal::JournalError;
+pub use group::settings::{Timing, TimingError};
 pub use level::ConsistencyLevel;
+pub use node::exchange::ExchangeStatistics;
+pub use node::settings::{Alone, Founder, NodeSettings, Surroundings};
 pub use runtime::TokioWorld;
-pub use shim::{
-    Alone, Cluster, ClusterStatus, Founder, GroupStatus, HintStatus, Liveness, NodeSettings, NodeStatus,
-    ReadRepairStatus, Surroundings, Tally, Timing,
-};
 pub use stator_storage::vfs::{Vfs, posix::PosixVfs};
 pub use stator_storage::{
     MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random, Settings as EngineSettings,
 };
+pub use status::{ClusterStatus, GroupStatus, HintStatus, Liveness, NodeStatus, ReadRepairStatus};
 pub use world::{Inbox, MESSAGE_BYTES_MAX, Network, NodeId, Priority, Task, World};

@@ -2,7 +2,8 @@
 //! disk.
 //!
 //! Invariant: there is one set of marks for every memtable, in the same order; the marks of a memtable become durable in
-//! the version edit that names its sstables. Not here: the inserting (`apply.rs`).
+//! the version edit that names its sstables, and after what the log has of the streams up to there (`flush.rs`). Not here:
+//! the inserting (`apply.rs`).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -90,6 +91,12 @@ impl Applied {
         oldest
             .map(|(&stream, &index)| Change::StreamFlushed { stream, index })
             .collect()
+    }
+
+    /// Whether that edit makes a mark durable.
+    pub(crate) fn is_flush_marked(&self) -> bool {
+        let marks = self.0.lock();
+        marks.waiting.front().is_some_and(|oldest| !oldest.is_empty())
     }
 
     /// That edit is durable.

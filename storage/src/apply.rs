@@ -2,11 +2,19 @@
 //!
 //! Invariant: a batch takes its sequence number, goes into the memtable and is published in one step with those that are
 //! logged, so that readers see one order. Not here: how far it is on disk (`applied.rs`).
+//!
+//! What [`Core::apply_now`] may wait for: it takes the sequencer, and under it the marks, the filling of the memtable,
+//! the table of the log and the change of the view, each of which is held shortly and never over I/O. The sequencer is held over
+//! I/O in one place only: by whoever writes a group with batches of logged keyspaces (`commit.rs`), until the group is
+//! written and synced. That one has set `writing`, and the completion of a request that was written runs while `writing` is set, on
+//! the thread that has set it, after the locks are gone: nobody can be in that place then, in a turn of a driven engine
+//! neither. On any other thread a call may wait for that one write and sync, which wait for no owner, so that no circle arises
+//! from locks that the owner holds.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::batch::WriteBatch;
+use crate::batch::{BatchParts, WriteBatch};
 use crate::core::{Core, Pressure};
 use crate::drive::Drive;
 use crate::entry::SequenceNumber;
@@ -18,12 +26,33 @@ use crate::wal::record::StreamId;
 const BYTES_PER_DELAY: usize = 256 << 10;
 
 impl Core {
-    /// Puts a batch into the memtable without logging it.
+    /// Puts a batch into the memtable without logging it, when there is room.
     pub(crate) fn apply(&self, batch: WriteBatch, stream: StreamId, index: u64) -> Result<SequenceNumber> {
+        let parts = self.applicable(batch)?;
+        self.wait_for_room(parts.entries.len())?;
+        self.insert_applied(&parts, stream, index)
+    }
+
+    /// The same without waiting for room; see the head of the file.
+    pub(crate) fn apply_now(
+        &self,
+        batch: WriteBatch,
+        stream: StreamId,
+        index: u64,
+    ) -> Result<SequenceNumber> {
+        let parts = self.applicable(batch)?;
+        self.insert_applied(&parts, stream, index)
+    }
+
+    /// Refuses what cannot be applied.
+    fn applicable(&self, batch: WriteBatch) -> Result<BatchParts> {
         self.check()?;
         let parts = batch.into_parts()?;
         self.check_keyspaces(&parts.keyspaces, Recovery::Replayed)?;
-        self.wait_for_room(parts.entries.len())?;
+        Ok(parts)
+    }
+
+    fn insert_applied(&self, parts: &BatchParts, stream: StreamId, index: u64) -> Result<SequenceNumber> {
         let mut sequencer = self.commit.lock_sequencer();
         self.check()?;
         if self.is_stopping() {
@@ -43,14 +72,18 @@ impl Core {
         Ok(sequence)
     }
 
+    /// How hard whoever applies must hold back: as compactions demand, and not at all while the memtable is full and as
+    /// many wait as may. Takes no lock.
+    pub(crate) fn pressure_on_memtables(&self) -> Pressure {
+        let view = self.views.load();
+        let is_full = view.active.bytes() >= self.settings.memtable_bytes_max
+            && view.waiting.len() >= self.settings.memtables_waiting_max;
+        if is_full { Pressure::Stop } else { self.pressure() }
+    }
+
     /// Waits as back-pressure demands before `bytes` more are applied.
     fn wait_for_room(&self, bytes: usize) -> Result<()> {
-        let has_room = || {
-            let view = self.views.load();
-            let is_full = view.active.bytes() >= self.settings.memtable_bytes_max
-                && view.waiting.len() >= self.settings.memtables_waiting_max;
-            !is_full && self.pressure() != Pressure::Stop
-        };
+        let has_room = || self.pressure_on_memtables() != Pressure::Stop;
         if !has_room() {
             self.compaction_signal.notify();
             self.flush_signal.notify();

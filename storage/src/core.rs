@@ -88,13 +88,14 @@ pub(crate) struct Given {
     pub(crate) drive: Drive,
 }
 
-/// How hard writes are held back.
+/// How hard writes are held back because flush or compaction is behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pressure {
+pub enum Pressure {
+    /// Not at all.
     None,
     /// Every group of writes is delayed by this.
     Delay(Duration),
-    /// Nothing is written until compaction has caught up.
+    /// Nothing is written until a flush or a compaction has ended.
     Stop,
 }
 

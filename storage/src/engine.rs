@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use crate::background::{run_compaction_thread, run_flush_thread};
 use crate::batch::WriteBatch;
 use crate::commit::Durability;
-use crate::core::Core;
+use crate::core::{Core, Pressure};
 use crate::crypto::DataKeyId;
 use crate::drive::Drive;
 use crate::entry::{KeyspaceId, SequenceNumber, Value};
@@ -324,14 +324,36 @@ impl Engine {
 
     /// Puts a batch for keyspaces that are [replayed](crate::Recovery::Replayed) into memory without logging it: the
     /// owner has it at `index` of `stream`, and applies it again after a start unless [`Engine::flushed_index`] says that
-    /// it is on disk. Indices of a stream rise from call to call.
+    /// it is on disk. Indices of a stream rise from call to call; what lies between two of them is in the batch of the later
+    /// one, or does nothing. If `stream` is one of the log, its entries up to `index` are written before the call, as the
+    /// completion of their append says, durable or not: a flush makes them durable before it makes known what is flushed.
+    ///
+    /// Waits as back-pressure demands.
     ///
     /// # Errors
     ///
-    /// [`Error::Invalid`] for an index that is not after the last one, or a keyspace that is logged;
-    /// [`Error::NoSuchKeyspace`], [`Error::Closed`], [`Error::Poisoned`].
+    /// [`Error::Invalid`] for an index that is not after the last one, a keyspace that is logged, or a key or value that is too
+    /// large; [`Error::NoSuchKeyspace`], [`Error::Closed`], [`Error::Poisoned`]. Then nothing of the batch is applied.
     pub fn apply(&self, batch: WriteBatch, stream: StreamId, index: u64) -> Result<SequenceNumber> {
         self.shared.core.apply(batch, stream, index)
+    }
+
+    /// The same, but never waits for room, and for nothing else that another thread does if it is called by a completion or in a
+    /// turn of an engine without threads; memory takes more than it should then. Whoever feeds it asks [`Engine::pressure`]
+    /// before. On other threads it may wait while a batch for logged keyspaces is written and synced.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::apply`].
+    pub fn apply_now(&self, batch: WriteBatch, stream: StreamId, index: u64) -> Result<SequenceNumber> {
+        self.shared.core.apply_now(batch, stream, index)
+    }
+
+    /// How hard an owner that [applies without waiting](Engine::apply_now) should hold back what leads to it.
+    /// [`Pressure::Stop`] as well while the memtable is full and as many wait as may. A cheap look without a lock, for
+    /// every write; the engine flushes and compacts by itself meanwhile, or in its turns.
+    pub fn pressure(&self) -> Pressure {
+        self.shared.core.pressure_on_memtables()
     }
 
     /// Up to which index everything that was applied of `stream` is in sstables, in every keyspace; 0 if nothing is.

@@ -1,7 +1,8 @@
 //! Flush: the oldest full memtable becomes sstables in level 0, one for each keyspace.
 //!
 //! Invariant: segments of the log are freed only when what they hold is named by a durable version edit or cut off by a
-//! durable record, and after the edit that moves the log start. Readers see the entries in the memtable or in the files, never in neither.
+//! durable record, and after the edit that moves the log start. What an edit says to be flushed of a stream is durable in the
+//! log before the edit is, so that a stream never ends before its mark. Readers see the entries in the memtable or in the files, never in neither.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,9 +26,16 @@ pub(crate) fn flush_one(core: &Core) -> Result<bool> {
     let Some(memtable) = view.waiting.first() else {
         return Ok(false);
     };
+    // What was applied to the memtable was written before. By the time the sstables are, most of the time it is synced.
+    let log_end = core.log.end();
     let outputs = write(core, &view, memtable)?;
     let metas: Vec<SstableMeta> = outputs.iter().map(|(_, meta)| meta.clone()).collect();
     let sstables = open_all(core, &metas)?;
+    if core.applied.is_flush_marked() {
+        core.log.sync_up_to(log_end)?;
+        // A sync that failed on another thread may be the one that had to make this durable.
+        core.check()?;
+    }
     install(core, memtable, &outputs, &sstables)?;
     add(&core.counters.flushes, 1);
     add(

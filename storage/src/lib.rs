@@ -41,6 +41,7 @@ pub mod vfs;
 mod view;
 mod wal;
 
+pub use crate::core::Pressure;
 pub use batch::{BATCH_BYTES_MAX, WriteBatch};
 pub use cache::CacheStatistics;
 pub use clock::{Clock, MonotonicClock};

@@ -51,10 +51,13 @@ impl Views {
 
     /// Replaces the view by what `change` makes of it.
     pub(crate) fn update(&self, change: impl FnOnce(&mut View)) {
-        let _held = self.change.lock();
+        let held = self.change.lock();
         let mut view = View::clone(&self.current.load());
         change(&mut view);
-        self.current.store(Arc::new(view));
+        let before = self.current.swap(Arc::new(view));
+        drop(held);
+        // With the last view that knows it an obsolete sstable goes, and its file is removed.
+        drop(before);
     }
 }
 

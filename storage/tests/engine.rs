@@ -341,6 +341,67 @@ fn what_the_owner_calls_expired_goes_with_compaction_but_not_under_a_snapshot() 
     }
 }
 
+/// Its time goes on with every question: values that hold an earlier time have expired.
+#[derive(Debug, Default)]
+struct Hasty {
+    now: Arc<AtomicU64>,
+    made: AtomicU64,
+}
+
+impl CompactionFilter for Hasty {
+    fn rules(&self) -> Arc<dyn CompactionRules> {
+        self.made.fetch_add(1, Ordering::Relaxed);
+        Arc::new(HastyRules {
+            now: Arc::clone(&self.now),
+            at: self.now.load(Ordering::Relaxed),
+        })
+    }
+}
+
+#[derive(Debug)]
+struct HastyRules {
+    now: Arc<AtomicU64>,
+    at: u64,
+}
+
+impl CompactionRules for HastyRules {
+    fn is_expired(&self, _keyspace: KeyspaceId, _key: &[u8], value: &[u8]) -> bool {
+        self.now.fetch_add(1, Ordering::Relaxed);
+        value < &self.at.to_be_bytes()[..]
+    }
+}
+
+#[test]
+fn a_compaction_keeps_to_the_rules_of_its_beginning() {
+    let mut world = environment(Arc::new(MemVfs::new()));
+    let filter = Arc::new(Hasty::default());
+    world.filter = Arc::clone(&filter) as Arc<dyn CompactionFilter>;
+    let engine = Engine::open_driven(world, Path::new("/d"), tiny()).unwrap();
+    let id = engine.create_keyspace("a").unwrap();
+    for number in 0..2_000_u32 {
+        // Expires a while after it was written.
+        let expires = filter.now.load(Ordering::Relaxed) + u64::from(number % 400);
+        let value = [&expires.to_be_bytes()[..], &[1; 40]].concat();
+        put(
+            &engine,
+            id,
+            &number.wrapping_mul(2_654_435_761).to_be_bytes(),
+            &value,
+        )
+        .unwrap();
+    }
+    while engine.turn() {}
+    let statistics = engine.statistics();
+    let asked = filter.now.load(Ordering::Relaxed);
+    assert!(
+        statistics.compactions > 10 && statistics.expired > 10,
+        "{statistics:?}"
+    );
+    // Each has asked many times, and got its rules once.
+    assert!(asked > 10 * statistics.compactions, "{asked}: {statistics:?}");
+    assert_eq!(filter.made.load(Ordering::Relaxed), statistics.compactions);
+}
+
 #[test]
 fn statistics_tell_what_was_written_and_held_back() {
     let settings = Settings {

@@ -8,10 +8,10 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
-use stator_storage::vfs::Vfs as _;
+use stator_storage::vfs::Vfs;
 use stator_storage::vfs::fault::{Fault, FaultVfs, Operation};
 use stator_storage::vfs::mem::{MemVfs, Unsynced};
-use stator_storage::{Direction, Durability, Engine, Error, KeyspaceId, Result, WriteBatch};
+use stator_storage::{Direction, Durability, Engine, Error, KeyspaceId, Result, Settings, WriteBatch};
 
 use support::{environment, read_all, read_range, tiny};
 
@@ -172,5 +172,48 @@ fn a_file_that_is_cut_anywhere_is_corruption_or_loses_only_what_was_never_synced
                 Err(error) => unreachable!("{name} cut at {length}: {error}"),
             }
         }
+    }
+}
+
+#[test]
+fn what_a_process_wrote_before_it_ended_is_durable_once_the_next_one_is_open() {
+    for goes_on in [false, true] {
+        let disk = MemVfs::new();
+        let open = |vfs: Arc<dyn Vfs>| {
+            let settings = Settings {
+                sync_interval_ms: 3_600_000,
+                memtable_bytes_max: 1 << 20,
+                log_segment_bytes: 1 << 20,
+                ..tiny()
+            };
+            Engine::open_driven(environment(vfs), Path::new(DIRECTORY), settings).unwrap()
+        };
+        let write = |engine: &Engine, number: u32, durability| {
+            let mut batch = WriteBatch::new();
+            batch.put(engine.keyspace("a").unwrap(), &number.to_be_bytes(), b"v");
+            engine.write(batch, durability).map(drop)
+        };
+        // An engine that has failed ends as a process does that is killed: nothing more is synced.
+        let faulty = FaultVfs::new(Arc::new(disk.clone()));
+        let engine = open(Arc::new(faulty.clone()));
+        engine.create_keyspace("a").unwrap();
+        for number in 0..20 {
+            write(&engine, number, Durability::Interval).unwrap();
+        }
+        faulty.fail(Operation::Write, Fault::Eio, 0, 1);
+        let failed = write(&engine, 20, Durability::Interval);
+        assert!(matches!(failed, Err(Error::Poisoned { .. })), "{failed:?}");
+        drop(engine);
+        let lost = open(Arc::new(disk.after_power_cut(Unsynced::Lost)));
+        assert_eq!(read_all(&lost, lost.keyspace("a").unwrap()).unwrap(), []);
+
+        let engine = open(Arc::new(disk.clone()));
+        let id = engine.keyspace("a").unwrap();
+        assert_eq!(read_all(&engine, id).unwrap().len(), 20);
+        if goes_on {
+            write(&engine, 20, Durability::Sync).unwrap();
+        }
+        let after = open(Arc::new(disk.after_power_cut(Unsynced::Lost)));
+        assert_eq!(read_all(&after, id).unwrap().len(), 20 + usize::from(goes_on));
     }
 }

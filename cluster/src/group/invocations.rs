@@ -6,7 +6,6 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::command::InvocationId;
@@ -15,82 +14,96 @@ use crate::command::InvocationId;
 /// at most 20 seconds for its turn (AWS SDKs and Tools Reference Guide, "Retry behavior").
 const REMEMBERED_MS: u64 = 120_000;
 
-/// And as long as there are not so many newer ones.
-const REMEMBERED_MAX: usize = 1 << 16;
+/// And as long as there are not so many newer ones, so that a node with hundreds of groups remembers them in some tens
+/// of mebibytes.
+const REMEMBERED_MAX: usize = 1 << 13;
 
-/// A request that has taken effect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remembered {
-    /// The entry of its effect.
-    pub index: u64,
-    /// What was answered.
-    pub answer: Bytes,
+/// And as long as the entries since then have not more bytes: the log is kept for as long.
+const REMEMBERED_BYTES_MAX: u64 = 4 << 20;
+
+/// Which request and which cell: the hash of both, as a batch may write many cells under one id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RequestHash(u128);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Remembered {
+    at_ms: u64,
+    request: RequestHash,
+    index: u64,
+    bytes: u64,
 }
 
 /// See the head of the file.
 #[derive(Debug, Default)]
-pub struct Invocations {
-    /// By a hash of request, keyspace and key: a batch may write many cells under one id.
-    by_request: HashMap<u128, Remembered>,
-    /// In the order of the entries, with their times.
-    order: VecDeque<(u64, u128, u64)>,
+pub(crate) struct Invocations {
+    /// The entry of each request.
+    by_request: HashMap<RequestHash, u64>,
+    /// In the order of the entries.
+    order: VecDeque<Remembered>,
+    /// Of all entries in `order`.
+    bytes: u64,
 }
 
 impl Invocations {
-    /// Takes note of a request that has taken effect with entry `index` at `at_ms`. Entries come in their order.
-    pub fn remember(
-        &mut self,
-        invocation: &InvocationId,
-        keyspace: u32,
-        key: &[u8],
-        (index, at_ms): (u64, u64),
-        answer: Bytes,
-    ) {
-        let request = hash(invocation, keyspace, key);
+    /// Takes note of a request that has taken effect with entry `index` of `bytes` bytes at `at_ms`. Entries come in their
+    /// order.
+    pub(crate) fn remember(&mut self, request: RequestHash, (index, at_ms): (u64, u64), bytes: u64) {
         // One that was remembered already has taken effect once; that is the answer it has got.
         if self.by_request.contains_key(&request) {
             return;
         }
-        self.by_request.insert(request, Remembered { index, answer });
-        self.order.push_back((at_ms, request, index));
-        while self.order.len() > REMEMBERED_MAX {
+        self.by_request.insert(request, index);
+        self.order.push_back(Remembered {
+            at_ms,
+            request,
+            index,
+            bytes,
+        });
+        self.bytes += bytes;
+        while self.order.len() > REMEMBERED_MAX || (self.bytes > REMEMBERED_BYTES_MAX && self.order.len() > 1)
+        {
             self.forget_oldest();
         }
     }
 
     /// Forgets what is too old at `at_ms`, the time of an entry.
-    pub fn forget_before(&mut self, at_ms: u64) {
+    pub(crate) fn forget_before(&mut self, at_ms: u64) {
         let least = at_ms.saturating_sub(REMEMBERED_MS);
-        while self.order.front().is_some_and(|(oldest, ..)| *oldest < least) {
+        while self.order.front().is_some_and(|oldest| oldest.at_ms < least) {
             self.forget_oldest();
         }
     }
 
     fn forget_oldest(&mut self) {
-        if let Some((_, request, _)) = self.order.pop_front() {
-            self.by_request.remove(&request);
+        if let Some(oldest) = self.order.pop_front() {
+            self.by_request.remove(&oldest.request);
+            self.bytes -= oldest.bytes;
         }
     }
 
-    /// Whether a request has taken effect, and how.
-    pub fn find(&self, invocation: &InvocationId, keyspace: u32, key: &[u8]) -> Option<&Remembered> {
-        self.by_request.get(&hash(invocation, keyspace, key))
+    /// The entry with which a request has taken effect.
+    pub(crate) fn find(&self, request: RequestHash) -> Option<u64> {
+        self.by_request.get(&request).copied()
     }
 
     /// The entry of the oldest request that is remembered: a start that reads the log from here on remembers the same.
-    pub fn oldest_entry(&self) -> Option<u64> {
-        self.order.front().map(|(.., index)| *index)
+    pub(crate) fn oldest_entry(&self) -> Option<u64> {
+        self.order.front().map(|oldest| oldest.index)
     }
 }
 
-/// 128 bits over all that tells requests apart: that two of the few that are remembered fall together is less likely than
-/// that the disk's checksums fail.
-fn hash(invocation: &InvocationId, keyspace: u32, key: &[u8]) -> u128 {
-    let mut hasher = Xxh3::new();
-    hasher.update(invocation.as_bytes());
-    hasher.update(&keyspace.to_le_bytes());
-    hasher.update(key);
-    hasher.digest128()
+impl RequestHash {
+    /// The hash of a request and the cell that it writes.
+    ///
+    /// 128 bits over all that tells requests apart: that two of the few that are remembered fall together is less likely
+    /// than that the disk's checksums fail.
+    pub(crate) fn of(invocation: &InvocationId, keyspace: u32, key: &[u8]) -> Self {
+        let mut hasher = Xxh3::new();
+        hasher.update(invocation.as_bytes());
+        hasher.update(&keyspace.to_le_bytes());
+        hasher.update(key);
+        Self(hasher.digest128())
+    }
 }
 
 #[cfg(test)]
@@ -99,32 +112,31 @@ mod tests {
 
     const KEYSPACE: u32 = 3;
 
-    fn id(number: u64) -> InvocationId {
-        InvocationId::hashed(&number.to_le_bytes())
+    fn request(number: u64) -> RequestHash {
+        RequestHash::of(&InvocationId::hashed(&number.to_le_bytes()), KEYSPACE, b"key")
     }
 
     fn remember(invocations: &mut Invocations, number: u64, at_ms: u64) {
-        let answer = Bytes::copy_from_slice(&number.to_le_bytes());
-        invocations.remember(&id(number), KEYSPACE, b"key", (number, at_ms), answer);
+        invocations.remember(request(number), (number, at_ms), 100);
     }
 
     #[test]
     fn a_request_is_known_by_its_id_and_what_it_wrote() {
         let mut invocations = Invocations::default();
         remember(&mut invocations, 1, 1000);
-        let found = invocations.find(&id(1), KEYSPACE, b"key").unwrap();
-        assert_eq!((found.index, &found.answer[..]), (1, &1_u64.to_le_bytes()[..]));
-        assert!(invocations.find(&id(2), KEYSPACE, b"key").is_none());
-        assert!(invocations.find(&id(1), KEYSPACE, b"other").is_none());
-        assert!(invocations.find(&id(1), KEYSPACE + 1, b"key").is_none());
+        assert_eq!(invocations.find(request(1)), Some(1));
+        assert_eq!(invocations.find(request(2)), None);
+        let id = InvocationId::hashed(&1_u64.to_le_bytes());
+        assert_eq!(invocations.find(RequestHash::of(&id, KEYSPACE, b"other")), None);
+        assert_eq!(invocations.find(RequestHash::of(&id, KEYSPACE + 1, b"key")), None);
     }
 
     #[test]
     fn the_first_effect_stays_the_answer() {
         let mut invocations = Invocations::default();
         remember(&mut invocations, 1, 1000);
-        invocations.remember(&id(1), KEYSPACE, b"key", (9, 1001), Bytes::from_static(b"again"));
-        assert_eq!(invocations.find(&id(1), KEYSPACE, b"key").unwrap().index, 1);
+        invocations.remember(request(1), (9, 1001), 100);
+        assert_eq!(invocations.find(request(1)), Some(1));
         assert_eq!(invocations.oldest_entry(), Some(1));
     }
 
@@ -136,8 +148,8 @@ mod tests {
         }
         invocations.forget_before(REMEMBERED_MS + 4000);
         assert_eq!(invocations.oldest_entry(), Some(4));
-        assert!(invocations.find(&id(3), KEYSPACE, b"key").is_none());
-        assert!(invocations.find(&id(4), KEYSPACE, b"key").is_some());
+        assert_eq!(invocations.find(request(3)), None);
+        assert_eq!(invocations.find(request(4)), Some(4));
     }
 
     #[test]
@@ -149,6 +161,21 @@ mod tests {
         }
         assert_eq!(invocations.oldest_entry(), Some(11));
         assert_eq!(invocations.by_request.len(), REMEMBERED_MAX);
+    }
+
+    #[test]
+    fn large_entries_are_remembered_for_a_shorter_time_but_the_last_one_always() {
+        let mut invocations = Invocations::default();
+        let large = REMEMBERED_BYTES_MAX / 2 - 50;
+        invocations.remember(request(1), (1, 1000), large);
+        invocations.remember(request(2), (2, 1000), large);
+        remember(&mut invocations, 3, 1000);
+        assert_eq!(invocations.oldest_entry(), Some(1));
+        remember(&mut invocations, 4, 1000);
+        assert_eq!(invocations.oldest_entry(), Some(2));
+        invocations.remember(request(5), (5, 1000), REMEMBERED_BYTES_MAX * 2);
+        assert_eq!(invocations.oldest_entry(), Some(5));
+        assert_eq!(invocations.find(request(5)), Some(5));
     }
 
     #[test]
@@ -165,8 +192,8 @@ mod tests {
             again.forget_before(times(number));
         }
         assert_eq!(
-            (again.by_request, again.order),
-            (invocations.by_request, invocations.order)
+            (again.by_request, again.order, again.bytes),
+            (invocations.by_request, invocations.order, invocations.bytes)
         );
     }
 }

@@ -4,6 +4,8 @@
 //! after a crash together or not at all; the indices of the stream are those of the group's log. Not here: when a batch is
 //! written, and what entries mean.
 
+use std::ops::ControlFlow;
+
 use bytes::{Buf as _, BufMut as _, Bytes};
 use stator_storage::{Engine, LogBatch, StreamId};
 
@@ -52,46 +54,53 @@ pub enum JournalError {
 
 /// See the head of the file.
 #[derive(Debug)]
-pub struct Journal {
-    engine: Engine,
-    group: u32,
-    stream: StreamId,
+pub(crate) struct Journal {
+    reader: JournalReader,
     /// The index that the next entry gets, when everything handed out is written.
     next: u64,
 }
 
+/// Reads the log of a group, from any thread.
+#[derive(Clone, Debug)]
+pub(crate) struct JournalReader {
+    engine: Engine,
+    group: u32,
+    stream: StreamId,
+}
+
 impl Journal {
     /// The stream of a group. Stream 0 is the engine's own.
-    pub fn stream_of(group: u32) -> StreamId {
+    pub(crate) fn stream_of(group: u32) -> StreamId {
         StreamId(u64::from(group) + 1)
     }
 
     /// The log of a replica that has none yet, and the batch that makes it.
-    pub fn create(engine: Engine, group: u32, members: &Members) -> (Self, LogBatch) {
+    pub(crate) fn create(engine: Engine, group: u32, members: &Members) -> (Self, LogBatch) {
         let stream = Self::stream_of(group);
         let mut batch = LogBatch::new();
         let state = encode_state(&HardState::default(), members, (0, 0));
         batch.set_state(stream, &state);
-        let journal = Self {
+        let reader = JournalReader {
             engine,
             group,
             stream,
-            next: 1,
         };
-        (journal, batch)
+        (Self { reader, next: 1 }, batch)
     }
 
     /// The log of a replica as it is on this node, and what its core begins with; `None` if there is none. Entries behind
-    /// `applied` that are known to be committed are handed to `replay`, in order, and count as applied then.
+    /// `applied` that are known to be committed are handed to `replay`, in order, and count as applied then. With
+    /// [`ControlFlow::Break`] it says that it has not applied the entry and takes no more: that one and all behind it are
+    /// for the core, which hands those that are committed out again.
     ///
     /// # Errors
     ///
     /// [`JournalError`]; what `replay` fails with is in [`JournalError::Replay`].
-    pub fn recover(
+    pub(crate) fn recover(
         engine: Engine,
         group: u32,
         applied: u64,
-        replay: &mut dyn FnMut(Entry) -> Result<(), String>,
+        replay: &mut dyn FnMut(Entry) -> Result<ControlFlow<()>, String>,
     ) -> Result<Option<(Self, Recovered)>, JournalError> {
         let stream = Self::stream_of(group);
         let Some(info) = engine.stream(stream) else {
@@ -103,11 +112,10 @@ impl Journal {
         // A stream that never had an entry begins behind what the state says.
         let next = if info.next == 0 { before.0 + 1 } else { info.next };
         let first = if info.next == 0 { next } else { info.head };
-        let journal = Self {
+        let reader = JournalReader {
             engine,
             group,
             stream,
-            next,
         };
         let last = next - 1;
         let commit = hard_state.commit.max(applied).min(last);
@@ -128,11 +136,17 @@ impl Journal {
         let first = first.max(before.0 + 1);
         before.0 = first - 1;
         hard_state.commit = commit;
-        journal.read_to_end(applied + 1..commit + 1, &mut |entry| {
-            replay(entry).map_err(|cause| JournalError::Replay { group, cause })
-        })?;
         let mut unapplied = Vec::new();
-        journal.read_to_end(commit + 1..next, &mut |entry| {
+        reader.each(applied + 1..next, &mut |entry| {
+            let is_replayed = unapplied.is_empty() && entry.index <= commit;
+            if is_replayed {
+                // The copy shares the data.
+                let replayed = replay(entry.clone());
+                let flow = replayed.map_err(|cause| JournalError::Replay { group, cause })?;
+                if flow == ControlFlow::Continue(()) {
+                    return Ok(());
+                }
+            }
             unapplied.push(entry);
             Ok(())
         })?;
@@ -140,20 +154,39 @@ impl Journal {
             hard_state,
             members,
             before,
-            terms: journal.terms(first, last)?,
+            terms: reader.terms(first, last)?,
             last,
             unapplied,
         };
-        Ok(Some((journal, recovered)))
+        Ok(Some((Self { reader, next }, recovered)))
     }
 
-    /// The records that make durable what a core has handed out. Batches are written in the order of the calls.
-    pub fn persist(&mut self, persist: &Persist) -> LogBatch {
+    /// What reads the log of a group, whether there is one or not.
+    pub(crate) fn reader_of(engine: Engine, group: u32) -> JournalReader {
+        let stream = Self::stream_of(group);
+        JournalReader {
+            engine,
+            group,
+            stream,
+        }
+    }
+
+    /// What reads the log.
+    pub(crate) fn reader(&self) -> JournalReader {
+        self.reader.clone()
+    }
+
+    /// How many bytes [`Journal::persist`] adds for the entries.
+    pub(crate) fn bytes_of(persist: &Persist) -> usize {
         let bytes = |entry: &Entry| LogBatch::RECORD_BYTES + ENTRY_HEADER_BYTES + entry.data.len();
-        let mut batch = LogBatch::with_capacity(persist.entries.iter().map(bytes).sum());
+        persist.entries.iter().map(bytes).sum()
+    }
+
+    /// Adds the records that make durable what a core has handed out. Batches are written in the order of the calls.
+    pub(crate) fn persist(&mut self, persist: &Persist, batch: &mut LogBatch) {
         if let Some(first) = persist.entries.first() {
             if first.index < self.next {
-                batch.cut_tail(self.stream, first.index);
+                batch.cut_tail(self.reader.stream, first.index);
             }
             for entry in &persist.entries {
                 let mut header = [0; ENTRY_HEADER_BYTES];
@@ -162,24 +195,37 @@ impl Journal {
                     EntryKind::Membership => MEMBERSHIP,
                 };
                 header[1..].copy_from_slice(&entry.term.to_le_bytes());
-                batch.append_parts(self.stream, entry.index, &[&header, &entry.data]);
+                batch.append_parts(self.reader.stream, entry.index, &[&header, &entry.data]);
                 self.next = entry.index + 1;
             }
         }
         if let Some((hard_state, members, before)) = &persist.state {
-            batch.set_state(self.stream, &encode_state(hard_state, members, *before));
+            batch.set_state(self.reader.stream, &encode_state(hard_state, members, *before));
         }
-        batch
     }
 
-    /// The records with which the log begins with entry `first` from then on. `state` is that of a core whose head was cut
-    /// at the same entry.
-    pub fn cut_head(&self, first: u64, state: &(HardState, Members, (u64, u64))) -> LogBatch {
+    /// Adds the records with which the log begins with entry `first` from then on. `state` is that of a core whose head was
+    /// cut at the same entry.
+    pub(crate) fn cut_head(
+        &self,
+        first: u64,
+        state: &(HardState, Members, (u64, u64)),
+        batch: &mut LogBatch,
+    ) {
         let (hard_state, members, before) = state;
-        let mut batch = LogBatch::new();
-        batch.cut_head(self.stream, first);
-        batch.set_state(self.stream, &encode_state(hard_state, members, *before));
-        batch
+        batch.cut_head(self.reader.stream, first);
+        batch.set_state(self.reader.stream, &encode_state(hard_state, members, *before));
+    }
+}
+
+impl JournalReader {
+    /// One entry, if the log has it.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`].
+    pub(crate) fn entry(&self, index: u64) -> Result<Option<Entry>, JournalError> {
+        Ok(self.read(index..index + 1, 0)?.pop())
     }
 
     /// Reads what a core has asked for.
@@ -187,7 +233,7 @@ impl Journal {
     /// # Errors
     ///
     /// [`JournalError`].
-    pub fn fetch(&self, fetch: &Fetch) -> Result<Vec<Entry>, JournalError> {
+    pub(crate) fn fetch(&self, fetch: &Fetch) -> Result<Vec<Entry>, JournalError> {
         let bytes_max = usize::try_from(fetch.bytes_max)
             .unwrap_or(READ_BYTES_MAX)
             .min(READ_BYTES_MAX);
@@ -205,8 +251,18 @@ impl Journal {
         decoded.collect()
     }
 
-    /// Hands on all entries of a range.
-    fn read_to_end(
+    /// The first entry of the log and the one that comes next.
+    pub(crate) fn extent(&self) -> std::ops::Range<u64> {
+        let info = self.engine.stream(self.stream);
+        info.map_or(0..0, |info| info.head.min(info.next)..info.next)
+    }
+
+    /// Hands on all entries of a range, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`], and what `visit` fails with.
+    pub(crate) fn each(
         &self,
         mut range: std::ops::Range<u64>,
         visit: &mut dyn FnMut(Entry) -> Result<(), JournalError>,
@@ -384,8 +440,10 @@ mod tests {
             self.before.0 + self.entries.len() as u64
         }
 
-        fn recovered(&self, applied: u64) -> (Vec<Entry>, Recovered) {
+        /// What is replayed when nothing from `stop` on is taken, and what the core gets.
+        fn recovered(&self, applied: u64, stop: u64) -> (Vec<Entry>, Recovered) {
             let commit = self.hard_state.commit.max(applied);
+            let replayed = commit.min(stop - 1).max(applied);
             let mut terms: Vec<(u64, u64)> = Vec::new();
             for entry in &self.entries {
                 if terms.last().is_none_or(|(_, term)| *term != entry.term) {
@@ -408,9 +466,9 @@ mod tests {
                 before: self.before,
                 terms,
                 last: self.last(),
-                unapplied: behind(commit, u64::MAX),
+                unapplied: behind(replayed, u64::MAX),
             };
-            (behind(applied, commit), recovered)
+            (behind(applied, replayed), recovered)
         }
     }
 
@@ -432,7 +490,10 @@ mod tests {
         CutHead {
             keep: u64,
         },
-        PowerCut,
+        /// After the start so many entries are replayed.
+        PowerCut {
+            replayed: u64,
+        },
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -442,7 +503,7 @@ mod tests {
             2 => (0_u64..12).prop_map(|vote| Step::Vote { vote }),
             2 => (0_u64..5).prop_map(|share| Step::Commit { share }),
             2 => (0_u64..6).prop_map(|keep| Step::CutHead { keep }),
-            2 => Just(Step::PowerCut),
+            2 => (0_u64..6).prop_map(|replayed| Step::PowerCut { replayed }),
         ]
     }
 
@@ -452,6 +513,7 @@ mod tests {
             number,
             entries: Vec::new(),
             state: None,
+            must_sync: false,
             then_send: Vec::new(),
         };
         match *step {
@@ -485,7 +547,7 @@ mod tests {
                 let commit = model.hard_state.commit;
                 model.hard_state.commit = commit + (model.last() - commit) * share / 4;
             }
-            Step::CutHead { .. } | Step::PowerCut => {}
+            Step::CutHead { .. } | Step::PowerCut { .. } => {}
         }
         persist.state = Some((model.hard_state.clone(), members(), model.before));
         persist
@@ -510,24 +572,34 @@ mod tests {
                         }
                         model.entries.retain(|entry| entry.index >= first);
                         let state = (model.hard_state.clone(), members(), model.before);
-                        write(&engine, journal.cut_head(first, &state));
+                        let mut batch = LogBatch::new();
+                        journal.cut_head(first, &state, &mut batch);
+                        write(&engine, batch);
                     }
-                    Step::PowerCut => {
+                    Step::PowerCut { replayed: count } => {
                         disk = disk.after_power_cut(Unsynced::Lost);
                         engine = open(&disk);
                         let applied = model.before.0 + model.hard_state.commit.saturating_sub(model.before.0) / 2;
-                        let mut replayed = Vec::new();
+                        let stop = applied + 1 + count;
+                        let (mut replayed, mut refused) = (Vec::new(), 0);
                         let found = Journal::recover(engine.clone(), GROUP, applied, &mut |entry| {
+                            if entry.index >= stop {
+                                refused += 1;
+                                return Ok(ControlFlow::Break(()));
+                            }
                             replayed.push(entry);
-                            Ok(())
+                            Ok(ControlFlow::Continue(()))
                         });
                         let (opened, recovered) = found.unwrap().unwrap();
-                        prop_assert_eq!((replayed, recovered), model.recovered(applied));
+                        prop_assert!(refused <= 1, "asked again after it had taken no more");
+                        prop_assert_eq!((replayed, recovered), model.recovered(applied, stop));
                         journal = opened;
                     }
                     ref step => {
                         let persist = make(step, &mut model, number);
-                        write(&engine, journal.persist(&persist));
+                        let mut batch = LogBatch::with_capacity(Journal::bytes_of(&persist));
+                        journal.persist(&persist, &mut batch);
+                        write(&engine, batch);
                     }
                 }
             }
@@ -545,7 +617,7 @@ mod tests {
     #[test]
     fn a_group_that_is_not_there_is_nobodys() {
         let engine = open(&MemVfs::new());
-        let found = Journal::recover(engine, GROUP, 0, &mut |_| Ok(()));
+        let found = Journal::recover(engine, GROUP, 0, &mut |_| Ok(ControlFlow::Continue(())));
         assert!(found.unwrap().is_none());
     }
 
@@ -555,7 +627,7 @@ mod tests {
         let engine = open(&disk);
         let (_, batch) = Journal::create(engine.clone(), GROUP, &members());
         write(&engine, batch);
-        let error = Journal::recover(engine, GROUP, 3, &mut |_| Ok(())).unwrap_err();
+        let error = Journal::recover(engine, GROUP, 3, &mut |_| Ok(ControlFlow::Continue(()))).unwrap_err();
         assert!(
             error.to_string().contains("entries up to 3 are applied"),
             "{error}"
@@ -568,7 +640,7 @@ mod tests {
         let mut batch = LogBatch::new();
         batch.set_state(Journal::stream_of(GROUP), &[99; 60]);
         write(&engine, batch);
-        let error = Journal::recover(engine, GROUP, 0, &mut |_| Ok(())).unwrap_err();
+        let error = Journal::recover(engine, GROUP, 0, &mut |_| Ok(ControlFlow::Continue(()))).unwrap_err();
         assert!(
             matches!(error, JournalError::Malformed { group: GROUP, .. }),
             "{error}"

@@ -2,6 +2,17 @@
 //!
 //! Not here: the decisions of consensus (`raft/`), who holds which range (`ring/`).
 
-pub mod effect;
-pub mod invocations;
-pub mod journal;
+pub(crate) mod apply;
+pub(crate) mod effect;
+pub(crate) mod host;
+pub(crate) mod invocations;
+pub(crate) mod journal;
+mod log;
+mod overlay;
+mod read;
+pub(crate) mod recover;
+pub(crate) mod replica;
+pub(crate) mod settings;
+#[cfg(test)]
+mod tests;
+pub(crate) mod write;

@@ -10,12 +10,12 @@ use super::ReplicaId;
 
 /// A message from one member of a group to another.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RaftMessage(Message);
+pub(crate) struct RaftMessage(Message);
 
 /// The bytes are no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a message of a group does not decode")]
-pub struct MalformedMessage;
+pub(crate) struct MalformedMessage;
 
 /// Bytes of an entry beside its data.
 const ENTRY_HEADER_BYTES: usize = 8 + 8 + 1 + 4;
@@ -37,34 +37,29 @@ impl RaftMessage {
     }
 
     /// Whom it is for.
-    pub fn to(&self) -> ReplicaId {
+    pub(crate) fn to(&self) -> ReplicaId {
         ReplicaId(self.0.to)
     }
 
     /// Who has sent it.
-    pub fn from(&self) -> ReplicaId {
+    pub(crate) fn from(&self) -> ReplicaId {
         ReplicaId(self.0.from)
     }
 
-    /// The term of whoever has sent it.
-    pub fn term(&self) -> u64 {
-        self.0.term
-    }
-
     /// Whether it carries data, so that others should not wait behind it.
-    pub fn is_bulk(&self) -> bool {
+    pub(crate) fn is_bulk(&self) -> bool {
         !self.0.entries.is_empty()
     }
 
     /// Its size as bytes.
-    pub fn encoded_bytes(&self) -> usize {
+    pub(crate) fn encoded_bytes(&self) -> usize {
         let entries = self.0.entries.iter();
         let entries: usize = entries.map(|entry| ENTRY_HEADER_BYTES + entry.data.len()).sum();
         HEADER_BYTES + self.0.context.len() + entries
     }
 
     /// Appends it.
-    pub fn encode(&self, into: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, into: &mut Vec<u8>) {
         let message = &self.0;
         into.reserve(self.encoded_bytes());
         into.put_u8(number_of(message.get_msg_type()));
@@ -103,7 +98,7 @@ impl RaftMessage {
     /// # Errors
     ///
     /// [`MalformedMessage`].
-    pub fn decode(mut bytes: Bytes) -> Result<Self, MalformedMessage> {
+    pub(crate) fn decode(mut bytes: Bytes) -> Result<Self, MalformedMessage> {
         if bytes.len() < HEADER_BYTES {
             return Err(MalformedMessage);
         }

@@ -20,24 +20,24 @@ const COMMITS_PER_STATE: u64 = 256;
 
 /// How a core behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CoreSettings {
+pub(crate) struct CoreSettings {
     /// For the log only.
-    pub group: u32,
+    pub(crate) group: u32,
     /// Whose decisions these are.
-    pub replica: ReplicaId,
+    pub(crate) replica: ReplicaId,
     /// A follower that hears nothing for so many ticks, up to twice as many, asks for votes.
-    pub election_ticks: usize,
+    pub(crate) election_ticks: usize,
     /// A leader speaks up at least every so many ticks.
-    pub heartbeat_ticks: usize,
+    pub(crate) heartbeat_ticks: usize,
     /// Entries of one message.
-    pub message_bytes_max: u64,
+    pub(crate) message_bytes_max: u64,
     /// Messages with entries that are under way to a follower.
-    pub messages_in_flight_max: usize,
+    pub(crate) messages_in_flight_max: usize,
 }
 
 /// What a replica is in its term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// It takes what the leader sends.
     Follower,
     /// It asks whether it would get votes, or for them.
@@ -48,41 +48,44 @@ pub enum Role {
 
 /// What the owner tells a read from others by. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ReadContext(pub u64);
+pub(crate) struct ReadContext(pub u64);
 
 /// What is to become durable, in the order of the steps.
 #[derive(Debug, PartialEq)]
-pub struct Persist {
+pub(crate) struct Persist {
     /// Handed to [`Core::persisted`] when it is durable.
-    pub number: u64,
+    pub(crate) number: u64,
     /// To be appended; what the log has from the first one's index on goes before.
-    pub entries: Vec<Entry>,
+    pub(crate) entries: Vec<Entry>,
     /// The state, if it has changed, or if many entries were committed since it was last handed out.
-    pub state: Option<(HardState, Members, (u64, u64))>,
+    pub(crate) state: Option<(HardState, Members, (u64, u64))>,
+    /// Whether it has a vote or a term in it, which must survive a power cut whatever may be lost of the entries.
+    pub(crate) must_sync: bool,
     /// Only to be sent when it is durable: others rely on it.
-    pub then_send: Vec<RaftMessage>,
+    pub(crate) then_send: Vec<RaftMessage>,
 }
 
+#[cfg(test)]
 impl Persist {
     /// Whether there is nothing to write, so that it is durable as soon as what came before it.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.state.is_none()
     }
 }
 
 /// What the owner has to do.
 #[derive(Debug, Default)]
-pub struct Step {
+pub(crate) struct Step {
     /// To be sent at once.
-    pub messages: Vec<RaftMessage>,
+    pub(crate) messages: Vec<RaftMessage>,
     /// To become durable.
-    pub persist: Option<Persist>,
+    pub(crate) persist: Option<Persist>,
     /// Committed: to be applied in this order.
-    pub committed: Vec<Entry>,
+    pub(crate) committed: Vec<Entry>,
     /// Reads that may be served when everything up to the index is applied.
-    pub reads: Vec<(ReadContext, u64)>,
+    pub(crate) reads: Vec<(ReadContext, u64)>,
     /// Entries that are wanted from the log.
-    pub fetches: Vec<Fetch>,
+    pub(crate) fetches: Vec<Fetch>,
 }
 
 impl Step {
@@ -97,20 +100,20 @@ impl Step {
 
 /// How far a member is, as the leader knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub(crate) struct Progress {
     /// The member.
-    pub replica: ReplicaId,
+    pub(crate) replica: ReplicaId,
     /// It has everything up to here, durably.
-    pub matched: u64,
+    pub(crate) matched: u64,
     /// Whether it was heard of since the last look for a quorum.
-    pub is_active: bool,
+    pub(crate) is_active: bool,
 }
 
 /// Numbers that nobody can foresee.
-pub type Draw<'a> = &'a mut dyn FnMut() -> u64;
+pub(crate) type Draw<'a> = &'a mut dyn FnMut() -> u64;
 
 /// See the head of the file.
-pub struct Core {
+pub(crate) struct Core {
     node: RawNode<Store>,
     settings: CoreSettings,
     /// Term and role when the election timeout was last drawn.
@@ -137,7 +140,7 @@ impl Core {
     /// # Errors
     ///
     /// What the crate finds wrong with the settings.
-    pub fn new(settings: CoreSettings, recovered: Recovered, draw: Draw<'_>) -> Result<Self, String> {
+    pub(crate) fn new(settings: CoreSettings, recovered: Recovered, draw: Draw<'_>) -> Result<Self, String> {
         let applied = recovered.last - recovered.unapplied.len() as u64;
         let persisted_state = (recovered.hard_state.term, recovered.hard_state.vote);
         let persisted_commit = recovered.hard_state.commit;
@@ -180,7 +183,7 @@ impl Core {
     }
 
     /// Time goes on by a tick.
-    pub fn tick(&mut self, draw: Draw<'_>) {
+    pub(crate) fn tick(&mut self, draw: Draw<'_>) {
         let has_timed_out = {
             let raft = &self.node.raft;
             raft.state != StateRole::Leader && raft.election_elapsed + 1 >= raft.randomized_election_timeout()
@@ -194,7 +197,7 @@ impl Core {
     }
 
     /// Asks for votes at once.
-    pub fn campaign(&mut self, draw: Draw<'_>) {
+    pub(crate) fn campaign(&mut self, draw: Draw<'_>) {
         // It refuses to when it leads already, or while a change of members waits; both are fine.
         if let Err(error) = self.node.campaign() {
             tracing::debug!(%error, group = self.settings.group, "no election was begun");
@@ -203,7 +206,7 @@ impl Core {
     }
 
     /// Takes a message of another member.
-    pub fn receive(&mut self, message: RaftMessage, draw: Draw<'_>) {
+    pub(crate) fn receive(&mut self, message: RaftMessage, draw: Draw<'_>) {
         let kind = message.message().get_msg_type();
         if kind == MessageType::MsgPropose || kind == MessageType::MsgReadIndex {
             // Nobody of ours sends them: writes and reads are forwarded before they get here.
@@ -218,7 +221,7 @@ impl Core {
     }
 
     /// Puts an entry behind the others; `None` if this replica does not lead, or is about to hand over.
-    pub fn propose(&mut self, data: Bytes) -> Option<(u64, u64)> {
+    pub(crate) fn propose(&mut self, data: Bytes) -> Option<(u64, u64)> {
         if self.role() != Role::Leader {
             return None;
         }
@@ -235,7 +238,7 @@ impl Core {
 
     /// Asks up to where a read that begins now must see; the answer comes out of a step, unless this replica ceases to
     /// lead. `false` if it cannot say because it does not lead, or has not committed anything in its term yet.
-    pub fn read_index(&mut self, context: ReadContext) -> bool {
+    pub(crate) fn read_index(&mut self, context: ReadContext) -> bool {
         if self.role() != Role::Leader || !self.node.raft.commit_to_current_term() {
             return false;
         }
@@ -244,39 +247,34 @@ impl Core {
     }
 
     /// What was handed out under `number`, and all before it, is durable.
-    pub fn persisted(&mut self, number: u64) {
+    pub(crate) fn persisted(&mut self, number: u64) {
         self.node.on_persist_ready(number);
     }
 
     /// Entries that were asked for have come; if there are fewer, the rest is asked for again.
-    pub fn fetched(&mut self, fetch: Fetch, entries: Vec<Entry>) {
+    pub(crate) fn fetched(&mut self, fetch: Fetch, entries: Vec<Entry>) {
         self.node.mut_store().set_fetched(entries);
         self.node.on_entries_fetched(fetch.into_context());
     }
 
     /// Everything up to `index` is applied.
-    pub fn applied(&mut self, index: u64) {
+    pub(crate) fn applied(&mut self, index: u64) {
         self.node.advance_apply_to(index);
         self.node.mut_store().set_applied(index);
     }
 
     /// The log begins with entry `first` from now on.
-    pub fn cut_head(&mut self, first: u64) {
+    pub(crate) fn cut_head(&mut self, first: u64) {
         self.node.mut_store().cut_head(first);
     }
 
-    /// A member could not be reached lately.
-    pub fn report_unreachable(&mut self, replica: ReplicaId) {
-        self.node.report_unreachable(replica.0);
-    }
-
     /// Hands leadership over to a member; until that has happened, or an election timeout has passed, nothing is taken.
-    pub fn transfer_leadership(&mut self, to: ReplicaId) {
+    pub(crate) fn transfer_leadership(&mut self, to: ReplicaId) {
         self.node.transfer_leader(to.0);
     }
 
     /// What there is to do; `None` if there is nothing.
-    pub fn step(&mut self) -> Option<Step> {
+    pub(crate) fn step(&mut self) -> Option<Step> {
         let mut step = Step {
             fetches: self.node.mut_store().take_wanted(),
             ..Step::default()
@@ -308,7 +306,7 @@ impl Core {
         let then_send = ready.take_persisted_messages();
         let store = self.node.mut_store();
         store.append(&entries);
-        let mut state = None;
+        let (mut state, mut must_sync) = (None, false);
         if let Some(hard_state) = ready.hs() {
             let kept: (u64, u64) = (hard_state.term, hard_state.vote);
             let commit = hard_state.commit;
@@ -316,6 +314,7 @@ impl Core {
             // How far entries are committed is learned anew after a start, so that it is kept now and then only: a start
             // then need not hold all that is not applied in memory until a leader has spoken.
             if kept != self.persisted_state || commit >= self.persisted_commit + COMMITS_PER_STATE {
+                must_sync = kept != self.persisted_state;
                 self.persisted_state = kept;
                 self.persisted_commit = commit;
                 state = Some(store.state());
@@ -326,13 +325,14 @@ impl Core {
             number: ready.number(),
             entries: entries.iter().map(from_raft_entry).collect(),
             state,
+            must_sync,
             then_send: then_send.into_iter().map(RaftMessage::new).collect(),
         });
         self.node.advance_append_async(ready);
     }
 
     /// What this replica is in its term.
-    pub fn role(&self) -> Role {
+    pub(crate) fn role(&self) -> Role {
         match self.node.raft.state {
             StateRole::Follower => Role::Follower,
             StateRole::Candidate | StateRole::PreCandidate => Role::Candidate,
@@ -341,54 +341,55 @@ impl Core {
     }
 
     /// The latest term that it knows of.
-    pub fn term(&self) -> u64 {
+    pub(crate) fn term(&self) -> u64 {
         self.node.raft.term
     }
 
     /// Whom this replica takes for the leader.
-    pub fn leader(&self) -> Option<ReplicaId> {
+    pub(crate) fn leader(&self) -> Option<ReplicaId> {
         Some(self.node.raft.leader_id)
             .filter(|id| *id != 0)
             .map(ReplicaId)
     }
 
     /// Whether this replica leads and has applied an entry of its term, so that it knows all that was ever committed.
-    pub fn may_serve(&self) -> bool {
+    pub(crate) fn may_serve(&self) -> bool {
         self.role() == Role::Leader && self.node.raft.apply_to_current_term()
     }
 
     /// The last entry that is known to be committed.
-    pub fn committed(&self) -> u64 {
+    pub(crate) fn committed(&self) -> u64 {
         self.node.raft.raft_log.committed
     }
 
     /// The last entry.
-    pub fn last(&self) -> u64 {
+    pub(crate) fn last(&self) -> u64 {
         self.node.raft.raft_log.last_index()
     }
 
     /// The first entry that the log still has.
-    pub fn first(&self) -> u64 {
+    #[cfg(test)]
+    pub(crate) fn first(&self) -> u64 {
         self.node.store().first()
     }
 
     /// Whether this is the only voter, so that nobody else need be asked.
-    pub fn is_alone(&self) -> bool {
+    pub(crate) fn is_alone(&self) -> bool {
         self.node.raft.prs().is_singleton()
     }
 
     /// The members.
-    pub fn members(&self) -> Members {
+    pub(crate) fn members(&self) -> Members {
         self.node.store().state().1
     }
 
     /// The state to be kept with the log.
-    pub fn state(&self) -> (HardState, Members, (u64, u64)) {
+    pub(crate) fn state(&self) -> (HardState, Members, (u64, u64)) {
         self.node.store().state()
     }
 
     /// How far the members are; only a leader knows.
-    pub fn progress(&self) -> impl Iterator<Item = Progress> {
+    pub(crate) fn progress(&self) -> impl Iterator<Item = Progress> {
         self.node.raft.prs().iter().map(|(id, progress)| Progress {
             replica: ReplicaId(*id),
             matched: progress.matched,

@@ -10,20 +10,20 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use self::codec::{MalformedMessage, RaftMessage};
-pub use self::core::{Core, CoreSettings, Draw, Persist, Progress, ReadContext, Role, Step};
-pub use self::store::{Fetch, Recovered};
+pub(crate) use self::codec::RaftMessage;
+pub(crate) use self::core::{Core, CoreSettings, Persist, ReadContext, Role};
+pub(crate) use self::store::{Fetch, Recovered};
 
 use bytes::Bytes;
 
 /// A replica within its group. Given out once in the life of a group, never used again, so that a replica that has lost
 /// its log cannot be taken for one that has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReplicaId(pub u64);
+pub(crate) struct ReplicaId(pub u64);
 
 /// What an entry of the log is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EntryKind {
+pub(crate) enum EntryKind {
     /// A command of the group; empty for the entry with which a leader begins its term.
     Command,
     /// A change of the group's members, in the crate's encoding.
@@ -32,33 +32,33 @@ pub enum EntryKind {
 
 /// An entry of the log of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Its place in the log; the first one is 1.
-    pub index: u64,
+    pub(crate) index: u64,
     /// The term of the leader that has made it.
-    pub term: u64,
+    pub(crate) term: u64,
     /// What it is for.
-    pub kind: EntryKind,
+    pub(crate) kind: EntryKind,
     /// What the owner has proposed.
-    pub data: Bytes,
+    pub(crate) data: Bytes,
 }
 
 /// What a replica must not forget beside its entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HardState {
+pub(crate) struct HardState {
     /// The latest term that it knows of.
-    pub term: u64,
+    pub(crate) term: u64,
     /// Who got this replica's vote in the term; 0 if nobody did.
-    pub vote: u64,
+    pub(crate) vote: u64,
     /// Up to here entries are known to be committed.
-    pub commit: u64,
+    pub(crate) commit: u64,
 }
 
 /// Who takes part in a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Members {
+pub(crate) struct Members {
     /// Those that make up majorities.
-    pub voters: Vec<ReplicaId>,
+    pub(crate) voters: Vec<ReplicaId>,
     /// Those that only follow.
-    pub learners: Vec<ReplicaId>,
+    pub(crate) learners: Vec<ReplicaId>,
 }

@@ -16,30 +16,30 @@ const RECENT_BYTES_MAX: usize = 1 << 20;
 
 /// What a replica knows of itself after a start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recovered {
+pub(crate) struct Recovered {
     /// What it had last made durable.
-    pub hard_state: HardState,
+    pub(crate) hard_state: HardState,
     /// Who takes part.
-    pub members: Members,
+    pub(crate) members: Members,
     /// The index and the term of the entry before the first one of the log.
-    pub before: (u64, u64),
+    pub(crate) before: (u64, u64),
     /// The terms of the entries: the first index of each term, ascending.
-    pub terms: Vec<(u64, u64)>,
+    pub(crate) terms: Vec<(u64, u64)>,
     /// The last index of the log.
-    pub last: u64,
+    pub(crate) last: u64,
     /// The entries behind the one that was applied last, without a gap up to the last one.
-    pub unapplied: Vec<Entry>,
+    pub(crate) unapplied: Vec<Entry>,
 }
 
 /// Entries that are wanted from the disk.
 #[derive(Debug)]
-pub struct Fetch {
+pub(crate) struct Fetch {
     /// The first index.
-    pub from: u64,
+    pub(crate) from: u64,
     /// Not included.
-    pub to: u64,
+    pub(crate) to: u64,
     /// As many as fit, and at least one.
-    pub bytes_max: u64,
+    pub(crate) bytes_max: u64,
     context: GetEntriesContext,
 }
 

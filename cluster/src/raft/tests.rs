@@ -410,7 +410,7 @@ fn leadership_is_handed_over() {
     assert_eq!(trio.leader(), heir);
     let known = trio.core(old).leader();
     assert_eq!(known, Some(heir));
-    let progress: Vec<Progress> = trio.core(heir).progress().collect();
+    let progress: Vec<super::core::Progress> = trio.core(heir).progress().collect();
     assert_eq!(progress.len(), 3);
 }
 
@@ -427,4 +427,70 @@ fn what_is_committed_is_kept_now_and_then() {
         assert!(behind < 257, "{behind} entries are committed and not known to be");
     }
     assert!(known(&trio) > 700);
+}
+
+/// The log of a replica that comes back: entries `a` to `g`, of which so many are committed and so many applied.
+fn half_applied(voters: u64, commit: u64, applied: usize) -> (Recovered, Vec<Entry>) {
+    let log: Vec<Entry> = (1..)
+        .zip("abcdefg".chars())
+        .map(|(index, letter)| Entry {
+            index,
+            term: 2 + index / 4,
+            kind: EntryKind::Command,
+            data: letter.to_string().into(),
+        })
+        .collect();
+    let disk = Recovered {
+        hard_state: HardState {
+            term: 3,
+            vote: 1,
+            commit,
+        },
+        members: Members {
+            voters: (1..=voters).map(ReplicaId).collect(),
+            learners: Vec::new(),
+        },
+        before: (0, 0),
+        terms: vec![(1, 2), (4, 3)],
+        last: 7,
+        unapplied: log[applied..].to_vec(),
+    };
+    (disk, log)
+}
+
+#[test]
+fn what_was_committed_but_not_applied_before_a_start_comes_out_first() {
+    for voters in [1, 3] {
+        for (commit, applied) in [(5, 2), (5, 0), (7, 3), (5, 5), (7, 7)] {
+            let mut trio = Trio::new(3, voters);
+            let id = ReplicaId(1);
+            let (disk, log) = half_applied(voters, commit, applied);
+            trio.start(id, disk, log.clone(), log[..applied].to_vec());
+            let core = trio.core(id);
+            assert_eq!((core.committed(), core.last()), (commit, 7));
+            // Nobody has spoken, no time has passed.
+            trio.carry_out(id);
+            let commit = usize::try_from(commit).unwrap();
+            assert_eq!(
+                trio.replicas[&id].applied,
+                log[..commit],
+                "{voters} {commit} {applied}"
+            );
+            assert_eq!(trio.core(id).role(), Role::Follower);
+        }
+    }
+}
+
+#[test]
+fn what_was_not_committed_before_a_start_follows_what_was() {
+    let mut trio = Trio::new(4, 1);
+    let id = ReplicaId(1);
+    let (disk, log) = half_applied(1, 5, 2);
+    trio.start(id, disk, log.clone(), log[..2].to_vec());
+    trio.core(id).campaign(&mut || 7);
+    trio.settle();
+    assert!(trio.core(id).may_serve());
+    trio.core(id).propose("h".into()).unwrap();
+    trio.settle();
+    assert_eq!(trio.commands(id).concat(), "abcdefgh");
 }

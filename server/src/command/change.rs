@@ -77,6 +77,11 @@ impl Applier for Change<'_> {
         WriteAnswer::verdict(self.change(current))
     }
 
+    /// The new item is made of the current one.
+    fn answer_unseen(&self) -> Option<WriteAnswer> {
+        None
+    }
+
     fn encode(&self, into: &mut Vec<u8>) {
         into.extend_from_slice(&[FORMAT_VERSION, kind::UPDATE, self.return_values.code()]);
         self.guard.encode(into);

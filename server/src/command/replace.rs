@@ -47,6 +47,17 @@ impl Applier for Replace<'_> {
         WriteAnswer::verdict(self.replace(current))
     }
 
+    /// What was there before is not known, so it does not count.
+    fn answer_unseen(&self) -> Option<WriteAnswer> {
+        if self.guard.condition.is_some() || self.returns_old {
+            return None;
+        }
+        Some(WriteAnswer(Ok(Done {
+            attributes: None,
+            sizes: Sizes::new(None, self.new.map(Item::as_ref)),
+        })))
+    }
+
     fn encode(&self, into: &mut Vec<u8>) {
         let kind = if self.new.is_some() {
             kind::PUT

@@ -82,6 +82,13 @@ impl LogStatistics {
     }
 }
 
+/// A place in the log between two frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LogEnd {
+    segment: u64,
+    offset: u64,
+}
+
 /// A segment that is not free.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -179,6 +186,25 @@ impl Log {
         // Those before the current segment are complete.
         self.current()
             .map_or(Ok(()), |segment| self.sync_segment(&segment))
+    }
+
+    /// The place behind everything that was written before the call.
+    pub(crate) fn end(&self) -> LogEnd {
+        self.current().map_or(LogEnd::default(), |segment| LogEnd {
+            segment: segment.number(),
+            offset: segment.written(),
+        })
+    }
+
+    /// Makes everything before `end` durable; no more than a look if it is.
+    pub(crate) fn sync_up_to(&self, end: LogEnd) -> Result<()> {
+        match self.current() {
+            // Those before the current segment are complete.
+            Some(segment) if segment.number() == end.segment && segment.durable() < end.offset => {
+                self.sync_segment(&segment)
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn sync_segment(&self, segment: &Segment) -> Result<()> {

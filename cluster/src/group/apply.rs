@@ -1,0 +1,340 @@
+//! The way of committed entries into the engine.
+//!
+//! Invariant: entries are applied in their order, many of them in one batch, by one thread at a time; what waits for an
+//! entry goes on when its effect can be read. An effect on a keyspace that group 0 has not made on this node yet holds
+//! back itself and what comes behind it. Not here: what effects follow from (`write.rs`).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use stator_storage::{KeyspaceId, WriteBatch};
+
+use super::effect::{Change, Effect, Record};
+use super::invocations::RequestHash;
+use super::journal::Journal;
+use super::replica::{ONLY_QUORUM, Refused, Remembered, Replica, State, Todo};
+use crate::error::Error;
+use crate::level::ConsistencyLevel;
+use crate::metadata::keyspaces::{Lookup, METADATA};
+use crate::metadata::rows::OwnRow;
+use crate::raft::{Entry, EntryKind};
+
+/// The metadata group.
+pub(crate) const METADATA_GROUP: u32 = 0;
+
+/// See the head of the file.
+#[derive(Debug, Default)]
+pub(super) struct ApplyQueue {
+    entries: VecDeque<Entry>,
+    is_draining: bool,
+    /// The keyspace that the first entry waits for.
+    waits_for: Option<u32>,
+}
+
+impl ApplyQueue {
+    pub(super) fn push(&mut self, entries: Vec<Entry>) {
+        self.entries.extend(entries);
+    }
+}
+
+/// What is left to do for an entry once its effect is in the engine.
+#[derive(Debug)]
+pub(super) struct Done {
+    index: u64,
+    bytes: u64,
+    record: Option<Record>,
+}
+
+impl Done {
+    fn of(entry: Entry) -> Result<Self, String> {
+        let (index, bytes) = (entry.index, entry.data.len() as u64);
+        // An empty entry begins a term; members do not change yet.
+        let is_command = entry.kind == EntryKind::Command && !entry.data.is_empty();
+        let record = is_command.then(|| Record::decode(entry.data)).transpose();
+        let record = record.map_err(|error| format!("entry {index}: {error}"))?;
+        Ok(Self { index, bytes, record })
+    }
+
+    fn effect(&self) -> Option<&Effect> {
+        match &self.record {
+            Some(Record::Effect(effect)) => Some(effect),
+            Some(Record::Floor { .. }) | None => None,
+        }
+    }
+}
+
+/// What a look at the next entries has found.
+enum Next {
+    Nothing,
+    Run(Vec<Done>, WriteBatch),
+}
+
+impl Replica {
+    /// Applies what waits, unless another thread does already.
+    pub(super) fn drain_apply(self: &Arc<Self>) {
+        if self.group != METADATA_GROUP {
+            return self.apply_all();
+        }
+        // Making a keyspace waits for the disk, and this may be the thread that others wait for.
+        if self.apply.lock().entries.is_empty() {
+            return;
+        }
+        let replica = Arc::clone(self);
+        self.host.world.spawn(Box::pin(async move {
+            replica.apply_all();
+            replica.host.outbox.flush();
+        }));
+    }
+
+    /// The keyspace that entries wait for may be there now.
+    pub(crate) fn look_for_keyspace(self: &Arc<Self>) {
+        let mut queue = self.apply.lock();
+        let Some(number) = queue.waits_for else {
+            return;
+        };
+        if self.host.keyspaces.find(number) != Lookup::NotYet {
+            queue.waits_for = None;
+            drop(queue);
+            self.drain_apply();
+            self.host.outbox.flush();
+        }
+    }
+
+    fn apply_all(self: &Arc<Self>) {
+        let mut queue = self.apply.lock();
+        if queue.is_draining {
+            return;
+        }
+        queue.is_draining = true;
+        loop {
+            let next = match self.next_run(&mut queue) {
+                Ok(next) => next,
+                Err(cause) => {
+                    // Nothing is applied any more.
+                    return self.host.fail(&format!("group {}: {cause}", self.group));
+                }
+            };
+            let Next::Run(run, batch) = next else {
+                queue.is_draining = false;
+                return;
+            };
+            drop(queue);
+            if let Err(error) = self.apply_run(run, batch) {
+                // Whoever waits is told when the node ends.
+                return self.report(&error);
+            }
+            queue = self.apply.lock();
+        }
+    }
+
+    fn report(&self, error: &Error) {
+        match error {
+            Error::Storage(stator_storage::Error::Closed) => {}
+            error => self.host.fail(&error.to_string()),
+        }
+    }
+
+    /// Takes the next entries that can be applied together.
+    fn next_run(&self, queue: &mut ApplyQueue) -> Result<Next, String> {
+        if queue.waits_for.is_some() {
+            return Ok(Next::Nothing);
+        }
+        let bytes_max = self.host.settings.apply_bytes_max;
+        let first = queue.entries.front().map_or(0, |entry| entry.data.len());
+        let mut batch = WriteBatch::with_capacity(first);
+        let (mut run, mut bytes) = (Vec::new(), 0);
+        while let Some(entry) = queue.entries.pop_front() {
+            bytes += entry.data.len();
+            let done = Done::of(entry.clone())?;
+            if let Some(effect) = done.effect() {
+                match self.host.keyspaces.find(effect.keyspace) {
+                    Lookup::Here(id) => put(&mut batch, id, effect),
+                    Lookup::Gone => {}
+                    Lookup::NotYet => {
+                        queue.waits_for = Some(effect.keyspace);
+                        queue.entries.push_front(entry);
+                        break;
+                    }
+                }
+            }
+            // What follows in group 0 from an effect may be what the next one needs.
+            let alone = self.group == METADATA_GROUP && done.record.is_some();
+            run.push(done);
+            if bytes >= bytes_max || alone {
+                break;
+            }
+        }
+        Ok(if run.is_empty() {
+            Next::Nothing
+        } else {
+            Next::Run(run, batch)
+        })
+    }
+
+    fn apply_run(self: &Arc<Self>, run: Vec<Done>, batch: WriteBatch) -> Result<(), Error> {
+        let Some(last) = run.last().map(|done| done.index) else {
+            return Ok(());
+        };
+        if self.group == METADATA_GROUP {
+            for done in &run {
+                self.take_effect(done)?;
+            }
+        }
+        let stream = Journal::stream_of(self.group);
+        match self.host.engine.apply_now(batch, stream, last) {
+            Err(stator_storage::Error::NoSuchKeyspace { .. }) => {
+                // It was dropped since the look; the look again leaves its effects out.
+                let mut batch = WriteBatch::new();
+                for effect in run.iter().filter_map(Done::effect) {
+                    if let Lookup::Here(id) = self.host.keyspaces.find(effect.keyspace) {
+                        put(&mut batch, id, effect);
+                    }
+                }
+                self.host.engine.apply_now(batch, stream, last)?;
+            }
+            applied => {
+                applied?;
+            }
+        }
+        if self.group == METADATA_GROUP {
+            self.host.keyspaces.applied(last);
+        }
+        let mut state = self.state.lock();
+        let mut todo = Todo::default();
+        state.take_run(run, &mut todo);
+        self.advance_with(state, todo);
+        Ok(())
+    }
+
+    /// What follows on this node from an effect of group 0.
+    fn take_effect(&self, done: &Done) -> Result<(), Error> {
+        let Some(effect) = done.effect().filter(|effect| effect.keyspace == METADATA) else {
+            return Ok(());
+        };
+        let Some(OwnRow::Keyspace(name)) = OwnRow::of_key(&effect.key) else {
+            return Ok(());
+        };
+        if effect.cell.is_none() {
+            return self.host.keyspaces.drop_before(done.index, name);
+        }
+        let number = u32::try_from(done.index).map_err(|_| Error::Group {
+            group: self.group,
+            cause: "all numbers of keyspaces are used up".to_owned(),
+        })?;
+        self.host.keyspaces.create(number, name)
+    }
+
+    /// Applies a committed entry at a start, before anything else happens; `false` if it has to wait for a keyspace.
+    pub(crate) fn replay(
+        host: &super::host::Host,
+        group: u32,
+        entry: Entry,
+        remembered: &mut Remembered,
+    ) -> Result<bool, String> {
+        let done = Done::of(entry)?;
+        let mut batch = WriteBatch::new();
+        if let Some(effect) = done.effect() {
+            match host.keyspaces.find(effect.keyspace) {
+                Lookup::Here(id) => put(&mut batch, id, effect),
+                Lookup::Gone => {}
+                Lookup::NotYet => return Ok(false),
+            }
+        }
+        let stream = Journal::stream_of(group);
+        host.engine
+            .apply(batch, stream, done.index)
+            .map_err(|error| error.to_string())?;
+        if group == METADATA_GROUP {
+            host.keyspaces.applied(done.index);
+        }
+        remembered.take(&done);
+        Ok(true)
+    }
+}
+
+fn put(batch: &mut WriteBatch, keyspace: KeyspaceId, effect: &Effect) {
+    match &effect.cell {
+        Some(cell) => batch.put(keyspace, &effect.key, cell),
+        None => batch.delete(keyspace, &effect.key),
+    }
+}
+
+impl Remembered {
+    /// Takes note of an entry that was applied before the start.
+    pub(crate) fn take_entry(&mut self, entry: Entry) -> Result<(), String> {
+        self.take(&Done::of(entry)?);
+        Ok(())
+    }
+
+    fn take(&mut self, done: &Done) {
+        match &done.record {
+            Some(Record::Effect(effect)) => {
+                self.last_at_ms = self.last_at_ms.max(effect.at_ms);
+                if let Some(id) = &effect.invocation {
+                    let request = RequestHash::of(id, effect.keyspace, &effect.key);
+                    self.invocations
+                        .remember(request, (done.index, effect.at_ms), done.bytes);
+                }
+                self.invocations.forget_before(effect.at_ms);
+            }
+            Some(Record::Floor { index }) => self.floor = self.floor.max(*index),
+            None => {}
+        }
+    }
+}
+
+impl State {
+    /// Entries are in the engine: notes what they were, and wakes who waits for them.
+    fn take_run(&mut self, run: Vec<Done>, todo: &mut Todo) {
+        for done in run {
+            self.applied = done.index;
+            match &done.record {
+                Some(Record::Effect(effect)) => self.take_effect(&done, effect),
+                Some(Record::Floor { index }) => self.floor = self.floor.max(*index),
+                None => {}
+            }
+        }
+        let applied = self.applied;
+        self.core.applied(applied);
+        let everywhere = if self
+            .pending
+            .iter()
+            .any(|pending| pending.level == ConsistencyLevel::All)
+        {
+            self.everywhere()
+        } else {
+            0
+        };
+        while let Some(pending) = self.pending.pop_front_if(|pending| pending.index <= applied) {
+            if pending.level == ConsistencyLevel::All && pending.index > everywhere {
+                self.spreading.push_back(pending);
+            } else {
+                todo.wake(pending.wake, Ok(()));
+            }
+        }
+        self.answer_applied(todo);
+    }
+
+    fn take_effect(&mut self, done: &Done, effect: &Effect) {
+        self.last_at_ms = self.last_at_ms.max(effect.at_ms);
+        if let Some(id) = &effect.invocation {
+            let request = RequestHash::of(id, effect.keyspace, &effect.key);
+            self.invocations
+                .remember(request, (done.index, effect.at_ms), done.bytes);
+            self.proposed.remove(&request);
+        }
+        self.invocations.forget_before(effect.at_ms);
+        self.overlay.applied(effect.keyspace, &effect.key, done.index);
+        let Change { items, bytes } = effect.change;
+        if items != 0 || bytes != 0 {
+            let tally = self.tallies.entry(effect.keyspace).or_default();
+            tally.0 += i64::from(items);
+            tally.1 += bytes;
+        }
+    }
+}
+
+/// The outcome of a write at ALL that not everybody has acknowledged in time.
+pub(super) fn only_quorum() -> Refused {
+    Refused::Unknown(ONLY_QUORUM.to_owned())
+}

@@ -1,0 +1,137 @@
+//! What the replicas of one node share: engine, time, latches, the keyspaces, the way to other replicas.
+//!
+//! Invariant: nothing here belongs to a single group. A failure of the disk is noted once and for all: the node has to
+//! end to recover from its log. Not here: what groups decide, how messages travel.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use stator_storage::{Durability, Engine, Pressure};
+use tokio::sync::watch;
+
+use crate::command::Commands;
+use crate::latch::Latches;
+use crate::metadata::keyspaces::Keyspaces;
+use crate::raft::RaftMessage;
+use crate::world::{NodeId, World};
+
+use super::settings::GroupSettings;
+
+/// When writes are held back, they wait once for so many bytes.
+const BYTES_PER_DELAY: u64 = 256 << 10;
+
+/// How often a write that waits for room looks again.
+const ROOM_LOOK: Duration = Duration::from_millis(5);
+
+/// The way of a group's messages to other nodes.
+pub(crate) trait Outbox: Send + Sync + fmt::Debug {
+    /// Puts a message among those that go out next.
+    fn send_raft(&self, to: NodeId, group: u32, message: &RaftMessage);
+
+    /// Sends what was put there, all for one node together.
+    fn flush(&self);
+}
+
+/// What a host is made of.
+#[derive(Debug)]
+pub(crate) struct Given {
+    pub(crate) node: NodeId,
+    pub(crate) engine: Engine,
+    pub(crate) world: Arc<dyn World>,
+    pub(crate) outbox: Arc<dyn Outbox>,
+    pub(crate) commands: Arc<dyn Commands>,
+    pub(crate) keyspaces: Keyspaces,
+    pub(crate) durability: Durability,
+    pub(crate) settings: GroupSettings,
+}
+
+/// See the head of the file.
+#[derive(Debug)]
+pub(crate) struct Host {
+    /// Which node this is.
+    pub(crate) node: NodeId,
+    pub(crate) engine: Engine,
+    pub(crate) world: Arc<dyn World>,
+    pub(crate) outbox: Arc<dyn Outbox>,
+    pub(crate) commands: Arc<dyn Commands>,
+    pub(crate) keyspaces: Keyspaces,
+    pub(crate) latches: Latches,
+    /// When entries of a log count as durable. What a node must not forget of a vote is synced always.
+    pub(crate) durability: Durability,
+    pub(crate) settings: GroupSettings,
+    undelayed_bytes: AtomicU64,
+    failure: watch::Sender<Option<String>>,
+}
+
+impl Host {
+    pub(crate) fn new(given: Given) -> Self {
+        let Given {
+            node,
+            engine,
+            world,
+            outbox,
+            commands,
+            keyspaces,
+            durability,
+            settings,
+        } = given;
+        let (failure, _) = watch::channel(None);
+        Self {
+            node,
+            engine,
+            world,
+            outbox,
+            commands,
+            keyspaces,
+            latches: Latches::new(),
+            durability,
+            settings,
+            undelayed_bytes: AtomicU64::new(0),
+            failure,
+        }
+    }
+
+    /// Notes that the node cannot go on; the first cause stays.
+    pub(crate) fn fail(&self, cause: &str) {
+        self.failure.send_if_modified(|failure| {
+            let is_first = failure.is_none();
+            if is_first {
+                tracing::error!(cause, "the node cannot go on");
+                *failure = Some(cause.to_owned());
+            }
+            is_first
+        });
+    }
+
+    /// Why the node cannot go on, once it cannot.
+    pub(crate) fn failure(&self) -> watch::Receiver<Option<String>> {
+        self.failure.subscribe()
+    }
+
+    /// Whether the engine takes nothing more for now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.engine.pressure() == Pressure::Stop
+    }
+
+    /// Waits as back-pressure of the engine demands before a write of `bytes` is taken: here, before it has a place in a
+    /// log, because what is in the log is applied without waiting.
+    pub(crate) async fn admit(&self, bytes: usize) {
+        loop {
+            match self.engine.pressure() {
+                Pressure::None => return,
+                Pressure::Stop => self.world.sleep(ROOM_LOOK).await,
+                Pressure::Delay(delay) => {
+                    let bytes = bytes as u64;
+                    let owed = self.undelayed_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+                    if owed >= BYTES_PER_DELAY {
+                        self.undelayed_bytes.store(0, Ordering::Relaxed);
+                        self.world.sleep(delay).await;
+                    }
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The way of a replica's entries into the commit log.
+//!
+//! Invariant: what the core hands out is appended in its order, and the core hears of it in the same order, because one
+//! thread at a time empties the queue and the engine completes appends in the order in which they were made. What must not
+//! be said before it is durable is sent then. Not here: records (`journal.rs`), syncing (the engine).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use stator_storage::{Durability, LogBatch};
+
+use super::journal::{Journal, JournalReader};
+use super::replica::{Replica, State, Todo};
+use crate::level::ConsistencyLevel;
+use crate::raft::{HardState, Members, Persist, RaftMessage};
+
+/// Something for the log.
+#[derive(Debug)]
+enum Work {
+    Persist(Persist),
+    /// The log begins with this entry from now on; the state says so.
+    Cut(u64, (HardState, Members, (u64, u64))),
+}
+
+/// Appended, and not known to be durable yet.
+#[derive(Debug, Default)]
+struct Written {
+    /// The last number to be handed back to the core.
+    number: Option<u64>,
+    last_index: Option<u64>,
+    then_send: Vec<RaftMessage>,
+}
+
+impl Written {
+    fn take(&mut self, persist: Persist) {
+        self.number = Some(persist.number);
+        if let Some(last) = persist.entries.last() {
+            self.last_index = Some(last.index);
+        }
+        self.then_send.extend(persist.then_send);
+    }
+
+    fn absorb(&mut self, later: Self) {
+        self.number = later.number.or(self.number);
+        self.last_index = later.last_index.or(self.last_index);
+        self.then_send.extend(later.then_send);
+    }
+}
+
+/// See the head of the file.
+#[derive(Debug)]
+pub(super) struct LogQueue {
+    journal: Journal,
+    waiting: VecDeque<Work>,
+    in_flight: VecDeque<Written>,
+    is_draining: bool,
+}
+
+impl LogQueue {
+    pub(super) fn new(journal: Journal) -> Self {
+        Self {
+            journal,
+            waiting: VecDeque::new(),
+            in_flight: VecDeque::new(),
+            is_draining: false,
+        }
+    }
+
+    pub(super) fn push(&mut self, persist: Persist) {
+        self.waiting.push_back(Work::Persist(persist));
+    }
+
+    /// What reads the log without holding the queue.
+    pub(super) fn reader(&self) -> JournalReader {
+        self.journal.reader()
+    }
+
+    /// Takes all that waits as one batch. A vote is synced whatever the node's durability is.
+    fn take(&mut self, usual: Durability) -> (LogBatch, Written, Durability) {
+        let bytes = self.waiting.iter().map(|work| match work {
+            Work::Persist(persist) => Journal::bytes_of(persist),
+            Work::Cut(..) => 0,
+        });
+        let mut batch = LogBatch::with_capacity(bytes.sum());
+        let mut written = Written::default();
+        let mut durability = usual;
+        while let Some(work) = self.waiting.pop_front() {
+            match work {
+                Work::Persist(persist) => {
+                    self.journal.persist(&persist, &mut batch);
+                    if persist.must_sync {
+                        durability = Durability::Sync;
+                    }
+                    written.take(persist);
+                }
+                Work::Cut(first, state) => self.journal.cut_head(first, &state, &mut batch),
+            }
+        }
+        (batch, written, durability)
+    }
+}
+
+impl Replica {
+    /// Appends what waits, unless another thread does already.
+    pub(super) fn drain_log(self: &Arc<Self>) {
+        let mut queue = self.log.lock();
+        if queue.is_draining {
+            return;
+        }
+        while !queue.waiting.is_empty() {
+            let (batch, written, durability) = queue.take(self.host.durability);
+            if batch.is_empty() {
+                if let Some(before) = queue.in_flight.back_mut() {
+                    before.absorb(written);
+                } else {
+                    queue.is_draining = true;
+                    drop(queue);
+                    self.finish(&written);
+                    queue = self.log.lock();
+                    queue.is_draining = false;
+                }
+                continue;
+            }
+            queue.in_flight.push_back(written);
+            queue.is_draining = true;
+            drop(queue);
+            let replica = Arc::clone(self);
+            self.host
+                .engine
+                .append(batch, durability, move |result| replica.logged(result));
+            queue = self.log.lock();
+            queue.is_draining = false;
+        }
+    }
+
+    /// The oldest append that was under way has ended.
+    fn logged(self: &Arc<Self>, result: Result<(), stator_storage::Error>) {
+        let written = self.log.lock().in_flight.pop_front();
+        match (result, written) {
+            (Ok(()), Some(written)) => {
+                self.finish(&written);
+                self.host.outbox.flush();
+            }
+            // A node that closes refuses what comes too late; whoever waits for it is told when the replica goes.
+            (Ok(()), None) | (Err(stator_storage::Error::Closed), _) => {}
+            (Err(error), _) => self.host.fail(&error.to_string()),
+        }
+    }
+
+    fn finish(self: &Arc<Self>, written: &Written) {
+        self.send(&written.then_send);
+        let mut state = self.state.lock();
+        let mut todo = Todo::default();
+        if let Some(number) = written.number {
+            state.core.persisted(number);
+        }
+        if let Some(last) = written.last_index {
+            state.logged = last;
+            state.wake_logged(&mut todo);
+        }
+        self.advance_with(state, todo);
+    }
+
+    /// Cuts the head of the log where nobody needs it any more, and lets members know up to where nobody will.
+    pub(super) fn tend_log(&self, state: &mut State) {
+        const EVERY_TICKS: u64 = 10;
+        if !state.ticks.is_multiple_of(EVERY_TICKS) {
+            return;
+        }
+        let settings = &self.host.settings;
+        if state.leads() {
+            let everywhere = state.everywhere().min(state.applied);
+            if state.core.is_alone() {
+                state.floor = everywhere;
+            } else if everywhere >= state.floor + settings.cut_entries {
+                // It is applied like any entry; until then the old floor holds.
+                state.core.propose(super::effect::Record::floor(everywhere));
+            }
+        }
+        let flushed = self.host.engine.flushed_index(Journal::stream_of(self.group));
+        let remembered = state.invocations.oldest_entry().unwrap_or(u64::MAX);
+        let first = (state.floor + 1).min(flushed + 1).min(remembered);
+        if first >= state.cut + settings.cut_entries {
+            state.cut = first;
+            state.core.cut_head(first);
+            let work = Work::Cut(first, state.core.state());
+            self.log.lock().waiting.push_back(work);
+        }
+    }
+}
+
+impl State {
+    /// Wakes the writes at ONE that this node's own log has.
+    fn wake_logged(&mut self, todo: &mut Todo) {
+        let logged = self.logged;
+        while let Some(pending) = self.unlogged.pop_front_if(|pending| pending.index <= logged) {
+            debug_assert_eq!(pending.level, ConsistencyLevel::One, "only they wait for the log");
+            todo.wake(pending.wake, Ok(()));
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! How a replica comes to be: new, or from what its node has of it.
+//!
+//! Invariant: a replica begins with the same memory of requests and times that it had, because its log is kept from the
+//! oldest request that is remembered on; what is known to be committed is applied before it says a word, but for what has
+//! to wait for a keyspace. Not here: who is a member.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use stator_storage::LogBatch;
+
+use super::host::Host;
+use super::journal::{Journal, JournalError};
+use super::replica::{Birth, Remembered, Replica};
+use crate::error::Error;
+use crate::raft::{Members, Recovered, ReplicaId};
+use crate::world::NodeId;
+
+/// A replica that has never been. It may begin when the batch is durable.
+///
+/// # Errors
+/// [`Error::Group`].
+pub(crate) fn found(
+    host: &Arc<Host>,
+    birth: Birth,
+    members: &Members,
+) -> Result<(Arc<Replica>, LogBatch), Error> {
+    let (journal, batch) = Journal::create(host.engine.clone(), birth.group, members);
+    let recovered = Recovered {
+        members: members.clone(),
+        ..Recovered::default()
+    };
+    let replica = Replica::new(Arc::clone(host), birth, journal, recovered, Remembered::default())?;
+    Ok((replica, batch))
+}
+
+/// The replica that this node has of a group; `None` if it has none. `peers` are
+/// its members, this node among them.
+///
+/// # Errors
+/// [`Error::Journal`] and [`Error::Group`].
+pub(crate) fn recover(
+    host: &Arc<Host>,
+    group: u32,
+    peers: BTreeMap<ReplicaId, NodeId>,
+) -> Result<Option<Arc<Replica>>, Error> {
+    let stream = Journal::stream_of(group);
+    let flushed = host.engine.flushed_index(stream);
+    let mut remembered = Remembered::default();
+    let reader = Journal::reader_of(host.engine.clone(), group);
+    let extent = reader.extent();
+    reader.each(extent.start..(flushed + 1).min(extent.end), &mut |entry| {
+        remembered
+            .take_entry(entry)
+            .map_err(|cause| JournalError::Replay { group, cause })
+    })?;
+    let mut replay = |entry| {
+        Ok(if Replica::replay(host, group, entry, &mut remembered)? {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        })
+    };
+    let found = Journal::recover(host.engine.clone(), group, flushed, &mut replay)?;
+    let Some((journal, recovered)) = found else {
+        return Ok(None);
+    };
+    let mine = peers.iter().find(|(_, node)| **node == host.node);
+    let Some(id) = mine.map(|(id, _)| *id) else {
+        let cause = "this node has its log, but is none of its members".to_owned();
+        return Err(Error::Group { group, cause });
+    };
+    let birth = Birth { group, id, peers };
+    Replica::new(Arc::clone(host), birth, journal, recovered, remembered).map(Some)
+}

@@ -1,0 +1,514 @@
+//! One replica of one group: what it knows, and how the pieces of its work hang together.
+//!
+//! Everything that happens to a replica takes its short lock, tells the core, and takes out what is to be done
+//! ([`Replica::advance`]); the doing is outside of the lock. Entries go to the log through one queue and are applied
+//! through another ([`super::log`], [`super::apply`]), each emptied by one thread at a time in the order in which the core
+//! handed them out, by whoever comes first. Invariant: no lock is held over I/O; nobody is answered before what the answer
+//! rests on is committed and applied. Not here: decisions on cells (`write.rs`), reads (`read.rs`).
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::oneshot;
+
+use super::apply::ApplyQueue;
+use super::host::Host;
+use super::invocations::{Invocations, RequestHash};
+use super::journal::{Journal, JournalError};
+use super::log::LogQueue;
+use super::overlay::Overlay;
+use super::read::Reads;
+use super::settings::GroupSettings;
+use crate::error::Error;
+use crate::level::ConsistencyLevel;
+use crate::raft::{Core, CoreSettings, Fetch, RaftMessage, Recovered, ReplicaId, Role};
+use crate::world::NodeId;
+
+/// Why a replica does not do what it was asked.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// It does not lead; perhaps this node does. Nothing was changed.
+    NotLeader(Option<NodeId>),
+    /// Nothing was changed; another try may succeed.
+    NotNow(String),
+    /// The write may stand or not.
+    Unknown(String),
+    /// Another try fails as well.
+    Finally(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Finally(error)
+    }
+}
+
+impl From<stator_storage::Error> for Refused {
+    fn from(error: stator_storage::Error) -> Self {
+        match error {
+            // The keyspace was dropped between two looks.
+            stator_storage::Error::NoSuchKeyspace { .. } => Self::Finally(Error::NoSuchKeyspace),
+            error => Self::Finally(error.into()),
+        }
+    }
+}
+
+/// Gets the outcome of a proposal.
+pub(super) type Wake = oneshot::Sender<Result<(), Refused>>;
+
+/// A proposal whose outcome somebody waits for.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) index: u64,
+    pub(super) level: ConsistencyLevel,
+    pub(super) wake: Wake,
+}
+
+/// See the head of the file.
+pub(crate) struct Replica {
+    pub(super) host: Arc<Host>,
+    pub(super) group: u32,
+    id: ReplicaId,
+    peers: BTreeMap<ReplicaId, NodeId>,
+    pub(super) state: Mutex<State>,
+    pub(super) log: Mutex<LogQueue>,
+    pub(super) apply: Mutex<ApplyQueue>,
+    /// The node of the leader, as far as this replica knows; 0 for nobody. Read without the lock.
+    leader: AtomicU64,
+    /// Whether this replica is the only voter and may answer reads from its engine alone.
+    serves_alone: AtomicBool,
+    /// Whether ticks are needed.
+    is_quiet: AtomicBool,
+}
+
+impl fmt::Debug for Replica {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replica")
+            .field("group", &self.group)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is under the lock.
+pub(super) struct State {
+    pub(super) core: Core,
+    /// Term and whether this replica led in it, when that was last looked at.
+    leadership: (u64, bool),
+    pub(super) overlay: Overlay,
+    /// Requests that were proposed and are not applied yet, with their entries.
+    pub(super) proposed: HashMap<RequestHash, u64>,
+    /// Writes that wait until their entry is applied, in the order of the entries.
+    pub(super) pending: VecDeque<Pending>,
+    /// Writes that wait until this node's own log has them, in the order of the entries.
+    pub(super) unlogged: VecDeque<Pending>,
+    /// Writes that are applied and wait until every voter has them, in the order of the entries.
+    pub(super) spreading: VecDeque<Pending>,
+    pub(super) reads: Reads,
+    pub(super) invocations: Invocations,
+    /// The last entry whose effect is in the engine.
+    pub(super) applied: u64,
+    /// This replica's own log has everything up to here durably, as long as it leads.
+    pub(super) logged: u64,
+    /// The time of the last entry that was proposed or applied.
+    pub(super) last_at_ms: u64,
+    /// Every member has everything up to here.
+    pub(super) floor: u64,
+    /// What the log was last cut at.
+    pub(super) cut: u64,
+    pub(super) tallies: BTreeMap<u32, (i64, i64)>,
+    pub(super) ticks: u64,
+}
+
+impl State {
+    pub(super) fn leads(&self) -> bool {
+        self.leadership.1
+    }
+}
+
+/// What a start of a replica needs.
+pub(crate) struct Birth {
+    pub(crate) group: u32,
+    pub(crate) id: ReplicaId,
+    pub(crate) peers: BTreeMap<ReplicaId, NodeId>,
+}
+
+/// What is to be done once the lock is free.
+#[derive(Default)]
+pub(super) struct Todo {
+    messages: Vec<RaftMessage>,
+    fetches: Vec<Fetch>,
+    wakes: Vec<(Wake, Result<(), Refused>)>,
+    reads: Vec<(super::read::Waiter, Result<u64, Refused>)>,
+}
+
+impl Todo {
+    pub(super) fn wake(&mut self, wake: Wake, outcome: Result<(), Refused>) {
+        self.wakes.push((wake, outcome));
+    }
+
+    pub(super) fn answer(&mut self, waiter: super::read::Waiter, outcome: Result<u64, Refused>) {
+        self.reads.push((waiter, outcome));
+    }
+}
+
+impl Replica {
+    /// A replica that is to begin with what its log says. Nothing happens before it is told to go on.
+    ///
+    /// # Errors
+    /// [`Error::Group`] for a log that cannot be.
+    pub(crate) fn new(
+        host: Arc<Host>,
+        birth: Birth,
+        journal: Journal,
+        recovered: Recovered,
+        remembered: Remembered,
+    ) -> Result<Arc<Self>, Error> {
+        let GroupSettings {
+            timing,
+            message_bytes_max,
+            messages_in_flight_max,
+            ..
+        } = host.settings;
+        let settings = CoreSettings {
+            group: birth.group,
+            replica: birth.id,
+            election_ticks: usize::try_from(timing.election_ticks).unwrap_or(usize::MAX),
+            heartbeat_ticks: usize::try_from(timing.heartbeat_ticks).unwrap_or(usize::MAX),
+            message_bytes_max,
+            messages_in_flight_max,
+        };
+        let applied = recovered.last - recovered.unapplied.len() as u64;
+        let (logged, cut) = (recovered.last, recovered.before.0 + 1);
+        let core = Core::new(settings, recovered, &mut || host.world.random_u64()).map_err(|cause| {
+            Error::Group {
+                group: birth.group,
+                cause,
+            }
+        })?;
+        let state = State {
+            core,
+            leadership: (0, false),
+            overlay: Overlay::default(),
+            proposed: HashMap::new(),
+            pending: VecDeque::new(),
+            unlogged: VecDeque::new(),
+            spreading: VecDeque::new(),
+            reads: Reads::default(),
+            invocations: remembered.invocations,
+            applied,
+            logged,
+            last_at_ms: remembered.last_at_ms,
+            floor: remembered.floor,
+            cut,
+            tallies: BTreeMap::new(),
+            ticks: 0,
+        };
+        Ok(Arc::new(Self {
+            host,
+            group: birth.group,
+            id: birth.id,
+            peers: birth.peers,
+            state: Mutex::new(state),
+            log: Mutex::new(LogQueue::new(journal)),
+            apply: Mutex::new(ApplyQueue::default()),
+            leader: AtomicU64::new(0),
+            serves_alone: AtomicBool::new(false),
+            is_quiet: AtomicBool::new(false),
+        }))
+    }
+
+    pub(crate) fn group(&self) -> u32 {
+        self.group
+    }
+
+    /// The node that leads, as far as this replica knows.
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        Some(self.leader.load(Ordering::Acquire))
+            .filter(|node| *node != 0)
+            .map(NodeId)
+    }
+
+    /// Whether this replica leads.
+    pub(crate) fn is_leader(&self) -> bool {
+        self.leader() == Some(self.host.node)
+    }
+
+    /// Whether this replica is the only voter and may answer reads from its engine.
+    pub(crate) fn serves_alone(&self) -> bool {
+        self.serves_alone.load(Ordering::Acquire)
+    }
+
+    /// The nodes of the members.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.peers.values().copied()
+    }
+
+    pub(super) fn node_of(&self, replica: ReplicaId) -> Option<NodeId> {
+        self.peers.get(&replica).copied()
+    }
+
+    /// Time goes on by a tick. Messages are put into the outbox and not flushed.
+    pub(crate) fn tick(self: &Arc<Self>) {
+        if self.is_quiet.load(Ordering::Acquire) {
+            return;
+        }
+        let mut state = self.state.lock();
+        state.ticks += 1;
+        let world = &self.host.world;
+        state.core.tick(&mut || world.random_u64());
+        self.tend_log(&mut state);
+        self.advance(state);
+    }
+
+    /// Asks for votes at once.
+    pub(crate) fn campaign(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        let world = &self.host.world;
+        state.core.campaign(&mut || world.random_u64());
+        self.advance(state);
+        self.host.outbox.flush();
+    }
+
+    /// Takes a message of another member. Messages are put into the outbox and not flushed.
+    pub(crate) fn receive(self: &Arc<Self>, from: NodeId, message: RaftMessage) {
+        // A replica that has been given up speaks under an id that nobody has.
+        if message.to() != self.id || self.node_of(message.from()) != Some(from) {
+            return;
+        }
+        if message.is_bulk() && self.host.is_full() {
+            // The leader sends it again; until then the engine catches up.
+            return;
+        }
+        self.wake_up();
+        let mut state = self.state.lock();
+        let world = &self.host.world;
+        state.core.receive(message, &mut || world.random_u64());
+        self.advance(state);
+    }
+
+    /// Hands leadership over to the replica of a node.
+    pub(crate) fn transfer_leadership(self: &Arc<Self>, to: NodeId) {
+        let Some((replica, _)) = self.peers.iter().find(|(_, node)| **node == to) else {
+            return;
+        };
+        let mut state = self.state.lock();
+        state.core.transfer_leadership(*replica);
+        self.advance(state);
+        self.host.outbox.flush();
+    }
+
+    /// Ticks are needed again.
+    pub(crate) fn wake_up(&self) {
+        if self.is_quiet.load(Ordering::Acquire) {
+            self.is_quiet.store(false, Ordering::Release);
+        }
+    }
+
+    /// Takes out all that the core wants done, and does it without the lock.
+    pub(super) fn advance(self: &Arc<Self>, state: MutexGuard<'_, State>) {
+        self.advance_with(state, Todo::default());
+    }
+
+    pub(super) fn advance_with(self: &Arc<Self>, mut state: MutexGuard<'_, State>, mut todo: Todo) {
+        self.look_at_leadership(&mut state, &mut todo);
+        while let Some(step) = state.core.step() {
+            todo.messages.extend(step.messages);
+            todo.fetches.extend(step.fetches);
+            // Both queues are filled under the lock, so that their order is that of the steps.
+            if let Some(persist) = step.persist {
+                self.log.lock().push(persist);
+            }
+            if !step.committed.is_empty() {
+                self.apply.lock().push(step.committed);
+            }
+            for (context, index) in step.reads {
+                state.read_may_see(context, index, &mut todo);
+            }
+            self.look_at_leadership(&mut state, &mut todo);
+        }
+        state.look_at_spreading(&mut todo);
+        if let Some(context) = state.begin_reads(&mut todo) {
+            tracing::trace!(group = self.group, ?context, "a read begins");
+            return self.advance_with(state, todo);
+        }
+        drop(state);
+        self.carry_out(todo);
+    }
+
+    fn carry_out(self: &Arc<Self>, todo: Todo) {
+        for (wake, outcome) in todo.wakes {
+            // Whoever waited may have left.
+            drop(wake.send(outcome));
+        }
+        for (waiter, outcome) in todo.reads {
+            drop(waiter.send(outcome));
+        }
+        self.send(&todo.messages);
+        self.drain_log();
+        self.drain_apply();
+        for fetch in todo.fetches {
+            self.fetch(fetch);
+        }
+    }
+
+    pub(super) fn send(&self, messages: &[RaftMessage]) {
+        for message in messages {
+            if let Some(node) = self.node_of(message.to()) {
+                self.host.outbox.send_raft(node, self.group, message);
+            }
+        }
+    }
+
+    /// Reads old entries for a member that lags, beside everything else.
+    fn fetch(self: &Arc<Self>, fetch: Fetch) {
+        let replica = Arc::clone(self);
+        self.host.world.spawn(Box::pin(async move {
+            let read = replica.log.lock().reader();
+            match read.fetch(&fetch) {
+                Ok(entries) => {
+                    let mut state = replica.state.lock();
+                    state.core.fetched(fetch, entries);
+                    replica.advance(state);
+                    replica.host.outbox.flush();
+                }
+                Err(error) => replica.fail(&error),
+            }
+        }));
+    }
+
+    pub(super) fn fail(&self, error: &JournalError) {
+        self.host.fail(&error.to_string());
+    }
+
+    /// Notices when this replica has begun or ceased to lead, and what follows.
+    fn look_at_leadership(&self, state: &mut State, todo: &mut Todo) {
+        let leads = state.core.role() == Role::Leader;
+        let now = (state.core.term(), leads);
+        if state.leadership != now {
+            let led = state.leadership.1;
+            state.leadership = now;
+            if led {
+                state.end_leadership(todo);
+            }
+            if leads {
+                state.logged = state.logged.min(state.core.last());
+            }
+        }
+        let leader = state.core.leader().and_then(|replica| self.node_of(replica));
+        self.leader
+            .store(leader.map_or(0, |node| node.0), Ordering::Release);
+        let alone = leads && state.core.is_alone() && state.core.may_serve();
+        self.serves_alone.store(alone, Ordering::Release);
+    }
+}
+
+impl State {
+    /// What was decided in this leadership may be overruled now: who waits for it cannot be told how it ends.
+    fn end_leadership(&mut self, todo: &mut Todo) {
+        self.overlay.clear();
+        self.proposed.clear();
+        let waiting = self.pending.drain(..).chain(self.unlogged.drain(..));
+        for pending in waiting {
+            let cause = "leadership changed while the write was under way".to_owned();
+            todo.wake(pending.wake, Err(Refused::Unknown(cause)));
+        }
+        for pending in self.spreading.drain(..) {
+            todo.wake(pending.wake, Err(Refused::Unknown(ONLY_QUORUM.to_owned())));
+        }
+        self.end_reads(todo);
+    }
+
+    /// Every voter may have what the writes at ALL wait for.
+    fn look_at_spreading(&mut self, todo: &mut Todo) {
+        let Some(first) = self.spreading.front() else {
+            return;
+        };
+        let everywhere = self.everywhere();
+        if first.index > everywhere {
+            return;
+        }
+        while let Some(pending) = self.spreading.pop_front_if(|pending| pending.index <= everywhere) {
+            todo.wake(pending.wake, Ok(()));
+        }
+    }
+
+    /// Up to where every member has the log durably, as the leader knows it.
+    pub(super) fn everywhere(&self) -> u64 {
+        let matched = self.core.progress().map(|progress| progress.matched);
+        matched.min().unwrap_or_default()
+    }
+}
+
+/// What a write at ALL is told that has reached a majority and not everybody.
+pub(super) const ONLY_QUORUM: &str =
+    "the write stands at a majority, but not every replica has acknowledged it";
+
+/// What a start learns from the entries of the log.
+#[derive(Debug, Default)]
+pub(crate) struct Remembered {
+    pub(crate) invocations: Invocations,
+    pub(crate) last_at_ms: u64,
+    pub(crate) floor: u64,
+}
+
+/// How a replica stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    pub(crate) term: u64,
+    pub(crate) leader: Option<NodeId>,
+    pub(crate) committed: u64,
+    pub(crate) applied: u64,
+    pub(crate) is_quiet: bool,
+    /// Entries that the slowest member lacks; only a leader knows.
+    pub(crate) lag: Option<u64>,
+}
+
+impl Replica {
+    /// How it stands.
+    pub(crate) fn standing(&self) -> Standing {
+        let state = self.state.lock();
+        Standing {
+            term: state.core.term(),
+            leader: self.leader(),
+            committed: state.core.committed(),
+            applied: state.applied,
+            is_quiet: self.is_quiet.load(Ordering::Acquire),
+            lag: state
+                .leads()
+                .then(|| state.core.last().saturating_sub(state.everywhere())),
+        }
+    }
+
+    /// Adds rows and bytes that were there before the node started.
+    pub(crate) fn add_to_tally(&self, keyspace: u32, (items, bytes): (i64, i64)) {
+        let mut state = self.state.lock();
+        let tally = state.tallies.entry(keyspace).or_default();
+        tally.0 = tally.0.saturating_add(items);
+        tally.1 = tally.1.saturating_add(bytes);
+    }
+
+    /// The rows that a keyspace has in this group, and their bytes.
+    pub(crate) fn tally(&self, keyspace: u32) -> (i64, i64) {
+        self.state
+            .lock()
+            .tallies
+            .get(&keyspace)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// The node of the other voter that is heard of and has most of the log; only a leader knows.
+    pub(crate) fn heir(&self) -> Option<NodeId> {
+        let state = self.state.lock();
+        let voters = state.core.members().voters;
+        let progress = state.core.progress().filter(|progress| {
+            progress.replica != self.id && progress.is_active && voters.contains(&progress.replica)
+        });
+        let heir = progress.max_by_key(|progress| progress.matched)?;
+        self.node_of(heir.replica).filter(|_| state.leads())
+    }
+}

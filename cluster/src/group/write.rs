@@ -1,0 +1,354 @@
+//! Writes, on the leader: from the command to the entry that says what it has done.
+//!
+//! Invariant: a command is decided under its key's latch on the newest image of the key, proposed ones included, and the
+//! latch is let go as soon as the entry has its place in the log, so that writes of one key follow each other without
+//! waiting for the network. What is refused, or changes nothing, is answered when the image that it was decided on is
+//! committed and a fresh ReadIndex says that no other leader knows better. The log says results, never expressions. A
+//! caller that goes away cancels nothing. Not here: commands.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::oneshot;
+
+use super::effect::{Change, Effect, Record};
+use super::invocations::RequestHash;
+use super::overlay::Image;
+use super::replica::{Pending, Refused, Replica, State};
+use crate::command::{Answer as _, Applier, Cell, Commands, Verdict, WriteOptions};
+use crate::error::Error;
+use crate::latch::Latch;
+use crate::level::ConsistencyLevel;
+use crate::metadata::keyspaces::Lookup;
+use stator_storage::KeyspaceId;
+
+/// Decides, and puts answers into bytes and back.
+pub(crate) trait Decision: Sync {
+    /// What the command answers.
+    type Answer: Send;
+
+    /// Decides on the current cell.
+    fn decide(&self, current: Option<&Cell>) -> Result<Verdict<Self::Answer>, Error>;
+
+    /// The answer as it lies in the log.
+    fn record(&self, answer: &Self::Answer) -> Bytes;
+
+    /// The answer from the log.
+    fn recall(&self, recorded: &Bytes) -> Result<Self::Answer, Error>;
+}
+
+/// The cell of a write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'a> {
+    /// The keyspace, by its number in the cluster.
+    pub(crate) keyspace: u32,
+    pub(crate) key: &'a [u8],
+}
+
+impl Target<'_> {
+    fn request(&self, options: &WriteOptions) -> Option<RequestHash> {
+        let invocation = options.invocation.as_ref()?;
+        Some(RequestHash::of(invocation, self.keyspace, self.key))
+    }
+}
+
+/// What a look before the decision has found.
+enum Look {
+    /// The request has taken effect with this entry, or will when that is applied. The term.
+    Before(u64, u64),
+    /// It is new. The term, and the image that was proposed for the key, if there is one.
+    New(u64, Option<Image>),
+}
+
+/// What a decision is about to be proposed as.
+struct Proposal {
+    encoded: BytesMut,
+    request: Option<RequestHash>,
+    key_bytes: usize,
+    /// Whether the cell stays, and how long it is.
+    cell_bytes: Option<usize>,
+    term: u64,
+    level: ConsistencyLevel,
+    keyspace: u32,
+}
+
+impl Replica {
+    /// Carries out a command on a cell as the leader, and answers when it stands as the level asks.
+    pub(crate) async fn write<D: Decision>(
+        self: &Arc<Self>,
+        target: Target<'_>,
+        options: &WriteOptions,
+        decision: &D,
+    ) -> Result<D::Answer, Refused> {
+        let id = self.keyspace(target.keyspace)?;
+        self.host.admit(target.key.len()).await;
+        self.wake_up();
+        let latch = self.host.latches.acquire(target.keyspace, target.key).await;
+        let request = target.request(options);
+        let (term, image) = match self.look(&target, request)? {
+            Look::New(term, image) => (term, image),
+            Look::Before(term, index) => {
+                drop(latch);
+                return self.answer_again(term, index, options, decision).await;
+            }
+        };
+        let (current, decided_on) = match image {
+            Some(image) => (image.cell, image.index),
+            None => (
+                self.host
+                    .engine
+                    .get(id, target.key)?
+                    .map(stator_storage::Value::into_bytes),
+                0,
+            ),
+        };
+        let (cell, answer) = match decision.decide(current.as_ref())? {
+            Verdict::Put { cell, answer } => (Some(cell), answer),
+            Verdict::Delete { answer } => (None, answer),
+            Verdict::Keep { answer } => {
+                drop(latch);
+                self.confirm(term, decided_on).await?;
+                return Ok(answer);
+            }
+        };
+        let recorded = request.map_or_else(Bytes::new, |_| decision.record(&answer));
+        let proposal = self.prepare(&target, options, current.as_ref(), cell, recorded, term);
+        self.propose(proposal, latch)?
+            .await
+            .unwrap_or_else(|_| Err(Refused::Unknown("the node was closed under the write".to_owned())))?;
+        Ok(answer)
+    }
+
+    fn keyspace(&self, number: u32) -> Result<KeyspaceId, Refused> {
+        match self.host.keyspaces.find(number) {
+            Lookup::Here(id) => Ok(id),
+            Lookup::Gone => Err(Refused::Finally(Error::NoSuchKeyspace)),
+            Lookup::NotYet => Err(Refused::NotNow(
+                "this node has not heard of the keyspace yet".to_owned(),
+            )),
+        }
+    }
+
+    fn look(&self, target: &Target<'_>, request: Option<RequestHash>) -> Result<Look, Refused> {
+        let state = self.state.lock();
+        if !state.core.may_serve() {
+            return Err(Refused::NotLeader(self.other_leader()));
+        }
+        let before = request.and_then(|request| {
+            let proposed = state.proposed.get(&request).copied();
+            proposed.or_else(|| state.invocations.find(request))
+        });
+        if let Some(index) = before {
+            return Ok(Look::Before(state.core.term(), index));
+        }
+        let image = state.overlay.get(target.keyspace, target.key).cloned();
+        Ok(Look::New(state.core.term(), image))
+    }
+
+    /// The answer of a request that has been carried out before, as its entry has it.
+    async fn answer_again<D: Decision>(
+        self: &Arc<Self>,
+        term: u64,
+        index: u64,
+        options: &WriteOptions,
+        decision: &D,
+    ) -> Result<D::Answer, Refused> {
+        self.confirm(term, index).await?;
+        if options.level == ConsistencyLevel::All {
+            self.wait_everywhere(index).await?;
+        }
+        let reader = self.log.lock().reader();
+        let entry = reader.entry(index).map_err(|error| {
+            Refused::Unknown(format!("the answer of the first try cannot be read: {error}"))
+        })?;
+        let record = entry.and_then(|entry| Record::decode(entry.data).ok());
+        match record {
+            Some(Record::Effect(effect)) => Ok(decision.recall(&effect.answer)?),
+            // The log was cut between the look and here, because the request is too old to be remembered.
+            Some(Record::Floor { .. }) | None => Err(Refused::Unknown(
+                "the first try is too old for its answer to be known".to_owned(),
+            )),
+        }
+    }
+
+    /// Waits until an entry of the leadership of `term`, or one before it, is applied, and it is certain that this replica
+    /// still led in that term when this was called.
+    async fn confirm(self: &Arc<Self>, term: u64, index: u64) -> Result<(), Refused> {
+        if index == 0 && self.serves_alone() {
+            return Ok(());
+        }
+        let seen = self.read_index().await?;
+        if index > seen {
+            self.wait_applied(index).await?;
+        }
+        // In a later term another leader may have put something else in the entry's place.
+        let state = self.state.lock();
+        if state.leads() && state.core.term() == term {
+            Ok(())
+        } else {
+            Err(Refused::NotLeader(self.other_leader()))
+        }
+    }
+
+    async fn wait_everywhere(self: &Arc<Self>, index: u64) -> Result<(), Refused> {
+        let (wake, outcome) = oneshot::channel();
+        {
+            let mut state = self.state.lock();
+            if !state.leads() {
+                return Err(Refused::Unknown(super::replica::ONLY_QUORUM.to_owned()));
+            }
+            let level = ConsistencyLevel::All;
+            let at = state.spreading.partition_point(|pending| pending.index <= index);
+            state.spreading.insert(at, Pending { index, level, wake });
+            self.advance(state);
+        }
+        outcome.await.unwrap_or_else(|_| Err(super::apply::only_quorum()))
+    }
+
+    fn prepare(
+        &self,
+        target: &Target<'_>,
+        options: &WriteOptions,
+        current: Option<&Cell>,
+        cell: Option<Cell>,
+        answer: Bytes,
+        term: u64,
+    ) -> Proposal {
+        let weigh = |cell: Option<&Cell>| -> (i8, i64) {
+            cell.map_or((0, 0), |cell| {
+                let bytes = self.host.commands.weigh(cell);
+                (1, i64::try_from(bytes).unwrap_or(i64::MAX))
+            })
+        };
+        let (before, after) = (weigh(current), weigh(cell.as_ref()));
+        let cell_bytes = cell.as_ref().map(Bytes::len);
+        let effect = Effect {
+            // The time is set when the entry has its place.
+            at_ms: 0,
+            keyspace: target.keyspace,
+            invocation: options.invocation,
+            change: Change {
+                items: after.0 - before.0,
+                bytes: after.1.saturating_sub(before.1),
+            },
+            key: Bytes::copy_from_slice(target.key),
+            answer,
+            cell,
+        };
+        Proposal {
+            encoded: effect.encode(),
+            request: target.request(options),
+            key_bytes: target.key.len(),
+            cell_bytes,
+            term,
+            level: options.level,
+            keyspace: target.keyspace,
+        }
+    }
+
+    /// Gives a decision its place in the log, if the leadership in which it was made still lasts, and lets go of the latch.
+    fn propose(
+        self: &Arc<Self>,
+        proposal: Proposal,
+        latch: Latch,
+    ) -> Result<oneshot::Receiver<Result<(), Refused>>, Refused> {
+        let (wake, outcome) = oneshot::channel();
+        let unix_ms = self.host.world.unix_ms();
+        let mut state = self.state.lock();
+        let refused = |replica: &Self| Refused::NotLeader(replica.other_leader());
+        if !state.leads() || state.core.term() != proposal.term {
+            return Err(refused(self));
+        }
+        state.last_at_ms = state.last_at_ms.max(unix_ms);
+        let mut encoded = proposal.encoded;
+        Effect::stamp(&mut encoded, state.last_at_ms);
+        let encoded = encoded.freeze();
+        let Some((index, _)) = state.core.propose(encoded.clone()) else {
+            return Err(refused(self));
+        };
+        state.remember_proposal(
+            index,
+            &encoded,
+            &Placed {
+                request: proposal.request,
+                keyspace: proposal.keyspace,
+                key_bytes: proposal.key_bytes,
+                cell_bytes: proposal.cell_bytes,
+            },
+        );
+        let level = proposal.level;
+        let pending = Pending { index, level, wake };
+        match level {
+            ConsistencyLevel::One => state.unlogged.push_back(pending),
+            ConsistencyLevel::Quorum | ConsistencyLevel::All => state.pending.push_back(pending),
+        }
+        drop(latch);
+        self.advance(state);
+        self.host.outbox.flush();
+        Ok(outcome)
+    }
+}
+
+/// What of a proposal the overlay has to know.
+struct Placed {
+    request: Option<RequestHash>,
+    keyspace: u32,
+    key_bytes: usize,
+    cell_bytes: Option<usize>,
+}
+
+impl State {
+    /// Notes the image and the request of an entry until it is applied. They share the entry's memory.
+    fn remember_proposal(&mut self, index: u64, encoded: &Bytes, placed: &Placed) {
+        if let Some(request) = placed.request {
+            self.proposed.insert(request, index);
+        }
+        let end = encoded.len();
+        let cell = placed.cell_bytes.map(|bytes| encoded.slice(end - bytes..));
+        let key = Effect::key_in(encoded, placed.key_bytes, placed.request.is_some());
+        self.overlay.put(placed.keyspace, key, Image { index, cell });
+    }
+}
+
+/// A typed command as a decision.
+pub(crate) struct Typed<'a, A>(pub(crate) &'a A);
+
+impl<A: Applier> Decision for Typed<'_, A> {
+    type Answer = A::Answer;
+
+    fn decide(&self, current: Option<&Cell>) -> Result<Verdict<A::Answer>, Error> {
+        Ok(self.0.decide(current))
+    }
+
+    fn record(&self, answer: &A::Answer) -> Bytes {
+        let mut bytes = Vec::new();
+        answer.encode(&mut bytes);
+        bytes.into()
+    }
+
+    fn recall(&self, recorded: &Bytes) -> Result<A::Answer, Error> {
+        Ok(A::Answer::decode(recorded)?)
+    }
+}
+
+/// A command in bytes as a decision; so is its answer.
+pub(crate) struct Encoded<'a> {
+    pub(crate) commands: &'a dyn Commands,
+    pub(crate) command: &'a Bytes,
+}
+
+impl Decision for Encoded<'_> {
+    type Answer = Bytes;
+
+    fn decide(&self, current: Option<&Cell>) -> Result<Verdict<Bytes>, Error> {
+        Ok(self.commands.decide(self.command, current)?.map(Bytes::from))
+    }
+
+    fn record(&self, answer: &Bytes) -> Bytes {
+        answer.clone()
+    }
+
+    fn recall(&self, recorded: &Bytes) -> Result<Bytes, Error> {
+        Ok(recorded.clone())
+    }
+}
