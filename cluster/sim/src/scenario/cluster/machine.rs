@@ -265,19 +265,14 @@ impl Node for Member {
             let found = self.cluster.keyspace(&name.name);
             found.ok_or(Trouble::NoSuchKeyspace)?
         };
-        let mut rows = self.cluster.local_rows(keyspace).map_err(trouble)?;
-        let mut held = Rows::new();
-        while let Some(row) = rows.next_row().map_err(trouble)? {
-            held.push((row.key().to_vec(), row.to_cell()));
-        }
-        Ok(held)
+        self.cluster.local_rows(keyspace).map_err(trouble)
     }
 
     fn groups(&self) -> Vec<GroupView> {
         let groups = self.cluster.status().groups.into_iter();
         groups
             .map(|group| GroupView {
-                group: group.group,
+                group: group.group.into(),
                 range: group.range,
                 replicas: group.replicas,
                 leader: group.leader,

@@ -63,7 +63,7 @@ pub(super) struct Place {
 impl Place {
     /// The key bytes: token first, as the cluster wants them.
     pub(super) fn key_bytes(&self) -> Vec<u8> {
-        key_bytes(self.key)
+        key_bytes(&self.keyspace, self.key)
     }
 }
 
@@ -73,9 +73,11 @@ impl fmt::Display for Place {
     }
 }
 
-fn key_bytes(key: u64) -> Vec<u8> {
+/// Metadata has no tokens, but keys that begin with zero are the cluster's own.
+fn key_bytes(keyspace: &KeyspaceName, key: u64) -> Vec<u8> {
     let number = key.to_be_bytes();
-    [xxh3_64(&number).to_be_bytes(), number].concat()
+    let head: &[u8] = if keyspace.is_metadata() { &[1] } else { &[] };
+    [head, &xxh3_64(&number).to_be_bytes(), &number].concat()
 }
 
 /// A span of a keyspace: the keys from one to another, both included, in the order of their bytes.
@@ -101,7 +103,11 @@ impl Span {
 
     /// The span in key bytes.
     pub(super) fn bounds(&self) -> Bounds {
-        let bound = |end: Option<u64>| end.map_or(Bound::Unbounded, |key| Bound::Included(key_bytes(key)));
+        let bound = |end: Option<u64>| {
+            end.map_or(Bound::Unbounded, |key| {
+                Bound::Included(key_bytes(&self.keyspace, key))
+            })
+        };
         Bounds {
             start: bound(self.from),
             end: bound(self.to),
@@ -110,8 +116,11 @@ impl Span {
 
     /// Whether key bytes lie in it.
     pub(super) fn holds(&self, key: &[u8]) -> bool {
-        self.from.is_none_or(|from| key_bytes(from).as_slice() <= key)
-            && self.to.is_none_or(|to| key <= key_bytes(to).as_slice())
+        self.from
+            .is_none_or(|from| key_bytes(&self.keyspace, from).as_slice() <= key)
+            && self
+                .to
+                .is_none_or(|to| key <= key_bytes(&self.keyspace, to).as_slice())
     }
 }
 
@@ -122,6 +131,7 @@ mod tests {
     #[test]
     fn a_span_holds_what_lies_between_its_ends() {
         let mut keys: Vec<u64> = (0..10).collect();
+        let key_bytes = |key| key_bytes(&KeyspaceName::new("main"), key);
         keys.sort_by_key(|key| key_bytes(*key));
         let span = Span {
             keyspace: KeyspaceName::new("main"),
