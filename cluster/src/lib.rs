@@ -3,7 +3,7 @@
 //! A cell is opaque bytes under key bytes whose first eight are the token. A write is a command: the caller's
 //! [`Applier`] turns the current cell into a verdict while the key is latched, so that a read-modify-write is one step.
 //! A command that another node decides goes there as bytes, which [`Commands`] understands.
-//! Today a cluster is one node and a group of one, which goes to the engine directly; levels are arguments already.
+//! A node alone is a cluster of one, on the same code.
 //! Not here: items, expressions, HTTP, policies.
 
 mod command;
