@@ -1,7 +1,6 @@
 //! `stator status`: what a node knows of the cluster, as a table or as JSON.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -227,8 +226,10 @@ impl Status {
         }
         match lag {
             Some((0, _)) => text.push_str("; all followers up to date"),
-            Some((lag, Some(range))) => drop(write!(text, "; most behind: {lag} entries, range {range}")),
-            Some((lag, None)) => drop(write!(text, "; most behind: {lag} entries, metadata")),
+            Some((lag, Some(range))) => {
+                text.push_str(&format!("; most behind: {lag} entries, range {range}"))
+            }
+            Some((lag, None)) => text.push_str(&format!("; most behind: {lag} entries, metadata")),
             None => {}
         }
         text
@@ -277,11 +278,12 @@ fn align<const N: usize>(rows: &[[String; N]], text: &mut String) {
         }
     }
     for row in rows {
-        let mut line = String::new();
-        for (width, cell) in widths.iter().zip(row) {
-            write!(line, "{cell:<width$}  ").ok();
-        }
-        text.push_str(line.trim_end());
+        let cells: Vec<String> = widths
+            .iter()
+            .zip(row)
+            .map(|(width, cell)| format!("{cell:<width$}"))
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
 }
