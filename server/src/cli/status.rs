@@ -227,7 +227,7 @@ impl Status {
         match lag {
             Some((0, _)) => text.push_str("; all followers up to date"),
             Some((lag, Some(range))) => {
-                text.push_str(&format!("; most behind: {lag} entries, range {range}"))
+                text.push_str(&format!("; most behind: {lag} entries, range {range}"));
             }
             Some((lag, None)) => text.push_str(&format!("; most behind: {lag} entries, metadata")),
             None => {}
