@@ -11,6 +11,7 @@ mod coordinator;
 mod error;
 pub mod gossip;
 pub mod group;
+pub mod hints;
 pub mod identity;
 mod latch;
 mod level;
