@@ -14,7 +14,7 @@ mod statistics;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{BATCH_BYTES_MAX, MalformedBatch, RaftBatch};
+pub use batch::{BATCH_BYTES_MAX, GroupMessage, MalformedBatch, RaftBatch};
 pub use dispatch::{Dispatch, RaftInbox, Reply, Serve};
 pub use envelope::REQUEST_BODY_BYTES_MAX;
 pub use request::{ExchangeError, WAITING_PER_PEER_MAX};
