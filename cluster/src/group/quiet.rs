@@ -198,8 +198,12 @@ impl Quiet {
     /// rest while this member counts the time to an election.
     #[must_use]
     pub fn wake(&mut self, reason: Reason) -> bool {
-        self.idle_ticks = 0;
-        let was_follower = self.rest.take().is_some_and(|rest| rest.role == Role::Follower);
+        let rest = self.rest.take();
+        // A leader that ticks gets answers to its heartbeats all the time; what else they bring is seen at the next tick.
+        if rest.is_some() || reason != Reason::Message {
+            self.idle_ticks = 0;
+        }
+        let was_follower = rest.is_some_and(|rest| rest.role == Role::Follower);
         was_follower && matches!(reason, Reason::Peer | Reason::Asked)
     }
 }

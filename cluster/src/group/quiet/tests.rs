@@ -180,6 +180,32 @@ fn everything_that_happens_wakes_and_the_leader_hears_of_what_it_cannot_know() {
     }
 }
 
+#[test]
+fn of_what_happens_only_messages_do_not_begin_the_count_anew() {
+    for (reason, more_ticks) in [
+        (Reason::Message, 1),
+        (Reason::Proposal, AFTER),
+        (Reason::Read, AFTER),
+        (Reason::Told, AFTER),
+        (Reason::Peer, AFTER),
+        (Reason::Asked, AFTER),
+    ] {
+        let mut quiet = Quiet::new(AFTER);
+        for _ in 0..AFTER {
+            assert_eq!(quiet.tick(&LEADER), Tick::Run);
+        }
+        assert!(!quiet.wake(reason));
+        for _ in 1..more_ticks {
+            assert_eq!(quiet.tick(&LEADER), Tick::Run, "{reason:?}");
+        }
+        assert_eq!(
+            quiet.tick(&LEADER),
+            Tick::GoQuiet { term: 3, last: 9 },
+            "{reason:?}"
+        );
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Packet {
     Raft(RaftMessage),
@@ -423,6 +449,14 @@ impl Trio {
         }
     }
 
+    /// Until all rest.
+    fn rest(&mut self) {
+        for _ in 0..100 {
+            self.round();
+        }
+        assert!(self.all_rest());
+    }
+
     fn all_rest(&self) -> bool {
         self.members.values().all(|member| member.quiet.is_quiet())
     }
@@ -517,9 +551,7 @@ impl Trio {
 #[test]
 fn a_group_rests_and_its_leader_commits_again_when_it_is_asked_to() {
     let mut trio = Trio::new(1);
-    while !trio.all_rest() {
-        trio.round();
-    }
+    trio.rest();
     let leader = trio.leader().unwrap();
     let before = trio.look(leader);
     for _ in 0..1000 {
@@ -535,9 +567,7 @@ fn a_group_rests_and_its_leader_commits_again_when_it_is_asked_to() {
 #[test]
 fn a_group_whose_leader_is_gone_while_it_rests_finds_another() {
     let mut trio = Trio::new(2);
-    while !trio.all_rest() {
-        trio.round();
-    }
+    trio.rest();
     let gone = trio.leader().unwrap();
     let others: Vec<_> = IDS.into_iter().filter(|id| *id != gone).collect();
     for id in &others {
@@ -563,9 +593,7 @@ fn a_group_whose_leader_is_gone_while_it_rests_finds_another() {
 #[test]
 fn doubts_about_a_leader_that_lives_do_not_replace_it() {
     let mut trio = Trio::new(3);
-    while !trio.all_rest() {
-        trio.round();
-    }
+    trio.rest();
     let leader = trio.leader().unwrap();
     let term = trio.look(leader).term;
     for id in IDS.into_iter().filter(|id| *id != leader) {
