@@ -353,14 +353,11 @@ impl Cluster {
         let begun = world.now();
         loop {
             let replicas = self.node.replicas();
-            let led = replicas.iter().flatten().filter(|replica| replica.is_leader());
             let mut waits = false;
-            for replica in led {
-                if let Some(heir) = replica.heir() {
-                    replica.transfer_leadership(heir);
-                    waits = true;
-                }
+            for replica in replicas.iter().flatten() {
+                waits |= replica.hand_over();
             }
+            self.node.exchange.flush();
             if !waits || world.now().saturating_sub(begun) >= HAND_OVER_PATIENCE {
                 break;
             }

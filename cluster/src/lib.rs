@@ -11,6 +11,7 @@ mod coordinator;
 mod error;
 pub mod gossip;
 mod group;
+mod hints;
 pub mod identity;
 mod latch;
 mod level;
@@ -31,6 +32,7 @@ pub use coordinator::{Bounds, Cluster, Direction, Durability, Keyspace, Row, Sec
 pub use error::Error;
 pub use group::journal::JournalError;
 pub use group::settings::{Timing, TimingError};
+pub use hints::HintStatus;
 pub use level::ConsistencyLevel;
 pub use node::exchange::ExchangeStatistics;
 pub use node::settings::{Alone, Founder, NodeSettings, Surroundings};
@@ -39,5 +41,5 @@ pub use stator_storage::vfs::{Vfs, posix::PosixVfs};
 pub use stator_storage::{
     MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random, Settings as EngineSettings,
 };
-pub use status::{ClusterStatus, GroupStatus, HintStatus, Liveness, NodeStatus, ReadRepairStatus};
+pub use status::{ClusterStatus, GroupStatus, Liveness, NodeStatus, ReadRepairStatus};
 pub use world::{Inbox, MESSAGE_BYTES_MAX, Network, NodeId, Priority, Task, World};

@@ -24,6 +24,7 @@ use self::settings::{NodeSettings, Surroundings};
 use crate::error::Error;
 use crate::gossip::Gossiper;
 use crate::group::host::{Host, Outbox};
+use crate::group::quiet::QuietMessage;
 use crate::group::replica::Replica;
 use crate::raft::RaftMessage;
 use crate::ring::{Layout, RangeId};
@@ -71,6 +72,10 @@ impl fmt::Debug for Node {
 impl Outbox for Exchange {
     fn send_raft(&self, to: NodeId, group: u32, message: &RaftMessage) {
         Self::send_raft(self, to, group, message);
+    }
+
+    fn send_quiet(&self, to: NodeId, group: u32, message: &QuietMessage) {
+        Self::send_quiet(self, to, group, message);
     }
 
     fn flush(&self) {
@@ -217,6 +222,12 @@ impl RaftInbox for Receiver {
     fn receive(&self, from: NodeId, group: u32, message: RaftMessage) {
         if let Some(replica) = self.0.upgrade().and_then(|node| node.replica(group)) {
             replica.receive(from, message);
+        }
+    }
+
+    fn receive_quiet(&self, from: NodeId, group: u32, message: QuietMessage) {
+        if let Some(replica) = self.0.upgrade().and_then(|node| node.replica(group)) {
+            replica.receive_quiet(from, message);
         }
     }
 

@@ -301,7 +301,7 @@ impl Node {
     fn begin_metadata(self: &Arc<Self>) -> Result<(), Error> {
         let (members, peers) = self.settings.metadata_members();
         let host = &self.host;
-        if let Some(replica) = recover(host, METADATA_GROUP, peers.clone())? {
+        if let Some(replica) = recover(host, METADATA_GROUP, peers.clone(), None)? {
             self.add_replica(replica);
             return Ok(());
         }
@@ -315,7 +315,16 @@ impl Node {
             });
         }
         let group = METADATA_GROUP;
-        let (replica, batch) = found(host, Birth { group, id, peers }, &members)?;
+        let (replica, batch) = found(
+            host,
+            Birth {
+                group,
+                id,
+                peers,
+                preferred: None,
+            },
+            &members,
+        )?;
         self.engine
             .append_and_write(batch, WriteBatch::new(), Durability::Sync)?;
         self.add_replica(replica);
@@ -387,7 +396,10 @@ impl Node {
                 continue;
             }
             let peers = peers_of(layout, range);
-            if let Some(replica) = recover(host, group, peers.clone())? {
+            let preferred = layout
+                .preferred_leader(range)
+                .map(|replica| ReplicaId(replica.id));
+            if let Some(replica) = recover(host, group, peers.clone(), preferred)? {
                 recovered.insert(group);
                 begun.push(replica);
                 continue;
@@ -400,6 +412,7 @@ impl Node {
                 group,
                 id: ReplicaId(mine.id),
                 peers,
+                preferred,
             };
             let (replica, batch) = found(host, birth, &members)?;
             all.extend(batch);

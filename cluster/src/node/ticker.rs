@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use super::{Node, group_of};
 use crate::error::Error;
+use crate::group::rest::{Peer, Peers};
 use crate::metadata::keyspaces::Lookup;
 use crate::metadata::rows::{OwnRow, layout_of};
 use crate::ring::Layout;
@@ -21,11 +22,25 @@ impl Node {
             };
             sleep.await;
             let Some(node) = node.upgrade() else { return };
+            let peers = node.peers();
             for replica in node.replicas().iter().flatten() {
-                replica.tick();
+                replica.tick(&peers);
             }
             node.exchange.flush();
         }
+    }
+
+    /// What gossip says of other nodes.
+    fn peers(&self) -> Peers {
+        let members = self.gossip.get().map(crate::gossip::Gossiper::members);
+        let peers = members.unwrap_or_default().into_iter().map(|member| {
+            let peer = Peer {
+                is_alive: member.liveness == crate::gossip::Liveness::Alive,
+                incarnation: member.incarnation,
+            };
+            (member.node, peer)
+        });
+        Peers(peers.collect())
     }
 
     /// Follows what gossip says of other nodes: whoever waits for one that is down need not wait any longer.
