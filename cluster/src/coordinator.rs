@@ -4,9 +4,11 @@
 //! leader answers. What is tried again is tried under the same invocation id, so that it takes effect once. A caller that
 //! goes away cancels nothing that has a place in a log. Not here: decisions (`group/`), what other nodes ask (`node/`).
 
+mod hinting;
 mod metadata;
 mod range;
-mod route;
+mod repair;
+pub(crate) mod route;
 mod tally;
 
 use std::ops::Bound;
@@ -187,6 +189,13 @@ impl Cluster {
             drop(replica);
             return self.get(keyspace, key);
         }
+        match level {
+            ConsistencyLevel::All if self.nodes_of(group).len() > 1 => {
+                return self.read_all(group, keyspace, key).await;
+            }
+            ConsistencyLevel::One => {}
+            ConsistencyLevel::Quorum | ConsistencyLevel::All => self.check_sometimes(group, keyspace, key),
+        }
         let leader = level != ConsistencyLevel::One;
         let mut route = Route::new(self, group, leader);
         loop {
@@ -269,9 +278,22 @@ impl Cluster {
             keyspace: keyspace.number,
             key,
         };
+        if options.level == ConsistencyLevel::One
+            && self.lacks_majority(group)
+            && let Some(answer) = self.hint(group, target, &options, command).await
+        {
+            return answer;
+        }
         let mut route = Route::new(self, group, true);
         loop {
-            let (place, left) = route.next().await?;
+            let (place, left) = match route.next().await {
+                Ok(next) => next,
+                Err(error @ (Error::Unavailable { .. } | Error::OutcomeUnknown { .. })) => {
+                    let hint = self.hint(group, target, &options, command).await;
+                    return hint.unwrap_or(Err(error));
+                }
+                Err(error) => return Err(error),
+            };
             let outcome = route
                 .attempt(left, self.write_at(place, left, group, target, &options, command))
                 .await;

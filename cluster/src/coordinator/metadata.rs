@@ -81,14 +81,7 @@ impl Cluster {
     /// [`Error::Unavailable`].
     pub async fn catch_up_metadata(&self) -> Result<(), Error> {
         let group = METADATA_GROUP;
-        let mut route = Route::new(self, group, true);
-        let index = loop {
-            let (place, left) = route.next().await.map_err(nothing_changed)?;
-            let outcome = route.attempt(left, self.read_index_at(place, left, group)).await;
-            if let Some(index) = route.settle(outcome)? {
-                break index;
-            }
-        };
+        let index = self.read_index(group).await?;
         let replica = self.node.replica(group).ok_or_else(|| Error::Unavailable {
             cause: "this node has no replica of the metadata".to_owned(),
         })?;
@@ -105,6 +98,18 @@ impl Cluster {
 }
 
 impl Cluster {
+    /// Up to which entry a group has to be applied to see everything that was acknowledged before the call.
+    pub(super) async fn read_index(&self, group: u32) -> Result<u64, Error> {
+        let mut route = Route::new(self, group, true);
+        loop {
+            let (place, left) = route.next().await.map_err(nothing_changed)?;
+            let outcome = route.attempt(left, self.read_index_at(place, left, group)).await;
+            if let Some(index) = route.settle(outcome)? {
+                return Ok(index);
+            }
+        }
+    }
+
     async fn read_index_at(&self, place: Place, patience: Duration, group: u32) -> Result<u64, Refused> {
         match place {
             Place::Here(replica) => replica.read_index().await,

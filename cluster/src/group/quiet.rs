@@ -17,7 +17,7 @@ mod message;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use message::{MalformedQuiet, QuietKind, QuietMessage};
+pub(crate) use message::{QuietKind, QuietMessage};
 
 use crate::raft::Role;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::balance::{Candidate, Leading, successor};
 use super::quiet::{Look, QuietKind, QuietMessage, Reason, Receipt, Tick};
 use super::replica::{Replica, State, Todo};
-use crate::raft::{ReplicaId, Role};
+use crate::raft::ReplicaId;
 use crate::world::NodeId;
 
 /// What gossip says of other nodes, as of the last tick.

@@ -14,12 +14,11 @@ use stator_storage::{Engine, KeyspaceId, KeyspaceOptions, Recovery};
 use tokio::sync::watch;
 
 use crate::error::Error;
+use crate::hints::HINTS_KEYSPACE;
 
 /// The number of the keyspace that group 0 keeps its state in. Entries have indices from 1 on.
 pub(crate) const METADATA: u32 = 0;
 const METADATA_NAME: &str = "group/0";
-/// The engine's keyspace of hints, which is this node's own.
-const HINTS: &str = "hints";
 /// How names of other keyspaces begin in the engine; number, `/` and the name follow.
 const PREFIX: &str = "k/";
 
@@ -80,7 +79,7 @@ impl Keyspaces {
             };
             if let Some((number, name)) = parsed {
                 known.insert(number, id, name);
-            } else if name != HINTS {
+            } else if name != HINTS_KEYSPACE {
                 return Err(Error::Directory {
                     cause: format!("it holds a keyspace {name:?} from before replication"),
                 });

@@ -26,6 +26,7 @@ use crate::gossip::Gossiper;
 use crate::group::host::{Host, Outbox};
 use crate::group::quiet::QuietMessage;
 use crate::group::replica::Replica;
+use crate::hints::Hints;
 use crate::raft::RaftMessage;
 use crate::ring::{Layout, RangeId};
 use crate::world::{Inbox, Network, NodeId};
@@ -41,6 +42,15 @@ pub(crate) enum Stage {
     Failed(Arc<Error>),
 }
 
+/// What read repair has done since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Repairs {
+    /// Reads at QUORUM, of which some are checked.
+    pub(crate) reads: AtomicU64,
+    pub(crate) checked: AtomicU64,
+    pub(crate) repaired: AtomicU64,
+}
+
 /// The replicas of this node, by their groups.
 pub(crate) type Groups = Vec<Option<Arc<Replica>>>;
 
@@ -53,6 +63,8 @@ pub(crate) struct Node {
     pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) host: Arc<Host>,
     pub(crate) gossip: OnceLock<Gossiper>,
+    pub(crate) hints: Hints,
+    pub(crate) repairs: Repairs,
     groups: ArcSwap<Groups>,
     /// Held over a change of the groups.
     changing: Mutex<()>,
@@ -105,6 +117,7 @@ impl Node {
         let dispatch = Arc::new(Dispatch::new(exchange.clone()));
         let found = start::last_incarnation(&surroundings)?;
         let host = start::host(&settings, &surroundings, &engine, &exchange)?;
+        let hints = start::hints(&engine)?;
         let (stage, _) = watch::channel(Stage::Starting("the directory".to_owned()));
         let node = Arc::new(Self {
             settings,
@@ -114,6 +127,8 @@ impl Node {
             dispatch,
             host,
             gossip: OnceLock::new(),
+            hints,
+            repairs: Repairs::default(),
             groups: ArcSwap::default(),
             changing: Mutex::new(()),
             layout: ArcSwapOption::empty(),

@@ -16,6 +16,7 @@ use super::message::{Ask, Reply, Tell, WhoAmI, question};
 use super::settings::{NodeSettings, Surroundings};
 use super::{Node, Receiver, Stage, group_of};
 use crate::command::WriteOptions;
+use crate::coordinator::Cluster;
 use crate::error::Error;
 use crate::gossip::{Gossiper, Liveness, Me, NodeState, Peer};
 use crate::group::apply::METADATA_GROUP;
@@ -25,6 +26,7 @@ use crate::group::recover::{found, recover};
 use crate::group::replica::Birth;
 use crate::group::settings::GroupSettings;
 use crate::group::write::{Target, Typed};
+use crate::hints::{HINT_BYTES_MAX_DEFAULT, Hints};
 use crate::identity::{self, Answer, Expected, Known, Standing};
 use crate::metadata::keyspaces::{Keyspaces, METADATA};
 use crate::metadata::rows::{OwnCommand, OwnRow};
@@ -86,6 +88,13 @@ pub(super) fn host(
         },
         settings: GroupSettings::new(settings.timing),
     })))
+}
+
+/// The hints of the node.
+pub(super) fn hints(engine: &Engine) -> Result<Hints, Error> {
+    Hints::open(engine.clone(), HINT_BYTES_MAX_DEFAULT).map_err(|error| Error::Start {
+        cause: error.to_string(),
+    })
 }
 
 /// As which incarnation the directory was started last.
@@ -155,6 +164,8 @@ impl Node {
             }
         }
         self.wait_for_layout().await?;
+        let world = &self.surroundings.world;
+        world.spawn(Box::pin(Cluster::deliver_hints(Arc::downgrade(self))));
         self.stage.send_replace(Stage::Ready);
         Ok(())
     }
@@ -294,6 +305,7 @@ impl Node {
             zone: self.settings.zone.clone(),
             rack: self.settings.rack.clone(),
             capacity: self.settings.capacity.get(),
+            hints_waiting: self.hints.status().waiting,
             ..NodeState::default()
         }
     }

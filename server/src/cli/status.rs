@@ -224,15 +224,13 @@ impl Status {
             text.push_str("; WITHOUT LEADER: ");
             text.push_str(&leaderless.join(" "));
         }
-        match lag {
-            Some((0, _)) => text.push_str("; all followers up to date"),
-            Some((lag, Some(range))) => {
-                text.push_str(&format!("; most behind: {lag} entries, range {range}"));
-            }
-            Some((lag, None)) => text.push_str(&format!("; most behind: {lag} entries, metadata")),
-            None => {}
-        }
-        text
+        let behind = match lag {
+            Some((0, _)) => "; all followers up to date".to_owned(),
+            Some((lag, Some(range))) => format!("; most behind: {lag} entries, range {range}"),
+            Some((lag, None)) => format!("; most behind: {lag} entries, metadata"),
+            None => String::new(),
+        };
+        text + &behind
     }
 
     fn hints(&self) -> String {

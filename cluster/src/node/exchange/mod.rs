@@ -14,9 +14,7 @@ mod statistics;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use batch::{BATCH_BYTES_MAX, GroupMessage, MalformedBatch, RaftBatch};
 pub(crate) use dispatch::{Dispatch, RaftInbox, Reply, Serve};
-pub(crate) use envelope::REQUEST_BODY_BYTES_MAX;
-pub(crate) use request::{ExchangeError, WAITING_PER_PEER_MAX};
+pub(crate) use request::ExchangeError;
 pub(crate) use sender::Exchange;
 pub use statistics::ExchangeStatistics;

@@ -96,11 +96,6 @@ impl Exchange {
         self.shared.node
     }
 
-    /// How often this node was started.
-    pub(crate) fn incarnation(&self) -> u64 {
-        self.shared.incarnation
-    }
-
     /// Asks another node, and waits for its answer, at most for `patience`. `priority` is that of the request and of its
     /// answer. A future that is dropped forgets the request; it may be carried out all the same. Answer and request share
     /// memory with messages that came along with them: who keeps a part for long copies it.
