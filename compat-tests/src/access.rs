@@ -52,13 +52,7 @@ impl Access {
     ///
     /// # Errors
     /// When it cannot be signed.
-    pub fn request(
-        &self,
-        host: &str,
-        operation: &str,
-        body: &str,
-        more: &[(&str, &str)],
-    ) -> Result<Vec<u8>> {
+    pub fn request(&self, host: &str, operation: &str, body: &str, more: &[(&str, &str)]) -> Result<Vec<u8>> {
         let target = format!("DynamoDB_20120810.{operation}");
         let headers = [
             ("host", host),
@@ -95,8 +89,7 @@ impl Access {
 pub fn trusting(ca_file: &Path) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     let shown = ca_file.display();
-    let certificates =
-        CertificateDer::pem_file_iter(ca_file).map_err(|error| format!("{shown}: {error}"))?;
+    let certificates = CertificateDer::pem_file_iter(ca_file).map_err(|error| format!("{shown}: {error}"))?;
     for certificate in certificates {
         roots.add(certificate.map_err(|error| format!("{shown}: {error}"))?)?;
     }
@@ -145,7 +138,10 @@ mod tests {
         assert!(head.contains("\r\namz-sdk-invocation-id: one\r\n"), "{head}");
         assert!(head.contains("Credential=AKIDEXAMPLE/"), "{head}");
         let signed = head.split("SignedHeaders=").nth(1).unwrap();
-        assert!(!signed.split(',').next().unwrap().contains("invocation"), "{head}");
+        assert!(
+            !signed.split(',').next().unwrap().contains("invocation"),
+            "{head}"
+        );
     }
 
     #[test]
@@ -159,7 +155,12 @@ mod tests {
         .unwrap();
         assert_eq!(key_pair(&path).unwrap(), ("A".to_owned(), "s=1".to_owned()));
         std::fs::write(&path, "[default]\naws_access_key_id = A\n").unwrap();
-        assert!(key_pair(&path).unwrap_err().to_string().contains("no aws_secret_access_key"));
+        assert!(
+            key_pair(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("no aws_secret_access_key")
+        );
     }
 
     #[test]
@@ -168,6 +169,11 @@ mod tests {
         let path = directory.path().join("ca.pem");
         assert!(trusting(&path).is_err());
         std::fs::write(&path, "nothing").unwrap();
-        assert!(trusting(&path).unwrap_err().to_string().contains("holds no certificate"));
+        assert!(
+            trusting(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("holds no certificate")
+        );
     }
 }

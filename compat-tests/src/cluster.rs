@@ -172,7 +172,10 @@ impl Member {
     /// # Errors
     /// When the node does not answer.
     pub fn status(&self) -> Result<Value> {
-        let config = self.config.as_ref().ok_or("a node of `stator dev` has no configuration")?;
+        let config = self
+            .config
+            .as_ref()
+            .ok_or("a node of `stator dev` has no configuration")?;
         let output = stator()?
             .args(["status", "--json", "--config"])
             .arg(config)
@@ -186,7 +189,10 @@ impl Member {
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = self.child.as_ref().and_then(|child| i32::try_from(child.id()).ok());
+        let pid = self
+            .child
+            .as_ref()
+            .and_then(|child| i32::try_from(child.id()).ok());
         let pid = pid.and_then(Pid::from_raw).ok_or("the node does not run")?;
         Ok(kill_process(pid, signal)?)
     }
@@ -195,7 +201,10 @@ impl Member {
         let text = fs::read_to_string(&self.stderr).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         let hidden = lines.len().saturating_sub(SHOWN_LINES);
-        eprintln!("--- node {}, standard error, {hidden} lines before these:", self.id);
+        eprintln!(
+            "--- node {}, standard error, {hidden} lines before these:",
+            self.id
+        );
         for line in lines.iter().skip(hidden) {
             eprintln!("{line}");
         }
@@ -249,7 +258,11 @@ impl Cluster {
         let mut arguments: Vec<OsString> = ["dev", "--json", "--durability", durability, "--port"]
             .map(OsString::from)
             .into();
-        arguments.extend([port.to_string().into(), "--data-dir".into(), data_dir.clone().into()]);
+        arguments.extend([
+            port.to_string().into(),
+            "--data-dir".into(),
+            data_dir.clone().into(),
+        ]);
         let mut member = Member {
             id: 1,
             address: SocketAddr::from(([127, 0, 0, 1], port)),
@@ -370,4 +383,3 @@ fn free_ports(count: u16) -> Result<u16> {
     }
     Err(format!("no {count} free ports in a row").into())
 }
-

@@ -246,14 +246,22 @@ mod tests {
         sdk.ok("PutItem", &json!({})).unwrap();
         let ids: Vec<String> = seen.try_iter().collect();
         assert_eq!(ids.len(), 4);
-        assert!(ids[0] == ids[1] && ids[1] == ids[2] && ids[2] != ids[3], "{ids:?}");
+        assert!(
+            ids[0] == ids[1] && ids[1] == ids[2] && ids[2] != ids[3],
+            "{ids:?}"
+        );
     }
 
     #[test]
     fn a_client_gives_up_after_its_last_attempt() {
         let (address, seen) = serve(vec![Some((500, "{}")); 9]);
-        let failure = sdk(address, Mode::Standard2026).call("PutItem", &json!({})).unwrap_err();
-        assert!(matches!(failure, Failure::GaveUp { attempts: 4, .. }), "{failure}");
+        let failure = sdk(address, Mode::Standard2026)
+            .call("PutItem", &json!({}))
+            .unwrap_err();
+        assert!(
+            matches!(failure, Failure::GaveUp { attempts: 4, .. }),
+            "{failure}"
+        );
         assert_eq!(seen.try_iter().count(), 4);
     }
 
@@ -261,7 +269,9 @@ mod tests {
     fn what_the_client_has_done_wrong_is_not_tried_again() {
         let refusal = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"}"#;
         let (address, seen) = serve(vec![Some((400, refusal)), Some((200, "{}"))]);
-        let answer = sdk(address, Mode::LegacyPython).call("PutItem", &json!({})).unwrap();
+        let answer = sdk(address, Mode::LegacyPython)
+            .call("PutItem", &json!({}))
+            .unwrap();
         assert_eq!(answer.error(), Some("ConditionalCheckFailedException"));
         assert_eq!(seen.try_iter().count(), 1);
     }

@@ -67,7 +67,10 @@ impl Faults {
         match kind {
             Fault::Kill => {
                 let away = self.random.duration(AWAY);
-                eprintln!("{at:.3} s: kill -9 of node {id}, away for {:.3} s", away.as_secs_f64());
+                eprintln!(
+                    "{at:.3} s: kill -9 of node {id}, away for {:.3} s",
+                    away.as_secs_f64()
+                );
                 member.kill()?;
                 clock::pause(away);
                 member.start()?.ready()?;

@@ -172,7 +172,9 @@ impl Load {
 
     fn sdk(&self, client: u64) -> Sdk {
         let modes = Mode::ALL;
-        let mode = usize::try_from(client).ok().and_then(|client| modes.get(client % modes.len()));
+        let mode = usize::try_from(client)
+            .ok()
+            .and_then(|client| modes.get(client % modes.len()));
         let random = Random::new(self.settings.seed, client * 2 + 1);
         let mode = mode.copied().unwrap_or(Mode::Standard);
         Sdk::new(self.access.clone(), self.address, mode, random)
@@ -241,8 +243,9 @@ impl Load {
             }
             Err(failure) => {
                 let at = now.as_secs_f64();
-                seen.failures
-                    .push(format!("at {at:.3} s, client {client}, {operation} {key}: {failure}"));
+                seen.failures.push(format!(
+                    "at {at:.3} s, client {client}, {operation} {key}: {failure}"
+                ));
                 None
             }
         }
@@ -272,7 +275,10 @@ impl Load {
             let adds = operations.iter().filter(|one| matches!(one.input, Input::Add(_)));
             let (known, unknown): (Vec<_>, Vec<_>) = adds.partition(|one| one.ended.is_some());
             let last = operations.last().and_then(|one| one.ended.as_ref());
-            let counted = last.and_then(|(_, output)| question::told(output)).flatten().unwrap_or(0);
+            let counted = last
+                .and_then(|(_, output)| question::told(output))
+                .flatten()
+                .unwrap_or(0);
             let counted = usize::try_from(counted)?;
             if !(known.len()..=known.len() + unknown.len()).contains(&counted) {
                 return Err(format!(

@@ -155,10 +155,16 @@ mod tests {
         let compare = |expected, new| request("t", "k", &Input::CompareAndSet { expected, new });
         let (operation, body) = compare(Some(3), Some(4));
         assert_eq!(operation, "PutItem");
-        assert_eq!(body["ExpressionAttributeValues"], json!({ ":expected": { "N": "3" } }));
+        assert_eq!(
+            body["ExpressionAttributeValues"],
+            json!({ ":expected": { "N": "3" } })
+        );
         assert_eq!(body["Item"]["v"], json!({ "N": "4" }));
         let (operation, body) = compare(None, None);
-        assert_eq!((operation, &body["Key"]), ("DeleteItem", &json!({ "pk": { "S": "k" } })));
+        assert_eq!(
+            (operation, &body["Key"]),
+            ("DeleteItem", &json!({ "pk": { "S": "k" } }))
+        );
         assert_eq!(body["ConditionExpression"], json!("attribute_not_exists(pk)"));
     }
 
@@ -170,8 +176,14 @@ mod tests {
             told(Input::Write(1000), 200, attributes.clone()),
             Ok(Output::changed(Some(5), Some(1000)))
         );
-        assert_eq!(told(Input::Write(1000), 200, json!({})), Ok(Output::changed(None, Some(1000))));
-        assert_eq!(told(Input::Delete, 200, attributes.clone()), Ok(Output::changed(Some(5), None)));
+        assert_eq!(
+            told(Input::Write(1000), 200, json!({})),
+            Ok(Output::changed(None, Some(1000)))
+        );
+        assert_eq!(
+            told(Input::Delete, 200, attributes.clone()),
+            Ok(Output::changed(Some(5), None))
+        );
         let added = told(Input::Add(1), 200, attributes).unwrap();
         assert_eq!((added.old, added.new), (Seen::Untold, Seen::Was(Some(5))));
         assert!(told(Input::Add(1), 200, json!({})).is_err());
