@@ -22,7 +22,7 @@ const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 /// Within which time nodes that are back have caught up.
 const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(30);
 /// How long faults go on in a short run.
-const SHORT: Duration = Duration::from_secs(8);
+const SHORT: Duration = Duration::from_secs(4);
 /// Histories are judged after so long in a long run, and kept no longer.
 const ROUND: Duration = Duration::from_secs(60);
 

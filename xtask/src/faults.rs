@@ -29,7 +29,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     .get("bin", "stator")?;
     let mut command = cargo::cargo();
     command
-        .args(["test", "--package", "compat-tests", "--test", "cluster_faults", "--"])
+        .args([
+            "test",
+            "--package",
+            "compat-tests",
+            "--test",
+            "cluster_faults",
+            "--",
+        ])
         .arg("--nocapture")
         .args(&arguments.filter)
         .env("STATOR_BIN", stator)
