@@ -123,6 +123,11 @@ impl Cluster {
         Ok(Self { node })
     }
 
+    /// The handle of a node that is there already.
+    pub(crate) fn of(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+
     /// Whether a data directory has been written to, encrypted with a master key.
     pub fn is_encrypted(directory: &Path) -> bool {
         Engine::has_keys(&vfs::posix::PosixVfs, directory)

@@ -41,5 +41,5 @@ pub use stator_storage::vfs::{Vfs, posix::PosixVfs};
 pub use stator_storage::{
     MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random, Settings as EngineSettings,
 };
-pub use status::{ClusterStatus, GroupStatus, Liveness, NodeStatus, ReadRepairStatus};
+pub use status::{ClusterStatus, GroupStatus, Liveness, NodeStatus, ReadRepairStatus, Standing};
 pub use world::{Inbox, MESSAGE_BYTES_MAX, Network, NodeId, Priority, Task, World};

@@ -30,6 +30,16 @@ pub enum Liveness {
     Unknown,
 }
 
+/// Whether a node's replicas are those that the cluster counts for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// They are.
+    Member,
+    /// It has lost its data, and has none until it gets new ones.
+    Rejoining,
+}
+
 /// A node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeStatus {
@@ -43,6 +53,8 @@ pub struct NodeStatus {
     pub rack: String,
     /// Whether it takes part.
     pub liveness: Liveness,
+    /// Whether it takes part as what it was.
+    pub standing: Standing,
     /// How often it was started.
     pub incarnation: u64,
     /// How many token ranges it leads.
@@ -212,6 +224,11 @@ fn describe(
         zone: state.zone,
         rack: state.rack,
         liveness,
+        standing: if state.rejoining {
+            Standing::Rejoining
+        } else {
+            Standing::Member
+        },
         incarnation,
         leaders: state.leaders,
         replicas: state.replicas,

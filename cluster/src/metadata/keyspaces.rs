@@ -186,6 +186,23 @@ impl Keyspaces {
         }
     }
 
+    /// All that there are at entry `index`, on a node that has no replica of group 0.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub(crate) fn mirror(&self, index: u64, there: &[(u32, &str)]) -> Result<(), Error> {
+        for (number, _, name) in self.all() {
+            if !there.iter().any(|(other, _)| *other == number) {
+                self.drop_before(u64::from(number) + 1, &name)?;
+            }
+        }
+        for (number, name) in there {
+            self.create(*number, name)?;
+        }
+        self.applied(index);
+        Ok(())
+    }
+
     /// Rises with the entries of group 0 that have taken effect here.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()

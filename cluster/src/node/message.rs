@@ -18,7 +18,7 @@ use crate::world::NodeId;
 /// A question.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Question {
-    #[prost(oneof = "Ask", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "Ask", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub(crate) ask: Option<Ask>,
 }
 
@@ -41,6 +41,25 @@ pub(crate) enum Ask {
     ReadAt(At),
     #[prost(message, tag = "8")]
     Repair(Repair),
+    /// The keyspaces and the layout, from the leader of group 0.
+    #[prost(bool, tag = "9")]
+    Metadata(bool),
+}
+
+/// What a node that has no replica of group 0 has to know of it.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Metadata {
+    /// The entry up to which it is true.
+    #[prost(uint64, tag = "1")]
+    pub(crate) index: u64,
+    #[prost(uint32, repeated, tag = "2")]
+    pub(crate) keyspaces: Vec<u32>,
+    /// Their names, in the same order.
+    #[prost(string, repeated, tag = "3")]
+    pub(crate) names: Vec<String>,
+    /// The layout, if there is one.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(crate) layout: Bytes,
 }
 
 /// A cell, when everything up to an entry is applied.
@@ -180,7 +199,7 @@ pub(crate) struct TallyOf {
 /// An answer.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Reply {
-    #[prost(oneof = "Tell", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "Tell", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub(crate) tell: Option<Tell>,
 }
 
@@ -201,6 +220,8 @@ pub(crate) enum Tell {
     You(You),
     #[prost(message, tag = "7")]
     Tally(Sums),
+    #[prost(message, tag = "8")]
+    Metadata(Metadata),
 }
 
 #[derive(Clone, PartialEq, Message)]

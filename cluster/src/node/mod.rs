@@ -11,7 +11,7 @@ mod start;
 mod ticker;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -68,8 +68,12 @@ pub(crate) struct Node {
     groups: ArcSwap<Groups>,
     /// Held over a change of the groups.
     changing: Mutex<()>,
+    /// Held while groups begin, so that none begins twice.
+    beginning: Mutex<()>,
     layout: ArcSwapOption<Layout>,
     incarnation: AtomicU64,
+    /// Whether it has lost its directory.
+    is_rejoining: AtomicBool,
     stage: watch::Sender<Stage>,
 }
 
@@ -131,8 +135,10 @@ impl Node {
             repairs: Repairs::default(),
             groups: ArcSwap::default(),
             changing: Mutex::new(()),
+            beginning: Mutex::new(()),
             layout: ArcSwapOption::empty(),
             incarnation: AtomicU64::new(0),
+            is_rejoining: AtomicBool::new(false),
             stage,
         });
         let inbox = Arc::clone(&node.dispatch) as Arc<dyn Inbox>;

@@ -12,13 +12,14 @@ use stator_storage::{KeyspaceId, RangeIterator};
 use super::Node;
 use super::exchange::{Reply, Serve};
 use super::message::{
-    Ask, At, MaybeCell, Page, Question, Read, Refusal, Repair, Rows, Sums, TallyOf, Tell, WhoAmI, Write, You,
-    level_of, reply,
+    Ask, At, MaybeCell, Metadata, Page, Question, Read, Refusal, Repair, Rows, Sums, TallyOf, Tell, WhoAmI,
+    Write, You, level_of, reply,
 };
 use crate::command::{Commands, InvocationId, MalformedCommand, WriteOptions};
 use crate::coordinator::{Bounds, Direction};
 use crate::error::Error;
 use crate::gossip::Gossiper;
+use crate::group::apply::METADATA_GROUP;
 use crate::group::replica::{Refused, Replica};
 use crate::group::write::{Encoded, Target, Typed};
 use crate::level::ConsistencyLevel;
@@ -76,6 +77,7 @@ impl Node {
             Ask::Tally(of) => Ok(Tell::Tally(self.sums(&of))),
             Ask::ReadAt(at) => self.serve_read_at(at).await,
             Ask::Repair(repair) => self.serve_repair(repair).await,
+            Ask::Metadata(_) => self.serve_metadata().await.map(Tell::Metadata),
         }
     }
 
@@ -151,6 +153,22 @@ impl Node {
             .write(target, &options, &restore)
             .await?;
         Ok(Tell::Written(Bytes::new()))
+    }
+
+    async fn serve_metadata(self: &Arc<Self>) -> Result<Metadata, Refused> {
+        let index = self.asked(METADATA_GROUP)?.read_index().await?;
+        let mut metadata = Metadata {
+            index,
+            ..Metadata::default()
+        };
+        for (number, _, name) in self.host.keyspaces.all() {
+            metadata.keyspaces.push(number);
+            metadata.names.push(name.to_string());
+        }
+        if let Some(layout) = self.read_layout()? {
+            metadata.layout = layout.to_bytes();
+        }
+        Ok(metadata)
     }
 
     async fn serve_page(self: &Arc<Self>, mut page: Page) -> Result<Rows, Refused> {

@@ -142,15 +142,15 @@ impl NodeSettings {
 impl Node {
     pub(super) async fn start(self: &Arc<Self>) -> Result<(), Error> {
         let standing = self.identify().await?;
+        self.is_rejoining.store(
+            standing == Standing::Rejoining,
+            std::sync::atomic::Ordering::Release,
+        );
         self.begin_gossip()?;
         let world = &self.surroundings.world;
         world.spawn(Box::pin(Self::follow_gossip(Arc::downgrade(self))));
         if standing == Standing::Rejoining {
-            self.waits_for(
-                "new replicas: this node has lost its directory, so that it neither votes nor serves until the cluster \
-                 has given it new ones",
-            );
-            return Ok(());
+            return self.start_without_replicas().await;
         }
         self.begin_metadata()?;
         self.recover_groups()?;
@@ -165,6 +165,26 @@ impl Node {
         }
         self.wait_for_layout().await?;
         let world = &self.surroundings.world;
+        world.spawn(Box::pin(Cluster::deliver_hints(Arc::downgrade(self))));
+        self.stage.send_replace(Stage::Ready);
+        Ok(())
+    }
+
+    /// A node that has lost its directory has no replica, and so no vote; it serves from those of other nodes.
+    async fn start_without_replicas(self: &Arc<Self>) -> Result<(), Error> {
+        self.waits_for(
+            "other nodes: this one has lost its directory, and has no vote until it gets new replicas",
+        );
+        let cluster = Cluster::of(Arc::clone(self));
+        let world = &self.surroundings.world;
+        while self.layout().is_none() {
+            if let Err(error) = cluster.catch_up_metadata().await {
+                tracing::debug!(%error, "the metadata of other nodes could not be fetched");
+                world.sleep(LOOK).await;
+            }
+        }
+        let following = Cluster::follow_metadata_of_others(Arc::downgrade(self));
+        world.spawn(Box::pin(following));
         world.spawn(Box::pin(Cluster::deliver_hints(Arc::downgrade(self))));
         self.stage.send_replace(Stage::Ready);
         Ok(())
@@ -305,6 +325,7 @@ impl Node {
             zone: self.settings.zone.clone(),
             rack: self.settings.rack.clone(),
             capacity: self.settings.capacity.get(),
+            rejoining: self.is_rejoining.load(std::sync::atomic::Ordering::Acquire),
             hints_waiting: self.hints.status().waiting,
             ..NodeState::default()
         }
@@ -399,6 +420,7 @@ impl Node {
     /// Begins the groups that a layout has on this node: from their logs, or, if there are none, as new ones, which are
     /// durable when this returns.
     pub(super) fn begin_groups(self: &Arc<Self>, layout: &Layout) -> Result<(), Error> {
+        let _beginning = self.beginning.lock();
         let host = &self.host;
         let (mut begun, mut recovered) = (Vec::new(), BTreeSet::new());
         let mut all = LogBatch::new();

@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, Weak};
 
+use super::message::Metadata;
 use super::{Node, group_of};
 use crate::error::Error;
 use crate::group::rest::{Peer, Peers};
@@ -98,6 +99,25 @@ impl Node {
         let cell = cell.into_bytes();
         let bytes = layout_of(&cell).unwrap_or_default();
         Ok(Some(Layout::from_bytes(bytes)?))
+    }
+
+    /// Takes over what another node says of group 0.
+    pub(crate) fn mirror(&self, metadata: &Metadata) -> Result<(), Error> {
+        let named = metadata
+            .keyspaces
+            .iter()
+            .copied()
+            .zip(metadata.names.iter().map(String::as_str));
+        let named: Vec<_> = named.collect();
+        self.host.keyspaces.mirror(metadata.index, &named)?;
+        if metadata.layout.is_empty() {
+            return Ok(());
+        }
+        let layout = Layout::from_bytes(&metadata.layout)?;
+        if self.layout().is_none_or(|known| known.epoch() < layout.epoch()) {
+            self.layout.store(Some(Arc::new(layout)));
+        }
+        Ok(())
     }
 
     /// Takes over the layout of group 0 if it is new, and begins the groups that this node has in it and does not have yet.
