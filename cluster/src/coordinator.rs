@@ -4,10 +4,12 @@
 //! leader answers. What is tried again is tried under the same invocation id, so that it takes effect once. A caller that
 //! goes away cancels nothing that has a place in a log. Not here: decisions (`group/`), what other nodes ask (`node/`).
 
+mod hinting;
 mod local;
 mod metadata;
 mod range;
-mod route;
+mod repair;
+pub(crate) mod route;
 mod tally;
 
 use std::ops::Bound;
@@ -122,6 +124,11 @@ impl Cluster {
         Ok(Self { node })
     }
 
+    /// The handle of a node that is there already.
+    pub(crate) fn of(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+
     /// Whether a data directory has been written to, encrypted with a master key.
     pub fn is_encrypted(directory: &Path) -> bool {
         Engine::has_keys(&vfs::posix::PosixVfs, directory)
@@ -187,6 +194,13 @@ impl Cluster {
         {
             drop(replica);
             return self.get(keyspace, key);
+        }
+        match level {
+            ConsistencyLevel::All if self.nodes_of(group).len() > 1 => {
+                return self.read_all(group, keyspace, key).await;
+            }
+            ConsistencyLevel::One => {}
+            ConsistencyLevel::Quorum | ConsistencyLevel::All => self.check_sometimes(group, keyspace, key),
         }
         let leader = level != ConsistencyLevel::One;
         let mut route = Route::new(self, group, leader);
@@ -270,9 +284,22 @@ impl Cluster {
             keyspace: keyspace.number,
             key,
         };
+        if options.level == ConsistencyLevel::One
+            && self.lacks_majority(group)
+            && let Some(answer) = self.hint(group, target, &options, command).await
+        {
+            return answer;
+        }
         let mut route = Route::new(self, group, true);
         loop {
-            let (place, left) = route.next().await?;
+            let (place, left) = match route.next().await {
+                Ok(next) => next,
+                Err(error @ (Error::Unavailable { .. } | Error::OutcomeUnknown { .. })) => {
+                    let hint = self.hint(group, target, &options, command).await;
+                    return hint.unwrap_or(Err(error));
+                }
+                Err(error) => return Err(error),
+            };
             let outcome = route
                 .attempt(left, self.write_at(place, left, group, target, &options, command))
                 .await;
@@ -354,14 +381,11 @@ impl Cluster {
         let begun = world.now();
         loop {
             let replicas = self.node.replicas();
-            let led = replicas.iter().flatten().filter(|replica| replica.is_leader());
             let mut waits = false;
-            for replica in led {
-                if let Some(heir) = replica.heir() {
-                    replica.transfer_leadership(heir);
-                    waits = true;
-                }
+            for replica in replicas.iter().flatten() {
+                waits |= replica.hand_over();
             }
+            self.node.exchange.flush();
             if !waits || world.now().saturating_sub(begun) >= HAND_OVER_PATIENCE {
                 break;
             }

@@ -3,7 +3,7 @@
 //! A cell is opaque bytes under key bytes whose first eight are the token. A write is a command: the caller's
 //! [`Applier`] turns the current cell into a verdict while the key is latched, so that a read-modify-write is one step.
 //! A command that another node decides goes there as bytes, which [`Commands`] understands.
-//! Today a cluster is one node and a group of one, which goes to the engine directly; levels are arguments already.
+//! A node alone is a cluster of one, on the same code.
 //! Not here: items, expressions, HTTP, policies.
 
 mod command;
@@ -11,6 +11,7 @@ mod coordinator;
 mod error;
 pub mod gossip;
 mod group;
+mod hints;
 pub mod identity;
 mod latch;
 mod level;
@@ -31,6 +32,7 @@ pub use coordinator::{Bounds, Cluster, Direction, Durability, Keyspace, Row, Sec
 pub use error::Error;
 pub use group::journal::JournalError;
 pub use group::settings::{Timing, TimingError};
+pub use hints::HintStatus;
 pub use level::ConsistencyLevel;
 pub use node::exchange::ExchangeStatistics;
 pub use node::settings::{Alone, Founder, NodeSettings, Surroundings};
@@ -39,5 +41,5 @@ pub use stator_storage::vfs::{Vfs, posix::PosixVfs};
 pub use stator_storage::{
     MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random, Settings as EngineSettings,
 };
-pub use status::{ClusterStatus, GroupStatus, HintStatus, Liveness, NodeStatus, ReadRepairStatus};
+pub use status::{ClusterStatus, GroupStatus, Liveness, NodeStatus, ReadRepairStatus, Standing};
 pub use world::{Inbox, MESSAGE_BYTES_MAX, Network, NodeId, Priority, Task, World};

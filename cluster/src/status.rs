@@ -3,12 +3,15 @@
 //! Invariant: plain data for people and programs to look at; nothing is decided from it. Not here: gathering it from other
 //! nodes.
 
+use std::sync::atomic::Ordering;
+
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::coordinator::Cluster;
 use crate::gossip::{self, Gossiper, NodeState};
 use crate::group::apply::METADATA_GROUP;
+use crate::hints::HintStatus;
 use crate::node::exchange::ExchangeStatistics;
 use crate::ring::{Layout, RangeId};
 use crate::world::NodeId;
@@ -27,6 +30,16 @@ pub enum Liveness {
     Unknown,
 }
 
+/// Whether a node's replicas are those that the cluster counts for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// They are.
+    Member,
+    /// It has lost its data, and has none until it gets new ones.
+    Rejoining,
+}
+
 /// A node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeStatus {
@@ -40,6 +53,8 @@ pub struct NodeStatus {
     pub rack: String,
     /// Whether it takes part.
     pub liveness: Liveness,
+    /// Whether it takes part as what it was.
+    pub standing: Standing,
     /// How often it was started.
     pub incarnation: u64,
     /// How many token ranges it leads.
@@ -81,19 +96,6 @@ pub struct GroupStatus {
     pub quiet: bool,
     /// Entries that the slowest replica lacks; only a leader knows.
     pub lag: Option<u64>,
-}
-
-/// Hints of this node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct HintStatus {
-    /// Operations that wait.
-    pub waiting: u64,
-    /// Their size.
-    pub bytes: u64,
-    /// Operations that were noted down since the start.
-    pub written: u64,
-    /// Operations that were delivered since the start.
-    pub delivered: u64,
 }
 
 /// Read repair of this node.
@@ -170,8 +172,11 @@ impl Cluster {
             replication: replication.get(),
             nodes: self.nodes(),
             groups: groups.collect(),
-            hints: HintStatus::default(),
-            read_repair: ReadRepairStatus::default(),
+            hints: node.hints.status(),
+            read_repair: ReadRepairStatus {
+                checked: node.repairs.checked.load(Ordering::Relaxed),
+                repaired: node.repairs.repaired.load(Ordering::Relaxed),
+            },
             exchange: node.exchange.statistics(),
         }
     }
@@ -219,6 +224,11 @@ fn describe(
         zone: state.zone,
         rack: state.rack,
         liveness,
+        standing: if state.rejoining {
+            Standing::Rejoining
+        } else {
+            Standing::Member
+        },
         incarnation,
         leaders: state.leaders,
         replicas: state.replicas,

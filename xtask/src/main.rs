@@ -6,6 +6,7 @@ mod audit;
 mod bench;
 mod cargo;
 mod clock;
+mod faults;
 mod kill;
 mod sim;
 mod test;
@@ -31,6 +32,8 @@ enum Command {
     Audit(audit::Arguments),
     /// Measure what Stator costs, beside a peer on the same machine in the same minute.
     Bench(bench::Arguments),
+    /// Kill and freeze nodes of real clusters under load, and check what their clients saw.
+    Faults(faults::Arguments),
     /// Kill a writing engine again and again, and look for what it had acknowledged.
     Kill(kill::Arguments),
     /// Simulate clusters under many seeds, with faults, and check what their clients saw.
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Faults(arguments) => faults::run(&arguments),
         Command::Kill(arguments) => kill::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),

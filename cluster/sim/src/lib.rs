@@ -8,7 +8,6 @@
 pub mod check;
 mod clock;
 pub mod fault;
-pub mod history;
 pub mod kept;
 pub mod kernel;
 pub mod random;
@@ -16,3 +15,5 @@ pub mod runner;
 pub mod scenario;
 pub mod shrink;
 pub mod trace;
+
+pub use stator_history::history;

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what returns has taken effect on this node. Not here: what group 0 is (`metadata/`).
 
+use std::sync::Weak;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -14,7 +15,8 @@ use crate::group::apply::METADATA_GROUP;
 use crate::group::replica::Refused;
 use crate::metadata::keyspaces::METADATA;
 use crate::metadata::rows::{OwnCommand, OwnRow};
-use crate::node::message::{Ask, Tell};
+use crate::node::Node;
+use crate::node::message::{Ask, Metadata, Tell};
 use stator_storage::KeyspaceId;
 
 impl Cluster {
@@ -81,17 +83,10 @@ impl Cluster {
     /// [`Error::Unavailable`].
     pub async fn catch_up_metadata(&self) -> Result<(), Error> {
         let group = METADATA_GROUP;
-        let mut route = Route::new(self, group, true);
-        let index = loop {
-            let (place, left) = route.next().await.map_err(nothing_changed)?;
-            let outcome = route.attempt(left, self.read_index_at(place, left, group)).await;
-            if let Some(index) = route.settle(outcome)? {
-                break index;
-            }
+        let Some(replica) = self.node.replica(group) else {
+            return self.mirror_metadata().await;
         };
-        let replica = self.node.replica(group).ok_or_else(|| Error::Unavailable {
-            cause: "this node has no replica of the metadata".to_owned(),
-        })?;
+        let index = self.read_index(group).await?;
         let patience = self.node.settings.timing.patience();
         let world = &self.node.surroundings.world;
         let caught_up = super::route::within(world, patience, replica.wait_applied(index)).await;
@@ -105,6 +100,18 @@ impl Cluster {
 }
 
 impl Cluster {
+    /// Up to which entry a group has to be applied to see everything that was acknowledged before the call.
+    pub(super) async fn read_index(&self, group: u32) -> Result<u64, Error> {
+        let mut route = Route::new(self, group, true);
+        loop {
+            let (place, left) = route.next().await.map_err(nothing_changed)?;
+            let outcome = route.attempt(left, self.read_index_at(place, left, group)).await;
+            if let Some(index) = route.settle(outcome)? {
+                return Ok(index);
+            }
+        }
+    }
+
     async fn read_index_at(&self, place: Place, patience: Duration, group: u32) -> Result<u64, Refused> {
         match place {
             Place::Here(replica) => replica.read_index().await,
@@ -115,6 +122,52 @@ impl Cluster {
         }
     }
 }
+
+impl Cluster {
+    /// Fetches what a node without a replica of group 0 has to know.
+    async fn mirror_metadata(&self) -> Result<(), Error> {
+        let mut route = Route::new(self, METADATA_GROUP, true);
+        let metadata = loop {
+            let (place, left) = route.next().await.map_err(nothing_changed)?;
+            let outcome = route.attempt(left, self.metadata_at(place, left)).await;
+            if let Some(metadata) = route.settle(outcome)? {
+                break metadata;
+            }
+        };
+        self.node.mirror(&metadata)
+    }
+
+    async fn metadata_at(&self, place: Place, patience: Duration) -> Result<Metadata, Refused> {
+        let Place::There(node) = place else {
+            return Err(Refused::NotLeader(None));
+        };
+        match self.ask(node, Ask::Metadata(true), patience).await? {
+            Tell::Metadata(metadata) => Ok(metadata),
+            _ => Err(super::route::unexpected(node)),
+        }
+    }
+
+    /// Fetches it again and again, as long as the node is there and has no replica of group 0 of its own.
+    pub(crate) async fn follow_metadata_of_others(node: Weak<Node>) {
+        loop {
+            let sleep = {
+                let Some(node) = node.upgrade() else { return };
+                node.surroundings.world.sleep(MIRROR_EVERY)
+            };
+            sleep.await;
+            let Some(node) = node.upgrade() else { return };
+            if node.replica(METADATA_GROUP).is_some() {
+                return;
+            }
+            if let Err(error) = (Self { node }).mirror_metadata().await {
+                tracing::debug!(%error, "the metadata of other nodes could not be fetched");
+            }
+        }
+    }
+}
+
+/// How often a node without a replica of group 0 looks at it.
+const MIRROR_EVERY: Duration = Duration::from_millis(500);
 
 /// A read whose answer did not come has changed nothing.
 pub(super) fn nothing_changed(error: Error) -> Error {

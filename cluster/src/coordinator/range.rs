@@ -118,6 +118,10 @@ impl Cluster {
     /// Whether every range can be read from this node's engine without asking anybody.
     fn reads_all_here(&self, level: ConsistencyLevel) -> bool {
         let groups = self.node.replicas();
+        let count = self.node.layout().map_or(0, |layout| layout.bits().range_count());
+        if groups.len() <= usize::try_from(count).unwrap_or(usize::MAX) {
+            return false;
+        }
         let mut ranges = groups.iter().skip(1);
         match level {
             ConsistencyLevel::One => ranges.all(Option::is_some),

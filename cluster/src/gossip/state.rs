@@ -18,9 +18,10 @@ pub const SOFTWARE_BYTES_MAX: usize = 64;
 /// reads a configuration refuses it before.
 pub const PLACE_BYTES_MAX: usize = 64;
 
-/// The longest state as bytes: eleven numbers of 64 bits, one of 32 and three texts.
+/// The longest state as bytes: eleven numbers of 64 bits, one of 32, one bit and three texts.
 #[cfg(test)]
-pub(super) const STATE_BYTES_MAX: usize = 11 * 10 + 5 + (1 + SOFTWARE_BYTES_MAX) + 2 * (1 + PLACE_BYTES_MAX);
+pub(super) const STATE_BYTES_MAX: usize =
+    11 * 10 + 5 + 1 + (1 + SOFTWARE_BYTES_MAX) + 2 * (1 + PLACE_BYTES_MAX);
 
 /// What a node says about itself. All of it may be a few seconds old.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct NodeState {
     pub rack: String,
     /// How much of the data it should hold, beside the capacities of the others.
     pub capacity: u32,
+    /// Whether it has lost its data and holds no replicas until it gets new ones.
+    pub rejoining: bool,
 }
 
 /// When a state was said: the incarnation of the process, and the version within it.
@@ -91,6 +94,7 @@ impl StateItem {
         put_text(&mut bytes, cut(&state.zone, PLACE_BYTES_MAX));
         put_text(&mut bytes, cut(&state.rack, PLACE_BYTES_MAX));
         put_varint(&mut bytes, state.capacity.into());
+        put_varint(&mut bytes, state.rejoining.into());
         bytes
     }
 
@@ -119,6 +123,7 @@ impl StateItem {
             capacity: u32::try_from(reader.varint()?).map_err(|_| MessageError::Malformed {
                 cause: "a capacity of more than 32 bits",
             })?,
+            rejoining: reader.varint()? != 0,
         };
         Ok(Self {
             node,
@@ -242,13 +247,14 @@ mod tests {
 
     #[test]
     fn texts_and_numbers_beyond_their_limit_are_refused() {
-        // Eleven numbers, then software, zone, rack, capacity.
+        // Eleven numbers, then software, zone, rack, capacity, whether it rejoins.
         let bytes = |lengths: [usize; 3], capacity: u64| {
             let mut bytes = vec![1; 11];
             for length in lengths {
                 put_text(&mut bytes, &"x".repeat(length));
             }
             put_varint(&mut bytes, capacity);
+            bytes.push(0);
             bytes
         };
         let limits = [SOFTWARE_BYTES_MAX, PLACE_BYTES_MAX, PLACE_BYTES_MAX];
@@ -280,6 +286,7 @@ mod tests {
                 zone: "x".repeat(1000),
                 rack: "x".repeat(1000),
                 capacity: u32::MAX,
+                rejoining: true,
             },
         };
         assert_eq!(longest.encode().len(), STATE_BYTES_MAX);
@@ -292,6 +299,7 @@ mod tests {
             software in "[ -~]{0,64}",
             (zone, rack) in ("[ -~]{0,64}", "[a-zü]{0,32}"),
             capacity in any::<u32>(),
+            rejoining in any::<bool>(),
         ) {
             let [node, incarnation, version, requests_per_second, data_bytes, free_bytes, leaders, replicas,
                 started_at_ms, layout_epoch, hints_waiting] = numbers;
@@ -300,7 +308,7 @@ mod tests {
                 incarnation,
                 state: NodeState {
                     version, requests_per_second, data_bytes, free_bytes, leaders, replicas, started_at_ms,
-                    software, layout_epoch, hints_waiting, zone, rack, capacity,
+                    software, layout_epoch, hints_waiting, zone, rack, capacity, rejoining,
                 },
             };
             let bytes = item.encode();

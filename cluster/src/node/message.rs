@@ -11,13 +11,14 @@ use prost::{Message, Oneof};
 use crate::coordinator::{Bounds, Direction};
 use crate::error::Error;
 use crate::group::replica::Refused;
+use crate::group::write::Restore;
 use crate::level::ConsistencyLevel;
 use crate::world::NodeId;
 
 /// A question.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Question {
-    #[prost(oneof = "Ask", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "Ask", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub(crate) ask: Option<Ask>,
 }
 
@@ -36,6 +37,89 @@ pub(crate) enum Ask {
     WhoAmI(WhoAmI),
     #[prost(message, tag = "6")]
     Tally(TallyOf),
+    #[prost(message, tag = "7")]
+    ReadAt(At),
+    #[prost(message, tag = "8")]
+    Repair(Repair),
+    /// The keyspaces and the layout, from the leader of group 0.
+    #[prost(bool, tag = "9")]
+    Metadata(bool),
+}
+
+/// What a node that has no replica of group 0 has to know of it.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Metadata {
+    /// The entry up to which it is true.
+    #[prost(uint64, tag = "1")]
+    pub(crate) index: u64,
+    #[prost(uint32, repeated, tag = "2")]
+    pub(crate) keyspaces: Vec<u32>,
+    /// Their names, in the same order.
+    #[prost(string, repeated, tag = "3")]
+    pub(crate) names: Vec<String>,
+    /// The layout, if there is one.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(crate) layout: Bytes,
+}
+
+/// A cell, when everything up to an entry is applied.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct At {
+    #[prost(uint32, tag = "1")]
+    pub(crate) group: u32,
+    #[prost(uint32, tag = "2")]
+    pub(crate) keyspace: u32,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(crate) key: Bytes,
+    #[prost(uint64, tag = "4")]
+    pub(crate) index: u64,
+}
+
+/// A cell that replicas have differently.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Repair {
+    #[prost(uint32, tag = "1")]
+    pub(crate) group: u32,
+    #[prost(uint32, tag = "2")]
+    pub(crate) keyspace: u32,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(crate) key: Bytes,
+    /// 16 bytes, or none.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(crate) invocation: Bytes,
+    /// What they have.
+    #[prost(message, repeated, tag = "5")]
+    pub(crate) seen: Vec<MaybeCell>,
+    /// What they are to have.
+    #[prost(message, optional, tag = "6")]
+    pub(crate) right: Option<MaybeCell>,
+}
+
+impl Repair {
+    pub(crate) fn new(
+        (group, keyspace): (u32, u32),
+        key: &[u8],
+        invocation: &[u8],
+        restore: &Restore,
+    ) -> Self {
+        let maybe = |cell: &Option<Bytes>| MaybeCell { cell: cell.clone() };
+        Self {
+            group,
+            keyspace,
+            key: Bytes::copy_from_slice(key),
+            invocation: Bytes::copy_from_slice(invocation),
+            seen: restore.seen.iter().map(maybe).collect(),
+            right: Some(maybe(&restore.right)),
+        }
+    }
+
+    pub(crate) fn restore(&mut self) -> Restore {
+        let seen = std::mem::take(&mut self.seen).into_iter();
+        Restore {
+            seen: seen.map(|seen| seen.cell).collect(),
+            right: self.right.take().and_then(|right| right.cell),
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -115,7 +199,7 @@ pub(crate) struct TallyOf {
 /// An answer.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Reply {
-    #[prost(oneof = "Tell", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "Tell", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
     pub(crate) tell: Option<Tell>,
 }
 
@@ -136,6 +220,8 @@ pub(crate) enum Tell {
     You(You),
     #[prost(message, tag = "7")]
     Tally(Sums),
+    #[prost(message, tag = "8")]
+    Metadata(Metadata),
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -11,7 +11,7 @@ mod start;
 mod ticker;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -24,7 +24,9 @@ use self::settings::{NodeSettings, Surroundings};
 use crate::error::Error;
 use crate::gossip::Gossiper;
 use crate::group::host::{Host, Outbox};
+use crate::group::quiet::QuietMessage;
 use crate::group::replica::Replica;
+use crate::hints::Hints;
 use crate::raft::RaftMessage;
 use crate::ring::{Layout, RangeId};
 use crate::world::{Inbox, Network, NodeId};
@@ -40,6 +42,15 @@ pub(crate) enum Stage {
     Failed(Arc<Error>),
 }
 
+/// What read repair has done since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Repairs {
+    /// Reads at QUORUM, of which some are checked.
+    pub(crate) reads: AtomicU64,
+    pub(crate) checked: AtomicU64,
+    pub(crate) repaired: AtomicU64,
+}
+
 /// The replicas of this node, by their groups.
 pub(crate) type Groups = Vec<Option<Arc<Replica>>>;
 
@@ -52,11 +63,17 @@ pub(crate) struct Node {
     pub(crate) dispatch: Arc<Dispatch>,
     pub(crate) host: Arc<Host>,
     pub(crate) gossip: OnceLock<Gossiper>,
+    pub(crate) hints: Hints,
+    pub(crate) repairs: Repairs,
     groups: ArcSwap<Groups>,
     /// Held over a change of the groups.
     changing: Mutex<()>,
+    /// Held while groups begin, so that none begins twice.
+    beginning: Mutex<()>,
     layout: ArcSwapOption<Layout>,
     incarnation: AtomicU64,
+    /// Whether it has lost its directory.
+    is_rejoining: AtomicBool,
     stage: watch::Sender<Stage>,
 }
 
@@ -71,6 +88,10 @@ impl fmt::Debug for Node {
 impl Outbox for Exchange {
     fn send_raft(&self, to: NodeId, group: u32, message: &RaftMessage) {
         Self::send_raft(self, to, group, message);
+    }
+
+    fn send_quiet(&self, to: NodeId, group: u32, message: &QuietMessage) {
+        Self::send_quiet(self, to, group, message);
     }
 
     fn flush(&self) {
@@ -100,6 +121,7 @@ impl Node {
         let dispatch = Arc::new(Dispatch::new(exchange.clone()));
         let found = start::last_incarnation(&surroundings)?;
         let host = start::host(&settings, &surroundings, &engine, &exchange)?;
+        let hints = start::hints(&engine)?;
         let (stage, _) = watch::channel(Stage::Starting("the directory".to_owned()));
         let node = Arc::new(Self {
             settings,
@@ -109,10 +131,14 @@ impl Node {
             dispatch,
             host,
             gossip: OnceLock::new(),
+            hints,
+            repairs: Repairs::default(),
             groups: ArcSwap::default(),
             changing: Mutex::new(()),
+            beginning: Mutex::new(()),
             layout: ArcSwapOption::empty(),
             incarnation: AtomicU64::new(0),
+            is_rejoining: AtomicBool::new(false),
             stage,
         });
         let inbox = Arc::clone(&node.dispatch) as Arc<dyn Inbox>;
@@ -217,6 +243,12 @@ impl RaftInbox for Receiver {
     fn receive(&self, from: NodeId, group: u32, message: RaftMessage) {
         if let Some(replica) = self.0.upgrade().and_then(|node| node.replica(group)) {
             replica.receive(from, message);
+        }
+    }
+
+    fn receive_quiet(&self, from: NodeId, group: u32, message: QuietMessage) {
+        if let Some(replica) = self.0.upgrade().and_then(|node| node.replica(group)) {
+            replica.receive_quiet(from, message);
         }
     }
 

@@ -12,15 +12,17 @@ use stator_storage::{KeyspaceId, RangeIterator};
 use super::Node;
 use super::exchange::{Reply, Serve};
 use super::message::{
-    Ask, MaybeCell, Page, Question, Read, Refusal, Rows, Sums, TallyOf, Tell, WhoAmI, Write, You, level_of,
-    reply,
+    Ask, At, MaybeCell, Metadata, Page, Question, Read, Refusal, Repair, Rows, Sums, TallyOf, Tell, WhoAmI,
+    Write, You, level_of, reply,
 };
 use crate::command::{Commands, InvocationId, MalformedCommand, WriteOptions};
 use crate::coordinator::{Bounds, Direction};
 use crate::error::Error;
 use crate::gossip::Gossiper;
+use crate::group::apply::METADATA_GROUP;
 use crate::group::replica::{Refused, Replica};
 use crate::group::write::{Encoded, Target, Typed};
+use crate::level::ConsistencyLevel;
 use crate::metadata::keyspaces::{Lookup, METADATA};
 use crate::metadata::rows::{OwnCommand, OwnRow};
 use crate::world::NodeId;
@@ -49,6 +51,21 @@ impl Serve for Server {
     }
 }
 
+fn malformed(detail: &str) -> Refused {
+    let detail = detail.to_owned();
+    Refused::Finally(MalformedCommand { detail }.into())
+}
+
+/// The invocation id of a question, if there is one.
+fn invocation_of(bytes: &Bytes) -> Result<Option<InvocationId>, Refused> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let id = bytes[..].try_into();
+    let id = id.map_err(|_| malformed("its invocation id has a wrong length"))?;
+    Ok(Some(InvocationId::new(id)))
+}
+
 impl Node {
     async fn carry_out(self: &Arc<Self>, ask: Ask) -> Result<Tell, Refused> {
         match ask {
@@ -58,6 +75,9 @@ impl Node {
             Ask::ReadIndex(group) => Ok(Tell::Index(self.asked(group)?.read_index().await?)),
             Ask::WhoAmI(asks) => Ok(Tell::You(self.who_is(&asks))),
             Ask::Tally(of) => Ok(Tell::Tally(self.sums(&of))),
+            Ask::ReadAt(at) => self.serve_read_at(at).await,
+            Ask::Repair(repair) => self.serve_repair(repair).await,
+            Ask::Metadata(_) => self.serve_metadata().await.map(Tell::Metadata),
         }
     }
 
@@ -66,19 +86,8 @@ impl Node {
     }
 
     async fn serve_write(self: &Arc<Self>, write: Write) -> Result<Bytes, Refused> {
-        let malformed = |detail: &str| {
-            let detail = detail.to_owned();
-            Refused::Finally(MalformedCommand { detail }.into())
-        };
         let level = level_of(write.level).ok_or_else(|| malformed("its level is unknown"))?;
-        let invocation = match write.invocation.len() {
-            0 => None,
-            _ => Some(InvocationId::new(
-                write.invocation[..]
-                    .try_into()
-                    .map_err(|_| malformed("its invocation id has a wrong length"))?,
-            )),
-        };
+        let invocation = invocation_of(&write.invocation)?;
         let replica = self.asked(write.group)?;
         let target = Target {
             keyspace: write.keyspace,
@@ -119,6 +128,47 @@ impl Node {
         let value = self.engine.get(id, &read.key)?;
         let cell = value.map(stator_storage::Value::into_bytes);
         Ok(Tell::Cell(MaybeCell { cell }))
+    }
+
+    async fn serve_read_at(self: &Arc<Self>, at: At) -> Result<Tell, Refused> {
+        let replica = self.asked(at.group)?;
+        replica.wait_applied(at.index).await?;
+        let id = self.keyspace_here(at.keyspace)?;
+        let value = self.engine.get(id, &at.key)?;
+        let cell = value.map(stator_storage::Value::into_bytes);
+        Ok(Tell::Cell(MaybeCell { cell }))
+    }
+
+    async fn serve_repair(self: &Arc<Self>, mut repair: Repair) -> Result<Tell, Refused> {
+        let restore = repair.restore();
+        let options = WriteOptions {
+            level: ConsistencyLevel::Quorum,
+            invocation: invocation_of(&repair.invocation)?,
+        };
+        let target = Target {
+            keyspace: repair.keyspace,
+            key: &repair.key,
+        };
+        self.asked(repair.group)?
+            .write(target, &options, &restore)
+            .await?;
+        Ok(Tell::Written(Bytes::new()))
+    }
+
+    async fn serve_metadata(self: &Arc<Self>) -> Result<Metadata, Refused> {
+        let index = self.asked(METADATA_GROUP)?.read_index().await?;
+        let mut metadata = Metadata {
+            index,
+            ..Metadata::default()
+        };
+        for (number, _, name) in self.host.keyspaces.all() {
+            metadata.keyspaces.push(number);
+            metadata.names.push(name.to_string());
+        }
+        if let Some(layout) = self.read_layout()? {
+            metadata.layout = layout.to_bytes();
+        }
+        Ok(metadata)
     }
 
     async fn serve_page(self: &Arc<Self>, mut page: Page) -> Result<Rows, Refused> {

@@ -16,6 +16,7 @@ use super::message::{Ask, Reply, Tell, WhoAmI, question};
 use super::settings::{NodeSettings, Surroundings};
 use super::{Node, Receiver, Stage, group_of};
 use crate::command::WriteOptions;
+use crate::coordinator::Cluster;
 use crate::error::Error;
 use crate::gossip::{Gossiper, Liveness, Me, NodeState, Peer};
 use crate::group::apply::METADATA_GROUP;
@@ -25,6 +26,7 @@ use crate::group::recover::{found, recover};
 use crate::group::replica::Birth;
 use crate::group::settings::GroupSettings;
 use crate::group::write::{Target, Typed};
+use crate::hints::{HINT_BYTES_MAX_DEFAULT, Hints};
 use crate::identity::{self, Answer, Expected, Known, Standing};
 use crate::metadata::keyspaces::{Keyspaces, METADATA};
 use crate::metadata::rows::{OwnCommand, OwnRow};
@@ -88,6 +90,13 @@ pub(super) fn host(
     })))
 }
 
+/// The hints of the node.
+pub(super) fn hints(engine: &Engine) -> Result<Hints, Error> {
+    Hints::open(engine.clone(), HINT_BYTES_MAX_DEFAULT).map_err(|error| Error::Start {
+        cause: error.to_string(),
+    })
+}
+
 /// As which incarnation the directory was started last.
 pub(super) fn last_incarnation(around: &Surroundings) -> Result<u64, Error> {
     let found = identity::read(&*around.disk, &around.directory)?;
@@ -133,15 +142,15 @@ impl NodeSettings {
 impl Node {
     pub(super) async fn start(self: &Arc<Self>) -> Result<(), Error> {
         let standing = self.identify().await?;
+        self.is_rejoining.store(
+            standing == Standing::Rejoining,
+            std::sync::atomic::Ordering::Release,
+        );
         self.begin_gossip()?;
         let world = &self.surroundings.world;
         world.spawn(Box::pin(Self::follow_gossip(Arc::downgrade(self))));
         if standing == Standing::Rejoining {
-            self.waits_for(
-                "new replicas: this node has lost its directory, so that it neither votes nor serves until the cluster \
-                 has given it new ones",
-            );
-            return Ok(());
+            return self.start_without_replicas().await;
         }
         self.begin_metadata()?;
         self.recover_groups()?;
@@ -155,6 +164,28 @@ impl Node {
             }
         }
         self.wait_for_layout().await?;
+        let world = &self.surroundings.world;
+        world.spawn(Box::pin(Cluster::deliver_hints(Arc::downgrade(self))));
+        self.stage.send_replace(Stage::Ready);
+        Ok(())
+    }
+
+    /// A node that has lost its directory has no replica, and so no vote; it serves from those of other nodes.
+    async fn start_without_replicas(self: &Arc<Self>) -> Result<(), Error> {
+        self.waits_for(
+            "other nodes: this one has lost its directory, and has no vote until it gets new replicas",
+        );
+        let cluster = Cluster::of(Arc::clone(self));
+        let world = &self.surroundings.world;
+        while self.layout().is_none() {
+            if let Err(error) = cluster.catch_up_metadata().await {
+                tracing::debug!(%error, "the metadata of other nodes could not be fetched");
+                world.sleep(LOOK).await;
+            }
+        }
+        let following = Cluster::follow_metadata_of_others(Arc::downgrade(self));
+        world.spawn(Box::pin(following));
+        world.spawn(Box::pin(Cluster::deliver_hints(Arc::downgrade(self))));
         self.stage.send_replace(Stage::Ready);
         Ok(())
     }
@@ -294,6 +325,8 @@ impl Node {
             zone: self.settings.zone.clone(),
             rack: self.settings.rack.clone(),
             capacity: self.settings.capacity.get(),
+            rejoining: self.is_rejoining.load(std::sync::atomic::Ordering::Acquire),
+            hints_waiting: self.hints.status().waiting,
             ..NodeState::default()
         }
     }
@@ -301,7 +334,7 @@ impl Node {
     fn begin_metadata(self: &Arc<Self>) -> Result<(), Error> {
         let (members, peers) = self.settings.metadata_members();
         let host = &self.host;
-        if let Some(replica) = recover(host, METADATA_GROUP, peers.clone())? {
+        if let Some(replica) = recover(host, METADATA_GROUP, peers.clone(), None)? {
             self.add_replica(replica);
             return Ok(());
         }
@@ -315,7 +348,16 @@ impl Node {
             });
         }
         let group = METADATA_GROUP;
-        let (replica, batch) = found(host, Birth { group, id, peers }, &members)?;
+        let (replica, batch) = found(
+            host,
+            Birth {
+                group,
+                id,
+                peers,
+                preferred: None,
+            },
+            &members,
+        )?;
         self.engine
             .append_and_write(batch, WriteBatch::new(), Durability::Sync)?;
         self.add_replica(replica);
@@ -378,6 +420,7 @@ impl Node {
     /// Begins the groups that a layout has on this node: from their logs, or, if there are none, as new ones, which are
     /// durable when this returns.
     pub(super) fn begin_groups(self: &Arc<Self>, layout: &Layout) -> Result<(), Error> {
+        let _beginning = self.beginning.lock();
         let host = &self.host;
         let (mut begun, mut recovered) = (Vec::new(), BTreeSet::new());
         let mut all = LogBatch::new();
@@ -387,7 +430,10 @@ impl Node {
                 continue;
             }
             let peers = peers_of(layout, range);
-            if let Some(replica) = recover(host, group, peers.clone())? {
+            let preferred = layout
+                .preferred_leader(range)
+                .map(|replica| ReplicaId(replica.id));
+            if let Some(replica) = recover(host, group, peers.clone(), preferred)? {
                 recovered.insert(group);
                 begun.push(replica);
                 continue;
@@ -400,6 +446,7 @@ impl Node {
                 group,
                 id: ReplicaId(mine.id),
                 peers,
+                preferred,
             };
             let (replica, batch) = found(host, birth, &members)?;
             all.extend(batch);

@@ -4,8 +4,10 @@
 
 use std::sync::{Arc, Weak};
 
+use super::message::Metadata;
 use super::{Node, group_of};
 use crate::error::Error;
+use crate::group::rest::{Peer, Peers};
 use crate::metadata::keyspaces::Lookup;
 use crate::metadata::rows::{OwnRow, layout_of};
 use crate::ring::Layout;
@@ -21,11 +23,25 @@ impl Node {
             };
             sleep.await;
             let Some(node) = node.upgrade() else { return };
+            let peers = node.peers();
             for replica in node.replicas().iter().flatten() {
-                replica.tick();
+                replica.tick(&peers);
             }
             node.exchange.flush();
         }
+    }
+
+    /// What gossip says of other nodes.
+    fn peers(&self) -> Peers {
+        let members = self.gossip.get().map(crate::gossip::Gossiper::members);
+        let peers = members.unwrap_or_default().into_iter().map(|member| {
+            let peer = Peer {
+                is_alive: member.liveness == crate::gossip::Liveness::Alive,
+                incarnation: member.incarnation,
+            };
+            (member.node, peer)
+        });
+        Peers(peers.collect())
     }
 
     /// Follows what gossip says of other nodes: whoever waits for one that is down need not wait any longer.
@@ -83,6 +99,25 @@ impl Node {
         let cell = cell.into_bytes();
         let bytes = layout_of(&cell).unwrap_or_default();
         Ok(Some(Layout::from_bytes(bytes)?))
+    }
+
+    /// Takes over what another node says of group 0.
+    pub(crate) fn mirror(&self, metadata: &Metadata) -> Result<(), Error> {
+        let named = metadata
+            .keyspaces
+            .iter()
+            .copied()
+            .zip(metadata.names.iter().map(String::as_str));
+        let named: Vec<_> = named.collect();
+        self.host.keyspaces.mirror(metadata.index, &named)?;
+        if metadata.layout.is_empty() {
+            return Ok(());
+        }
+        let layout = Layout::from_bytes(&metadata.layout)?;
+        if self.layout().is_none_or(|known| known.epoch() < layout.epoch()) {
+            self.layout.store(Some(Arc::new(layout)));
+        }
+        Ok(())
     }
 
     /// Takes over the layout of group 0 if it is new, and begins the groups that this node has in it and does not have yet.

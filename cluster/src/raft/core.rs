@@ -273,6 +273,11 @@ impl Core {
         self.node.transfer_leader(to.0);
     }
 
+    /// Whether leadership is being handed over.
+    pub(crate) fn is_handing_over(&self) -> bool {
+        self.node.raft.lead_transferee.is_some()
+    }
+
     /// What there is to do; `None` if there is nothing.
     pub(crate) fn step(&mut self) -> Option<Step> {
         let mut step = Step {

@@ -65,11 +65,12 @@ fn table(name: &str, id: u128) -> TableDefinition {
     }
 }
 
-/// Adds a tag.
-#[expect(clippy::unnecessary_wraps, reason = "what a change of a definition is")]
+/// Adds a tag, or refuses one that is there.
 fn tagged(definition: &mut TableDefinition, tag: &str) -> Result<(), ()> {
-    definition.tags.insert(tag.to_owned(), String::new());
-    Ok(())
+    match definition.tags.insert(tag.to_owned(), String::new()) {
+        None => Ok(()),
+        Some(_) => Err(()),
+    }
 }
 
 /// Everything that is ready to run has run.

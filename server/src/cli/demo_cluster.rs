@@ -333,7 +333,11 @@ impl<'a> AnnouncedNode<'a> {
 
 impl Announcement<'_> {
     fn print(&self, directory: &Path, config: &Path, out: &mut impl io::Write) -> io::Result<()> {
-        writeln!(out, "A cluster of {} nodes is ready.\n", self.nodes.len())?;
+        let nodes = match self.nodes.len() {
+            1 => "one node".to_owned(),
+            count => format!("{count} nodes"),
+        };
+        writeln!(out, "A cluster of {nodes} is ready.\n")?;
         for node in &self.nodes {
             writeln!(
                 out,
@@ -363,7 +367,7 @@ impl Announcement<'_> {
         writeln!(out, "  stator status --config {}", config.display())?;
         writeln!(
             out,
-            "  kill -9 {}   and go on with the others; Ctrl-C here ends all of them\n",
+            "  kill -9 {}   (ends one node at once; Ctrl-C here ends all of them in order)\n",
             first.pid
         )
     }

@@ -19,7 +19,7 @@ pub(crate) struct FileError {
     cause: String,
 }
 
-fn failed(path: &Path, cause: &dyn ToString) -> FileError {
+fn failed(path: &Path, cause: &impl ToString) -> FileError {
     FileError {
         path: path.to_owned(),
         cause: cause.to_string(),

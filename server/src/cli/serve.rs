@@ -316,15 +316,14 @@ fn stop(until_stdin_ends: bool) -> io::Result<impl Future<Output = ()>> {
 /// Is ready when standard input ends. A thread of its own reads it, because tokio would wait for its reader at the end of the
 /// process.
 fn stdin_end() -> io::Result<oneshot::Receiver<()>> {
-    let (end, ended) = oneshot::channel();
+    let (end, ended) = oneshot::channel::<()>();
     std::thread::Builder::new()
         .name("stdin".to_owned())
         .spawn(move || {
             let mut input = io::stdin().lock();
             let mut buffer = [0; 256];
             while matches!(input.read(&mut buffer), Ok(count) if count > 0) {}
-            // Nobody waits when the node has stopped for another reason.
-            end.send(()).ok();
+            drop(end);
         })?;
     Ok(ended)
 }

@@ -1,7 +1,6 @@
 //! `stator status`: what a node knows of the cluster, as a table or as JSON.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -225,13 +224,13 @@ impl Status {
             text.push_str("; WITHOUT LEADER: ");
             text.push_str(&leaderless.join(" "));
         }
-        match lag {
-            Some((0, _)) => text.push_str("; all followers up to date"),
-            Some((lag, Some(range))) => drop(write!(text, "; most behind: {lag} entries, range {range}")),
-            Some((lag, None)) => drop(write!(text, "; most behind: {lag} entries, metadata")),
-            None => {}
-        }
-        text
+        let behind = match lag {
+            Some((0, _)) => "; all followers up to date".to_owned(),
+            Some((lag, Some(range))) => format!("; most behind: {lag} entries, range {range}"),
+            Some((lag, None)) => format!("; most behind: {lag} entries, metadata"),
+            None => String::new(),
+        };
+        text + &behind
     }
 
     fn hints(&self) -> String {
@@ -277,11 +276,12 @@ fn align<const N: usize>(rows: &[[String; N]], text: &mut String) {
         }
     }
     for row in rows {
-        let mut line = String::new();
-        for (width, cell) in widths.iter().zip(row) {
-            write!(line, "{cell:<width$}  ").ok();
-        }
-        text.push_str(line.trim_end());
+        let cells: Vec<String> = widths
+            .iter()
+            .zip(row)
+            .map(|(width, cell)| format!("{cell:<width$}"))
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
         text.push('\n');
     }
 }

@@ -171,6 +171,21 @@ mod tests {
     }
 
     #[test]
+    fn failures_of_the_cluster_tell_clients_whether_to_try_again() {
+        let answer = |error: stator_cluster::Error| {
+            let error = ApiError::from(error);
+            (error.status().as_u16(), error.parts().1)
+        };
+        let cause = || "no leader".to_owned();
+        let unavailable = stator_cluster::Error::Unavailable { cause: cause() };
+        assert_eq!(answer(unavailable), (503, "ServiceUnavailable"));
+        let unknown = stator_cluster::Error::OutcomeUnknown { cause: cause() };
+        assert_eq!(answer(unknown), (500, "InternalServerError"));
+        let dropped = stator_cluster::Error::NoSuchKeyspace;
+        assert_eq!(answer(dropped), (400, "ResourceNotFoundException"));
+    }
+
+    #[test]
     fn what_failed_inside_is_not_told() {
         let error = ApiError::Internal("cannot read /data/7".to_owned());
         assert!(!String::from_utf8(error.body()).unwrap().contains("/data"));

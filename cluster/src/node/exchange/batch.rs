@@ -6,6 +6,7 @@
 use bytes::{Buf as _, BufMut as _, Bytes};
 
 use super::envelope::Tag;
+use crate::group::quiet::QuietMessage;
 use crate::raft::RaftMessage;
 use crate::world::MESSAGE_BYTES_MAX;
 
@@ -15,6 +16,38 @@ pub(crate) const BATCH_BYTES_MAX: usize = 1 << 20;
 /// In front of each message: group, length.
 const HEADER_BYTES: usize = 4 + 4;
 const TAG_BYTES: usize = 1;
+
+/// A message of one member of a group to another.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum GroupMessage {
+    /// Of consensus.
+    Raft(RaftMessage),
+    /// Whether the group rests.
+    Quiet(QuietMessage),
+}
+
+/// The same, of its owner.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Outgoing<'a> {
+    Raft(&'a RaftMessage),
+    Quiet(&'a QuietMessage),
+}
+
+impl Outgoing<'_> {
+    pub(super) fn encoded_bytes(self) -> usize {
+        match self {
+            Self::Raft(message) => message.encoded_bytes(),
+            Self::Quiet(_) => QuietMessage::ENCODED_BYTES,
+        }
+    }
+
+    fn encode(self, into: &mut Vec<u8>) {
+        match self {
+            Self::Raft(message) => message.encode(into),
+            Self::Quiet(message) => message.encode(into),
+        }
+    }
+}
 
 /// A batch that is being filled.
 #[derive(Debug, Default)]
@@ -37,7 +70,7 @@ pub(super) struct TooLong;
 
 impl Filling {
     /// Appends a message. What is handed back had no room for it and is to be sent before.
-    pub(super) fn append(&mut self, group: u32, message: &RaftMessage) -> Result<Option<Filled>, TooLong> {
+    pub(super) fn append(&mut self, group: u32, message: Outgoing<'_>) -> Result<Option<Filled>, TooLong> {
         let length = message.encoded_bytes();
         if TAG_BYTES + HEADER_BYTES + length > MESSAGE_BYTES_MAX {
             return Err(TooLong);
@@ -83,19 +116,24 @@ impl RaftBatch {
         Self { rest: bytes }
     }
 
-    fn read(&mut self) -> Option<(u32, RaftMessage)> {
+    fn read(&mut self) -> Option<(u32, GroupMessage)> {
         let group = self.rest.try_get_u32_le().ok()?;
         let length = usize::try_from(self.rest.try_get_u32_le().ok()?).ok()?;
         if length > self.rest.len() {
             return None;
         }
-        let message = RaftMessage::decode(self.rest.split_to(length)).ok()?;
+        let bytes = self.rest.split_to(length);
+        let message = if QuietMessage::is_one(&bytes) {
+            GroupMessage::Quiet(QuietMessage::decode(bytes).ok()?)
+        } else {
+            GroupMessage::Raft(RaftMessage::decode(bytes).ok()?)
+        };
         Some((group, message))
     }
 }
 
 impl Iterator for RaftBatch {
-    type Item = Result<(u32, RaftMessage), MalformedBatch>;
+    type Item = Result<(u32, GroupMessage), MalformedBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
@@ -116,18 +154,40 @@ mod tests {
 
     use super::super::tests::raft_message;
     use super::*;
+    use crate::group::quiet::QuietKind;
+    use crate::raft::ReplicaId;
 
-    fn batches(messages: &[(u32, RaftMessage)]) -> Vec<Filled> {
+    fn outgoing(message: &GroupMessage) -> Outgoing<'_> {
+        match message {
+            GroupMessage::Raft(message) => Outgoing::Raft(message),
+            GroupMessage::Quiet(message) => Outgoing::Quiet(message),
+        }
+    }
+
+    fn raft(term: u64, bytes: usize) -> GroupMessage {
+        GroupMessage::Raft(raft_message(term, bytes))
+    }
+
+    fn quiet(term: u64) -> GroupMessage {
+        GroupMessage::Quiet(QuietMessage {
+            to: ReplicaId(2),
+            from: ReplicaId(1),
+            term,
+            kind: QuietKind::Quiesce { last: 7 },
+        })
+    }
+
+    fn batches(messages: &[(u32, GroupMessage)]) -> Vec<Filled> {
         let mut filling = Filling::default();
         let mut filled: Vec<_> = messages
             .iter()
-            .filter_map(|(group, message)| filling.append(*group, message).unwrap())
+            .filter_map(|(group, message)| filling.append(*group, outgoing(message)).unwrap())
             .collect();
         filled.extend(filling.take());
         filled
     }
 
-    fn read(filled: &Filled) -> Vec<Result<(u32, RaftMessage), MalformedBatch>> {
+    fn read(filled: &Filled) -> Vec<Result<(u32, GroupMessage), MalformedBatch>> {
         RaftBatch::new(filled.bytes.slice(TAG_BYTES..)).collect()
     }
 
@@ -140,7 +200,7 @@ mod tests {
     fn the_bytes_are_those_of_the_document() {
         let message = raft_message(9, 0);
         let mut filling = Filling::default();
-        assert_eq!(filling.append(0x0102, &message), Ok(None));
+        assert_eq!(filling.append(0x0102, Outgoing::Raft(&message)), Ok(None));
         let mut expected = vec![1, 2, 1, 0, 0, 82, 0, 0, 0];
         message.encode(&mut expected);
         assert_eq!(filling.take().unwrap().bytes, expected);
@@ -150,7 +210,7 @@ mod tests {
     #[test]
     fn what_is_longer_than_a_batch_goes_alone_and_in_its_order() {
         let lengths = [0, BATCH_BYTES_MAX + 1, 0, 0, 5 << 20, 5 << 20, 0];
-        let messages: Vec<_> = (1..).zip(lengths.map(|bytes| raft_message(1, bytes))).collect();
+        let messages: Vec<_> = (1..).zip(lengths.map(|bytes| raft(1, bytes))).collect();
         let groups: Vec<Vec<u32>> = batches(&messages)
             .iter()
             .map(|filled| read(filled).into_iter().map(|read| read.unwrap().0).collect())
@@ -163,21 +223,21 @@ mod tests {
         let beside = TAG_BYTES + HEADER_BYTES + raft_message(1, 0).encoded_bytes();
         let mut filling = Filling::default();
         let too_long = raft_message(1, MESSAGE_BYTES_MAX - beside + 1);
-        assert_eq!(filling.append(1, &too_long), Err(TooLong));
+        assert_eq!(filling.append(1, Outgoing::Raft(&too_long)), Err(TooLong));
         assert_eq!(filling.take(), None);
         let longest = raft_message(1, MESSAGE_BYTES_MAX - beside);
-        assert_eq!(filling.append(1, &longest), Ok(None));
+        assert_eq!(filling.append(1, Outgoing::Raft(&longest)), Ok(None));
         assert_eq!(filling.take().unwrap().bytes.len(), MESSAGE_BYTES_MAX);
     }
 
     proptest! {
         #[test]
         fn messages_come_out_in_their_order(
-            sent in vec((any::<u32>(), any::<u64>(), proptest::sample::select(vec![0, 30, 400_000, 1_100_000])), 0..12),
+            sent in vec((any::<u32>(), any::<u64>(), proptest::sample::select(vec![None, Some(0), Some(30), Some(400_000), Some(1_100_000)])), 0..12),
         ) {
             let messages: Vec<_> = sent
                 .into_iter()
-                .map(|(group, term, bytes)| (group, raft_message(term, bytes)))
+                .map(|(group, term, bytes)| (group, bytes.map_or_else(|| quiet(term), |bytes| raft(term, bytes))))
                 .collect();
             let batches = batches(&messages);
             let mut received = Vec::new();
@@ -192,7 +252,7 @@ mod tests {
 
         #[test]
         fn a_batch_that_is_cut_gives_what_is_whole_and_then_an_error(groups in vec(any::<u32>(), 1..5), cut in any::<proptest::sample::Index>()) {
-            let messages: Vec<_> = groups.into_iter().map(|group| (group, raft_message(3, 5))).collect();
+            let messages: Vec<_> = groups.into_iter().map(|group| (group, raft(3, 5))).collect();
             let whole = &batches(&messages)[0].bytes;
             let end = TAG_BYTES + cut.index(whole.len() - TAG_BYTES);
             let each = (whole.len() - TAG_BYTES) / messages.len();

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::batch::{MalformedBatch, RaftBatch};
+use super::batch::{GroupMessage, MalformedBatch, RaftBatch};
 use super::envelope::{Request, RequestId, Response, Tag};
 use super::sender::Exchange;
+use crate::group::quiet::QuietMessage;
 use crate::raft::RaftMessage;
 use crate::world::{Inbox, NodeId, Priority};
 
@@ -19,6 +20,9 @@ use crate::world::{Inbox, NodeId, Priority};
 pub(crate) trait RaftInbox: Send + Sync + fmt::Debug {
     /// Takes a message; quick, never waits.
     fn receive(&self, from: NodeId, group: u32, message: RaftMessage);
+
+    /// Takes a message about resting; quick, never waits.
+    fn receive_quiet(&self, from: NodeId, group: u32, message: QuietMessage);
 
     /// All messages of a batch were given.
     fn batch_end(&self);
@@ -136,7 +140,10 @@ impl Dispatch {
         for read in RaftBatch::new(batch) {
             match read {
                 Ok((group, message)) => {
-                    taker.receive(from, group, message);
+                    match message {
+                        GroupMessage::Raft(message) => taker.receive(from, group, message),
+                        GroupMessage::Quiet(message) => taker.receive_quiet(from, group, message),
+                    }
                     messages += 1;
                 }
                 Err(MalformedBatch) => self.refuse(from, "a batch of messages of groups"),

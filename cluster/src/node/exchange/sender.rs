@@ -11,10 +11,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
-use super::batch::{Filled, Filling};
+use super::batch::{Filled, Filling, Outgoing};
 use super::envelope::{self, Request, RequestId, Response};
 use super::request::{ExchangeError, Outcome, Table};
 use super::statistics::{Counters, ExchangeStatistics};
+use crate::group::quiet::QuietMessage;
 use crate::raft::RaftMessage;
 use crate::world::{Network, NodeId, Priority, World};
 
@@ -157,6 +158,15 @@ impl Exchange {
 
     /// Puts a message of a group into the batch for a node, which [`Exchange::flush`] sends; earlier, when it is full.
     pub(crate) fn send_raft(&self, to: NodeId, group: u32, message: &RaftMessage) {
+        self.put(to, group, Outgoing::Raft(message));
+    }
+
+    /// The same for a message about resting: it arrives behind those that were put there before it.
+    pub(crate) fn send_quiet(&self, to: NodeId, group: u32, message: &QuietMessage) {
+        self.put(to, group, Outgoing::Quiet(message));
+    }
+
+    fn put(&self, to: NodeId, group: u32, message: Outgoing<'_>) {
         debug_assert_ne!(to, self.shared.node, "a node has no second member of a group");
         let filling = self.filling(to);
         let mut filling = filling.lock();

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::envelope::REQUEST_BODY_BYTES_MAX;
 use super::*;
+use crate::group::quiet::{QuietKind, QuietMessage};
 use crate::raft::{RaftMessage, ReplicaId};
 use crate::world::{Inbox, Network, NodeId, Priority, Task, World};
 
@@ -84,6 +85,7 @@ impl Network for Port {
 #[derive(Debug, Default)]
 struct Taker {
     raft: Mutex<Vec<(NodeId, u32, RaftMessage)>>,
+    quiet: Mutex<Vec<(NodeId, u32, QuietMessage)>>,
     batches: AtomicU64,
     gossip: Mutex<Vec<(NodeId, Bytes)>>,
     requests: Mutex<Vec<(NodeId, Bytes, Reply)>>,
@@ -92,6 +94,10 @@ struct Taker {
 impl RaftInbox for Taker {
     fn receive(&self, from: NodeId, group: u32, message: RaftMessage) {
         self.raft.lock().push((from, group, message));
+    }
+
+    fn receive_quiet(&self, from: NodeId, group: u32, message: QuietMessage) {
+        self.quiet.lock().push((from, group, message));
     }
 
     fn batch_end(&self) {
@@ -412,6 +418,25 @@ fn heartbeats_of_many_groups_are_one_message_to_each_node() {
         (512, 2)
     );
     assert_eq!(pair.two().exchange.statistics().raft_messages_received, 256);
+}
+
+#[test]
+fn words_about_resting_travel_with_the_messages_of_groups() {
+    let pair = Pair::new();
+    let exchange = &pair.one().exchange;
+    let message = QuietMessage {
+        to: ReplicaId(2),
+        from: ReplicaId(1),
+        term: 3,
+        kind: QuietKind::Wake,
+    };
+    exchange.send_raft(TWO, 7, &raft_message(3, 0));
+    exchange.send_quiet(TWO, 7, &message);
+    exchange.flush();
+    assert_eq!(pair.sent.lock().len(), 1);
+    pair.deliver_all();
+    assert_eq!(pair.two().taker.raft.lock().len(), 1);
+    assert_eq!(*pair.two().taker.quiet.lock(), [(ONE, 7, message)]);
 }
 
 #[test]
