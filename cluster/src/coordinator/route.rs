@@ -58,7 +58,7 @@ pub(super) struct Route<'a> {
     group: u32,
     /// Whether only the leader will do.
     leader: bool,
-    /// When the first try had failed; the clock is not asked before.
+    /// When the first try was begun; where no other node has to be asked, when it had failed, which spares a look at the clock.
     begun: Option<Duration>,
     hint: Option<NodeId>,
     tried: usize,
@@ -94,7 +94,10 @@ impl<'a> Route<'a> {
         loop {
             let is_first = self.tried == 0;
             let mut left = patience;
-            if !is_first {
+            if is_first {
+                let is_alone = self.cluster.node.settings.founders.len() == 1;
+                self.begun = (!is_alone).then(|| self.world().now());
+            } else {
                 let now = self.world().now();
                 let begun = *self.begun.get_or_insert(now);
                 left = patience.saturating_sub(now.saturating_sub(begun));
