@@ -9,6 +9,7 @@ use stator_cluster::{ConsistencyLevel, NodeId, WriteOptions};
 use super::command::{Answered, Command};
 use super::everyone::{Attempt, Everyone, Sending};
 use super::invariant::{Invariant, drained};
+use super::node::{Answering, Node};
 use super::place::{KeyspaceName, Place};
 use super::setup::{Builder, Shape, world};
 use super::work::{Keys, Numbers};
@@ -18,6 +19,12 @@ use crate::fault::{Entry, Fault, Schedule, unleash};
 use crate::history::Client;
 use crate::random::{Seed, Stream};
 use crate::scenario::{Report, Run, Scenario};
+
+/// When the others go.
+const GONE_FROM: Duration = Duration::from_secs(6);
+
+/// For how long: what is asked meanwhile is refused only when patience is over.
+const GONE_FOR: Duration = Duration::from_secs(24);
 
 /// How long a node may take to find out that it has no majority.
 const FINDS_OUT_WITHIN: Duration = Duration::from_millis(2_500);
@@ -31,7 +38,11 @@ const HINTS: i64 = 12;
 /// What each cell is before.
 const BEFORE: i64 = -1;
 
+/// The cells that are hinted.
 const CELLS: u64 = 4;
+
+/// The cell that is asked for what must be refused.
+const REFUSED: u64 = CELLS;
 
 const DIRECTOR: Client = Client(1);
 
@@ -51,7 +62,7 @@ impl MinorityScenario {
         Shape {
             nodes: [1, 2, 3].map(NodeId).into(),
             keys: Keys {
-                cells: CELLS,
+                cells: REFUSED + 1,
                 counters: 0,
                 clients: 0,
             },
@@ -85,8 +96,8 @@ impl Scenario for MinorityScenario {
         let survivor = survivor(seed);
         let others = [1, 2, 3].map(NodeId).into_iter().filter(|node| *node != survivor);
         let entry = Entry {
-            at: Duration::from_secs(6),
-            lasting: Duration::from_secs(12),
+            at: GONE_FROM,
+            lasting: GONE_FOR,
             fault: Fault::Kill(others.collect()),
         };
         Schedule { entries: vec![entry] }
@@ -112,7 +123,7 @@ impl Scenario for MinorityScenario {
                 settle::settle(
                     &mut simulation,
                     &everyone,
-                    (0..CELLS).map(place).collect(),
+                    (0..=REFUSED).map(place).collect(),
                     &Arc::default(),
                 );
             } else {
@@ -148,14 +159,17 @@ impl Director {
         if !is_complete {
             return;
         }
-        self.everyone.wait_for(Duration::from_secs(6)).await;
-        self.everyone.world.sleep(FINDS_OUT_WITHIN).await;
+        let finds_out = GONE_FROM + FINDS_OUT_WITHIN;
+        self.everyone.wait_for(GONE_FROM + Duration::from_millis(1)).await;
+        while self.everyone.control.now() < finds_out {
+            self.is_not_done(true).await;
+        }
         for number in 1..=HINTS {
             for key in 0..CELLS {
                 self.reads_at_one(key).await;
-                self.is_refused(key).await;
                 self.hint(key, number).await;
             }
+            self.is_not_done(false).await;
         }
         if self.everyone.control.now() >= end {
             let what = "what one node alone answers and refuses takes too long";
@@ -178,47 +192,57 @@ impl Director {
         }
     }
 
-    /// What needs a majority is refused: reads as having no answer, writes as having done nothing.
-    async fn is_refused(&mut self, key: u64) {
-        for level in [ConsistencyLevel::Quorum, ConsistencyLevel::All] {
-            let (asked, before) = (place(key), self.everyone.control.now());
-            let what = format!("read {asked} at {level:?}, without a majority");
-            let read = self
-                .everyone
-                .ask(self.survivor, what, move |node| {
-                    Box::pin(async move { node.read(&asked, level).await })
-                })
-                .await;
-            self.expect_refusal("read", level, before, &read);
-
-            let (asked, before) = (place(key), self.everyone.control.now());
-            let what = format!("write {asked} at {level:?}, without a majority");
-            let command = Command(Input::Put(self.numbers.cell()));
-            let options = WriteOptions {
-                level,
-                invocation: None,
+    /// What needs a majority is refused in time. As long as the node may not have found out, what has become of a write may
+    /// be unknown.
+    async fn is_not_done(&mut self, may_be_unknown: bool) {
+        let place = place(REFUSED);
+        let level = if self.stream.chance(500_000) {
+            ConsistencyLevel::Quorum
+        } else {
+            ConsistencyLevel::All
+        };
+        let before = self.everyone.control.now();
+        if self.stream.chance(500_000) {
+            let what = format!("read {place} at {level:?}, without a majority");
+            let call = move |node: Arc<dyn Node>| -> Answering<'static, _> {
+                Box::pin(async move { node.read(&place, level).await })
             };
-            let written = self
-                .everyone
-                .ask(self.survivor, what, move |node| {
-                    Box::pin(async move { node.write(&asked, options, &command).await })
-                })
-                .await;
-            self.expect_refusal("write", level, before, &written);
+            let read = self.everyone.ask(self.survivor, &what, call).await;
+            return self.expect_refusal(&what, before, &read, false);
         }
+        let what = format!("write {place} at {level:?}, without a majority");
+        let input = Input::Put(self.numbers.cell());
+        let history = &self.everyone.history;
+        let operation = history.begin(DIRECTOR, place.clone(), input, before);
+        let options = WriteOptions {
+            level,
+            invocation: None,
+        };
+        let call = move |node: Arc<dyn Node>| -> Answering<'static, _> {
+            Box::pin(async move { node.write(&place, options, &Command(input)).await })
+        };
+        let written = self.everyone.ask(self.survivor, &what, call).await;
+        if matches!(written, Attempt::Refused) {
+            history.withdraw(operation);
+        }
+        self.expect_refusal(&what, before, &written, may_be_unknown);
     }
 
     fn expect_refusal<T: std::fmt::Debug>(
         &self,
         what: &str,
-        level: ConsistencyLevel,
         before: Duration,
         attempt: &Attempt<T>,
+        may_be_unknown: bool,
     ) {
         let took = self.everyone.control.now().saturating_sub(before);
-        if !matches!(attempt, Attempt::Refused) || took > ANSWERS_WITHIN {
-            let what =
-                format_args!("a {what} at {level:?} without a majority gave {attempt:?} after {took:?}");
+        let is_refused = match attempt {
+            Attempt::Refused => true,
+            Attempt::Unknown => may_be_unknown,
+            Attempt::Answered(_) | Attempt::Gone => false,
+        };
+        if !is_refused || took > ANSWERS_WITHIN {
+            let what = format_args!("{what}: {attempt:?} after {took:?}");
             self.everyone.breaks(Invariant::Refused, what);
         }
     }
