@@ -17,7 +17,7 @@ use stator_cluster::{Durability, EngineSettings, Founder, NodeId, NodeSettings, 
 use uuid::Uuid;
 
 /// The longest name of a zone or rack.
-const PLACE_BYTES_MAX: usize = 255;
+const PLACE_BYTES_MAX: usize = stator_cluster::gossip::PLACE_BYTES_MAX;
 /// Larger ones are a typing error, and would make the shares of other nodes vanish.
 const CAPACITY_MAX: u32 = 1_000_000;
 
@@ -76,6 +76,9 @@ pub(crate) struct ClusterSection {
     /// `[cluster.gossip]`: how fast a node that is gone is noticed; the same on all nodes.
     #[serde(default)]
     pub(crate) gossip: GossipSettings,
+    /// `[cluster.timing]`: elections and heartbeats; the same on all nodes.
+    #[serde(default)]
+    pub(crate) timing: Timing,
 }
 
 /// `[node]`
@@ -181,12 +184,6 @@ impl Config {
         if node.id == 0 {
             return wrong("node.id", "is 0, must be at least 1".to_owned());
         }
-        if cluster.nodes.is_empty() {
-            return wrong(
-                "cluster.nodes",
-                "names no node; name those that make the cluster".to_owned(),
-            );
-        }
         if cluster.replication.get() > REPLICATION_MAX {
             let problem = format!("is {}, must be at most {REPLICATION_MAX}", cluster.replication);
             return wrong("cluster.replication", problem);
@@ -226,16 +223,26 @@ impl Config {
             .gossip
             .validate()
             .or_else(|error| wrong("cluster.gossip", error.to_string()))?;
+        cluster
+            .timing
+            .validate()
+            .or_else(|error| wrong("cluster.timing", error.to_string()))?;
         self.storage
             .engine
             .validate()
             .or_else(|error| wrong("storage.engine", error.to_string()))
     }
 
-    /// Checks the nodes that the cluster begins with against each other and against this one.
+    /// Checks the nodes of the cluster against each other and against this one.
     fn validate_nodes(&self) -> Result<(), ConfigError> {
         let wrong = |field, problem: String| Err(ConfigError::Value { field, problem });
         let Self { cluster, node, .. } = self;
+        if cluster.nodes.is_empty() {
+            return wrong(
+                "cluster.nodes",
+                "names no node; name those that make the cluster".to_owned(),
+            );
+        }
         for (place, known) in cluster.nodes.iter().enumerate() {
             let before = cluster.nodes.iter().take(place);
             if before.clone().any(|other| other.id == known.id) {
@@ -286,7 +293,7 @@ impl Config {
                 durability: storage.durability,
                 storage: storage.engine.clone(),
             },
-            timing: Timing::default(),
+            timing: cluster.timing,
             gossip: cluster.gossip.clone(),
         }
     }
@@ -563,6 +570,7 @@ mod tests {
         assert!(cluster("replication = 0").contains("replication"));
         assert!(cluster("range_bits = 17").contains("range_bits is 17, must be from 1 to 16"));
         assert!(cluster("[cluster.gossip]\nprobe_period_ms = 0").starts_with("cluster.gossip: "));
+        assert!(cluster("[cluster.timing]\ntick_ms = 0").starts_with("cluster.timing: tick_ms is 0"));
         let metrics = "metrics_listen = \"0.0.0.0:8000\"\nregion =";
         assert!(refused("region =", metrics).starts_with("http.metrics_listen: "));
         let transport = "[cluster.transport]\nping_interval_ms = 0\n[node]";

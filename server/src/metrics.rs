@@ -3,14 +3,12 @@
 //! The names are part of the interface and listed in `docs/operations.md`. They are told without a signature, so that the
 //! listener is one of its own, in plain, for addresses that clients do not reach.
 
-use std::fmt::Write as _;
-
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::CONTENT_TYPE;
-use stator_cluster::{Cluster, ClusterStatus, Liveness};
+use stator_cluster::{Cluster, ClusterStatus, GroupStatus, Liveness};
 
 /// The type of the text form.
 const TEXT_FORM: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -45,121 +43,111 @@ impl Text {
         self.line(format_args!("# TYPE {name} {kind}"));
     }
 
-    /// A metric with one value.
-    fn single(&mut self, name: &str, kind: Kind, help: &str, value: u64) {
-        self.metric(name, kind, help);
-        self.line(format_args!("{name} {value}"));
-    }
-
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        // Writing into a string does not fail.
-        writeln!(self.0, "{line}").ok();
+        self.0.push_str(&line.to_string());
+        self.0.push('\n');
     }
 }
 
-/// What is done for replicas that were away or differ.
-fn second_copies(status: &ClusterStatus, text: &mut Text) {
-    let (counter, gauge) = (Kind::Counter, Kind::Gauge);
-    let hints = &status.hints;
-    let repair = &status.read_repair;
-    for (name, kind, help, value) in [
-        (
-            "stator_hints_waiting",
-            gauge,
-            "Writes that wait in this node's hints.",
-            hints.waiting,
-        ),
-        (
-            "stator_hints_bytes",
-            gauge,
-            "Bytes of the writes that wait.",
-            hints.bytes,
-        ),
-        (
-            "stator_hints_written_total",
-            counter,
-            "Writes that were kept as hints.",
-            hints.written,
-        ),
-        (
-            "stator_hints_delivered_total",
-            counter,
-            "Hints that have taken their place in the order of their range.",
-            hints.delivered,
-        ),
-        (
-            "stator_read_repair_checked_total",
-            counter,
-            "Reads whose replicas were compared.",
-            repair.checked,
-        ),
-        (
-            "stator_read_repair_repaired_total",
-            counter,
-            "Cells that differed and were repaired.",
-            repair.repaired,
-        ),
-    ] {
-        text.single(name, kind, help, value);
-    }
+/// Name, kind, help and value.
+type Metric = (&'static str, Kind, &'static str, fn(&ClusterStatus) -> u64);
+
+/// The metrics that have one value.
+const METRICS: [Metric; 10] = [
+    (
+        "stator_ranges_led",
+        Kind::Gauge,
+        "Token ranges that this node leads.",
+        |status| {
+            let led = |group: &&GroupStatus| group.range.is_some() && group.leader == Some(status.node);
+            count(status.groups.iter().filter(led).count())
+        },
+    ),
+    (
+        "stator_groups_without_leader",
+        Kind::Gauge,
+        "Groups of this node that have no leader as far as it knows.",
+        |status| {
+            count(
+                status
+                    .groups
+                    .iter()
+                    .filter(|group| group.leader.is_none())
+                    .count(),
+            )
+        },
+    ),
+    (
+        "stator_lag_entries_max",
+        Kind::Gauge,
+        "Entries that the slowest follower is behind, at most, over the groups that this node leads.",
+        |status| {
+            status
+                .groups
+                .iter()
+                .filter_map(|group| group.lag)
+                .max()
+                .unwrap_or(0)
+        },
+    ),
+    (
+        "stator_hints_waiting",
+        Kind::Gauge,
+        "Writes that wait in this node's hints.",
+        |status| status.hints.waiting,
+    ),
+    (
+        "stator_hints_bytes",
+        Kind::Gauge,
+        "Bytes of the writes that wait.",
+        |status| status.hints.bytes,
+    ),
+    (
+        "stator_hints_written_total",
+        Kind::Counter,
+        "Writes that were kept as hints.",
+        |status| status.hints.written,
+    ),
+    (
+        "stator_hints_delivered_total",
+        Kind::Counter,
+        "Hints that have taken their place in the order of their range.",
+        |status| status.hints.delivered,
+    ),
+    (
+        "stator_read_repair_checked_total",
+        Kind::Counter,
+        "Reads whose replicas were compared.",
+        |status| status.read_repair.checked,
+    ),
+    (
+        "stator_read_repair_repaired_total",
+        Kind::Counter,
+        "Cells that differed and were repaired.",
+        |status| status.read_repair.repaired,
+    ),
+    (
+        "stator_layout_epoch",
+        Kind::Gauge,
+        "The latest layout that this node knows.",
+        |status| status.layout_epoch,
+    ),
+];
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }
 
 /// The text of a status. Labels are numbers and words of ours, which need no quoting.
 fn text(status: &ClusterStatus) -> String {
-    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-    let leaderless = status
-        .groups
-        .iter()
-        .filter(|group| group.leader.is_none())
-        .count();
-    let led = status
-        .groups
-        .iter()
-        .filter(|group| group.range.is_some() && group.leader == Some(status.node))
-        .count();
-    let lag = status
-        .groups
-        .iter()
-        .filter_map(|group| group.lag)
-        .max()
-        .unwrap_or(0);
-    let gauge = Kind::Gauge;
     let mut text = Text::default();
-    for (name, kind, help, value) in [
-        (
-            "stator_ranges_led",
-            gauge,
-            "Token ranges that this node leads.",
-            count(led),
-        ),
-        (
-            "stator_groups_without_leader",
-            gauge,
-            "Groups of this node that have no leader as far as it knows.",
-            count(leaderless),
-        ),
-        (
-            "stator_lag_entries_max",
-            gauge,
-            "Entries that the slowest follower is behind, at most, over the groups that this node leads.",
-            lag,
-        ),
-        (
-            "stator_layout_epoch",
-            gauge,
-            "The latest layout that this node knows.",
-            status.layout_epoch,
-        ),
-    ] {
-        text.single(name, kind, help, value);
+    for (name, kind, help, value) in METRICS {
+        text.metric(name, kind, help);
+        text.line(format_args!("{name} {}", value(status)));
     }
-    second_copies(status, &mut text);
     let name = "stator_node_alive";
-    text.metric(
-        name,
-        gauge,
-        "Whether this node takes another one (or itself) to be alive.",
-    );
+    let help = "Whether this node takes another one (or itself) to be alive.";
+    text.metric(name, Kind::Gauge, help);
     for node in &status.nodes {
         let alive = u8::from(matches!(node.liveness, Liveness::Alive));
         text.line(format_args!("{name}{{node=\"{}\"}} {alive}", node.node));

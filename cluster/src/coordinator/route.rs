@@ -58,8 +58,8 @@ pub(super) struct Route<'a> {
     group: u32,
     /// Whether only the leader will do.
     leader: bool,
-    /// When the first try was begun; where no other node has to be asked, when it had failed, which spares a look at the clock.
-    begun: Option<Duration>,
+    /// When the first try began.
+    begun: Duration,
     hint: Option<NodeId>,
     tried: usize,
     cause: String,
@@ -73,7 +73,7 @@ impl<'a> Route<'a> {
             cluster,
             group,
             leader,
-            begun: None,
+            begun: cluster.node.surroundings.world.now(),
             hint: None,
             tried: 0,
             cause: "no replica is known to be reachable".to_owned(),
@@ -92,15 +92,10 @@ impl<'a> Route<'a> {
     pub(super) async fn next(&mut self) -> Result<(Place, Duration), Error> {
         let patience = self.cluster.node.settings.timing.patience();
         loop {
-            let is_first = self.tried == 0;
             let mut left = patience;
-            if is_first {
-                let is_alone = self.cluster.node.settings.founders.len() == 1;
-                self.begun = (!is_alone).then(|| self.world().now());
-            } else {
-                let now = self.world().now();
-                let begun = *self.begun.get_or_insert(now);
-                left = patience.saturating_sub(now.saturating_sub(begun));
+            if self.tried > 0 {
+                let spent = self.world().now().saturating_sub(self.begun);
+                left = patience.saturating_sub(spent);
                 if left.is_zero() {
                     return Err(self.end());
                 }
@@ -142,8 +137,6 @@ impl<'a> Route<'a> {
             Some(Err(Refused::Unknown(cause))) => self.unknown = Some(cause),
             None => {
                 self.unknown = Some("too few replicas have answered in time".to_owned());
-                // All time was given to this try.
-                self.begun = Some(Duration::ZERO);
             }
         }
         Ok(None)

@@ -10,7 +10,7 @@ use clap::Args;
 use serde::Serialize;
 use stator_cluster::transport::{Transport, TransportError};
 use stator_cluster::{Cluster, Inbox, Liveness, Network, World};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 
 use super::files::{self, Certificates, FileError};
@@ -25,6 +25,9 @@ use crate::tls::{ServerTls, TlsError};
 const WAITING_INTERVAL: Duration = Duration::from_secs(2);
 /// How often the files of certificates are looked at.
 const CERTIFICATES_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// Options of `stator serve`.
 #[derive(Debug, Args)]
@@ -112,14 +115,15 @@ async fn run_node(
     check_identity(config, &certificates)?;
     let keys = files::root_keys(config)?;
     let tls = ServerTls::new(&certificates.clients, &certificates.clients_key)?;
-    // Listening comes first: a second process must not touch the data.
-    let nodes = listen("node.listen", config.node.listen).await?;
-    let clients = listen("http.listen", config.http.listen).await?;
+    // Addresses come first: a second process must not touch the data. Clients are refused until the node is ready, rather
+    // than kept waiting, so that they go to another one.
+    let nodes = Reserved::take("node.listen", config.node.listen)?.listen()?;
+    let clients = Reserved::take("http.listen", config.http.listen)?;
     let metrics = match config.http.metrics_listen {
-        Some(address) => Some(listen("http.metrics_listen", address).await?),
+        Some(address) => Some(Reserved::take("http.metrics_listen", address)?),
         None => None,
     };
-    let endpoint = endpoint(config, clients.local_addr()?);
+    let endpoint = endpoint(config, clients.socket.local_addr()?);
     let mut stop = Box::pin(stop);
     let Opened { cluster, transport } = open(config, rejoin, &certificates, nodes)?;
     let ready = tokio::select! {
@@ -139,13 +143,13 @@ async fn run_node(
         ),
     };
     let app = node::app(&cluster, api).await?;
-    let renewing = tokio::spawn(renew(config.clone(), certificates, tls.clone(), transport));
-    announce(&endpoint)?;
     let listeners = Listeners {
-        clients,
-        security: Security::Tls(tls),
-        metrics,
+        clients: clients.listen()?,
+        security: Security::Tls(tls.clone()),
+        metrics: metrics.map(Reserved::listen).transpose()?,
     };
+    let renewing = tokio::spawn(renew(config.clone(), certificates, tls, transport));
+    announce(&endpoint)?;
     let ended = node::run(app, listeners, &config.node.data_dir, stop).await;
     renewing.abort();
     Ok(ended?)
@@ -164,14 +168,45 @@ fn check_identity(config: &Config, certificates: &Certificates) -> Result<(), Se
     })
 }
 
-async fn listen(field: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| ServeError::Listen {
+/// An address that is this process's; whoever connects is refused until it listens.
+struct Reserved {
+    field: &'static str,
+    address: SocketAddr,
+    socket: TcpSocket,
+}
+
+impl Reserved {
+    fn take(field: &'static str, address: SocketAddr) -> Result<Self, ServeError> {
+        let take = || {
+            let socket = match address {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            // So that a node that is started again does not wait for connections of its last life to be forgotten.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            Ok(socket)
+        };
+        let socket = take().map_err(|source| ServeError::Listen {
+            field,
+            address,
+            source,
+        })?;
+        Ok(Self {
+            field,
+            address,
+            socket,
+        })
+    }
+
+    fn listen(self) -> Result<TcpListener, ServeError> {
+        let (field, address) = (self.field, self.address);
+        self.socket.listen(BACKLOG).map_err(|source| ServeError::Listen {
             field,
             address,
             source,
         })
+    }
 }
 
 /// Host and port under which clients reach the node.

@@ -230,7 +230,8 @@ impl Status {
             Some((lag, None)) => format!("; most behind: {lag} entries, metadata"),
             None => String::new(),
         };
-        text + &behind
+        text.push_str(&behind);
+        text
     }
 
     fn hints(&self) -> String {

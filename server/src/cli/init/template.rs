@@ -19,24 +19,22 @@ master_key = "master.key"
 root_credentials = "root-credentials"
 "#;
 
-/// The section about the data on disk.
-fn storage(shape: &Shape) -> String {
-    let durability = match shape.durability {
-        Durability::Sync => "sync",
-        Durability::Interval => "interval",
-    };
-    format!(
-        r#"[storage]
-# When a write is answered: "sync" survives a power cut, "interval" may lose the last 100 ms to one.
-durability = "{durability}"
+/// Time, and connections between nodes.
+const TRANSPORT: &str = "\
+# [cluster.timing]
+# The unit in which groups keep time: leaders speak up, and are missed, after some of them. The same on all nodes.
+# tick_ms = 100
+# An operation that finds no leader, or no majority, is refused after so many milliseconds.
+# patience_ms = 900
 
-# [storage.engine]
-# Memory for blocks that were read, and for writes before they are flushed, in bytes.
-# block_cache_bytes = 268435456
-# memtable_bytes_max = 67108864
-"#
-    )
-}
+# [cluster.transport]
+# What may wait for one node to be sent, in bytes.
+# queue_urgent_bytes_max = 16777216
+# queue_bulk_bytes_max = 67108864
+# A node that has not answered a ping for so long is taken to be gone.
+# ping_interval_ms = 2000
+# ping_timeout_ms = 5000
+";
 
 /// The configuration of a node, with comments.
 pub(super) fn config(
@@ -45,8 +43,11 @@ pub(super) fn config(
     founders: &[NodeAddress],
     shape: &Shape,
 ) -> String {
-    let Member { node, listen } = member;
-    let region = &shape.region;
+    let Member { node, .. } = member;
+    let durability = match shape.durability {
+        Durability::Sync => "sync",
+        Durability::Interval => "interval",
+    };
     let known: Vec<String> = founders.iter().map(|node| format!("    \"{node}\",")).collect();
     let known = known.join("\n");
     format!(
@@ -71,15 +72,26 @@ nodes = [
 # probe_period_ms = 50
 # suspicion_ms = 250
 
-# [cluster.transport]
-# What may wait for one node to be sent, in bytes.
-# queue_urgent_bytes_max = 16777216
-# queue_bulk_bytes_max = 67108864
-# A node that has not answered a ping for so long is taken to be gone.
-# ping_interval_ms = 2000
-# ping_timeout_ms = 5000
+{TRANSPORT}
+{node_sections}[storage]
+# When a write is answered: "sync" survives a power cut, "interval" may lose the last 100 ms to one.
+durability = "{durability}"
 
-[node]
+# [storage.engine]
+# Memory for blocks that were read, and for writes before they are flushed, in bytes.
+# block_cache_bytes = 268435456
+# memtable_bytes_max = 67108864
+
+{SECURITY}"#,
+        id = node.id,
+        node_sections = node_sections(member, &shape.region),
+    )
+}
+
+/// `[node]` and `[http]`.
+fn node_sections(Member { node, listen }: &Member, region: &str) -> String {
+    format!(
+        r#"[node]
 # The node's id, which its certificate names. It is given out once in the life of a cluster.
 id = {id}
 # Where other nodes reach it.
@@ -105,10 +117,8 @@ region = "{region}"
 # Where GET /metrics is answered, in plain and to anybody. Nowhere when it is left out.
 # metrics_listen = "127.0.0.1:9400"
 
-{storage}
-{SECURITY}"#,
+"#,
         id = node.id,
-        storage = storage(shape),
         address = node.address,
         node_listen = node.address.to_listen(),
     )
