@@ -32,6 +32,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
 const TESTED: &[(&str, u32)] = &[
     ("cluster", 200),
     ("cluster-blackout", 20),
+    ("cluster-voters", 20),
     ("cluster-minority", 10),
     ("cluster-wiped", 10),
 ];

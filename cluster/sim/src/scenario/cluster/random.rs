@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use stator_cluster::NodeId;
 use stator_storage::vfs::mem::Unsynced;
 
 use super::everyone::Everyone;
@@ -10,10 +11,10 @@ use super::place::{KeyspaceName, Place};
 use super::setup::{Builder, Shape, world};
 use super::work::{Keys, Shift, Worker};
 use super::{settle, watch};
-use crate::fault::{Entry, Fault, PlanSettings, Schedule, plan, unleash};
+use crate::fault::{Entry, Fault, Partition, PlanSettings, Schedule, plan, unleash};
 use crate::history::Client;
 use crate::kernel::Simulation;
-use crate::random::{Seed, Spread};
+use crate::random::{Seed, Spread, Stream};
 use crate::scenario::{Report, Run, Scenario};
 
 /// The client that makes keyspaces; those that use them are numbered from 1.
@@ -39,6 +40,8 @@ const CALM: Duration = Duration::from_secs(140);
 enum Breaks {
     Anything,
     AllPower,
+    /// Two of three nodes hear the third one only, which loses its power again and again, often in the middle of a vote.
+    Voters,
 }
 
 /// A cluster under faults.
@@ -66,6 +69,23 @@ impl ClusterScenario {
             breaks: Breaks::AllPower,
             builder,
         }
+    }
+
+    /// A node in whose hands all elections are loses its power.
+    pub(super) fn voters(builder: Builder) -> Self {
+        Self {
+            name: "cluster-voters",
+            breaks: Breaks::Voters,
+            builder,
+        }
+    }
+
+    fn shape(&self, seed: Seed) -> Shape {
+        let mut shape = Shape::of(seed);
+        if self.breaks == Breaks::Voters {
+            shape.nodes.truncate(3);
+        }
+        shape
     }
 
     /// When clients work for the second time, after a calm; few seeds have one.
@@ -117,40 +137,22 @@ impl Scenario for ClusterScenario {
         match self.breaks {
             Breaks::Anything => "a cluster of real nodes under every fault",
             Breaks::AllPower => "a cluster whose nodes all lose their power at once",
+            Breaks::Voters => "a node that decides all elections loses its power while it votes",
         }
     }
 
     fn schedule(&self, seed: Seed) -> Schedule {
-        let nodes = Shape::of(seed).nodes;
+        let nodes = self.shape(seed).nodes;
         let mut stream = seed.stream("plan", 0);
         match self.breaks {
             Breaks::Anything => plan(&mut stream, &nodes, &self.faults(seed)),
-            Breaks::AllPower => {
-                let seconds = [stream.between(3_000, 6_000), stream.between(7_000, 10_000)];
-                let entries = seconds.map(|at_ms| Entry {
-                    at: Duration::from_millis(at_ms),
-                    lasting: Duration::from_millis(stream.between(50, 1_500)),
-                    fault: Fault::PowerCut {
-                        nodes: nodes.clone(),
-                        after_operations: stream.below(2) * stream.between(1, 40),
-                        unsynced: if stream.chance(500_000) {
-                            Unsynced::Lost
-                        } else {
-                            Unsynced::Torn {
-                                seed: stream.next_u64(),
-                            }
-                        },
-                    },
-                });
-                Schedule {
-                    entries: entries.into(),
-                }
-            }
+            Breaks::AllPower => all_power(&mut stream, &nodes),
+            Breaks::Voters => voters(&mut stream, &nodes),
         }
     }
 
     fn run(&self, run: &Run) -> Report {
-        let shape = Shape::of(run.seed);
+        let shape = self.shape(run.seed);
         let (mut simulation, everyone) = world(run, &shape, &self.builder);
         unleash(&everyone.control, &run.schedule);
         watch::watch(&everyone);
@@ -189,4 +191,67 @@ impl ClusterScenario {
             settle::settle(simulation, everyone, places.collect(), &kept);
         }
     }
+}
+
+fn power_cut(stream: &mut Stream, nodes: &[NodeId], after_operations: u64) -> Fault {
+    Fault::PowerCut {
+        nodes: nodes.to_vec(),
+        after_operations,
+        unsynced: if stream.chance(500_000) {
+            Unsynced::Lost
+        } else {
+            Unsynced::Torn {
+                seed: stream.next_u64(),
+            }
+        },
+    }
+}
+
+fn all_power(stream: &mut Stream, nodes: &[NodeId]) -> Schedule {
+    let seconds = [stream.between(3_000, 6_000), stream.between(7_000, 10_000)];
+    let entries = seconds.map(|at_ms| Entry {
+        at: Duration::from_millis(at_ms),
+        lasting: Duration::from_millis(stream.between(50, 1_500)),
+        fault: {
+            let after_operations = stream.below(2) * stream.between(1, 40);
+            power_cut(stream, nodes, after_operations)
+        },
+    });
+    Schedule {
+        entries: entries.into(),
+    }
+}
+
+/// Whoever is elected is elected by the bridge. It is away until nobody leads, comes back, and is away again after a few
+/// operations of its disk when votes are asked for; soon after that it is asked again.
+fn voters(stream: &mut Stream, nodes: &[NodeId]) -> Schedule {
+    let mut nodes = nodes.to_vec();
+    stream.shuffle(&mut nodes);
+    let [one, bridge, _] = *nodes.as_slice() else {
+        return Schedule::default();
+    };
+    let begin = Duration::from_millis(1_500);
+    let mut entries = vec![Entry {
+        at: begin,
+        lasting: WORK.saturating_sub(begin),
+        fault: Fault::Partition(Partition::Bridge {
+            side: vec![one],
+            bridge,
+        }),
+    }];
+    let mut at = begin;
+    while at + Duration::from_secs(4) < WORK {
+        let away = Duration::from_millis(stream.between(1_000, 1_600));
+        let first = power_cut(stream, &[bridge], 0);
+        // It has been asked for the first votes by then, or is about to be.
+        let votes = at + away + Duration::from_millis(stream.between(50, 900));
+        let soon = Duration::from_millis(stream.between(20, 150));
+        let after_operations = stream.between(1, 8);
+        let second = power_cut(stream, &[bridge], after_operations);
+        for (at, lasting, fault) in [(at, away, first), (votes, soon, second)] {
+            entries.push(Entry { at, lasting, fault });
+        }
+        at = votes + soon + Duration::from_millis(stream.between(800, 1_500));
+    }
+    Schedule { entries }
 }
