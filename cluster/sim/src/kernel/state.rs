@@ -512,11 +512,8 @@ impl State {
             Box::new(std::mem::take(&mut self.tasks)),
             Box::new(std::mem::take(&mut self.timers)),
         ];
-        for node in self.nodes.values_mut() {
-            remains.push(Box::new(node.inbox.take()));
-            remains.push(Box::new(node.hook.take()));
-            remains.push(Box::new(std::mem::take(&mut node.waiting)));
-        }
+        // What makes machines may hold the kernel, which holds it.
+        remains.push(Box::new(std::mem::take(&mut self.nodes)));
         remains
     }
 }

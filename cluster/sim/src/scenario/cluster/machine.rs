@@ -148,6 +148,14 @@ struct Member {
     cluster: Cluster,
 }
 
+impl Drop for Member {
+    /// What waits for the engine of a node that has crashed keeps the node in memory otherwise: a process that ends leaves
+    /// nothing. The disk is out of reach by then.
+    fn drop(&mut self) {
+        drop(self.cluster.close());
+    }
+}
+
 impl Member {
     /// The keyspace of a name. Who asks under a name that has been used before knows more than the node may; so does who
     /// asks for one that the node does not know.
