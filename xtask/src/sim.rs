@@ -33,6 +33,7 @@ const TESTED: &[(&str, u32)] = &[
     ("cluster", 200),
     ("cluster-blackout", 20),
     ("cluster-voters", 20),
+    ("cluster-late", 20),
     ("cluster-minority", 10),
     ("cluster-wiped", 10),
 ];

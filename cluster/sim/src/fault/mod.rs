@@ -76,6 +76,8 @@ pub enum Fault {
     SlowLink(NodeId, NodeId, u32),
     /// Both directions between two nodes lose so many messages of a million.
     LossyLink(NodeId, NodeId, u32),
+    /// Messages in both directions between two nodes are under way for so many milliseconds more.
+    FarLink(NodeId, NodeId, u32),
     /// The wall clock jumps by milliseconds, and back when the fault ends.
     ClockJump(NodeId, i64),
     /// The steady clock is so many parts of a million too fast (above 0) or too slow.
@@ -158,6 +160,7 @@ impl fmt::Display for Fault {
             Self::SlowDisk(node, factor) => write!(f, "disk of {node} {factor} times as slow"),
             Self::SlowLink(one, other, factor) => write!(f, "link {one} - {other} {factor} times as slow"),
             Self::LossyLink(one, other, ppm) => write!(f, "link {one} - {other} loses {ppm} ppm"),
+            Self::FarLink(one, other, ms) => write!(f, "link {one} - {other} {ms} ms longer"),
             Self::ClockJump(node, by_ms) => write!(f, "wall clock of {node} jumps by {by_ms} ms"),
             Self::ClockDrift(node, ppm) => write!(f, "clock of {node} drifts by {ppm} ppm"),
         }

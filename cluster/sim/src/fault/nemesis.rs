@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use stator_cluster::NodeId;
@@ -102,7 +103,7 @@ impl Nemesis {
                 });
                 control.set_disk_slowness(*node, slowness.unwrap_or(1));
             }
-            Fault::SlowLink(one, other, _) | Fault::LossyLink(one, other, _) => {
+            Fault::SlowLink(one, other, _) | Fault::LossyLink(one, other, _) | Fault::FarLink(one, other, _) => {
                 let is_it = |a: &NodeId, b: &NodeId| (a, b) == (one, other) || (b, a) == (one, other);
                 let slowness = self.strongest(|fault| match fault {
                     Fault::SlowLink(a, b, factor) if is_it(a, b) => Some(*factor),
@@ -112,9 +113,15 @@ impl Nemesis {
                     Fault::LossyLink(a, b, ppm) if is_it(a, b) => Some(*ppm),
                     _ => None,
                 });
+                let more_ms = self.strongest(|fault| match fault {
+                    Fault::FarLink(a, b, ms) if is_it(a, b) => Some(*ms),
+                    _ => None,
+                });
+                let more = Duration::from_millis(more_ms.unwrap_or(0).into());
                 for (from, to) in [(*one, *other), (*other, *one)] {
                     control.set_link_slowness(from, to, slowness.unwrap_or(1));
                     control.set_link_loss(from, to, loss.unwrap_or(0));
+                    control.set_link_delay(from, to, more);
                 }
             }
             Fault::ClockDrift(node, _) => {

@@ -280,6 +280,13 @@ impl Control {
         state.record(Record::Fault(format!("link {from} -> {to} loses {ppm} ppm more")));
     }
 
+    /// Has messages of one direction arrive so much later than usual.
+    pub fn set_link_delay(&self, from: NodeId, to: NodeId, delay: Duration) {
+        let mut state = self.shared.lock();
+        state.links.set_extra_delay(from, to, delay);
+        state.record(Record::Fault(format!("link {from} -> {to} takes {delay:?} more")));
+    }
+
     /// Makes a node's disk so many times slower than usual; 1 is usual.
     pub fn set_disk_slowness(&self, id: NodeId, factor: u32) {
         let mut state = self.shared.lock();

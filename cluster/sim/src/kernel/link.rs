@@ -48,6 +48,8 @@ struct Link {
     is_cut: bool,
     slowness: u32,
     extra_loss_ppm: u32,
+    /// Nanoseconds.
+    extra_delay: u64,
 }
 
 /// Every link that was ever used or broken.
@@ -84,6 +86,7 @@ impl Links {
             is_cut: false,
             slowness: 1,
             extra_loss_ppm: 0,
+            extra_delay: 0,
         })
     }
 
@@ -101,6 +104,10 @@ impl Links {
 
     pub(super) fn set_extra_loss(&mut self, from: NodeId, to: NodeId, ppm: u32) {
         self.link(from, to).extra_loss_ppm = ppm;
+    }
+
+    pub(super) fn set_extra_delay(&mut self, from: NodeId, to: NodeId, delay: Duration) {
+        self.link(from, to).extra_delay = nanoseconds(delay);
     }
 
     /// Decides about a message that is sent now.
@@ -122,7 +129,8 @@ impl Links {
             return Fate::Lost;
         }
         let slowness = u64::from(link.slowness);
-        let mut arrival = now.saturating_add(delay.saturating_mul(slowness));
+        let delay = delay.saturating_mul(slowness).saturating_add(link.extra_delay);
+        let mut arrival = now.saturating_add(delay);
         if !overtakes {
             arrival = arrival.max(link.last_arrival);
             link.last_arrival = arrival;
@@ -208,5 +216,8 @@ mod tests {
             panic!("nothing is lost");
         };
         assert_eq!(late, 50 * early);
+        let mut far = links(PLAIN);
+        far.set_extra_delay(A, B, Duration::from_nanos(7));
+        assert_eq!(far.send(A, B, 0), Fate::Arrives(early + 7, None));
     }
 }

@@ -1,7 +1,8 @@
 //! The scenarios of the cluster: real nodes on a simulated world, clients that do everything at once, every fault.
 //!
 //! `cluster` breaks whatever a seed says. The others are directed: `cluster-blackout` takes all power at once,
-//! `cluster-voters` takes that of the one who decides elections, `cluster-minority` leaves one node of three, `cluster-wiped` takes a node's disk. Invariants are in `invariant/`, one
+//! `cluster-voters` takes that of the one who decides elections, `cluster-late` lets a
+//! leader hear what is past, `cluster-minority` leaves one node of three, `cluster-wiped` takes a node's disk. Invariants are in `invariant/`, one
 //! file each; a failure begins with the name of the one that is broken. Not here: how a node is opened (`machine.rs`).
 
 mod command;
@@ -32,6 +33,7 @@ pub fn all() -> Vec<Arc<dyn Scenario>> {
         Arc::new(ClusterScenario::random(machine::builder())),
         Arc::new(ClusterScenario::blackout(machine::builder())),
         Arc::new(ClusterScenario::voters(machine::builder())),
+        Arc::new(ClusterScenario::late(machine::builder())),
         Arc::new(MinorityScenario::new(machine::builder())),
         Arc::new(WipedScenario::new(machine::builder())),
     ]

@@ -42,6 +42,8 @@ enum Breaks {
     AllPower,
     /// Two of three nodes hear the third one only, which loses its power again and again, often in the middle of a vote.
     Voters,
+    /// One of three nodes hears of the past of another one, while the third one has been elected.
+    Lateness,
 }
 
 /// A cluster under faults.
@@ -80,10 +82,26 @@ impl ClusterScenario {
         }
     }
 
+    /// A leader that is left hears what others have said before they left it.
+    pub(super) fn late(builder: Builder) -> Self {
+        Self {
+            name: "cluster-late",
+            breaks: Breaks::Lateness,
+            builder,
+        }
+    }
+
     fn shape(&self, seed: Seed) -> Shape {
         let mut shape = Shape::of(seed);
-        if self.breaks == Breaks::Voters {
-            shape.nodes.truncate(3);
+        match self.breaks {
+            Breaks::Anything | Breaks::AllPower => {}
+            Breaks::Voters => shape.nodes.truncate(3),
+            Breaks::Lateness => {
+                shape.nodes.truncate(3);
+                // Much on few cells, so that somebody reads at the moment at which it matters.
+                shape.keys.cells = 2;
+                shape.think_ms_max = 20;
+            }
         }
         shape
     }
@@ -137,6 +155,7 @@ impl Scenario for ClusterScenario {
         match self.breaks {
             Breaks::Anything => "a cluster of real nodes under every fault",
             Breaks::AllPower => "a cluster whose nodes all lose their power at once",
+            Breaks::Lateness => "a leader that is left hears what others have said before",
             Breaks::Voters => "a node that decides all elections loses its power while it votes",
         }
     }
@@ -148,6 +167,7 @@ impl Scenario for ClusterScenario {
             Breaks::Anything => plan(&mut stream, &nodes, &self.faults(seed)),
             Breaks::AllPower => all_power(&mut stream, &nodes),
             Breaks::Voters => voters(&mut stream, &nodes),
+            Breaks::Lateness => lateness(&mut stream, &nodes),
         }
     }
 
@@ -254,4 +274,37 @@ fn voters(stream: &mut Stream, nodes: &[NodeId]) -> Schedule {
         at = votes + soon + Duration::from_millis(stream.between(800, 1_500));
     }
     Schedule { entries }
+}
+
+/// What one node says to another takes longer than an election. From one moment on, the first one is heard by nobody, and
+/// hears the second one only: what that one has said before it followed the third one is still under way.
+fn lateness(stream: &mut Stream, nodes: &[NodeId]) -> Schedule {
+    let mut nodes = nodes.to_vec();
+    stream.shuffle(&mut nodes);
+    let [left, far, _] = *nodes.as_slice() else {
+        return Schedule::default();
+    };
+    let millis = Duration::from_millis;
+    let delay_ms = stream.between(1_000, 2_200);
+    let begin = millis(1_500);
+    let moment = begin + millis(3 * delay_ms) + millis(stream.below(500));
+    let heard = millis(2 * delay_ms + 1_500);
+    let entry = |at, until: Duration, fault| Entry {
+        at,
+        lasting: until.saturating_sub(at),
+        fault,
+    };
+    let between = Partition::Bridge {
+        side: vec![left],
+        bridge: far,
+    };
+    let end = moment + heard;
+    let delay_ms = u32::try_from(delay_ms).unwrap_or(u32::MAX);
+    Schedule {
+        entries: vec![
+            entry(begin, end, Fault::FarLink(left, far, delay_ms)),
+            entry(moment, end, Fault::Partition(between)),
+            entry(moment, end, Fault::Partition(Partition::Muted(vec![left]))),
+        ],
+    }
 }
