@@ -103,7 +103,9 @@ impl Nemesis {
                 });
                 control.set_disk_slowness(*node, slowness.unwrap_or(1));
             }
-            Fault::SlowLink(one, other, _) | Fault::LossyLink(one, other, _) | Fault::FarLink(one, other, _) => {
+            Fault::SlowLink(one, other, _)
+            | Fault::LossyLink(one, other, _)
+            | Fault::FarLink(one, other, _) => {
                 let is_it = |a: &NodeId, b: &NodeId| (a, b) == (one, other) || (b, a) == (one, other);
                 let slowness = self.strongest(|fault| match fault {
                     Fault::SlowLink(a, b, factor) if is_it(a, b) => Some(*factor),
