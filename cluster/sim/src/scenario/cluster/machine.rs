@@ -182,6 +182,13 @@ impl Node for Member {
         Box::pin(async { self.cluster.ready().await.map_err(trouble) })
     }
 
+    fn hand_over(&self) -> Answering<'_, ()> {
+        Box::pin(async {
+            self.cluster.hand_over().await;
+            Ok(())
+        })
+    }
+
     fn read<'a>(&'a self, place: &'a Place, level: ConsistencyLevel) -> Answering<'a, Option<Stored>> {
         Box::pin(async move {
             let keyspace = self.keyspace(&place.keyspace).await?;

@@ -2,7 +2,7 @@
 //!
 //! `cluster` breaks whatever a seed says. The others are directed: `cluster-blackout` takes all power at once,
 //! `cluster-voters` takes that of the one who decides elections, `cluster-late` lets a
-//! leader hear what is past, `cluster-minority` leaves one node of three, `cluster-wiped` takes a node's disk. Invariants are in `invariant/`, one
+//! leader hear what is past, `cluster-rolling` restarts one node after the other, `cluster-minority` leaves one node of three, `cluster-wiped` takes a node's disk. Invariants are in `invariant/`, one
 //! file each; a failure begins with the name of the one that is broken. Not here: how a node is opened (`machine.rs`).
 
 mod command;
@@ -12,7 +12,9 @@ mod keeper;
 mod machine;
 mod minority;
 mod node;
+mod operator;
 mod place;
+mod plans;
 mod random;
 mod settle;
 mod setup;
@@ -34,6 +36,7 @@ pub fn all() -> Vec<Arc<dyn Scenario>> {
         Arc::new(ClusterScenario::blackout(machine::builder())),
         Arc::new(ClusterScenario::voters(machine::builder())),
         Arc::new(ClusterScenario::late(machine::builder())),
+        Arc::new(ClusterScenario::rolling(machine::builder())),
         Arc::new(MinorityScenario::new(machine::builder())),
         Arc::new(WipedScenario::new(machine::builder())),
     ]

@@ -72,6 +72,9 @@ pub(super) trait Node: Send + Sync {
     /// Is answered when the node serves.
     fn ready(&self) -> Answering<'_, ()>;
 
+    /// Gives leaderships away before a planned stop.
+    fn hand_over(&self) -> Answering<'_, ()>;
+
     /// Reads a cell.
     fn read<'a>(&'a self, place: &'a Place, level: ConsistencyLevel) -> Answering<'a, Option<Stored>>;
 

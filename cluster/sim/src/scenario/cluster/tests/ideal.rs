@@ -299,6 +299,10 @@ impl Node for Ideal {
         Box::pin(self.serve(ConsistencyLevel::Quorum))
     }
 
+    fn hand_over(&self) -> Answering<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
     fn read<'a>(&'a self, place: &'a Place, level: ConsistencyLevel) -> Answering<'a, Option<Stored>> {
         Box::pin(async move {
             self.serve(level).await?;
