@@ -1,9 +1,10 @@
 //! The scenarios of the cluster: real nodes on a simulated world, clients that do everything at once, every fault.
 //!
 //! `cluster` breaks whatever a seed says. The others are directed: `cluster-blackout` takes all power at once,
-//! `cluster-voters` takes that of the one who decides elections, `cluster-late` lets a
-//! leader hear what is past, `cluster-rolling` restarts one node after the other, `cluster-minority` leaves one node of three, `cluster-wiped` takes a node's disk. Invariants are in `invariant/`, one
-//! file each; a failure begins with the name of the one that is broken. Not here: how a node is opened (`machine.rs`).
+//! `cluster-voters` that of the one who decides elections, `cluster-late` lets a leader hear what is past,
+//! `cluster-drowsy` lets groups rest, `cluster-rolling` restarts one node after the other, `cluster-minority` leaves one
+//! node of three, `cluster-wiped` takes a node's disk. Invariants are in `invariant/`, one file each; a failure begins with
+//! the name of the one that is broken. Not here: how a node is opened (`machine.rs`).
 
 mod command;
 mod everyone;
@@ -37,6 +38,7 @@ pub fn all() -> Vec<Arc<dyn Scenario>> {
         Arc::new(ClusterScenario::voters(machine::builder())),
         Arc::new(ClusterScenario::late(machine::builder())),
         Arc::new(ClusterScenario::rolling(machine::builder())),
+        Arc::new(ClusterScenario::drowsy(machine::builder())),
         Arc::new(MinorityScenario::new(machine::builder())),
         Arc::new(WipedScenario::new(machine::builder())),
     ]

@@ -30,6 +30,9 @@ const METADATA_KEYS: Keys = Keys {
 /// How long clients work.
 pub(super) const WORK: Duration = Duration::from_secs(12);
 
+/// And where groups are to rest meanwhile.
+const DROWSY_WORK: Duration = Duration::from_secs(60);
+
 /// A calm in which everything that is remembered for a while is forgotten, such as requests that may be sent again.
 const CALM: Duration = Duration::from_secs(140);
 
@@ -37,6 +40,8 @@ const CALM: Duration = Duration::from_secs(140);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Breaks {
     Anything,
+    /// Anything, while clients do something now and then, so that groups rest in between.
+    Rest,
     AllPower,
     /// Two of three nodes hear the third one only, which loses its power again and again, often in the middle of a vote.
     Voters,
@@ -91,6 +96,15 @@ impl ClusterScenario {
         }
     }
 
+    /// Whatever a seed says, while most of the time nobody does anything.
+    pub(super) fn drowsy(builder: Builder) -> Self {
+        Self {
+            name: "cluster-drowsy",
+            breaks: Breaks::Rest,
+            builder,
+        }
+    }
+
     /// One node after the other hands over, ends and starts again.
     pub(super) fn rolling(builder: Builder) -> Self {
         Self {
@@ -104,6 +118,10 @@ impl ClusterScenario {
         let mut shape = Shape::of(seed);
         match self.breaks {
             Breaks::Anything | Breaks::AllPower | Breaks::Nothing => {}
+            Breaks::Rest => {
+                shape.clients = 3;
+                shape.think_ms_max = 9_000;
+            }
             Breaks::Voters => shape.nodes.truncate(3),
             Breaks::Lateness => {
                 shape.nodes.truncate(3);
@@ -115,6 +133,15 @@ impl ClusterScenario {
         shape
     }
 
+    /// How long clients work.
+    fn work(&self) -> Duration {
+        if self.breaks == Breaks::Rest {
+            DROWSY_WORK
+        } else {
+            WORK
+        }
+    }
+
     /// When clients work for the second time, after a calm; few seeds have one.
     fn calm(&self, seed: Seed) -> Option<Duration> {
         let has_calm = self.breaks == Breaks::Anything && seed.stream("calm", 0).chance(60_000);
@@ -123,12 +150,13 @@ impl ClusterScenario {
 
     fn faults(&self, seed: Seed) -> PlanSettings {
         let calm = self.calm(seed).unwrap_or_default();
+        let gap_ms = if self.breaks == Breaks::Rest { 9_000 } else { 2_000 };
         PlanSettings {
             from: calm + Duration::from_millis(1_500),
-            until: calm + WORK,
+            until: calm + self.work(),
             gap: Spread {
                 least: Duration::from_millis(50),
-                usual: Duration::from_millis(2_000),
+                usual: Duration::from_millis(gap_ms),
                 tail_ppm: 50_000,
                 tail: Duration::from_secs(5),
             },
@@ -149,7 +177,7 @@ impl ClusterScenario {
             until: from + length,
         };
         match self.calm(seed) {
-            None => vec![shift(Duration::ZERO, WORK)],
+            None => vec![shift(Duration::ZERO, self.work())],
             Some(second) => vec![shift(Duration::ZERO, WORK / 2), shift(second, WORK)],
         }
     }
@@ -163,6 +191,7 @@ impl Scenario for ClusterScenario {
     fn summary(&self) -> &'static str {
         match self.breaks {
             Breaks::Anything => "a cluster of real nodes under every fault",
+            Breaks::Rest => "a cluster whose groups rest most of the time, under every fault",
             Breaks::AllPower => "a cluster whose nodes all lose their power at once",
             Breaks::Nothing => "a cluster whose nodes are restarted one after the other",
             Breaks::Lateness => "a leader that is left hears what others have said before",
@@ -174,7 +203,7 @@ impl Scenario for ClusterScenario {
         let nodes = self.shape(seed).nodes;
         let mut stream = seed.stream("plan", 0);
         match self.breaks {
-            Breaks::Anything => plan(&mut stream, &nodes, &self.faults(seed)),
+            Breaks::Anything | Breaks::Rest => plan(&mut stream, &nodes, &self.faults(seed)),
             Breaks::AllPower => plans::all_power(&mut stream, &nodes),
             Breaks::Voters => plans::voters(&mut stream, &nodes),
             Breaks::Nothing => Schedule::default(),
@@ -195,7 +224,7 @@ impl Scenario for ClusterScenario {
 impl ClusterScenario {
     fn live(&self, simulation: &mut Simulation, everyone: &Everyone, shape: &Shape, run: &Run) {
         let main = KeyspaceName::new("main");
-        let limit = run.schedule.end().max(WORK) + settle::HEALED_WITHIN;
+        let limit = run.schedule.end().max(self.work()) + settle::HEALED_WITHIN;
         if !settle::begin(simulation, everyone, &main, limit) {
             return;
         }
@@ -205,8 +234,10 @@ impl ClusterScenario {
             let worker = Worker::new(everyone.clone(), Client(client), main.clone(), shape.keys);
             everyone.employ(worker.work(shifts.clone(), shape.think_ms_max));
         }
-        let keeper = Keeper::new(everyone.clone(), KEEPER, kept.clone());
-        everyone.employ(keeper.work(shifts.clone()));
+        if self.breaks != Breaks::Rest {
+            let keeper = Keeper::new(everyone.clone(), KEEPER, kept.clone());
+            everyone.employ(keeper.work(shifts.clone()));
+        }
         let metadata = KeyspaceName::metadata();
         let registrar = Worker::new(everyone.clone(), REGISTRAR, metadata.clone(), METADATA_KEYS);
         everyone.employ(registrar.work(shifts.clone(), 4 * shape.think_ms_max));
@@ -214,7 +245,7 @@ impl ClusterScenario {
             let operator = Operator::new(everyone.clone());
             everyone.employ(operator.work(WORK));
         }
-        let end = shifts.last().map_or(WORK, |shift| shift.until);
+        let end = shifts.last().map_or(self.work(), |shift| shift.until);
         if simulation.run_until(end.max(run.schedule.end())) {
             let places = |keyspace: KeyspaceName, keys: Keys| {
                 keys.all().map(move |key| Place {
