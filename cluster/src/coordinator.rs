@@ -1,21 +1,42 @@
 //! The handle of the cluster: reads, writes and range reads by key bytes, each at a consistency level.
 //!
-//! Invariant: a verdict is given on a committed cell while the key is latched, and the latch goes along with the write
-//! until its outcome is known, even when the caller is gone: a client's disconnect never cancels a write.
+//! Invariant: a node that coordinates knows nothing that replicas do not confirm: where a leader is, is a guess until the
+//! leader answers. What is tried again is tried under the same invocation id, so that it takes effect once. A caller that
+//! goes away cancels nothing that has a place in a log. Not here: decisions (`group/`), what other nodes ask (`node/`).
 
-use std::ops::{Bound, ControlFlow};
+mod hinting;
+mod metadata;
+mod range;
+mod repair;
+pub(crate) mod route;
+mod tally;
+
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use stator_storage::{Engine, Environment, KeyspaceId, MasterKeys, Random, RangeIterator, WriteBatch, vfs};
-use tokio::sync::{oneshot, watch};
+use stator_storage::{Engine, KeyspaceId, MasterKeys, Random, vfs};
 
-use crate::command::{Applier, Cell, Commands, InvocationId, Verdict, WriteOptions};
+use crate::command::{Answer as _, Applier, Cell, InvocationId, WriteOptions};
 use crate::error::Error;
-use crate::latch::Latches;
+use crate::group::apply::METADATA_GROUP;
+use crate::group::replica::Refused;
+use crate::group::write::{Target, Typed};
 use crate::level::ConsistencyLevel;
+use crate::metadata::keyspaces::METADATA;
+use crate::metadata::rows::OWN;
+use crate::node::message::{Ask, Read, Tell, Write, level_number};
+use crate::node::settings::{NodeSettings, Surroundings};
+use crate::node::{Node, Stage, group_of};
+use crate::world::{Inbox, Network};
+
+pub use range::Row;
+pub use tally::Tally;
+
+use self::route::{Place, Route};
 
 /// When a write counts as durable on a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -50,17 +71,16 @@ pub struct Secrets {
     pub now_ms: u64,
 }
 
+/// How long a planned stop waits for others to lead.
+const HAND_OVER_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A set of cells that is created and dropped as one, such as the rows of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Keyspace(KeyspaceId);
-
-/// Size of a keyspace on this node; obsolete versions count until compaction has removed them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeyspaceSize {
-    /// Bytes.
-    pub bytes_approximate: u64,
-    /// Entries.
-    pub entries_approximate: u64,
+pub struct Keyspace {
+    /// In the cluster.
+    number: u32,
+    /// In the engine of this node.
+    id: KeyspaceId,
 }
 
 /// Which keys a range read visits, by key bytes.
@@ -81,66 +101,31 @@ pub enum Direction {
     Backward,
 }
 
-/// A row that a range read visits.
-#[derive(Debug)]
-pub struct Row<'a>(&'a RangeIterator);
-
-impl Row<'_> {
-    /// Key bytes.
-    pub fn key(&self) -> &[u8] {
-        self.0.key()
-    }
-
-    /// The cell, to look at.
-    pub fn cell(&self) -> &[u8] {
-        self.0.value()
-    }
-
-    /// The cell, to keep; shares the engine's memory.
-    pub fn to_cell(&self) -> Cell {
-        self.0.value_shared().into_bytes()
-    }
-}
-
 /// A node's view of the cluster. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Cluster {
     node: Arc<Node>,
 }
 
-#[derive(Debug)]
-struct Node {
-    engine: Engine,
-    durability: Durability,
-    latches: Latches,
-    commands: Arc<dyn Commands>,
-    failure: watch::Sender<Option<String>>,
-}
-
 impl Cluster {
-    /// Opens the node's data directory, recovering what the log holds. `commands` decides what other nodes ask.
+    /// Opens a node's directory and begins to start the node; [`Cluster::ready`] says when it serves. `connect` is given
+    /// what gets the messages of other nodes and which start of the node this is, and makes the way to them.
     ///
     /// # Errors
     /// [`Error::Storage`] when the directory is locked, unreadable, corrupt, of an unknown format, or encrypted with
-    /// another master key.
+    /// another master key; [`Error::Identity`]; [`Error::Network`] with what `connect` said.
     pub fn open(
-        directory: &Path,
-        settings: Settings,
-        secrets: Secrets,
-        commands: Arc<dyn Commands>,
+        settings: NodeSettings,
+        surroundings: Surroundings,
+        connect: impl FnOnce(Arc<dyn Inbox>, u64) -> Result<Arc<dyn Network>, String>,
     ) -> Result<Self, Error> {
-        let disk = Arc::new(vfs::posix::PosixVfs);
-        let environment = Environment::new(disk, secrets.random, secrets.master_keys, secrets.now_ms);
-        let engine = Engine::open(environment, directory, settings.storage)?;
-        let (failure, _) = watch::channel(None);
-        let node = Node {
-            engine,
-            durability: settings.durability,
-            latches: Latches::new(),
-            commands,
-            failure,
-        };
-        Ok(Self { node: Arc::new(node) })
+        let node = Node::open(settings, surroundings, connect)?;
+        Ok(Self { node })
+    }
+
+    /// The handle of a node that is there already.
+    pub(crate) fn of(node: Arc<Node>) -> Self {
+        Self { node }
     }
 
     /// Whether a data directory has been written to, encrypted with a master key.
@@ -148,93 +133,128 @@ impl Cluster {
         Engine::has_keys(&vfs::posix::PosixVfs, directory)
     }
 
+    /// Is ready when the node serves.
+    ///
+    /// # Errors
+    /// [`Error::Start`] with the reason why it never will.
+    pub async fn ready(&self) -> Result<(), Error> {
+        self.node.ready().await
+    }
+
+    /// What the node waits for; `None` once it serves. To be asked again when it is woken.
+    pub fn waits_for(&self) -> Option<String> {
+        match &*self.node.stage().borrow() {
+            Stage::Starting(what) => Some(what.clone()),
+            Stage::Ready | Stage::Failed(_) => None,
+        }
+    }
+
+    /// What gets the messages of other nodes.
+    pub fn inbox(&self) -> Arc<dyn Inbox> {
+        Arc::clone(&self.node.dispatch) as Arc<dyn Inbox>
+    }
+
+    /// Does a piece of the engine's work, if it has no threads; `false` if there is nothing to do.
+    pub fn turn(&self) -> bool {
+        self.node.engine.turn()
+    }
+
     /// Writes out what is in memory and closes the directory; later calls fail.
     ///
     /// # Errors
     /// [`Error::Storage`] when the last writes could not be synced.
     pub fn close(&self) -> Result<(), Error> {
+        self.node.close();
         Ok(self.node.engine.close()?)
     }
 
     /// Resolves with the cause when the node's disk has failed and the process has to end to recover from its log.
     pub async fn failed(&self) -> String {
-        let mut failure = self.node.failure.subscribe();
-        match failure.wait_for(Option::is_some).await {
-            Ok(cause) => cause.clone().unwrap_or_default(),
-            Err(_) => std::future::pending().await,
+        if let Ok(cause) = self.node.host.failure().wait_for(Option::is_some).await {
+            return cause.clone().unwrap_or_default();
         }
-    }
-
-    /// Creates a keyspace, durable when this returns.
-    ///
-    /// # Errors
-    /// [`Error::Storage`] when the name exists or the disk fails.
-    pub fn create_keyspace(&self, name: &str) -> Result<Keyspace, Error> {
-        Ok(Keyspace(self.node.engine.create_keyspace(name)?))
-    }
-
-    /// The keyspace with a name.
-    pub fn keyspace(&self, name: &str) -> Option<Keyspace> {
-        self.node.engine.keyspace(name).map(Keyspace)
-    }
-
-    /// All keyspaces with their names.
-    pub fn keyspaces(&self) -> Vec<(Keyspace, String)> {
-        self.node
-            .engine
-            .keyspaces()
-            .into_iter()
-            .map(|(id, name)| (Keyspace(id), name))
-            .collect()
-    }
-
-    /// Drops a keyspace and all of its cells.
-    ///
-    /// # Errors
-    /// [`Error::Storage`] when it does not exist or the disk fails.
-    pub fn drop_keyspace(&self, keyspace: Keyspace) -> Result<(), Error> {
-        Ok(self.node.engine.drop_keyspace(keyspace.0)?)
-    }
-
-    /// Size of a keyspace on this node.
-    ///
-    /// # Errors
-    /// [`Error::Storage`] when it does not exist.
-    pub fn keyspace_size(&self, keyspace: Keyspace) -> Result<KeyspaceSize, Error> {
-        let size = self.node.engine.keyspace_statistics(keyspace.0)?;
-        Ok(KeyspaceSize {
-            bytes_approximate: size.bytes_approximate,
-            entries_approximate: size.entries_approximate,
-        })
+        std::future::pending().await
     }
 
     /// Reads one cell.
     ///
     /// # Errors
-    /// [`Error::Storage`] when the engine cannot read it.
-    #[expect(
-        clippy::unused_async,
-        reason = "a group of one answers at once; larger ones wait for replicas"
-    )]
+    /// [`Error::Unavailable`] when too few replicas answer, [`Error::NoSuchKeyspace`], [`Error::Storage`] when the engine
+    /// cannot read it.
     pub async fn read(
         &self,
         keyspace: Keyspace,
         key: &[u8],
         level: ConsistencyLevel,
     ) -> Result<Option<Cell>, Error> {
-        // With one replica every level is met by it.
-        let (ConsistencyLevel::One | ConsistencyLevel::Quorum | ConsistencyLevel::All) = level;
-        Ok(self
-            .node
-            .engine
-            .get(keyspace.0, key)?
-            .map(stator_storage::Value::into_bytes))
+        let group = self.group_of(keyspace, key)?;
+        if level == ConsistencyLevel::One
+            && let Some(replica) = self.node.replica(group)
+        {
+            drop(replica);
+            return self.get(keyspace, key);
+        }
+        match level {
+            ConsistencyLevel::All if self.nodes_of(group).len() > 1 => {
+                return self.read_all(group, keyspace, key).await;
+            }
+            ConsistencyLevel::One => {}
+            ConsistencyLevel::Quorum | ConsistencyLevel::All => self.check_sometimes(group, keyspace, key),
+        }
+        let leader = level != ConsistencyLevel::One;
+        let mut route = Route::new(self, group, leader);
+        loop {
+            let (place, left) = route.next().await.map_err(metadata::nothing_changed)?;
+            let outcome = route
+                .attempt(left, self.read_at(place, left, (group, leader), keyspace, key))
+                .await;
+            if let Some(cell) = route.settle(outcome)? {
+                return Ok(cell);
+            }
+        }
     }
 
-    /// Runs a command on one cell and answers when its effect is as durable as the node's setting and the level ask.
+    async fn read_at(
+        &self,
+        place: Place,
+        patience: Duration,
+        (group, leader): (u32, bool),
+        keyspace: Keyspace,
+        key: &[u8],
+    ) -> Result<Option<Cell>, Refused> {
+        match place {
+            Place::Here(replica) => {
+                replica.read_barrier().await?;
+                Ok(self.get(keyspace, key)?)
+            }
+            Place::There(node) => {
+                let read = Read {
+                    group,
+                    keyspace: keyspace.number,
+                    key: Bytes::copy_from_slice(key),
+                    leader,
+                };
+                match self.ask(node, Ask::Read(read), patience).await? {
+                    Tell::Cell(cell) => Ok(cell.cell),
+                    _ => Err(route::unexpected(node)),
+                }
+            }
+        }
+    }
+
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Cell>, Error> {
+        match self.node.engine.get(keyspace.id, key) {
+            Ok(value) => Ok(value.map(stator_storage::Value::into_bytes)),
+            Err(stator_storage::Error::NoSuchKeyspace { .. }) => Err(Error::NoSuchKeyspace),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Runs a command on one cell and answers when its effect stands as the level asks.
     ///
     /// # Errors
-    /// [`Error::OutcomeUnknown`] when the log failed under the write, [`Error::Storage`] when the cell cannot be read.
+    /// [`Error::Unavailable`] when nothing was changed and another try may succeed, [`Error::OutcomeUnknown`],
+    /// [`Error::NoSuchKeyspace`], [`Error::Storage`] when the cell cannot be read.
     pub async fn write<A: Applier>(
         &self,
         keyspace: Keyspace,
@@ -242,193 +262,136 @@ impl Cluster {
         options: WriteOptions,
         command: &A,
     ) -> Result<A::Answer, Error> {
-        self.decide_and_commit(keyspace, key, options, |current| Ok(command.decide(current)))
-            .await
+        if keyspace.number == METADATA && key.first() == Some(&OWN) {
+            return Err(Error::Invalid {
+                cause: "keys of metadata do not begin with byte 0".to_owned(),
+            });
+        }
+        self.write_row(keyspace, key, options, command).await
     }
 
-    /// As [`Cluster::write`], for a command in the bytes of [`Applier::encode`]; the answer is in those of
-    /// [`crate::Answer::encode`].
-    ///
-    /// # Errors
-    /// As [`Cluster::write`], and [`Error::MalformedCommand`], with nothing changed.
-    pub async fn write_encoded(
+    async fn write_row<A: Applier>(
         &self,
         keyspace: Keyspace,
         key: &[u8],
         options: WriteOptions,
-        command: &Bytes,
-    ) -> Result<Vec<u8>, Error> {
-        self.decide_and_commit(keyspace, key, options, |current| {
-            Ok(self.node.commands.decide(command, current)?)
-        })
-        .await
-    }
-
-    async fn decide_and_commit<T>(
-        &self,
-        keyspace: Keyspace,
-        key: &[u8],
-        options: WriteOptions,
-        decide: impl FnOnce(Option<&Cell>) -> Result<Verdict<T>, Error>,
-    ) -> Result<T, Error> {
-        let (ConsistencyLevel::One | ConsistencyLevel::Quorum | ConsistencyLevel::All) = options.level;
-        let node = &self.node;
-        let latch = node.latches.acquire(keyspace.0.number(), key).await;
-        let current = node
-            .engine
-            .get(keyspace.0, key)?
-            .map(stator_storage::Value::into_bytes);
-        let (effect, answer) = Effect::of(decide(current.as_ref())?, keyspace, key, options);
-        let Some(Effect { batch, invocation }) = effect else {
-            return Ok(answer);
+        command: &A,
+    ) -> Result<A::Answer, Error> {
+        let group = self.group_of(keyspace, key)?;
+        let options = self.with_invocation(options);
+        let target = Target {
+            keyspace: keyspace.number,
+            key,
         };
-        let durability = match node.durability {
-            Durability::Sync => stator_storage::Durability::Sync,
-            Durability::Interval => stator_storage::Durability::Interval,
-        };
-        let (outcome, committed) = oneshot::channel();
-        let owner = Arc::clone(node);
-        node.engine.commit(batch, durability, move |result| {
-            // The next command on this key may begin: what it reads is committed, or the engine answers no more.
-            drop(latch);
-            if let Err(error) = &result {
-                owner.report(error);
+        if options.level == ConsistencyLevel::One
+            && self.lacks_majority(group)
+            && let Some(answer) = self.hint(group, target, &options, command).await
+        {
+            return answer;
+        }
+        let mut route = Route::new(self, group, true);
+        loop {
+            let (place, left) = match route.next().await {
+                Ok(next) => next,
+                Err(error @ (Error::Unavailable { .. } | Error::OutcomeUnknown { .. })) => {
+                    let hint = self.hint(group, target, &options, command).await;
+                    return hint.unwrap_or(Err(error));
+                }
+                Err(error) => return Err(error),
+            };
+            let outcome = route
+                .attempt(left, self.write_at(place, left, group, target, &options, command))
+                .await;
+            if let Some(answer) = route.settle(outcome)? {
+                return Ok(answer);
             }
-            // Nobody listens when the client has left; the write stands all the same.
-            drop(outcome.send(result));
-        });
-        match committed.await {
-            Ok(Ok(_)) => Ok(answer),
-            Ok(Err(error)) => Err(outcome_unknown(&error.to_string(), invocation)),
-            Err(_) => Err(outcome_unknown("the engine was closed", invocation)),
         }
     }
 
-    /// Visits the rows of a range in order until the visitor breaks off or the range ends. All rows are of one moment.
-    ///
-    /// # Errors
-    /// [`Error::Storage`] when the engine cannot read on.
-    #[expect(
-        clippy::unused_async,
-        reason = "a group of one answers at once; larger ones wait for replicas"
-    )]
-    pub async fn range(
+    async fn write_at<A: Applier>(
         &self,
-        keyspace: Keyspace,
-        bounds: &Bounds,
-        direction: Direction,
-        level: ConsistencyLevel,
-        mut visit: impl FnMut(&Row<'_>) -> ControlFlow<()>,
-    ) -> Result<(), Error> {
-        let (ConsistencyLevel::One | ConsistencyLevel::Quorum | ConsistencyLevel::All) = level;
-        let direction = match direction {
-            Direction::Forward => stator_storage::Direction::Forward,
-            Direction::Backward => stator_storage::Direction::Backward,
-        };
-        let bounds = (
-            bounds.start.as_ref().map(Vec::as_slice),
-            bounds.end.as_ref().map(Vec::as_slice),
-        );
-        let mut rows = self.node.engine.snapshot().range(keyspace.0, bounds, direction)?;
-        while rows.advance()? {
-            if visit(&Row(&rows)).is_break() {
+        place: Place,
+        patience: Duration,
+        group: u32,
+        target: Target<'_>,
+        options: &WriteOptions,
+        command: &A,
+    ) -> Result<A::Answer, Refused> {
+        match place {
+            Place::Here(replica) => replica.write(target, options, &Typed(command)).await,
+            Place::There(node) => {
+                let mut bytes = Vec::new();
+                command.encode(&mut bytes);
+                let invocation = options.invocation.as_ref().map(InvocationId::as_bytes);
+                let write = Write {
+                    group,
+                    keyspace: target.keyspace,
+                    key: Bytes::copy_from_slice(target.key),
+                    level: level_number(options.level),
+                    invocation: invocation.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(id)),
+                    command: bytes.into(),
+                };
+                match self.ask(node, Ask::Write(write), patience).await? {
+                    Tell::Written(answer) => {
+                        A::Answer::decode(&answer).map_err(|error| Refused::Unknown(error.to_string()))
+                    }
+                    _ => Err(route::unexpected(node)),
+                }
+            }
+        }
+    }
+
+    /// What may be tried more than once needs an id; with one node there is nobody else to try.
+    fn with_invocation(&self, options: WriteOptions) -> WriteOptions {
+        if options.invocation.is_some() || self.node.settings.founders.len() == 1 {
+            return options;
+        }
+        let world = &self.node.surroundings.world;
+        let mut id = [0; 16];
+        let (head, tail) = id.split_at_mut(8);
+        head.copy_from_slice(&world.random_u64().to_le_bytes());
+        tail.copy_from_slice(&world.random_u64().to_le_bytes());
+        WriteOptions {
+            invocation: Some(InvocationId::new(id)),
+            ..options
+        }
+    }
+
+    fn group_of(&self, keyspace: Keyspace, key: &[u8]) -> Result<u32, Error> {
+        if keyspace.number == METADATA {
+            return Ok(METADATA_GROUP);
+        }
+        let layout = self.node.layout().ok_or_else(|| Error::Unavailable {
+            cause: "the node is starting and knows no layout yet".to_owned(),
+        })?;
+        Ok(group_of(layout.bits().range_of_key(key)))
+    }
+
+    /// The node.
+    pub(crate) fn inner(&self) -> &Node {
+        &self.node
+    }
+
+    /// Gives the leaderships of this node to others before a planned stop, as far as there are others that have caught up,
+    /// and tells them that it leaves. Returns when this node leads nothing that somebody else could, or its patience is
+    /// over.
+    pub async fn hand_over(&self) {
+        let world = &self.node.surroundings.world;
+        let begun = world.now();
+        loop {
+            let replicas = self.node.replicas();
+            let mut waits = false;
+            for replica in replicas.iter().flatten() {
+                waits |= replica.hand_over();
+            }
+            self.node.exchange.flush();
+            if !waits || world.now().saturating_sub(begun) >= HAND_OVER_PATIENCE {
                 break;
             }
+            world.sleep(self.node.settings.timing.tick()).await;
         }
-        Ok(())
-    }
-
-    /// The rows that this node holds of a keyspace, as of now, to be walked on a thread of the caller's choice.
-    ///
-    /// # Errors
-    /// [`Error::Storage`] when the keyspace does not exist or cannot be read.
-    pub fn local_rows(&self, keyspace: Keyspace) -> Result<LocalRows, Error> {
-        let everything = (Bound::Unbounded, Bound::Unbounded);
-        let rows =
-            self.node
-                .engine
-                .snapshot()
-                .range(keyspace.0, everything, stator_storage::Direction::Forward)?;
-        Ok(LocalRows(rows))
-    }
-}
-
-/// Rows of one moment on one node, in the order of their key bytes. See [`Cluster::local_rows`].
-#[derive(Debug)]
-pub struct LocalRows(RangeIterator);
-
-impl LocalRows {
-    /// The next row; `None` after the last.
-    ///
-    /// # Errors
-    /// [`Error::Storage`] when the engine cannot read on.
-    pub fn next_row(&mut self) -> Result<Option<Row<'_>>, Error> {
-        Ok(if self.0.advance()? {
-            Some(Row(&self.0))
-        } else {
-            None
-        })
-    }
-}
-
-/// What a verdict changes, as it goes into the log.
-#[derive(Debug)]
-struct Effect {
-    batch: WriteBatch,
-    /// Under which the client would ask for the same write again.
-    invocation: Option<InvocationId>,
-}
-
-impl Effect {
-    /// Takes a verdict apart: what it changes, if anything, and what it answers.
-    fn of<T>(
-        verdict: Verdict<T>,
-        keyspace: Keyspace,
-        key: &[u8],
-        options: WriteOptions,
-    ) -> (Option<Self>, T) {
-        let (batch, answer) = match verdict {
-            Verdict::Keep { answer } => return (None, answer),
-            Verdict::Put { cell, answer } => {
-                let mut batch = WriteBatch::with_capacity(key.len() + cell.len());
-                batch.put(keyspace.0, key, &cell);
-                (batch, answer)
-            }
-            Verdict::Delete { answer } => {
-                let mut batch = WriteBatch::with_capacity(key.len());
-                batch.delete(keyspace.0, key);
-                (batch, answer)
-            }
-        };
-        let effect = Self {
-            batch,
-            invocation: options.invocation,
-        };
-        (Some(effect), answer)
-    }
-}
-
-/// A write whose end is not known, with the id by which its retry is found in the logs.
-fn outcome_unknown(cause: &str, invocation: Option<InvocationId>) -> Error {
-    Error::OutcomeUnknown {
-        cause: match invocation {
-            Some(id) => format!("{cause} (invocation {id})"),
-            None => cause.to_owned(),
-        },
-    }
-}
-
-impl Node {
-    /// Makes a failure of the log known to whoever waits in [`Cluster::failed`].
-    fn report(&self, error: &stator_storage::Error) {
-        if let stator_storage::Error::Poisoned { .. } | stator_storage::Error::Io { .. } = error {
-            self.failure.send_if_modified(|cause| {
-                let first = cause.is_none();
-                if first {
-                    *cause = Some(error.to_string());
-                }
-                first
-            });
+        if let Some(gossip) = self.node.gossip.get() {
+            gossip.leave();
         }
     }
 }

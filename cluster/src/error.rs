@@ -6,6 +6,7 @@
 
 use crate::command::{MalformedAnswer, MalformedCommand};
 use crate::group::journal::JournalError;
+use crate::world::NodeId;
 
 /// Errors of [`crate::Cluster`].
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,41 @@ pub enum Error {
     /// The log of a group on this node cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// A caller asks for what cannot be; nothing was changed.
+    #[error("{cause}")]
+    Invalid {
+        /// What is wrong.
+        cause: String,
+    },
+    /// The node does not start.
+    #[error("the node does not start: {cause}")]
+    Start {
+        /// Why.
+        cause: String,
+    },
+    /// The way to other nodes cannot be made.
+    #[error("the way to other nodes cannot be made: {cause}")]
+    Network {
+        /// Why.
+        cause: String,
+    },
+    /// The directory is not of this node.
+    #[error(transparent)]
+    Identity(#[from] crate::identity::Error),
+    /// The layout of the cluster cannot be read.
+    #[error(transparent)]
+    Layout(#[from] crate::ring::LayoutError),
+    /// No layout can be made of these nodes.
+    #[error(transparent)]
+    Placement(#[from] crate::ring::PlacementError),
+    /// Another node has failed at it; trying again does not help.
+    #[error("node {node} has failed: {cause}")]
+    OtherNode {
+        /// The node.
+        node: NodeId,
+        /// What it says.
+        cause: String,
+    },
     /// A replica on this node cannot begin.
     #[error("the replica of group {group} on this node cannot begin: {cause}")]
     Group {

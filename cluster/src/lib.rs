@@ -3,49 +3,43 @@
 //! A cell is opaque bytes under key bytes whose first eight are the token. A write is a command: the caller's
 //! [`Applier`] turns the current cell into a verdict while the key is latched, so that a read-modify-write is one step.
 //! A command that another node decides goes there as bytes, which [`Commands`] understands.
-//! Today a cluster is one node and a group of one, which goes to the engine directly; levels are arguments already.
+//! A node alone is a cluster of one, on the same code.
 //! Not here: items, expressions, HTTP, policies.
 
 mod command;
 mod coordinator;
 mod error;
 pub mod gossip;
-#[expect(
-    dead_code,
-    reason = "the coordinator still goes to the engine directly, as a group of one"
-)]
 mod group;
+mod hints;
 pub mod identity;
 mod latch;
 mod level;
-#[expect(
-    dead_code,
-    reason = "the coordinator still goes to the engine directly, as a group of one"
-)]
 mod metadata;
+mod node;
 pub mod offline;
-#[expect(
-    dead_code,
-    reason = "the coordinator still goes to the engine directly, as a group of one"
-)]
 mod raft;
 pub mod ring;
 mod runtime;
+mod status;
 pub mod transport;
 mod world;
 
 pub use command::{
     Answer, Applier, Cell, Commands, InvocationId, MalformedAnswer, MalformedCommand, Verdict, WriteOptions,
 };
-pub use coordinator::{
-    Bounds, Cluster, Direction, Durability, Keyspace, KeyspaceSize, LocalRows, Row, Secrets, Settings,
-};
+pub use coordinator::{Bounds, Cluster, Direction, Durability, Keyspace, Row, Secrets, Settings, Tally};
 pub use error::Error;
 pub use group::journal::JournalError;
 pub use group::settings::{Timing, TimingError};
+pub use hints::HintStatus;
 pub use level::ConsistencyLevel;
+pub use node::exchange::ExchangeStatistics;
+pub use node::settings::{Alone, Founder, NodeSettings, Surroundings};
 pub use runtime::TokioWorld;
+pub use stator_storage::vfs::{Vfs, posix::PosixVfs};
 pub use stator_storage::{
     MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random, Settings as EngineSettings,
 };
+pub use status::{ClusterStatus, GroupStatus, Liveness, NodeStatus, ReadRepairStatus, Standing};
 pub use world::{Inbox, MESSAGE_BYTES_MAX, Network, NodeId, Priority, Task, World};

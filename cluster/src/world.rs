@@ -14,7 +14,7 @@ use bytes::Bytes;
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
 /// A node's number. Given out once in the life of a cluster, never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub struct NodeId(pub u64);
 
 impl fmt::Display for NodeId {

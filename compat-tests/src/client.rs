@@ -1,25 +1,59 @@
-//! A blocking, keep-alive DynamoDB client over one connection: signs, sends JSON, reads JSON.
+//! A blocking, keep-alive DynamoDB client over one connection: signs, sends JSON, reads JSON. It never tries again; that
+//! is `sdk.rs`.
 
-use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::time::SystemTime;
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
 
-use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
-use aws_smithy_runtime_api::client::identity::Identity;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
 use serde_json::Value;
 
-use crate::{Node, Result};
+use crate::{Access, Node, Result};
+
+/// How long a connection may take, and a server may be silent: boto3's defaults (botocore, "Config Reference",
+/// `connect_timeout` and `read_timeout`). Other SDKs wait for a connection for 2 to 3 s, and for an answer without end.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A connection to a node.
 #[derive(Debug)]
 pub struct Client {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Stream>,
     host: String,
-    region: String,
-    identity: Identity,
+    access: Access,
+}
+
+#[derive(Debug)]
+enum Stream {
+    Clear(TcpStream),
+    Encrypted(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.read(buffer),
+            Self::Encrypted(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.write(bytes),
+            Self::Encrypted(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::Clear(stream) => stream.flush(),
+            Self::Encrypted(stream) => stream.flush(),
+        }
+    }
 }
 
 /// What the node answered.
@@ -53,31 +87,34 @@ impl Answer {
 }
 
 impl Client {
-    /// Connects.
+    /// Connects to a node of its own.
     ///
     /// # Errors
     /// When the node does not listen.
     pub fn connect(node: &Node) -> Result<Self> {
-        let ready = &node.ready;
-        let host = ready
-            .endpoint
-            .strip_prefix("http://")
-            .ok_or("no http endpoint")?
-            .to_owned();
-        let stream = TcpStream::connect(&host)?;
+        Self::open(node.access()?, node.address()?)
+    }
+
+    /// Connects to whatever listens there: a node, or a balancer before several. A certificate has to name the address.
+    ///
+    /// # Errors
+    /// When nothing listens. A handshake that fails is noticed by the first call.
+    pub fn open(access: Access, address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
         stream.set_nodelay(true)?;
-        let credentials = Credentials::new(
-            &ready.access_key_id,
-            &ready.secret_access_key,
-            None,
-            None,
-            "compat-tests",
-        );
+        stream.set_read_timeout(Some(READ_TIMEOUT))?;
+        let stream = match access.tls() {
+            Some(tls) => {
+                let name = ServerName::IpAddress(address.ip().into());
+                let connection = ClientConnection::new(Arc::clone(&tls), name)?;
+                Stream::Encrypted(Box::new(StreamOwned::new(connection, stream)))
+            }
+            None => Stream::Clear(stream),
+        };
         Ok(Self {
             stream: BufReader::new(stream),
-            host,
-            region: ready.region.clone(),
-            identity: credentials.into(),
+            host: address.to_string(),
+            access,
         })
     }
 
@@ -86,8 +123,20 @@ impl Client {
     /// # Errors
     /// When the connection breaks.
     pub fn call(&mut self, operation: &str, body: &Value) -> Result<Answer> {
-        let request = self.request(operation, &body.to_string())?;
-        self.stream.get_mut().write_all(&request)?;
+        self.call_with(operation, body, &[])
+    }
+
+    /// The same with more headers.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn call_with(&mut self, operation: &str, body: &Value, more: &[(&str, &str)]) -> Result<Answer> {
+        let request = self
+            .access
+            .request(&self.host, operation, &body.to_string(), more)?;
+        let stream = self.stream.get_mut();
+        stream.write_all(&request)?;
+        stream.flush()?;
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
         let status = line.split(' ').nth(1).ok_or("no status line")?.parse()?;
@@ -110,33 +159,5 @@ impl Client {
             status,
             body: serde_json::from_slice(&body)?,
         })
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "a signature carries the present time")]
-    fn request(&self, operation: &str, body: &str) -> Result<Vec<u8>> {
-        let target = format!("DynamoDB_20120810.{operation}");
-        let headers = [
-            ("host", self.host.as_str()),
-            ("content-type", "application/x-amz-json-1.0"),
-            ("x-amz-target", target.as_str()),
-        ];
-        let parameters = v4::SigningParams::builder()
-            .identity(&self.identity)
-            .region(&self.region)
-            .name("dynamodb")
-            .time(SystemTime::now())
-            .settings(SigningSettings::default())
-            .build()?
-            .into();
-        let uri = format!("http://{}/", self.host);
-        let body_bytes = SignableBody::Bytes(body.as_bytes());
-        let signable = SignableRequest::new("POST", &uri, headers.into_iter(), body_bytes)?;
-        let (added, _) = sign(signable, &parameters)?.into_parts();
-        let mut text = String::from("POST / HTTP/1.1\r\n");
-        for (name, value) in headers.into_iter().chain(added.headers()) {
-            write!(text, "{name}: {value}\r\n")?;
-        }
-        write!(text, "content-length: {}\r\n\r\n{body}", body.len())?;
-        Ok(text.into_bytes())
     }
 }

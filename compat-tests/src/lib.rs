@@ -1,12 +1,27 @@
-//! A harness for tests that start a real `stator`, speak HTTP to it, and kill it.
+//! A harness for tests that start real `stator` processes, speak to them as clients do, and kill them.
 //!
-//! It knows nothing of Stator but its command line and the DynamoDB API: a [`Node`] is a process, a [`Client`] a connection.
+//! It knows nothing of Stator but its command line and the DynamoDB API. A [`Node`] is a process of `stator dev`, a
+//! [`Cluster`] several of `stator serve`; a [`Client`] is a connection, an [`Sdk`] a client that tries again as the SDKs
+//! do, a [`Balancer`] what stands in front of the nodes; [`load`] writes and reads under faults and checks what was seen.
 
+mod access;
+mod balancer;
 mod client;
+mod clock;
+mod cluster;
+pub mod load;
 mod node;
+mod random;
+mod sdk;
 
+pub use access::{Access, trusting};
+pub use balancer::Balancer;
 pub use client::{Answer, Client};
-pub use node::{Node, now, stator};
+pub use clock::{holds_within, now, pause, time_of_day};
+pub use cluster::{Cluster, Durability, Member};
+pub use node::{Node, address, stator};
+pub use random::Random;
+pub use sdk::{Failure, Mode, Sdk};
 
 /// What goes wrong in the harness itself; tests only show it.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

@@ -2,24 +2,15 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
-use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
-use crate::Result;
-
-/// The one door to the clock.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one door to the clock of these tests"
-)]
-pub fn now() -> Instant {
-    Instant::now()
-}
+use crate::{Access, Result};
 
 /// What `stator dev --json` says when it is ready.
 #[derive(Debug, Clone, Deserialize)]
@@ -68,6 +59,16 @@ fn build() -> Result<PathBuf> {
     Ok(directory.join("stator"))
 }
 
+/// The address in an endpoint such as `https://127.0.0.1:8000`.
+///
+/// # Errors
+/// When there is none.
+pub fn address(endpoint: &str) -> Result<SocketAddr> {
+    let host = endpoint.split_once("://").map(|(_, host)| host);
+    host.and_then(|host| host.trim_end_matches('/').parse().ok())
+        .ok_or_else(|| format!("no address in the endpoint {endpoint}").into())
+}
+
 impl Node {
     /// Starts `stator dev --port 0 --json` with further arguments and waits until it says that it is ready.
     ///
@@ -90,6 +91,28 @@ impl Node {
                 Err(format!("stator ended ({status}) before it was ready: {error}").into())
             }
         }
+    }
+
+    /// The key pair that it has printed.
+    ///
+    /// # Errors
+    /// None for a node that speaks HTTP in clear, as `stator dev` does.
+    pub fn access(&self) -> Result<Access> {
+        let ready = &self.ready;
+        Access::new(
+            &ready.region,
+            &ready.access_key_id,
+            &ready.secret_access_key,
+            None,
+        )
+    }
+
+    /// Where it serves clients.
+    ///
+    /// # Errors
+    /// When it has printed no address.
+    pub fn address(&self) -> Result<SocketAddr> {
+        address(&self.ready.endpoint)
     }
 
     /// Where its data lies.

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use stator_iam::{
-    Expected, Principal, RequestView, StaticCredentials, Timestamp, Transport, Verifier, parse_authorization,
+    Expected, Principal, RequestView, SecretKey, StaticCredentials, Timestamp, Transport, Verifier,
+    parse_authorization,
 };
+
+use crate::arn;
 
 /// The service that requests are signed for.
 const SERVICE: &str = "dynamodb";
@@ -27,7 +30,30 @@ pub(crate) struct Verification {
     pub(crate) transport: Transport,
 }
 
+/// The root principal with its access key.
+pub(crate) fn root(access_key_id: &str) -> Principal {
+    Principal {
+        access_key_id: access_key_id.to_owned(),
+        arn: format!("arn:aws:iam::{}:root", arn::ACCOUNT),
+    }
+}
+
 impl Authenticator {
+    /// Accepts what the root principal has signed for a region.
+    pub(crate) fn of_root(
+        access_key_id: &str,
+        secret: SecretKey,
+        region: String,
+        transport: Transport,
+    ) -> Self {
+        Self::Verified(Box::new(Verification {
+            verifier: Verifier::new(),
+            credentials: StaticCredentials::new(root(access_key_id), secret),
+            region,
+            transport,
+        }))
+    }
+
     /// Authenticates a request at a time in milliseconds since the Unix epoch.
     ///
     /// # Errors

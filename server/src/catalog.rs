@@ -1,37 +1,39 @@
-//! The tables: their definitions, where their rows lie, how many there are.
+//! The tables: their definitions, and where their rows lie. A node's view of cells that all nodes share.
 //!
-//! Readers take one atomic load and no lock; changes are serialized, made durable in the metadata keyspace first and
-//! shown afterwards. Invariant: a table that is shown has a keyspace, and after [`Catalog::open`] every table keyspace
-//! belongs to a table, so that a crash between the two steps of a change leaves nothing behind.
+//! Definitions are cells of the cluster's metadata (`docs/format/metadata.md`). Readers take one atomic load and no lock;
+//! the view is read anew whenever the metadata has changed on this node ([`Catalog::follow`]), and before an answer that
+//! depends on what other nodes have acknowledged. Invariants: a table that is shown has a keyspace; an older view never
+//! replaces a newer one. How definitions are changed is the part of `change.rs`.
 
+mod change;
 mod record;
 mod table;
-mod tally;
+#[cfg(test)]
+mod tests;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::{Bound, ControlFlow};
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use stator_cluster::{Bounds, Cluster, ConsistencyLevel, Direction, Keyspace, WriteOptions};
-use tokio::sync::Mutex;
+use stator_cluster::{Bounds, Cluster, ConsistencyLevel, Direction, Error, Keyspace};
+use tokio::sync::{Mutex, watch};
 
 pub(crate) use record::{BillingMode, OnDemandLimits, TableClass, TableDefinition, Throughput, WarmUnits};
 pub(crate) use table::Table;
 
-use crate::command::Install;
-
-/// Keyspace of definitions and of whatever else the cluster agrees on.
-const METADATA: &str = "metadata";
 /// Prefix of the names of keyspaces that hold the rows of a table; the table's id follows.
 const TABLE_KEYSPACE: &str = "table/";
-/// Prefix of the keys of definitions in the metadata keyspace; the table's name follows.
+/// Prefix of the keys of definitions in the metadata; the table's name follows.
 const DEFINITION: &[u8] = b"table/";
+/// The first key after all with that prefix.
+const DEFINITIONS_END: &[u8] = b"table0";
 
 /// The tables by name.
 pub(crate) type Tables = BTreeMap<String, Arc<Table>>;
 
-/// Why the catalog could not be changed.
+/// Why the catalog could not be read or changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CatalogError {
     /// There is a table of that name.
@@ -46,8 +48,17 @@ pub(crate) enum CatalogError {
         /// The name.
         name: String,
     },
+    /// Others have changed the definition each time before this change came to it; it can be tried again.
+    #[error("the definition of table {name} is being changed by others all the time; try again")]
+    Contended {
+        /// The name.
+        name: String,
+    },
     /// A definition on disk cannot be read.
-    #[error("the definition of table {name} cannot be read: {detail}; restore the node's data from a backup")]
+    #[error(
+        "the definition of table {name} cannot be read: {detail}; bring all nodes to neighbouring versions, or restore \
+             the data from a backup"
+    )]
     Malformed {
         /// The name.
         name: String,
@@ -56,188 +67,241 @@ pub(crate) enum CatalogError {
     },
     /// The cluster failed under it.
     #[error(transparent)]
-    Cluster(#[from] stator_cluster::Error),
+    Cluster(#[from] Error),
+}
+
+impl CatalogError {
+    /// Whether the cluster cannot say now what there is.
+    fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Cluster(Error::Unavailable { .. }))
+    }
+}
+
+/// What to do about a definition without a keyspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WithoutKeyspace {
+    /// Not to show the table: whoever is making it is between two steps.
+    Hide,
+    /// To make the keyspace: whoever was making the table may be gone.
+    Make,
 }
 
 /// The catalog of a node.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     cluster: Cluster,
-    metadata: Keyspace,
     tables: ArcSwap<Tables>,
-    /// Held by the one change that is under way.
-    changing: Mutex<()>,
+    /// The change of the metadata up to which all tables are shown; `None` when one is hidden. Held while they are read.
+    shown: Mutex<Option<u64>>,
+    changes: watch::Receiver<u64>,
 }
 
 impl Catalog {
-    /// Reads the definitions and drops keyspaces that a crash has left without a table.
+    /// Reads the definitions, and drops keyspaces that a deletion has left behind.
     ///
     /// # Errors
-    /// [`CatalogError`] when the metadata cannot be read.
-    pub(crate) async fn open(cluster: Cluster) -> Result<Self, CatalogError> {
-        let metadata = match cluster.keyspace(METADATA) {
-            Some(keyspace) => keyspace,
-            None => cluster.create_keyspace(METADATA)?,
+    /// [`CatalogError`] when the metadata cannot be read. That other nodes are not there is none: what this one knows is
+    /// shown then, and nothing is dropped.
+    pub(crate) async fn open(cluster: Cluster) -> Result<Arc<Self>, CatalogError> {
+        let catalog = Self {
+            changes: cluster.metadata_changes(),
+            cluster,
+            tables: ArcSwap::default(),
+            shown: Mutex::new(None),
         };
-        let mut definitions = Vec::new();
-        let all = Bounds {
-            start: std::ops::Bound::Unbounded,
-            end: std::ops::Bound::Unbounded,
-        };
-        cluster
-            .range(
-                metadata,
-                &all,
-                Direction::Forward,
-                ConsistencyLevel::Quorum,
-                |row| {
-                    if let Some(name) = row.key().strip_prefix(DEFINITION) {
-                        definitions.push((String::from_utf8_lossy(name).into_owned(), row.to_cell()));
-                    }
-                    std::ops::ControlFlow::Continue(())
-                },
-            )
-            .await?;
-        let mut tables = Tables::new();
-        for (name, cell) in definitions {
-            let definition =
-                TableDefinition::from_bytes(&cell).map_err(|detail| CatalogError::Malformed {
-                    name: name.clone(),
-                    detail,
-                })?;
-            let keyspace =
-                cluster
-                    .keyspace(&keyspace_name(&definition))
-                    .ok_or_else(|| CatalogError::Malformed {
-                        name: name.clone(),
-                        detail: "its keyspace is missing".to_owned(),
-                    })?;
-            tables.insert(name, Arc::new(Table::new(definition, keyspace)));
+        match catalog.clean_up().await {
+            Err(error) if error.is_unavailable() => {
+                tracing::warn!(%error, "the tables may not be the latest");
+                catalog.refresh(WithoutKeyspace::Hide).await?;
+            }
+            result => result?,
         }
-        for (keyspace, name) in cluster.keyspaces() {
-            let orphan = name.starts_with(TABLE_KEYSPACE)
-                && !tables
-                    .values()
-                    .any(|table| keyspace_name(table.definition()) == name);
-            if orphan {
-                cluster.drop_keyspace(keyspace)?;
+        Ok(Arc::new(catalog))
+    }
+
+    /// Keeps the view current for as long as there is a catalog.
+    pub(crate) async fn follow(catalog: Weak<Self>) {
+        let Some(mut changes) = catalog.upgrade().map(|catalog| catalog.changes.clone()) else {
+            return;
+        };
+        while changes.changed().await.is_ok() {
+            let Some(catalog) = catalog.upgrade() else { return };
+            if let Err(error) = catalog.refresh(WithoutKeyspace::Hide).await {
+                tracing::warn!(%error, "the tables could not be read anew");
             }
         }
-        let catalog = Self {
-            cluster,
-            metadata,
-            tables: ArcSwap::from_pointee(tables),
-            changing: Mutex::new(()),
-        };
-        catalog.count_rows()?;
-        Ok(catalog)
     }
 
-    /// Counts the rows of all tables, as of now, beside whatever else goes on.
-    fn count_rows(&self) -> Result<(), CatalogError> {
-        for table in self.tables.load().values() {
-            let (rows, table) = (self.cluster.local_rows(table.keyspace())?, Arc::clone(table));
-            tokio::task::spawn_blocking(move || {
-                if let Err(error) = table.count_rows(rows) {
-                    tracing::warn!(table = table.name(), %error, "the rows could not be counted");
-                }
-            });
-        }
-        Ok(())
-    }
-
-    /// The table of a name.
+    /// The table of a name, as of now on this node.
     pub(crate) fn table(&self, name: &str) -> Option<Arc<Table>> {
         self.tables.load().get(name).cloned()
     }
 
-    /// All tables in the order of their names, as of now.
-    pub(crate) fn tables(&self) -> Arc<Tables> {
-        self.tables.load_full()
-    }
-
-    /// Makes a table.
+    /// The table of a name. One that is not known here is looked for in what all nodes have acknowledged.
     ///
     /// # Errors
-    /// [`CatalogError::Exists`] and failures of the cluster.
-    pub(crate) async fn create(&self, definition: TableDefinition) -> Result<Arc<Table>, CatalogError> {
-        let _changing = self.changing.lock().await;
-        let name = definition.name.clone();
-        if self.table(&name).is_some() {
-            return Err(CatalogError::Exists { name });
+    /// [`CatalogError::Cluster`] when it is not known here and others cannot be asked.
+    pub(crate) async fn find(&self, name: &str) -> Result<Option<Arc<Table>>, CatalogError> {
+        if let Some(table) = self.table(name) {
+            return Ok(Some(table));
         }
-        let keyspace = self.cluster.create_keyspace(&keyspace_name(&definition))?;
-        self.install(&name, Some(definition.to_bytes())).await?;
-        let table = Arc::new(Table::new(definition, keyspace));
-        self.show(|tables| {
-            tables.insert(name.clone(), Arc::clone(&table));
-        });
-        Ok(table)
+        self.catch_up().await?;
+        Ok(self.table(name))
     }
 
-    /// Changes a table's definition; `change` may refuse. The key schema and the id must stay as they are.
+    /// The table of a name with all changes that any node has acknowledged. When others cannot be asked, one that is known
+    /// here is given as it is known.
     ///
     /// # Errors
-    /// [`CatalogError::Missing`] and failures of the cluster; inside, whatever `change` refuses with.
-    pub(crate) async fn change<E>(
-        &self,
-        name: &str,
-        change: impl FnOnce(&Table, &mut TableDefinition) -> Result<(), E>,
-    ) -> Result<Result<Arc<Table>, E>, CatalogError> {
-        let _changing = self.changing.lock().await;
-        let table = self.table(name).ok_or_else(|| CatalogError::Missing {
-            name: name.to_owned(),
-        })?;
-        let mut definition = table.definition().clone();
-        if let Err(refusal) = change(&table, &mut definition) {
-            return Ok(Err(refusal));
+    /// As [`Catalog::find`].
+    pub(crate) async fn latest(&self, name: &str) -> Result<Option<Arc<Table>>, CatalogError> {
+        let caught_up = self.catch_up().await;
+        match (self.table(name), caught_up) {
+            (table, Ok(())) => Ok(table),
+            (Some(table), Err(error)) if error.is_unavailable() => Ok(Some(table)),
+            (_, Err(error)) => Err(error),
         }
-        self.install(name, Some(definition.to_bytes())).await?;
-        let changed = Arc::new(table.with_definition(definition));
-        self.show(|tables| {
-            tables.insert(name.to_owned(), Arc::clone(&changed));
-        });
-        Ok(Ok(changed))
     }
 
-    /// Removes a table and its rows; `check` may refuse.
+    /// All tables that any node has acknowledged, in the order of their names. When others cannot be asked, those that are
+    /// known here.
     ///
     /// # Errors
-    /// As [`Catalog::change`].
-    pub(crate) async fn remove<E>(
-        &self,
-        name: &str,
-        check: impl FnOnce(&Table) -> Result<(), E>,
-    ) -> Result<Result<Arc<Table>, E>, CatalogError> {
-        let _changing = self.changing.lock().await;
-        let table = self.table(name).ok_or_else(|| CatalogError::Missing {
-            name: name.to_owned(),
-        })?;
-        if let Err(refusal) = check(&table) {
-            return Ok(Err(refusal));
+    /// [`CatalogError`] when the metadata cannot be read.
+    pub(crate) async fn all(&self) -> Result<Arc<Tables>, CatalogError> {
+        match self.catch_up().await {
+            Err(error) if !error.is_unavailable() => Err(error),
+            _ => Ok(self.tables.load_full()),
         }
-        // After the first step the table is gone; should the second not come, opening the catalog does it.
-        self.install(name, None).await?;
-        self.show(|tables| {
-            tables.remove(name);
-        });
-        self.cluster.drop_keyspace(table.keyspace())?;
-        Ok(Ok(table))
     }
 
-    async fn install(&self, name: &str, cell: Option<Bytes>) -> Result<(), CatalogError> {
-        let key = [DEFINITION, name.as_bytes()].concat();
-        Ok(self
-            .cluster
-            .write(self.metadata, &key, WriteOptions::default(), &Install(cell))
-            .await?)
+    /// Shows whatever any node has acknowledged so far.
+    ///
+    /// # Errors
+    /// [`CatalogError::Cluster`] when others cannot be asked, [`CatalogError::Malformed`].
+    pub(crate) async fn catch_up(&self) -> Result<(), CatalogError> {
+        self.cluster.catch_up_metadata().await?;
+        self.refresh(WithoutKeyspace::Make).await
     }
 
-    fn show(&self, change: impl FnOnce(&mut Tables)) {
-        let mut tables = Tables::clone(&self.tables.load());
-        change(&mut tables);
+    /// Reads the definitions anew, unless nothing has changed since they were read.
+    async fn refresh(&self, without_keyspace: WithoutKeyspace) -> Result<(), CatalogError> {
+        let mut shown = self.shown.lock().await;
+        // Looked at before the definitions are read: what changes meanwhile is seen at the next time, at the latest.
+        let change = *self.changes.borrow();
+        if *shown == Some(change) {
+            return Ok(());
+        }
+        let known = self.tables.load_full();
+        let (mut tables, mut all) = (Tables::new(), true);
+        for (name, cell) in self.definitions().await? {
+            let kept = known.get(&name).filter(|table| *table.cell() == cell);
+            let keyspace_name = match kept {
+                Some(table) => keyspace_name(table.definition()),
+                None => keyspace_name(&definition(&name, &cell)?),
+            };
+            let keyspace = match self.cluster.keyspace(&keyspace_name) {
+                Some(keyspace) => Some(keyspace),
+                None if without_keyspace == WithoutKeyspace::Make => {
+                    self.make_keyspace(&name, &keyspace_name).await?
+                }
+                None => {
+                    all = false;
+                    None
+                }
+            };
+            let Some(keyspace) = keyspace else { continue };
+            let table = match kept {
+                Some(table) if table.keyspace() == keyspace => Arc::clone(table),
+                _ => Arc::new(Table::new(definition(&name, &cell)?, cell, keyspace)),
+            };
+            tables.insert(name, table);
+        }
         self.tables.store(Arc::new(tables));
+        *shown = all.then_some(change);
+        Ok(())
     }
+
+    /// All definitions as this node has them, by name.
+    async fn definitions(&self) -> Result<Vec<(String, Bytes)>, CatalogError> {
+        let bounds = Bounds {
+            start: Bound::Included(DEFINITION.to_vec()),
+            end: Bound::Excluded(DEFINITIONS_END.to_vec()),
+        };
+        let mut definitions = Vec::new();
+        let metadata = self.cluster.metadata();
+        self.cluster
+            .range(
+                metadata,
+                &bounds,
+                Direction::Forward,
+                ConsistencyLevel::One,
+                |row| {
+                    if let Some(name) = row.key().strip_prefix(DEFINITION) {
+                        let name = String::from_utf8_lossy(name).into_owned();
+                        // Copied, because views outlive by far the memory of the engine that they would hold.
+                        definitions.push((name, Bytes::copy_from_slice(row.cell())));
+                    }
+                    ControlFlow::Continue(())
+                },
+            )
+            .await?;
+        Ok(definitions)
+    }
+
+    /// Makes the keyspace of a table. `None` when the table was deleted meanwhile, perhaps after somebody else had made
+    /// and dropped the keyspace: then it is dropped again.
+    async fn make_keyspace(&self, name: &str, keyspace_name: &str) -> Result<Option<Keyspace>, CatalogError> {
+        let keyspace = self.cluster.create_keyspace(keyspace_name).await?;
+        let cell = self
+            .cluster
+            .read(
+                self.cluster.metadata(),
+                &definition_key(name),
+                ConsistencyLevel::Quorum,
+            )
+            .await?;
+        let still = match cell {
+            Some(cell) => self::keyspace_name(&definition(name, &cell)?) == keyspace_name,
+            None => false,
+        };
+        if still {
+            return Ok(Some(keyspace));
+        }
+        self.cluster.drop_keyspace(keyspace).await?;
+        Ok(None)
+    }
+
+    /// Shows all tables, and drops keyspaces of tables that there are no more: a table's definition is there before its
+    /// keyspace and goes before it.
+    async fn clean_up(&self) -> Result<(), CatalogError> {
+        self.cluster.catch_up_metadata().await?;
+        // Before the definitions: a keyspace that is made from now on is none of those looked at.
+        let keyspaces = self.cluster.keyspaces();
+        self.refresh(WithoutKeyspace::Make).await?;
+        let tables = self.tables.load();
+        let wanted: HashSet<Keyspace> = tables.values().map(|table| table.keyspace()).collect();
+        for (keyspace, name) in keyspaces {
+            if name.starts_with(TABLE_KEYSPACE) && !wanted.contains(&keyspace) {
+                tracing::info!(keyspace = name, "dropping what is left of a deleted table");
+                self.cluster.drop_keyspace(keyspace).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The key of a table's definition.
+fn definition_key(name: &str) -> Vec<u8> {
+    [DEFINITION, name.as_bytes()].concat()
+}
+
+/// The definition that a cell holds.
+fn definition(name: &str, cell: &[u8]) -> Result<TableDefinition, CatalogError> {
+    TableDefinition::from_bytes(cell).map_err(|detail| CatalogError::Malformed {
+        name: name.to_owned(),
+        detail,
+    })
 }
 
 fn keyspace_name(definition: &TableDefinition) -> String {

@@ -1,11 +1,16 @@
 //! The command line: one file a command.
 
+mod ask;
 mod credentials;
+mod demo_cluster;
 mod dev;
+mod files;
 mod init;
 mod master_key;
 mod private_file;
 mod root_credentials;
+mod serve;
+mod status;
 mod storage;
 
 use std::io::Write as _;
@@ -27,9 +32,13 @@ enum Command {
     /// Run one node on this machine for development and tests
     Dev(dev::Options),
     /// Make the certificates, keys and configuration of a cluster, or of one more node
-    // Shown when there is a `serve` to use what it makes.
-    #[command(hide = true)]
     Init(init::Options),
+    /// Run one node of a cluster
+    Serve(serve::Options),
+    /// Ask a running node what it knows of the cluster
+    Status(status::Options),
+    /// Run a cluster of nodes on this machine, to look at it
+    DemoCluster(demo_cluster::Options),
     /// Look at, check and mend the data of a node that is not running
     Storage(storage::Options),
 }
@@ -45,6 +54,9 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.command {
         Command::Dev(options) => dev::run(&options).map_err(|error| error.to_string()),
         Command::Init(options) => init::run(&options).map_err(|error| error.to_string()),
+        Command::Serve(options) => serve::run(&options).map_err(|error| error.to_string()),
+        Command::Status(options) => status::run(&options).map_err(|error| error.to_string()),
+        Command::DemoCluster(options) => demo_cluster::run(&options).map_err(|error| error.to_string()),
         Command::Storage(options) => storage::run(&options).map_err(|error| error.to_string()),
     };
     match result {

@@ -21,7 +21,7 @@ use stator_model::item::{Item, ItemRef};
 pub(crate) use answer::{Refusal, Sizes, WriteAnswer};
 pub(crate) use change::Change;
 pub(crate) use guard::{Guard, OnFailure, ReturnValues};
-pub(crate) use install::Install;
+pub(crate) use install::{Fits, Install};
 pub(crate) use replace::Replace;
 
 use self::change::ReadChange;
@@ -40,7 +40,6 @@ mod kind {
     pub(super) const DELETE: u8 = 2;
     pub(super) const UPDATE: u8 = 3;
     pub(super) const INSTALL: u8 = 4;
-    pub(super) const UNINSTALL: u8 = 5;
 }
 
 /// Decides the commands of other nodes.
@@ -64,8 +63,7 @@ impl<'a> ReadCommand<'a> {
             kind::PUT => Self::Replace(ReadReplace::read(&mut cursor, true)?),
             kind::DELETE => Self::Replace(ReadReplace::read(&mut cursor, false)?),
             kind::UPDATE => Self::Change(ReadChange::read(&mut cursor)?),
-            kind::INSTALL => Self::Install(Install(Some(cursor.shared()?))),
-            kind::UNINSTALL => Self::Install(Install(None)),
+            kind::INSTALL => Self::Install(Install::read(&mut cursor)?),
             other => return Err(Malformed(format!("unknown kind {other} of command"))),
         };
         cursor.end()?;

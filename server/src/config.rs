@@ -5,21 +5,36 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU8, NonZeroU32};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer};
+use stator_cluster::gossip::GossipSettings;
+use stator_cluster::ring::RangeBits;
 use stator_cluster::transport::{ClusterId, TransportSettings};
-use stator_cluster::{Durability, EngineSettings, Settings};
+use stator_cluster::{Durability, EngineSettings, Founder, NodeId, NodeSettings, Settings, Timing};
+use uuid::Uuid;
 
 /// The longest name of a zone or rack.
-const PLACE_BYTES_MAX: usize = 255;
+const PLACE_BYTES_MAX: usize = stator_cluster::gossip::PLACE_BYTES_MAX;
 /// Larger ones are a typing error, and would make the shares of other nodes vanish.
 const CAPACITY_MAX: u32 = 1_000_000;
 
+/// Most replicas of a token range. More would make every write wait for more nodes than any failure takes away.
+const REPLICATION_MAX: u8 = 7;
+
 fn capacity_of_one() -> NonZeroU32 {
     NonZeroU32::MIN
+}
+
+fn three() -> NonZeroU8 {
+    NonZeroU8::MIN.saturating_add(2)
+}
+
+/// The id in bytes that the data of a cluster carries, made of its id in text.
+pub(crate) fn cluster_uuid(id: &str) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("spiffe://{id}").as_bytes())
 }
 
 /// The configuration of one node.
@@ -46,11 +61,24 @@ pub(crate) struct ClusterSection {
     /// The cluster's id, which the certificates name.
     #[serde(deserialize_with = "from_text")]
     pub(crate) id: ClusterId,
-    /// Nodes to be asked about the others, and where they are reached. Any that are running will do.
+    /// The nodes that make the cluster together, and where they are reached; the same on each of them. A node that joins
+    /// later names some that are running, and not itself.
     pub(crate) nodes: Vec<NodeAddress>,
+    /// On how many nodes each item lies. Fewer while there are fewer nodes.
+    #[serde(default = "three")]
+    pub(crate) replication: NonZeroU8,
+    /// The ring has two to the power of this many token ranges. Settled when the cluster is made.
+    #[serde(default, deserialize_with = "range_bits")]
+    pub(crate) range_bits: RangeBits,
     /// `[cluster.transport]`: connections between nodes.
     #[serde(default)]
     pub(crate) transport: TransportSettings,
+    /// `[cluster.gossip]`: how fast a node that is gone is noticed; the same on all nodes.
+    #[serde(default)]
+    pub(crate) gossip: GossipSettings,
+    /// `[cluster.timing]`: elections and heartbeats; the same on all nodes.
+    #[serde(default)]
+    pub(crate) timing: Timing,
 }
 
 /// `[node]`
@@ -89,6 +117,8 @@ pub(crate) struct HttpSection {
     pub(crate) certificate: Option<PathBuf>,
     /// Its private key.
     pub(crate) key: Option<PathBuf>,
+    /// Where `GET /metrics` is answered, in plain and to anybody. Nowhere when it is left out.
+    pub(crate) metrics_listen: Option<SocketAddr>,
 }
 
 /// `[storage]`
@@ -154,25 +184,21 @@ impl Config {
         if node.id == 0 {
             return wrong("node.id", "is 0, must be at least 1".to_owned());
         }
-        for (place, known) in cluster.nodes.iter().enumerate() {
-            let before = cluster.nodes.iter().take(place);
-            if before.clone().any(|other| other.id == known.id) {
-                return wrong("cluster.nodes", format!("node {} is named twice", known.id));
-            }
-            if before.clone().any(|other| other.address == known.address) {
-                return wrong("cluster.nodes", format!("{} is named twice", known.address));
-            }
-            if known.id == node.id && known.address != node.address {
-                let problem = format!(
-                    "node {} is at {}, while node.address is {}; make them equal",
-                    node.id, known.address, node.address
-                );
-                return wrong("cluster.nodes", problem);
-            }
+        if cluster.replication.get() > REPLICATION_MAX {
+            let problem = format!("is {}, must be at most {REPLICATION_MAX}", cluster.replication);
+            return wrong("cluster.replication", problem);
         }
+        self.validate_nodes()?;
         if node.listen == http.listen && node.listen.port() != 0 {
             let problem = format!("{} is node.listen already; choose another port", http.listen);
             return wrong("http.listen", problem);
+        }
+        if let Some(metrics) = http.metrics_listen
+            && metrics.port() != 0
+            && [node.listen, http.listen].contains(&metrics)
+        {
+            let problem = format!("{metrics} is taken already; choose another port");
+            return wrong("http.metrics_listen", problem);
         }
         for (field, place) in [("node.zone", &node.zone), ("node.rack", &node.rack)] {
             if place.len() > PLACE_BYTES_MAX {
@@ -193,17 +219,82 @@ impl Config {
             .transport
             .validate()
             .or_else(|error| wrong("cluster.transport", error.to_string()))?;
-        self.settings()
-            .storage
+        cluster
+            .gossip
+            .validate()
+            .or_else(|error| wrong("cluster.gossip", error.to_string()))?;
+        cluster
+            .timing
+            .validate()
+            .or_else(|error| wrong("cluster.timing", error.to_string()))?;
+        self.storage
+            .engine
             .validate()
             .or_else(|error| wrong("storage.engine", error.to_string()))
     }
 
-    /// The settings of the node's data.
-    pub(crate) fn settings(&self) -> Settings {
-        Settings {
-            durability: self.storage.durability,
-            storage: self.storage.engine.clone(),
+    /// Checks the nodes of the cluster against each other and against this one.
+    fn validate_nodes(&self) -> Result<(), ConfigError> {
+        let wrong = |field, problem: String| Err(ConfigError::Value { field, problem });
+        let Self { cluster, node, .. } = self;
+        if cluster.nodes.is_empty() {
+            return wrong(
+                "cluster.nodes",
+                "names no node; name those that make the cluster".to_owned(),
+            );
+        }
+        for (place, known) in cluster.nodes.iter().enumerate() {
+            let before = cluster.nodes.iter().take(place);
+            if before.clone().any(|other| other.id == known.id) {
+                return wrong("cluster.nodes", format!("node {} is named twice", known.id));
+            }
+            if before.clone().any(|other| other.address == known.address) {
+                return wrong("cluster.nodes", format!("{} is named twice", known.address));
+            }
+            if known.id == node.id && known.address != node.address {
+                let problem = format!(
+                    "node {} is at {}, while node.address is {}; make them equal",
+                    node.id, known.address, node.address
+                );
+                return wrong("cluster.nodes", problem);
+            }
+            if known.id != node.id && known.address == node.address {
+                let problem = format!(
+                    "{} is the address of node {}; give this one another",
+                    node.address, known.id
+                );
+                return wrong("node.address", problem);
+            }
+        }
+        Ok(())
+    }
+
+    /// The settings of the node. `rejoin`: an old copy of its data may be given up.
+    pub(crate) fn settings(&self, rejoin: bool) -> NodeSettings {
+        let Self {
+            cluster,
+            node,
+            storage,
+            ..
+        } = self;
+        NodeSettings {
+            node: NodeId(node.id),
+            cluster: cluster_uuid(cluster.id.as_ref()),
+            address: node.address.to_string(),
+            zone: node.zone.clone(),
+            rack: node.rack.clone(),
+            capacity: node.capacity,
+            founders: cluster.nodes.iter().map(NodeAddress::founder).collect(),
+            replication: cluster.replication,
+            range_bits: cluster.range_bits,
+            rejoin,
+            software: env!("CARGO_PKG_VERSION").to_owned(),
+            storage: Settings {
+                durability: storage.durability,
+                storage: storage.engine.clone(),
+            },
+            timing: cluster.timing,
+            gossip: cluster.gossip.clone(),
         }
     }
 
@@ -243,6 +334,14 @@ pub(crate) fn check_region(region: &str) -> Result<(), String> {
     Ok(())
 }
 
+fn range_bits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RangeBits, D::Error> {
+    let bits = u8::deserialize(deserializer)?;
+    RangeBits::new(bits).ok_or_else(|| {
+        let (min, max) = (RangeBits::MIN.get(), RangeBits::MAX.get());
+        serde::de::Error::custom(format!("range_bits is {bits}, must be from {min} to {max}"))
+    })
+}
+
 fn from_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -271,6 +370,14 @@ impl HostPort {
     /// The host, without brackets.
     pub(crate) fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The same host with another port.
+    pub(crate) fn with_port(&self, port: u16) -> Self {
+        Self {
+            host: self.host.clone(),
+            port,
+        }
     }
 
     /// Where to listen to be reached here: at the address itself, or at all addresses when it is a name.
@@ -327,6 +434,15 @@ pub(crate) struct NodeAddress {
     pub(crate) id: u64,
     /// Where it is reached.
     pub(crate) address: HostPort,
+}
+
+impl NodeAddress {
+    fn founder(&self) -> Founder {
+        Founder {
+            node: NodeId(self.id),
+            address: self.address.to_string(),
+        }
+    }
 }
 
 impl FromStr for NodeAddress {
@@ -395,7 +511,27 @@ mod tests {
         assert_eq!(config.node.data_dir, Path::new("/d/data"));
         assert_eq!(config.security.key, Path::new("/d/node-key.pem"));
         assert_eq!(config.security.certificate, Path::new("/etc/stator/node.pem"));
-        assert_eq!(config.settings().durability, Durability::Sync);
+        let settings = config.settings(false);
+        assert_eq!(settings.storage.durability, Durability::Sync);
+        assert_eq!(
+            (
+                settings.replication.get(),
+                settings.range_bits.get(),
+                settings.rejoin
+            ),
+            (3, 8, false)
+        );
+        let founders: Vec<_> = settings
+            .founders
+            .iter()
+            .map(|founder| founder.address.as_str())
+            .collect();
+        assert_eq!(founders, ["10.0.0.1:7400", "db-2.example:7400"]);
+        // Written down, because data that exists carries it.
+        assert_eq!(
+            settings.cluster.to_string(),
+            "d903c636-90e0-5d7f-8a79-948a91c36ba4"
+        );
         assert_eq!(config.cluster.transport, TransportSettings::default());
     }
 
@@ -422,6 +558,21 @@ mod tests {
         assert!(refused("data_dir", "capacity = 2000000\ndata_dir").starts_with("node.capacity: "));
         assert!(refused("data_dir", "capacity = 0\ndata_dir").contains("capacity"));
         assert!(refused("id = \"blue\"", "id = \"Blue\"").contains("is no cluster id"));
+        assert!(
+            refused(
+                "nodes = [\"1=10.0.0.1:7400\", \"2=db-2.example:7400\"]",
+                "nodes = []"
+            )
+            .contains("names no node")
+        );
+        let cluster = |line: &str| refused("[node]", &format!("{line}\n[node]"));
+        assert!(cluster("replication = 8").starts_with("cluster.replication: is 8"));
+        assert!(cluster("replication = 0").contains("replication"));
+        assert!(cluster("range_bits = 17").contains("range_bits is 17, must be from 1 to 16"));
+        assert!(cluster("[cluster.gossip]\nprobe_period_ms = 0").starts_with("cluster.gossip: "));
+        assert!(cluster("[cluster.timing]\ntick_ms = 0").starts_with("cluster.timing: tick_ms is 0"));
+        let metrics = "metrics_listen = \"0.0.0.0:8000\"\nregion =";
+        assert!(refused("region =", metrics).starts_with("http.metrics_listen: "));
         let transport = "[cluster.transport]\nping_interval_ms = 0\n[node]";
         assert!(refused("[node]", transport).starts_with("cluster.transport: ping_interval_ms"));
         let engine = "[storage.engine]\nlog_segments_max = 0\n[security]";

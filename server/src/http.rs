@@ -3,6 +3,7 @@
 //!
 //! Order of refusal: method, path and content type; JSON; target; signature; everything else.
 
+pub(crate) mod admin;
 mod body;
 mod dispatch;
 pub(crate) mod serve;
@@ -67,6 +68,15 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
             "text/plain",
             format!("healthy: dynamodb.{}.amazonaws.com ", app.context.region),
         )
+    } else if parts.method == Method::GET && parts.uri.path() == admin::STATUS_PATH {
+        let (status, body) = match authenticate(&app, &parts, &[]) {
+            Ok(()) => admin::status(&app),
+            Err(error) => {
+                let error = ApiError::from(error);
+                (error.status(), error.body())
+            }
+        };
+        amz_json(status, body, &parts.headers)
     } else if parts.method == Method::OPTIONS {
         preflight(&parts.headers)
     } else {

@@ -13,9 +13,12 @@ mod consistency;
 mod constraint;
 mod http;
 mod message;
+mod metrics;
+mod node;
 mod operation;
 mod random;
 mod request_id;
+mod tls;
 mod wire;
 
 use std::process::ExitCode;

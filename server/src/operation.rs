@@ -30,8 +30,9 @@ pub(crate) mod update_table;
 
 use std::sync::Arc;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Table};
 use crate::clock::Clock;
+use crate::message;
 use crate::wire::error::ApiError;
 
 /// What operations work with.
@@ -49,6 +50,17 @@ pub(crate) struct Context {
     pub(crate) clock: Arc<dyn Clock>,
     /// Fills a buffer with random bytes.
     pub(crate) random: fn(&mut [u8]) -> std::io::Result<()>,
+}
+
+impl Context {
+    /// The table that an item operation names.
+    ///
+    /// # Errors
+    /// ResourceNotFoundException, and ServiceUnavailable when it is not known here and other nodes cannot be asked.
+    async fn table(&self, name: &str) -> Result<Arc<Table>, ApiError> {
+        let found = self.catalog.find(name).await.map_err(message::table::catalog)?;
+        found.ok_or_else(message::no_table)
+    }
 }
 
 /// A request of the API together with its answer.

@@ -5,6 +5,7 @@
 mod bench;
 mod cargo;
 mod clock;
+mod faults;
 mod kill;
 mod sim;
 mod test;
@@ -28,6 +29,8 @@ struct Arguments {
 enum Command {
     /// Measure what Stator costs, beside a peer on the same machine in the same minute.
     Bench(bench::Arguments),
+    /// Kill and freeze nodes of real clusters under load, and check what their clients saw.
+    Faults(faults::Arguments),
     /// Kill a writing engine again and again, and look for what it had acknowledged.
     Kill(kill::Arguments),
     /// Simulate clusters under many seeds, with faults, and check what their clients saw.
@@ -45,6 +48,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Faults(arguments) => faults::run(&arguments),
         Command::Kill(arguments) => kill::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),

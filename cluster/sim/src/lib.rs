@@ -8,10 +8,11 @@
 pub mod check;
 mod clock;
 pub mod fault;
-pub mod history;
 pub mod kernel;
 pub mod random;
 pub mod runner;
 pub mod scenario;
 pub mod shrink;
 pub mod trace;
+
+pub use stator_history::history;

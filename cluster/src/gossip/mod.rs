@@ -25,7 +25,7 @@ pub use doer::Gossiper;
 pub use error::{Fault, GossipError, MessageError};
 pub use interface::{Effect, Input, Me, Member, Peer, TimerId};
 pub use settings::GossipSettings;
-pub use state::{NodeState, SOFTWARE_BYTES_MAX};
+pub use state::{NodeState, PLACE_BYTES_MAX, SOFTWARE_BYTES_MAX};
 pub use wire::{ADDRESS_BYTES_MAX, MESSAGE_BYTES_MAX};
 
 /// Whether a node takes part, as far as this node knows.

@@ -14,6 +14,14 @@ use crate::world::NodeId;
 
 /// The longest text of [`NodeState::software`], in bytes. A longer one is cut.
 pub const SOFTWARE_BYTES_MAX: usize = 64;
+/// The longest text of [`NodeState::zone`] and of [`NodeState::rack`], in bytes. A longer one is cut, so that whoever
+/// reads a configuration refuses it before.
+pub const PLACE_BYTES_MAX: usize = 64;
+
+/// The longest state as bytes: eleven numbers of 64 bits, one of 32, one bit and three texts.
+#[cfg(test)]
+pub(super) const STATE_BYTES_MAX: usize =
+    11 * 10 + 5 + 1 + (1 + SOFTWARE_BYTES_MAX) + 2 * (1 + PLACE_BYTES_MAX);
 
 /// What a node says about itself. All of it may be a few seconds old.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +46,14 @@ pub struct NodeState {
     pub layout_epoch: u64,
     /// How many operations wait in its hints for nodes that are away.
     pub hints_waiting: u64,
+    /// What it shares with other nodes so that they may all fail together, such as a data centre.
+    pub zone: String,
+    /// What it shares with other nodes of its zone, such as a rack of a data centre.
+    pub rack: String,
+    /// How much of the data it should hold, beside the capacities of the others.
+    pub capacity: u32,
+    /// Whether it has lost its data and holds no replicas until it gets new ones.
+    pub rejoining: bool,
 }
 
 /// When a state was said: the incarnation of the process, and the version within it.
@@ -74,7 +90,11 @@ impl StateItem {
         ] {
             put_varint(&mut bytes, number);
         }
-        put_text(&mut bytes, cut(&state.software));
+        put_text(&mut bytes, cut(&state.software, SOFTWARE_BYTES_MAX));
+        put_text(&mut bytes, cut(&state.zone, PLACE_BYTES_MAX));
+        put_text(&mut bytes, cut(&state.rack, PLACE_BYTES_MAX));
+        put_varint(&mut bytes, state.capacity.into());
+        put_varint(&mut bytes, state.rejoining.into());
         bytes
     }
 
@@ -93,13 +113,18 @@ impl StateItem {
             started_at_ms: reader.varint()?,
             layout_epoch: reader.varint()?,
             hints_waiting: reader.varint()?,
-            software: reader.text()?.to_owned(),
+            software: short_text(
+                &mut reader,
+                SOFTWARE_BYTES_MAX,
+                "a software version that is too long",
+            )?,
+            zone: short_text(&mut reader, PLACE_BYTES_MAX, "a zone that is too long")?,
+            rack: short_text(&mut reader, PLACE_BYTES_MAX, "a rack that is too long")?,
+            capacity: u32::try_from(reader.varint()?).map_err(|_| MessageError::Malformed {
+                cause: "a capacity of more than 32 bits",
+            })?,
+            rejoining: reader.varint()? != 0,
         };
-        if state.software.len() > SOFTWARE_BYTES_MAX {
-            return Err(MessageError::Malformed {
-                cause: "a software version that is too long",
-            });
-        }
         Ok(Self {
             node,
             incarnation,
@@ -108,14 +133,26 @@ impl StateItem {
     }
 }
 
-/// The longest beginning of a text that may be sent.
-fn cut(software: &str) -> &str {
-    software
-        .char_indices()
+/// Reads a text of at most `bytes_max` bytes; `cause` says what is wrong with a longer one.
+fn short_text(
+    reader: &mut Reader<'_>,
+    bytes_max: usize,
+    cause: &'static str,
+) -> Result<String, MessageError> {
+    let text = reader.text()?;
+    if text.len() > bytes_max {
+        return Err(MessageError::Malformed { cause });
+    }
+    Ok(text.to_owned())
+}
+
+/// The longest beginning of a text that has at most `bytes_max` bytes.
+fn cut(text: &str, bytes_max: usize) -> &str {
+    text.char_indices()
         .map(|(start, character)| start + character.len_utf8())
-        .take_while(|end| *end <= SOFTWARE_BYTES_MAX)
+        .take_while(|end| *end <= bytes_max)
         .last()
-        .and_then(|end| software.get(..end))
+        .and_then(|end| text.get(..end))
         .unwrap_or("")
 }
 
@@ -196,11 +233,63 @@ mod tests {
     }
 
     #[test]
-    fn a_long_software_version_is_cut_between_characters() {
+    fn long_texts_are_cut_between_characters() {
         let mut long = item(1, 1);
-        long.state.software = format!("{}ü", "x".repeat(SOFTWARE_BYTES_MAX - 1));
+        let text = |bytes_max: usize| format!("{}ü", "x".repeat(bytes_max - 1));
+        long.state.software = text(SOFTWARE_BYTES_MAX);
+        long.state.zone = text(PLACE_BYTES_MAX);
+        long.state.rack = text(PLACE_BYTES_MAX);
         let sent = StateItem::decode(&long.encode()).unwrap();
         assert_eq!(sent.state.software, "x".repeat(SOFTWARE_BYTES_MAX - 1));
+        assert_eq!(sent.state.zone, "x".repeat(PLACE_BYTES_MAX - 1));
+        assert_eq!(sent.state.rack, "x".repeat(PLACE_BYTES_MAX - 1));
+    }
+
+    #[test]
+    fn texts_and_numbers_beyond_their_limit_are_refused() {
+        // Eleven numbers, then software, zone, rack, capacity, whether it rejoins.
+        let bytes = |lengths: [usize; 3], capacity: u64| {
+            let mut bytes = vec![1; 11];
+            for length in lengths {
+                put_text(&mut bytes, &"x".repeat(length));
+            }
+            put_varint(&mut bytes, capacity);
+            bytes.push(0);
+            bytes
+        };
+        let limits = [SOFTWARE_BYTES_MAX, PLACE_BYTES_MAX, PLACE_BYTES_MAX];
+        assert!(StateItem::decode(&bytes(limits, u32::MAX.into())).is_ok());
+        assert!(StateItem::decode(&bytes(limits, 1 << 32)).is_err());
+        for text in 0..3 {
+            let mut lengths = limits;
+            lengths[text] += 1;
+            assert!(StateItem::decode(&bytes(lengths, 1)).is_err(), "text {text}");
+        }
+    }
+
+    #[test]
+    fn the_longest_state_has_as_many_bytes_as_messages_have_room_for() {
+        let longest = StateItem {
+            node: NodeId(u64::MAX),
+            incarnation: u64::MAX,
+            state: NodeState {
+                version: u64::MAX,
+                requests_per_second: u64::MAX,
+                data_bytes: u64::MAX,
+                free_bytes: u64::MAX,
+                leaders: u64::MAX,
+                replicas: u64::MAX,
+                started_at_ms: u64::MAX,
+                software: "x".repeat(1000),
+                layout_epoch: u64::MAX,
+                hints_waiting: u64::MAX,
+                zone: "x".repeat(1000),
+                rack: "x".repeat(1000),
+                capacity: u32::MAX,
+                rejoining: true,
+            },
+        };
+        assert_eq!(longest.encode().len(), STATE_BYTES_MAX);
     }
 
     proptest! {
@@ -208,6 +297,9 @@ mod tests {
         fn a_state_comes_back(
             numbers in any::<[u64; 11]>(),
             software in "[ -~]{0,64}",
+            (zone, rack) in ("[ -~]{0,64}", "[a-zü]{0,32}"),
+            capacity in any::<u32>(),
+            rejoining in any::<bool>(),
         ) {
             let [node, incarnation, version, requests_per_second, data_bytes, free_bytes, leaders, replicas,
                 started_at_ms, layout_epoch, hints_waiting] = numbers;
@@ -216,12 +308,12 @@ mod tests {
                 incarnation,
                 state: NodeState {
                     version, requests_per_second, data_bytes, free_bytes, leaders, replicas, started_at_ms,
-                    software, layout_epoch, hints_waiting,
+                    software, layout_epoch, hints_waiting, zone, rack, capacity, rejoining,
                 },
             };
             let bytes = item.encode();
             prop_assert_eq!(StateItem::decode(&bytes).unwrap(), item);
-            prop_assert!(bytes.len() <= 11 * 10 + 1 + SOFTWARE_BYTES_MAX);
+            prop_assert!(bytes.len() <= STATE_BYTES_MAX);
         }
 
         #[test]

@@ -244,6 +244,9 @@ impl Replica {
         host.engine
             .apply(batch, stream, done.index)
             .map_err(|error| error.to_string())?;
+        if group == METADATA_GROUP {
+            host.keyspaces.applied(done.index);
+        }
         remembered.take(&done);
         Ok(true)
     }

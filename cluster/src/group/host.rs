@@ -17,6 +17,7 @@ use crate::metadata::keyspaces::Keyspaces;
 use crate::raft::RaftMessage;
 use crate::world::{NodeId, World};
 
+use super::quiet::QuietMessage;
 use super::settings::GroupSettings;
 
 /// When writes are held back, they wait once for so many bytes.
@@ -29,6 +30,9 @@ const ROOM_LOOK: Duration = Duration::from_millis(5);
 pub(crate) trait Outbox: Send + Sync + fmt::Debug {
     /// Puts a message among those that go out next.
     fn send_raft(&self, to: NodeId, group: u32, message: &RaftMessage);
+
+    /// The same for a message about resting.
+    fn send_quiet(&self, to: NodeId, group: u32, message: &QuietMessage);
 
     /// Sends what was put there, all for one node together.
     fn flush(&self);

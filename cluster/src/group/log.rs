@@ -14,6 +14,9 @@ use super::replica::{Replica, State, Todo};
 use crate::level::ConsistencyLevel;
 use crate::raft::{HardState, Members, Persist, RaftMessage};
 
+/// How often the head of a log is looked at.
+const TEND_EVERY_TICKS: u64 = 10;
+
 /// Something for the log.
 #[derive(Debug)]
 enum Work {
@@ -161,26 +164,29 @@ impl Replica {
         self.advance_with(state, todo);
     }
 
-    /// Cuts the head of the log where nobody needs it any more, and lets members know up to where nobody will.
+    /// Lets members know up to where nobody will ask for entries any more, and cuts the head of the log.
     pub(super) fn tend_log(&self, state: &mut State) {
-        const EVERY_TICKS: u64 = 10;
-        if !state.ticks.is_multiple_of(EVERY_TICKS) {
-            return;
-        }
-        let settings = &self.host.settings;
-        if state.leads() {
+        if state.leads() && state.ticks.is_multiple_of(TEND_EVERY_TICKS) {
             let everywhere = state.everywhere().min(state.applied);
             if state.core.is_alone() {
                 state.floor = everywhere;
-            } else if everywhere >= state.floor + settings.cut_entries {
+            } else if everywhere >= state.floor + self.host.settings.cut_entries {
                 // It is applied like any entry; until then the old floor holds.
                 state.core.propose(super::effect::Record::floor(everywhere));
             }
         }
+        self.cut_log(state);
+    }
+
+    /// Cuts the head of the log where nobody needs it any more.
+    pub(super) fn cut_log(&self, state: &mut State) {
+        if !state.ticks.is_multiple_of(TEND_EVERY_TICKS) {
+            return;
+        }
         let flushed = self.host.engine.flushed_index(Journal::stream_of(self.group));
         let remembered = state.invocations.oldest_entry().unwrap_or(u64::MAX);
         let first = (state.floor + 1).min(flushed + 1).min(remembered);
-        if first >= state.cut + settings.cut_entries {
+        if first >= state.cut + self.host.settings.cut_entries {
             state.cut = first;
             state.core.cut_head(first);
             let work = Work::Cut(first, state.core.state());

@@ -3,15 +3,18 @@
 //! Not here: the decisions of consensus (`raft/`), who holds which range (`ring/`).
 
 pub(crate) mod apply;
+pub(crate) mod balance;
 pub(crate) mod effect;
 pub(crate) mod host;
 pub(crate) mod invocations;
 pub(crate) mod journal;
 mod log;
 mod overlay;
+pub(crate) mod quiet;
 mod read;
 pub(crate) mod recover;
 pub(crate) mod replica;
+pub(crate) mod rest;
 pub(crate) mod settings;
 #[cfg(test)]
 mod tests;

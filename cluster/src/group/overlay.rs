@@ -56,6 +56,7 @@ impl Overlay {
     }
 
     /// Whether there is nothing.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.keyspaces.values().all(HashMap::is_empty)
     }

@@ -7,8 +7,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
 use tokio::sync::oneshot;
 
+use super::quiet::Reason;
 use super::replica::{Refused, Replica, State, Todo};
 use crate::raft::ReadContext;
 use crate::world::NodeId;
@@ -33,18 +35,19 @@ impl Replica {
     /// Waits until this replica, as the leader, has applied all that was committed when this was called; gives the entry
     /// up to which that is.
     pub(crate) async fn read_index(self: &Arc<Self>) -> Result<u64, Refused> {
-        self.wake_up();
         let answered = {
             let mut state = self.state.lock();
             if !state.core.may_serve() {
-                return Err(Refused::NotLeader(self.other_leader()));
+                return Err(self.is_not_leader(state));
             }
             if state.core.is_alone() {
                 return Ok(state.applied);
             }
             let (waiter, answered) = oneshot::channel();
             state.reads.next.push(waiter);
-            self.advance(state);
+            let mut todo = Todo::default();
+            self.wake(&mut state, Reason::Read, &mut todo);
+            self.advance_with(state, todo);
             self.host.outbox.flush();
             answered
         };
@@ -78,9 +81,25 @@ impl Replica {
             .map(drop)
     }
 
+    /// Somebody takes this replica for the leader: its group may rest under a leader that is gone.
+    pub(super) fn is_not_leader(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> Refused {
+        let mut todo = Todo::default();
+        self.wake(&mut state, Reason::Asked, &mut todo);
+        self.advance_with(state, todo);
+        self.host.outbox.flush();
+        Refused::NotLeader(self.other_leader())
+    }
+
     /// The leader, if that is another node.
     pub(super) fn other_leader(&self) -> Option<NodeId> {
         self.leader().filter(|node| *node != self.host.node)
+    }
+}
+
+impl Reads {
+    /// Whether anybody waits for a round.
+    pub(super) fn are_under_way(&self) -> bool {
+        !self.next.is_empty() || self.round.is_some()
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn found(
 }
 
 /// The replica that this node has of a group; `None` if it has none. `peers` are
-/// its members, this node among them.
+/// its members, this node among them, of whom the layout prefers one to lead.
 ///
 /// # Errors
 /// [`Error::Journal`] and [`Error::Group`].
@@ -44,6 +44,7 @@ pub(crate) fn recover(
     host: &Arc<Host>,
     group: u32,
     peers: BTreeMap<ReplicaId, NodeId>,
+    preferred: Option<ReplicaId>,
 ) -> Result<Option<Arc<Replica>>, Error> {
     let stream = Journal::stream_of(group);
     let flushed = host.engine.flushed_index(stream);
@@ -71,6 +72,11 @@ pub(crate) fn recover(
         let cause = "this node has its log, but is none of its members".to_owned();
         return Err(Error::Group { group, cause });
     };
-    let birth = Birth { group, id, peers };
+    let birth = Birth {
+        group,
+        id,
+        peers,
+        preferred,
+    };
     Replica::new(Arc::clone(host), birth, journal, recovered, remembered).map(Some)
 }

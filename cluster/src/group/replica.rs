@@ -15,16 +15,19 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use super::apply::ApplyQueue;
+use super::balance::{Balance, BalanceSettings};
 use super::host::Host;
 use super::invocations::{Invocations, RequestHash};
 use super::journal::{Journal, JournalError};
 use super::log::LogQueue;
 use super::overlay::Overlay;
+use super::quiet::{Quiet, QuietMessage, Reason};
 use super::read::Reads;
+use super::rest::Others;
 use super::settings::GroupSettings;
 use crate::error::Error;
 use crate::level::ConsistencyLevel;
-use crate::raft::{Core, CoreSettings, Fetch, Members, RaftMessage, Recovered, ReplicaId, Role};
+use crate::raft::{Core, CoreSettings, Fetch, RaftMessage, Recovered, ReplicaId, Role};
 use crate::world::NodeId;
 
 /// Why a replica does not do what it was asked.
@@ -73,6 +76,7 @@ pub(crate) struct Replica {
     pub(super) group: u32,
     id: ReplicaId,
     peers: BTreeMap<ReplicaId, NodeId>,
+    preferred: Option<ReplicaId>,
     pub(super) state: Mutex<State>,
     pub(super) log: Mutex<LogQueue>,
     pub(super) apply: Mutex<ApplyQueue>,
@@ -80,8 +84,6 @@ pub(crate) struct Replica {
     leader: AtomicU64,
     /// Whether this replica is the only voter and may answer reads from its engine alone.
     serves_alone: AtomicBool,
-    /// Whether ticks are needed.
-    is_quiet: AtomicBool,
 }
 
 impl fmt::Debug for Replica {
@@ -121,11 +123,23 @@ pub(super) struct State {
     pub(super) cut: u64,
     pub(super) tallies: BTreeMap<u32, (i64, i64)>,
     pub(super) ticks: u64,
+    pub(super) others: Others,
+    pub(super) quiet: Quiet,
+    pub(super) balance: Balance,
 }
 
 impl State {
     pub(super) fn leads(&self) -> bool {
         self.leadership.1
+    }
+
+    /// Whether anything is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.pending.is_empty()
+            || !self.unlogged.is_empty()
+            || !self.spreading.is_empty()
+            || self.reads.are_under_way()
+            || self.core.is_handing_over()
     }
 }
 
@@ -134,6 +148,8 @@ pub(crate) struct Birth {
     pub(crate) group: u32,
     pub(crate) id: ReplicaId,
     pub(crate) peers: BTreeMap<ReplicaId, NodeId>,
+    /// The member whom the layout prefers to lead.
+    pub(crate) preferred: Option<ReplicaId>,
 }
 
 /// What is to be done once the lock is free.
@@ -143,11 +159,16 @@ pub(super) struct Todo {
     fetches: Vec<Fetch>,
     wakes: Vec<(Wake, Result<(), Refused>)>,
     reads: Vec<(super::read::Waiter, Result<u64, Refused>)>,
+    rests: Vec<QuietMessage>,
 }
 
 impl Todo {
     pub(super) fn wake(&mut self, wake: Wake, outcome: Result<(), Refused>) {
         self.wakes.push((wake, outcome));
+    }
+
+    pub(super) fn rest(&mut self, message: QuietMessage) {
+        self.rests.push(message);
     }
 
     pub(super) fn answer(&mut self, waiter: super::read::Waiter, outcome: Result<u64, Refused>) {
@@ -206,18 +227,21 @@ impl Replica {
             cut,
             tallies: BTreeMap::new(),
             ticks: 0,
+            others: Others::default(),
+            quiet: Quiet::new(timing.quiet_ticks),
+            balance: Balance::new(BalanceSettings::default()),
         };
         Ok(Arc::new(Self {
             host,
             group: birth.group,
             id: birth.id,
             peers: birth.peers,
+            preferred: birth.preferred,
             state: Mutex::new(state),
             log: Mutex::new(LogQueue::new(journal)),
             apply: Mutex::new(ApplyQueue::default()),
             leader: AtomicU64::new(0),
             serves_alone: AtomicBool::new(false),
-            is_quiet: AtomicBool::new(false),
         }))
     }
 
@@ -237,7 +261,8 @@ impl Replica {
         self.leader() == Some(self.host.node)
     }
 
-    pub(super) fn serves_alone(&self) -> bool {
+    /// Whether this replica is the only voter and may answer reads from its engine.
+    pub(crate) fn serves_alone(&self) -> bool {
         self.serves_alone.load(Ordering::Acquire)
     }
 
@@ -246,21 +271,21 @@ impl Replica {
         self.peers.values().copied()
     }
 
-    pub(super) fn node_of(&self, replica: ReplicaId) -> Option<NodeId> {
-        self.peers.get(&replica).copied()
+    pub(super) fn id(&self) -> ReplicaId {
+        self.id
     }
 
-    /// Time goes on by a tick. Messages are put into the outbox and not flushed.
-    pub(crate) fn tick(self: &Arc<Self>) {
-        if self.is_quiet.load(Ordering::Acquire) {
-            return;
-        }
-        let mut state = self.state.lock();
-        state.ticks += 1;
-        let world = &self.host.world;
-        state.core.tick(&mut || world.random_u64());
-        self.tend_log(&mut state);
-        self.advance(state);
+    pub(super) fn preferred(&self) -> Option<ReplicaId> {
+        self.preferred
+    }
+
+    pub(super) fn other_members(&self) -> impl Iterator<Item = (ReplicaId, NodeId)> {
+        let others = self.peers.iter().filter(|(id, _)| **id != self.id);
+        others.map(|(id, node)| (*id, *node))
+    }
+
+    pub(super) fn node_of(&self, replica: ReplicaId) -> Option<NodeId> {
+        self.peers.get(&replica).copied()
     }
 
     /// Asks for votes at once.
@@ -282,29 +307,12 @@ impl Replica {
             // The leader sends it again; until then the engine catches up.
             return;
         }
-        self.wake_up();
         let mut state = self.state.lock();
+        let mut todo = Todo::default();
+        self.wake(&mut state, Reason::Message, &mut todo);
         let world = &self.host.world;
         state.core.receive(message, &mut || world.random_u64());
-        self.advance(state);
-    }
-
-    /// Hands leadership over to the replica of a node.
-    pub(crate) fn transfer_leadership(self: &Arc<Self>, to: NodeId) {
-        let Some((replica, _)) = self.peers.iter().find(|(_, node)| **node == to) else {
-            return;
-        };
-        let mut state = self.state.lock();
-        state.core.transfer_leadership(*replica);
-        self.advance(state);
-        self.host.outbox.flush();
-    }
-
-    /// Ticks are needed again.
-    pub(crate) fn wake_up(&self) {
-        if self.is_quiet.load(Ordering::Acquire) {
-            self.is_quiet.store(false, Ordering::Release);
-        }
+        self.advance_with(state, todo);
     }
 
     /// Takes out all that the core wants done, and does it without the lock.
@@ -347,6 +355,11 @@ impl Replica {
             drop(waiter.send(outcome));
         }
         self.send(&todo.messages);
+        for message in &todo.rests {
+            if let Some(node) = self.node_of(message.to) {
+                self.host.outbox.send_quiet(node, self.group, message);
+            }
+        }
         self.drain_log();
         self.drain_apply();
         for fetch in todo.fetches {
@@ -475,27 +488,28 @@ impl Replica {
             leader: self.leader(),
             committed: state.core.committed(),
             applied: state.applied,
-            is_quiet: self.is_quiet.load(Ordering::Acquire),
+            is_quiet: state.quiet.is_quiet(),
             lag: state
                 .leads()
                 .then(|| state.core.last().saturating_sub(state.everywhere())),
         }
     }
 
-    /// The members.
-    pub(crate) fn members(&self) -> Members {
-        self.state.lock().core.members()
+    /// Adds rows and bytes that were there before the node started.
+    pub(crate) fn add_to_tally(&self, keyspace: u32, (items, bytes): (i64, i64)) {
+        let mut state = self.state.lock();
+        let tally = state.tallies.entry(keyspace).or_default();
+        tally.0 = tally.0.saturating_add(items);
+        tally.1 = tally.1.saturating_add(bytes);
     }
 
-    /// Up to where the voter of a node has the log, and whether it was heard of lately; only a leader knows.
-    pub(crate) fn progress_of(&self, node: NodeId) -> Option<(u64, bool)> {
-        let state = self.state.lock();
-        let progress = state
-            .core
-            .progress()
-            .find(|progress| self.node_of(progress.replica) == Some(node));
-        progress
-            .filter(|_| state.leads())
-            .map(|progress| (progress.matched, progress.is_active))
+    /// The rows that a keyspace has in this group, and their bytes.
+    pub(crate) fn tally(&self, keyspace: u32) -> (i64, i64) {
+        self.state
+            .lock()
+            .tallies
+            .get(&keyspace)
+            .copied()
+            .unwrap_or_default()
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::quiet::QUIET_TICKS_DEFAULT;
+
 /// Time in groups. All nodes of a cluster should have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -16,7 +18,7 @@ pub struct Timing {
     pub election_ticks: u32,
     /// A leader speaks up at least every so many ticks.
     pub heartbeat_ticks: u32,
-    /// A group in which nothing has happened for so many ticks goes quiet.
+    /// A group in which nothing has happened for so many ticks rests; 0 for never.
     pub quiet_ticks: u32,
     /// An operation that finds no leader, or no majority, is refused after so many milliseconds.
     pub patience_ms: u64,
@@ -28,7 +30,7 @@ impl Default for Timing {
             tick_ms: 100,
             election_ticks: 6,
             heartbeat_ticks: 1,
-            quiet_ticks: 30,
+            quiet_ticks: QUIET_TICKS_DEFAULT,
             patience_ms: 900,
         }
     }

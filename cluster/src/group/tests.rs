@@ -18,8 +18,10 @@ use stator_storage::{
 
 use super::apply::METADATA_GROUP;
 use super::host::{Given, Host, Outbox};
+use super::quiet::QuietMessage;
 use super::recover;
 use super::replica::{Birth, Refused, Replica};
+use super::rest::{Peer, Peers};
 use super::settings::{GroupSettings, Timing};
 use super::write::{Decision, Target};
 use crate::command::{Cell, Commands, InvocationId, MalformedCommand, Verdict, WriteOptions};
@@ -82,6 +84,12 @@ struct Post {
 
 impl Outbox for Post {
     fn send_raft(&self, to: NodeId, _: u32, message: &RaftMessage) {
+        let mut bytes = Vec::new();
+        message.encode(&mut bytes);
+        self.basket.lock().push_back((self.from, to, bytes.into()));
+    }
+
+    fn send_quiet(&self, to: NodeId, _: u32, message: &QuietMessage) {
         let mut bytes = Vec::new();
         message.encode(&mut bytes);
         self.basket.lock().push_back((self.from, to, bytes.into()));
@@ -224,6 +232,7 @@ impl Group {
                 group,
                 id,
                 peers: peers(nodes),
+                preferred: Some(ReplicaId(11)),
             };
             let (replica, batch) = recover::found(&host, birth, &members).unwrap();
             host.engine
@@ -293,14 +302,34 @@ impl Group {
                 continue;
             }
             if let Some(node) = self.nodes.get(&to) {
-                node.replica.receive(from, RaftMessage::decode(bytes).unwrap());
+                if QuietMessage::is_one(&bytes) {
+                    node.replica
+                        .receive_quiet(from, QuietMessage::decode(bytes).unwrap());
+                } else {
+                    node.replica.receive(from, RaftMessage::decode(bytes).unwrap());
+                }
             }
         }
     }
 
+    fn peers(&self) -> Peers {
+        let peer = |node: &NodeId| {
+            let is_alive = !self.away.contains(node);
+            let incarnation = 1;
+            (
+                *node,
+                Peer {
+                    is_alive,
+                    incarnation,
+                },
+            )
+        };
+        Peers(self.nodes.keys().map(peer).collect())
+    }
+
     fn tick(&self, node: u64, ticks: u32) {
         for _ in 0..ticks {
-            self.replica(node).tick();
+            self.replica(node).tick(&self.peers());
             self.run();
         }
     }
@@ -336,7 +365,7 @@ impl Group {
     /// The cell as the engine of a node has it.
     fn cell(&self, node: u64) -> Option<Bytes> {
         let engine = &self.nodes[&NodeId(node)].host.engine;
-        let id = engine.keyspace("metadata").unwrap();
+        let id = engine.keyspace("group/0").unwrap();
         engine
             .get(id, b"key")
             .unwrap()
@@ -350,7 +379,9 @@ impl Group {
         let disk = disk.after_power_cut(Unsynced::Lost);
         world.tasks.lock().clear();
         let host = host(&disk, id, &world, &self.basket);
-        let replica = recover::recover(&host, self.number, peers(3)).unwrap().unwrap();
+        let replica = recover::recover(&host, self.number, peers(3), Some(ReplicaId(11)))
+            .unwrap()
+            .unwrap();
         self.nodes.insert(
             id,
             Node {
@@ -659,4 +690,58 @@ fn the_log_is_cut_where_nobody_needs_it_any_more() {
     group.tick(2, 60);
     let firsts: Vec<_> = [1, 2].map(|node| group.replica(node).state.lock().cut).into();
     assert!(firsts.iter().all(|first| *first > count), "{firsts:?}");
+}
+
+#[test]
+fn an_idle_group_rests_and_wakes_for_a_write_and_for_a_leader_that_is_gone() {
+    let mut group = Group::led();
+    let mut write = group.write(1, Change::Append("a"));
+    group.run();
+    answered(write.poll());
+    for _ in 0..40 {
+        for node in 1..=3 {
+            group.tick(node, 1);
+        }
+    }
+    let quiet = |group: &Group| [1, 2, 3].map(|node| group.replica(node).standing().is_quiet);
+    assert_eq!(quiet(&group), [true; 3]);
+    for _ in 0..40 {
+        for node in 1..=3 {
+            group.replica(node).tick(&group.peers());
+            group.turn();
+        }
+    }
+    assert!(group.basket.lock().is_empty(), "a group that rests says nothing");
+    let mut write = group.write(1, Change::Append("b"));
+    group.run();
+    assert_eq!(answered(write.poll()), "a");
+    assert!(!group.replica(1).standing().is_quiet);
+    for _ in 0..40 {
+        for node in 1..=3 {
+            group.tick(node, 1);
+        }
+    }
+    assert_eq!(quiet(&group), [true; 3]);
+    group.away = vec![NodeId(1)];
+    let leader = group.fail_over();
+    let mut write = group.write(leader, Change::Append("c"));
+    group.run();
+    assert_eq!(answered(write.poll()), "ab");
+}
+
+#[test]
+fn leadership_goes_back_to_whom_the_layout_prefers() {
+    let mut group = Group::led();
+    group.away = vec![NodeId(1)];
+    let leader = group.fail_over();
+    group.away.clear();
+    for _ in 0..100 {
+        for node in 1..=3 {
+            group.tick(node, 1);
+        }
+    }
+    assert!(group.replica(1).is_leader(), "{leader} has kept it");
+    assert!(group.replica(1).hand_over());
+    group.run();
+    assert!(!group.replica(1).is_leader());
 }

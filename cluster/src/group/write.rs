@@ -14,7 +14,8 @@ use tokio::sync::oneshot;
 use super::effect::{Change, Effect, Record};
 use super::invocations::RequestHash;
 use super::overlay::Image;
-use super::replica::{Pending, Refused, Replica, State};
+use super::quiet::Reason;
+use super::replica::{Pending, Refused, Replica, State, Todo};
 use crate::command::{Answer as _, Applier, Cell, Commands, Verdict, WriteOptions};
 use crate::error::Error;
 use crate::latch::Latch;
@@ -82,7 +83,6 @@ impl Replica {
     ) -> Result<D::Answer, Refused> {
         let id = self.keyspace(target.keyspace)?;
         self.host.admit(target.key.len()).await;
-        self.wake_up();
         let latch = self.host.latches.acquire(target.keyspace, target.key).await;
         let request = target.request(options);
         let (term, image) = match self.look(&target, request)? {
@@ -129,10 +129,10 @@ impl Replica {
         }
     }
 
-    fn look(&self, target: &Target<'_>, request: Option<RequestHash>) -> Result<Look, Refused> {
+    fn look(self: &Arc<Self>, target: &Target<'_>, request: Option<RequestHash>) -> Result<Look, Refused> {
         let state = self.state.lock();
         if !state.core.may_serve() {
-            return Err(Refused::NotLeader(self.other_leader()));
+            return Err(self.is_not_leader(state));
         }
         let before = request.and_then(|request| {
             let proposed = state.proposed.get(&request).copied();
@@ -283,7 +283,9 @@ impl Replica {
             ConsistencyLevel::Quorum | ConsistencyLevel::All => state.pending.push_back(pending),
         }
         drop(latch);
-        self.advance(state);
+        let mut todo = Todo::default();
+        self.wake(&mut state, Reason::Proposal, &mut todo);
+        self.advance_with(state, todo);
         self.host.outbox.flush();
         Ok(outcome)
     }
@@ -350,5 +352,40 @@ impl Decision for Encoded<'_> {
 
     fn recall(&self, recorded: &Bytes) -> Result<Bytes, Error> {
         Ok(recorded.clone())
+    }
+}
+
+/// Puts a cell in the place of what replicas have differently, unless it was written since they were looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Restore {
+    /// What the replicas had.
+    pub(crate) seen: Vec<Option<Cell>>,
+    /// What they are to have.
+    pub(crate) right: Option<Cell>,
+}
+
+impl Decision for Restore {
+    type Answer = ();
+
+    fn decide(&self, current: Option<&Cell>) -> Result<Verdict<()>, Error> {
+        if !self.seen.iter().any(|seen| seen.as_ref() == current) {
+            // A write has come since, which every replica gets anyway.
+            return Ok(Verdict::Keep { answer: () });
+        }
+        Ok(match &self.right {
+            Some(cell) => Verdict::Put {
+                cell: cell.clone(),
+                answer: (),
+            },
+            None => Verdict::Delete { answer: () },
+        })
+    }
+
+    fn record(&self, (): &()) -> Bytes {
+        Bytes::new()
+    }
+
+    fn recall(&self, _: &Bytes) -> Result<(), Error> {
+        Ok(())
     }
 }

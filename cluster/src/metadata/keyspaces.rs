@@ -14,12 +14,11 @@ use stator_storage::{Engine, KeyspaceId, KeyspaceOptions, Recovery};
 use tokio::sync::watch;
 
 use crate::error::Error;
+use crate::hints::HINTS_KEYSPACE;
 
 /// The number of the keyspace that group 0 keeps its state in. Entries have indices from 1 on.
 pub(crate) const METADATA: u32 = 0;
-const METADATA_NAME: &str = "metadata";
-/// The engine's keyspace of hints, which is this node's own.
-const HINTS: &str = "hints";
+const METADATA_NAME: &str = "group/0";
 /// How names of other keyspaces begin in the engine; number, `/` and the name follow.
 const PREFIX: &str = "k/";
 
@@ -52,6 +51,8 @@ struct Named {
 #[derive(Debug)]
 pub(crate) struct Keyspaces {
     engine: Engine,
+    /// That of group 0.
+    metadata: KeyspaceId,
     known: ArcSwap<Known>,
     /// Held over a change.
     changing: Mutex<()>,
@@ -78,23 +79,30 @@ impl Keyspaces {
             };
             if let Some((number, name)) = parsed {
                 known.insert(number, id, name);
-            } else if name != HINTS {
+            } else if name != HINTS_KEYSPACE {
                 return Err(Error::Directory {
                     cause: format!("it holds a keyspace {name:?} from before replication"),
                 });
             }
         }
-        if !known.by_number.contains_key(&METADATA) {
-            let id = create(&engine, METADATA_NAME)?;
-            known.insert(METADATA, id, METADATA_NAME);
-        }
+        let metadata = match known.by_number.get(&METADATA) {
+            Some(named) => named.id,
+            None => create(&engine, METADATA_NAME)?,
+        };
+        known.insert(METADATA, metadata, METADATA_NAME);
         let (changes, _) = watch::channel(applied);
         Ok(Self {
             engine,
+            metadata,
             known: ArcSwap::from_pointee(known),
             changing: Mutex::new(()),
             changes,
         })
+    }
+
+    /// The keyspace of group 0.
+    pub(crate) fn metadata(&self) -> KeyspaceId {
+        self.metadata
     }
 
     /// What is known of a number.
@@ -176,6 +184,23 @@ impl Keyspaces {
             self.change(|known| known.applied = index);
             self.changes.send_replace(index);
         }
+    }
+
+    /// All that there are at entry `index`, on a node that has no replica of group 0.
+    ///
+    /// # Errors
+    /// [`Error::Storage`].
+    pub(crate) fn mirror(&self, index: u64, there: &[(u32, &str)]) -> Result<(), Error> {
+        for (number, _, name) in self.all() {
+            if !there.iter().any(|(other, _)| *other == number) {
+                self.drop_before(u64::from(number) + 1, &name)?;
+            }
+        }
+        for (number, name) in there {
+            self.create(*number, name)?;
+        }
+        self.applied(index);
+        Ok(())
     }
 
     /// Rises with the entries of group 0 that have taken effect here.

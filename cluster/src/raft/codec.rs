@@ -46,11 +46,6 @@ impl RaftMessage {
         ReplicaId(self.0.from)
     }
 
-    /// The term of whoever has sent it.
-    pub(crate) fn term(&self) -> u64 {
-        self.0.term
-    }
-
     /// Whether it carries data, so that others should not wait behind it.
     pub(crate) fn is_bulk(&self) -> bool {
         !self.0.entries.is_empty()

@@ -65,6 +65,7 @@ pub(crate) struct Persist {
     pub(crate) then_send: Vec<RaftMessage>,
 }
 
+#[cfg(test)]
 impl Persist {
     /// Whether there is nothing to write, so that it is durable as soon as what came before it.
     pub(crate) fn is_empty(&self) -> bool {
@@ -267,14 +268,14 @@ impl Core {
         self.node.mut_store().cut_head(first);
     }
 
-    /// A member could not be reached lately.
-    pub(crate) fn report_unreachable(&mut self, replica: ReplicaId) {
-        self.node.report_unreachable(replica.0);
-    }
-
     /// Hands leadership over to a member; until that has happened, or an election timeout has passed, nothing is taken.
     pub(crate) fn transfer_leadership(&mut self, to: ReplicaId) {
         self.node.transfer_leader(to.0);
+    }
+
+    /// Whether leadership is being handed over.
+    pub(crate) fn is_handing_over(&self) -> bool {
+        self.node.raft.lead_transferee.is_some()
     }
 
     /// What there is to do; `None` if there is nothing.
@@ -372,6 +373,7 @@ impl Core {
     }
 
     /// The first entry that the log still has.
+    #[cfg(test)]
     pub(crate) fn first(&self) -> u64 {
         self.node.store().first()
     }

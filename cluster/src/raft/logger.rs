@@ -25,8 +25,8 @@ impl Drain for ToTracing {
     fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), Never> {
         let wanted = match record.level() {
             Level::Critical | Level::Error => tracing::enabled!(tracing::Level::ERROR),
-            Level::Warning => tracing::enabled!(tracing::Level::WARN),
-            Level::Info | Level::Debug => tracing::enabled!(tracing::Level::DEBUG),
+            // It warns of what happens in every group of a node whenever another node goes.
+            Level::Warning | Level::Info | Level::Debug => tracing::enabled!(tracing::Level::DEBUG),
             Level::Trace => tracing::enabled!(tracing::Level::TRACE),
         };
         if !wanted {
@@ -42,8 +42,7 @@ impl Drain for ToTracing {
         let text = text.0;
         match record.level() {
             Level::Critical | Level::Error => tracing::error!("{text}"),
-            Level::Warning => tracing::warn!("{text}"),
-            Level::Info | Level::Debug => tracing::debug!("{text}"),
+            Level::Warning | Level::Info | Level::Debug => tracing::debug!("{text}"),
             Level::Trace => tracing::trace!("{text}"),
         }
         Ok(())

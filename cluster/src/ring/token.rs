@@ -30,7 +30,7 @@ impl Token {
 }
 
 /// A token range: its number is the top bits of every token in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 pub struct RangeId(pub u32);
 
 impl fmt::Display for RangeId {

@@ -40,6 +40,20 @@ pub struct Credentials {
     pub key_pem: Zeroizing<Vec<u8>>,
 }
 
+impl Credentials {
+    /// The node that the certificate is for. Says nothing about whether the credentials are of use.
+    ///
+    /// # Errors
+    /// [`TransportError::Credentials`] when there is no certificate, or it is not of a node.
+    pub fn identity(&self) -> Result<CertifiedNode, TransportError> {
+        let chain = certificates(&self.certificate_pem, "certificate")?;
+        let first = chain
+            .first()
+            .ok_or_else(|| unusable("certificate", "the file has none"))?;
+        CertifiedNode::of_certificate(first).map_err(|error| unusable("certificate", error))
+    }
+}
+
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Credentials").finish_non_exhaustive()

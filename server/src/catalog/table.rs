@@ -1,47 +1,40 @@
-//! One table as operations see it: definition, keyspace, key bytes, row count.
+//! One table as operations see it: definition, keyspace, key bytes.
 
-use std::sync::Arc;
-
-use stator_cluster::{ConsistencyLevel, Keyspace, LocalRows};
+use bytes::Bytes;
+use stator_cluster::{ConsistencyLevel, Keyspace};
 use stator_model::item::ItemRef;
 use stator_model::key::{KeyBytes, KeyError, KeySchema};
 
 use super::record::TableDefinition;
-use super::tally::Tally;
 use crate::consistency;
 
-/// A table. Its definition never changes; a changed table is a new value that shares keyspace and tally.
+/// A table. Its definition never changes; a changed table is a new value with the same keyspace.
 #[derive(Debug)]
 pub(crate) struct Table {
     definition: TableDefinition,
+    /// The definition as it is stored.
+    cell: Bytes,
     keyspace: Keyspace,
     /// Mixed into the hash of partition keys; see `docs/format/key.md`.
     seed: u64,
     level: Option<ConsistencyLevel>,
-    tally: Arc<Tally>,
 }
 
 impl Table {
-    /// A table whose rows are not counted yet, or that has none.
-    pub(super) fn new(definition: TableDefinition, keyspace: Keyspace) -> Self {
+    /// The table of a definition and its stored form.
+    pub(super) fn new(definition: TableDefinition, cell: Bytes, keyspace: Keyspace) -> Self {
         let (seed, _) = definition.id.as_u64_pair();
         Self {
             level: consistency::of_tags(&definition.tags),
             definition,
+            cell,
             keyspace,
             seed,
-            tally: Arc::default(),
         }
     }
 
-    pub(super) fn with_definition(&self, definition: TableDefinition) -> Self {
-        Self {
-            level: consistency::of_tags(&definition.tags),
-            definition,
-            keyspace: self.keyspace,
-            seed: self.seed,
-            tally: Arc::clone(&self.tally),
-        }
+    pub(super) fn cell(&self) -> &Bytes {
+        &self.cell
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -69,11 +62,6 @@ impl Table {
         self.level
     }
 
-    /// Rows and bytes, kept current by every write.
-    pub(crate) fn tally(&self) -> &Tally {
-        &self.tally
-    }
-
     /// Key bytes of an item that is to be stored.
     ///
     /// # Errors
@@ -88,15 +76,5 @@ impl Table {
     /// [`KeyError`] when it is not exactly a key.
     pub(crate) fn key_of_key(&self, key: ItemRef<'_>) -> Result<KeyBytes, KeyError> {
         self.definition.key_schema.key_of_key(self.seed, key)
-    }
-
-    /// Counts the rows of one moment, taken before the first write since the node started; later writes are counted as
-    /// they come. Reads the whole table, so it belongs on a thread that may wait for the disk.
-    pub(super) fn count_rows(&self, mut rows: LocalRows) -> Result<(), stator_cluster::Error> {
-        while let Some(row) = rows.next_row()? {
-            let size = ItemRef::from_stored(row.cell()).map_or(0, ItemRef::size);
-            self.tally.add(1, i64::try_from(size).unwrap_or(i64::MAX));
-        }
-        Ok(())
     }
 }

@@ -7,21 +7,16 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use stator_cluster::{Cluster, Durability, MasterKeys, Random, Secrets, Settings};
-use stator_iam::{Principal, StaticCredentials, Transport, Verifier};
+use stator_cluster::{Cluster, Durability};
+use stator_iam::Transport;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::credentials::{self, KeyPair};
 use super::master_key;
-use crate::auth::{Authenticator, Verification};
-use crate::catalog::{Catalog, CatalogError};
-use crate::clock::{Clock as _, SystemClock};
-use crate::command::WriteCommands;
-use crate::http::{App, router, serve::serve};
-use crate::operation::Context;
-use crate::request_id::RequestIds;
-use crate::{arn, random};
+use crate::auth::{self, Authenticator};
+use crate::http::serve::Security;
+use crate::node::{self, Api, Listeners, NodeError};
+use crate::random;
 
 /// Options of `stator dev`.
 #[derive(Debug, Args)]
@@ -53,11 +48,20 @@ pub(crate) struct Options {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum DurabilityOption {
+pub(super) enum DurabilityOption {
     /// Survives a power cut
     Sync,
     /// Survives the end of the process; a power cut loses at most 100 ms
     Interval,
+}
+
+impl From<DurabilityOption> for Durability {
+    fn from(option: DurabilityOption) -> Self {
+        match option {
+            DurabilityOption::Sync => Self::Sync,
+            DurabilityOption::Interval => Self::Interval,
+        }
+    }
 }
 
 /// Why the node did not start or had to stop.
@@ -67,17 +71,8 @@ pub(crate) enum DevError {
     Listen { address: SocketAddr, source: io::Error },
     #[error("cannot use the data directory {}: {source}", path.display())]
     DataDirectory { path: PathBuf, source: io::Error },
-    #[error("cannot open the data in {}: {source}", path.display())]
-    Open {
-        path: PathBuf,
-        source: stator_cluster::Error,
-    },
     #[error(transparent)]
-    Catalog(#[from] CatalogError),
-    #[error(
-        "the node stopped because its disk failed: {cause}; what was acknowledged is in the log: start it again"
-    )]
-    Failed { cause: String },
+    Node(#[from] NodeError),
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -134,39 +129,24 @@ async fn run_node(options: &Options) -> Result<(), DevError> {
             source,
         })?;
     let cluster = open_cluster(&directory, options.durability)?;
-    let app = App {
-        context: Context {
-            catalog: Arc::new(Catalog::open(cluster.clone()).await?),
-            cluster: cluster.clone(),
-            region: options.region.clone(),
-            endpoint: address.to_string(),
-            clock: Arc::new(SystemClock),
-            random: random::fill,
-        },
-        authenticator: authenticator(options, &keys),
-        request_ids: RequestIds::new(seed()?),
-    };
-    let stop = stop_signal()?;
-    announce(options, address, &directory, &keys)?;
-    let mut failure = None;
-    serve(listener, router(Arc::new(app)), async {
-        tokio::select! {
-            () = stop => {}
-            cause = cluster.failed() => failure = Some(cause),
-        }
-    })
-    .await;
-    if let Some(cause) = failure {
-        return Err(DevError::Failed { cause });
-    }
-    let closing = cluster.clone();
-    let closed = tokio::task::spawn_blocking(move || closing.close())
-        .await
-        .map_err(io::Error::other)?;
-    closed.map_err(|source| DevError::Open {
-        path: directory,
+    cluster.ready().await.map_err(|source| NodeError::Open {
+        path: node::data_of(&directory),
         source,
-    })
+    })?;
+    let api = Api {
+        region: options.region.clone(),
+        endpoint: address.to_string(),
+        authenticator: authenticator(options, &keys),
+    };
+    let app = node::app(&cluster, api).await?;
+    let stop = node::stop_signal()?;
+    announce(options, address, &directory, &keys)?;
+    let listeners = Listeners {
+        clients: listener,
+        security: Security::Plain,
+        metrics: None,
+    };
+    Ok(node::run(app, listeners, &directory, stop).await?)
 }
 
 fn data_directory(path: &Path) -> Result<PathBuf, DevError> {
@@ -179,66 +159,27 @@ fn data_directory(path: &Path) -> Result<PathBuf, DevError> {
 }
 
 fn open_cluster(directory: &Path, durability: DurabilityOption) -> Result<Cluster, DevError> {
-    let durability = match durability {
-        DurabilityOption::Sync => Durability::Sync,
-        DurabilityOption::Interval => Durability::Interval,
-    };
-    let path = directory.join("data");
-    let master_key = master_key::load_or_make(directory, &path, random::fill).map_err(|source| {
+    let data = node::data_of(directory);
+    let master_key = master_key::load_or_make(directory, &data, random::fill).map_err(|source| {
         DevError::DataDirectory {
             path: directory.to_owned(),
             source,
         }
     })?;
-    let secrets = Secrets {
-        master_keys: MasterKeys::new(master_key),
-        random: Random::new(random::fill),
-        now_ms: u64::try_from(SystemClock.now_ms()).unwrap_or_default(),
-    };
-    let settings = Settings {
-        durability,
-        ..Settings::default()
-    };
-    Cluster::open(&path, settings, secrets, Arc::new(WriteCommands))
-        .map_err(|source| DevError::Open { path, source })
+    Ok(node::open_alone(durability.into(), directory, master_key)?)
 }
 
 fn authenticator(options: &Options, keys: &KeyPair) -> Authenticator {
-    let principal = Principal {
-        access_key_id: keys.access_key_id.clone(),
-        arn: format!("arn:aws:iam::{}:root", arn::ACCOUNT),
-    };
     if options.auth {
-        Authenticator::Verified(Box::new(Verification {
-            verifier: Verifier::new(),
-            credentials: StaticCredentials::new(principal, keys.secret.clone()),
-            region: options.region.clone(),
-            transport: Transport::Plain,
-        }))
+        Authenticator::of_root(
+            &keys.access_key_id,
+            keys.secret.clone(),
+            options.region.clone(),
+            Transport::Plain,
+        )
     } else {
-        Authenticator::AnyWellFormed(Arc::new(principal))
+        Authenticator::AnyWellFormed(Arc::new(auth::root(&keys.access_key_id)))
     }
-}
-
-fn seed() -> io::Result<[u64; 4]> {
-    let mut seed = [0; 4];
-    for word in &mut seed {
-        let mut bytes = [0; 8];
-        random::fill(&mut bytes)?;
-        *word = u64::from_le_bytes(bytes);
-    }
-    Ok(seed)
-}
-
-/// Resolves on ctrl-C or SIGTERM.
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
 }
 
 /// Says that the node is ready and how to reach it.

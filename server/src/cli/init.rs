@@ -13,9 +13,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use stator_cluster::NodeId;
 use stator_cluster::transport::ClusterId;
 use stator_cluster::transport::certificate::{CertificateAuthority, CertificateError, Validity};
+use stator_cluster::{Durability, NodeId};
 use zeroize::Zeroizing;
 
 use super::private_file::{self, Readers};
@@ -100,6 +100,22 @@ pub(crate) enum InitError {
     Io(#[from] io::Error),
 }
 
+/// What nodes have in common, beside keys.
+#[derive(Debug, Clone)]
+pub(super) struct Shape {
+    pub(super) region: String,
+    /// Validity of the certificates of nodes.
+    pub(super) days: u32,
+    pub(super) durability: Durability,
+}
+
+/// A node to be made: where other nodes reach it, and where it serves clients.
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    pub(super) node: NodeAddress,
+    pub(super) listen: SocketAddr,
+}
+
 /// A file to be made.
 struct File {
     path: PathBuf,
@@ -125,24 +141,88 @@ struct Plan {
 
 /// Makes the files and says which.
 pub(crate) fn run(options: &Options) -> Result<(), InitError> {
-    let now_ms = u64::try_from(SystemClock.now_ms()).unwrap_or_default();
-    let plan = if options.add_node {
-        plan_node(options, now_ms)?
-    } else {
-        plan_cluster(options, now_ms)?
-    };
-    make(&plan, options)?;
+    let plan = plan(options)?;
+    make(&plan, &options.directory)?;
     report(&plan, options, &mut io::stdout().lock())?;
     Ok(())
 }
 
-fn plan_cluster(options: &Options, now_ms: u64) -> Result<Plan, InitError> {
-    let directory = &options.directory;
+fn now_ms() -> u64 {
+    u64::try_from(SystemClock.now_ms()).unwrap_or_default()
+}
+
+fn plan(options: &Options) -> Result<Plan, InitError> {
+    if options.add_node {
+        plan_node(options, now_ms())
+    } else if options.nodes.is_empty() {
+        let members = [Member {
+            node: single_node(options),
+            listen: options.listen,
+        }];
+        plan_cluster(
+            options.cluster.as_ref(),
+            &options.directory,
+            &members,
+            &options.shape(),
+            now_ms(),
+        )
+    } else {
+        let member = |node: &NodeAddress| Member {
+            listen: client_address(options.listen, node, &options.nodes),
+            node: node.clone(),
+        };
+        let members: Vec<Member> = options.nodes.iter().map(member).collect();
+        plan_cluster(
+            options.cluster.as_ref(),
+            &options.directory,
+            &members,
+            &options.shape(),
+            now_ms(),
+        )
+    }
+}
+
+/// Makes a cluster whose nodes each have a folder. Gives the configurations of the nodes.
+///
+/// # Errors
+/// [`InitError`], with nothing written over.
+pub(super) fn make_cluster(
+    directory: &Path,
+    members: &[Member],
+    shape: &Shape,
+) -> Result<Vec<PathBuf>, InitError> {
+    let plan = plan_cluster(None, directory, members, shape, now_ms())?;
+    make(&plan, directory)?;
+    Ok(plan
+        .nodes
+        .into_iter()
+        .map(|(_, folder)| folder.join(CONFIG))
+        .collect())
+}
+
+impl Options {
+    fn shape(&self) -> Shape {
+        Shape {
+            region: self.region.clone(),
+            days: self.days,
+            durability: Durability::Sync,
+        }
+    }
+}
+
+/// A cluster of these nodes. A single one has its files in the directory itself, of several each has a folder.
+fn plan_cluster(
+    cluster: Option<&ClusterId>,
+    directory: &Path,
+    members: &[Member],
+    shape: &Shape,
+    now_ms: u64,
+) -> Result<Plan, InitError> {
     // Looked at before keys are made, so that the first message is about the cluster that is there.
     for name in [CA, CA_KEY, master_key::FILE, root_credentials::FILE] {
         refuse_existing(&directory.join(name))?;
     }
-    let cluster = match &options.cluster {
+    let cluster = match cluster {
         Some(cluster) => cluster.clone(),
         None => random_cluster()?,
     };
@@ -156,17 +236,17 @@ fn plan_cluster(options: &Options, now_ms: u64) -> Result<Plan, InitError> {
     let mut files = common.files(directory);
     files.push(File::new(directory.join(CA_KEY), &kept.key_pem, Readers::Owner));
     let mut nodes = Vec::new();
-    if options.nodes.is_empty() {
-        let node = single_node(options);
-        files.extend(common.node_files(options, directory, &node, std::slice::from_ref(&node), now_ms)?);
-        nodes.push((node, directory.clone()));
-    } else {
-        for node in &options.nodes {
-            let folder = node_folder(directory, node.id);
+    let founders: Vec<NodeAddress> = members.iter().map(|member| member.node.clone()).collect();
+    for member in members {
+        let folder = if members.len() == 1 {
+            directory.to_owned()
+        } else {
+            let folder = node_folder(directory, member.node.id);
             files.extend(common.files(&folder));
-            files.extend(common.node_files(options, &folder, node, &options.nodes, now_ms)?);
-            nodes.push((node.clone(), folder));
-        }
+            folder
+        };
+        files.extend(common.node_files(&folder, member, &founders, shape, now_ms)?);
+        nodes.push((member.node.clone(), folder));
     }
     Ok(Plan {
         cluster,
@@ -179,7 +259,7 @@ fn plan_node(options: &Options, now_ms: u64) -> Result<Plan, InitError> {
     let directory = &options.directory;
     let common = Common::load(directory)?;
     let node = single_node(options);
-    let mut known = known_nodes(directory, common.authority.cluster())?;
+    let known = known_nodes(directory, common.authority.cluster())?;
     for (other, path) in &known {
         if other.id == node.id {
             return Err(InitError::NodeExists {
@@ -189,10 +269,14 @@ fn plan_node(options: &Options, now_ms: u64) -> Result<Plan, InitError> {
         }
     }
     let folder = node_folder(directory, node.id);
-    known.push((node.clone(), folder.clone()));
-    let addresses: Vec<NodeAddress> = known.into_iter().map(|(node, _)| node).collect();
+    // It joins those that are there, and is none of those that make the cluster.
+    let known: Vec<NodeAddress> = known.into_iter().map(|(node, _)| node).collect();
+    let member = Member {
+        listen: client_address(options.listen, &node, &known),
+        node: node.clone(),
+    };
     let mut files = common.files(&folder);
-    files.extend(common.node_files(options, &folder, &node, &addresses, now_ms)?);
+    files.extend(common.node_files(&folder, &member, &known, &options.shape(), now_ms)?);
     Ok(Plan {
         cluster: common.authority.cluster().clone(),
         files,
@@ -219,8 +303,11 @@ fn random_cluster() -> Result<ClusterId, InitError> {
         .map_err(|error| InitError::Io(io::Error::other(error)))
 }
 
-/// The nodes whose configurations are in the directory and in its folders, each with the place of its configuration.
-fn known_nodes(directory: &Path, cluster: &ClusterId) -> Result<Vec<(NodeAddress, PathBuf)>, InitError> {
+/// The configurations of nodes that are in a directory and in its folders.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub(super) fn configurations(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut folders = vec![directory.to_owned()];
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -228,18 +315,27 @@ fn known_nodes(directory: &Path, cluster: &ClusterId) -> Result<Vec<(NodeAddress
             folders.push(entry.path());
         }
     }
-    let mut nodes = Vec::new();
+    let mut paths = Vec::new();
     for folder in folders {
         let path = folder.join(CONFIG);
-        if !path.try_exists()? {
-            continue;
+        if path.try_exists()? {
+            paths.push(path);
         }
+    }
+    Ok(paths)
+}
+
+/// The nodes whose configurations are in the directory and in its folders, each with the place of its configuration.
+fn known_nodes(directory: &Path, cluster: &ClusterId) -> Result<Vec<(NodeAddress, PathBuf)>, InitError> {
+    let mut nodes = Vec::new();
+    for path in configurations(directory)? {
+        let folder = path.parent().unwrap_or(directory);
         let missing = |cause| InitError::Missing {
             path: path.clone(),
             cause,
         };
         let text = fs::read_to_string(&path).map_err(|error| missing(error.to_string()))?;
-        let config = Config::parse(&text, &folder).map_err(|error| missing(error.to_string()))?;
+        let config = Config::parse(&text, folder).map_err(|error| missing(error.to_string()))?;
         if config.cluster.id != *cluster {
             return Err(missing(format!(
                 "it is of cluster {}, while the authority is of cluster {cluster}",
@@ -295,18 +391,17 @@ impl Common {
     /// The files that only one node has.
     fn node_files(
         &self,
-        options: &Options,
         folder: &Path,
-        node: &NodeAddress,
-        nodes: &[NodeAddress],
+        member: &Member,
+        founders: &[NodeAddress],
+        shape: &Shape,
         now_ms: u64,
     ) -> Result<Vec<File>, InitError> {
-        let listen = client_address(options.listen, node, nodes);
-        let text = template::config(self.authority.cluster(), node, nodes, listen, &options.region);
+        let text = template::config(self.authority.cluster(), member, founders, shape);
         Config::parse(&text, folder)?;
-        let hosts = hosts(node, listen);
-        let validity = Validity::days_from(now_ms, options.days);
-        let made = self.authority.issue(NodeId(node.id), &hosts, validity)?;
+        let hosts = hosts(&member.node, member.listen);
+        let validity = Validity::days_from(now_ms, shape.days);
+        let made = self.authority.issue(NodeId(member.node.id), &hosts, validity)?;
         Ok(vec![
             File::new(folder.join(NODE), &made.certificate_pem, Readers::All),
             File::new(folder.join(NODE_KEY), &made.key_pem, Readers::Owner),
@@ -365,7 +460,7 @@ fn refuse_existing(path: &Path) -> Result<(), InitError> {
     }
 }
 
-fn make(plan: &Plan, options: &Options) -> Result<(), InitError> {
+fn make(plan: &Plan, directory: &Path) -> Result<(), InitError> {
     for file in &plan.files {
         refuse_existing(&file.path)?;
     }
@@ -373,7 +468,7 @@ fn make(plan: &Plan, options: &Options) -> Result<(), InitError> {
         let path = path.to_owned();
         move |source| InitError::Write { path, source }
     };
-    let mut folders = vec![options.directory.as_path()];
+    let mut folders = vec![directory];
     folders.extend(plan.nodes.iter().map(|(_, folder)| folder.as_path()));
     for folder in &folders {
         private_file::create_directory(folder).map_err(failed(folder))?;

@@ -337,9 +337,13 @@ fn any_command() -> impl Strategy<Value = Bytes> {
     prop_oneof![
         any_parts().prop_map(|parts| parts.replace_bytes()),
         any_parts().prop_map(|parts| parts.change_bytes()),
-        proptest::option::of(prop::collection::vec(any::<u8>(), 0..9))
-            .prop_map(|cell| encoded(&Install(cell.map(Bytes::from)))),
+        any_install().prop_map(|install| encoded(&install)),
     ]
+}
+
+fn any_install() -> impl Strategy<Value = Install> {
+    let cell = || proptest::option::of(prop::collection::vec(0_u8..3, 0..3).prop_map(Bytes::from));
+    (cell(), cell()).prop_map(|(expected, cell)| Install { expected, cell })
 }
 
 fn any_answer() -> impl Strategy<Value = WriteAnswer> {
@@ -499,20 +503,55 @@ fn an_expression_that_this_program_does_not_understand_is_refused() {
     assert!(not_a_placeholder.contains("pk"), "{not_a_placeholder}");
 }
 
+proptest! {
+    #[test]
+    fn a_cell_of_metadata_changes_only_if_it_is_as_expected(
+        install in any_install(),
+        current in any_install().prop_map(|install| install.cell),
+    ) {
+        let verdict = install.decide(current.as_ref());
+        let from_bytes = WriteCommands.decide(&encoded(&install), current.as_ref());
+        prop_assert_eq!(from_bytes, Ok(verdict.clone().map(|answer| answer_bytes(&answer).to_vec())));
+        let (after, Fits(fits)) = match verdict {
+            Verdict::Put { cell, answer } => (Some(cell), answer),
+            Verdict::Delete { answer } => (None, answer),
+            Verdict::Keep { answer } => (current.clone(), answer),
+        };
+        prop_assert_eq!(fits, current == install.expected);
+        prop_assert_eq!(after, if fits { install.cell.clone() } else { current });
+        prop_assert_eq!(Fits::decode(&answer_bytes(&Fits(fits))), Ok(Fits(fits)));
+        prop_assert_eq!(install.answer_unseen(), None);
+    }
+
+    #[test]
+    fn a_replacement_is_answered_unseen_only_if_nothing_of_the_item_is_asked(parts in any_parts()) {
+        prop_assert_eq!(parts.with_change(|command| command.answer_unseen()), None);
+        parts.with_replace(|command| {
+            let unseen = command.answer_unseen();
+            prop_assert_eq!(unseen.is_some(), parts.condition.is_none() && !command.returns_old);
+            let Some(unseen) = unseen else { return Ok(()) };
+            // It says what a write says that finds nothing.
+            let (Verdict::Put { answer, .. } | Verdict::Delete { answer } | Verdict::Keep { answer }) = command.decide(None);
+            prop_assert_eq!(unseen, answer);
+            Ok(())
+        })?;
+    }
+}
+
 #[test]
-fn a_cell_of_metadata_is_set_and_removed_whatever_is_there() {
-    let cell = Bytes::from_static(b"definition");
-    for current in [None, Some(&Bytes::from_static(b"other"))] {
-        let set = WriteCommands.decide(&encoded(&Install(Some(cell.clone()))), current);
-        assert_eq!(
-            set,
-            Ok(Verdict::Put {
-                cell: cell.clone(),
-                answer: Vec::new()
-            })
-        );
-        let removed = WriteCommands.decide(&encoded(&Install(None)), current);
-        assert_eq!(removed, Ok(Verdict::Delete { answer: Vec::new() }));
+fn a_cell_weighs_what_its_item_is_counted_as() {
+    let item = item(&[("pk", Tree::Text("k".into())), ("n", Tree::Null)]);
+    assert_eq!(
+        WriteCommands.weigh(item.stored()),
+        u64::try_from(item.as_ref().size()).unwrap()
+    );
+    assert_eq!(WriteCommands.weigh(b"no item"), 0);
+}
+
+#[test]
+fn an_answer_of_install_that_is_none_is_refused() {
+    for bytes in [&[][..], &[1], &[1, 2], &[1, 1, 0], &[2, 1]] {
+        assert!(Fits::decode(&Bytes::copy_from_slice(bytes)).is_err(), "{bytes:?}");
     }
 }
 
@@ -554,9 +593,15 @@ fn the_examples_of_the_document_are_what_is_written() {
     let conditional = parts(Some("#a = :x"), "SET b = :n", None);
     assert_eq!(conditional.replace_bytes(), documented("delete with a condition"));
     assert_eq!(conditional.change_bytes(), documented("update with a condition"));
-    let cell = Bytes::from_static(b"ab");
-    assert_eq!(encoded(&Install(Some(cell))), documented("install"));
-    assert_eq!(encoded(&Install(None)), documented("uninstall"));
+    let cell = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
+    let install = |expected, cell| encoded(&Install { expected, cell });
+    assert_eq!(install(None, cell("ab")), documented("install, a new cell"));
+    assert_eq!(
+        install(cell("ab"), cell("c")),
+        documented("install, another cell")
+    );
+    assert_eq!(install(cell("ab"), None), documented("install, no cell"));
+    assert_eq!(answer_bytes(&Fits(true)), documented("the cell was as expected"));
     let done = |before, after, attributes| {
         let sizes = Sizes { before, after };
         answer_bytes(&WriteAnswer(Ok(Done { attributes, sizes })))

@@ -1,5 +1,6 @@
 //! From a target to its operation: decode, run, encode. The one list of which type serves which operation.
 
+use crate::message::table;
 use crate::operation::batch_get_item::BatchGetItem;
 use crate::operation::batch_write_item::BatchWriteItem;
 use crate::operation::create_table::CreateTable;
@@ -62,7 +63,15 @@ where
     O: Operation + Decode,
     O::Output: Encode,
 {
-    let output = decode::<O>(json, head)?.run(context).await?;
+    let output = match decode::<O>(json, head)?.run(context).await {
+        // The name may be that of another table by now. What other nodes have acknowledged is looked at before the
+        // client is told that there is none.
+        Err(ApiError::TableDropped) => {
+            context.catalog.catch_up().await.map_err(table::catalog)?;
+            decode::<O>(json, head)?.run(context).await?
+        }
+        result => result?,
+    };
     Ok(encode(&output))
 }
 

@@ -1,17 +1,23 @@
 //! Accepting connections and serving them until told to stop.
 //!
-//! HTTP/1.1 and HTTP/2 on one port. A client that sends its headers too slowly is cut off; on shutdown, requests that
-//! are under way are answered first, for a bounded time.
+//! HTTP/1.1 and HTTP/2 on one port, in plain or with TLS. A client that takes too long for its handshake or its headers is
+//! cut off; on shutdown, requests that are under way are answered first, for a bounded time.
 
 use std::time::Duration;
 
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
+use crate::tls::ServerTls;
+
+/// How long a client may take for the TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take for the headers of a request.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long requests under way may take on shutdown.
@@ -19,8 +25,22 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause after a failed accept (out of descriptors, mostly), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop` resolves, then finishes what is under way.
-pub(crate) async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+/// What connections are protected with.
+#[derive(Debug, Clone)]
+pub(crate) enum Security {
+    /// Nothing: for loopback addresses.
+    Plain,
+    /// TLS, with the certificate that is in use when a connection begins.
+    Tls(ServerTls),
+}
+
+/// Serves until `stop` is ready, then finishes what is under way.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    security: Security,
+    router: Router,
+    stop: impl Future<Output = ()>,
+) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -34,7 +54,14 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: impl Futu
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => connection(stream, &builder, &router, &graceful),
+                Ok((stream, _)) => {
+                    let connection = Connection {
+                        builder: builder.clone(),
+                        router: router.clone(),
+                        watcher: graceful.watcher(),
+                    };
+                    connection.begin(stream, &security);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -52,24 +79,38 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: impl Futu
     }
 }
 
-fn connection(
-    stream: TcpStream,
-    builder: &Builder<TokioExecutor>,
-    router: &Router,
-    graceful: &GracefulShutdown,
-) {
-    // Small answers must not wait for the acknowledgement of the previous ones.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY was refused");
+/// What one connection needs.
+struct Connection {
+    builder: Builder<TokioExecutor>,
+    router: Router,
+    watcher: Watcher,
+}
+
+impl Connection {
+    fn begin(self, stream: TcpStream, security: &Security) {
+        // Small answers must not wait for the acknowledgement of the previous ones.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY was refused");
+        }
+        match security {
+            Security::Plain => drop(tokio::spawn(self.serve(stream))),
+            Security::Tls(tls) => drop(tokio::spawn(self.shake_hands(stream, tls.acceptor()))),
+        }
     }
-    let service = TowerToHyperService::new(router.clone());
-    let connection = builder
-        .serve_connection(TokioIo::new(stream), service)
-        .into_owned();
-    let connection = graceful.watch(connection);
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
+
+    async fn shake_hands(self, stream: TcpStream, acceptor: TlsAcceptor) {
+        match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => self.serve(stream).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a client could not agree on TLS"),
+            Err(_) => tracing::debug!("a client took too long for the TLS handshake"),
+        }
+    }
+
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let service = TowerToHyperService::new(self.router);
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
+        if let Err(error) = self.watcher.watch(connection).await {
             tracing::debug!(%error, "a connection ended early");
         }
-    });
+    }
 }

@@ -82,6 +82,7 @@ pub(crate) fn catalog(error: CatalogError) -> ApiError {
     match error {
         CatalogError::Exists { name } => exists(&name),
         CatalogError::Missing { name } => super::no_table_named(&name),
+        CatalogError::Contended { .. } => ApiError::Unavailable(error.to_string()),
         CatalogError::Malformed { .. } => ApiError::Internal(error.to_string()),
         CatalogError::Cluster(error) => error.into(),
     }

@@ -80,14 +80,14 @@ impl Operation for BatchGetItem {
 
     async fn run(self, context: &Context) -> Result<BatchGetItemOutput, ApiError> {
         let (capacity, level) = self.constraints()?;
-        let mut plans = Vec::new();
-        for checked in self.tables.unwrap_or_default().into_iter().map(check) {
-            plans.push(checked?);
+        let mut checked = Vec::new();
+        for table in self.tables.unwrap_or_default().into_iter().map(check) {
+            checked.push(table?);
         }
-        let plans: Vec<Plan> = plans
-            .into_iter()
-            .map(|checked| resolve(context, checked, level))
-            .collect::<Result<_, _>>()?;
+        let mut plans = Vec::new();
+        for checked in checked {
+            plans.push(resolve(context, checked, level).await?);
+        }
         read(context, plans, capacity).await
     }
 }
@@ -158,11 +158,12 @@ fn check((name, wanted): (String, KeysOfTable)) -> Result<Checked, ApiError> {
     })
 }
 
-fn resolve(context: &Context, checked: Checked, named: Option<ConsistencyLevel>) -> Result<Plan, ApiError> {
-    let table = context
-        .catalog
-        .table(table_name::resolve(&checked.name)?)
-        .ok_or_else(message::no_table)?;
+async fn resolve(
+    context: &Context,
+    checked: Checked,
+    named: Option<ConsistencyLevel>,
+) -> Result<Plan, ApiError> {
+    let table = context.table(table_name::resolve(&checked.name)?).await?;
     let mut seen = HashSet::new();
     let mut keys = Vec::with_capacity(checked.keys.len());
     for key in checked.keys {

@@ -105,10 +105,7 @@ impl Operation for BatchWriteItem {
         }
         let mut plans = Vec::new();
         for (name, writes) in checked {
-            let table = context
-                .catalog
-                .table(table_name::resolve(&name)?)
-                .ok_or_else(message::no_table)?;
+            let table = context.table(table_name::resolve(&name)?).await?;
             let writes = plan(&table, writes, &mut common)?;
             plans.push((name, table, writes));
         }
@@ -119,16 +116,14 @@ impl Operation for BatchWriteItem {
         let written = plans
             .iter()
             .map(|(_, table, writes)| apply_all(context, table, writes));
-        for ((name, table, writes), results) in plans.iter().zip(join_all(written).await) {
+        let results = join_all(written).await;
+        check_results(results.iter().flatten())?;
+        for ((name, table, writes), results) in plans.iter().zip(results) {
             let (mut units, mut unprocessed) = (0.0, Vec::new());
             for (planned, result) in writes.iter().zip(results) {
                 match result {
-                    Ok(sizes) => {
-                        sizes.count(table);
-                        units += sizes.units();
-                    }
-                    Err(ApiError::Unavailable(_)) => unprocessed.push(planned.write.clone()),
-                    Err(error) => return Err(error),
+                    Ok(sizes) => units += sizes.units(),
+                    Err(_) => unprocessed.push(planned.write.clone()),
                 }
             }
             if !unprocessed.is_empty() {
@@ -226,6 +221,23 @@ fn plan(table: &Table, writes: Vec<Write>, common: &mut Common) -> Result<Vec<Pl
     Ok(planned)
 }
 
+/// Whether what has failed can be given back as unprocessed: it was not available, and something else was done. A client
+/// gets what is unprocessed back at once and may send it again at once; an error it meets with a pause.
+fn check_results<'a>(results: impl Iterator<Item = &'a Result<Sizes, ApiError>>) -> Result<(), ApiError> {
+    let (mut done, mut unavailable) = (false, None);
+    for result in results {
+        match result {
+            Ok(_) => done = true,
+            Err(error @ ApiError::Unavailable(_)) => unavailable = Some(error.clone()),
+            Err(error) => return Err(error.clone()),
+        }
+    }
+    match unavailable {
+        Some(error) if !done => Err(error),
+        _ => Ok(()),
+    }
+}
+
 async fn apply_all(
     context: &Context,
     table: &Arc<Table>,
@@ -258,6 +270,29 @@ async fn apply(context: &Context, table: &Table, planned: &Planned) -> Result<Si
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_available_is_given_back_only_beside_what_was_done() {
+        let done = || {
+            Ok(Sizes {
+                before: None,
+                after: Some(3),
+            })
+        };
+        let unavailable = ApiError::Unavailable("no leader".to_owned());
+        let internal = ApiError::Internal("disk".to_owned());
+        let check = |results: &[Result<Sizes, ApiError>]| check_results(results.iter());
+        assert_eq!(check(&[done(), done()]), Ok(()));
+        assert_eq!(check(&[Err(unavailable.clone()), done()]), Ok(()));
+        assert_eq!(
+            check(&[Err(unavailable.clone()), Err(unavailable.clone())]),
+            Err(unavailable.clone())
+        );
+        assert_eq!(
+            check(&[done(), Err(unavailable), Err(internal.clone())]),
+            Err(internal)
+        );
+    }
 
     #[test]
     fn each_write_of_a_request_has_an_id_of_its_own_and_keeps_it() {

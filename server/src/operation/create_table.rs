@@ -1,5 +1,6 @@
 //! CreateTable. The table exists, durably, when this is answered.
 
+use stator_cluster::Tally;
 use stator_model::attribute::Kind;
 use stator_model::key::{KeyAttribute, KeySchema};
 use uuid::Uuid;
@@ -113,9 +114,14 @@ impl Operation for CreateTable {
         (context.random)(&mut random).map_err(|error| ApiError::Internal(error.to_string()))?;
         let id = uuid::Builder::from_random_bytes(random).into_uuid();
         let definition = self.into_definition(id, context.clock.now_ms())?;
-        let table = context.catalog.create(definition).await.map_err(table::catalog)?;
+        context
+            .catalog
+            .create(&definition)
+            .await
+            .map_err(table::catalog)?;
+        let (tally, status) = (Tally::default(), TableStatus::Creating);
         Ok(CreateTableOutput {
-            table_description: TableDescription::new(context, &table, TableStatus::Creating),
+            table_description: TableDescription::new(context, definition, tally, status),
         })
     }
 }
@@ -300,4 +306,4 @@ fn key_schema(keys: &[(String, KeyType)], definitions: &[KeyAttribute]) -> Resul
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

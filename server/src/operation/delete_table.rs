@@ -26,13 +26,14 @@ impl Operation for DeleteTable {
 
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
         let name = table_name::only(self.table_name)?;
-        let removed = context
+        let (removed, tally) = context
             .catalog
-            .remove(&name, |table| unprotected(table.definition()))
+            .remove(&name, unprotected)
             .await
             .map_err(table::catalog)??;
+        let (definition, status) = (removed.definition().clone(), TableStatus::Deleting);
         Ok(DeleteTableOutput {
-            table_description: TableDescription::new(context, &removed, TableStatus::Deleting),
+            table_description: TableDescription::new(context, definition, tally, status),
         })
     }
 }

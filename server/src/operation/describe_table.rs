@@ -27,10 +27,14 @@ impl Operation for DescribeTable {
         let name = table_name::only(self.table_name)?;
         let table = context
             .catalog
-            .table(&name)
+            .latest(&name)
+            .await
+            .map_err(message::table::catalog)?
             .ok_or_else(|| message::no_table_named(&name))?;
+        let tally = context.cluster.tally(table.keyspace()).await;
+        let (definition, status) = (table.definition().clone(), TableStatus::Active);
         Ok(DescribeTableOutput {
-            table: TableDescription::new(context, &table, TableStatus::Active),
+            table: TableDescription::new(context, definition, tally, status),
         })
     }
 }

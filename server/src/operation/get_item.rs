@@ -46,7 +46,7 @@ impl Operation for GetItem {
         let projection = parse(projection, &mut placeholders, Projection::parse)?;
         check_all_used(&placeholders)?;
 
-        let table = context.catalog.table(name).ok_or_else(message::no_table)?;
+        let table = context.table(name).await?;
         let key = table
             .key_of_key(key.as_ref())
             .map_err(|error| message::key(&error))?;

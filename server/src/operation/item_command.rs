@@ -92,7 +92,7 @@ impl WriteParameters {
 }
 
 impl WriteChoices {
-    /// Carries out a command on the item of a key, counts the row, and builds the answer.
+    /// Carries out a command on the item of a key, and builds the answer.
     ///
     /// # Errors
     /// What the command refuses with, and failures of the cluster.
@@ -113,7 +113,6 @@ impl WriteChoices {
             .write(table.keyspace(), key.as_bytes(), options, command);
         let WriteAnswer(answer) = written.await?;
         let done = answer?;
-        done.sizes.count(table);
         Ok(WriteOutput {
             attributes: done.attributes,
             consumed_capacity: done.sizes.consumed(self.capacity, table),
@@ -150,13 +149,6 @@ pub(crate) fn open(cell: &Cell) -> Result<Item, ApiError> {
 
 /// What the sizes before and after a write that stands come to.
 impl Sizes {
-    /// Adds the difference to the table's tally.
-    pub(crate) fn count(self, table: &Table) {
-        let items = i64::from(self.after.is_some()) - i64::from(self.before.is_some());
-        let bytes = |size: Option<usize>| i64::try_from(size.unwrap_or(0)).unwrap_or(i64::MAX);
-        table.tally().add(items, bytes(self.after) - bytes(self.before));
-    }
-
     /// Write units of the write.
     pub(crate) fn units(self) -> f64 {
         write_units(self.before.unwrap_or(0), self.after.unwrap_or(0))

@@ -6,6 +6,7 @@ use std::ops::Bound;
 use super::{Context, Operation};
 use crate::arn;
 use crate::constraint::Constraints;
+use crate::message;
 use crate::wire::error::ApiError;
 
 /// Most names in one answer, and how many there are when the request does not say.
@@ -32,11 +33,8 @@ impl Operation for ListTables {
 
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
         let limit = self.validate()?;
-        Ok(page(
-            &context.catalog.tables(),
-            self.exclusive_start_table_name.as_deref(),
-            limit,
-        ))
+        let tables = context.catalog.all().await.map_err(message::table::catalog)?;
+        Ok(page(&tables, self.exclusive_start_table_name.as_deref(), limit))
     }
 }
 

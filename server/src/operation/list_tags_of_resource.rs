@@ -41,7 +41,9 @@ impl Operation for ListTagsOfResource {
         let name = tags::table_of(&resource_arn)?;
         let table = context
             .catalog
-            .table(name)
+            .latest(name)
+            .await
+            .map_err(table::catalog)?
             .ok_or_else(|| table::no_resource(&resource_arn))?;
         page(&table.definition().tags, self.next_token.as_deref())
     }

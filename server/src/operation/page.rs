@@ -16,7 +16,6 @@ use super::{Context, table_name};
 use crate::catalog::Table;
 use crate::consistency::{self, NamedLevels};
 use crate::constraint::{Constraints, ModelEnum};
-use crate::message;
 use crate::wire::decode::attribute::Attributes;
 use crate::wire::error::ApiError;
 
@@ -286,13 +285,13 @@ pub(super) async fn read(
 /// The table of a page; there are no indexes to name.
 ///
 /// # Errors
-/// ResourceNotFoundException, or ValidationException for an index.
-pub(super) fn table_of(
+/// ResourceNotFoundException, ServiceUnavailable, or ValidationException for an index.
+pub(super) async fn table_of(
     context: &Context,
     name: &str,
     index: Option<&str>,
 ) -> Result<std::sync::Arc<Table>, ApiError> {
-    let table = context.catalog.table(name).ok_or_else(message::no_table)?;
+    let table = context.table(name).await?;
     match index {
         Some(index) => Err(ApiError::Validation(format!(
             "The table does not have the specified index: {index}"

@@ -47,7 +47,7 @@ impl Operation for Query {
             )
         })?;
 
-        let table = table_of(context, &name, index.as_deref())?;
+        let table = table_of(context, &name, index.as_deref()).await?;
         let condition = key_condition(&condition, &plan.placeholders, table.schema())?;
         check_filter(plan.filter.as_ref(), table.schema())?;
         let partition = scalar(condition.partition(&plan.placeholders));

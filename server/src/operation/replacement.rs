@@ -53,7 +53,7 @@ pub(super) async fn run(
     };
     check_write(choices.level, needs)?;
 
-    let table = context.catalog.table(name).ok_or_else(message::no_table)?;
+    let table = context.table(name).await?;
     let (key, new) = match subject {
         Subject::Item => (table.key_of_item(attributes.as_ref()), Some(&attributes)),
         Subject::Key => (table.key_of_key(attributes.as_ref()), None),

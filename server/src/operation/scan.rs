@@ -44,7 +44,7 @@ impl Operation for Scan {
         let segment = segment(self.segment, self.total_segments)?;
         let (plan, ()) = self.page.plan(choices, &[], |_| Ok(()))?;
 
-        let table = table_of(context, &name, index.as_deref())?;
+        let table = table_of(context, &name, index.as_deref()).await?;
         let mut bounds = segment.map_or(
             Bounds {
                 start: Bound::Unbounded,

@@ -1,8 +1,10 @@
 //! The description of a table that CreateTable, DescribeTable, UpdateTable and DeleteTable answer.
 
+use stator_cluster::Tally;
+
 use super::Context;
 use crate::arn;
-use crate::catalog::{Table, TableDefinition};
+use crate::catalog::TableDefinition;
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
@@ -31,13 +33,19 @@ pub(crate) struct TableDescription {
 }
 
 impl TableDescription {
-    pub(super) fn new(context: &Context, table: &Table, status: TableStatus) -> Self {
-        let definition = table.definition().clone();
+    /// Describes a definition; `tally` is what the table holds.
+    pub(super) fn new(
+        context: &Context,
+        definition: TableDefinition,
+        tally: Tally,
+        status: TableStatus,
+    ) -> Self {
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         Self {
             status,
             arn: arn::table(&context.region, &definition.name),
-            items: table.tally().items(),
-            bytes: table.tally().bytes(),
+            items: number(tally.items),
+            bytes: number(tally.bytes),
             decreases_today: decreases_today(&definition, context.clock.now_ms()),
             definition,
         }

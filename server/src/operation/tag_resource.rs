@@ -26,7 +26,9 @@ impl Operation for TagResource {
         let name = tags::table_of(&resource_arn)?;
         context
             .catalog
-            .change(name, |_, definition| tags::merge(&mut definition.tags, added))
+            .change(name, |definition| {
+                tags::merge(&mut definition.tags, added.clone())
+            })
             .await
             .map_err(|error| tags::catalog(&resource_arn, error))??;
         Ok(TagResourceOutput)

@@ -24,7 +24,7 @@ impl Operation for UntagResource {
         let name = tags::table_of(&resource_arn)?;
         context
             .catalog
-            .change(name, |_, definition| {
+            .change(name, |definition| {
                 definition.tags.retain(|key, _| !keys.contains(key));
                 Ok::<(), ApiError>(())
             })

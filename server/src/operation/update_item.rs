@@ -37,7 +37,7 @@ impl Operation for UpdateItem {
         check_all_used(&placeholders)?;
         check_write(choices.level, Needs::ReadModifyWrite)?;
 
-        let table = context.catalog.table(name).ok_or_else(message::no_table)?;
+        let table = context.table(name).await?;
         let key_bytes = table
             .key_of_key(key.as_ref())
             .map_err(|error| message::key(&error))?;

@@ -57,11 +57,13 @@ impl Operation for UpdateTable {
         let now_ms = context.clock.now_ms();
         let table = context
             .catalog
-            .change(&plan.table_name, |_, definition| plan.apply(definition, now_ms))
+            .change(&plan.table_name, |definition| plan.apply(definition, now_ms))
             .await
             .map_err(table::catalog)??;
+        let tally = context.cluster.tally(table.keyspace()).await;
+        let (definition, status) = (table.definition().clone(), TableStatus::Updating);
         Ok(UpdateTableOutput {
-            table_description: TableDescription::new(context, &table, TableStatus::Updating),
+            table_description: TableDescription::new(context, definition, tally, status),
         })
     }
 }

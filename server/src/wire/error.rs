@@ -7,6 +7,7 @@ use stator_model::item::Item;
 
 use super::encode::json::Json;
 use crate::command::Refusal;
+use crate::message;
 
 const SERVICE: &str = "com.amazonaws.dynamodb.v20120810";
 const VALIDATE: &str = "com.amazon.coral.validate";
@@ -27,6 +28,9 @@ pub(crate) enum ApiError {
     /// A table or another resource is not there.
     #[error("ResourceNotFoundException: {0}")]
     ResourceNotFound(String),
+    /// The table was deleted while the request was under way, or before this node knew of it.
+    #[error("ResourceNotFoundException: the table was deleted meanwhile")]
+    TableDropped,
     /// A table cannot be changed in its present state.
     #[error("ResourceInUseException: {0}")]
     ResourceInUse(String),
@@ -51,15 +55,9 @@ impl From<stator_cluster::Error> for ApiError {
     fn from(error: stator_cluster::Error) -> Self {
         match error {
             stator_cluster::Error::Unavailable { cause } => Self::Unavailable(cause),
+            stator_cluster::Error::NoSuchKeyspace => Self::TableDropped,
             // The SDKs retry a 500 under the same invocation id.
-            stator_cluster::Error::OutcomeUnknown { .. }
-            | stator_cluster::Error::MalformedCommand(_)
-            | stator_cluster::Error::MalformedAnswer(_)
-            | stator_cluster::Error::NoSuchKeyspace
-            | stator_cluster::Error::Directory { .. }
-            | stator_cluster::Error::Group { .. }
-            | stator_cluster::Error::Journal(_)
-            | stator_cluster::Error::Storage(_) => Self::Internal(error.to_string()),
+            error => Self::Internal(error.to_string()),
         }
     }
 }
@@ -90,6 +88,7 @@ impl ApiError {
             | Self::Serialization(_)
             | Self::UnknownOperation
             | Self::ResourceNotFound(_)
+            | Self::TableDropped
             | Self::ResourceInUse(_)
             | Self::ConditionalCheckFailed(_)
             | Self::Authentication(_) => StatusCode::BAD_REQUEST,
@@ -108,6 +107,7 @@ impl ApiError {
             ),
             Self::UnknownOperation => (CORAL, "UnknownOperationException", None),
             Self::ResourceNotFound(text) => (SERVICE, "ResourceNotFoundException", message(text)),
+            Self::TableDropped => message::no_table().parts(),
             Self::ResourceInUse(text) => (SERVICE, "ResourceInUseException", message(text)),
             Self::ConditionalCheckFailed(_) => (
                 SERVICE,
@@ -168,6 +168,21 @@ mod tests {
                 r#""message":"The conditional request failed","Item":{}}"#
             )
         );
+    }
+
+    #[test]
+    fn failures_of_the_cluster_tell_clients_whether_to_try_again() {
+        let answer = |error: stator_cluster::Error| {
+            let error = ApiError::from(error);
+            (error.status().as_u16(), error.parts().1)
+        };
+        let cause = || "no leader".to_owned();
+        let unavailable = stator_cluster::Error::Unavailable { cause: cause() };
+        assert_eq!(answer(unavailable), (503, "ServiceUnavailable"));
+        let unknown = stator_cluster::Error::OutcomeUnknown { cause: cause() };
+        assert_eq!(answer(unknown), (500, "InternalServerError"));
+        let dropped = stator_cluster::Error::NoSuchKeyspace;
+        assert_eq!(answer(dropped), (400, "ResourceNotFoundException"));
     }
 
     #[test]

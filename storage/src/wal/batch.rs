@@ -77,6 +77,12 @@ impl LogBatch {
         self.push(RecordKind::Dropped, stream, 0, &[]);
     }
 
+    /// Adds all that is in another batch, behind what is in this one.
+    pub fn extend(&mut self, mut other: Self) {
+        self.records.append(&mut other.records);
+        self.invalid = self.invalid.take().or(other.invalid);
+    }
+
     /// Whether nothing was added.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()

@@ -7,6 +7,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -14,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 use super::http::frame;
+use super::sign::INVOCATION_HEADER;
 use crate::{Result, clock};
 
 /// A server that answers nothing for so long is stuck.
@@ -24,6 +26,21 @@ const ANSWER_TIMEOUT: Timespec = Timespec {
 const BUFFER_BYTES: usize = 64 * 1024;
 /// Latencies are kept to three digits.
 const DIGITS: u8 = 3;
+
+/// How many requests this process has sent: what their invocation ids are made of.
+static SENT: AtomicU64 = AtomicU64::new(0);
+
+/// Gives a request an invocation id of its own, if it has a place for one, as each call of an SDK has one. A server that
+/// has seen one before would answer from its memory.
+fn set_invocation(request: &mut [u8]) {
+    let header = INVOCATION_HEADER.as_bytes();
+    let at = request.windows(header.len()).position(|window| window == header);
+    let place = at.and_then(|at| request.get_mut(at + header.len()..at + header.len() + 32));
+    if let Some(place) = place {
+        let id = format!("{:032x}", SENT.fetch_add(1, Ordering::Relaxed));
+        place.copy_from_slice(id.as_bytes());
+    }
+}
 
 /// When to stop sending.
 #[derive(Debug, Clone, Copy)]
@@ -114,6 +131,7 @@ impl Generator {
             .collect();
         let start = clock::now();
         let (mut now, mut sent, mut in_flight) = (start, 0, 0_usize);
+        let mut outgoing = Vec::with_capacity(BUFFER_BYTES);
         let mut send = |pending: &mut Pending, mut stream: &TcpStream, now: Instant| -> Result<bool> {
             let goes_on = match until {
                 Until::Elapsed(duration) => now - start < duration,
@@ -121,7 +139,10 @@ impl Generator {
             };
             if goes_on {
                 pending.sent_at = now;
-                stream.write_all(&cycle.requests[*cycle.sent % cycle.requests.len()])?;
+                outgoing.clear();
+                outgoing.extend_from_slice(&cycle.requests[*cycle.sent % cycle.requests.len()]);
+                set_invocation(&mut outgoing);
+                stream.write_all(&outgoing)?;
                 *cycle.sent += 1;
                 sent += 1;
             }
@@ -212,7 +233,7 @@ mod tests {
     use std::net::{SocketAddr, TcpListener};
     use std::time::Duration;
 
-    use super::{Cycle, Generator, Until};
+    use super::{Cycle, Generator, INVOCATION_HEADER, Until, set_invocation};
 
     const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 
@@ -237,6 +258,18 @@ mod tests {
             }
         });
         (address, receiver)
+    }
+
+    #[test]
+    fn each_sending_has_an_invocation_id_of_its_own() {
+        let request = format!("POST / HTTP/1.1\r\n{INVOCATION_HEADER}{:032x}\r\n\r\n", 0).into_bytes();
+        let [mut first, mut second] = [request.clone(), request];
+        set_invocation(&mut first);
+        set_invocation(&mut second);
+        assert_ne!(first, second);
+        let mut without = b"POST / HTTP/1.1\r\n\r\n".to_vec();
+        set_invocation(&mut without);
+        assert_eq!(without, b"POST / HTTP/1.1\r\n\r\n");
     }
 
     fn requests() -> Vec<Vec<u8>> {

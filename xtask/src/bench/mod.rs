@@ -5,6 +5,7 @@
 //! shown (`report`) is shared. One that has to know a crate of ours is a program beside that crate, started here.
 
 mod api;
+mod cluster;
 mod engine;
 mod http;
 mod load;
@@ -38,6 +39,8 @@ pub(crate) struct Arguments {
 enum Bench {
     /// Signed PutItem and GetItem over HTTP, beside a handler that only verifies the signature.
     Api,
+    /// Three nodes on this machine: puts and conditional updates at QUORUM, beside etcd with three nodes.
+    Cluster(cluster::Arguments),
     /// The storage engine: loads, reads, scans, synced writes, reopening, beside RocksDB, fjall and redb.
     Engine(engine::Arguments),
 }
@@ -52,6 +55,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     };
     let rows = match &arguments.bench {
         Bench::Api => api::run(&workspace, effort)?,
+        Bench::Cluster(more) => {
+            cluster::run(&workspace, more, arguments.quick, arguments.json.as_deref())?;
+            return Ok(true);
+        }
         Bench::Engine(more) => {
             engine::run(&workspace, more, arguments.quick, arguments.json.as_deref())?;
             return Ok(true);

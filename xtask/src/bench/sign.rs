@@ -16,6 +16,10 @@ use crate::Result;
 /// A signature is good for 15 minutes; one older than this is made anew before a round.
 const FRESH: Duration = Duration::from_mins(10);
 
+/// The header with the invocation id, which is not signed, so that each sending has one of its own: 32 hexadecimal digits
+/// follow it.
+pub(super) const INVOCATION_HEADER: &str = "amz-sdk-invocation-id: ";
+
 /// Signs for one server.
 #[derive(Debug)]
 pub(super) struct Signer {
@@ -50,7 +54,6 @@ impl Signer {
             ("content-type", "application/x-amz-json-1.0"),
             ("x-amz-target", target.as_str()),
             ("user-agent", "aws-sdk-rust/1.3.3 os/linux lang/rust/1.95.0"),
-            ("amz-sdk-invocation-id", "b4b3f3a0-2f6b-4b8f-9d5a-0d4a1f5c7d11"),
             ("amz-sdk-request", "attempt=1; max=3"),
             ("accept-encoding", "identity"),
         ];
@@ -75,6 +78,7 @@ impl Signer {
         for (name, value) in headers.into_iter().chain(added.headers()) {
             write!(text, "{name}: {value}\r\n")?;
         }
+        write!(text, "{INVOCATION_HEADER}{:032x}\r\n", 0)?;
         write!(text, "content-length: {}\r\n\r\n{body}", body.len())?;
         Ok(text.into_bytes())
     }

@@ -5,7 +5,7 @@
 
 mod films;
 mod python;
-mod tools;
+pub(crate) mod tools;
 
 use std::ffi::OsString;
 

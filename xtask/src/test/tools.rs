@@ -1,4 +1,4 @@
-//! Tools of the machine that the client tests need: looked for, installed where that is possible without asking (as root
+//! Tools of the machine that the client tests and benches need: looked for, installed where that is possible without asking (as root
 //! on a system with apt-get, such as a build machine), and otherwise named in one line.
 
 use std::process::{Command, Stdio};
@@ -8,7 +8,7 @@ use crate::cargo;
 
 /// A tool, and how to see whether it is there.
 #[derive(Debug)]
-pub(super) struct Tool {
+pub(crate) struct Tool {
     /// What the error calls it.
     name: &'static str,
     /// A command that succeeds where the tool works.
@@ -42,9 +42,16 @@ pub(super) const TAR: Tool = Tool {
     packages: &["gzip", "tar"],
 };
 
+/// What a cluster is compared with.
+pub(crate) const ETCD: Tool = Tool {
+    name: "etcd",
+    probe: &["etcd", "--version"],
+    packages: &["etcd-server"],
+};
+
 impl Tool {
     /// Makes sure that the tool works, by installing it if need be.
-    pub(super) fn require(&self) -> Result<()> {
+    pub(crate) fn require(&self) -> Result<()> {
         if self.works() {
             return Ok(());
         }

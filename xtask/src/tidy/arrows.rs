@@ -12,12 +12,14 @@ const RULE: &str = "arrows";
 const ROOMS: &[(&str, &[&str])] = &[
     ("server", &["cluster", "iam", "model"]),
     ("cluster", &["storage"]),
-    ("cluster/sim", &["cluster", "storage"]),
+    ("cluster/history", &[]),
+    ("cluster/sim", &["cluster", "cluster/history", "storage"]),
     ("storage", &[]),
     ("storage/bench", &["storage"]),
     ("model", &[]),
     ("iam", &[]),
-    ("compat-tests", &[]),
+    ("compat-tests", &["cluster/history"]),
+    ("compat-tests/bench", &["compat-tests"]),
     ("xtask", &[]),
 ];
 

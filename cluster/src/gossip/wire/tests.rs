@@ -2,7 +2,7 @@
 
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
-use super::super::state::NodeState;
+use super::super::state::{NodeState, STATE_BYTES_MAX};
 use super::*;
 
 fn ids() -> impl Strategy<Value = MemberId> {
@@ -59,6 +59,9 @@ fn item(version: u64) -> Vec<u8> {
         state: NodeState {
             version,
             software: "0.1.0".into(),
+            zone: "z".into(),
+            rack: "r1".into(),
+            capacity: 200,
             ..NodeState::default()
         },
     }
@@ -103,8 +106,13 @@ fn the_bytes_are_those_of_the_document() {
         &[0, 1, 1, 0, 5],
         &[3, 0xac, 2, 1, 2, 3, 4, 1, 3],
         b"a:1",
-        &[0, 17, 4, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 5],
+        &[0, 25, 4, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 5],
         b"0.1.0",
+        &[1],
+        b"z",
+        &[2],
+        b"r1",
+        &[0xc8, 1, 0],
     ]
     .concat();
     assert_eq!(gossip(), expected);
@@ -192,7 +200,7 @@ proptest! {
     fn a_header_comes_back_and_fits_with_a_state(header in headers()) {
         let mut bytes = Vec::new();
         put_header(&mut bytes, &header);
-        prop_assert!(bytes.len() + 2 + 2 + 175 <= MESSAGE_BYTES_MAX, "{} bytes", bytes.len());
+        prop_assert!(bytes.len() + 2 + 2 + STATE_BYTES_MAX <= MESSAGE_BYTES_MAX, "{} bytes", bytes.len());
         let mut wire = Wire::default();
         let mut written = Vec::new();
         wire.encode_header(&header, &mut written).unwrap();

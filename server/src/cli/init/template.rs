@@ -1,10 +1,10 @@
 //! The text of a first `stator.toml`. Every value that goes into it has been parsed, and has no character that TOML would want
 //! quoted.
 
-use std::net::SocketAddr;
-
+use stator_cluster::Durability;
 use stator_cluster::transport::ClusterId;
 
+use super::{Member, Shape};
 use crate::config::NodeAddress;
 
 /// Names the files that are made along with the configuration.
@@ -19,28 +19,13 @@ master_key = "master.key"
 root_credentials = "root-credentials"
 "#;
 
-/// The configuration of a node, with comments.
-pub(super) fn config(
-    cluster: &ClusterId,
-    node: &NodeAddress,
-    nodes: &[NodeAddress],
-    listen: SocketAddr,
-    region: &str,
-) -> String {
-    let known: Vec<String> = nodes.iter().map(|node| format!("    \"{node}\",")).collect();
-    let known = known.join("\n");
-    format!(
-        r#"# Configuration of node {id} of the cluster {cluster}.
-# Relative paths are of the directory in which this file lies. Lines that begin with # show what holds without them.
-
-[cluster]
-# The cluster's id, which the certificates of its nodes name. It never changes.
-id = "{cluster}"
-# Nodes to be asked about the others when this one starts, each with its id and where it is reached. Any that are
-# running will do; it need not be all of them.
-nodes = [
-{known}
-]
+/// Time, and connections between nodes.
+const TRANSPORT: &str = "\
+# [cluster.timing]
+# The unit in which groups keep time: leaders speak up, and are missed, after some of them. The same on all nodes.
+# tick_ms = 100
+# An operation that finds no leader, or no majority, is refused after so many milliseconds.
+# patience_ms = 900
 
 # [cluster.transport]
 # What may wait for one node to be sent, in bytes.
@@ -49,8 +34,64 @@ nodes = [
 # A node that has not answered a ping for so long is taken to be gone.
 # ping_interval_ms = 2000
 # ping_timeout_ms = 5000
+";
 
-[node]
+/// The configuration of a node, with comments.
+pub(super) fn config(
+    cluster: &ClusterId,
+    member: &Member,
+    founders: &[NodeAddress],
+    shape: &Shape,
+) -> String {
+    let Member { node, .. } = member;
+    let durability = match shape.durability {
+        Durability::Sync => "sync",
+        Durability::Interval => "interval",
+    };
+    let known: Vec<String> = founders.iter().map(|node| format!("    \"{node}\",")).collect();
+    let known = known.join("\n");
+    format!(
+        r#"# Configuration of node {id} of the cluster {cluster}.
+# Relative paths are of the directory in which this file lies. Lines that begin with # show what holds without them.
+
+[cluster]
+# The cluster's id, which the certificates of its nodes name. It never changes.
+id = "{cluster}"
+# The nodes that make the cluster together when they start for the first time, each with its id and where it is reached: the
+# same on each of them. A node that joins later names some that are running, and not itself.
+nodes = [
+{known}
+]
+# On how many nodes each item lies; fewer while there are fewer nodes. The same on all nodes.
+# replication = 3
+# The ring has two to the power of this many token ranges. Settled when the cluster is made.
+# range_bits = 8
+
+# [cluster.gossip]
+# How often a node looks after one other, and how long one that is missed may object before it is down. The same on all nodes.
+# probe_period_ms = 50
+# suspicion_ms = 250
+
+{TRANSPORT}
+{node_sections}[storage]
+# When a write is answered: "sync" survives a power cut, "interval" may lose the last 100 ms to one.
+durability = "{durability}"
+
+# [storage.engine]
+# Memory for blocks that were read, and for writes before they are flushed, in bytes.
+# block_cache_bytes = 268435456
+# memtable_bytes_max = 67108864
+
+{SECURITY}"#,
+        id = node.id,
+        node_sections = node_sections(member, &shape.region),
+    )
+}
+
+/// `[node]` and `[http]`.
+fn node_sections(Member { node, listen }: &Member, region: &str) -> String {
+    format!(
+        r#"[node]
 # The node's id, which its certificate names. It is given out once in the life of a cluster.
 id = {id}
 # Where other nodes reach it.
@@ -73,17 +114,10 @@ region = "{region}"
 # A certificate that clients know, instead of the node's own, and its private key.
 # certificate = "/etc/ssl/stator.pem"
 # key = "/etc/ssl/stator-key.pem"
+# Where GET /metrics is answered, in plain and to anybody. Nowhere when it is left out.
+# metrics_listen = "127.0.0.1:9400"
 
-[storage]
-# When a write is answered: "sync" survives a power cut, "interval" may lose the last 100 ms to one.
-durability = "sync"
-
-# [storage.engine]
-# Memory for blocks that were read, and for writes before they are flushed, in bytes.
-# block_cache_bytes = 268435456
-# memtable_bytes_max = 67108864
-
-{SECURITY}"#,
+"#,
         id = node.id,
         address = node.address,
         node_listen = node.address.to_listen(),
@@ -102,8 +136,16 @@ mod tests {
             .iter()
             .map(|text| text.parse().unwrap())
             .collect();
-        let listen = "0.0.0.0:8000".parse().unwrap();
-        config(&"blue".parse().unwrap(), &nodes[1], &nodes, listen, "eu-west-1")
+        let member = Member {
+            node: nodes[1].clone(),
+            listen: "0.0.0.0:8000".parse().unwrap(),
+        };
+        let shape = Shape {
+            region: "eu-west-1".to_owned(),
+            days: 1,
+            durability: Durability::Sync,
+        };
+        config(&"blue".parse().unwrap(), &member, &nodes, &shape)
     }
 
     #[test]
@@ -147,7 +189,7 @@ mod tests {
             .collect();
         assert!(shown > 10, "{shown}");
         let full = Config::parse(&text.join("\n"), Path::new("/d")).unwrap();
-        assert_eq!(full.cluster.transport, bare.cluster.transport);
+        assert_eq!(format!("{:?}", full.cluster), format!("{:?}", bare.cluster));
         assert_eq!(format!("{:?}", full.node), format!("{:?}", bare.node));
         assert_eq!(format!("{:?}", full.storage), format!("{:?}", bare.storage));
         // An example rather than a default.

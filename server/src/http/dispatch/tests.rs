@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use stator_cluster::{Cluster, MASTER_KEY_BYTES, MasterKey, MasterKeys, Random, Secrets, Settings};
+use stator_cluster::{Durability, MASTER_KEY_BYTES, MasterKey};
 use tempfile::TempDir;
 
 use super::*;
 use crate::catalog::Catalog;
 use crate::clock::SystemClock;
-use crate::command::WriteCommands;
 use crate::message;
-use crate::random;
+use crate::{node, random};
 
 /// A node of its own with the table `Tab`, whose partition key is `pk`.
 struct Node {
@@ -22,15 +21,11 @@ struct Node {
 impl Node {
     async fn start(tags: &str) -> Self {
         let directory = TempDir::new().unwrap();
-        let secrets = Secrets {
-            master_keys: MasterKeys::new(MasterKey::new([3; MASTER_KEY_BYTES])),
-            random: Random::new(random::fill),
-            now_ms: 1,
-        };
-        let commands = Arc::new(WriteCommands);
-        let cluster = Cluster::open(directory.path(), Settings::default(), secrets, commands).unwrap();
+        let key = MasterKey::new([3; MASTER_KEY_BYTES]);
+        let cluster = node::open_alone(Durability::Interval, directory.path(), key).unwrap();
+        cluster.ready().await.unwrap();
         let context = Context {
-            catalog: Arc::new(Catalog::open(cluster.clone()).await.unwrap()),
+            catalog: Catalog::open(cluster.clone()).await.unwrap(),
             cluster,
             region: "us-east-1".to_owned(),
             endpoint: "localhost".to_owned(),
@@ -64,6 +59,71 @@ impl Node {
             .await
             .map(|json| String::from_utf8(json).unwrap())
     }
+}
+
+impl Node {
+    /// Another node of the same cluster, which has heard of the same tables so far.
+    async fn another(&self) -> Context {
+        let cluster = self.context.cluster.clone();
+        Context {
+            catalog: Catalog::open(cluster.clone()).await.unwrap(),
+            cluster,
+            region: "us-east-1".to_owned(),
+            endpoint: "localhost".to_owned(),
+            clock: Arc::new(SystemClock),
+            random: random::fill,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_was_made_anew_elsewhere_is_found_and_one_that_was_deleted_is_not() {
+    let node = Node::start("").await;
+    let slow = node.another().await;
+    let headers = HeaderMap::new();
+    let ask = |target, body: String| {
+        let (slow, headers) = (&slow, &headers);
+        async move { run(target, body.as_bytes(), Head::new(headers), slow).await }
+    };
+    ask(Target::PutItem, put("")).await.unwrap();
+    let named = r#"{"TableName":"Tab"}"#;
+    node.ask(Target::DeleteTable, named, &[]).await.unwrap();
+    assert_eq!(ask(Target::GetItem, on_item("")).await, Err(message::no_table()));
+    assert_eq!(ApiError::TableDropped.body(), message::no_table().body());
+    let again = r#"{"TableName":"Tab","BillingMode":"PAY_PER_REQUEST","KeySchema":[{"AttributeName":"pk","KeyType":"HASH"}],
+        "AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"}]}"#;
+    node.ask(Target::CreateTable, again, &[]).await.unwrap();
+    ask(Target::PutItem, put("")).await.unwrap();
+    // Both at once, before the slow node hears of either.
+    node.ask(Target::DeleteTable, named, &[]).await.unwrap();
+    node.ask(Target::CreateTable, again, &[]).await.unwrap();
+    assert_eq!(
+        ask(Target::GetItem, on_item("")).await,
+        Ok(b"{}".to_vec()),
+        "the new table is empty"
+    );
+    let described = ask(Target::DescribeTable, named.to_owned()).await.unwrap();
+    let described = String::from_utf8(described).unwrap();
+    assert!(
+        described.contains(r#""TableStatus":"ACTIVE""#) && described.contains(r#""ItemCount":0"#),
+        "{described}"
+    );
+}
+
+#[tokio::test]
+async fn items_are_counted_with_their_size() {
+    let node = Node::start("").await;
+    node.ask(Target::PutItem, &put(r#","ReturnConsumedCapacity":"TOTAL""#), &[])
+        .await
+        .unwrap();
+    let described = node
+        .ask(Target::DescribeTable, r#"{"TableName":"Tab"}"#, &[])
+        .await
+        .unwrap();
+    assert!(
+        described.contains(r#""TableSizeBytes":3,"ItemCount":1"#),
+        "{described}"
+    );
 }
 
 /// A request on the item `k` of `Tab`, with more members.

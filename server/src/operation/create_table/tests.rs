@@ -52,7 +52,7 @@ fn keyed(keys: &[&str], definitions: &[&str]) -> String {
 }
 
 /// The definition of a provisioned table.
-pub(in crate::operation) fn definition() -> TableDefinition {
+pub(crate) fn definition() -> TableDefinition {
     create(&body(
         r#","ProvisionedThroughput":{"ReadCapacityUnits":5,"WriteCapacityUnits":6}"#,
     ))

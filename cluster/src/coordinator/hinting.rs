@@ -1,0 +1,165 @@
+//! Writes at ONE to ranges without a majority: kept as hints, and delivered when there is one.
+//!
+//! Invariant: a hint is acknowledged when it is durable on this node; hints of a group are delivered in the order in which
+//! they were kept, each under its invocation id, and the next one when the one before it stands. Not here: how hints lie
+//! on disk (`hints.rs`).
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Cluster;
+use super::route::{Place, Route, unexpected};
+use crate::command::{Applier, Commands, InvocationId, WriteOptions};
+use crate::error::Error;
+use crate::gossip::Liveness;
+use crate::group::replica::Refused;
+use crate::group::write::{Encoded, Target};
+use crate::hints::{Hint, HintError};
+use crate::level::ConsistencyLevel;
+use crate::metadata::keyspaces::METADATA;
+use crate::node::Node;
+use crate::node::message::{Ask, Tell, Write, level_number};
+
+/// How often hints look for a leader.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Hints that are read at once, in bytes.
+const READ_BYTES: usize = 1 << 20;
+
+impl Cluster {
+    /// Whether gossip holds so many nodes of a group for down that no majority is left.
+    pub(super) fn lacks_majority(&self, group: u32) -> bool {
+        let nodes = self.nodes_of(group);
+        let gossip = self.node.gossip.get();
+        let is_down = |node| gossip.and_then(|gossip| gossip.liveness(node)) == Some(Liveness::Down);
+        let down = nodes.iter().filter(|node| is_down(**node)).count();
+        down * 2 >= nodes.len().max(1)
+    }
+
+    /// Keeps a write as a hint, if it may be answered without knowing the cell; `None` if not.
+    pub(super) async fn hint<A: Applier>(
+        &self,
+        group: u32,
+        target: Target<'_>,
+        options: &WriteOptions,
+        command: &A,
+    ) -> Option<Result<A::Answer, Error>> {
+        let invocation = options.invocation?;
+        if options.level != ConsistencyLevel::One || target.keyspace == METADATA {
+            return None;
+        }
+        let answer = command.answer_unseen()?;
+        let mut bytes = Vec::new();
+        command.encode(&mut bytes);
+        let hint = Hint {
+            at_ms: self.node.surroundings.world.unix_ms(),
+            keyspace: target.keyspace,
+            invocation,
+            key: Bytes::copy_from_slice(target.key),
+            command: bytes.into(),
+        };
+        Some(match self.node.hints.add(group, &hint).await {
+            Ok(()) => Ok(answer),
+            Err(HintError::Storage(error)) => Err(error.into()),
+            Err(error @ (HintError::Full { .. } | HintError::Malformed(_))) => Err(Error::Unavailable {
+                cause: error.to_string(),
+            }),
+        })
+    }
+
+    /// Delivers hints as long as the node is there.
+    pub(crate) async fn deliver_hints(node: Weak<Node>) {
+        loop {
+            let sleep = {
+                let Some(node) = node.upgrade() else { return };
+                node.surroundings.world.sleep(LOOK)
+            };
+            sleep.await;
+            let Some(node) = node.upgrade() else { return };
+            let cluster = Self { node };
+            for group in cluster.node.hints.groups_waiting() {
+                if !cluster.lacks_majority(group) {
+                    cluster.deliver(group).await;
+                }
+            }
+        }
+    }
+
+    /// Delivers the hints of a group until one cannot be.
+    async fn deliver(&self, group: u32) {
+        loop {
+            let hints = match self.node.hints.next(group, None, READ_BYTES) {
+                Ok(hints) if hints.is_empty() => return,
+                Ok(hints) => hints,
+                Err(error) => return tracing::error!(group, %error, "hints cannot be read"),
+            };
+            for (sequence, hint) in hints {
+                match self.write_encoded(group, &hint).await {
+                    Ok(_) => self.node.hints.delivered(group, sequence),
+                    Err(error @ (Error::NoSuchKeyspace | Error::MalformedCommand(_))) => {
+                        tracing::warn!(group, sequence, %error, "a hint can never be delivered");
+                        self.node.hints.delivered(group, sequence);
+                    }
+                    Err(error) => return tracing::debug!(group, %error, "hints go on waiting"),
+                }
+            }
+        }
+    }
+
+    async fn write_encoded(&self, group: u32, hint: &Hint) -> Result<Bytes, Error> {
+        let mut route = Route::new(self, group, true);
+        loop {
+            let (place, left) = route.next().await?;
+            let outcome = route
+                .attempt(left, self.write_hint_at(place, left, group, hint))
+                .await;
+            if let Some(answer) = route.settle(outcome)? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    async fn write_hint_at(
+        &self,
+        place: Place,
+        patience: Duration,
+        group: u32,
+        hint: &Hint,
+    ) -> Result<Bytes, Refused> {
+        let level = ConsistencyLevel::Quorum;
+        match place {
+            Place::Here(replica) => {
+                let target = Target {
+                    keyspace: hint.keyspace,
+                    key: &hint.key,
+                };
+                let options = WriteOptions {
+                    level,
+                    invocation: Some(hint.invocation),
+                };
+                let commands: &dyn Commands = &*self.node.surroundings.commands;
+                let decision = Encoded {
+                    commands,
+                    command: &hint.command,
+                };
+                replica.write(target, &options, &decision).await
+            }
+            Place::There(node) => {
+                let write = Write {
+                    group,
+                    keyspace: hint.keyspace,
+                    key: hint.key.clone(),
+                    level: level_number(level),
+                    invocation: Bytes::copy_from_slice(InvocationId::as_bytes(&hint.invocation)),
+                    command: hint.command.clone(),
+                };
+                match self.ask(node, Ask::Write(write), patience).await? {
+                    Tell::Written(answer) => Ok(answer),
+                    _ => Err(unexpected(node)),
+                }
+            }
+        }
+    }
+}

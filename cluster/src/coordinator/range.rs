@@ -1,0 +1,274 @@
+//! Range reads: over the token ranges that a span touches, each read where it may be read.
+//!
+//! Invariant: rows come in the order of their keys, those of one token range of one moment. Not here: what rows mean.
+
+use std::ops::{Bound, ControlFlow};
+use std::time::Duration;
+
+use bytes::Bytes;
+use stator_storage::RangeIterator;
+
+use super::metadata::nothing_changed;
+use super::route::{Place, Route, unexpected};
+use super::{Bounds, Cluster, Direction, Keyspace};
+use crate::command::Cell;
+use crate::error::Error;
+use crate::group::apply::METADATA_GROUP;
+use crate::group::replica::Refused;
+use crate::level::ConsistencyLevel;
+use crate::metadata::keyspaces::METADATA;
+use crate::metadata::rows::OWN;
+use crate::node::group_of;
+use crate::node::message::{Ask, Page, Rows, Tell};
+use crate::ring::{RangeBits, RangeId};
+
+/// Rows that another node sends at once, in bytes.
+const PAGE_BYTES: u32 = 1 << 20;
+
+/// A row that a range read visits.
+#[derive(Debug)]
+pub struct Row<'a>(Source<'a>);
+
+#[derive(Debug)]
+enum Source<'a> {
+    Here(&'a RangeIterator),
+    There(&'a Bytes, &'a Bytes),
+}
+
+impl Row<'_> {
+    /// Key bytes.
+    pub fn key(&self) -> &[u8] {
+        match self.0 {
+            Source::Here(rows) => rows.key(),
+            Source::There(key, _) => key,
+        }
+    }
+
+    /// The cell, to look at.
+    pub fn cell(&self) -> &[u8] {
+        match self.0 {
+            Source::Here(rows) => rows.value(),
+            Source::There(_, cell) => cell,
+        }
+    }
+
+    /// The cell, to keep; shares memory.
+    pub fn to_cell(&self) -> Cell {
+        match self.0 {
+            Source::Here(rows) => rows.value_shared().into_bytes(),
+            Source::There(_, cell) => Cell::clone(cell),
+        }
+    }
+}
+
+impl Cluster {
+    /// Visits the rows of a range in order until the visitor breaks off or the range ends. The rows of one partition are
+    /// of one moment.
+    ///
+    /// # Errors
+    /// As [`Cluster::read`].
+    pub async fn range(
+        &self,
+        keyspace: Keyspace,
+        bounds: &Bounds,
+        direction: Direction,
+        level: ConsistencyLevel,
+        mut visit: impl FnMut(&Row<'_>) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        if keyspace.number == METADATA {
+            let bounds = above_own(bounds);
+            let group = METADATA_GROUP;
+            let span = Span {
+                keyspace,
+                bounds,
+                direction,
+                level,
+            };
+            return self.read_group(group, span, &mut visit).await.map(drop);
+        }
+        let layout = self.node.layout().ok_or_else(|| Error::Unavailable {
+            cause: "the node is starting and knows no layout yet".to_owned(),
+        })?;
+        let bits = layout.bits();
+        if self.reads_all_here(level) {
+            // One moment for all, and no search for each range.
+            return match self.visit_here(keyspace, bounds, direction, &mut visit) {
+                Err(error) => Err(error),
+                Ok(_) => Ok(()),
+            };
+        }
+        for range in bits.touched(bounds, direction) {
+            let span = Span {
+                keyspace,
+                bounds: clip(bounds, bits, range),
+                direction,
+                level,
+            };
+            if self
+                .read_group(group_of(range), span, &mut visit)
+                .await?
+                .is_break()
+            {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every range can be read from this node's engine without asking anybody.
+    fn reads_all_here(&self, level: ConsistencyLevel) -> bool {
+        let groups = self.node.replicas();
+        let count = self.node.layout().map_or(0, |layout| layout.bits().range_count());
+        if groups.len() <= usize::try_from(count).unwrap_or(usize::MAX) {
+            return false;
+        }
+        let mut ranges = groups.iter().skip(1);
+        match level {
+            ConsistencyLevel::One => ranges.all(Option::is_some),
+            ConsistencyLevel::Quorum | ConsistencyLevel::All => {
+                ranges.all(|replica| replica.as_ref().is_some_and(|replica| replica.serves_alone()))
+            }
+        }
+    }
+
+    fn visit_here(
+        &self,
+        keyspace: Keyspace,
+        bounds: &Bounds,
+        direction: Direction,
+        visit: &mut impl FnMut(&Row<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, Error> {
+        let mut rows = self.node.open_rows(keyspace.id, bounds, direction)?;
+        while rows.advance()? {
+            if visit(&Row(Source::Here(&rows))).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Visits the rows of one group.
+    async fn read_group(
+        &self,
+        group: u32,
+        mut span: Span,
+        visit: &mut impl FnMut(&Row<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, Error> {
+        let leader = span.level != ConsistencyLevel::One;
+        if !leader && self.node.replica(group).is_some() {
+            return self.visit_here(span.keyspace, &span.bounds, span.direction, visit);
+        }
+        loop {
+            let Some(page) = self.page(group, leader, &span).await? else {
+                return self.visit_here(span.keyspace, &span.bounds, span.direction, visit);
+            };
+            if visit_page(&page, visit).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            match page.keys.last().filter(|_| !page.is_last) {
+                Some(last) => span.go_on_behind(last),
+                None => return Ok(ControlFlow::Continue(())),
+            }
+        }
+    }
+}
+
+impl Cluster {
+    /// The next rows of a group on another node; `None` if this node may read them itself.
+    async fn page(&self, group: u32, leader: bool, span: &Span) -> Result<Option<Rows>, Error> {
+        let mut route = Route::new(self, group, leader);
+        loop {
+            let (place, left) = route.next().await.map_err(nothing_changed)?;
+            let outcome = route
+                .attempt(left, self.page_at(place, left, (group, leader), span))
+                .await;
+            if let Some(page) = route.settle(outcome)? {
+                return Ok(page);
+            }
+        }
+    }
+
+    async fn page_at(
+        &self,
+        place: Place,
+        patience: Duration,
+        (group, leader): (u32, bool),
+        span: &Span,
+    ) -> Result<Option<Rows>, Refused> {
+        match place {
+            Place::Here(replica) => {
+                replica.read_barrier().await?;
+                Ok(None)
+            }
+            Place::There(node) => {
+                let numbers = (group, span.keyspace.number);
+                let page = Page::new(numbers, &span.bounds, span.direction, leader, PAGE_BYTES);
+                match self.ask(node, Ask::Page(page), patience).await? {
+                    Tell::Rows(rows) => Ok(Some(rows)),
+                    _ => Err(unexpected(node)),
+                }
+            }
+        }
+    }
+}
+
+fn visit_page(page: &Rows, visit: &mut impl FnMut(&Row<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
+    for (key, cell) in page.keys.iter().zip(&page.cells) {
+        visit(&Row(Source::There(key, cell)))?;
+    }
+    ControlFlow::Continue(())
+}
+
+/// What is left to read of a group.
+struct Span {
+    keyspace: Keyspace,
+    bounds: Bounds,
+    direction: Direction,
+    level: ConsistencyLevel,
+}
+
+impl Span {
+    fn go_on_behind(&mut self, last: &Bytes) {
+        let behind = Bound::Excluded(last.to_vec());
+        match self.direction {
+            Direction::Forward => self.bounds.start = behind,
+            Direction::Backward => self.bounds.end = behind,
+        }
+    }
+}
+
+/// The part of a span that lies in a token range.
+fn clip(bounds: &Bounds, bits: RangeBits, range: RangeId) -> Bounds {
+    let first = bits
+        .first_token(range)
+        .map(|token| token.0.to_be_bytes().to_vec());
+    let next = bits
+        .first_token(RangeId(range.0 + 1))
+        .map(|token| token.0.to_be_bytes().to_vec());
+    let start = match (&bounds.start, first) {
+        (Bound::Included(start) | Bound::Excluded(start), Some(first)) if *start < first => {
+            Bound::Included(first)
+        }
+        (Bound::Unbounded, Some(first)) => Bound::Included(first),
+        (start, _) => start.clone(),
+    };
+    let end = match (&bounds.end, next) {
+        (Bound::Included(end) | Bound::Excluded(end), Some(next)) if *end >= next => Bound::Excluded(next),
+        (Bound::Unbounded, Some(next)) => Bound::Excluded(next),
+        (end, _) => end.clone(),
+    };
+    Bounds { start, end }
+}
+
+/// A span of group 0 without the cluster's own rows, whose keys come before all others.
+fn above_own(bounds: &Bounds) -> Bounds {
+    let least = vec![OWN + 1];
+    let start = match &bounds.start {
+        Bound::Included(start) | Bound::Excluded(start) if *start >= least => bounds.start.clone(),
+        Bound::Unbounded | Bound::Included(_) | Bound::Excluded(_) => Bound::Included(least),
+    };
+    Bounds {
+        start,
+        end: bounds.end.clone(),
+    }
+}

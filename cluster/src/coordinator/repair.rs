@@ -1,0 +1,200 @@
+//! Reads that ask every replica, and what is done when they differ.
+//!
+//! Invariant: all replicas answer with everything applied up to an index that the leader has confirmed. Later writes may
+//! make answers differ for a moment; replicas are held to differ when each of them gives the same answer twice, and the
+//! answers still differ. Then the cell that most of them have takes the place of the others through the log of the group, which every
+//! replica applies (read repair). Not here: why replicas would differ: bits that rot, or a mistake of ours.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+
+use super::route::{Place, Route, unexpected, within};
+use super::{Cluster, Keyspace};
+use crate::command::{Cell, InvocationId, WriteOptions};
+use crate::error::Error;
+use crate::group::replica::Refused;
+use crate::group::write::{Restore, Target};
+use crate::level::ConsistencyLevel;
+use crate::node::message::{Ask, At, Repair, Tell};
+use crate::world::NodeId;
+
+/// Of so many reads at QUORUM, one is checked against all replicas.
+const CHECKED_OF: u64 = 1024;
+
+/// How often answers are compared before they are held to differ for good.
+const COMPARISONS_MAX: u32 = 10;
+
+/// The cell as each node has it.
+type Answers = BTreeMap<NodeId, Option<Cell>>;
+
+impl Cluster {
+    /// Reads a cell from every replica, and repairs it if they differ.
+    pub(super) async fn read_all(
+        &self,
+        group: u32,
+        keyspace: Keyspace,
+        key: &[u8],
+    ) -> Result<Option<Cell>, Error> {
+        let mut before: Option<Answers> = None;
+        for _ in 0..COMPARISONS_MAX {
+            let index = self.read_index(group).await?;
+            let answers = self.ask_all(group, index, keyspace, key).await?;
+            let mut cells = answers.values();
+            let first = cells.next().cloned().flatten();
+            if cells.all(|cell| *cell == first) {
+                self.node.repairs.checked.fetch_add(1, Ordering::Relaxed);
+                return Ok(first);
+            }
+            if before.as_ref() == Some(&answers) {
+                self.node.repairs.checked.fetch_add(1, Ordering::Relaxed);
+                return self.repair(group, keyspace, key, &answers).await;
+            }
+            before = Some(answers);
+        }
+        Err(Error::Unavailable {
+            cause: "the cell is written too often for all replicas to be compared".to_owned(),
+        })
+    }
+
+    /// Checks a cell beside a read at QUORUM, now and then.
+    pub(super) fn check_sometimes(&self, group: u32, keyspace: Keyspace, key: &[u8]) {
+        if self.nodes_of(group).len() < 2 {
+            return;
+        }
+        let reads = self.node.repairs.reads.fetch_add(1, Ordering::Relaxed);
+        if !reads.is_multiple_of(CHECKED_OF) {
+            return;
+        }
+        let (cluster, key) = (self.clone(), key.to_vec());
+        self.node.surroundings.world.spawn(Box::pin(async move {
+            if let Err(error) = cluster.read_all(group, keyspace, &key).await {
+                tracing::debug!(group, %error, "a cell could not be compared");
+            }
+        }));
+    }
+
+    async fn ask_all(
+        &self,
+        group: u32,
+        index: u64,
+        keyspace: Keyspace,
+        key: &[u8],
+    ) -> Result<Answers, Error> {
+        let patience = self.node.settings.timing.patience();
+        let world = &self.node.surroundings.world;
+        let nodes = self.nodes_of(group);
+        let asked = nodes.iter().map(async |node| {
+            let answer = self.ask_at(*node, (group, index), keyspace, key, patience);
+            (*node, within(world, patience, answer).await)
+        });
+        let mut answers = Answers::new();
+        for (node, answer) in join_all(asked).await {
+            let cell = match answer {
+                Some(Ok(cell)) => cell,
+                Some(Err(Refused::Finally(error))) => return Err(error),
+                Some(Err(_)) | None => {
+                    return Err(Error::Unavailable {
+                        cause: format!("node {node} has not answered, and ALL needs every replica"),
+                    });
+                }
+            };
+            answers.insert(node, cell);
+        }
+        Ok(answers)
+    }
+
+    async fn ask_at(
+        &self,
+        node: NodeId,
+        (group, index): (u32, u64),
+        keyspace: Keyspace,
+        key: &[u8],
+        patience: Duration,
+    ) -> Result<Option<Cell>, Refused> {
+        if node == self.node.settings.node {
+            let replica = self.node.replica(group).ok_or(Refused::NotLeader(None))?;
+            replica.wait_applied(index).await?;
+            return Ok(self.get(keyspace, key)?);
+        }
+        let at = At {
+            group,
+            keyspace: keyspace.number,
+            key: Bytes::copy_from_slice(key),
+            index,
+        };
+        match self.ask(node, Ask::ReadAt(at), patience).await? {
+            Tell::Cell(cell) => Ok(cell.cell),
+            _ => Err(unexpected(node)),
+        }
+    }
+
+    /// Puts the cell that most replicas have in the place of the others.
+    async fn repair(
+        &self,
+        group: u32,
+        keyspace: Keyspace,
+        key: &[u8],
+        answers: &Answers,
+    ) -> Result<Option<Cell>, Error> {
+        let count = |cell: &Option<Cell>| answers.values().filter(|other| *other == cell).count();
+        // Of equally many, the greatest bytes: every coordinator comes to the same.
+        let right = answers.values().max_by_key(|cell| (count(cell), (*cell).clone()));
+        let right = right.cloned().flatten();
+        tracing::error!(group, nodes = ?answers.keys(), "replicas differ; the cell that most have is put in place");
+        let restore = Restore {
+            seen: answers.values().cloned().collect(),
+            right: right.clone(),
+        };
+        let options = self.with_invocation(WriteOptions {
+            level: ConsistencyLevel::Quorum,
+            invocation: None,
+        });
+        let mut route = Route::new(self, group, true);
+        loop {
+            let (place, left) = route.next().await?;
+            let attempt = self.restore_at(place, left, (group, keyspace), key, &options, &restore);
+            let outcome = route.attempt(left, attempt).await;
+            if route.settle(outcome)?.is_some() {
+                self.node.repairs.repaired.fetch_add(1, Ordering::Relaxed);
+                return Ok(right);
+            }
+        }
+    }
+
+    async fn restore_at(
+        &self,
+        place: Place,
+        patience: Duration,
+        (group, keyspace): (u32, Keyspace),
+        key: &[u8],
+        options: &WriteOptions,
+        restore: &Restore,
+    ) -> Result<(), Refused> {
+        match place {
+            Place::Here(replica) => {
+                let target = Target {
+                    keyspace: keyspace.number,
+                    key,
+                };
+                replica.write(target, options, restore).await
+            }
+            Place::There(node) => {
+                let invocation = options.invocation.as_ref().map(InvocationId::as_bytes);
+                let repair = Repair::new(
+                    (group, keyspace.number),
+                    key,
+                    invocation.map_or(&[][..], |id| &id[..]),
+                    restore,
+                );
+                match self.ask(node, Ask::Repair(repair), patience).await? {
+                    Tell::Written(_) => Ok(()),
+                    _ => Err(unexpected(node)),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Where an operation goes: to the leader of its group, wherever that is, again and again until patience is over.
+//!
+//! Invariant: what may have taken effect is reported as unknown, never as not done, whatever the last try said. Not here:
+//! operations.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost::Message as _;
+
+use super::Cluster;
+use crate::error::Error;
+use crate::gossip::Liveness;
+use crate::group::apply::METADATA_GROUP;
+use crate::group::replica::{Refused, Replica};
+use crate::node::exchange::ExchangeError;
+use crate::node::message::{Ask, Refusal, Reply, Tell, question};
+use crate::ring::RangeId;
+use crate::world::{NodeId, Priority, World};
+
+/// How long to wait before another try when nobody is known who could do better.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A replica to try.
+pub(super) enum Place {
+    /// On this node.
+    Here(Arc<Replica>),
+    /// On another one.
+    There(NodeId),
+}
+
+/// An answer of the wrong kind: what the question has done is not known.
+pub(super) fn unexpected(node: NodeId) -> Refused {
+    Refused::Unknown(format!("node {node} has answered something else"))
+}
+
+/// Ends a future when its time is over. Makes no timer for one that is ready at once.
+pub(crate) async fn within<T>(
+    world: &Arc<dyn World>,
+    patience: Duration,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    let mut sleep = None;
+    std::future::poll_fn(move |context| {
+        if let std::task::Poll::Ready(output) = future.as_mut().poll(context) {
+            return std::task::Poll::Ready(Some(output));
+        }
+        let sleep = sleep.get_or_insert_with(|| world.sleep(patience));
+        sleep.as_mut().poll(context).map(|()| None)
+    })
+    .await
+}
+
+/// The tries of one operation.
+pub(super) struct Route<'a> {
+    cluster: &'a Cluster,
+    group: u32,
+    /// Whether only the leader will do.
+    leader: bool,
+    /// When the first try began.
+    begun: Duration,
+    hint: Option<NodeId>,
+    tried: usize,
+    cause: String,
+    unknown: Option<String>,
+}
+
+impl<'a> Route<'a> {
+    /// To the leader of a group, or to any replica.
+    pub(super) fn new(cluster: &'a Cluster, group: u32, leader: bool) -> Self {
+        Self {
+            cluster,
+            group,
+            leader,
+            begun: cluster.node.surroundings.world.now(),
+            hint: None,
+            tried: 0,
+            cause: "no replica is known to be reachable".to_owned(),
+            unknown: None,
+        }
+    }
+
+    fn world(&self) -> &'a Arc<dyn World> {
+        &self.cluster.node.surroundings.world
+    }
+
+    /// Where to try next, and how long that may take.
+    ///
+    /// # Errors
+    /// When patience is over: what has come of the tries so far.
+    pub(super) async fn next(&mut self) -> Result<(Place, Duration), Error> {
+        let patience = self.cluster.node.settings.timing.patience();
+        loop {
+            let mut left = patience;
+            if self.tried > 0 {
+                let spent = self.world().now().saturating_sub(self.begun);
+                left = patience.saturating_sub(spent);
+                if left.is_zero() {
+                    return Err(self.end());
+                }
+                if self.hint.is_none() {
+                    self.world().sleep(PAUSE.min(left)).await;
+                }
+            }
+            let hint = self.hint.take();
+            let place = self.cluster.place(self.group, self.leader, hint, self.tried);
+            self.tried += 1;
+            if let Some(place) = place {
+                return Ok((place, left));
+            }
+        }
+    }
+
+    /// A try within its time.
+    pub(super) async fn attempt<T>(
+        &self,
+        left: Duration,
+        attempt: impl Future<Output = Result<T, Refused>>,
+    ) -> Option<Result<T, Refused>> {
+        within(self.world(), left, attempt).await
+    }
+
+    /// What has come of a try; `None` if there is to be another one.
+    ///
+    /// # Errors
+    /// When another try fails as well.
+    pub(super) fn settle<T>(&mut self, outcome: Option<Result<T, Refused>>) -> Result<Option<T>, Error> {
+        match outcome {
+            Some(Ok(output)) => return Ok(Some(output)),
+            Some(Err(Refused::Finally(error))) => return Err(error),
+            Some(Err(Refused::NotLeader(elsewhere))) => {
+                self.hint = elsewhere;
+                "the range has no leader".clone_into(&mut self.cause);
+            }
+            Some(Err(Refused::NotNow(cause))) => self.cause = cause,
+            Some(Err(Refused::Unknown(cause))) => self.unknown = Some(cause),
+            None => {
+                self.unknown = Some("too few replicas have answered in time".to_owned());
+            }
+        }
+        Ok(None)
+    }
+
+    fn end(&mut self) -> Error {
+        let cause = std::mem::take(&mut self.cause);
+        match self.unknown.take() {
+            Some(cause) if self.leader => Error::OutcomeUnknown { cause },
+            Some(cause) => Error::Unavailable { cause },
+            None => Error::Unavailable { cause },
+        }
+    }
+}
+
+impl Cluster {
+    /// Where to try: who was named; what this node's replica knows; the replicas in turn.
+    fn place(&self, group: u32, leader: bool, hint: Option<NodeId>, tried: usize) -> Option<Place> {
+        let me = self.node.settings.node;
+        let here = self.node.replica(group);
+        let known = here.as_ref().and_then(|replica| replica.leader());
+        if let Some(node) = hint.or(known.filter(|_| leader)) {
+            return if node == me {
+                here.map(Place::Here)
+            } else {
+                Some(Place::There(node))
+            };
+        }
+        let nodes = self.nodes_of(group);
+        let alive: Vec<_> = nodes.iter().filter(|node| self.is_alive(**node)).collect();
+        let node = **alive.get(tried.checked_rem(alive.len())?)?;
+        if node == me {
+            return here.map(Place::Here);
+        }
+        Some(Place::There(node))
+    }
+
+    fn is_alive(&self, node: NodeId) -> bool {
+        let liveness = self.node.gossip.get().and_then(|gossip| gossip.liveness(node));
+        node == self.node.settings.node || liveness != Some(Liveness::Down)
+    }
+
+    /// The nodes of a group's members, the preferred leader first.
+    pub(super) fn nodes_of(&self, group: u32) -> Vec<NodeId> {
+        if group == METADATA_GROUP {
+            let founders = self.node.settings.founders.iter();
+            return founders.map(|founder| founder.node).collect();
+        }
+        let Some(layout) = self.node.layout() else {
+            return Vec::new();
+        };
+        let replicas = layout.replicas(RangeId(group - 1)).iter();
+        replicas.map(|replica| replica.node).collect()
+    }
+
+    /// Asks another node.
+    pub(super) async fn ask(&self, node: NodeId, ask: Ask, patience: Duration) -> Result<Tell, Refused> {
+        let answer = self
+            .node
+            .exchange
+            .request(node, Priority::Urgent, question(ask), patience)
+            .await;
+        let bytes = answer.map_err(|error| match error {
+            ExchangeError::TooMany { .. } | ExchangeError::TooLong { .. } | ExchangeError::Closed => {
+                Refused::NotNow(error.to_string())
+            }
+            ExchangeError::NoAnswer { .. }
+            | ExchangeError::PeerDown { .. }
+            | ExchangeError::NotServed { .. } => Refused::Unknown(error.to_string()),
+        })?;
+        match Reply::decode(bytes) {
+            Ok(Reply {
+                tell: Some(Tell::Refused(refusal)),
+            }) => Err(Refusal::read(refusal, node)),
+            Ok(Reply { tell: Some(tell) }) => Ok(tell),
+            Ok(Reply { tell: None }) | Err(_) => Err(unexpected(node)),
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! What nodes ask each other, and what they answer, as bytes (`docs/format/transport.md`): protobuf messages.
+//!
+//! Invariant: what does not decode is refused; fields that an older program does not know are skipped. Not here: carrying
+//! out.
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+use prost::{Message, Oneof};
+
+use crate::coordinator::{Bounds, Direction};
+use crate::error::Error;
+use crate::group::replica::Refused;
+use crate::group::write::Restore;
+use crate::level::ConsistencyLevel;
+use crate::world::NodeId;
+
+/// A question.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Question {
+    #[prost(oneof = "Ask", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    pub(crate) ask: Option<Ask>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+pub(crate) enum Ask {
+    #[prost(message, tag = "1")]
+    Write(Write),
+    #[prost(message, tag = "2")]
+    Read(Read),
+    #[prost(message, tag = "3")]
+    Page(Page),
+    /// A group: up to which entry it is to be applied to see everything.
+    #[prost(uint32, tag = "4")]
+    ReadIndex(u32),
+    #[prost(message, tag = "5")]
+    WhoAmI(WhoAmI),
+    #[prost(message, tag = "6")]
+    Tally(TallyOf),
+    #[prost(message, tag = "7")]
+    ReadAt(At),
+    #[prost(message, tag = "8")]
+    Repair(Repair),
+    /// The keyspaces and the layout, from the leader of group 0.
+    #[prost(bool, tag = "9")]
+    Metadata(bool),
+}
+
+/// What a node that has no replica of group 0 has to know of it.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Metadata {
+    /// The entry up to which it is true.
+    #[prost(uint64, tag = "1")]
+    pub(crate) index: u64,
+    #[prost(uint32, repeated, tag = "2")]
+    pub(crate) keyspaces: Vec<u32>,
+    /// Their names, in the same order.
+    #[prost(string, repeated, tag = "3")]
+    pub(crate) names: Vec<String>,
+    /// The layout, if there is one.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(crate) layout: Bytes,
+}
+
+/// A cell, when everything up to an entry is applied.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct At {
+    #[prost(uint32, tag = "1")]
+    pub(crate) group: u32,
+    #[prost(uint32, tag = "2")]
+    pub(crate) keyspace: u32,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(crate) key: Bytes,
+    #[prost(uint64, tag = "4")]
+    pub(crate) index: u64,
+}
+
+/// A cell that replicas have differently.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Repair {
+    #[prost(uint32, tag = "1")]
+    pub(crate) group: u32,
+    #[prost(uint32, tag = "2")]
+    pub(crate) keyspace: u32,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(crate) key: Bytes,
+    /// 16 bytes, or none.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(crate) invocation: Bytes,
+    /// What they have.
+    #[prost(message, repeated, tag = "5")]
+    pub(crate) seen: Vec<MaybeCell>,
+    /// What they are to have.
+    #[prost(message, optional, tag = "6")]
+    pub(crate) right: Option<MaybeCell>,
+}
+
+impl Repair {
+    pub(crate) fn new(
+        (group, keyspace): (u32, u32),
+        key: &[u8],
+        invocation: &[u8],
+        restore: &Restore,
+    ) -> Self {
+        let maybe = |cell: &Option<Bytes>| MaybeCell { cell: cell.clone() };
+        Self {
+            group,
+            keyspace,
+            key: Bytes::copy_from_slice(key),
+            invocation: Bytes::copy_from_slice(invocation),
+            seen: restore.seen.iter().map(maybe).collect(),
+            right: Some(maybe(&restore.right)),
+        }
+    }
+
+    pub(crate) fn restore(&mut self) -> Restore {
+        let seen = std::mem::take(&mut self.seen).into_iter();
+        Restore {
+            seen: seen.map(|seen| seen.cell).collect(),
+            right: self.right.take().and_then(|right| right.cell),
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Write {
+    #[prost(uint32, tag = "1")]
+    pub(crate) group: u32,
+    #[prost(uint32, tag = "2")]
+    pub(crate) keyspace: u32,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(crate) key: Bytes,
+    #[prost(uint32, tag = "4")]
+    pub(crate) level: u32,
+    /// 16 bytes, or none.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub(crate) invocation: Bytes,
+    #[prost(bytes = "bytes", tag = "6")]
+    pub(crate) command: Bytes,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Read {
+    #[prost(uint32, tag = "1")]
+    pub(crate) group: u32,
+    #[prost(uint32, tag = "2")]
+    pub(crate) keyspace: u32,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(crate) key: Bytes,
+    /// Whether the leader is asked, and must be it.
+    #[prost(bool, tag = "4")]
+    pub(crate) leader: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Page {
+    #[prost(uint32, tag = "1")]
+    pub(crate) group: u32,
+    #[prost(uint32, tag = "2")]
+    pub(crate) keyspace: u32,
+    #[prost(message, optional, tag = "3")]
+    pub(crate) start: Option<End>,
+    #[prost(message, optional, tag = "4")]
+    pub(crate) end: Option<End>,
+    #[prost(bool, tag = "5")]
+    pub(crate) backward: bool,
+    #[prost(bool, tag = "6")]
+    pub(crate) leader: bool,
+    #[prost(uint32, tag = "7")]
+    pub(crate) bytes_max: u32,
+}
+
+/// An end of a span.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct End {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(crate) key: Vec<u8>,
+    #[prost(bool, tag = "2")]
+    pub(crate) excluded: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct WhoAmI {
+    #[prost(uint64, tag = "1")]
+    pub(crate) node: u64,
+    /// The founders as the asking node knows them, as a hash.
+    #[prost(uint64, tag = "2")]
+    pub(crate) founders: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct TallyOf {
+    #[prost(uint32, tag = "1")]
+    pub(crate) keyspace: u32,
+    #[prost(uint32, repeated, tag = "2")]
+    pub(crate) groups: Vec<u32>,
+}
+
+/// An answer.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Reply {
+    #[prost(oneof = "Tell", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    pub(crate) tell: Option<Tell>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+pub(crate) enum Tell {
+    #[prost(message, tag = "1")]
+    Refused(Refusal),
+    /// What the command answers.
+    #[prost(bytes = "bytes", tag = "2")]
+    Written(Bytes),
+    #[prost(message, tag = "3")]
+    Cell(MaybeCell),
+    #[prost(message, tag = "4")]
+    Rows(Rows),
+    #[prost(uint64, tag = "5")]
+    Index(u64),
+    #[prost(message, tag = "6")]
+    You(You),
+    #[prost(message, tag = "7")]
+    Tally(Sums),
+    #[prost(message, tag = "8")]
+    Metadata(Metadata),
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct MaybeCell {
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub(crate) cell: Option<Bytes>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Rows {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub(crate) keys: Vec<Bytes>,
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub(crate) cells: Vec<Bytes>,
+    /// Whether there are no more.
+    #[prost(bool, tag = "3")]
+    pub(crate) is_last: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct You {
+    #[prost(bool, tag = "1")]
+    pub(crate) is_known: bool,
+    #[prost(uint64, tag = "2")]
+    pub(crate) incarnation: u64,
+    /// Whether the founders are other ones where this was answered.
+    #[prost(bool, tag = "3")]
+    pub(crate) other_founders: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Sums {
+    #[prost(sint64, tag = "1")]
+    pub(crate) items: i64,
+    #[prost(sint64, tag = "2")]
+    pub(crate) bytes: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Refusal {
+    /// 1 not the leader, 2 not now, 3 unknown outcome, 4 no such keyspace, 5 malformed command, 6 anything else for good.
+    #[prost(uint32, tag = "1")]
+    pub(crate) kind: u32,
+    /// The leader, if the node knows it.
+    #[prost(uint64, tag = "2")]
+    pub(crate) leader: u64,
+    #[prost(string, tag = "3")]
+    pub(crate) cause: String,
+}
+
+impl Refusal {
+    pub(crate) fn of(refused: &Refused) -> Self {
+        let (kind, leader, cause) = match refused {
+            Refused::NotLeader(leader) => (1, leader.map_or(0, |node| node.0), String::new()),
+            Refused::NotNow(cause) => (2, 0, cause.clone()),
+            Refused::Unknown(cause) => (3, 0, cause.clone()),
+            Refused::Finally(Error::NoSuchKeyspace) => (4, 0, String::new()),
+            Refused::Finally(Error::MalformedCommand(error)) => (5, 0, error.detail.clone()),
+            Refused::Finally(error) => (6, 0, error.to_string()),
+        };
+        Self { kind, leader, cause }
+    }
+
+    pub(crate) fn read(self, from: NodeId) -> Refused {
+        match self.kind {
+            1 => Refused::NotLeader(Some(self.leader).filter(|node| *node != 0).map(NodeId)),
+            3 => Refused::Unknown(self.cause),
+            4 => Refused::Finally(Error::NoSuchKeyspace),
+            5 => Refused::Finally(crate::command::MalformedCommand { detail: self.cause }.into()),
+            6 => Refused::Finally(Error::OtherNode {
+                node: from,
+                cause: self.cause,
+            }),
+            _ => Refused::NotNow(self.cause),
+        }
+    }
+}
+
+pub(crate) fn level_number(level: ConsistencyLevel) -> u32 {
+    match level {
+        ConsistencyLevel::One => 1,
+        ConsistencyLevel::Quorum => 2,
+        ConsistencyLevel::All => 3,
+    }
+}
+
+pub(crate) fn level_of(number: u32) -> Option<ConsistencyLevel> {
+    Some(match number {
+        1 => ConsistencyLevel::One,
+        2 => ConsistencyLevel::Quorum,
+        3 => ConsistencyLevel::All,
+        _ => return None,
+    })
+}
+
+fn end_of(bound: &Bound<Vec<u8>>) -> Option<End> {
+    match bound {
+        Bound::Unbounded => None,
+        Bound::Included(key) => Some(End {
+            key: key.clone(),
+            excluded: false,
+        }),
+        Bound::Excluded(key) => Some(End {
+            key: key.clone(),
+            excluded: true,
+        }),
+    }
+}
+
+fn bound_of(end: Option<End>) -> Bound<Vec<u8>> {
+    match end {
+        None => Bound::Unbounded,
+        Some(End { key, excluded: false }) => Bound::Included(key),
+        Some(End { key, excluded: true }) => Bound::Excluded(key),
+    }
+}
+
+impl Page {
+    pub(crate) fn new(
+        (group, keyspace): (u32, u32),
+        bounds: &Bounds,
+        direction: Direction,
+        leader: bool,
+        bytes_max: u32,
+    ) -> Self {
+        Self {
+            group,
+            keyspace,
+            start: end_of(&bounds.start),
+            end: end_of(&bounds.end),
+            backward: direction == Direction::Backward,
+            leader,
+            bytes_max,
+        }
+    }
+
+    pub(crate) fn bounds(&mut self) -> Bounds {
+        Bounds {
+            start: bound_of(self.start.take()),
+            end: bound_of(self.end.take()),
+        }
+    }
+
+    pub(crate) fn direction(&self) -> Direction {
+        if self.backward {
+            Direction::Backward
+        } else {
+            Direction::Forward
+        }
+    }
+}
+
+pub(crate) fn question(ask: Ask) -> Bytes {
+    Question { ask: Some(ask) }.encode_to_vec().into()
+}
+
+pub(crate) fn reply(tell: Tell) -> Bytes {
+    Reply { tell: Some(tell) }.encode_to_vec().into()
+}

@@ -1,0 +1,260 @@
+//! A node of the cluster: its groups, what it says to others and what it does with what they say.
+//!
+//! Invariant: a group is on this node exactly if its log is; a node that lost its directory has none. Not here: the
+//! decisions of one group (`group/`, `raft/`), connections (`transport/`), where operations go (`coordinator/`).
+
+pub(crate) mod exchange;
+pub(crate) mod message;
+mod serve;
+pub(crate) mod settings;
+mod start;
+mod ticker;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use parking_lot::Mutex;
+use stator_storage::Engine;
+use tokio::sync::watch;
+
+use self::exchange::{Dispatch, Exchange, RaftInbox};
+use self::settings::{NodeSettings, Surroundings};
+use crate::error::Error;
+use crate::gossip::Gossiper;
+use crate::group::host::{Host, Outbox};
+use crate::group::quiet::QuietMessage;
+use crate::group::replica::Replica;
+use crate::hints::Hints;
+use crate::raft::RaftMessage;
+use crate::ring::{Layout, RangeId};
+use crate::world::{Inbox, Network, NodeId};
+
+/// How far a node has come.
+#[derive(Clone, Debug)]
+pub(crate) enum Stage {
+    /// It waits for this.
+    Starting(String),
+    /// It serves.
+    Ready,
+    /// It will not.
+    Failed(Arc<Error>),
+}
+
+/// What read repair has done since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Repairs {
+    /// Reads at QUORUM, of which some are checked.
+    pub(crate) reads: AtomicU64,
+    pub(crate) checked: AtomicU64,
+    pub(crate) repaired: AtomicU64,
+}
+
+/// The replicas of this node, by their groups.
+pub(crate) type Groups = Vec<Option<Arc<Replica>>>;
+
+/// See the head of the file.
+pub(crate) struct Node {
+    pub(crate) settings: NodeSettings,
+    pub(crate) surroundings: Surroundings,
+    pub(crate) engine: Engine,
+    pub(crate) exchange: Exchange,
+    pub(crate) dispatch: Arc<Dispatch>,
+    pub(crate) host: Arc<Host>,
+    pub(crate) gossip: OnceLock<Gossiper>,
+    pub(crate) hints: Hints,
+    pub(crate) repairs: Repairs,
+    groups: ArcSwap<Groups>,
+    /// Held over a change of the groups.
+    changing: Mutex<()>,
+    /// Held while groups begin, so that none begins twice.
+    beginning: Mutex<()>,
+    layout: ArcSwapOption<Layout>,
+    incarnation: AtomicU64,
+    /// Whether it has lost its directory.
+    is_rejoining: AtomicBool,
+    stage: watch::Sender<Stage>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("node", &self.settings.node)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Outbox for Exchange {
+    fn send_raft(&self, to: NodeId, group: u32, message: &RaftMessage) {
+        Self::send_raft(self, to, group, message);
+    }
+
+    fn send_quiet(&self, to: NodeId, group: u32, message: &QuietMessage) {
+        Self::send_quiet(self, to, group, message);
+    }
+
+    fn flush(&self) {
+        Self::flush(self);
+    }
+}
+
+/// The group of a range.
+pub(crate) fn group_of(range: RangeId) -> u32 {
+    range.0 + 1
+}
+
+impl Node {
+    /// Opens the directory and begins to start.
+    ///
+    /// # Errors
+    /// [`Error::Storage`], [`Error::Network`].
+    pub(crate) fn open(
+        settings: NodeSettings,
+        surroundings: Surroundings,
+        connect: impl FnOnce(Arc<dyn Inbox>, u64) -> Result<Arc<dyn Network>, String>,
+    ) -> Result<Arc<Self>, Error> {
+        let engine = start::open_engine(&settings, &surroundings)?;
+        // Tells the requests of this process apart from those of the one before.
+        let session = surroundings.world.random_u64();
+        let exchange = Exchange::new(Arc::clone(&surroundings.world), settings.node, session);
+        let dispatch = Arc::new(Dispatch::new(exchange.clone()));
+        let found = start::last_incarnation(&surroundings)?;
+        let host = start::host(&settings, &surroundings, &engine, &exchange)?;
+        let hints = start::hints(&engine)?;
+        let (stage, _) = watch::channel(Stage::Starting("the directory".to_owned()));
+        let node = Arc::new(Self {
+            settings,
+            surroundings,
+            engine,
+            exchange,
+            dispatch,
+            host,
+            gossip: OnceLock::new(),
+            hints,
+            repairs: Repairs::default(),
+            groups: ArcSwap::default(),
+            changing: Mutex::new(()),
+            beginning: Mutex::new(()),
+            layout: ArcSwapOption::empty(),
+            incarnation: AtomicU64::new(0),
+            is_rejoining: AtomicBool::new(false),
+            stage,
+        });
+        let inbox = Arc::clone(&node.dispatch) as Arc<dyn Inbox>;
+        let network = connect(inbox, found + 1).map_err(|cause| Error::Network { cause })?;
+        for founder in node
+            .settings
+            .founders
+            .iter()
+            .filter(|founder| founder.node != node.settings.node)
+        {
+            network.introduce(founder.node, &founder.address);
+        }
+        node.exchange.connect(network);
+        node.dispatch
+            .set_serve(Arc::new(serve::Server(Arc::downgrade(&node))));
+        let starting = Arc::clone(&node);
+        node.surroundings.world.spawn(Box::pin(async move {
+            if let Err(error) = starting.start().await {
+                tracing::error!(%error, "the node does not start");
+                starting.stage.send_replace(Stage::Failed(Arc::new(error)));
+            }
+        }));
+        Ok(node)
+    }
+
+    /// Is ready when the node serves.
+    ///
+    /// # Errors
+    /// Why it will not.
+    pub(crate) async fn ready(&self) -> Result<(), Error> {
+        let mut stages = self.stage.subscribe();
+        let settled = stages
+            .wait_for(|stage| !matches!(stage, Stage::Starting(_)))
+            .await;
+        match settled.as_deref() {
+            Ok(Stage::Failed(error)) => Err(Error::Start {
+                cause: error.to_string(),
+            }),
+            Ok(Stage::Ready | Stage::Starting(_)) => Ok(()),
+            Err(_) => Err(Error::Unavailable {
+                cause: "the node was closed".to_owned(),
+            }),
+        }
+    }
+
+    /// What the node waits for, to be watched.
+    pub(crate) fn stage(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
+    }
+
+    fn waits_for(&self, what: &str) {
+        tracing::info!(what, "the node waits");
+        self.stage.send_replace(Stage::Starting(what.to_owned()));
+    }
+
+    /// The replica of a group on this node.
+    pub(crate) fn replica(&self, group: u32) -> Option<Arc<Replica>> {
+        let groups = self.groups.load();
+        groups.get(usize::try_from(group).ok()?)?.clone()
+    }
+
+    /// All replicas of this node.
+    pub(crate) fn replicas(&self) -> Arc<Groups> {
+        self.groups.load_full()
+    }
+
+    fn add_replica(&self, replica: Arc<Replica>) {
+        let _changing = self.changing.lock();
+        let mut groups = Groups::clone(&self.groups.load());
+        let place = usize::try_from(replica.group()).unwrap_or(usize::MAX);
+        if groups.len() <= place {
+            groups.resize(place + 1, None);
+        }
+        if let Some(group) = groups.get_mut(place) {
+            *group = Some(replica);
+        }
+        self.groups.store(Arc::new(groups));
+    }
+
+    /// The latest layout that this node knows.
+    pub(crate) fn layout(&self) -> Option<Arc<Layout>> {
+        self.layout.load_full()
+    }
+
+    /// How often the node was started; 0 while it has no identity yet.
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.incarnation.load(Ordering::Acquire)
+    }
+
+    /// Ends everything but the engine.
+    pub(crate) fn close(&self) {
+        self.dispatch.close();
+        self.groups.store(Arc::default());
+    }
+}
+
+/// Takes the messages of groups.
+#[derive(Debug)]
+struct Receiver(Weak<Node>);
+
+impl RaftInbox for Receiver {
+    fn receive(&self, from: NodeId, group: u32, message: RaftMessage) {
+        if let Some(replica) = self.0.upgrade().and_then(|node| node.replica(group)) {
+            replica.receive(from, message);
+        }
+    }
+
+    fn receive_quiet(&self, from: NodeId, group: u32, message: QuietMessage) {
+        if let Some(replica) = self.0.upgrade().and_then(|node| node.replica(group)) {
+            replica.receive_quiet(from, message);
+        }
+    }
+
+    fn batch_end(&self) {
+        if let Some(node) = self.0.upgrade() {
+            node.exchange.flush();
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! What a node answers when others ask.
+//!
+//! Invariant: a question is carried out by a task of its own, so that whoever reads messages never waits; a question for a
+//! leader is answered by the leader only. Not here: the bytes (`message.rs`).
+
+use std::sync::Weak;
+
+use bytes::Bytes;
+use prost::Message as _;
+use stator_storage::{KeyspaceId, RangeIterator};
+
+use super::Node;
+use super::exchange::{Reply, Serve};
+use super::message::{
+    Ask, At, MaybeCell, Metadata, Page, Question, Read, Refusal, Repair, Rows, Sums, TallyOf, Tell, WhoAmI,
+    Write, You, level_of, reply,
+};
+use crate::command::{Commands, InvocationId, MalformedCommand, WriteOptions};
+use crate::coordinator::{Bounds, Direction};
+use crate::error::Error;
+use crate::gossip::Gossiper;
+use crate::group::apply::METADATA_GROUP;
+use crate::group::replica::{Refused, Replica};
+use crate::group::write::{Encoded, Target, Typed};
+use crate::level::ConsistencyLevel;
+use crate::metadata::keyspaces::{Lookup, METADATA};
+use crate::metadata::rows::{OwnCommand, OwnRow};
+use crate::world::NodeId;
+use std::sync::Arc;
+
+/// The most that an answer with rows has, in bytes.
+const PAGE_BYTES_MAX: usize = 4 << 20;
+
+/// Answers for a node as long as it is there.
+#[derive(Debug)]
+pub(super) struct Server(pub(super) Weak<Node>);
+
+impl Serve for Server {
+    fn serve(&self, _: NodeId, body: Bytes, answer: Reply) {
+        let Some(node) = self.0.upgrade() else { return };
+        let Ok(Question { ask: Some(ask) }) = Question::decode(body) else {
+            return;
+        };
+        let world = Arc::clone(&node.surroundings.world);
+        world.spawn(Box::pin(async move {
+            let tell = node.carry_out(ask).await;
+            answer.send(reply(
+                tell.unwrap_or_else(|refused| Tell::Refused(Refusal::of(&refused))),
+            ));
+        }));
+    }
+}
+
+fn malformed(detail: &str) -> Refused {
+    let detail = detail.to_owned();
+    Refused::Finally(MalformedCommand { detail }.into())
+}
+
+/// The invocation id of a question, if there is one.
+fn invocation_of(bytes: &Bytes) -> Result<Option<InvocationId>, Refused> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let id = bytes[..].try_into();
+    let id = id.map_err(|_| malformed("its invocation id has a wrong length"))?;
+    Ok(Some(InvocationId::new(id)))
+}
+
+impl Node {
+    async fn carry_out(self: &Arc<Self>, ask: Ask) -> Result<Tell, Refused> {
+        match ask {
+            Ask::Write(write) => self.serve_write(write).await.map(Tell::Written),
+            Ask::Read(read) => self.serve_read(read).await,
+            Ask::Page(page) => self.serve_page(page).await.map(Tell::Rows),
+            Ask::ReadIndex(group) => Ok(Tell::Index(self.asked(group)?.read_index().await?)),
+            Ask::WhoAmI(asks) => Ok(Tell::You(self.who_is(&asks))),
+            Ask::Tally(of) => Ok(Tell::Tally(self.sums(&of))),
+            Ask::ReadAt(at) => self.serve_read_at(at).await,
+            Ask::Repair(repair) => self.serve_repair(repair).await,
+            Ask::Metadata(_) => self.serve_metadata().await.map(Tell::Metadata),
+        }
+    }
+
+    fn asked(&self, group: u32) -> Result<Arc<Replica>, Refused> {
+        self.replica(group).ok_or(Refused::NotLeader(None))
+    }
+
+    async fn serve_write(self: &Arc<Self>, write: Write) -> Result<Bytes, Refused> {
+        let level = level_of(write.level).ok_or_else(|| malformed("its level is unknown"))?;
+        let invocation = invocation_of(&write.invocation)?;
+        let replica = self.asked(write.group)?;
+        let target = Target {
+            keyspace: write.keyspace,
+            key: &write.key,
+        };
+        let options = WriteOptions { level, invocation };
+        if write.keyspace == METADATA && OwnRow::of_key(&write.key).is_some() {
+            let command = OwnCommand::decode(&write.command).map_err(Error::from)?;
+            let answer = replica.write(target, &options, &Typed(&command)).await?;
+            let mut bytes = Vec::new();
+            crate::command::Answer::encode(&answer, &mut bytes);
+            return Ok(bytes.into());
+        }
+        let commands: &dyn Commands = &*self.surroundings.commands;
+        let decision = Encoded {
+            commands,
+            command: &write.command,
+        };
+        replica.write(target, &options, &decision).await
+    }
+
+    fn keyspace_here(&self, number: u32) -> Result<KeyspaceId, Refused> {
+        match self.host.keyspaces.find(number) {
+            Lookup::Here(id) => Ok(id),
+            Lookup::Gone => Err(Refused::Finally(Error::NoSuchKeyspace)),
+            Lookup::NotYet => Err(Refused::NotNow(
+                "the node has not heard of the keyspace yet".to_owned(),
+            )),
+        }
+    }
+
+    async fn serve_read(self: &Arc<Self>, read: Read) -> Result<Tell, Refused> {
+        let replica = self.asked(read.group)?;
+        let id = self.keyspace_here(read.keyspace)?;
+        if read.leader {
+            replica.read_barrier().await?;
+        }
+        let value = self.engine.get(id, &read.key)?;
+        let cell = value.map(stator_storage::Value::into_bytes);
+        Ok(Tell::Cell(MaybeCell { cell }))
+    }
+
+    async fn serve_read_at(self: &Arc<Self>, at: At) -> Result<Tell, Refused> {
+        let replica = self.asked(at.group)?;
+        replica.wait_applied(at.index).await?;
+        let id = self.keyspace_here(at.keyspace)?;
+        let value = self.engine.get(id, &at.key)?;
+        let cell = value.map(stator_storage::Value::into_bytes);
+        Ok(Tell::Cell(MaybeCell { cell }))
+    }
+
+    async fn serve_repair(self: &Arc<Self>, mut repair: Repair) -> Result<Tell, Refused> {
+        let restore = repair.restore();
+        let options = WriteOptions {
+            level: ConsistencyLevel::Quorum,
+            invocation: invocation_of(&repair.invocation)?,
+        };
+        let target = Target {
+            keyspace: repair.keyspace,
+            key: &repair.key,
+        };
+        self.asked(repair.group)?
+            .write(target, &options, &restore)
+            .await?;
+        Ok(Tell::Written(Bytes::new()))
+    }
+
+    async fn serve_metadata(self: &Arc<Self>) -> Result<Metadata, Refused> {
+        let index = self.asked(METADATA_GROUP)?.read_index().await?;
+        let mut metadata = Metadata {
+            index,
+            ..Metadata::default()
+        };
+        for (number, _, name) in self.host.keyspaces.all() {
+            metadata.keyspaces.push(number);
+            metadata.names.push(name.to_string());
+        }
+        if let Some(layout) = self.read_layout()? {
+            metadata.layout = layout.to_bytes();
+        }
+        Ok(metadata)
+    }
+
+    async fn serve_page(self: &Arc<Self>, mut page: Page) -> Result<Rows, Refused> {
+        let replica = self.asked(page.group)?;
+        let id = self.keyspace_here(page.keyspace)?;
+        if page.leader {
+            replica.read_barrier().await?;
+        }
+        let bounds = page.bounds();
+        let mut rows = self.open_rows(id, &bounds, page.direction())?;
+        let bytes_max = usize::try_from(page.bytes_max)
+            .unwrap_or(usize::MAX)
+            .min(PAGE_BYTES_MAX);
+        let (mut found, mut bytes) = (Rows::default(), 0);
+        while bytes < bytes_max {
+            if !rows.advance()? {
+                found.is_last = true;
+                break;
+            }
+            bytes += rows.key().len() + rows.value().len();
+            found.keys.push(Bytes::copy_from_slice(rows.key()));
+            found.cells.push(rows.value_shared().into_bytes());
+        }
+        Ok(found)
+    }
+
+    /// The rows of a span on this node, as of now.
+    pub(crate) fn open_rows(
+        &self,
+        keyspace: KeyspaceId,
+        bounds: &Bounds,
+        direction: Direction,
+    ) -> Result<RangeIterator, Error> {
+        let direction = match direction {
+            Direction::Forward => stator_storage::Direction::Forward,
+            Direction::Backward => stator_storage::Direction::Backward,
+        };
+        let bounds = (
+            bounds.start.as_ref().map(Vec::as_slice),
+            bounds.end.as_ref().map(Vec::as_slice),
+        );
+        match self.engine.snapshot().range(keyspace, bounds, direction) {
+            Err(stator_storage::Error::NoSuchKeyspace { .. }) => Err(Error::NoSuchKeyspace),
+            rows => Ok(rows?),
+        }
+    }
+
+    /// What this node knows of one that has just started.
+    fn who_is(&self, asks: &WhoAmI) -> You {
+        let node = NodeId(asks.node);
+        let in_layout = self.layout().and_then(|layout| {
+            let description = layout.node(node)?;
+            Some(description.incarnation)
+        });
+        let members = self.gossip.get().map(Gossiper::members).unwrap_or_default();
+        let met = members.iter().find(|member| member.node == node);
+        let met = met.map(|member| member.incarnation);
+        // Before there is a layout nobody has anything to lose: a node that was met only then is still new.
+        let known = in_layout.map(|incarnation| incarnation.max(met.unwrap_or_default()));
+        You {
+            is_known: known.is_some(),
+            incarnation: known.unwrap_or_default(),
+            other_founders: asks.founders != self.settings.founders_hash(),
+        }
+    }
+
+    fn sums(&self, of: &TallyOf) -> Sums {
+        let mut sums = Sums::default();
+        for replica in of.groups.iter().filter_map(|group| self.replica(*group)) {
+            let (items, bytes) = replica.tally(of.keyspace);
+            sums.items = sums.items.saturating_add(items);
+            sums.bytes = sums.bytes.saturating_add(bytes);
+        }
+        sums
+    }
+}

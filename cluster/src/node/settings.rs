@@ -1,0 +1,92 @@
+//! What a node is told and given when it is opened.
+//!
+//! Invariant: plain data. Not here: reading it from a file (`server`).
+
+use std::num::{NonZeroU8, NonZeroU32};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stator_storage::vfs::Vfs;
+use stator_storage::{Clock, MasterKeys, Random};
+use uuid::Uuid;
+
+use crate::command::Commands;
+use crate::coordinator::Settings;
+use crate::gossip::GossipSettings;
+use crate::group::settings::Timing;
+use crate::ring::RangeBits;
+use crate::world::{Network, NodeId, Priority, World};
+
+/// One of the first members of the metadata group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Founder {
+    /// The node.
+    pub node: NodeId,
+    /// Where it is reached, as `host:port`.
+    pub address: String,
+}
+
+/// What a node is told.
+#[derive(Clone, Debug)]
+pub struct NodeSettings {
+    /// Which node it is.
+    pub node: NodeId,
+    /// The cluster that it belongs to.
+    pub cluster: Uuid,
+    /// Where others reach it, as `host:port`.
+    pub address: String,
+    /// Its zone.
+    pub zone: String,
+    /// Its rack.
+    pub rack: String,
+    /// Its share of the data in relation to other nodes.
+    pub capacity: NonZeroU32,
+    /// The nodes that make the cluster; the same on all of them.
+    pub founders: Vec<Founder>,
+    /// How many replicas a token range is to have.
+    pub replication: NonZeroU8,
+    /// How tokens are cut into ranges when the cluster is made.
+    pub range_bits: RangeBits,
+    /// The operator agrees that a directory restored from an old copy is given up.
+    pub rejoin: bool,
+    /// The version of the program.
+    pub software: String,
+    /// The data on its disk.
+    pub storage: Settings,
+    /// Time in groups.
+    pub timing: Timing,
+    /// Gossip.
+    pub gossip: GossipSettings,
+}
+
+/// What a node is given from outside.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Time, randomness and tasks.
+    pub world: Arc<dyn World>,
+    /// The disk.
+    pub disk: Arc<dyn Vfs>,
+    /// The directory of the engine.
+    pub directory: PathBuf,
+    /// Randomness for keys.
+    pub random: Random,
+    /// The keys that wrap the keys of the data.
+    pub master_keys: MasterKeys,
+    /// The engine's clock, if it is not that of the machine.
+    pub clock: Option<Arc<dyn Clock>>,
+    /// Whether the engine has no threads, and its work is done by [`crate::Cluster::turn`].
+    pub driven: bool,
+    /// Decides commands in bytes.
+    pub commands: Arc<dyn Commands>,
+}
+
+/// The network of a node that has nobody to talk to: it drops everything.
+#[derive(Clone, Copy, Debug)]
+pub struct Alone;
+
+impl Network for Alone {
+    fn send(&self, _: NodeId, _: Priority, _: Bytes) {}
+
+    fn introduce(&self, _: NodeId, _: &str) {}
+}

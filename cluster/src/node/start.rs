@@ -1,0 +1,546 @@
+//! How a node starts: its directory, its identity, its groups, and the first layout of a cluster.
+//!
+//! Invariant: nothing is sent under an identity that is not durable; a node whose directory was lost has no group. Group 0
+//! begins with the founders, and its leader makes the first layout when all of them are there. Not here: the rules of
+//! identities (`identity.rs`), of placement (`ring/`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use prost::Message as _;
+use stator_storage::{Durability, Engine, Environment, LogBatch, Snapshot, WriteBatch};
+
+use super::exchange::Exchange;
+use super::message::{Ask, Reply, Tell, WhoAmI, question};
+use super::settings::{NodeSettings, Surroundings};
+use super::{Node, Receiver, Stage, group_of};
+use crate::command::WriteOptions;
+use crate::coordinator::Cluster;
+use crate::error::Error;
+use crate::gossip::{Gossiper, Liveness, Me, NodeState, Peer};
+use crate::group::apply::METADATA_GROUP;
+use crate::group::host::{Given, Host};
+use crate::group::journal::Journal;
+use crate::group::recover::{found, recover};
+use crate::group::replica::Birth;
+use crate::group::settings::GroupSettings;
+use crate::group::write::{Target, Typed};
+use crate::hints::{HINT_BYTES_MAX_DEFAULT, Hints};
+use crate::identity::{self, Answer, Expected, Known, Standing};
+use crate::metadata::keyspaces::{Keyspaces, METADATA};
+use crate::metadata::rows::{OwnCommand, OwnRow};
+use crate::raft::{Members, ReplicaId};
+use crate::ring::{Layout, NodeDescription, place};
+use crate::world::{NodeId, Priority};
+
+/// How long another founder is waited for at a time.
+const ASK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a node with a directory waits to hear whether it is an old copy.
+const OLD_COPY_ASKS: u32 = 1;
+
+/// How often what a start waits for is looked at again.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Rows that are counted before others get their turn.
+const ROWS_AT_A_TIME: u32 = 1000;
+
+/// Founders that vote in group 0; the others follow.
+const METADATA_VOTERS: usize = 5;
+
+pub(super) fn open_engine(settings: &NodeSettings, around: &Surroundings) -> Result<Engine, Error> {
+    let mut environment = Environment::new(
+        Arc::clone(&around.disk),
+        around.random.clone(),
+        around.master_keys.clone(),
+        around.world.unix_ms(),
+    );
+    if let Some(clock) = &around.clock {
+        environment.clock = Arc::clone(clock);
+    }
+    let storage = settings.storage.storage.clone();
+    Ok(if around.driven {
+        Engine::open_driven(environment, &around.directory, storage)?
+    } else {
+        Engine::open(environment, &around.directory, storage)?
+    })
+}
+
+/// What the replicas of the node will share.
+pub(super) fn host(
+    settings: &NodeSettings,
+    around: &Surroundings,
+    engine: &Engine,
+    exchange: &Exchange,
+) -> Result<Arc<Host>, Error> {
+    let applied = engine.flushed_index(Journal::stream_of(METADATA_GROUP));
+    Ok(Arc::new(Host::new(Given {
+        node: settings.node,
+        engine: engine.clone(),
+        world: Arc::clone(&around.world),
+        outbox: Arc::new(exchange.clone()),
+        commands: Arc::clone(&around.commands),
+        keyspaces: Keyspaces::open(engine.clone(), applied)?,
+        durability: match settings.storage.durability {
+            crate::coordinator::Durability::Sync => Durability::Sync,
+            crate::coordinator::Durability::Interval => Durability::Interval,
+        },
+        settings: GroupSettings::new(settings.timing),
+    })))
+}
+
+/// The hints of the node.
+pub(super) fn hints(engine: &Engine) -> Result<Hints, Error> {
+    Hints::open(engine.clone(), HINT_BYTES_MAX_DEFAULT).map_err(|error| Error::Start {
+        cause: error.to_string(),
+    })
+}
+
+/// As which incarnation the directory was started last.
+pub(super) fn last_incarnation(around: &Surroundings) -> Result<u64, Error> {
+    let found = identity::read(&*around.disk, &around.directory)?;
+    Ok(found.map_or(0, |identity| identity.incarnation))
+}
+
+impl NodeSettings {
+    /// The founders as a number, so that nodes notice when they were told other ones.
+    pub(super) fn founders_hash(&self) -> u64 {
+        let mut nodes: Vec<_> = self.founders.iter().map(|founder| founder.node.0).collect();
+        nodes.sort_unstable();
+        let bytes: Vec<u8> = nodes.iter().flat_map(|node| node.to_le_bytes()).collect();
+        xxhash_rust::xxh3::xxh3_64(&bytes)
+    }
+
+    fn other_founders(&self) -> impl Iterator<Item = NodeId> {
+        let me = self.node;
+        self.founders
+            .iter()
+            .map(|founder| founder.node)
+            .filter(move |node| *node != me)
+    }
+
+    /// The members of group 0 when the cluster is made. A founder's replica has the number of its node.
+    fn metadata_members(&self) -> (Members, BTreeMap<ReplicaId, NodeId>) {
+        let peers: BTreeMap<_, _> = self
+            .founders
+            .iter()
+            .map(|founder| (ReplicaId(founder.node.0), founder.node))
+            .collect();
+        let mut members = Members::default();
+        for replica in peers.keys() {
+            if members.voters.len() < METADATA_VOTERS {
+                members.voters.push(*replica);
+            } else {
+                members.learners.push(*replica);
+            }
+        }
+        (members, peers)
+    }
+}
+
+impl Node {
+    pub(super) async fn start(self: &Arc<Self>) -> Result<(), Error> {
+        let standing = self.identify().await?;
+        self.is_rejoining.store(
+            standing == Standing::Rejoining,
+            std::sync::atomic::Ordering::Release,
+        );
+        self.begin_gossip()?;
+        let world = &self.surroundings.world;
+        world.spawn(Box::pin(Self::follow_gossip(Arc::downgrade(self))));
+        if standing == Standing::Rejoining {
+            return self.start_without_replicas().await;
+        }
+        self.begin_metadata()?;
+        self.recover_groups()?;
+        world.spawn(Box::pin(Self::follow_metadata(Arc::downgrade(self))));
+        self.dispatch.set_raft(Arc::new(Receiver(Arc::downgrade(self))));
+        world.spawn(Box::pin(Self::tick(Arc::downgrade(self))));
+        if self.settings.founders.len() == 1 {
+            // Nobody else would, and nobody needs to be waited for.
+            for replica in self.replicas().iter().flatten() {
+                replica.campaign();
+            }
+        }
+        self.wait_for_layout().await?;
+        let world = &self.surroundings.world;
+        world.spawn(Box::pin(Cluster::deliver_hints(Arc::downgrade(self))));
+        self.stage.send_replace(Stage::Ready);
+        Ok(())
+    }
+
+    /// A node that has lost its directory has no replica, and so no vote; it serves from those of other nodes.
+    async fn start_without_replicas(self: &Arc<Self>) -> Result<(), Error> {
+        self.waits_for(
+            "other nodes: this one has lost its directory, and has no vote until it gets new replicas",
+        );
+        let cluster = Cluster::of(Arc::clone(self));
+        let world = &self.surroundings.world;
+        while self.layout().is_none() {
+            if let Err(error) = cluster.catch_up_metadata().await {
+                tracing::debug!(%error, "the metadata of other nodes could not be fetched");
+                world.sleep(LOOK).await;
+            }
+        }
+        let following = Cluster::follow_metadata_of_others(Arc::downgrade(self));
+        world.spawn(Box::pin(following));
+        world.spawn(Box::pin(Cluster::deliver_hints(Arc::downgrade(self))));
+        self.stage.send_replace(Stage::Ready);
+        Ok(())
+    }
+
+    /// Finds out, and makes durable, which start of which node this is.
+    async fn identify(&self) -> Result<Standing, Error> {
+        let around = &self.surroundings;
+        let found = identity::read(&*around.disk, &around.directory)?;
+        let answer = self.ask_who_i_am(found.is_some()).await?;
+        let expected = Expected {
+            cluster: self.settings.cluster,
+            node: self.settings.node,
+            rejoin: self.settings.rejoin,
+        };
+        let identity = identity::start(&*around.disk, &around.directory, &expected, &answer)?;
+        self.incarnation
+            .store(identity.incarnation, std::sync::atomic::Ordering::Release);
+        Ok(identity.standing)
+    }
+
+    /// A node without a directory waits until it is certain whether it is new; another one listens for a moment.
+    async fn ask_who_i_am(&self, has_directory: bool) -> Result<Answer, Error> {
+        let me = self.settings.node;
+        let mut missing: Vec<NodeId> = self.settings.other_founders().collect();
+        if missing.is_empty() {
+            return Ok(if has_directory {
+                Answer::Nobody
+            } else {
+                Answer::Unknown
+            });
+        }
+        let mut known: Option<Known> = None;
+        let mut asks = 0;
+        loop {
+            let mut silent = Vec::new();
+            for peer in missing {
+                match self.ask_one(peer).await? {
+                    None => silent.push(peer),
+                    Some(None) => {}
+                    Some(Some(incarnation)) => {
+                        let highest = known.map_or(0, |known| known.incarnation).max(incarnation);
+                        known = Some(Known {
+                            node: me,
+                            incarnation: highest,
+                            wiped: false,
+                        });
+                    }
+                }
+            }
+            asks += 1;
+            if let Some(known) = known {
+                return Ok(Answer::Known(known));
+            }
+            if silent.is_empty() {
+                return Ok(Answer::Unknown);
+            }
+            if has_directory && asks >= OLD_COPY_ASKS {
+                return Ok(Answer::Nobody);
+            }
+            let names: Vec<_> = silent.iter().map(ToString::to_string).collect();
+            self.waits_for(&format!(
+                "node {}, to be asked whether this node is a new one",
+                names.join(" and node ")
+            ));
+            missing = silent;
+            self.surroundings.world.sleep(LOOK).await;
+        }
+    }
+
+    /// What one node knows of this one: nothing heard, nothing known, or the highest incarnation.
+    async fn ask_one(&self, peer: NodeId) -> Result<Option<Option<u64>>, Error> {
+        let ask = question(Ask::WhoAmI(WhoAmI {
+            node: self.settings.node.0,
+            founders: self.settings.founders_hash(),
+        }));
+        let answer = self
+            .exchange
+            .request(peer, Priority::Urgent, ask, ASK_PATIENCE)
+            .await;
+        let Ok(answer) = answer else { return Ok(None) };
+        let Ok(Reply {
+            tell: Some(Tell::You(you)),
+        }) = Reply::decode(answer)
+        else {
+            return Ok(None);
+        };
+        if you.other_founders {
+            return Err(Error::Start {
+                cause: format!(
+                    "node {peer} was told of other nodes that make the cluster; give all nodes the same list"
+                ),
+            });
+        }
+        Ok(Some(you.is_known.then_some(you.incarnation)))
+    }
+
+    fn begin_gossip(&self) -> Result<(), Error> {
+        let me = Me {
+            node: self.settings.node,
+            incarnation: self.incarnation(),
+            address: self.settings.address.clone(),
+        };
+        let world = Arc::clone(&self.surroundings.world);
+        let network = self.exchange.gossip_network();
+        let gossip = Gossiper::start(&me, self.settings.gossip.clone(), world, network).map_err(|error| {
+            Error::Start {
+                cause: error.to_string(),
+            }
+        })?;
+        gossip.update_state(self.state());
+        let founders = self.settings.founders.iter();
+        let peers = founders
+            .filter(|founder| founder.node != me.node)
+            .map(|founder| Peer {
+                node: founder.node,
+                address: founder.address.clone(),
+            });
+        gossip.join(peers.collect());
+        self.dispatch.set_gossip(Arc::new(gossip.clone()));
+        drop(self.gossip.set(gossip));
+        Ok(())
+    }
+
+    /// What this node says of itself.
+    pub(crate) fn state(&self) -> NodeState {
+        let replicas = self.replicas();
+        let held = replicas
+            .iter()
+            .flatten()
+            .filter(|replica| replica.group() != METADATA_GROUP);
+        NodeState {
+            leaders: held.clone().filter(|replica| replica.is_leader()).count() as u64,
+            replicas: held.count() as u64,
+            started_at_ms: 0,
+            software: self.settings.software.clone(),
+            layout_epoch: self.layout().map_or(0, |layout| layout.epoch()),
+            zone: self.settings.zone.clone(),
+            rack: self.settings.rack.clone(),
+            capacity: self.settings.capacity.get(),
+            rejoining: self.is_rejoining.load(std::sync::atomic::Ordering::Acquire),
+            hints_waiting: self.hints.status().waiting,
+            ..NodeState::default()
+        }
+    }
+
+    fn begin_metadata(self: &Arc<Self>) -> Result<(), Error> {
+        let (members, peers) = self.settings.metadata_members();
+        let host = &self.host;
+        if let Some(replica) = recover(host, METADATA_GROUP, peers.clone(), None)? {
+            self.add_replica(replica);
+            return Ok(());
+        }
+        let id = ReplicaId(self.settings.node.0);
+        if !peers.contains_key(&id) {
+            return Err(Error::Start {
+                cause: format!(
+                    "node {} is none of the nodes that make the cluster",
+                    self.settings.node
+                ),
+            });
+        }
+        let group = METADATA_GROUP;
+        let (replica, batch) = found(
+            host,
+            Birth {
+                group,
+                id,
+                peers,
+                preferred: None,
+            },
+            &members,
+        )?;
+        self.engine
+            .append_and_write(batch, WriteBatch::new(), Durability::Sync)?;
+        self.add_replica(replica);
+        Ok(())
+    }
+
+    /// Begins with the groups of the layout that group 0 is known to have agreed on. When that is not known yet, they begin
+    /// when it is.
+    fn recover_groups(self: &Arc<Self>) -> Result<(), Error> {
+        match self.read_layout()? {
+            Some(layout) => self.begin_groups(&layout),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts the rows that were there when the node started, a few at a time, beside whatever else goes on.
+    async fn count_rows(node: Weak<Self>, groups: BTreeSet<u32>, there: Snapshot) {
+        let counted = async {
+            let (keyspaces, bits) = {
+                let Some(node) = node.upgrade() else { return Ok(()) };
+                let bits = node.read_layout()?.map(|layout| layout.bits());
+                (node.host.keyspaces.all(), bits)
+            };
+            let Some(bits) = bits else { return Ok(()) };
+            for (number, id, _) in keyspaces {
+                let everything = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
+                let mut rows = match there.range(id, everything, stator_storage::Direction::Forward) {
+                    Err(stator_storage::Error::NoSuchKeyspace { .. }) => continue,
+                    rows => rows?,
+                };
+                loop {
+                    let Some(node) = node.upgrade() else { return Ok(()) };
+                    let (mut sums, mut rest) = (BTreeMap::<u32, (i64, i64)>::new(), ROWS_AT_A_TIME);
+                    while rest > 0 && rows.advance()? {
+                        rest -= 1;
+                        let weight = node.surroundings.commands.weigh(rows.value());
+                        let sum = sums.entry(group_of(bits.range_of_key(rows.key()))).or_default();
+                        sum.0 += 1;
+                        sum.1 = sum.1.saturating_add(i64::try_from(weight).unwrap_or(i64::MAX));
+                    }
+                    for (group, sum) in sums.into_iter().filter(|(group, _)| groups.contains(group)) {
+                        if let Some(replica) = node.replica(group) {
+                            replica.add_to_tally(number, sum);
+                        }
+                    }
+                    if rest > 0 {
+                        break;
+                    }
+                    // Others get their turn.
+                    node.surroundings.world.sleep(Duration::from_millis(1)).await;
+                }
+            }
+            Ok::<(), Error>(())
+        };
+        if let Err(error) = counted.await {
+            tracing::warn!(%error, "the rows could not be counted");
+        }
+    }
+
+    /// Begins the groups that a layout has on this node: from their logs, or, if there are none, as new ones, which are
+    /// durable when this returns.
+    pub(super) fn begin_groups(self: &Arc<Self>, layout: &Layout) -> Result<(), Error> {
+        let _beginning = self.beginning.lock();
+        let host = &self.host;
+        let (mut begun, mut recovered) = (Vec::new(), BTreeSet::new());
+        let mut all = LogBatch::new();
+        for (range, mine) in layout.replicas_on(self.settings.node) {
+            let group = group_of(range);
+            if self.replica(group).is_some() {
+                continue;
+            }
+            let peers = peers_of(layout, range);
+            let preferred = layout
+                .preferred_leader(range)
+                .map(|replica| ReplicaId(replica.id));
+            if let Some(replica) = recover(host, group, peers.clone(), preferred)? {
+                recovered.insert(group);
+                begun.push(replica);
+                continue;
+            }
+            let members = Members {
+                voters: peers.keys().copied().collect(),
+                learners: Vec::new(),
+            };
+            let birth = Birth {
+                group,
+                id: ReplicaId(mine.id),
+                peers,
+                preferred,
+            };
+            let (replica, batch) = found(host, birth, &members)?;
+            all.extend(batch);
+            begun.push(replica);
+        }
+        if !all.is_empty() {
+            self.engine
+                .append_and_write(all, WriteBatch::new(), Durability::Sync)?;
+        }
+        if !recovered.is_empty() {
+            // Before anything is applied: what is applied later is counted as it comes.
+            let there = self.engine.snapshot();
+            let counting = Self::count_rows(Arc::downgrade(self), recovered, there);
+            self.surroundings.world.spawn(Box::pin(counting));
+        }
+        for replica in begun {
+            self.add_replica(replica);
+        }
+        Ok(())
+    }
+
+    /// Waits for the first layout, and makes it if this node leads group 0 and all founders are there.
+    async fn wait_for_layout(self: &Arc<Self>) -> Result<(), Error> {
+        loop {
+            self.look_at_layout()?;
+            if self.layout().is_some() {
+                return Ok(());
+            }
+            let metadata = self.replica(METADATA_GROUP);
+            if let Some(metadata) = metadata.filter(|replica| replica.is_leader()) {
+                match self.founders_present() {
+                    Ok(nodes) => {
+                        let empty = Layout::empty(self.settings.range_bits, self.settings.replication);
+                        let layout = place(&empty, &nodes, self.settings.replication)?;
+                        let command = OwnCommand::PutLayout {
+                            epoch: layout.epoch(),
+                            layout: layout.to_bytes(),
+                        };
+                        let key = OwnRow::Layout.key();
+                        let target = Target {
+                            keyspace: METADATA,
+                            key: &key,
+                        };
+                        // Should it be refused, the next look tries again.
+                        let (options, command) = (WriteOptions::default(), Typed(&command));
+                        if let Err(refused) = metadata.write(target, &options, &command).await {
+                            tracing::debug!(?refused, "the first layout was not taken");
+                        }
+                    }
+                    Err(missing) => self.waits_for(&missing),
+                }
+            }
+            self.surroundings.world.sleep(LOOK).await;
+        }
+    }
+
+    /// All founders with what they say of themselves, or whom to wait for.
+    fn founders_present(&self) -> Result<BTreeMap<NodeId, NodeDescription>, String> {
+        let describe = |node: NodeId, address: &str, incarnation: u64, state: &NodeState| {
+            let description = NodeDescription {
+                address: address.to_owned(),
+                zone: state.zone.clone(),
+                rack: state.rack.clone(),
+                capacity: state.capacity.try_into().unwrap_or(self.settings.capacity),
+                incarnation,
+            };
+            (node, description)
+        };
+        let mut nodes = BTreeMap::new();
+        let me = self.settings.node;
+        nodes.extend([describe(
+            me,
+            &self.settings.address,
+            self.incarnation(),
+            &self.state(),
+        )]);
+        let members = self.gossip.get().map(Gossiper::members).unwrap_or_default();
+        for founder in self.settings.other_founders() {
+            let member = members.iter().find(|member| member.node == founder);
+            let there = member.filter(|member| member.liveness == Liveness::Alive);
+            let Some((member, state)) = there.and_then(|member| Some((member, member.state.as_ref()?)))
+            else {
+                return Err(format!("node {founder}, with which the cluster is to begin"));
+            };
+            nodes.extend([describe(founder, &member.address, member.incarnation, state)]);
+        }
+        Ok(nodes)
+    }
+}
+
+fn peers_of(layout: &Layout, range: crate::ring::RangeId) -> BTreeMap<ReplicaId, NodeId> {
+    layout
+        .replicas(range)
+        .iter()
+        .map(|replica| (ReplicaId(replica.id), replica.node))
+        .collect()
+}

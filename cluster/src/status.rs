@@ -1,0 +1,242 @@
+//! How a cluster stands, as one node knows it.
+//!
+//! Invariant: plain data for people and programs to look at; nothing is decided from it. Not here: gathering it from other
+//! nodes.
+
+use std::sync::atomic::Ordering;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::coordinator::Cluster;
+use crate::gossip::{self, Gossiper, NodeState};
+use crate::group::apply::METADATA_GROUP;
+use crate::hints::HintStatus;
+use crate::node::exchange::ExchangeStatistics;
+use crate::ring::{Layout, RangeId};
+use crate::world::NodeId;
+
+/// Whether a node takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Liveness {
+    /// It answers.
+    Alive,
+    /// It did not answer lately, and may yet.
+    Suspect,
+    /// It failed or left.
+    Down,
+    /// It was never met.
+    Unknown,
+}
+
+/// Whether a node's replicas are those that the cluster counts for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// They are.
+    Member,
+    /// It has lost its data, and has none until it gets new ones.
+    Rejoining,
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NodeStatus {
+    /// Its id.
+    pub node: NodeId,
+    /// Where others reach it.
+    pub address: String,
+    /// Its zone.
+    pub zone: String,
+    /// Its rack.
+    pub rack: String,
+    /// Whether it takes part.
+    pub liveness: Liveness,
+    /// Whether it takes part as what it was.
+    pub standing: Standing,
+    /// How often it was started.
+    pub incarnation: u64,
+    /// How many token ranges it leads.
+    pub leaders: u64,
+    /// How many token ranges it has a replica of.
+    pub replicas: u64,
+    /// Requests served per second.
+    pub requests_per_second: u64,
+    /// Bytes of data on its disk.
+    pub data_bytes: u64,
+    /// Bytes that are free on its disk.
+    pub free_bytes: u64,
+    /// Operations that wait in its hints.
+    pub hints_waiting: u64,
+    /// The version of its program.
+    pub software: String,
+    /// When it was started, in milliseconds since the Unix epoch.
+    pub started_at_ms: u64,
+}
+
+/// A group of which the node has a replica.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GroupStatus {
+    /// Its number; 0 is that of the metadata.
+    pub group: u32,
+    /// Its token range.
+    pub range: Option<RangeId>,
+    /// The nodes that have a replica.
+    pub replicas: Vec<NodeId>,
+    /// The node that leads, as far as this one knows.
+    pub leader: Option<NodeId>,
+    /// The term.
+    pub term: u64,
+    /// The last entry that is known to be committed.
+    pub committed: u64,
+    /// The last entry that is applied on this node.
+    pub applied: u64,
+    /// Whether it is quiet.
+    pub quiet: bool,
+    /// Entries that the slowest replica lacks; only a leader knows.
+    pub lag: Option<u64>,
+}
+
+/// Read repair of this node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ReadRepairStatus {
+    /// Cells that were compared since the start.
+    pub checked: u64,
+    /// Cells that were made equal.
+    pub repaired: u64,
+}
+
+/// How a cluster stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClusterStatus {
+    /// The node that says so.
+    pub node: NodeId,
+    /// The cluster.
+    pub cluster: Uuid,
+    /// How often the node was started.
+    pub incarnation: u64,
+    /// What the node waits for before it serves.
+    pub waits_for: Option<String>,
+    /// The epoch of the latest layout that it knows.
+    pub layout_epoch: u64,
+    /// How tokens are cut into ranges.
+    pub range_bits: u8,
+    /// How many replicas a range is to have.
+    pub replication: u8,
+    /// All nodes that it knows.
+    pub nodes: Vec<NodeStatus>,
+    /// The groups that it has a replica of.
+    pub groups: Vec<GroupStatus>,
+    /// Its hints.
+    pub hints: HintStatus,
+    /// Its read repairs.
+    pub read_repair: ReadRepairStatus,
+    /// What it has said to other nodes.
+    pub exchange: ExchangeStatistics,
+}
+
+impl Cluster {
+    /// How the cluster stands, as this node knows it.
+    pub fn status(&self) -> ClusterStatus {
+        let node = self.inner();
+        let settings = &node.settings;
+        let layout = node.layout();
+        let bits = layout.as_deref().map_or(settings.range_bits, Layout::bits);
+        let replication = layout
+            .as_deref()
+            .map_or(settings.replication, Layout::replication);
+        let groups = node.replicas();
+        let groups = groups.iter().flatten().map(|replica| {
+            let standing = replica.standing();
+            let group = replica.group();
+            GroupStatus {
+                group,
+                range: (group != METADATA_GROUP).then(|| RangeId(group - 1)),
+                replicas: replica.nodes().collect(),
+                leader: standing.leader,
+                term: standing.term,
+                committed: standing.committed,
+                applied: standing.applied,
+                quiet: standing.is_quiet,
+                lag: standing.lag,
+            }
+        });
+        ClusterStatus {
+            node: settings.node,
+            cluster: settings.cluster,
+            incarnation: node.incarnation(),
+            waits_for: self.waits_for(),
+            layout_epoch: layout.as_deref().map_or(0, Layout::epoch),
+            range_bits: bits.get(),
+            replication: replication.get(),
+            nodes: self.nodes(),
+            groups: groups.collect(),
+            hints: node.hints.status(),
+            read_repair: ReadRepairStatus {
+                checked: node.repairs.checked.load(Ordering::Relaxed),
+                repaired: node.repairs.repaired.load(Ordering::Relaxed),
+            },
+            exchange: node.exchange.statistics(),
+        }
+    }
+
+    fn nodes(&self) -> Vec<NodeStatus> {
+        let node = self.inner();
+        let members = node.gossip.get().map(Gossiper::members).unwrap_or_default();
+        let mine = node.state();
+        let mut nodes: Vec<_> = members
+            .into_iter()
+            .map(|member| {
+                let is_me = member.node == node.settings.node;
+                let state = if is_me { Some(mine.clone()) } else { member.state };
+                let liveness = match member.liveness {
+                    gossip::Liveness::Alive => Liveness::Alive,
+                    gossip::Liveness::Suspect => Liveness::Suspect,
+                    gossip::Liveness::Down => Liveness::Down,
+                };
+                let state = state.unwrap_or_default();
+                describe(member.node, member.address, liveness, member.incarnation, state)
+            })
+            .collect();
+        for founder in &node.settings.founders {
+            if !nodes.iter().any(|known| known.node == founder.node) {
+                let address = founder.address.clone();
+                let state = NodeState::default();
+                nodes.push(describe(founder.node, address, Liveness::Unknown, 0, state));
+            }
+        }
+        nodes.sort_by_key(|node| node.node);
+        nodes
+    }
+}
+
+fn describe(
+    node: NodeId,
+    address: String,
+    liveness: Liveness,
+    incarnation: u64,
+    state: NodeState,
+) -> NodeStatus {
+    NodeStatus {
+        node,
+        address,
+        zone: state.zone,
+        rack: state.rack,
+        liveness,
+        standing: if state.rejoining {
+            Standing::Rejoining
+        } else {
+            Standing::Member
+        },
+        incarnation,
+        leaders: state.leaders,
+        replicas: state.replicas,
+        requests_per_second: state.requests_per_second,
+        data_bytes: state.data_bytes,
+        free_bytes: state.free_bytes,
+        hints_waiting: state.hints_waiting,
+        software: state.software,
+        started_at_ms: state.started_at_ms,
+    }
+}

@@ -1,0 +1,175 @@
+"""A cluster of three Stator nodes on this machine, and the balancer that its clients connect to.
+
+`stator demo-cluster --restart --json` says in one line how its nodes are reached; a node that is killed is started again.
+The balancer passes bytes on, to one node after the other and past those that refuse, as one in front of a cluster does;
+TLS is between client and node.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import boto3
+import botocore.config
+
+READY_TIMEOUT_SECONDS = 60
+STOP_TIMEOUT_SECONDS = 30
+CONNECT_TIMEOUT_SECONDS = 0.5
+
+
+class DemoCluster:
+    """A running `stator demo-cluster`; leaving its context ends it."""
+
+    def __init__(self, binary: str, directory: Path) -> None:
+        self._stderr = tempfile.TemporaryFile()
+        arguments = ["demo-cluster", "--nodes", "3", "--restart", "--json", "--dir", str(directory)]
+        self.process = subprocess.Popen(
+            [binary, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._stderr
+        )
+        try:
+            self.ready = self._read_ready_line()
+        except BaseException:
+            self._end(signal.SIGKILL)
+            raise
+
+    def _read_ready_line(self) -> dict[str, Any]:
+        lines: queue.Queue[bytes] = queue.Queue()
+        stdout = self.process.stdout
+        assert stdout is not None
+        threading.Thread(target=lambda: lines.put(stdout.readline()), daemon=True).start()
+        try:
+            line = lines.get(timeout=READY_TIMEOUT_SECONDS)
+        except queue.Empty:
+            raise AssertionError(f"not ready after {READY_TIMEOUT_SECONDS} s: {self.log()}") from None
+        assert line, f"ended before it was ready: {self.log()}"
+        ready: dict[str, Any] = json.loads(line)
+        return ready
+
+    def log(self) -> str:
+        """What the cluster has written to standard error so far."""
+        self._stderr.seek(0)
+        return self._stderr.read().decode(errors="replace")
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where the nodes serve clients."""
+        hosts = [str(node["endpoint"]).split("://")[1].rsplit(":", 1) for node in self.ready["nodes"]]
+        return [(host, int(port)) for host, port in hosts]
+
+    def client(self, address: tuple[str, int], **config: Any) -> Any:
+        """A boto3 client of whatever listens there, with boto3's defaults but for `config`."""
+        return boto3.session.Session().client(
+            "dynamodb",
+            endpoint_url=f"https://{address[0]}:{address[1]}",
+            region_name=self.ready["region"],
+            aws_access_key_id=self.ready["access_key_id"],
+            aws_secret_access_key=self.ready["secret_access_key"],
+            verify=self.ready["ca_file"],
+            config=botocore.config.Config(**config),
+        )
+
+    def kill(self, place: int) -> None:
+        """Ends the first process of a node with `kill -9`."""
+        os.kill(self.ready["nodes"][place]["pid"], signal.SIGKILL)
+
+    def _end(self, signal_number: signal.Signals) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal_number)
+        try:
+            self.process.wait(timeout=STOP_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self._stderr.close()
+
+    def __enter__(self) -> DemoCluster:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            print(self.log())
+        self._end(signal.SIGTERM)
+
+
+class Balancer:
+    """Passes each new connection to the next node that takes it."""
+
+    def __init__(self, nodes: list[tuple[str, int]]) -> None:
+        self._nodes = nodes
+        self._turn = itertools.count()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address: tuple[str, int] = self._listener.getsockname()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client:
+            node = self._connect()
+            if node is None:
+                return
+            with node:
+                back = threading.Thread(target=_carry, args=(node, client), daemon=True)
+                back.start()
+                _carry(client, node)
+                back.join()
+
+    def _connect(self) -> socket.socket | None:
+        first = next(self._turn)
+        for offset in range(len(self._nodes)):
+            try:
+                node = socket.create_connection(
+                    self._nodes[(first + offset) % len(self._nodes)], CONNECT_TIMEOUT_SECONDS
+                )
+            except OSError:
+                continue
+            node.settimeout(None)
+            node.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return node
+        return None
+
+    def __enter__(self) -> Balancer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Closing alone would not wake `accept`.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+def _carry(source: socket.socket, sink: socket.socket) -> None:
+    """Carries bytes until either side has ended, and ends the other."""
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+    except OSError:
+        pass
+    for side in (source, sink):
+        try:
+            side.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass

@@ -1,0 +1,89 @@
+//! Faults of nodes while a load runs: one node at a time, in an order that a seed decides.
+
+use std::time::{Duration, Instant};
+
+use crate::{Cluster, Random, Result, clock};
+
+/// What befalls a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// `kill -9`, and a start after a while.
+    Kill,
+    /// SIGSTOP for five seconds, then SIGCONT.
+    Freeze,
+}
+
+/// How long a killed node stays away at most.
+const AWAY: Duration = Duration::from_secs(3);
+/// How long a frozen node is frozen.
+const FROZEN: Duration = Duration::from_secs(5);
+/// How long all nodes run between two faults: at least so long, and at most twice that.
+const BETWEEN: Duration = Duration::from_secs(1);
+
+/// Breaks nodes.
+#[derive(Debug)]
+pub struct Faults {
+    random: Random,
+    kinds: Vec<Fault>,
+    begun: Instant,
+}
+
+impl Faults {
+    /// Faults of these kinds; moments are printed since now.
+    pub fn new(seed: u64, kinds: &[Fault]) -> Self {
+        const PURPOSE: u64 = u64::MAX;
+        Self {
+            random: Random::new(seed, PURPOSE),
+            kinds: kinds.to_vec(),
+            begun: clock::now(),
+        }
+    }
+
+    /// Breaks one node after the other for so long, and says how often. All nodes run when it returns, and have for a while.
+    ///
+    /// # Errors
+    /// When a node that was started does not become ready.
+    pub fn run(mut self, cluster: &mut Cluster, duration: Duration) -> Result<u32> {
+        let mut count = 0;
+        self.rest();
+        while self.begun.elapsed() < duration {
+            self.one(cluster)?;
+            count += 1;
+            self.rest();
+        }
+        Ok(count)
+    }
+
+    fn rest(&mut self) {
+        clock::pause(BETWEEN + self.random.duration(BETWEEN));
+    }
+
+    fn one(&mut self, cluster: &mut Cluster) -> Result<()> {
+        let places: Vec<usize> = (0..cluster.members.len()).collect();
+        let place = *self.random.pick(&places).ok_or("no node to break")?;
+        let kind = *self.random.pick(&self.kinds).ok_or("no fault to choose")?;
+        let member = cluster.member(place)?;
+        let (id, at) = (member.id, self.begun.elapsed().as_secs_f64());
+        match kind {
+            Fault::Kill => {
+                let away = self.random.duration(AWAY);
+                eprintln!(
+                    "{at:.3} s: kill -9 of node {id}, away for {:.3} s",
+                    away.as_secs_f64()
+                );
+                member.kill()?;
+                clock::pause(away);
+                member.start()?.ready()?;
+            }
+            Fault::Freeze => {
+                eprintln!("{at:.3} s: SIGSTOP of node {id} for {} s", FROZEN.as_secs());
+                member.freeze()?;
+                clock::pause(FROZEN);
+                member.thaw()?;
+            }
+        }
+        let back = self.begun.elapsed().as_secs_f64();
+        eprintln!("{back:.3} s: node {id} is back");
+        Ok(())
+    }
+}

@@ -1,0 +1,350 @@
+//! Load under faults: clients that write and read the same few items, what they saw, and whether a store without faults
+//! could have shown it to them.
+//!
+//! Invariant: a call, with all its attempts, is one operation of the history; its outcome is unknown only when the client
+//! has given up. So a write that was lost, or one that was done twice by two attempts, is a violation. `question.rs` makes
+//! requests and reads answers, `gap.rs` measures silence, `fault.rs` breaks nodes.
+
+pub mod fault;
+pub mod gap;
+mod question;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use serde_json::json;
+use stator_history::check::linearizable::{CONFIGURATIONS_MAX, Judged, check_keys};
+use stator_history::check::register::{Input, Output, Register, Value};
+use stator_history::history::{Client, History};
+
+use crate::sdk::{Failure, Mode, Sdk};
+use crate::{Access, Random, Result, clock};
+use gap::Gap;
+
+/// What the clients do.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The table; it is made when the load begins.
+    pub table: String,
+    /// Clients at once, each with one call at a time. They use the retry modes of [`Mode::ALL`] in turn.
+    pub clients: u64,
+    /// Items that are put, updated under conditions, deleted and read.
+    pub registers: u64,
+    /// Items that are only added to, and read.
+    pub counters: u64,
+    /// After so many operations all items are left for new ones, so that no history gets too long to be judged.
+    pub operations_of_an_item_set: u64,
+    /// Decides what each client asks.
+    pub seed: u64,
+}
+
+impl Settings {
+    /// 32 clients of 16 registers and 8 counters.
+    pub fn usual(table: &str, seed: u64) -> Self {
+        Self {
+            table: table.to_owned(),
+            clients: 32,
+            registers: 16,
+            counters: 8,
+            operations_of_an_item_set: 10_000,
+            seed,
+        }
+    }
+}
+
+/// A load that runs, and what it has seen.
+#[derive(Debug)]
+pub struct Load {
+    settings: Settings,
+    access: Access,
+    address: SocketAddr,
+    history: History<String, Input, Output>,
+    begun: Instant,
+    drawn: AtomicU64,
+    is_ended: AtomicBool,
+    seen: Mutex<Seen>,
+}
+
+/// What all clients have seen.
+#[derive(Debug, Default)]
+struct Seen {
+    /// When writes were answered, and of which item: its place in the set.
+    written: Vec<(Duration, u64)>,
+    reads: usize,
+    refused_conditions: usize,
+    retries: u64,
+    slowest: Duration,
+    failures: Vec<String>,
+}
+
+/// What has come of a load.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Writes that were answered, conditions that did not hold included.
+    pub writes: usize,
+    /// Conditions that did not hold.
+    pub refused_conditions: usize,
+    /// Reads that were answered.
+    pub reads: usize,
+    /// Attempts beyond the first of each call.
+    pub retries: u64,
+    /// Calls that have failed for good, in words.
+    pub failures: Vec<String>,
+    /// The longest time in which no write was answered.
+    pub gap: Gap,
+    /// The longest time in which no write of one item was answered; clients choose it again and again.
+    pub gap_of_an_item: Gap,
+    /// The longest that one call took, with all its attempts.
+    pub slowest: Duration,
+    /// How the histories were judged.
+    pub judged: Judged,
+    /// Counters whose end was compared with what was acknowledged.
+    pub counters: usize,
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(
+            f,
+            "{} writes ({} conditions did not hold), {} reads, {} retries, {} errors",
+            self.writes,
+            self.refused_conditions,
+            self.reads,
+            self.retries,
+            self.failures.len()
+        )?;
+        writeln!(f, "longest gap without an answered write: {}", self.gap)?;
+        writeln!(f, "the same for one item: {}", self.gap_of_an_item)?;
+        writeln!(f, "slowest call: {:.3} s", self.slowest.as_secs_f64())?;
+        write!(
+            f,
+            "linearizable: {} items, {} undecided; exact: {} counters",
+            self.judged.linearizable, self.judged.undecided, self.counters
+        )
+    }
+}
+
+impl Load {
+    /// Makes the table for a load on whatever listens at `address`.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn new(settings: Settings, access: Access, address: SocketAddr) -> Result<Self> {
+        let load = Self {
+            access,
+            address,
+            history: History::new(),
+            begun: clock::now(),
+            drawn: AtomicU64::new(0),
+            is_ended: AtomicBool::new(false),
+            seen: Mutex::new(Seen::default()),
+            settings,
+        };
+        create_table(&mut load.sdk(load.settings.clients), &load.settings.table)?;
+        Ok(load)
+    }
+
+    /// Lets the clients work while `faults` runs, then reads every item once more and judges what was seen.
+    ///
+    /// # Errors
+    /// What `faults` returns; a history that is not linearizable; a counter that is not exact; an item that cannot be read.
+    pub fn run(self, faults: impl FnOnce() -> Result<()>) -> Result<Report> {
+        let begun = self.begun.elapsed();
+        let outcome = thread::scope(|scope| {
+            for client in 0..self.settings.clients {
+                let load = &self;
+                scope.spawn(move || load.work(client));
+            }
+            // Clients must end in any case, or nobody would.
+            let outcome = faults();
+            self.is_ended.store(true, Ordering::Relaxed);
+            outcome
+        });
+        let ended = self.begun.elapsed();
+        outcome?;
+        self.read_all()?;
+        self.judge(begun, ended)
+    }
+
+    fn sdk(&self, client: u64) -> Sdk {
+        let modes = Mode::ALL;
+        let mode = usize::try_from(client)
+            .ok()
+            .and_then(|client| modes.get(client % modes.len()));
+        let random = Random::new(self.settings.seed, client * 2 + 1);
+        let mode = mode.copied().unwrap_or(Mode::Standard);
+        Sdk::new(self.access.clone(), self.address, mode, random)
+    }
+
+    fn work(&self, client: u64) {
+        /// Pools close connections now and then; a node that comes back gets clients again.
+        const DISCONNECT_PERCENT: u64 = 1;
+        let mut sdk = self.sdk(client);
+        let mut random = Random::new(self.settings.seed, client * 2);
+        let mut known = HashMap::new();
+        while !self.is_ended.load(Ordering::Relaxed) {
+            let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
+            let set = drawn / self.settings.operations_of_an_item_set.max(1);
+            let slot = random.below(self.settings.registers + self.settings.counters);
+            let key = self.key(set, slot);
+            let last = known.get(&key).copied();
+            let value = i64::try_from(drawn).unwrap_or_default() * 1000;
+            let is_counter = slot >= self.settings.registers;
+            let input = question::draw(&mut random, is_counter, last, value);
+            if let Some(output) = self.ask(&mut sdk, client, slot, &key, input) {
+                if let Some(value) = question::told(&output) {
+                    known.insert(key, value);
+                }
+            } else {
+                known.remove(&key);
+            }
+            if random.percent(DISCONNECT_PERCENT) {
+                sdk.disconnect();
+            }
+        }
+        self.seen.lock().retries += sdk.retries();
+    }
+
+    fn key(&self, set: u64, slot: u64) -> String {
+        match slot.checked_sub(self.settings.registers) {
+            Some(counter) => format!("{set}-counter-{counter}"),
+            None => format!("{set}-register-{slot}"),
+        }
+    }
+
+    /// One operation, taken down; its answer, unless the client has given up.
+    fn ask(&self, sdk: &mut Sdk, client: u64, slot: u64, key: &str, input: Input) -> Option<Output> {
+        let (operation, body) = question::request(&self.settings.table, key, &input);
+        let began = self.begun.elapsed();
+        let id = self.history.begin(Client(client), key.to_owned(), input, began);
+        let answer = sdk.call(operation, &body);
+        let output = answer
+            .map_err(|failure| failure.to_string())
+            .and_then(|answer| question::answer(&input, &answer));
+        if let Ok(output) = &output {
+            self.history.end(id, *output);
+        }
+        let now = self.begun.elapsed();
+        let mut seen = self.seen.lock();
+        seen.slowest = seen.slowest.max(now.saturating_sub(began));
+        match output {
+            Ok(output) => {
+                if matches!(input, Input::Read) {
+                    seen.reads += 1;
+                } else {
+                    seen.written.push((now, slot));
+                    seen.refused_conditions += usize::from(!output.is_done);
+                }
+                Some(output)
+            }
+            Err(failure) => {
+                let at = now.as_secs_f64();
+                seen.failures.push(format!(
+                    "at {at:.3} s, client {client}, {operation} {key}: {failure}"
+                ));
+                None
+            }
+        }
+    }
+
+    /// Reads every item that was used, so that the last write of each must be seen.
+    fn read_all(&self) -> Result<()> {
+        let client = self.settings.clients;
+        let mut sdk = self.sdk(client);
+        for key in self.history.by_key().into_keys() {
+            let (operation, body) = question::request(&self.settings.table, &key, &Input::Read);
+            let id = self
+                .history
+                .begin(Client(client), key, Input::Read, self.begun.elapsed());
+            let answer = sdk.call(operation, &body)?;
+            self.history.end(id, question::answer(&Input::Read, &answer)?);
+        }
+        Ok(())
+    }
+
+    fn judge(self, begun: Duration, ended: Duration) -> Result<Report> {
+        let keys = self.history.by_key();
+        let judged = check_keys(&Register::default(), &keys, CONFIGURATIONS_MAX)?;
+        let counters = keys.iter().filter(|(key, _)| key.contains("-counter-"));
+        let mut exact = 0;
+        for (key, operations) in counters {
+            let adds = operations.iter().filter(|one| matches!(one.input, Input::Add(_)));
+            let (known, unknown): (Vec<_>, Vec<_>) = adds.partition(|one| one.ended.is_some());
+            let last = operations.last().and_then(|one| one.ended.as_ref());
+            let counted = last
+                .and_then(|(_, output)| question::told(output))
+                .flatten()
+                .unwrap_or(0);
+            let counted = usize::try_from(counted)?;
+            if !(known.len()..=known.len() + unknown.len()).contains(&counted) {
+                return Err(format!(
+                    "counter {key} is {counted} after {} acknowledged additions of 1 and {} with an unknown outcome",
+                    known.len(),
+                    unknown.len()
+                )
+                .into());
+            }
+            exact += 1;
+        }
+        let seen = self.seen.into_inner();
+        let slots = self.settings.registers + self.settings.counters;
+        let of_slot = |slot| {
+            let own = seen.written.iter().filter(|(_, own)| *own == slot);
+            Gap::longest(own.map(|(at, _)| *at), begun, ended)
+        };
+        Ok(Report {
+            writes: seen.written.len(),
+            refused_conditions: seen.refused_conditions,
+            reads: seen.reads,
+            retries: seen.retries,
+            gap: Gap::longest(seen.written.iter().map(|(at, _)| *at), begun, ended),
+            gap_of_an_item: (0..slots).map(of_slot).max().unwrap_or_default(),
+            slowest: seen.slowest,
+            failures: seen.failures,
+            judged,
+            counters: exact,
+        })
+    }
+}
+
+/// Makes a table with the partition key `pk`, a string, and waits until it can be used.
+///
+/// # Errors
+/// When it is there already or does not become active.
+pub fn create_table(sdk: &mut Sdk, table: &str) -> Result<()> {
+    const ACTIVE_WITHIN: Duration = Duration::from_secs(20);
+    let request = json!({
+        "TableName": table,
+        "AttributeDefinitions": [{ "AttributeName": "pk", "AttributeType": "S" }],
+        "KeySchema": [{ "AttributeName": "pk", "KeyType": "HASH" }],
+        "BillingMode": "PAY_PER_REQUEST",
+    });
+    sdk.ok("CreateTable", &request)?;
+    let describe = json!({ "TableName": table });
+    let mut outcome: std::result::Result<serde_json::Value, Failure> = Ok(json!({}));
+    let is_active = clock::holds_within(ACTIVE_WITHIN, || {
+        outcome = sdk.ok("DescribeTable", &describe);
+        outcome
+            .as_ref()
+            .is_ok_and(|said| said["Table"]["TableStatus"] == json!("ACTIVE"))
+    });
+    if is_active {
+        Ok(())
+    } else {
+        Err(format!("the table {table} is still not active: {outcome:?}").into())
+    }
+}
+
+/// A value that a client knows, for those who look at single items.
+///
+/// # Errors
+/// When the item cannot be read.
+pub fn read(sdk: &mut Sdk, table: &str, key: &str) -> Result<Value> {
+    let (operation, body) = question::request(table, key, &Input::Read);
+    let output = question::answer(&Input::Read, &sdk.call(operation, &body)?)?;
+    Ok(question::told(&output).flatten())
+}

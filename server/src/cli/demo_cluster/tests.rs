@@ -1,0 +1,67 @@
+//! What is made before processes are started. Clusters of processes are tested from outside, in `compat-tests`.
+
+use std::collections::BTreeSet;
+
+use clap::Parser;
+
+use super::*;
+
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    options: Options,
+}
+
+fn options(arguments: &[&str]) -> Options {
+    let all = ["demo-cluster"].iter().chain(arguments);
+    Command::try_parse_from(all).unwrap().options
+}
+
+#[test]
+fn ports_are_free_and_all_different() {
+    let ports = free_ports(20).unwrap();
+    assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), 20);
+    for port in ports {
+        assert!((FIRST_PORT..FIRST_PORT + PORTS).contains(&port), "{port}");
+    }
+}
+
+#[test]
+fn ports_follow_the_base_that_is_given() {
+    let members = members(&options(&["--nodes", "2", "--port-base", "7000"])).unwrap();
+    let told: Vec<_> = members
+        .iter()
+        .map(|member| (member.node.to_string(), member.listen.port()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("1=127.0.0.1:7002".to_owned(), 7000),
+            ("2=127.0.0.1:7003".to_owned(), 7001)
+        ]
+    );
+    let error = self::members(&options(&["--port-base", "65530"])).unwrap_err();
+    assert!(matches!(error, DemoError::PortBase(65530)));
+}
+
+#[test]
+fn what_is_in_the_directory_is_used_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let three = options(&[]);
+    let paths = |configs: &[(PathBuf, Config)]| -> Vec<_> {
+        configs
+            .iter()
+            .map(|(path, config)| (path.clone(), config.node.id, config.http.listen))
+            .collect()
+    };
+    let made = paths(&configurations(&three, directory.path()).unwrap());
+    assert_eq!(made.iter().map(|(_, id, _)| *id).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(paths(&configurations(&three, directory.path()).unwrap()), made);
+    let error = configurations(&options(&["--nodes", "1"]), directory.path()).unwrap_err();
+    assert!(error.to_string().contains("start it with --nodes 3"), "{error}");
+    let alone = tempfile::tempdir().unwrap();
+    let one = options(&["--nodes", "1", "--durability", "sync"]);
+    let made = configurations(&one, alone.path()).unwrap();
+    assert_eq!(made[0].1.storage.durability, stator_cluster::Durability::Sync);
+    assert_eq!(configurations(&one, alone.path()).unwrap().len(), 1);
+}

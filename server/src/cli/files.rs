@@ -1,0 +1,120 @@
+//! The configuration of a node, and the files that it names.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use stator_cluster::MasterKey;
+use stator_cluster::transport::Credentials;
+use zeroize::Zeroizing;
+
+use super::credentials::KeyPair;
+use super::root_credentials;
+use crate::config::Config;
+
+/// A file is of no use.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {cause}", path.display())]
+pub(crate) struct FileError {
+    path: PathBuf,
+    cause: String,
+}
+
+fn failed(path: &Path, cause: &impl ToString) -> FileError {
+    FileError {
+        path: path.to_owned(),
+        cause: cause.to_string(),
+    }
+}
+
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    fs::read(path)
+        .map(Zeroizing::new)
+        .map_err(|error| failed(path, &format!("cannot be read: {error}")))
+}
+
+fn read_text(path: &Path) -> Result<Zeroizing<String>, FileError> {
+    fs::read_to_string(path)
+        .map(Zeroizing::new)
+        .map_err(|error| failed(path, &format!("cannot be read: {error}")))
+}
+
+/// Reads and checks a configuration.
+///
+/// # Errors
+/// [`FileError`] with the place or the field.
+pub(super) fn config(path: &Path) -> Result<Config, FileError> {
+    let text = read_text(path)?;
+    let path = path.canonicalize().map_err(|error| failed(path, &error))?;
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    Config::parse(&text, directory).map_err(|error| failed(&path, &error))
+}
+
+/// The key pair of the root principal.
+///
+/// # Errors
+/// [`FileError`] when it cannot be read or understood.
+pub(super) fn root_keys(config: &Config) -> Result<KeyPair, FileError> {
+    let path = &config.security.root_credentials;
+    root_credentials::parse(&read_text(path)?).map_err(|cause| failed(path, &cause))
+}
+
+/// The key that wraps the keys of the data.
+///
+/// # Errors
+/// As [`root_keys`].
+pub(super) fn master_key(config: &Config) -> Result<MasterKey, FileError> {
+    let path = &config.security.master_key;
+    read_text(path)?
+        .parse::<MasterKey>()
+        .map_err(|error| failed(path, &error))
+}
+
+/// The certificates of the authorities that nodes are verified against.
+///
+/// # Errors
+/// [`FileError`] when the file cannot be read.
+pub(super) fn authority(path: &Path) -> Result<Vec<u8>, FileError> {
+    Ok(read(path)?.to_vec())
+}
+
+/// Certificates with their private keys, all PEM.
+#[derive(Clone)]
+pub(super) struct Certificates {
+    /// Between nodes.
+    pub(super) nodes: Credentials,
+    /// For clients.
+    pub(super) clients: Vec<u8>,
+    pub(super) clients_key: Zeroizing<Vec<u8>>,
+}
+
+impl Certificates {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// [`FileError`] when one cannot be read.
+    pub(super) fn read(config: &Config) -> Result<Self, FileError> {
+        let (security, http) = (&config.security, &config.http);
+        let nodes = Credentials {
+            authority_pem: authority(&security.ca)?,
+            certificate_pem: read(&security.certificate)?.to_vec(),
+            key_pem: read(&security.key)?,
+        };
+        let certificate = http.certificate.as_ref().unwrap_or(&security.certificate);
+        let key = http.key.as_ref().unwrap_or(&security.key);
+        Ok(Self {
+            nodes,
+            clients: read(certificate)?.to_vec(),
+            clients_key: read(key)?,
+        })
+    }
+
+    /// Whether these are others between nodes, and for clients.
+    pub(super) fn differ(&self, from: &Self) -> (bool, bool) {
+        let (ours, theirs) = (&self.nodes, &from.nodes);
+        let nodes = ours.authority_pem != theirs.authority_pem
+            || ours.certificate_pem != theirs.certificate_pem
+            || ours.key_pem != theirs.key_pem;
+        let clients = self.clients != from.clients || self.clients_key != from.clients_key;
+        (nodes, clients)
+    }
+}

@@ -1,0 +1,394 @@
+//! `stator serve`: one node of a cluster, from its configuration file, until it is told to stop.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use stator_cluster::transport::{Transport, TransportError};
+use stator_cluster::{Cluster, Inbox, Liveness, Network, World};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::oneshot;
+
+use super::files::{self, Certificates, FileError};
+use super::private_file;
+use crate::auth::Authenticator;
+use crate::config::Config;
+use crate::http::serve::Security;
+use crate::node::{self, Api, Listeners, NodeError};
+use crate::tls::{ServerTls, TlsError};
+
+/// How often it is told what the node waits for, if that has changed.
+const WAITING_INTERVAL: Duration = Duration::from_secs(2);
+/// How often the files of certificates are looked at.
+const CERTIFICATES_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// Options of `stator serve`.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Configuration of the node, as `stator init` makes it
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Give up an old copy of the node's data, and let the cluster fill it again
+    #[arg(long)]
+    rejoin: bool,
+    /// Print one line of JSON when ready
+    #[arg(long)]
+    json: bool,
+    /// Stop when standard input ends: whoever has started the node takes it along, however it ends
+    #[arg(long)]
+    until_stdin_ends: bool,
+}
+
+/// Why the node did not start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServeError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    #[error("cannot listen on {address} ({field}): {source}")]
+    Listen {
+        field: &'static str,
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error(
+        "the certificate is for {certificate}, while the configuration is of node {node} of the cluster {cluster}; put the \
+         right node.pem and node-key.pem there"
+    )]
+    WrongNode {
+        certificate: String,
+        node: u64,
+        cluster: String,
+    },
+    #[error("cannot use the data directory {}: {source}", path.display())]
+    DataDirectory { path: PathBuf, source: io::Error },
+    #[error("the node cannot become part of the cluster: {0}")]
+    NotReady(#[source] stator_cluster::Error),
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// What is printed when the node is ready; the names are part of the command line's interface.
+#[derive(Debug, Serialize)]
+struct Ready<'a> {
+    node: u64,
+    endpoint: String,
+    pid: u32,
+    data_dir: &'a Path,
+}
+
+/// Runs the node until it is told to stop.
+pub(crate) fn run(options: &Options) -> Result<(), ServeError> {
+    let config = files::config(&options.config)?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(async {
+            let stop = stop(options.until_stdin_ends)?;
+            run_node(&config, options.rejoin, stop, |endpoint| {
+                announce(options.json, &config, endpoint)
+            })
+            .await
+        })
+}
+
+/// Runs a node until `stop` is ready; `announce` is told host and port for clients when they are served.
+async fn run_node(
+    config: &Config,
+    rejoin: bool,
+    stop: impl Future<Output = ()>,
+    announce: impl FnOnce(&str) -> io::Result<()>,
+) -> Result<(), ServeError> {
+    let certificates = Certificates::read(config)?;
+    check_identity(config, &certificates)?;
+    let keys = files::root_keys(config)?;
+    let tls = ServerTls::new(&certificates.clients, &certificates.clients_key)?;
+    // Addresses come first: a second process must not touch the data. Clients are refused until the node is ready, rather
+    // than kept waiting, so that they go to another one.
+    let nodes = Reserved::take("node.listen", config.node.listen)?.listen()?;
+    let clients = Reserved::take("http.listen", config.http.listen)?;
+    let metrics = match config.http.metrics_listen {
+        Some(address) => Some(Reserved::take("http.metrics_listen", address)?),
+        None => None,
+    };
+    let endpoint = endpoint(config, clients.socket.local_addr()?);
+    let mut stop = Box::pin(stop);
+    let Opened { cluster, transport } = open(config, rejoin, &certificates, nodes)?;
+    let ready = tokio::select! {
+        ready = wait(config, &cluster) => ready,
+        cause = cluster.failed() => return Err(NodeError::Failed { cause }.into()),
+        () = &mut stop => return Ok(node::close(&cluster, &config.node.data_dir).await?),
+    };
+    ready.map_err(ServeError::NotReady)?;
+    let api = Api {
+        region: config.http.region.clone(),
+        endpoint: endpoint.clone(),
+        authenticator: Authenticator::of_root(
+            &keys.access_key_id,
+            keys.secret.clone(),
+            config.http.region.clone(),
+            stator_iam::Transport::Tls,
+        ),
+    };
+    let app = node::app(&cluster, api).await?;
+    let listeners = Listeners {
+        clients: clients.listen()?,
+        security: Security::Tls(tls.clone()),
+        metrics: metrics.map(Reserved::listen).transpose()?,
+    };
+    let renewing = tokio::spawn(renew(config.clone(), certificates, tls, transport));
+    announce(&endpoint)?;
+    let ended = node::run(app, listeners, &config.node.data_dir, stop).await;
+    renewing.abort();
+    Ok(ended?)
+}
+
+/// Refuses the certificate of another node before anything is done under its name.
+fn check_identity(config: &Config, certificates: &Certificates) -> Result<(), ServeError> {
+    let certified = certificates.nodes.identity()?;
+    if certified.node.0 == config.node.id && certified.cluster == config.cluster.id {
+        return Ok(());
+    }
+    Err(ServeError::WrongNode {
+        certificate: certified.to_string(),
+        node: config.node.id,
+        cluster: config.cluster.id.to_string(),
+    })
+}
+
+/// An address that is this process's; whoever connects is refused until it listens.
+struct Reserved {
+    field: &'static str,
+    address: SocketAddr,
+    socket: TcpSocket,
+}
+
+impl Reserved {
+    fn take(field: &'static str, address: SocketAddr) -> Result<Self, ServeError> {
+        let take = || {
+            let socket = match address {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            // So that a node that is started again does not wait for connections of its last life to be forgotten.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            Ok(socket)
+        };
+        let socket = take().map_err(|source| ServeError::Listen {
+            field,
+            address,
+            source,
+        })?;
+        Ok(Self {
+            field,
+            address,
+            socket,
+        })
+    }
+
+    fn listen(self) -> Result<TcpListener, ServeError> {
+        let (field, address) = (self.field, self.address);
+        self.socket.listen(BACKLOG).map_err(|source| ServeError::Listen {
+            field,
+            address,
+            source,
+        })
+    }
+}
+
+/// Host and port under which clients reach the node.
+fn endpoint(config: &Config, address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        config.node.address.with_port(address.port()).to_string()
+    } else {
+        address.to_string()
+    }
+}
+
+/// A node whose part of the cluster has begun.
+struct Opened {
+    cluster: Cluster,
+    transport: Arc<Transport>,
+}
+
+fn open(
+    config: &Config,
+    rejoin: bool,
+    certificates: &Certificates,
+    listener: TcpListener,
+) -> Result<Opened, ServeError> {
+    let master_key = files::master_key(config)?;
+    let directory = &config.node.data_dir;
+    private_file::create_directory(directory).map_err(|source| ServeError::DataDirectory {
+        path: directory.clone(),
+        source,
+    })?;
+    let world = node::world()?;
+    let (settings, started) = (config.cluster.transport.clone(), OnceLock::new());
+    let connect = |inbox: Arc<dyn Inbox>, incarnation: u64| {
+        let world: Arc<dyn World> = Arc::clone(&world);
+        let transport = Transport::start(world, inbox, settings, &certificates.nodes, incarnation, listener)
+            .map_err(|error| error.to_string())?;
+        let transport = started.get_or_init(|| Arc::new(transport));
+        Ok(Arc::clone(transport) as Arc<dyn Network>)
+    };
+    let cluster = node::open(
+        config.settings(rejoin),
+        Arc::clone(&world),
+        directory,
+        master_key,
+        connect,
+    )?;
+    let transport = started
+        .into_inner()
+        .ok_or_else(|| io::Error::other("the cluster was opened without its network"))?;
+    Ok(Opened { cluster, transport })
+}
+
+/// Waits until the node is ready, and says on standard error what it waits for.
+async fn wait(config: &Config, cluster: &Cluster) -> Result<(), stator_cluster::Error> {
+    let ready = cluster.ready();
+    tokio::pin!(ready);
+    let mut told = String::new();
+    loop {
+        tokio::select! {
+            ready = &mut ready => return ready,
+            () = tokio::time::sleep(WAITING_INTERVAL) => {
+                let waiting = waiting_for(config, cluster);
+                if waiting != told {
+                    tracing::info!("waiting for {waiting}");
+                    told = waiting;
+                }
+            }
+        }
+    }
+}
+
+/// Which nodes of the configuration are not there yet.
+fn waiting_for(config: &Config, cluster: &Cluster) -> String {
+    let status = cluster.status();
+    let alive = |id: u64| {
+        status
+            .nodes
+            .iter()
+            .any(|node| node.node.0 == id && matches!(node.liveness, Liveness::Alive))
+    };
+    let missing: Vec<String> = config
+        .cluster
+        .nodes
+        .iter()
+        .filter(|known| known.id != config.node.id && !alive(known.id))
+        .map(|known| format!("node {} at {}", known.id, known.address))
+        .collect();
+    if missing.is_empty() {
+        "leaders of the metadata and of the ranges of this node".to_owned()
+    } else {
+        missing.join(", ")
+    }
+}
+
+/// Takes certificates into use when their files change.
+async fn renew(config: Config, mut certificates: Certificates, tls: ServerTls, transport: Arc<Transport>) {
+    loop {
+        tokio::time::sleep(CERTIFICATES_INTERVAL).await;
+        let found = match Certificates::read(&config) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%error, "the certificates in use stay");
+                continue;
+            }
+        };
+        let (nodes, clients) = found.differ(&certificates);
+        if !nodes && !clients {
+            continue;
+        }
+        // While files are being copied, one may not fit the other: the next round sees them all.
+        let renewed = transport
+            .reload(&found.nodes)
+            .map_err(|error| error.to_string())
+            .and_then(|()| {
+                tls.replace(&found.clients, &found.clients_key)
+                    .map_err(|error| error.to_string())
+            });
+        match renewed {
+            Ok(()) => {
+                tracing::info!("the certificates were read again");
+                certificates = found;
+            }
+            Err(error) => tracing::warn!(%error, "changed certificates are of no use; those in use stay"),
+        }
+    }
+}
+
+/// Is ready on ctrl-C or SIGTERM, and at the end of standard input if that is asked for.
+fn stop(until_stdin_ends: bool) -> io::Result<impl Future<Output = ()>> {
+    let signal = node::stop_signal()?;
+    let ended = until_stdin_ends.then(stdin_end).transpose()?;
+    Ok(async move {
+        match ended {
+            Some(ended) => tokio::select! {
+                () = signal => {}
+                _ = ended => {}
+            },
+            None => signal.await,
+        }
+    })
+}
+
+/// Is ready when standard input ends. A thread of its own reads it, because tokio would wait for its reader at the end of the
+/// process.
+fn stdin_end() -> io::Result<oneshot::Receiver<()>> {
+    let (end, ended) = oneshot::channel::<()>();
+    std::thread::Builder::new()
+        .name("stdin".to_owned())
+        .spawn(move || {
+            let mut input = io::stdin().lock();
+            let mut buffer = [0; 256];
+            while matches!(input.read(&mut buffer), Ok(count) if count > 0) {}
+            drop(end);
+        })?;
+    Ok(ended)
+}
+
+/// Says that the node is ready and how to reach it.
+fn announce(json: bool, config: &Config, endpoint: &str) -> io::Result<()> {
+    let ready = Ready {
+        node: config.node.id,
+        endpoint: format!("https://{endpoint}"),
+        pid: std::process::id(),
+        data_dir: &config.node.data_dir,
+    };
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, &ready)?;
+        writeln!(out)?;
+    } else {
+        writeln!(out, "Node {} of {} is ready.\n", ready.node, config.cluster.id)?;
+        writeln!(out, "  endpoint    {}", ready.endpoint)?;
+        writeln!(out, "  region      {}", config.http.region)?;
+        writeln!(out, "  authority   {}", config.security.ca.display())?;
+        writeln!(
+            out,
+            "  root key    {}",
+            config.security.root_credentials.display()
+        )?;
+        writeln!(out, "  data        {}", ready.data_dir.display())?;
+    }
+    out.flush()
+}
+
+#[cfg(test)]
+mod tests;

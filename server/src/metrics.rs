@@ -1,0 +1,156 @@
+//! A node's numbers for whoever collects them, in Prometheus' text form, version 0.0.4.
+//!
+//! The names are part of the interface and listed in `docs/operations.md`. They are told without a signature, so that the
+//! listener is one of its own, in plain, for addresses that clients do not reach.
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::header::CONTENT_TYPE;
+use stator_cluster::{Cluster, ClusterStatus, GroupStatus, Liveness};
+
+/// The type of the text form.
+const TEXT_FORM: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Answers `GET /metrics`.
+pub(crate) fn router(cluster: Cluster) -> Router {
+    Router::new().route("/metrics", get(answer)).with_state(cluster)
+}
+
+async fn answer(State(cluster): State<Cluster>) -> Response {
+    ([(CONTENT_TYPE, TEXT_FORM)], text(&cluster.status())).into_response()
+}
+
+/// What is counted, and what can go down again.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
+}
+
+#[derive(Debug, Default)]
+struct Text(String);
+
+impl Text {
+    /// Begins a metric.
+    fn metric(&mut self, name: &str, kind: Kind, help: &str) {
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        };
+        self.line(format_args!("# HELP {name} {help}"));
+        self.line(format_args!("# TYPE {name} {kind}"));
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        self.0.push_str(&line.to_string());
+        self.0.push('\n');
+    }
+}
+
+/// Name, kind, help and value.
+type Metric = (&'static str, Kind, &'static str, fn(&ClusterStatus) -> u64);
+
+/// The metrics that have one value.
+const METRICS: [Metric; 10] = [
+    (
+        "stator_ranges_led",
+        Kind::Gauge,
+        "Token ranges that this node leads.",
+        |status| {
+            let led = |group: &&GroupStatus| group.range.is_some() && group.leader == Some(status.node);
+            count(status.groups.iter().filter(led).count())
+        },
+    ),
+    (
+        "stator_groups_without_leader",
+        Kind::Gauge,
+        "Groups of this node that have no leader as far as it knows.",
+        |status| {
+            count(
+                status
+                    .groups
+                    .iter()
+                    .filter(|group| group.leader.is_none())
+                    .count(),
+            )
+        },
+    ),
+    (
+        "stator_lag_entries_max",
+        Kind::Gauge,
+        "Entries that the slowest follower is behind, at most, over the groups that this node leads.",
+        |status| {
+            status
+                .groups
+                .iter()
+                .filter_map(|group| group.lag)
+                .max()
+                .unwrap_or(0)
+        },
+    ),
+    (
+        "stator_hints_waiting",
+        Kind::Gauge,
+        "Writes that wait in this node's hints.",
+        |status| status.hints.waiting,
+    ),
+    (
+        "stator_hints_bytes",
+        Kind::Gauge,
+        "Bytes of the writes that wait.",
+        |status| status.hints.bytes,
+    ),
+    (
+        "stator_hints_written_total",
+        Kind::Counter,
+        "Writes that were kept as hints.",
+        |status| status.hints.written,
+    ),
+    (
+        "stator_hints_delivered_total",
+        Kind::Counter,
+        "Hints that have taken their place in the order of their range.",
+        |status| status.hints.delivered,
+    ),
+    (
+        "stator_read_repair_checked_total",
+        Kind::Counter,
+        "Reads whose replicas were compared.",
+        |status| status.read_repair.checked,
+    ),
+    (
+        "stator_read_repair_repaired_total",
+        Kind::Counter,
+        "Cells that differed and were repaired.",
+        |status| status.read_repair.repaired,
+    ),
+    (
+        "stator_layout_epoch",
+        Kind::Gauge,
+        "The latest layout that this node knows.",
+        |status| status.layout_epoch,
+    ),
+];
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+/// The text of a status. Labels are numbers and words of ours, which need no quoting.
+fn text(status: &ClusterStatus) -> String {
+    let mut text = Text::default();
+    for (name, kind, help, value) in METRICS {
+        text.metric(name, kind, help);
+        text.line(format_args!("{name} {}", value(status)));
+    }
+    let name = "stator_node_alive";
+    let help = "Whether this node takes another one (or itself) to be alive.";
+    text.metric(name, Kind::Gauge, help);
+    for node in &status.nodes {
+        let alive = u8::from(matches!(node.liveness, Liveness::Alive));
+        text.line(format_args!("{name}{{node=\"{}\"}} {alive}", node.node));
+    }
+    text.0
+}

@@ -1,0 +1,249 @@
+//! A running node: its part of the cluster, the API on top of it, and how both begin and end. What `stator dev` and
+//! `stator serve` have in common.
+//!
+//! Invariant: a node ends in the order in which nobody notices: leaderships are handed over while it still serves, then
+//! requests under way are answered, then the data is closed. Not here: options, files, what is printed.
+
+use std::io;
+use std::num::{NonZeroU8, NonZeroU32};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use stator_cluster::gossip::GossipSettings;
+use stator_cluster::ring::RangeBits;
+use stator_cluster::{
+    Alone, Cluster, Durability, Founder, Inbox, MasterKey, MasterKeys, Network, NodeId, NodeSettings,
+    PosixVfs, Random, Settings, Surroundings, Timing, TokioWorld, World,
+};
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::auth::Authenticator;
+use crate::catalog::{Catalog, CatalogError};
+use crate::clock::SystemClock;
+use crate::command::WriteCommands;
+use crate::config;
+use crate::http::serve::{Security, serve};
+use crate::http::{App, router};
+use crate::metrics;
+use crate::operation::Context;
+use crate::random;
+use crate::request_id::RequestIds;
+
+/// How long handing over leaderships may take on a planned stop; the cluster elects others by itself afterwards.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The id of the cluster that each node is that is alone.
+const ALONE: &str = "dev";
+
+/// Directory of the engine within a node's data directory.
+const DATA: &str = "data";
+
+/// Why a node did not start or had to stop.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NodeError {
+    #[error("cannot open the data in {}: {source}", path.display())]
+    Open {
+        path: PathBuf,
+        source: stator_cluster::Error,
+    },
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(
+        "the node stopped because it cannot go on: {cause}; what was acknowledged is in the log: start it again when the cause \
+         is gone"
+    )]
+    Failed { cause: String },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// The world of a process: to be made inside of its tokio runtime.
+///
+/// # Errors
+/// When the operating system has no randomness to give.
+pub(crate) fn world() -> io::Result<Arc<dyn World>> {
+    Ok(Arc::new(TokioWorld::new(Handle::current())?))
+}
+
+/// Where the engine's files of a data directory lie.
+pub(crate) fn data_of(directory: &Path) -> PathBuf {
+    directory.join(DATA)
+}
+
+/// Opens the data of a node and starts its part of the cluster. `connect` makes the way to other nodes.
+///
+/// # Errors
+/// [`NodeError::Open`] when the data cannot be used or the network cannot be made.
+pub(crate) fn open(
+    settings: NodeSettings,
+    world: Arc<dyn World>,
+    directory: &Path,
+    master_key: MasterKey,
+    connect: impl FnOnce(Arc<dyn Inbox>, u64) -> Result<Arc<dyn Network>, String>,
+) -> Result<Cluster, NodeError> {
+    let path = data_of(directory);
+    let around = Surroundings {
+        world,
+        disk: Arc::new(PosixVfs),
+        directory: path.clone(),
+        random: Random::new(random::fill),
+        master_keys: MasterKeys::new(master_key),
+        clock: None,
+        driven: false,
+        commands: Arc::new(WriteCommands),
+    };
+    Cluster::open(settings, around, connect).map_err(|source| NodeError::Open { path, source })
+}
+
+/// Opens the data of a node that is a cluster of one: its only founder, with no way to others.
+///
+/// # Errors
+/// [`NodeError::Open`] when the data cannot be used.
+pub(crate) fn open_alone(
+    durability: Durability,
+    directory: &Path,
+    master_key: MasterKey,
+) -> Result<Cluster, NodeError> {
+    let founder = Founder {
+        node: NodeId(1),
+        address: "localhost".to_owned(),
+    };
+    let settings = NodeSettings {
+        node: founder.node,
+        cluster: config::cluster_uuid(ALONE),
+        address: founder.address.clone(),
+        zone: String::new(),
+        rack: String::new(),
+        capacity: NonZeroU32::MIN,
+        founders: vec![founder],
+        replication: NonZeroU8::MIN,
+        range_bits: RangeBits::default(),
+        rejoin: false,
+        software: env!("CARGO_PKG_VERSION").to_owned(),
+        storage: Settings {
+            durability,
+            ..Settings::default()
+        },
+        timing: Timing::default(),
+        gossip: GossipSettings::default(),
+    };
+    let connect = |_, _| Ok(Arc::new(Alone) as Arc<dyn Network>);
+    open(settings, world()?, directory, master_key, connect)
+}
+
+/// What a node's API is to be like.
+pub(crate) struct Api {
+    /// The region that ARNs name.
+    pub(crate) region: String,
+    /// Host and port that clients reach.
+    pub(crate) endpoint: String,
+    pub(crate) authenticator: Authenticator,
+}
+
+/// The API over a cluster that is ready.
+///
+/// # Errors
+/// [`NodeError::Catalog`] when the tables cannot be read.
+pub(crate) async fn app(cluster: &Cluster, api: Api) -> Result<Arc<App>, NodeError> {
+    let catalog = Catalog::open(cluster.clone()).await?;
+    tokio::spawn(Catalog::follow(Arc::downgrade(&catalog)));
+    Ok(Arc::new(App {
+        context: Context {
+            catalog,
+            cluster: cluster.clone(),
+            region: api.region,
+            endpoint: api.endpoint,
+            clock: Arc::new(SystemClock),
+            random: random::fill,
+        },
+        authenticator: api.authenticator,
+        request_ids: RequestIds::new(seed()?),
+    }))
+}
+
+/// Where a node listens.
+pub(crate) struct Listeners {
+    /// For clients.
+    pub(crate) clients: TcpListener,
+    pub(crate) security: Security,
+    /// For whoever collects its numbers, if it is to tell them.
+    pub(crate) metrics: Option<TcpListener>,
+}
+
+/// Serves until `stop` is ready or the node fails, and ends the node.
+///
+/// # Errors
+/// [`NodeError::Failed`] when it had to stop, [`NodeError::Open`] when the last writes could not be synced.
+pub(crate) async fn run(
+    app: Arc<App>,
+    listeners: Listeners,
+    directory: &Path,
+    stop: impl Future<Output = ()>,
+) -> Result<(), NodeError> {
+    let cluster = app.context.cluster.clone();
+    let telling = listeners.metrics.map(|listener| {
+        let router = metrics::router(cluster.clone());
+        tokio::spawn(serve(listener, Security::Plain, router, std::future::pending()))
+    });
+    let mut failure = None;
+    serve(listeners.clients, listeners.security, router(app), async {
+        tokio::select! {
+            () = stop => {
+                if tokio::time::timeout(HAND_OVER_TIMEOUT, cluster.hand_over()).await.is_err() {
+                    tracing::warn!("other nodes have not taken over everything; they elect leaders by themselves");
+                }
+            }
+            cause = cluster.failed() => failure = Some(cause),
+        }
+    })
+    .await;
+    if let Some(telling) = telling {
+        telling.abort();
+    }
+    if let Some(cause) = failure {
+        return Err(NodeError::Failed { cause });
+    }
+    close(&cluster, directory).await
+}
+
+/// Closes the data of a node.
+///
+/// # Errors
+/// [`NodeError::Open`] when the last writes could not be synced.
+pub(crate) async fn close(cluster: &Cluster, directory: &Path) -> Result<(), NodeError> {
+    let closing = cluster.clone();
+    let closed = tokio::task::spawn_blocking(move || closing.close())
+        .await
+        .map_err(io::Error::other)?;
+    closed.map_err(|source| NodeError::Open {
+        path: data_of(directory),
+        source,
+    })
+}
+
+fn seed() -> io::Result<[u64; 4]> {
+    let mut seed = [0; 4];
+    for word in &mut seed {
+        let mut bytes = [0; 8];
+        random::fill(&mut bytes)?;
+        *word = u64::from_le_bytes(bytes);
+    }
+    Ok(seed)
+}
+
+/// Is ready on ctrl-C or SIGTERM.
+///
+/// # Errors
+/// When the signals cannot be waited for.
+pub(crate) fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
