@@ -14,6 +14,10 @@ use crate::command::InvocationId;
 /// at most 20 seconds for its turn (AWS SDKs and Tools Reference Guide, "Retry behavior").
 const REMEMBERED_MS: u64 = 120_000;
 
+/// From one entry to the next no more time passes than this, whatever their times say. A leader's wall clock may jump by
+/// hours, and would take what was acknowledged a moment ago along; a group with few entries only remembers longer.
+const STEP_MS_MAX: u64 = 1_000;
+
 /// And as long as there are not so many newer ones, so that a node with hundreds of groups remembers them in some tens
 /// of mebibytes.
 const REMEMBERED_MAX: usize = 1 << 13;
@@ -27,6 +31,7 @@ pub(crate) struct RequestHash(u128);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Remembered {
+    /// By [`Invocations::passed_ms`].
     at_ms: u64,
     request: RequestHash,
     index: u64,
@@ -42,6 +47,10 @@ pub(crate) struct Invocations {
     order: VecDeque<Remembered>,
     /// Of all entries in `order`.
     bytes: u64,
+    /// How much time has passed with the entries so far; where it began means nothing.
+    passed_ms: u64,
+    /// The time of the last entry.
+    last_at_ms: Option<u64>,
 }
 
 impl Invocations {
@@ -52,9 +61,10 @@ impl Invocations {
         if self.by_request.contains_key(&request) {
             return;
         }
+        self.pass(at_ms);
         self.by_request.insert(request, index);
         self.order.push_back(Remembered {
-            at_ms,
+            at_ms: self.passed_ms,
             request,
             index,
             bytes,
@@ -68,10 +78,17 @@ impl Invocations {
 
     /// Forgets what is too old at `at_ms`, the time of an entry.
     pub(crate) fn forget_before(&mut self, at_ms: u64) {
-        let least = at_ms.saturating_sub(REMEMBERED_MS);
+        self.pass(at_ms);
+        let least = self.passed_ms.saturating_sub(REMEMBERED_MS);
         while self.order.front().is_some_and(|oldest| oldest.at_ms < least) {
             self.forget_oldest();
         }
+    }
+
+    /// An entry has this time.
+    fn pass(&mut self, at_ms: u64) {
+        let last_ms = self.last_at_ms.replace(at_ms).unwrap_or(at_ms);
+        self.passed_ms += at_ms.saturating_sub(last_ms).min(STEP_MS_MAX);
     }
 
     fn forget_oldest(&mut self) {
@@ -146,10 +163,21 @@ mod tests {
         for number in 1..=10 {
             remember(&mut invocations, number, number * 1000);
         }
-        invocations.forget_before(REMEMBERED_MS + 4000);
+        for second in 11..=REMEMBERED_MS / 1000 + 4 {
+            invocations.forget_before(second * 1000);
+        }
         assert_eq!(invocations.oldest_entry(), Some(4));
         assert_eq!(invocations.find(request(3)), None);
         assert_eq!(invocations.find(request(4)), Some(4));
+    }
+
+    #[test]
+    fn a_clock_that_jumps_takes_nothing_along() {
+        let mut invocations = Invocations::default();
+        remember(&mut invocations, 1, 1000);
+        remember(&mut invocations, 2, 1000 + 3_600_000);
+        invocations.forget_before(1000 + 3_600_000);
+        assert_eq!(invocations.oldest_entry(), Some(1));
     }
 
     #[test]
@@ -192,8 +220,17 @@ mod tests {
             again.forget_before(times(number));
         }
         assert_eq!(
-            (again.by_request, again.order, again.bytes),
-            (invocations.by_request, invocations.order, invocations.bytes)
+            (&again.by_request, again.bytes),
+            (&invocations.by_request, invocations.bytes)
         );
+        assert_eq!(again.oldest_entry(), invocations.oldest_entry());
+        // Both forget the same from then on.
+        for number in 401..=600 {
+            for one in [&mut invocations, &mut again] {
+                remember(one, number, times(number));
+                one.forget_before(times(number));
+            }
+            assert_eq!(again.oldest_entry(), invocations.oldest_entry());
+        }
     }
 }
