@@ -1,4 +1,6 @@
-//! Typed commands and commands in bytes do the same to the same cells.
+//! Typed commands and commands in bytes do the same to the same cells, on one node and on three.
+
+mod three;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -48,6 +50,31 @@ impl Applier for Append {
     }
 }
 
+/// The cell becomes this byte, whatever it was.
+struct Set(u8);
+
+impl Applier for Set {
+    type Answer = ();
+
+    fn decide(&self, _: Option<&Cell>) -> Verdict<()> {
+        Verdict::Put {
+            cell: vec![self.0].into(),
+            answer: (),
+        }
+    }
+
+    fn encode(&self, into: &mut Vec<u8>) {
+        into.extend_from_slice(&[SET, self.0]);
+    }
+
+    fn answer_unseen(&self) -> Option<()> {
+        Some(())
+    }
+}
+
+/// First of the two bytes of a [`Set`].
+const SET: u8 = 200;
+
 #[derive(Debug, PartialEq, Eq)]
 struct Length(usize);
 
@@ -69,6 +96,9 @@ struct Appends;
 
 impl Commands for Appends {
     fn decide(&self, command: &Bytes, current: Option<&Cell>) -> Result<Verdict<Vec<u8>>, MalformedCommand> {
+        if let [SET, byte] = command[..] {
+            return Ok(Set(byte).decide(current).map(|()| Vec::new()));
+        }
         let [byte] = command[..] else {
             return Err(MalformedCommand {
                 detail: format!("{} bytes", command.len()),
@@ -94,16 +124,19 @@ async fn cluster() -> (TempDir, Cluster, Keyspace) {
 }
 
 async fn open(directory: &TempDir) -> Cluster {
-    let next = AtomicU8::new(0);
-    let random = Random::new(move |buffer| {
-        buffer.fill_with(|| next.fetch_add(1, Ordering::Relaxed));
-        Ok(())
-    });
+    let connect = |_, _| Ok(Arc::new(Alone) as Arc<dyn Network>);
+    let cluster = Cluster::open(settings(), surroundings(directory), connect).unwrap();
+    cluster.ready().await.unwrap();
+    cluster
+}
+
+/// Of a node alone.
+fn settings() -> NodeSettings {
     let founder = Founder {
         node: NodeId(1),
         address: "localhost:1".to_owned(),
     };
-    let settings = NodeSettings {
+    NodeSettings {
         node: founder.node,
         cluster: Uuid::from_u128(7),
         address: founder.address.clone(),
@@ -118,8 +151,16 @@ async fn open(directory: &TempDir) -> Cluster {
         storage: Settings::default(),
         timing: Timing::default(),
         gossip: GossipSettings::default(),
-    };
-    let around = Surroundings {
+    }
+}
+
+fn surroundings(directory: &TempDir) -> Surroundings {
+    let next = AtomicU8::new(0);
+    let random = Random::new(move |buffer| {
+        buffer.fill_with(|| next.fetch_add(1, Ordering::Relaxed));
+        Ok(())
+    });
+    Surroundings {
         world: Arc::new(TokioWorld::new(Handle::current()).unwrap()),
         disk: Arc::new(PosixVfs),
         directory: directory.path().to_owned(),
@@ -128,10 +169,7 @@ async fn open(directory: &TempDir) -> Cluster {
         clock: None,
         driven: false,
         commands: Arc::new(Appends),
-    };
-    let cluster = Cluster::open(settings, around, |_, _| Ok(Arc::new(Alone) as Arc<dyn Network>)).unwrap();
-    cluster.ready().await.unwrap();
-    cluster
+    }
 }
 
 /// A command as another node would send it.

@@ -82,6 +82,12 @@ impl Exchange {
         *self.shared.network.write() = Some(network);
     }
 
+    /// Sends over another network from now on; gives the one before.
+    #[cfg(test)]
+    pub(crate) fn replace_network(&self, network: Arc<dyn Network>) -> Option<Arc<dyn Network>> {
+        self.shared.network.write().replace(network)
+    }
+
     /// Ends all requests by [`ExchangeError::Closed`], and lets go of the network.
     pub(crate) fn close(&self) {
         for sender in self.shared.table.close() {

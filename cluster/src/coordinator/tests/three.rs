@@ -1,0 +1,244 @@
+//! Three nodes in one process, over a network that loses what a test says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use stator_storage::{StreamId, WriteBatch};
+
+use super::*;
+use crate::world::{Inbox, Priority};
+
+/// Everybody's inbox.
+#[derive(Clone, Debug, Default)]
+struct Hub {
+    inboxes: Arc<Mutex<BTreeMap<NodeId, Arc<dyn Inbox>>>>,
+}
+
+/// What a node sends over.
+#[derive(Debug)]
+struct Line {
+    hub: Hub,
+    from: NodeId,
+    runtime: Handle,
+}
+
+impl Network for Line {
+    fn send(&self, to: NodeId, _: Priority, message: Bytes) {
+        let (inbox, from) = (self.hub.inboxes.lock().get(&to).cloned(), self.from);
+        if let Some(inbox) = inbox {
+            // Called by threads of engines as well.
+            self.runtime.spawn(async move { inbox.receive(from, message) });
+        }
+    }
+
+    fn introduce(&self, _: NodeId, _: &str) {}
+}
+
+struct Three {
+    nodes: Vec<Cluster>,
+    keyspace: Vec<Keyspace>,
+    _directories: Vec<TempDir>,
+}
+
+/// Three nodes that serve, with a keyspace that all of them know.
+async fn three(replication: u8) -> Three {
+    let (hub, directories) = (Hub::default(), [(); 3].map(|()| TempDir::new().unwrap()));
+    let founders: Vec<_> = (1..=3)
+        .map(|node| Founder {
+            node: NodeId(node),
+            address: format!("node-{node}:1"),
+        })
+        .collect();
+    let mut nodes = Vec::new();
+    for (founder, directory) in founders.iter().zip(&directories) {
+        let node = founder.node;
+        let settings = NodeSettings {
+            node,
+            address: founder.address.clone(),
+            rack: format!("rack-{node}"),
+            founders: founders.clone(),
+            replication: NonZeroU8::new(replication).unwrap(),
+            range_bits: RangeBits::new(2).unwrap(),
+            ..settings()
+        };
+        let line = Arc::new(Line {
+            hub: hub.clone(),
+            from: node,
+            runtime: Handle::current(),
+        });
+        let inboxes = Arc::clone(&hub.inboxes);
+        let connect = |inbox, _| {
+            inboxes.lock().insert(node, inbox);
+            Ok(line as Arc<dyn Network>)
+        };
+        nodes.push(Cluster::open(settings, surroundings(directory), connect).unwrap());
+    }
+    for node in &nodes {
+        node.ready().await.unwrap();
+    }
+    let mut keyspace = Vec::new();
+    for node in &nodes {
+        keyspace.push(retried(async || node.create_keyspace("k").await).await);
+    }
+    Three {
+        nodes,
+        keyspace,
+        _directories: directories.into(),
+    }
+}
+
+/// As a client would: groups elect their leaders at first.
+async fn retried<T>(operation: impl AsyncFn() -> Result<T, Error>) -> T {
+    loop {
+        match operation().await {
+            Ok(output) => return output,
+            Err(Error::Unavailable { .. } | Error::OutcomeUnknown { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn close(three: &Three) {
+    for node in &three.nodes {
+        node.close().unwrap();
+    }
+}
+
+/// Keys over all token ranges.
+fn keys() -> Vec<[u8; 2]> {
+    (0..=255).step_by(5).map(|first| [first, 1]).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_node_serves_what_lies_on_others() {
+    let three = three(1).await;
+    for (place, key) in keys().into_iter().enumerate() {
+        let (node, keyspace) = (&three.nodes[place % 3], three.keyspace[place % 3]);
+        retried(async || {
+            node.write(keyspace, &key, WriteOptions::default(), &Append(9))
+                .await
+        })
+        .await;
+    }
+    let everything = Bounds {
+        start: Bound::Unbounded,
+        end: Bound::Unbounded,
+    };
+    let tally = Tally {
+        items: keys().len() as u64,
+        bytes: keys().len() as u64,
+    };
+    for (node, keyspace) in three.nodes.iter().zip(&three.keyspace) {
+        for level in [ConsistencyLevel::One, ConsistencyLevel::Quorum] {
+            for direction in [Direction::Forward, Direction::Backward] {
+                let seen = Mutex::new(Vec::new());
+                let visited = node.range(*keyspace, &everything, direction, level, |row| {
+                    seen.lock().push((row.key().to_vec(), row.to_cell()));
+                    std::ops::ControlFlow::Continue(())
+                });
+                visited.await.unwrap();
+                let mut seen = seen.into_inner();
+                if direction == Direction::Backward {
+                    seen.reverse();
+                }
+                let expected: Vec<_> = keys()
+                    .iter()
+                    .map(|key| (key.to_vec(), Bytes::from_static(&[9])))
+                    .collect();
+                assert_eq!(seen, expected);
+            }
+        }
+        let cell = node
+            .read(*keyspace, &[5, 1], ConsistencyLevel::Quorum)
+            .await
+            .unwrap();
+        assert_eq!(cell.as_deref(), Some(&[9][..]));
+        assert_eq!(node.tally(*keyspace).await, tally);
+    }
+    close(&three);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_differs_is_repaired_by_a_read_of_all() {
+    let three = three(3).await;
+    let all = WriteOptions {
+        level: ConsistencyLevel::All,
+        invocation: None,
+    };
+    retried(async || {
+        three.nodes[0]
+            .write(three.keyspace[0], b"key", all, &Append(9))
+            .await
+    })
+    .await;
+    // Bits rot on one node: its engine has another cell than the log says.
+    let rotten = &three.nodes[2];
+    let mut batch = WriteBatch::new();
+    batch.put(three.keyspace[2].id, b"key", &[66]);
+    rotten
+        .node
+        .engine
+        .apply_now(batch, StreamId(u64::from(u32::MAX) + 9), 1)
+        .unwrap();
+    assert_eq!(
+        rotten.get(three.keyspace[2], b"key").unwrap().as_deref(),
+        Some(&[66][..])
+    );
+    let read = retried(async || {
+        three.nodes[1]
+            .read(three.keyspace[1], b"key", ConsistencyLevel::All)
+            .await
+    });
+    assert_eq!(read.await.as_deref(), Some(&[9][..]));
+    assert_eq!(three.nodes[1].status().read_repair.repaired, 1);
+    let read = retried(async || {
+        three.nodes[0]
+            .read(three.keyspace[0], b"key", ConsistencyLevel::All)
+            .await
+    });
+    assert_eq!(read.await.as_deref(), Some(&[9][..]));
+    assert_eq!(
+        rotten.get(three.keyspace[2], b"key").unwrap().as_deref(),
+        Some(&[9][..])
+    );
+    close(&three);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_at_one_without_a_majority_is_kept_and_arrives() {
+    let three = three(3).await;
+    let one = WriteOptions {
+        level: ConsistencyLevel::One,
+        invocation: None,
+    };
+    // The other two are not heard of any more, by anybody.
+    let hub = three.nodes[0].clone();
+    let line = Arc::new(Alone) as Arc<dyn Network>;
+    let before = hub.node.exchange.replace_network(line);
+    let keyspace = three.keyspace[0];
+    let begun = hub.node.surroundings.world.now();
+    let refused = hub
+        .write(keyspace, b"key", WriteOptions::default(), &Append(1))
+        .await;
+    assert!(
+        matches!(
+            refused,
+            Err(Error::Unavailable { .. } | Error::OutcomeUnknown { .. })
+        ),
+        "{refused:?}"
+    );
+    let spent = hub.node.surroundings.world.now().saturating_sub(begun);
+    assert!(spent < std::time::Duration::from_secs(1), "{spent:?}");
+    // Until the leader among these knows that it has no majority, its own log will do for ONE.
+    while hub.status().hints.waiting == 0 {
+        hub.write(keyspace, b"hinted", one, &Set(7)).await.unwrap();
+    }
+    hub.node.exchange.replace_network(before.unwrap());
+    while hub.status().hints.waiting > 0 {
+        tokio::task::yield_now().await;
+    }
+    let cell = retried(async || hub.read(keyspace, b"hinted", ConsistencyLevel::Quorum).await).await;
+    assert_eq!(cell.as_deref(), Some(&[7][..]));
+    close(&three);
+}
