@@ -27,17 +27,18 @@ pub(crate) struct Arguments {
     /// How many seeds may pass before a break counts as not noticed, unless its patch says so itself.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
-    /// Only the breaks whose file names contain this.
-    #[arg(long)]
-    only: Option<String>,
+    /// Only the breaks whose file names contain this, or one of these with commas between them.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
 }
 
 /// Carries out the audit, and says whether every break was noticed.
 pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let workspace = Workspace::find()?;
     let mut patches = patch::read_all(&workspace.root.join(FOLDER))?;
-    if let Some(only) = &arguments.only {
-        patches.retain(|patch| patch.name.contains(only.as_str()));
+    if !arguments.only.is_empty() {
+        let is_wanted = |patch: &Patch| arguments.only.iter().any(|only| patch.name.contains(only));
+        patches.retain(is_wanted);
     }
     if patches.is_empty() {
         return Err(format!("there is no such break in {FOLDER}").into());
