@@ -33,6 +33,9 @@ pub(super) const WORK: Duration = Duration::from_secs(12);
 /// And where groups are to rest meanwhile.
 const DROWSY_WORK: Duration = Duration::from_secs(60);
 
+/// And where requests are to be forgotten, which takes two minutes.
+const LONG_WORK: Duration = Duration::from_secs(180);
+
 /// A calm in which everything that is remembered for a while is forgotten, such as requests that may be sent again.
 const CALM: Duration = Duration::from_secs(140);
 
@@ -42,6 +45,8 @@ enum Breaks {
     Anything,
     /// Anything, while clients do something now and then, so that groups rest in between.
     Rest,
+    /// Anything, for so long that requests are forgotten and logs are cut.
+    Length,
     AllPower,
     /// Two of three nodes hear the third one only, which loses its power again and again, often in the middle of a vote.
     Voters,
@@ -105,6 +110,15 @@ impl ClusterScenario {
         }
     }
 
+    /// Whatever a seed says, for minutes.
+    pub(super) fn long(builder: Builder) -> Self {
+        Self {
+            name: "cluster-long",
+            breaks: Breaks::Length,
+            builder,
+        }
+    }
+
     /// One node after the other hands over, ends and starts again.
     pub(super) fn rolling(builder: Builder) -> Self {
         Self {
@@ -122,6 +136,12 @@ impl ClusterScenario {
                 shape.clients = 3;
                 shape.think_ms_max = 9_000;
             }
+            Breaks::Length => {
+                // So many that each has a history that can be judged.
+                (shape.keys.cells, shape.keys.counters) = (40, 8);
+                shape.clients = 6;
+                shape.think_ms_max = 200;
+            }
             Breaks::Voters => shape.nodes.truncate(3),
             Breaks::Lateness => {
                 shape.nodes.truncate(3);
@@ -135,10 +155,10 @@ impl ClusterScenario {
 
     /// How long clients work.
     fn work(&self) -> Duration {
-        if self.breaks == Breaks::Rest {
-            DROWSY_WORK
-        } else {
-            WORK
+        match self.breaks {
+            Breaks::Rest => DROWSY_WORK,
+            Breaks::Length => LONG_WORK,
+            Breaks::Anything | Breaks::AllPower | Breaks::Voters | Breaks::Lateness | Breaks::Nothing => WORK,
         }
     }
 
@@ -150,7 +170,10 @@ impl ClusterScenario {
 
     fn faults(&self, seed: Seed) -> PlanSettings {
         let calm = self.calm(seed).unwrap_or_default();
-        let gap_ms = if self.breaks == Breaks::Rest { 9_000 } else { 2_000 };
+        let gap_ms = match self.breaks {
+            Breaks::Rest | Breaks::Length => 9_000,
+            _ => 2_000,
+        };
         PlanSettings {
             from: calm + Duration::from_millis(1_500),
             until: calm + self.work(),
@@ -191,6 +214,7 @@ impl Scenario for ClusterScenario {
     fn summary(&self) -> &'static str {
         match self.breaks {
             Breaks::Anything => "a cluster of real nodes under every fault",
+            Breaks::Length => "a cluster that works for minutes, under every fault",
             Breaks::Rest => "a cluster whose groups rest most of the time, under every fault",
             Breaks::AllPower => "a cluster whose nodes all lose their power at once",
             Breaks::Nothing => "a cluster whose nodes are restarted one after the other",
@@ -203,7 +227,7 @@ impl Scenario for ClusterScenario {
         let nodes = self.shape(seed).nodes;
         let mut stream = seed.stream("plan", 0);
         match self.breaks {
-            Breaks::Anything | Breaks::Rest => plan(&mut stream, &nodes, &self.faults(seed)),
+            Breaks::Anything | Breaks::Rest | Breaks::Length => plan(&mut stream, &nodes, &self.faults(seed)),
             Breaks::AllPower => plans::all_power(&mut stream, &nodes),
             Breaks::Voters => plans::voters(&mut stream, &nodes),
             Breaks::Nothing => Schedule::default(),
