@@ -74,8 +74,8 @@ pub(super) fn voters(stream: &mut Stream, nodes: &[NodeId]) -> Schedule {
     Schedule { entries }
 }
 
-/// What one node says to another takes longer than an election. From one moment on, the first one is heard by nobody, and
-/// hears the second one only: what that one has said before it followed the third one is still under way.
+/// What one node says to another takes longer than an election. First these two hear each other only; from one moment on,
+/// the first one is heard by nobody: what the second one has said before it followed the third one is still under way.
 pub(super) fn lateness(stream: &mut Stream, nodes: &[NodeId]) -> Schedule {
     let mut nodes = nodes.to_vec();
     stream.shuffle(&mut nodes);
@@ -85,7 +85,8 @@ pub(super) fn lateness(stream: &mut Stream, nodes: &[NodeId]) -> Schedule {
     let millis = Duration::from_millis;
     let delay_ms = stream.between(1_000, 2_200);
     let begin = millis(1_500);
-    let moment = begin + millis(3 * delay_ms) + millis(stream.below(500));
+    let moment = begin + millis(2 * delay_ms) + millis(stream.below(500));
+    let apart = moment.saturating_sub(millis(stream.below(2 * delay_ms)));
     let heard = millis(2 * delay_ms + 1_500);
     let entry = |at, until: Duration, fault| Entry {
         at,
@@ -101,7 +102,7 @@ pub(super) fn lateness(stream: &mut Stream, nodes: &[NodeId]) -> Schedule {
     Schedule {
         entries: vec![
             entry(begin, end, Fault::FarLink(left, far, delay_ms)),
-            entry(moment, end, Fault::Partition(between)),
+            entry(apart, end, Fault::Partition(between)),
             entry(moment, end, Fault::Partition(Partition::Muted(vec![left]))),
         ],
     }
