@@ -1,9 +1,9 @@
 //! Reads that ask every replica, and what is done when they differ.
 //!
 //! Invariant: all replicas answer with everything applied up to an index that the leader has confirmed. Later writes may
-//! make answers differ for a moment; replicas are held to differ when each of them gives the same answer twice, and the
-//! answers still differ. Then the cell that most of them have takes the place of the others through the log of the group, which every
-//! replica applies (read repair). Not here: why replicas would differ: bits that rot, or a mistake of ours.
+//! make answers differ for a moment; replicas are suspected when each of them gives the same answer twice, and the answers
+//! still differ. Then the cell that most of them have takes the place of the others through the log of the group, which
+//! every replica applies (read repair), if that log proves that nobody has written the cell meanwhile. Not here: why replicas would differ: bits that rot, or a mistake of ours.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,8 @@ use super::{Cluster, Keyspace};
 use crate::command::{Cell, InvocationId, WriteOptions};
 use crate::error::Error;
 use crate::group::replica::Refused;
-use crate::group::write::{Restore, Target};
+use crate::group::restore::Restore;
+use crate::group::write::Target;
 use crate::level::ConsistencyLevel;
 use crate::node::message::{Ask, At, Repair, Tell};
 use crate::world::NodeId;
@@ -50,8 +51,11 @@ impl Cluster {
                 return Ok(first);
             }
             if before.as_ref() == Some(&answers) {
-                self.node.repairs.checked.fetch_add(1, Ordering::Relaxed);
-                return self.repair(group, keyspace, key, &answers).await;
+                let repaired = self.repair((group, index), keyspace, key, &answers).await?;
+                if let Some(cell) = repaired {
+                    self.node.repairs.checked.fetch_add(1, Ordering::Relaxed);
+                    return Ok(cell);
+                }
             }
             before = Some(answers);
         }
@@ -132,20 +136,20 @@ impl Cluster {
         }
     }
 
-    /// Puts the cell that most replicas have in the place of the others.
+    /// Puts the cell that most replicas have in the place of the others; `None` if it was written meanwhile.
     async fn repair(
         &self,
-        group: u32,
+        (group, since): (u32, u64),
         keyspace: Keyspace,
         key: &[u8],
         answers: &Answers,
-    ) -> Result<Option<Cell>, Error> {
+    ) -> Result<Option<Option<Cell>>, Error> {
         let count = |cell: &Option<Cell>| answers.values().filter(|other| *other == cell).count();
         // Of equally many, the greatest bytes: every coordinator comes to the same.
         let right = answers.values().max_by_key(|cell| (count(cell), (*cell).clone()));
         let right = right.cloned().flatten();
-        tracing::error!(group, nodes = ?answers.keys(), "replicas differ; the cell that most have is put in place");
         let restore = Restore {
+            since,
             seen: answers.values().cloned().collect(),
             right: right.clone(),
         };
@@ -158,9 +162,14 @@ impl Cluster {
             let (place, left) = route.next().await?;
             let attempt = self.restore_at(place, left, (group, keyspace), key, &options, &restore);
             let outcome = route.attempt(left, attempt).await;
-            if route.settle(outcome)?.is_some() {
-                self.node.repairs.repaired.fetch_add(1, Ordering::Relaxed);
-                return Ok(right);
+            match route.settle(outcome)? {
+                Some(true) => {
+                    tracing::error!(group, nodes = ?answers.keys(), "replicas differed; they have now what most of them had");
+                    self.node.repairs.repaired.fetch_add(1, Ordering::Relaxed);
+                    return Ok(Some(right));
+                }
+                Some(false) => return Ok(None),
+                None => {}
             }
         }
     }
@@ -173,14 +182,14 @@ impl Cluster {
         key: &[u8],
         options: &WriteOptions,
         restore: &Restore,
-    ) -> Result<(), Refused> {
+    ) -> Result<bool, Refused> {
         match place {
             Place::Here(replica) => {
                 let target = Target {
                     keyspace: keyspace.number,
                     key,
                 };
-                replica.write(target, options, restore).await
+                replica.restore(target, options, restore).await
             }
             Place::There(node) => {
                 let invocation = options.invocation.as_ref().map(InvocationId::as_bytes);
@@ -191,7 +200,7 @@ impl Cluster {
                     restore,
                 );
                 match self.ask(node, Ask::Repair(repair), patience).await? {
-                    Tell::Written(_) => Ok(()),
+                    Tell::Written(answer) => Ok(!answer.is_empty()),
                     _ => Err(unexpected(node)),
                 }
             }

@@ -15,6 +15,7 @@ mod read;
 pub(crate) mod recover;
 pub(crate) mod replica;
 pub(crate) mod rest;
+pub(crate) mod restore;
 pub(crate) mod settings;
 #[cfg(test)]
 mod tests;

@@ -354,38 +354,3 @@ impl Decision for Encoded<'_> {
         Ok(recorded.clone())
     }
 }
-
-/// Puts a cell in the place of what replicas have differently, unless it was written since they were looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Restore {
-    /// What the replicas had.
-    pub(crate) seen: Vec<Option<Cell>>,
-    /// What they are to have.
-    pub(crate) right: Option<Cell>,
-}
-
-impl Decision for Restore {
-    type Answer = ();
-
-    fn decide(&self, current: Option<&Cell>) -> Result<Verdict<()>, Error> {
-        if !self.seen.iter().any(|seen| seen.as_ref() == current) {
-            // A write has come since, which every replica gets anyway.
-            return Ok(Verdict::Keep { answer: () });
-        }
-        Ok(match &self.right {
-            Some(cell) => Verdict::Put {
-                cell: cell.clone(),
-                answer: (),
-            },
-            None => Verdict::Delete { answer: () },
-        })
-    }
-
-    fn record(&self, (): &()) -> Bytes {
-        Bytes::new()
-    }
-
-    fn recall(&self, _: &Bytes) -> Result<(), Error> {
-        Ok(())
-    }
-}

@@ -11,7 +11,7 @@ use prost::{Message, Oneof};
 use crate::coordinator::{Bounds, Direction};
 use crate::error::Error;
 use crate::group::replica::Refused;
-use crate::group::write::Restore;
+use crate::group::restore::Restore;
 use crate::level::ConsistencyLevel;
 use crate::world::NodeId;
 
@@ -93,6 +93,9 @@ pub(crate) struct Repair {
     /// What they are to have.
     #[prost(message, optional, tag = "6")]
     pub(crate) right: Option<MaybeCell>,
+    /// They had applied everything up to this entry.
+    #[prost(uint64, tag = "7")]
+    pub(crate) since: u64,
 }
 
 impl Repair {
@@ -110,12 +113,14 @@ impl Repair {
             invocation: Bytes::copy_from_slice(invocation),
             seen: restore.seen.iter().map(maybe).collect(),
             right: Some(maybe(&restore.right)),
+            since: restore.since,
         }
     }
 
     pub(crate) fn restore(&mut self) -> Restore {
         let seen = std::mem::take(&mut self.seen).into_iter();
         Restore {
+            since: self.since,
             seen: seen.map(|seen| seen.cell).collect(),
             right: self.right.take().and_then(|right| right.cell),
         }

@@ -149,10 +149,13 @@ impl Node {
             keyspace: repair.keyspace,
             key: &repair.key,
         };
-        self.asked(repair.group)?
-            .write(target, &options, &restore)
-            .await?;
-        Ok(Tell::Written(Bytes::new()))
+        let replica = self.asked(repair.group)?;
+        let is_done = replica.restore(target, &options, &restore).await?;
+        Ok(Tell::Written(if is_done {
+            Bytes::from_static(&[1])
+        } else {
+            Bytes::new()
+        }))
     }
 
     async fn serve_metadata(self: &Arc<Self>) -> Result<Metadata, Refused> {

@@ -1,0 +1,107 @@
+//! Puts a cell in the place of what replicas have differently.
+//!
+//! Invariant: a cell is put in place only if the log proves that the replicas should have had the same: no entry behind
+//! the one that all of them had applied has written it. That answers look the same twice proves nothing, as a cell may be
+//! deleted and come back. Not here: who compares (`coordinator/repair.rs`).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::effect::Record;
+use super::replica::{Refused, Replica};
+use super::write::{Decision, Target};
+use crate::command::{Cell, Verdict, WriteOptions};
+use crate::error::Error;
+use crate::raft::EntryKind;
+
+/// What replicas have differently, and what they are to have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Restore {
+    /// All of them had applied everything up to here.
+    pub(crate) since: u64,
+    /// What the replicas had.
+    pub(crate) seen: Vec<Option<Cell>>,
+    /// What they are to have.
+    pub(crate) right: Option<Cell>,
+}
+
+impl Replica {
+    /// Restores a cell as the leader; `false` if it was written since the replicas were looked at, which every replica
+    /// gets anyway.
+    pub(crate) async fn restore(
+        self: &Arc<Self>,
+        target: Target<'_>,
+        options: &WriteOptions,
+        restore: &Restore,
+    ) -> Result<bool, Refused> {
+        let decision = Restoring {
+            replica: self,
+            target,
+            restore,
+        };
+        self.write(target, options, &decision).await
+    }
+
+    /// Whether it is certain that no entry behind `since`, proposed or applied, has written a cell. The caller holds its
+    /// latch.
+    fn is_untouched(&self, target: Target<'_>, since: u64) -> bool {
+        let applied = {
+            let state = self.state.lock();
+            if state.overlay.get(target.keyspace, target.key).is_some() {
+                return false;
+            }
+            state.applied
+        };
+        let reader = self.log.lock().reader();
+        let mut is_touched = false;
+        let read = reader.each(since + 1..applied + 1, &mut |entry| {
+            let is_command = entry.kind == EntryKind::Command && !entry.data.is_empty();
+            if is_command && let Ok(Record::Effect(effect)) = Record::decode(entry.data) {
+                is_touched |= effect.keyspace == target.keyspace && effect.key == target.key;
+            }
+            Ok(())
+        });
+        if let Err(error) = read {
+            // Its end may not be written yet.
+            tracing::debug!(%error, group = self.group, "the log does not say whether a cell was written");
+            return false;
+        }
+        !is_touched
+    }
+}
+
+/// A restoration as a decision; the answer says whether it was done.
+struct Restoring<'a> {
+    replica: &'a Replica,
+    target: Target<'a>,
+    restore: &'a Restore,
+}
+
+impl Decision for Restoring<'_> {
+    type Answer = bool;
+
+    fn decide(&self, current: Option<&Cell>) -> Result<Verdict<bool>, Error> {
+        let Restore { since, seen, right } = self.restore;
+        let is_seen = seen.iter().any(|seen| seen.as_ref() == current);
+        if !is_seen || !self.replica.is_untouched(self.target, *since) {
+            return Ok(Verdict::Keep { answer: false });
+        }
+        Ok(match right {
+            Some(cell) => Verdict::Put {
+                cell: cell.clone(),
+                answer: true,
+            },
+            None => Verdict::Delete { answer: true },
+        })
+    }
+
+    fn record(&self, _: &bool) -> Bytes {
+        Bytes::new()
+    }
+
+    fn recall(&self, _: &Bytes) -> Result<bool, Error> {
+        // The log has those only that were done.
+        Ok(true)
+    }
+}
