@@ -34,6 +34,7 @@ const TESTED: &[(&str, u32)] = &[
     ("cluster-blackout", 20),
     ("cluster-voters", 20),
     ("cluster-late", 20),
+    ("cluster-interval", 50),
     ("cluster-long", 3),
     ("cluster-drowsy", 20),
     ("cluster-rolling", 20),

@@ -28,6 +28,8 @@ pub(crate) struct Peer {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Others {
     alive: BTreeMap<ReplicaId, bool>,
+    /// Which start of its node each is in.
+    starts: BTreeMap<ReplicaId, u64>,
     incarnations: u64,
 }
 
@@ -35,7 +37,13 @@ impl Replica {
     /// Time goes on by a tick. Messages are put into the outbox and not flushed.
     pub(crate) fn tick(self: &Arc<Self>, peers: &Peers) {
         let mut state = self.state.lock();
-        state.others = self.others(peers);
+        let others = self.others(peers);
+        let before = std::mem::replace(&mut state.others, others);
+        let anew = |(id, start): (&ReplicaId, &u64)| (before.starts.get(id) != Some(start)).then_some(*id);
+        let restarted: Vec<_> = state.others.starts.iter().filter_map(anew).collect();
+        for member in restarted {
+            state.core.restarted(member);
+        }
         state.ticks += 1;
         let look = self.look_around(&state);
         let mut todo = Todo::default();
@@ -123,6 +131,7 @@ impl Replica {
             let peer = peers.0.get(&node);
             others.alive.insert(id, peer.is_some_and(|peer| peer.is_alive));
             let incarnation = peer.map_or(0, |peer| peer.incarnation);
+            others.starts.insert(id, incarnation);
             others.incarnations = others.incarnations.wrapping_add(incarnation);
         }
         others

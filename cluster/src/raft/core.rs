@@ -122,6 +122,8 @@ pub(crate) struct Core {
     persisted_state: (u64, u64),
     /// And up to where entries are known there to be committed.
     persisted_commit: u64,
+    /// Since the start, a leader has shown that the log is as its own up to here.
+    confirmed: u64,
 }
 
 impl fmt::Debug for Core {
@@ -165,6 +167,7 @@ impl Core {
             drawn_for: (u64::MAX, StateRole::Follower),
             persisted_state,
             persisted_commit,
+            confirmed: 0,
         };
         core.draw_timeout(draw);
         Ok(core)
@@ -213,11 +216,41 @@ impl Core {
             tracing::warn!(group = self.settings.group, ?kind, "a message was refused");
             return;
         }
+        let mut message = message.into_message();
+        let shown = (kind == MessageType::MsgAppend).then(|| {
+            let before = (message.index, message.log_term);
+            let last = message.entries.last();
+            (message.term, last.map_or(before, |last| (last.index, last.term)))
+        });
+        if kind == MessageType::MsgHeartbeat {
+            // The leader goes by what this replica had before it started; a power cut may have taken the end of it along.
+            message.commit = message.commit.min(self.confirmed);
+        }
         // What does not fit any more is refused, which is no harm.
-        if let Err(error) = self.node.step(message.into_message()) {
+        if let Err(error) = self.node.step(message) {
             tracing::debug!(%error, group = self.settings.group, "a message was refused");
         }
+        if let Some((term, (index, entry_term))) = shown {
+            let raft = &self.node.raft;
+            if raft.term == term && raft.raft_log.match_term(index, entry_term) {
+                self.confirmed = self.confirmed.max(index);
+            }
+        }
         self.draw_timeout(draw);
+    }
+
+    /// A member has started anew: what it had before may be gone if its log is not synced, so that its log is compared
+    /// again from the end on.
+    pub(crate) fn restarted(&mut self, member: ReplicaId) {
+        if self.role() != Role::Leader {
+            return;
+        }
+        let next = self.last() + 1;
+        if let Some(progress) = self.node.raft.mut_prs().get_mut(member.0) {
+            progress.matched = 0;
+            progress.become_probe();
+            progress.next_idx = next;
+        }
     }
 
     /// Puts an entry behind the others; `None` if this replica does not lead, or is about to hand over.

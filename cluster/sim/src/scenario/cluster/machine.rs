@@ -13,9 +13,8 @@ use std::time::Duration;
 use stator_cluster::gossip::GossipSettings;
 use stator_cluster::ring::RangeBits;
 use stator_cluster::{
-    Cluster, ConsistencyLevel, Direction, Durability, EngineSettings, Error, Founder, Keyspace,
-    MASTER_KEY_BYTES, MasterKey, MasterKeys, NodeSettings, Random, Settings, Surroundings, Timing, World,
-    WriteOptions,
+    Cluster, ConsistencyLevel, Direction, EngineSettings, Error, Founder, Keyspace, MASTER_KEY_BYTES,
+    MasterKey, MasterKeys, NodeSettings, Random, Settings, Surroundings, Timing, World, WriteOptions,
 };
 use stator_storage::{Clock, Compression};
 use uuid::Uuid;
@@ -73,7 +72,7 @@ fn node_settings(boot: &Boot, shape: &Shape, control: &Control) -> NodeSettings 
         rejoin: false,
         software: "simulation".to_owned(),
         storage: Settings {
-            durability: Durability::Sync,
+            durability: shape.durability,
             storage: engine_settings(),
         },
         timing: Timing::default(),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use stator_cluster::Durability;
+
 use super::everyone::Everyone;
 use super::keeper::{Keeper, Kept};
 use super::operator::Operator;
@@ -45,6 +47,8 @@ enum Breaks {
     Anything,
     /// Anything, while clients do something now and then, so that groups rest in between.
     Rest,
+    /// Anything, while logs are not synced before writes are acknowledged.
+    Unsynced,
     /// Anything, for so long that requests are forgotten and logs are cut.
     Length,
     AllPower,
@@ -110,6 +114,16 @@ impl ClusterScenario {
         }
     }
 
+    /// Whatever a seed says, on nodes that sync their logs now and then only. A power cut may take acknowledged writes
+    /// along, so that histories are not judged; but nodes have to cope with it.
+    pub(super) fn interval(builder: Builder) -> Self {
+        Self {
+            name: "cluster-interval",
+            breaks: Breaks::Unsynced,
+            builder,
+        }
+    }
+
     /// Whatever a seed says, for minutes.
     pub(super) fn long(builder: Builder) -> Self {
         Self {
@@ -132,6 +146,7 @@ impl ClusterScenario {
         let mut shape = Shape::of(seed);
         match self.breaks {
             Breaks::Anything | Breaks::AllPower | Breaks::Nothing => {}
+            Breaks::Unsynced => shape.durability = Durability::Interval,
             Breaks::Rest => {
                 shape.clients = 3;
                 shape.think_ms_max = 9_000;
@@ -158,7 +173,7 @@ impl ClusterScenario {
         match self.breaks {
             Breaks::Rest => DROWSY_WORK,
             Breaks::Length => LONG_WORK,
-            Breaks::Anything | Breaks::AllPower | Breaks::Voters | Breaks::Lateness | Breaks::Nothing => WORK,
+            _ => WORK,
         }
     }
 
@@ -214,6 +229,7 @@ impl Scenario for ClusterScenario {
     fn summary(&self) -> &'static str {
         match self.breaks {
             Breaks::Anything => "a cluster of real nodes under every fault",
+            Breaks::Unsynced => "a cluster that syncs its logs now and then only, under every fault",
             Breaks::Length => "a cluster that works for minutes, under every fault",
             Breaks::Rest => "a cluster whose groups rest most of the time, under every fault",
             Breaks::AllPower => "a cluster whose nodes all lose their power at once",
@@ -227,7 +243,9 @@ impl Scenario for ClusterScenario {
         let nodes = self.shape(seed).nodes;
         let mut stream = seed.stream("plan", 0);
         match self.breaks {
-            Breaks::Anything | Breaks::Rest | Breaks::Length => plan(&mut stream, &nodes, &self.faults(seed)),
+            Breaks::Anything | Breaks::Rest | Breaks::Length | Breaks::Unsynced => {
+                plan(&mut stream, &nodes, &self.faults(seed))
+            }
             Breaks::AllPower => plans::all_power(&mut stream, &nodes),
             Breaks::Voters => plans::voters(&mut stream, &nodes),
             Breaks::Nothing => Schedule::default(),
@@ -241,6 +259,9 @@ impl Scenario for ClusterScenario {
         unleash(&everyone.control, &run.schedule);
         watch::watch(&everyone);
         self.live(&mut simulation, &everyone, &shape, run);
+        if self.breaks == Breaks::Unsynced {
+            return settle::report_unjudged(simulation, &everyone);
+        }
         settle::report(simulation, &everyone)
     }
 }
@@ -258,7 +279,7 @@ impl ClusterScenario {
             let worker = Worker::new(everyone.clone(), Client(client), main.clone(), shape.keys);
             everyone.employ(worker.work(shifts.clone(), shape.think_ms_max));
         }
-        if self.breaks != Breaks::Rest {
+        if !matches!(self.breaks, Breaks::Rest | Breaks::Unsynced) {
             let keeper = Keeper::new(everyone.clone(), KEEPER, kept.clone());
             everyone.employ(keeper.work(shifts.clone()));
         }

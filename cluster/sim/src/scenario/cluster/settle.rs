@@ -204,7 +204,6 @@ pub(super) fn begin(
 
 /// Ends a run: checks what the clients have seen, and says what has come of it.
 pub(super) fn report(simulation: Simulation, everyone: &Everyone) -> Report {
-    let (operations, operations_unknown) = (everyone.history.count(), everyone.history.count_unknown());
     let undecided = match judge(everyone) {
         Ok(undecided) => undecided,
         Err(reason) => {
@@ -212,12 +211,21 @@ pub(super) fn report(simulation: Simulation, everyone: &Everyone) -> Report {
             0
         }
     };
+    Report {
+        undecided,
+        ..report_unjudged(simulation, everyone)
+    }
+}
+
+/// Ends a run in which clients may have seen what does not fit together.
+pub(super) fn report_unjudged(simulation: Simulation, everyone: &Everyone) -> Report {
+    let (operations, operations_unknown) = (everyone.history.count(), everyone.history.count_unknown());
     let ended: Ended = simulation.finish();
     Report {
         ended,
         operations,
         operations_unknown,
-        undecided,
+        undecided: 0,
     }
 }
 

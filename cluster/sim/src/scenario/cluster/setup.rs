@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stator_cluster::ring::RangeBits;
-use stator_cluster::{Inbox, NodeId};
+use stator_cluster::{Durability, Inbox, NodeId};
 
 use super::everyone::{Everyone, Running};
 use super::node::Node;
@@ -40,6 +40,7 @@ pub(super) struct Shape {
     pub(super) clients: u64,
     pub(super) keys: Keys,
     pub(super) think_ms_max: u64,
+    pub(super) durability: Durability,
 }
 
 impl Shape {
@@ -60,6 +61,7 @@ impl Shape {
                 clients,
             },
             think_ms_max: stream.between(40, 200),
+            durability: Durability::Sync,
         }
     }
 }
