@@ -114,8 +114,9 @@ impl ClusterScenario {
         }
     }
 
-    /// Whatever a seed says, on nodes that sync their logs now and then only. A power cut may take acknowledged writes
-    /// along, so that histories are not judged; but nodes have to cope with it.
+    /// Whatever a seed says, on nodes that sync their logs now and then only. A power cut may take along what
+    /// was acknowledged and applied elsewhere, so that neither histories nor replicas are judged; but nodes have to cope
+    /// with it.
     pub(super) fn interval(builder: Builder) -> Self {
         Self {
             name: "cluster-interval",
@@ -299,7 +300,11 @@ impl ClusterScenario {
                 })
             };
             let places = places(main, shape.keys).chain(places(metadata, METADATA_KEYS));
-            settle::settle(simulation, everyone, places.collect(), &kept);
+            if self.breaks == Breaks::Unsynced {
+                settle::settle_uncompared(simulation, everyone, places.collect());
+            } else {
+                settle::settle(simulation, everyone, places.collect(), &kept);
+            }
         }
     }
 }

@@ -35,6 +35,7 @@ struct Steward {
     places: Vec<Place>,
     kept: Kept,
     waiting: Waiting,
+    is_compared: bool,
 }
 
 /// Waits until everything is as it should be. False when the run has failed.
@@ -44,12 +45,32 @@ pub(super) fn settle(
     places: Vec<Place>,
     kept: &Kept,
 ) -> bool {
+    settle_as(simulation, everyone, places, kept, true)
+}
+
+/// Waits until everything is available, whatever replicas have. False when the run has failed.
+pub(super) fn settle_uncompared(
+    simulation: &mut Simulation,
+    everyone: &Everyone,
+    places: Vec<Place>,
+) -> bool {
+    settle_as(simulation, everyone, places, &Kept::default(), false)
+}
+
+fn settle_as(
+    simulation: &mut Simulation,
+    everyone: &Everyone,
+    places: Vec<Place>,
+    kept: &Kept,
+    is_compared: bool,
+) -> bool {
     let waiting = Waiting::default();
     let steward = Steward {
         everyone: everyone.clone(),
         places,
         kept: Arc::clone(kept),
         waiting: Arc::clone(&waiting),
+        is_compared,
     };
     let limit = everyone.control.now() + HEALED_WITHIN;
     everyone.employ(steward.work());
@@ -84,8 +105,10 @@ impl Steward {
             self.places.extend((0..KEYS).map(of_keyspace));
         }
         self.read_all(&self.places.clone()).await;
-        self.come_to_rest().await;
-        self.compare();
+        if self.is_compared {
+            self.come_to_rest().await;
+            self.compare();
+        }
     }
 
     /// Reads every place from every node, again and again until each has answered.
