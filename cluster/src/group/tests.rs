@@ -22,6 +22,7 @@ use super::quiet::QuietMessage;
 use super::recover;
 use super::replica::{Birth, Refused, Replica};
 use super::rest::{Peer, Peers};
+use super::restore::Restore;
 use super::settings::{GroupSettings, Timing};
 use super::write::{Decision, Target};
 use crate::command::{Cell, Commands, InvocationId, MalformedCommand, Verdict, WriteOptions};
@@ -465,6 +466,41 @@ fn a_refusal_on_an_image_that_is_overruled_is_no_refusal() {
     assert!(matches!(write.poll(), Some(Err(Refused::Unknown(_)))));
     assert!(matches!(refused.poll(), Some(Err(Refused::NotLeader(_)))));
     assert_eq!(group.cell(1), None);
+}
+
+#[test]
+fn a_repair_undoes_no_write_that_has_come_since() {
+    let group = Group::led();
+    let write = |change| {
+        let mut write = group.write(1, change);
+        group.run();
+        answered(write.poll());
+        group.replica(1).standing().applied
+    };
+    let repair = |since| {
+        let (replica, options) = (group.replica(1), WriteOptions::default());
+        let restore = Restore {
+            since,
+            seen: vec![None, Some("a".into())],
+            right: None,
+        };
+        let mut repair = Call::new(async move {
+            let target = Target {
+                keyspace: METADATA,
+                key: b"key",
+            };
+            replica.restore(target, &options, &restore).await
+        });
+        group.run();
+        repair.poll().expect("no answer yet").expect("refused")
+    };
+    let before = write(Change::Append("a"));
+    write(Change::Append("b"));
+    let back = write(Change::Swap("ab", "a"));
+    assert!(!repair(before), "it looks the same, but was written");
+    assert_eq!(group.cell(1).unwrap(), "a");
+    assert!(repair(back));
+    assert_eq!([group.cell(1), group.cell(2)], [None, None]);
 }
 
 #[test]

@@ -65,6 +65,7 @@ impl MinorityScenario {
                 cells: REFUSED + 1,
                 counters: 0,
                 clients: 0,
+                all_of_ten: 1,
             },
             ..Shape::of(seed)
         }

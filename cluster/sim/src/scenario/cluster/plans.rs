@@ -107,3 +107,25 @@ pub(super) fn lateness(stream: &mut Stream, nodes: &[NodeId]) -> Schedule {
         ],
     }
 }
+
+/// Every link takes long, each for a time of its own, and changes now and then.
+pub(super) fn distance(stream: &mut Stream, nodes: &[NodeId]) -> Schedule {
+    let mut entries = Vec::new();
+    let far = Duration::from_secs(3);
+    for (place, one) in nodes.iter().enumerate() {
+        for other in nodes.iter().skip(place + 1) {
+            let mut at = Duration::from_millis(1_500);
+            while at < WORK {
+                let delay_ms = u32::try_from(stream.between(1, 150)).unwrap_or(1);
+                entries.push(Entry {
+                    at,
+                    lasting: far.min(WORK.saturating_sub(at)),
+                    fault: Fault::FarLink(*one, *other, delay_ms),
+                });
+                at += far;
+            }
+        }
+    }
+    entries.sort_by_key(|entry| entry.at);
+    Schedule { entries }
+}

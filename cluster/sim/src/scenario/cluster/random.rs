@@ -27,6 +27,7 @@ const METADATA_KEYS: Keys = Keys {
     cells: 2,
     counters: 1,
     clients: 0,
+    all_of_ten: 1,
 };
 
 /// How long clients work.
@@ -56,6 +57,8 @@ enum Breaks {
     Voters,
     /// One of three nodes hears of the past of another one, while the third one has been elected.
     Lateness,
+    /// All nodes are far from each other, while clients read from all replicas.
+    Distance,
     /// Nothing; but one node after the other is restarted by its operator.
     Nothing,
 }
@@ -134,6 +137,15 @@ impl ClusterScenario {
         }
     }
 
+    /// Reads of all replicas, which are repaired if they differ, while replicas lag.
+    pub(super) fn whole(builder: Builder) -> Self {
+        Self {
+            name: "cluster-all",
+            breaks: Breaks::Distance,
+            builder,
+        }
+    }
+
     /// One node after the other hands over, ends and starts again.
     pub(super) fn rolling(builder: Builder) -> Self {
         Self {
@@ -157,6 +169,17 @@ impl ClusterScenario {
                 (shape.keys.cells, shape.keys.counters) = (40, 8);
                 shape.clients = 6;
                 shape.think_ms_max = 200;
+            }
+            Breaks::Distance => {
+                shape.nodes.truncate(3);
+                shape.keys = Keys {
+                    cells: 1,
+                    counters: 1,
+                    clients: 0,
+                    all_of_ten: 6,
+                };
+                shape.clients = 8;
+                shape.think_ms_max = 10;
             }
             Breaks::Voters => shape.nodes.truncate(3),
             Breaks::Lateness => {
@@ -235,6 +258,9 @@ impl Scenario for ClusterScenario {
             Breaks::Rest => "a cluster whose groups rest most of the time, under every fault",
             Breaks::AllPower => "a cluster whose nodes all lose their power at once",
             Breaks::Nothing => "a cluster whose nodes are restarted one after the other",
+            Breaks::Distance => {
+                "a cluster whose nodes are far from each other, and whose replicas are compared all the time"
+            }
             Breaks::Lateness => "a leader that is left hears what others have said before",
             Breaks::Voters => "a node that decides all elections loses its power while it votes",
         }
@@ -247,6 +273,7 @@ impl Scenario for ClusterScenario {
             Breaks::Anything | Breaks::Rest | Breaks::Length | Breaks::Unsynced => {
                 plan(&mut stream, &nodes, &self.faults(seed))
             }
+            Breaks::Distance => plans::distance(&mut stream, &nodes),
             Breaks::AllPower => plans::all_power(&mut stream, &nodes),
             Breaks::Voters => plans::voters(&mut stream, &nodes),
             Breaks::Nothing => Schedule::default(),

@@ -59,6 +59,7 @@ impl Shape {
                 cells: stream.between(2, 5),
                 counters: stream.between(1, 2),
                 clients,
+                all_of_ten: 1,
             },
             think_ms_max: stream.between(40, 200),
             durability: Durability::Sync,

@@ -113,6 +113,7 @@ impl Scenario for WipedScenario {
                 cells: CELLS,
                 counters: 0,
                 clients: 0,
+                all_of_ten: 1,
             },
             ..Shape::of(run.seed)
         };

@@ -28,6 +28,8 @@ pub(super) struct Keys {
     pub(super) cells: u64,
     pub(super) counters: u64,
     pub(super) clients: u64,
+    /// Of ten reads, so many are at ALL.
+    pub(super) all_of_ten: u64,
 }
 
 impl Keys {
@@ -162,7 +164,7 @@ impl Worker {
         let found = match self.stream.below(10) {
             0..3 => self.everyone.glimpse(self.client, node, &place).await,
             level => {
-                let level = if level == 3 {
+                let level = if level < 3 + self.keys.all_of_ten {
                     ConsistencyLevel::All
                 } else {
                     ConsistencyLevel::Quorum
