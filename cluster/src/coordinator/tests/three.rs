@@ -174,6 +174,9 @@ async fn a_replica_that_differs_is_repaired_by_a_read_of_all() {
     .await;
     // Bits rot on one node: its engine has another cell than the log says.
     let rotten = &three.nodes[2];
+    while rotten.get(three.keyspace[2], b"key").unwrap().as_deref() != Some(&[9][..]) {
+        tokio::task::yield_now().await;
+    }
     let mut batch = WriteBatch::new();
     batch.put(three.keyspace[2].id, b"key", &[66]);
     rotten
@@ -198,10 +201,8 @@ async fn a_replica_that_differs_is_repaired_by_a_read_of_all() {
             .await
     });
     assert_eq!(read.await.as_deref(), Some(&[9][..]));
-    assert_eq!(
-        rotten.get(three.keyspace[2], b"key").unwrap().as_deref(),
-        Some(&[9][..])
-    );
+    let mended = rotten.get(three.keyspace[2], b"key").unwrap();
+    assert_eq!(mended.as_deref(), Some(&[9][..]));
     close(&three);
 }
 
