@@ -73,6 +73,11 @@ impl LogQueue {
         self.waiting.push_back(Work::Persist(persist));
     }
 
+    /// Whether nothing is waiting or under way, so that what has nothing to write is as good as written.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.in_flight.is_empty()
+    }
+
     /// What reads the log without holding the queue.
     pub(super) fn reader(&self) -> JournalReader {
         self.journal.reader()

@@ -327,7 +327,12 @@ impl Replica {
             todo.fetches.extend(step.fetches);
             // Both queues are filled under the lock, so that their order is that of the steps.
             if let Some(persist) = step.persist {
-                self.log.lock().push(persist);
+                let mut log = self.log.lock();
+                if persist.is_empty() && log.is_idle() {
+                    state.core.persisted(persist.number);
+                } else {
+                    log.push(persist);
+                }
             }
             if !step.committed.is_empty() {
                 self.apply.lock().push(step.committed);

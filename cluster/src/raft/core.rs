@@ -65,11 +65,10 @@ pub(crate) struct Persist {
     pub(crate) then_send: Vec<RaftMessage>,
 }
 
-#[cfg(test)]
 impl Persist {
-    /// Whether there is nothing to write, so that it is durable as soon as what came before it.
+    /// Whether there is nothing to write or to send, so that only its place in the order counts.
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.state.is_none()
+        self.entries.is_empty() && self.state.is_none() && self.then_send.is_empty()
     }
 }
 

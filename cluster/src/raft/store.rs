@@ -11,8 +11,9 @@ use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 
 use super::{Entry, EntryKind, HardState, Members, ReplicaId};
 
-/// Bytes of entries that stay in memory although they are applied, so that followers that lag a little need no disk.
-const RECENT_BYTES_MAX: usize = 1 << 20;
+/// Bytes of entries of a group with several members that stay in memory although they are applied, so that followers that
+/// lag a little need no disk. A node has hundreds of groups.
+const RECENT_BYTES_MAX: usize = 256 << 10;
 
 /// What a replica knows of itself after a start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -133,7 +134,9 @@ impl Store {
     /// Lets go of what need not be in memory any more.
     pub(super) fn set_applied(&mut self, applied: u64) {
         self.applied = self.applied.max(applied);
-        while self.recent_bytes > RECENT_BYTES_MAX
+        let is_alone = self.conf_state.voters.len() + self.conf_state.learners.len() <= 1;
+        let bytes_max = if is_alone { 0 } else { RECENT_BYTES_MAX };
+        while self.recent_bytes > bytes_max
             && self
                 .recent
                 .front()
