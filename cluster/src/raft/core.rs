@@ -123,6 +123,8 @@ pub(crate) struct Core {
     persisted_commit: u64,
     /// Since the start, a leader has shown that the log is as its own up to here.
     confirmed: u64,
+    /// Up to where the members were last told that entries are committed, while this replica leads.
+    told: u64,
 }
 
 impl fmt::Debug for Core {
@@ -154,6 +156,8 @@ impl Core {
             max_inflight_msgs: settings.messages_in_flight_max,
             check_quorum: true,
             pre_vote: true,
+            // Of many commits at once, by `tell_commit`.
+            skip_bcast_commit: true,
             ..Config::default()
         };
         let logger = logger(settings.group, settings.replica.0);
@@ -167,6 +171,7 @@ impl Core {
             persisted_state,
             persisted_commit,
             confirmed: 0,
+            told: 0,
         };
         core.draw_timeout(draw);
         Ok(core)
@@ -225,9 +230,13 @@ impl Core {
             // The leader goes by what this replica had before it started; a power cut may have taken the end of it along.
             message.commit = message.commit.min(self.confirmed);
         }
+        let heard = (kind == MessageType::MsgHeartbeatResponse).then_some((message.from, message.commit));
         // What does not fit any more is refused, which is no harm.
         if let Err(error) = self.node.step(message) {
             tracing::debug!(%error, group = self.settings.group, "a message was refused");
+        }
+        if let Some((member, committed)) = heard {
+            self.tell_again(member, committed);
         }
         if let Some((term, (index, entry_term))) = shown {
             let raft = &self.node.raft;
@@ -236,6 +245,16 @@ impl Core {
             }
         }
         self.draw_timeout(draw);
+    }
+
+    /// Tells a member that knows of fewer committed entries than it has; what it was told before is lost, or it takes only
+    /// what comes with a proof that its log is the same.
+    fn tell_again(&mut self, member: u64, committed: u64) {
+        let raft = &mut self.node.raft;
+        let matched = raft.prs().get(member).map_or(0, |progress| progress.matched);
+        if raft.state == StateRole::Leader && committed < matched.min(raft.raft_log.committed) {
+            raft.send_append(member);
+        }
     }
 
     /// A member has started anew: what it had before may be gone if its log is not synced, so that its log is compared
@@ -265,7 +284,22 @@ impl Core {
         message.set_entries(vec![entry].into());
         self.node.raft.step(message).ok()?;
         let raft = &self.node.raft;
+        // The message with the entry says it.
+        self.told = raft.raft_log.committed;
         Some((raft.raft_log.last_index(), raft.term))
+    }
+
+    /// Whether this replica leads and more is committed than it has told the members.
+    pub(crate) fn owes_commit(&self) -> bool {
+        self.role() == Role::Leader && self.committed() > self.told && !self.is_alone()
+    }
+
+    /// Tells the members up to where entries are committed, if that is more than they were told.
+    pub(crate) fn tell_commit(&mut self) {
+        if self.owes_commit() {
+            self.told = self.committed();
+            self.node.raft.bcast_append();
+        }
     }
 
     /// Asks up to where a read that begins now must see; the answer comes out of a step, unless this replica ceases to

@@ -229,6 +229,8 @@ struct Member {
     log: Vec<Entry>,
     applied: u64,
     incarnation: u64,
+    /// Which starts of the others' nodes it has heard of.
+    starts: BTreeMap<ReplicaId, u64>,
     /// Whose nodes it holds for suspect or down.
     doubts: BTreeSet<ReplicaId>,
 }
@@ -279,6 +281,7 @@ impl Trio {
                 log: Vec::new(),
                 applied: 0,
                 incarnation: 1,
+                starts: BTreeMap::new(),
                 doubts: BTreeSet::new(),
             };
             (id, member)
@@ -333,6 +336,17 @@ impl Trio {
     }
 
     fn tick(&mut self, id: ReplicaId) {
+        let starts: Vec<_> = self
+            .members
+            .iter()
+            .map(|(id, member)| (*id, member.incarnation))
+            .collect();
+        let member = self.member(id);
+        for (other, start) in starts {
+            if other != id && member.starts.insert(other, start) != Some(start) {
+                member.core.restarted(other);
+            }
+        }
         let look = self.look(id);
         match self.member(id).quiet.tick(&look) {
             Tick::Rest => return,
@@ -384,7 +398,9 @@ impl Trio {
 
     fn carry_out(&mut self, id: ReplicaId) {
         let member = self.members.get_mut(&id).unwrap();
-        while let Some(step) = member.core.step() {
+        loop {
+            member.core.tell_commit();
+            let Some(step) = member.core.step() else { break };
             let mut messages = step.messages;
             if let Some(persist) = step.persist {
                 if let Some(first) = persist.entries.first() {
