@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 /// How long a node may take to end when it is told to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -69,22 +69,31 @@ pub(super) struct Keeper {
 pub(super) struct Kept {
     stop: Option<oneshot::Sender<()>>,
     keeping: JoinHandle<Ended>,
+    /// How it has ended, once that has been seen.
+    ended: Option<Ended>,
 }
 
 impl Kept {
     /// Is ready when the node has ended and is not started again.
     pub(super) async fn ended(&mut self) {
-        // Its end is told where it is noticed.
-        drop((&mut self.keeping).await);
+        if self.ended.is_none() {
+            let joined = (&mut self.keeping).await;
+            self.ended = Some(how(joined));
+        }
     }
 
     /// Stops the node and says how it has ended.
     pub(super) async fn stop(mut self) -> Ended {
         drop(self.stop.take());
-        self.keeping
-            .await
-            .unwrap_or_else(|error| Ended::Failed(io::Error::other(error)))
+        match self.ended {
+            Some(ended) => ended,
+            None => how(self.keeping.await),
+        }
     }
+}
+
+fn how(joined: Result<Ended, JoinError>) -> Ended {
+    joined.unwrap_or_else(|error| Ended::Failed(io::Error::other(error)))
 }
 
 /// The process of a node, with the ends of its pipes.
@@ -102,6 +111,7 @@ impl Keeper {
         Kept {
             stop: Some(stop),
             keeping: tokio::spawn(self.keep(ready, stopped)),
+            ended: None,
         }
     }
 

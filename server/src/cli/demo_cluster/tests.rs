@@ -65,3 +65,23 @@ fn what_is_in_the_directory_is_used_again() {
     assert_eq!(made[0].1.storage.durability, stator_cluster::Durability::Sync);
     assert_eq!(configurations(&one, alone.path()).unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn a_node_whose_end_was_seen_can_be_stopped_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let keeper = Keeper {
+        node: 1,
+        // It takes any arguments, says nothing and ends well.
+        program: PathBuf::from("true"),
+        config: directory.path().join("stator.toml"),
+        log: directory.path().join("stator.log"),
+        restart: false,
+    };
+    let (ready, is_ready) = oneshot::channel();
+    let mut kept = keeper.start(ready);
+    kept.ended().await;
+    kept.ended().await;
+    assert!(is_ready.await.is_err());
+    let end = kept.stop().await;
+    assert!(matches!(end, Ended::Process(status) if status.success()), "{end}");
+}
