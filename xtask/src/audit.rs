@@ -141,3 +141,22 @@ fn simulate(simulation: &Path, scenario: &str, first: u64, seeds: u64) -> Result
         .into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A break that does not apply notices nothing, and an audit is not run with every change.
+    #[test]
+    fn every_break_fits_the_code_as_it_is() {
+        let workspace = Workspace::find().unwrap();
+        let patches = patch::read_all(&workspace.root.join(FOLDER)).unwrap();
+        assert!(!patches.is_empty());
+        for patch in patches {
+            let mut check = Command::new("git");
+            check.args(["apply", "--check"]).arg(&patch.path);
+            let fits = cargo::succeeds(check.current_dir(&workspace.root)).unwrap();
+            assert!(fits, "{} has to be written anew", patch.name);
+        }
+    }
+}
