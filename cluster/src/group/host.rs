@@ -17,7 +17,6 @@ use crate::metadata::keyspaces::Keyspaces;
 use crate::raft::RaftMessage;
 use crate::world::{NodeId, World};
 
-use super::pulse::Pulse;
 use super::quiet::QuietMessage;
 use super::settings::GroupSettings;
 
@@ -66,7 +65,6 @@ pub(crate) struct Host {
     /// When entries of a log count as durable. What a node must not forget of a vote is synced always.
     pub(crate) durability: Durability,
     pub(crate) settings: GroupSettings,
-    pub(super) pulse: Pulse,
     undelayed_bytes: AtomicU64,
     failure: watch::Sender<Option<String>>,
 }
@@ -94,7 +92,6 @@ impl Host {
             latches: Latches::new(),
             durability,
             settings,
-            pulse: Pulse::default(),
             undelayed_bytes: AtomicU64::new(0),
             failure,
         }

@@ -10,7 +10,6 @@ pub(crate) mod invocations;
 pub(crate) mod journal;
 mod log;
 mod overlay;
-pub(crate) mod pulse;
 pub(crate) mod quiet;
 mod read;
 pub(crate) mod recover;

@@ -21,7 +21,6 @@ use super::invocations::{Invocations, RequestHash};
 use super::journal::{Journal, JournalError};
 use super::log::LogQueue;
 use super::overlay::Overlay;
-use super::pulse::Pulse;
 use super::quiet::{Quiet, QuietMessage, Reason};
 use super::read::Reads;
 use super::rest::Others;
@@ -124,8 +123,6 @@ pub(super) struct State {
     pub(super) cut: u64,
     pub(super) tallies: BTreeMap<u32, (i64, i64)>,
     pub(super) ticks: u64,
-    /// Its followers are told soon up to where entries are committed.
-    is_in_pulse: bool,
     pub(super) others: Others,
     pub(super) quiet: Quiet,
     pub(super) balance: Balance,
@@ -230,7 +227,6 @@ impl Replica {
             cut,
             tallies: BTreeMap::new(),
             ticks: 0,
-            is_in_pulse: false,
             others: Others::default(),
             quiet: Quiet::new(timing.quiet_ticks),
             balance: Balance::new(BalanceSettings::default()),
@@ -351,21 +347,8 @@ impl Replica {
             tracing::trace!(group = self.group, ?context, "a read begins");
             return self.advance_with(state, todo);
         }
-        let owes_commit = !state.is_in_pulse && state.core.owes_commit();
-        state.is_in_pulse |= owes_commit;
         drop(state);
-        if owes_commit {
-            Pulse::add(self);
-        }
         self.carry_out(todo);
-    }
-
-    /// Tells the followers up to where entries are committed; puts the messages into the outbox.
-    pub(super) fn tell_commit(self: &Arc<Self>) {
-        let mut state = self.state.lock();
-        state.is_in_pulse = false;
-        state.core.tell_commit();
-        self.advance(state);
     }
 
     fn carry_out(self: &Arc<Self>, todo: Todo) {

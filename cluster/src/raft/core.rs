@@ -123,8 +123,6 @@ pub(crate) struct Core {
     persisted_commit: u64,
     /// Since the start, a leader has shown that the log is as its own up to here.
     confirmed: u64,
-    /// Up to where the members were last told that entries are committed, while this replica leads.
-    told: u64,
 }
 
 impl fmt::Debug for Core {
@@ -156,8 +154,6 @@ impl Core {
             max_inflight_msgs: settings.messages_in_flight_max,
             check_quorum: true,
             pre_vote: true,
-            // Of many commits at once, by `tell_commit`.
-            skip_bcast_commit: true,
             ..Config::default()
         };
         let logger = logger(settings.group, settings.replica.0);
@@ -171,7 +167,6 @@ impl Core {
             persisted_state,
             persisted_commit,
             confirmed: 0,
-            told: 0,
         };
         core.draw_timeout(draw);
         Ok(core)
@@ -284,22 +279,7 @@ impl Core {
         message.set_entries(vec![entry].into());
         self.node.raft.step(message).ok()?;
         let raft = &self.node.raft;
-        // The message with the entry says it.
-        self.told = raft.raft_log.committed;
         Some((raft.raft_log.last_index(), raft.term))
-    }
-
-    /// Whether this replica leads and more is committed than it has told the members.
-    pub(crate) fn owes_commit(&self) -> bool {
-        self.role() == Role::Leader && self.committed() > self.told && !self.is_alone()
-    }
-
-    /// Tells the members up to where entries are committed, if that is more than they were told.
-    pub(crate) fn tell_commit(&mut self) {
-        if self.owes_commit() {
-            self.told = self.committed();
-            self.node.raft.bcast_append();
-        }
     }
 
     /// Asks up to where a read that begins now must see; the answer comes out of a step, unless this replica ceases to

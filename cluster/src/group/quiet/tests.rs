@@ -398,9 +398,7 @@ impl Trio {
 
     fn carry_out(&mut self, id: ReplicaId) {
         let member = self.members.get_mut(&id).unwrap();
-        loop {
-            member.core.tell_commit();
-            let Some(step) = member.core.step() else { break };
+        while let Some(step) = member.core.step() {
             let mut messages = step.messages;
             if let Some(persist) = step.persist {
                 if let Some(first) = persist.entries.first() {
