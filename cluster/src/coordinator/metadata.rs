@@ -84,7 +84,13 @@ impl Cluster {
     pub async fn catch_up_metadata(&self) -> Result<(), Error> {
         let group = METADATA_GROUP;
         let Some(replica) = self.node.replica(group) else {
-            return self.mirror_metadata().await;
+            // A layout that comes from elsewhere would keep a node that has replicas from beginning them.
+            if self.node.is_rejoining() {
+                return self.mirror_metadata().await;
+            }
+            return Err(Error::Unavailable {
+                cause: "the node is starting and has no metadata yet".to_owned(),
+            });
         };
         let index = self.read_index(group).await?;
         let patience = self.node.settings.timing.patience();

@@ -223,6 +223,11 @@ impl Node {
         self.layout.load_full()
     }
 
+    /// Whether this node has lost its directory, and with it its replicas; `false` while that is not known yet.
+    pub(crate) fn is_rejoining(&self) -> bool {
+        self.is_rejoining.load(Ordering::Acquire)
+    }
+
     /// How often the node was started; 0 while it has no identity yet.
     pub(crate) fn incarnation(&self) -> u64 {
         self.incarnation.load(Ordering::Acquire)

@@ -325,7 +325,7 @@ impl Node {
             zone: self.settings.zone.clone(),
             rack: self.settings.rack.clone(),
             capacity: self.settings.capacity.get(),
-            rejoining: self.is_rejoining.load(std::sync::atomic::Ordering::Acquire),
+            rejoining: self.is_rejoining(),
             hints_waiting: self.hints.status().waiting,
             ..NodeState::default()
         }

@@ -101,7 +101,7 @@ impl Node {
         Ok(Some(Layout::from_bytes(bytes)?))
     }
 
-    /// Takes over what another node says of group 0.
+    /// Takes over what another node says of group 0; for a node without replicas only, which begins no groups.
     pub(crate) fn mirror(&self, metadata: &Metadata) -> Result<(), Error> {
         let named = metadata
             .keyspaces
