@@ -1,9 +1,13 @@
 //! A small balancer of TCP connections, as one stands before the nodes of a cluster: each new connection goes to the next
-//! node in turn, and past nodes that refuse it. It looks at no byte; TLS is between client and node.
+//! node in turn, and past nodes that refuse it or do not answer a health check. It looks at no byte; TLS is between client
+//! and node.
 //!
 //! Invariant: a connection stays with its node, and when either side ends, the other does. One that nobody takes is
 //! closed at once. A balancer that loses answers closes a connection when an answer comes, which the node does not notice
 //! before it has done what was asked: the hardest case for a client that asks again.
+//!
+//! Why there are health checks: the kernel of a frozen process goes on taking connections. Clients wait for an answer for a
+//! minute, so that within two seconds of a load that connects anew now and then, each of them would wait there.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -14,10 +18,22 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::{Random, Result};
+use crate::{Random, Result, clock};
 
 /// A node on this machine that takes longer to take a connection is none to send clients to.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// The time between two health checks of a node. One that fails takes it out, one that succeeds takes it in again.
+const CHECK_EVERY: Duration = Duration::from_millis(250);
+
+/// Asks a node whether it serves clients; has to answer `false` by itself when the node does not answer.
+type Check = dyn Fn(SocketAddr) -> bool + Send + Sync;
+
+/// A node, and what its last health check said.
+#[derive(Debug)]
+struct Backend {
+    address: SocketAddr,
+    is_healthy: AtomicBool,
+}
 
 /// Decides what is lost.
 type Losses = Arc<Mutex<(Random, u64)>>;
@@ -30,26 +46,34 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    /// Listens on a free port for clients of these nodes.
+    /// Listens on a free port for clients of these nodes, whose health `check` tells.
     ///
     /// # Errors
     /// When there is no port.
-    pub fn start(nodes: Vec<SocketAddr>) -> Result<Self> {
-        Self::losing_answers(nodes, Random::new(0, 0), 0)
+    pub fn start(
+        nodes: Vec<SocketAddr>,
+        check: impl Fn(SocketAddr) -> bool + Send + Sync + 'static,
+    ) -> Result<Self> {
+        Self::losing_answers(nodes, check, Random::new(0, 0), 0)
     }
 
     /// The same, but of each hundred times that bytes come from a node, so many times the connection is closed instead.
     ///
     /// # Errors
     /// When there is no port.
-    pub fn losing_answers(nodes: Vec<SocketAddr>, random: Random, percent: u64) -> Result<Self> {
+    pub fn losing_answers(
+        nodes: Vec<SocketAddr>,
+        check: impl Fn(SocketAddr) -> bool + Send + Sync + 'static,
+        random: Random,
+        percent: u64,
+    ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let is_closed = Arc::new(AtomicBool::new(false));
         let closed = Arc::clone(&is_closed);
+        let nodes = watch(nodes, Arc::new(check), &is_closed);
         thread::spawn(move || {
             let turn = Arc::new(AtomicUsize::new(0));
-            let nodes = Arc::new(nodes);
             let losses = Arc::new(Mutex::new((random, percent)));
             for client in listener.incoming() {
                 if closed.load(Ordering::Relaxed) {
@@ -84,12 +108,41 @@ impl Drop for Balancer {
     }
 }
 
-fn choose(nodes: &[SocketAddr], turn: &AtomicUsize) -> Option<TcpStream> {
+/// Checks each node now and then until the balancer is closed.
+fn watch(nodes: Vec<SocketAddr>, check: Arc<Check>, is_closed: &Arc<AtomicBool>) -> Arc<Vec<Backend>> {
+    let backends = nodes.into_iter().map(|address| Backend {
+        address,
+        is_healthy: AtomicBool::new(true),
+    });
+    let backends: Arc<Vec<Backend>> = Arc::new(backends.collect());
+    for place in 0..backends.len() {
+        let (backends, check, is_closed) = (Arc::clone(&backends), Arc::clone(&check), Arc::clone(is_closed));
+        thread::spawn(move || {
+            while let Some(backend) = backends.get(place)
+                && !is_closed.load(Ordering::Relaxed)
+            {
+                backend
+                    .is_healthy
+                    .store(check(backend.address), Ordering::Relaxed);
+                clock::pause(CHECK_EVERY);
+            }
+        });
+    }
+    backends
+}
+
+/// The next node in turn that is healthy and takes a connection. When none is healthy, any that takes one: checks may be
+/// late, and clients are told no more by a balancer than by a node.
+fn choose(nodes: &[Backend], turn: &AtomicUsize) -> Option<TcpStream> {
     let first = turn.fetch_add(1, Ordering::Relaxed);
-    let in_turn = nodes.iter().cycle().skip(first % nodes.len().max(1));
-    in_turn
-        .take(nodes.len())
-        .find_map(|node| TcpStream::connect_timeout(node, CONNECT_TIMEOUT).ok())
+    let in_turn = || {
+        let cycle = nodes.iter().cycle().skip(first % nodes.len().max(1));
+        cycle.take(nodes.len())
+    };
+    let connect = |node: &Backend| TcpStream::connect_timeout(&node.address, CONNECT_TIMEOUT).ok();
+    let healthy = |node: &&Backend| node.is_healthy.load(Ordering::Relaxed);
+    let found = in_turn().filter(healthy).find_map(connect);
+    found.or_else(|| in_turn().find_map(connect))
 }
 
 /// Carries bytes both ways until either side has ended.
@@ -148,6 +201,11 @@ mod tests {
         TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
     }
 
+    /// Whether something listens.
+    fn listens(address: SocketAddr) -> bool {
+        TcpStream::connect(address).is_ok()
+    }
+
     fn ask(stream: &mut TcpStream) -> u8 {
         let mut byte = [0];
         stream.write_all(b"?").unwrap();
@@ -158,7 +216,7 @@ mod tests {
     #[test]
     fn connections_go_to_the_nodes_in_turn_and_past_those_that_are_gone() {
         let nodes = vec![serve(b'a'), free_port(), serve(b'b')];
-        let balancer = Balancer::start(nodes).unwrap();
+        let balancer = Balancer::start(nodes, listens).unwrap();
         let mut asked = Vec::new();
         for _ in 0..6 {
             let mut stream = TcpStream::connect(balancer.address()).unwrap();
@@ -171,8 +229,45 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_takes_connections_but_fails_its_checks_gets_no_clients_until_it_passes_one() {
+        let (well, frozen) = (serve(b'a'), serve(b'b'));
+        let is_frozen = Arc::new(AtomicBool::new(true));
+        let flag = Arc::clone(&is_frozen);
+        let check = move |address| address == well || !flag.load(Ordering::Relaxed);
+        let balancer = Balancer::start(vec![well, frozen], check).unwrap();
+        let two = || {
+            let mut both = [0, 1].map(|_| ask(&mut TcpStream::connect(balancer.address()).unwrap()));
+            both.sort_unstable();
+            both
+        };
+        let within = Duration::from_secs(10);
+        assert!(clock::holds_within(within, || two() == *b"aa"));
+        for _ in 0..10 {
+            assert_eq!(two(), *b"aa");
+        }
+        is_frozen.store(false, Ordering::Relaxed);
+        assert!(clock::holds_within(within, || two() == *b"ab"));
+    }
+
+    #[test]
+    fn when_no_node_passes_its_checks_clients_are_sent_to_any() {
+        let checks = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&checks);
+        let check = move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+            false
+        };
+        let balancer = Balancer::start(vec![serve(b'a')], check).unwrap();
+        // The first check's outcome stands when the second begins.
+        assert!(clock::holds_within(Duration::from_secs(10), || {
+            checks.load(Ordering::Relaxed) > 1
+        }));
+        assert_eq!(ask(&mut TcpStream::connect(balancer.address()).unwrap()), b'a');
+    }
+
+    #[test]
     fn a_client_sees_that_its_node_has_ended() {
-        let balancer = Balancer::start(vec![serve(b'a')]).unwrap();
+        let balancer = Balancer::start(vec![serve(b'a')], listens).unwrap();
         let mut stream = TcpStream::connect(balancer.address()).unwrap();
         assert_eq!(ask(&mut stream), b'a');
         stream.write_all(b"x").unwrap();
@@ -182,7 +277,8 @@ mod tests {
     #[test]
     fn answers_are_lost_as_often_as_is_asked_for() {
         let lost = |percent| {
-            let balancer = Balancer::losing_answers(vec![serve(b'a')], Random::new(1, 1), percent).unwrap();
+            let balancer =
+                Balancer::losing_answers(vec![serve(b'a')], listens, Random::new(1, 1), percent).unwrap();
             let asked = (0..40).filter(|_| {
                 let mut stream = TcpStream::connect(balancer.address()).unwrap();
                 stream.write_all(b"?").unwrap();
@@ -196,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_nobody_takes_is_closed() {
-        let balancer = Balancer::start(vec![free_port()]).unwrap();
+        let balancer = Balancer::start(vec![free_port()], listens).unwrap();
         let mut stream = TcpStream::connect(balancer.address()).unwrap();
         assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0);
     }

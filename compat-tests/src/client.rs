@@ -100,9 +100,18 @@ impl Client {
     /// # Errors
     /// When nothing listens. A handshake that fails is noticed by the first call.
     pub fn open(access: Access, address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
+        Self::open_within(access, address, CONNECT_TIMEOUT, READ_TIMEOUT)
+    }
+
+    fn open_within(
+        access: Access,
+        address: SocketAddr,
+        connect_timeout: Duration,
+        read_timeout: Duration,
+    ) -> Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, connect_timeout)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(READ_TIMEOUT))?;
+        stream.set_read_timeout(Some(read_timeout))?;
         let stream = match access.tls() {
             Some(tls) => {
                 let name = ServerName::IpAddress(address.ip().into());
@@ -134,8 +143,28 @@ impl Client {
         let request = self
             .access
             .request(&self.host, operation, &body.to_string(), more)?;
+        let (status, body) = self.exchange(&request)?;
+        Ok(Answer {
+            status,
+            body: serde_json::from_slice(&body)?,
+        })
+    }
+
+    /// The health check of a balancer: whether a node says within a time that it is well (`GET /`, AWS General Reference,
+    /// "DynamoDB endpoints"). The time holds for the connection and for each wait for bytes.
+    pub fn is_healthy(access: Access, address: SocketAddr, within: Duration) -> bool {
+        let ask = || -> Result<u16> {
+            let mut client = Self::open_within(access, address, within, within)?;
+            let request = format!("GET / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+            Ok(client.exchange(request.as_bytes())?.0)
+        };
+        ask().is_ok_and(|status| status == 200)
+    }
+
+    /// Sends a request and reads the status and body of its answer.
+    fn exchange(&mut self, request: &[u8]) -> Result<(u16, Vec<u8>)> {
         let stream = self.stream.get_mut();
-        stream.write_all(&request)?;
+        stream.write_all(request)?;
         stream.flush()?;
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
@@ -155,9 +184,6 @@ impl Client {
         }
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
-        Ok(Answer {
-            status,
-            body: serde_json::from_slice(&body)?,
-        })
+        Ok((status, body))
     }
 }

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use crate::access::{self, Access};
 use crate::node::stator;
-use crate::{Error, Random, Result, clock};
+use crate::{Client, Error, Random, Result, clock};
 
 /// A node that is not ready after so long never will be.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -305,6 +305,14 @@ impl Cluster {
     /// Where the nodes serve clients.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.members.iter().map(|member| member.address).collect()
+    }
+
+    /// What a balancer asks a node before it sends clients to it.
+    pub fn health_check(&self) -> impl Fn(SocketAddr) -> bool + Send + Sync + 'static {
+        /// A node that takes longer does not serve clients.
+        const WITHIN: Duration = Duration::from_millis(500);
+        let access = self.access();
+        move |address| Client::is_healthy(access.clone(), address, WITHIN)
     }
 
     /// The node with this place in the list; an error names it.

@@ -63,7 +63,8 @@ fn endures(name: &str, kinds: &[Fault], lost: u64) {
     let (rounds, length) = rounds();
     let mut cluster = Cluster::start(3, Durability::Sync).unwrap();
     let random = Random::new(seed, 3);
-    let balancer = Balancer::losing_answers(cluster.addresses(), random, lost).unwrap();
+    let balancer =
+        Balancer::losing_answers(cluster.addresses(), cluster.health_check(), random, lost).unwrap();
     for round in 0..rounds {
         let seed = seed.wrapping_add(round);
         let settings = Settings::usual(&format!("{name}-{round}"), seed);
@@ -226,8 +227,11 @@ fn a_node_that_has_lost_its_data_does_not_vote_as_what_it_was() {
     let [wiped, gone, left] = places;
     let mut client = sdk(&cluster, &cluster.members[left], Mode::Standard);
     create_table(&mut client, TABLE).unwrap();
-    let balancer =
-        Balancer::start(vec![cluster.members[gone].address, cluster.members[left].address]).unwrap();
+    let balancer = Balancer::start(
+        vec![cluster.members[gone].address, cluster.members[left].address],
+        cluster.health_check(),
+    )
+    .unwrap();
     let settings = Settings {
         clients: 8,
         ..Settings::usual("wiped", seed)

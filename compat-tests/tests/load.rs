@@ -32,7 +32,7 @@ fn show(report: Result<Report>) -> Report {
 #[test]
 fn a_load_without_faults_is_linearizable_and_has_no_errors() {
     let cluster = Cluster::of_one_dev_node(Durability::Interval).unwrap();
-    let balancer = Balancer::start(cluster.addresses()).unwrap();
+    let balancer = Balancer::start(cluster.addresses(), cluster.health_check()).unwrap();
     let report = load(&cluster, &balancer, "calm").run(|| {
         pause(Duration::from_secs(2));
         Ok(())
@@ -47,7 +47,7 @@ fn a_load_without_faults_is_linearizable_and_has_no_errors() {
 #[test]
 fn a_frozen_node_answers_late_and_its_silence_is_measured() {
     let mut cluster = Cluster::of_one_dev_node(Durability::Interval).unwrap();
-    let balancer = Balancer::start(cluster.addresses()).unwrap();
+    let balancer = Balancer::start(cluster.addresses(), cluster.health_check()).unwrap();
     let load = load(&cluster, &balancer, "frozen");
     let report = load.run(|| {
         let faults = Faults::new(SEED, &[Fault::Freeze]);
@@ -63,7 +63,7 @@ fn a_frozen_node_answers_late_and_its_silence_is_measured() {
 #[test]
 fn a_node_alone_that_is_killed_loses_nothing_and_does_nothing_twice() {
     let mut cluster = Cluster::of_one_dev_node(Durability::Interval).unwrap();
-    let balancer = Balancer::start(cluster.addresses()).unwrap();
+    let balancer = Balancer::start(cluster.addresses(), cluster.health_check()).unwrap();
     let load = load(&cluster, &balancer, "killed");
     let report = load.run(|| {
         let faults = Faults::new(SEED, &[Fault::Kill]);
@@ -81,7 +81,8 @@ fn an_answer_that_is_lost_does_not_make_the_next_attempt_do_it_again() {
     const LOST_PERCENT: u64 = 5;
     let cluster = Cluster::of_one_dev_node(Durability::Interval).unwrap();
     let random = Random::new(SEED, 0);
-    let balancer = Balancer::losing_answers(cluster.addresses(), random, LOST_PERCENT).unwrap();
+    let balancer =
+        Balancer::losing_answers(cluster.addresses(), cluster.health_check(), random, LOST_PERCENT).unwrap();
     let report = load(&cluster, &balancer, "lossy").run(|| {
         pause(Duration::from_secs(3));
         Ok(())
