@@ -71,7 +71,8 @@ impl Balancer {
         let address = listener.local_addr()?;
         let is_closed = Arc::new(AtomicBool::new(false));
         let closed = Arc::clone(&is_closed);
-        let nodes = watch(nodes, Arc::new(check), &is_closed);
+        let check: Arc<Check> = Arc::new(check);
+        let nodes = watch(nodes, &check, &is_closed);
         thread::spawn(move || {
             let turn = Arc::new(AtomicUsize::new(0));
             let losses = Arc::new(Mutex::new((random, percent)));
@@ -109,14 +110,14 @@ impl Drop for Balancer {
 }
 
 /// Checks each node now and then until the balancer is closed.
-fn watch(nodes: Vec<SocketAddr>, check: Arc<Check>, is_closed: &Arc<AtomicBool>) -> Arc<Vec<Backend>> {
+fn watch(nodes: Vec<SocketAddr>, check: &Arc<Check>, is_closed: &Arc<AtomicBool>) -> Arc<Vec<Backend>> {
     let backends = nodes.into_iter().map(|address| Backend {
         address,
         is_healthy: AtomicBool::new(true),
     });
     let backends: Arc<Vec<Backend>> = Arc::new(backends.collect());
     for place in 0..backends.len() {
-        let (backends, check, is_closed) = (Arc::clone(&backends), Arc::clone(&check), Arc::clone(is_closed));
+        let (backends, check, is_closed) = (Arc::clone(&backends), Arc::clone(check), Arc::clone(is_closed));
         thread::spawn(move || {
             while let Some(backend) = backends.get(place)
                 && !is_closed.load(Ordering::Relaxed)

@@ -35,30 +35,19 @@ impl Replica {
         options: &WriteOptions,
         restore: &Restore,
     ) -> Result<bool, Refused> {
-        let decision = Restoring {
-            replica: self,
-            target,
-            restore,
-        };
-        self.write(target, options, &decision).await
+        self.write(target, options, &Restoring { restore }).await
     }
 
-    /// Whether it is certain that no entry behind `since`, proposed or applied, has written a cell. The caller holds its
-    /// latch.
-    fn is_untouched(&self, target: Target<'_>, since: u64) -> bool {
-        let applied = {
-            let state = self.state.lock();
-            if state.overlay.get(target.keyspace, target.key).is_some() {
-                return false;
-            }
-            state.applied
-        };
+    /// Whether it is certain that no applied entry behind `since` has written a cell. The caller holds its latch, and knows
+    /// that nothing is proposed for it.
+    pub(super) fn is_unwritten(&self, target: Target<'_>, since: u64) -> bool {
+        let applied = self.state.lock().applied;
         let reader = self.log.lock().reader();
-        let mut is_touched = false;
+        let mut is_written = false;
         let read = reader.each(since + 1..applied + 1, &mut |entry| {
             let is_command = entry.kind == EntryKind::Command && !entry.data.is_empty();
             if is_command && let Ok(Record::Effect(effect)) = Record::decode(entry.data) {
-                is_touched |= effect.keyspace == target.keyspace && effect.key == target.key;
+                is_written |= effect.keyspace == target.keyspace && effect.key == target.key;
             }
             Ok(())
         });
@@ -67,24 +56,26 @@ impl Replica {
             tracing::debug!(%error, group = self.group, "the log does not say whether a cell was written");
             return false;
         }
-        !is_touched
+        !is_written
     }
 }
 
 /// A restoration as a decision; the answer says whether it was done.
 struct Restoring<'a> {
-    replica: &'a Replica,
-    target: Target<'a>,
     restore: &'a Restore,
 }
 
 impl Decision for Restoring<'_> {
     type Answer = bool;
 
-    fn decide(&self, current: Option<&Cell>) -> Result<Verdict<bool>, Error> {
-        let Restore { since, seen, right } = self.restore;
+    fn asks_since(&self) -> Option<u64> {
+        Some(self.restore.since)
+    }
+
+    fn decide(&self, current: Option<&Cell>, is_unwritten: bool) -> Result<Verdict<bool>, Error> {
+        let Restore { seen, right, .. } = self.restore;
         let is_seen = seen.iter().any(|seen| seen.as_ref() == current);
-        if !is_seen || !self.replica.is_untouched(self.target, *since) {
+        if !is_seen || !is_unwritten {
             return Ok(Verdict::Keep { answer: false });
         }
         Ok(match right {

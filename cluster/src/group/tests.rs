@@ -123,7 +123,7 @@ enum Change {
 impl Decision for Change {
     type Answer = Bytes;
 
-    fn decide(&self, current: Option<&Cell>) -> Result<Verdict<Bytes>, Error> {
+    fn decide(&self, current: Option<&Cell>, _: bool) -> Result<Verdict<Bytes>, Error> {
         let answer = current.cloned().unwrap_or_default();
         Ok(match self {
             Self::Append(text) => Verdict::Put {

@@ -28,8 +28,14 @@ pub(crate) trait Decision: Sync {
     /// What the command answers.
     type Answer: Send;
 
-    /// Decides on the current cell.
-    fn decide(&self, current: Option<&Cell>) -> Result<Verdict<Self::Answer>, Error>;
+    /// The entry behind which it has to be known whether the key was written; `None` when the current cell says enough.
+    fn asks_since(&self) -> Option<u64> {
+        None
+    }
+
+    /// Decides on the current cell. `is_unwritten` says whether it is certain that no entry behind the one of
+    /// [`Decision::asks_since`] has written the key, and means nothing without it.
+    fn decide(&self, current: Option<&Cell>, is_unwritten: bool) -> Result<Verdict<Self::Answer>, Error>;
 
     /// The answer as it lies in the log.
     fn record(&self, answer: &Self::Answer) -> Bytes;
@@ -102,7 +108,9 @@ impl Replica {
                 0,
             ),
         };
-        let (cell, answer) = match decision.decide(current.as_ref())? {
+        let since = decision.asks_since();
+        let is_unwritten = since.is_some_and(|since| decided_on == 0 && self.is_unwritten(target, since));
+        let (cell, answer) = match decision.decide(current.as_ref(), is_unwritten)? {
             Verdict::Put { cell, answer } => (Some(cell), answer),
             Verdict::Delete { answer } => (None, answer),
             Verdict::Keep { answer } => {
@@ -318,7 +326,7 @@ pub(crate) struct Typed<'a, A>(pub(crate) &'a A);
 impl<A: Applier> Decision for Typed<'_, A> {
     type Answer = A::Answer;
 
-    fn decide(&self, current: Option<&Cell>) -> Result<Verdict<A::Answer>, Error> {
+    fn decide(&self, current: Option<&Cell>, _: bool) -> Result<Verdict<A::Answer>, Error> {
         Ok(self.0.decide(current))
     }
 
@@ -342,7 +350,7 @@ pub(crate) struct Encoded<'a> {
 impl Decision for Encoded<'_> {
     type Answer = Bytes;
 
-    fn decide(&self, current: Option<&Cell>) -> Result<Verdict<Bytes>, Error> {
+    fn decide(&self, current: Option<&Cell>, _: bool) -> Result<Verdict<Bytes>, Error> {
         Ok(self.commands.decide(self.command, current)?.map(Bytes::from))
     }
 
