@@ -326,10 +326,12 @@ impl<'a> NumberRef<'a> {
             _ => return None,
         };
         let plain = |pair: u8| if negative { !pair } else { pair };
-        let in_range = pairs.iter().all(|&pair| (1..=100).contains(&plain(pair)));
+        if !pairs.iter().all(|&pair| (1..=100).contains(&plain(pair))) {
+            return None;
+        }
         let (first, last) = (plain(*pairs.first()?), plain(*pairs.last()?));
         let digits = pairs.len() * 2 - usize::from(first <= 10) - usize::from((last - 1).is_multiple_of(10));
-        (in_range && first > 1 && last > 1 && digits <= 38).then_some(Self(bytes))
+        (first > 1 && last > 1 && digits <= 38).then_some(Self(bytes))
     }
 
     /// Takes bytes that are known to be a checked number.

@@ -121,6 +121,8 @@ fn bytes_that_are_no_number_are_refused() {
         &[3, 64, 2, 1, 0],
         &[3, 200, 2, 0],
         &[3, 64, 102, 0],
+        &[3, 64, 2, 0, 0],
+        &[1, 191, 253, 0xFF, 0xFF],
         &[9],
     ] {
         assert!(NumberRef::new(bytes).is_none(), "{bytes:?}");
@@ -137,6 +139,20 @@ fn any_number() -> impl Strategy<Value = Number> {
 }
 
 proptest! {
+    #[test]
+    fn any_bytes_are_a_number_in_its_one_form_or_refused(
+        class in 0_u8..5,
+        exponent in any::<u8>(),
+        pairs in proptest::collection::vec(prop_oneof![0_u8..4, 98_u8..104, 152_u8..158, any::<u8>()], 0..4),
+        end in prop_oneof![Just(0_u8), Just(0xFF), any::<u8>()],
+    ) {
+        let bytes = [&[class, exponent][..], &pairs, &[end]].concat();
+        if let Some(number) = NumberRef::new(&bytes) {
+            let encoded = number.decode().encode();
+            prop_assert_eq!(encoded.as_bytes(), &bytes[..]);
+        }
+    }
+
     #[test]
     fn text_and_bytes_give_the_number_back(number in any_number()) {
         let encoded = number.encode();
