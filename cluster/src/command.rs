@@ -9,6 +9,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::derive::{CellChange, Derived, DerivedRow, Origin, Unfit};
 use crate::level::ConsistencyLevel;
 
 /// The bytes of a cell, shared with the engine's memory.
@@ -65,6 +66,11 @@ pub trait Applier: Sync {
     /// What is answered when the command is only noted down, to be carried out later, because nobody can say what the cell
     /// is now. `None` for a command whose answer depends on that.
     fn answer_unseen(&self) -> Option<Self::Answer>;
+
+    /// Who asks for it: 0 for a client, other numbers as the caller gives them out. It is told to [`Commands::derive`].
+    fn origin(&self) -> Origin {
+        0
+    }
 }
 
 /// What a command answers. As bytes it travels back from the leader, and lies in the log for a client that asks again.
@@ -77,6 +83,12 @@ pub trait Answer: Sized + Send + 'static {
     /// # Errors
     /// [`MalformedAnswer`] when they are not exactly an answer of a known version.
     fn decode(bytes: &Bytes) -> Result<Self, MalformedAnswer>;
+
+    /// Takes what [`Commands::derive`] notes of the write. Called before the answer is put into bytes, and only when there
+    /// is something.
+    fn note(&mut self, note: &Bytes) {
+        let _ignored = note;
+    }
 }
 
 /// The answer of a command that has nothing to say: no bytes.
@@ -105,6 +117,43 @@ pub trait Commands: Send + Sync + fmt::Debug {
 
     /// The size that a cell counts with in the tally of its keyspace, in bytes.
     fn weigh(&self, cell: &[u8]) -> u64;
+
+    /// Who asks for a command in bytes, as [`Applier::origin`] says it.
+    fn origin(&self, command: &Bytes) -> Origin {
+        let _no_other = command;
+        0
+    }
+
+    /// Puts a note into an answer in bytes, as [`Answer::note`] does it. Called only when there is something.
+    ///
+    /// # Errors
+    /// [`MalformedAnswer`] when the bytes are none of this program's.
+    fn noted(&self, answer: &[u8], note: &Bytes) -> Result<Vec<u8>, MalformedAnswer> {
+        let _ignored = note;
+        Ok(answer.to_vec())
+    }
+
+    /// The last entry of the metadata that [`Commands::derive`] takes into account; it never falls. A leader takes no write
+    /// of a keyspace that was made later, nor while its range asks for a later one ([`crate::Cluster::require`]).
+    fn known(&self) -> u64 {
+        u64::MAX
+    }
+
+    /// What follows from a write. Called by the leader under the latch of the cell. Pure but for what `known` stands for.
+    ///
+    /// # Errors
+    /// [`Unfit`] when the write must not be.
+    fn derive(&self, change: &CellChange<'_>) -> Result<Derived, Unfit> {
+        let _nothing_follows = change;
+        Ok(Derived::default())
+    }
+
+    /// The rows that a cell should have had when something that is derived has come later than the cell. `filling` says
+    /// what, in bytes of the caller's ([`crate::Cluster::fill`]). A cell that does not fit has none.
+    fn fill(&self, filling: &Bytes, keyspace: &str, key: &[u8], cell: &Cell) -> Vec<DerivedRow> {
+        let _nothing_follows = (filling, keyspace, key, cell);
+        Vec::new()
+    }
 }
 
 /// Bytes that should be a command and are not, or are of an unknown version.

@@ -5,6 +5,7 @@
 //! again does not help. `Storage`, `Directory`, `Group`: this node's disk or directory needs an operator.
 
 use crate::command::{MalformedAnswer, MalformedCommand};
+use crate::derive::Unfit;
 use crate::group::journal::JournalError;
 use crate::world::NodeId;
 
@@ -26,6 +27,9 @@ pub enum Error {
     /// The keyspace was dropped; nothing was changed.
     #[error("the keyspace does not exist")]
     NoSuchKeyspace,
+    /// What is derived from the write forbids it; nothing was changed, and trying again does not help.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// A command in bytes cannot be read; nothing was changed.
     #[error(transparent)]
     MalformedCommand(#[from] MalformedCommand),

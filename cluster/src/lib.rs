@@ -8,6 +8,7 @@
 
 mod command;
 mod coordinator;
+mod derive;
 mod error;
 pub mod gossip;
 mod group;
@@ -29,6 +30,9 @@ pub use command::{
     Answer, Applier, Cell, Commands, InvocationId, MalformedAnswer, MalformedCommand, Verdict, WriteOptions,
 };
 pub use coordinator::{Bounds, Cluster, Direction, Durability, Keyspace, Row, Secrets, Settings, Tally};
+pub use derive::{
+    APPENDED_KEY_BYTES, APPENDED_TIME_BYTES, Action, CellChange, Derived, DerivedRow, Origin, Route, Unfit, Value,
+};
 pub use error::Error;
 pub use group::journal::JournalError;
 pub use group::settings::{Timing, TimingError};

@@ -1,0 +1,102 @@
+//! What follows from a write beside the cell that it is about: rows of indexes, records of streams, due times.
+//!
+//! Invariant: derived rows lie in the entry of the write that they follow from, so that either all of it stands or nothing.
+//! Rows of the write's own token range are applied with it; others are sent, in the order of the log, to the leaders of
+//! their ranges, which take each of them once. What is derived is said by the caller ([`crate::Commands::derive`]) and not
+//! known here. Not here: the log's bytes (`group/effect.rs`), sending (`group/forward.rs`), taking (`group/accept.rs`).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::command::Cell;
+
+/// Who asks for a write that no client asks for; see [`crate::Applier::origin`]. Clients are 0.
+pub type Origin = u8;
+
+/// A write whose consequences are asked for. One that changes nothing is none.
+#[derive(Clone, Copy, Debug)]
+pub struct CellChange<'a> {
+    /// Name of the keyspace.
+    pub keyspace: &'a str,
+    /// Key bytes of the cell.
+    pub key: &'a [u8],
+    /// What the cell was; `None` when there was none.
+    pub before: Option<&'a Cell>,
+    /// What it becomes; `None` when it goes.
+    pub after: Option<&'a Cell>,
+    /// Who asks for it.
+    pub origin: Origin,
+}
+
+/// What follows from a write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Derived {
+    /// Rows, in the order in which they are applied.
+    pub rows: Vec<DerivedRow>,
+    /// For the answer ([`crate::Answer::note`]); the cluster does not look into it. Empty for nothing.
+    pub note: Bytes,
+}
+
+/// A row that follows from a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DerivedRow {
+    /// Name of its keyspace. A row of a keyspace that has been dropped is left out.
+    pub keyspace: Arc<str>,
+    /// Its key bytes, which begin with its token; for an append those that the range adds to.
+    pub key: Bytes,
+    /// How it gets to its range.
+    pub route: Route,
+    /// What becomes of it.
+    pub action: Action,
+    /// By how many rows its keyspace grows, and by how many bytes, for the tally.
+    pub change: (i8, i64),
+}
+
+/// How a row gets to its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Its token is in the range of the cell that it follows from: they are applied together.
+    Beside,
+    /// It is sent to its own range, after the write is applied.
+    Forward,
+}
+
+/// What becomes of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It becomes this.
+    Put(Value),
+    /// It goes.
+    Delete,
+    /// It comes behind all rows that its range has taken under the same key bytes. The range adds twelve bytes to the key:
+    /// the index of its own entry (8, big-endian) and the place in that (4, big-endian). The cell is when the leader of the
+    /// source took the write (8, little-endian, milliseconds since the Unix epoch), and then the value. Only forwarded
+    /// rows are appended.
+    Append(Value),
+}
+
+/// Bytes of a row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Value {
+    /// What it begins with.
+    pub head: Bytes,
+    /// Whether the new cell of the write follows. It lies in the log once.
+    pub with_cell: bool,
+}
+
+/// A write that what is derived from it forbids. It is not carried out; trying again does not help.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Unfit {
+    /// What kind of refusal it is, by a number of the caller's.
+    pub code: u8,
+    /// Why, as the caller puts it.
+    pub reason: String,
+}
+
+/// Bytes that [`Action::Append`] adds to a key.
+pub const APPENDED_KEY_BYTES: usize = 8 + 4;
+
+/// Bytes that [`Action::Append`] puts before a value.
+pub const APPENDED_TIME_BYTES: usize = 8;
