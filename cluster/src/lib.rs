@@ -29,7 +29,9 @@ mod world;
 pub use command::{
     Answer, Applier, Cell, Commands, InvocationId, MalformedAnswer, MalformedCommand, Verdict, WriteOptions,
 };
-pub use coordinator::{Bounds, Cluster, Direction, Durability, Keyspace, Row, Secrets, Settings, Tally};
+pub use coordinator::{
+    Bounds, Cluster, Direction, Durability, Fill, Filled, Keyspace, LedRange, Row, Secrets, Settings, Tally,
+};
 pub use derive::{
     APPENDED_KEY_BYTES, APPENDED_TIME_BYTES, Action, CellChange, Derived, DerivedRow, Origin, Route, Unfit, Value,
 };

@@ -96,6 +96,8 @@ pub struct GroupStatus {
     pub quiet: bool,
     /// Entries that the slowest replica lacks; only a leader knows.
     pub lag: Option<u64>,
+    /// Entries with rows of indexes or streams that other ranges are not known to have taken.
+    pub forwarding: u64,
 }
 
 /// Read repair of this node.
@@ -160,6 +162,7 @@ impl Cluster {
                 applied: standing.applied,
                 quiet: standing.is_quiet,
                 lag: standing.lag,
+                forwarding: standing.forwarding,
             }
         });
         ClusterStatus {

@@ -238,7 +238,7 @@ impl Span {
 }
 
 /// The part of a span that lies in a token range.
-fn clip(bounds: &Bounds, bits: RangeBits, range: RangeId) -> Bounds {
+pub(super) fn clip(bounds: &Bounds, bits: RangeBits, range: RangeId) -> Bounds {
     let first = bits
         .first_token(range)
         .map(|token| token.0.to_be_bytes().to_vec());

@@ -2,20 +2,24 @@
 //!
 //! Invariant: entries are applied in their order, many of them in one batch, by one thread at a time; what waits for an
 //! entry goes on when its effect can be read. An effect on a keyspace that group 0 has not made on this node yet holds
-//! back itself and what comes behind it. Not here: what effects follow from (`write.rs`).
+//! back itself and what comes behind it; so does a row that follows from it. Not here: what effects follow from (`write.rs`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use stator_storage::{KeyspaceId, WriteBatch};
+use bytes::Bytes;
+use stator_storage::WriteBatch;
 
 use super::effect::{Change, Effect, Record};
 use super::invocations::RequestHash;
 use super::journal::Journal;
+use super::own::OwnMark;
 use super::replica::{ONLY_QUORUM, Refused, Remembered, Replica, State, Todo};
+use super::rows::{Row, RowKind};
+use crate::derive::Route;
 use crate::error::Error;
 use crate::level::ConsistencyLevel;
-use crate::metadata::keyspaces::{Lookup, METADATA};
+use crate::metadata::keyspaces::{Keyspaces, Lookup, METADATA};
 use crate::metadata::rows::OwnRow;
 use crate::raft::{Entry, EntryKind};
 
@@ -56,10 +60,7 @@ impl Done {
     }
 
     fn effect(&self) -> Option<&Effect> {
-        match &self.record {
-            Some(Record::Effect(effect)) => Some(effect),
-            Some(Record::Floor { .. }) | None => None,
-        }
+        self.record.as_ref()?.effect()
     }
 }
 
@@ -146,16 +147,10 @@ impl Replica {
         while let Some(entry) = queue.entries.pop_front() {
             bytes += entry.data.len();
             let done = Done::of(entry.clone())?;
-            if let Some(effect) = done.effect() {
-                match self.host.keyspaces.find(effect.keyspace) {
-                    Lookup::Here(id) => put(&mut batch, id, effect),
-                    Lookup::Gone => {}
-                    Lookup::NotYet => {
-                        queue.waits_for = Some(effect.keyspace);
-                        queue.entries.push_front(entry);
-                        break;
-                    }
-                }
+            if let Err(NotYet(keyspace)) = done.put(&self.host.keyspaces, self.group, &mut batch) {
+                queue.waits_for = Some(keyspace);
+                queue.entries.push_front(entry);
+                break;
             }
             // What follows in group 0 from an effect may be what the next one needs.
             let alone = self.group == METADATA_GROUP && done.record.is_some();
@@ -185,9 +180,10 @@ impl Replica {
             Err(stator_storage::Error::NoSuchKeyspace { .. }) => {
                 // It was dropped since the look; the look again leaves its effects out.
                 let mut batch = WriteBatch::new();
-                for effect in run.iter().filter_map(Done::effect) {
-                    if let Lookup::Here(id) = self.host.keyspaces.find(effect.keyspace) {
-                        put(&mut batch, id, effect);
+                for done in &run {
+                    if let Err(NotYet(keyspace)) = done.put(&self.host.keyspaces, self.group, &mut batch) {
+                        let cause = format!("keyspace {keyspace} was there and is yet to come");
+                        return Err(Error::Group { group: self.group, cause });
                     }
                 }
                 self.host.engine.apply_now(batch, stream, last)?;
@@ -233,12 +229,8 @@ impl Replica {
     ) -> Result<bool, String> {
         let done = Done::of(entry)?;
         let mut batch = WriteBatch::new();
-        if let Some(effect) = done.effect() {
-            match host.keyspaces.find(effect.keyspace) {
-                Lookup::Here(id) => put(&mut batch, id, effect),
-                Lookup::Gone => {}
-                Lookup::NotYet => return Ok(false),
-            }
+        if done.put(&host.keyspaces, group, &mut batch).is_err() {
+            return Ok(false);
         }
         let stream = Journal::stream_of(group);
         host.engine
@@ -252,10 +244,55 @@ impl Replica {
     }
 }
 
-fn put(batch: &mut WriteBatch, keyspace: KeyspaceId, effect: &Effect) {
-    match &effect.cell {
-        Some(cell) => batch.put(keyspace, &effect.key, cell),
-        None => batch.delete(keyspace, &effect.key),
+/// Group 0 has not made a keyspace on this node yet.
+struct NotYet(u32);
+
+impl Done {
+    /// Puts what the entry does to the engine into a batch, or nothing of it. What was dropped is left out.
+    fn put(&self, keyspaces: &Keyspaces, group: u32, batch: &mut WriteBatch) -> Result<(), NotYet> {
+        let Some(record) = &self.record else { return Ok(()) };
+        let beside = |row: &&Row| row.route == Route::Beside;
+        // All of them are there, or nothing is done.
+        let mut needed = record.rows().iter().map(|row| row.keyspace);
+        let sent = match record {
+            Record::Accept(accept) => &accept.rows[..],
+            _ => &[],
+        };
+        let needed = record.effect().map(|effect| effect.keyspace).into_iter().chain(&mut needed);
+        for keyspace in needed.chain(sent.iter().map(|row| row.keyspace)) {
+            if keyspaces.find(keyspace) == Lookup::NotYet {
+                return Err(NotYet(keyspace));
+            }
+        }
+        let mut put = |keyspace, key: &[u8], cell: Option<&Bytes>| {
+            if let Lookup::Here(id) = keyspaces.find(keyspace) {
+                match cell {
+                    Some(cell) => batch.put(id, key, cell),
+                    None => batch.delete(id, key),
+                }
+            }
+        };
+        let mut cell = None;
+        if let Some(effect) = record.effect() {
+            cell = effect.cell.as_ref();
+            put(effect.keyspace, &effect.key, cell);
+        }
+        for row in record.rows().iter().filter(beside) {
+            let value = (row.kind != RowKind::Delete).then(|| row.value(cell));
+            put(row.keyspace, &row.key, value.as_ref());
+        }
+        for (row, place) in sent.iter().zip(0..) {
+            let cell = (row.kind != RowKind::Delete).then_some(&row.cell);
+            put(row.keyspace, &row.placed_key(self.index, place), cell);
+        }
+        let mark = match record {
+            Record::Accept(accept) => (OwnMark::Accepted(accept.source), accept.last().unwrap_or_default()),
+            Record::Require { index } => (OwnMark::Required, *index),
+            Record::Forwarded { index } => (OwnMark::Forwarded, *index),
+            Record::Effect(_) | Record::Fill(_) | Record::Floor { .. } => return Ok(()),
+        };
+        mark.0.put(batch, keyspaces.marks(), group, mark.1);
+        Ok(())
     }
 }
 
@@ -278,7 +315,12 @@ impl Remembered {
                 self.invocations.forget_before(effect.at_ms);
             }
             Some(Record::Floor { index }) => self.floor = self.floor.max(*index),
-            None => {}
+            Some(Record::Fill(fill)) => self.last_at_ms = self.last_at_ms.max(fill.at_ms),
+            // What they leave behind is read from the engine when all entries are in it.
+            Some(Record::Accept(_) | Record::Require { .. } | Record::Forwarded { .. }) | None => {}
+        }
+        if let Some(record) = done.record.as_ref().filter(|record| record.is_forwarded()) {
+            self.open.push_back((done.index, record.at_ms()));
         }
     }
 }
@@ -288,10 +330,8 @@ impl State {
     fn take_run(&mut self, run: Vec<Done>, todo: &mut Todo) {
         for done in run {
             self.applied = done.index;
-            match &done.record {
-                Some(Record::Effect(effect)) => self.take_effect(&done, effect),
-                Some(Record::Floor { index }) => self.floor = self.floor.max(*index),
-                None => {}
+            if let Some(record) = &done.record {
+                self.take_record(&done, record);
             }
         }
         let applied = self.applied;
@@ -315,6 +355,32 @@ impl State {
         self.answer_applied(todo);
     }
 
+    fn take_record(&mut self, done: &Done, record: &Record) {
+        match record {
+            Record::Effect(effect) => self.take_effect(done, effect),
+            Record::Fill(fill) => self.last_at_ms = self.last_at_ms.max(fill.at_ms),
+            Record::Floor { index } => self.floor = self.floor.max(*index),
+            Record::Accept(accept) => self.take_accept(done.index, accept),
+            Record::Require { index } => self.required = self.required.max(*index),
+            Record::Forwarded { index } => self.forwarding.logged(*index),
+        }
+        for row in record.rows().iter().filter(|row| row.route == Route::Beside) {
+            self.count(row.keyspace, row.change);
+        }
+        let leads = self.leads();
+        self.forwarding
+            .applied((done.index, record.at_ms()), record, leads);
+    }
+
+    /// A keyspace has grown in this group.
+    pub(super) fn count(&mut self, keyspace: u32, Change { items, bytes }: Change) {
+        if items != 0 || bytes != 0 {
+            let tally = self.tallies.entry(keyspace).or_default();
+            tally.0 += i64::from(items);
+            tally.1 += bytes;
+        }
+    }
+
     fn take_effect(&mut self, done: &Done, effect: &Effect) {
         self.last_at_ms = self.last_at_ms.max(effect.at_ms);
         if let Some(id) = &effect.invocation {
@@ -325,12 +391,7 @@ impl State {
         }
         self.invocations.forget_before(effect.at_ms);
         self.overlay.applied(effect.keyspace, &effect.key, done.index);
-        let Change { items, bytes } = effect.change;
-        if items != 0 || bytes != 0 {
-            let tally = self.tallies.entry(effect.keyspace).or_default();
-            tally.0 += i64::from(items);
-            tally.1 += bytes;
-        }
+        self.count(effect.keyspace, effect.change);
     }
 }
 

@@ -1,21 +1,34 @@
-//! What the entries of a group's log say (`docs/format/group.md`): effects of writes, and how far the log is needed.
+//! What the entries of a group's log say (`docs/format/group.md`): effects of writes with the rows that follow from them,
+//! rows of other ranges, what leaders must know, and how far the log is needed.
 //!
 //! Invariant: an effect is a result, never an expression: whoever applies it needs no clock, no randomness and no program
 //! of the same version. Not here: how an effect came about (`command.rs`).
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
+use super::rows::{Row, Sent};
 use crate::command::{Cell, InvocationId};
+use crate::derive::Route;
+use crate::raft::{Entry, EntryKind};
 
+/// Effects without rows, and floors.
 const VERSION: u8 = 1;
+/// Everything that has to do with derived rows.
+const VERSION_OF_ROWS: u8 = 2;
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const FLOOR: u8 = 3;
+const ACCEPT: u8 = 4;
+const REQUIRE: u8 = 5;
+const FORWARDED: u8 = 6;
+const FILL: u8 = 7;
 
 /// Bytes of an effect beside invocation, key, answer and cell: version, kind, time, keyspace, whether there is an
 /// invocation, change of items and bytes, lengths of key and answer.
 const HEADER_BYTES: usize = 1 + 1 + 8 + 4 + 1 + 1 + 8 + 4 + 4;
-/// Where the time stands.
+/// Bytes of what has an index and nothing else: version, kind, index.
+const MARK_BYTES: usize = 1 + 1 + 8;
+/// Where the time stands, in an effect and in a fill.
 const TIME: std::ops::Range<usize> = 2..10;
 const INVOCATION_BYTES: usize = 16;
 
@@ -29,6 +42,36 @@ pub(crate) enum Record {
         /// The last entry that nobody asks for.
         index: u64,
     },
+    /// Rows that follow from entries of another range.
+    Accept(Accept),
+    /// Whoever leads this group has to know the metadata up to this entry of group 0 before it takes a write.
+    Require {
+        /// The entry of group 0.
+        index: u64,
+    },
+    /// The rows of all entries up to this one have been taken by their ranges.
+    Forwarded {
+        /// The last such entry.
+        index: u64,
+    },
+    /// Rows that follow from a cell that was there before.
+    Fill(Fill),
+}
+
+/// Rows of another range's entries, in the order of those.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Accept {
+    /// The group whose entries they follow from.
+    pub(crate) source: u32,
+    pub(crate) rows: Vec<Sent>,
+}
+
+/// Rows that a cell should have had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fill {
+    /// As [`Effect::at_ms`].
+    pub(crate) at_ms: u64,
+    pub(crate) rows: Vec<Row>,
 }
 
 /// By how much the rows of a keyspace change.
@@ -57,13 +100,15 @@ pub(crate) struct Effect {
     pub(crate) answer: Bytes,
     /// What the cell becomes; `None` removes it.
     pub(crate) cell: Option<Cell>,
+    /// What follows from it.
+    pub(crate) rows: Vec<Row>,
 }
 
 /// The bytes are no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum MalformedEffect {
     /// It was written by a newer program.
-    #[error("the effect has format version {version}, this program reads {VERSION}; upgrade this node")]
+    #[error("the effect has format version {version}, this program reads up to {VERSION_OF_ROWS}; upgrade this node")]
     UnknownVersion {
         /// The version.
         version: u8,
@@ -74,12 +119,17 @@ pub(crate) enum MalformedEffect {
 }
 
 impl Effect {
-    /// The effect as bytes. Key, answer and cell lie at the end in this order.
+    /// The effect as bytes. Key, answer, rows and cell lie at the end in this order.
     pub(crate) fn encode(&self) -> BytesMut {
         let cell = self.cell.as_ref().map_or(0, Bytes::len);
-        let bytes = HEADER_BYTES + INVOCATION_BYTES + self.key.len() + self.answer.len() + cell;
+        let rows = Row::encoded_bytes(&self.rows);
+        let bytes = HEADER_BYTES + INVOCATION_BYTES + self.key.len() + self.answer.len() + rows + cell;
         let mut into = BytesMut::with_capacity(bytes);
-        into.put_u8(VERSION);
+        into.put_u8(if self.rows.is_empty() {
+            VERSION
+        } else {
+            VERSION_OF_ROWS
+        });
         into.put_u8(if self.cell.is_some() { PUT } else { DELETE });
         into.put_u64_le(self.at_ms);
         into.put_u32_le(self.keyspace);
@@ -93,6 +143,9 @@ impl Effect {
         }
         into.put_slice(&self.key);
         into.put_slice(&self.answer);
+        if !self.rows.is_empty() {
+            Row::encode_all(&self.rows, &mut into);
+        }
         if let Some(cell) = &self.cell {
             into.put_slice(cell);
         }
@@ -105,14 +158,14 @@ impl Effect {
         encoded.slice(start..start + key_bytes)
     }
 
-    /// Sets the time of an effect that is in bytes already.
+    /// Sets the time of an effect, or of a fill, that is in bytes already.
     pub(crate) fn stamp(encoded: &mut BytesMut, at_ms: u64) {
         if let Some(time) = encoded.get_mut(TIME) {
             time.copy_from_slice(&at_ms.to_le_bytes());
         }
     }
 
-    fn decode(kind: u8, mut bytes: Bytes) -> Result<Self, MalformedEffect> {
+    fn decode((version, kind): (u8, u8), mut bytes: Bytes) -> Result<Self, MalformedEffect> {
         if bytes.len() < HEADER_BYTES - 2 {
             return Err(MalformedEffect::Malformed);
         }
@@ -134,6 +187,14 @@ impl Effect {
         };
         let key = take(&mut bytes, key as usize)?;
         let answer = take(&mut bytes, answer as usize)?;
+        let rows = if version == VERSION_OF_ROWS {
+            Row::decode_all(&mut bytes)?
+        } else {
+            Vec::new()
+        };
+        if rows.is_empty() == (version == VERSION_OF_ROWS) {
+            return Err(MalformedEffect::Malformed);
+        }
         let cell = match kind {
             PUT => Some(bytes),
             DELETE if bytes.is_empty() => None,
@@ -147,21 +208,77 @@ impl Effect {
             key,
             answer,
             cell,
+            rows,
         })
+    }
+}
+
+impl Accept {
+    /// The record as bytes.
+    pub(crate) fn encode(&self) -> Bytes {
+        let rows = self.rows.iter().map(Sent::encoded_bytes).sum::<usize>();
+        let mut into = BytesMut::with_capacity(2 + 4 + 4 + rows);
+        into.put_u8(VERSION_OF_ROWS);
+        into.put_u8(ACCEPT);
+        into.put_u32_le(self.source);
+        Sent::encode_all(&self.rows, &mut into);
+        into.freeze()
+    }
+
+    /// The last entry of the source that a row follows from.
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.rows.last().map(|row| row.source_index)
+    }
+
+    fn decode(mut bytes: Bytes) -> Result<Self, MalformedEffect> {
+        let source = bytes.try_get_u32_le().map_err(|_| MalformedEffect::Malformed)?;
+        let rows = Sent::decode_all(&mut bytes)?;
+        let in_order = rows.is_sorted_by_key(|row| row.source_index);
+        if !bytes.is_empty() || rows.is_empty() || !in_order {
+            return Err(MalformedEffect::Malformed);
+        }
+        Ok(Self { source, rows })
+    }
+}
+
+impl Fill {
+    /// The record as bytes, whose time can be set as that of an effect.
+    pub(crate) fn encode(&self) -> BytesMut {
+        let mut into = BytesMut::with_capacity(MARK_BYTES + Row::encoded_bytes(&self.rows));
+        into.put_u8(VERSION_OF_ROWS);
+        into.put_u8(FILL);
+        into.put_u64_le(self.at_ms);
+        Row::encode_all(&self.rows, &mut into);
+        into
+    }
+
+    fn decode(mut bytes: Bytes) -> Result<Self, MalformedEffect> {
+        let at_ms = bytes.try_get_u64_le().map_err(|_| MalformedEffect::Malformed)?;
+        let rows = Row::decode_all(&mut bytes)?;
+        if !bytes.is_empty() {
+            return Err(MalformedEffect::Malformed);
+        }
+        Ok(Self { at_ms, rows })
     }
 }
 
 impl Record {
     /// A floor as bytes.
     pub(crate) fn floor(index: u64) -> Bytes {
-        let mut into = BytesMut::with_capacity(2 + 8);
-        into.put_u8(VERSION);
-        into.put_u8(FLOOR);
-        into.put_u64_le(index);
-        into.freeze()
+        mark(VERSION, FLOOR, index)
     }
 
-    /// Reads what takes all of `bytes`; key, answer and cell of an effect share their memory.
+    /// What leaders have to know, as bytes.
+    pub(crate) fn require(index: u64) -> Bytes {
+        mark(VERSION_OF_ROWS, REQUIRE, index)
+    }
+
+    /// How far rows have been taken, as bytes.
+    pub(crate) fn forwarded(index: u64) -> Bytes {
+        mark(VERSION_OF_ROWS, FORWARDED, index)
+    }
+
+    /// Reads what takes all of `bytes`; key, answer, rows and cell of an effect share their memory.
     ///
     /// # Errors
     ///
@@ -171,23 +288,84 @@ impl Record {
             return Err(MalformedEffect::Malformed);
         }
         let version = bytes.get_u8();
-        if version != VERSION {
+        if ![VERSION, VERSION_OF_ROWS].contains(&version) {
             return Err(MalformedEffect::UnknownVersion { version });
         }
         if bytes.is_empty() {
             return Err(MalformedEffect::Malformed);
         }
-        match bytes.get_u8() {
-            FLOOR if bytes.len() == 8 => Ok(Self::Floor {
-                index: bytes.get_u64_le(),
-            }),
-            kind @ (PUT | DELETE) => Effect::decode(kind, bytes).map(Self::Effect),
+        let index = |bytes: &Bytes| bytes.clone().get_u64_le();
+        match (version, bytes.get_u8()) {
+            (VERSION, FLOOR) if bytes.len() == 8 => Ok(Self::Floor { index: index(&bytes) }),
+            (version, kind @ (PUT | DELETE)) => Effect::decode((version, kind), bytes).map(Self::Effect),
+            (VERSION_OF_ROWS, ACCEPT) => Accept::decode(bytes).map(Self::Accept),
+            (VERSION_OF_ROWS, REQUIRE) if bytes.len() == 8 => Ok(Self::Require { index: index(&bytes) }),
+            (VERSION_OF_ROWS, FORWARDED) if bytes.len() == 8 => Ok(Self::Forwarded { index: index(&bytes) }),
+            (VERSION_OF_ROWS, FILL) => Fill::decode(bytes).map(Self::Fill),
             _ => Err(MalformedEffect::Malformed),
         }
     }
+
+    /// What an entry says; `None` for one that begins a term, changes members, or cannot be read.
+    pub(crate) fn of_entry(entry: &Entry) -> Option<Self> {
+        let is_command = entry.kind == EntryKind::Command && !entry.data.is_empty();
+        is_command.then(|| Self::decode(entry.data.clone()).ok()).flatten()
+    }
+
+    /// When the leader took it, for what has a time; 0 for the rest.
+    pub(crate) fn at_ms(&self) -> u64 {
+        match self {
+            Self::Effect(effect) => effect.at_ms,
+            Self::Fill(fill) => fill.at_ms,
+            Self::Floor { .. } | Self::Accept(_) | Self::Require { .. } | Self::Forwarded { .. } => 0,
+        }
+    }
+
+    /// The write that it is, if it is one.
+    pub(crate) fn effect(&self) -> Option<&Effect> {
+        match self {
+            Self::Effect(effect) => Some(effect),
+            _ => None,
+        }
+    }
+
+    /// Rows that follow from it.
+    pub(crate) fn rows(&self) -> &[Row] {
+        match self {
+            Self::Effect(effect) => &effect.rows,
+            Self::Fill(fill) => &fill.rows,
+            Self::Floor { .. } | Self::Accept(_) | Self::Require { .. } | Self::Forwarded { .. } => &[],
+        }
+    }
+
+    /// Whether it writes a cell, as entry `index`.
+    pub(crate) fn touches(&self, index: u64, keyspace: u32, key: &[u8]) -> bool {
+        let beside = |row: &Row| row.route == Route::Beside && row.keyspace == keyspace && row.key == key;
+        match self {
+            Self::Effect(effect) if effect.keyspace == keyspace && effect.key == key => true,
+            Self::Accept(accept) => accept.rows.iter().zip(0..).any(|(row, place)| {
+                row.keyspace == keyspace && key.starts_with(&row.key) && row.placed_key(index, place) == key
+            }),
+            record => record.rows().iter().any(beside),
+        }
+    }
+
+    /// Whether rows follow from it that other ranges have to take.
+    pub(crate) fn is_forwarded(&self) -> bool {
+        self.rows().iter().any(|row| row.route == Route::Forward)
+    }
 }
 
-fn take(bytes: &mut Bytes, count: usize) -> Result<Bytes, MalformedEffect> {
+fn mark(version: u8, kind: u8, index: u64) -> Bytes {
+    let mut into = BytesMut::with_capacity(MARK_BYTES);
+    into.put_u8(version);
+    into.put_u8(kind);
+    into.put_u64_le(index);
+    into.freeze()
+}
+
+/// The next bytes, which share memory.
+pub(super) fn take(bytes: &mut Bytes, count: usize) -> Result<Bytes, MalformedEffect> {
     if count > bytes.len() {
         return Err(MalformedEffect::Malformed);
     }
@@ -195,7 +373,7 @@ fn take(bytes: &mut Bytes, count: usize) -> Result<Bytes, MalformedEffect> {
 }
 
 /// Keys and answers are far smaller than 4 GiB, as the engine and the API limit them.
-fn length(bytes: &Bytes) -> u32 {
+pub(super) fn length(bytes: &Bytes) -> u32 {
     u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }
 
@@ -204,7 +382,41 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
+    use super::super::rows::RowKind;
     use super::*;
+
+    fn kind() -> impl Strategy<Value = RowKind> {
+        prop_oneof![Just(RowKind::Put), Just(RowKind::Delete), Just(RowKind::Append)]
+    }
+
+    prop_compose! {
+        fn row()(
+            keyspace in any::<u32>(),
+            route in prop_oneof![Just(Route::Beside), Just(Route::Forward)],
+            kind in kind(),
+            with_cell in any::<bool>(),
+            (items, bytes) in (-1_i8..=1, any::<i64>()),
+            key in vec(any::<u8>(), 0..20),
+            head in vec(any::<u8>(), 0..20),
+        ) -> Row {
+            let (change, key, head) = (Change { items, bytes }, key.into(), head.into());
+            Row { keyspace, route, kind, with_cell, change, key, head }
+        }
+    }
+
+    prop_compose! {
+        fn sent()(
+            source_index in any::<u64>(),
+            keyspace in any::<u32>(),
+            kind in kind(),
+            (items, bytes) in (-1_i8..=1, any::<i64>()),
+            key in vec(any::<u8>(), 0..20),
+            cell in vec(any::<u8>(), 0..20),
+        ) -> Sent {
+            let (change, key, cell) = (Change { items, bytes }, key.into(), cell.into());
+            Sent { source_index, keyspace, kind, change, key, cell }
+        }
+    }
 
     prop_compose! {
         fn effect()(
@@ -215,6 +427,7 @@ mod tests {
             key in vec(any::<u8>(), 0..40),
             answer in vec(any::<u8>(), 0..40),
             cell in proptest::option::of(vec(any::<u8>(), 0..100)),
+            rows in vec(row(), 0..3),
         ) -> Effect {
             Effect {
                 at_ms,
@@ -224,6 +437,7 @@ mod tests {
                 key: key.into(),
                 answer: answer.into(),
                 cell: cell.map(Bytes::from),
+                rows,
             }
         }
     }
@@ -245,14 +459,36 @@ mod tests {
         }
 
         #[test]
-        fn floors_come_back(index in any::<u64>()) {
+        fn marks_come_back(index in any::<u64>()) {
             prop_assert_eq!(Record::decode(Record::floor(index)), Ok(Record::Floor { index }));
+            prop_assert_eq!(Record::decode(Record::require(index)), Ok(Record::Require { index }));
+            prop_assert_eq!(Record::decode(Record::forwarded(index)), Ok(Record::Forwarded { index }));
+        }
+
+        #[test]
+        fn rows_come_back(
+            source in any::<u32>(), mut sent in vec(sent(), 1..4), at_ms in any::<u64>(), rows in vec(row(), 0..4),
+        ) {
+            sent.sort_by_key(|row| row.source_index);
+            let accept = Accept { source, rows: sent };
+            let whole = accept.encode();
+            prop_assert_eq!(Record::decode(whole.clone()), Ok(Record::Accept(accept)));
+            for end in 0..whole.len() {
+                prop_assert!(Record::decode(whole.slice(..end)).is_err());
+            }
+            let fill = Fill { at_ms: 0, rows };
+            let mut bytes = fill.encode();
+            Effect::stamp(&mut bytes, at_ms);
+            prop_assert_eq!(Record::decode(bytes.freeze()), Ok(Record::Fill(Fill { at_ms, ..fill })));
         }
 
         #[test]
         fn arbitrary_bytes_never_panic(bytes in vec(0_u8..3, 0..80)) {
-            if let Ok(Record::Effect(effect)) = Record::decode(Bytes::from(bytes.clone())) {
-                prop_assert_eq!(&effect.encode()[..], &bytes[..]);
+            match Record::decode(Bytes::from(bytes.clone())) {
+                Ok(Record::Effect(effect)) => prop_assert_eq!(&effect.encode()[..], &bytes[..]),
+                Ok(Record::Accept(accept)) => prop_assert_eq!(&accept.encode()[..], &bytes[..]),
+                Ok(Record::Fill(fill)) => prop_assert_eq!(&fill.encode()[..], &bytes[..]),
+                _ => {}
             }
         }
     }
@@ -263,7 +499,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("format version 9, this program reads 1"),
+            error.contains("format version 9, this program reads up to 2"),
             "{error}"
         );
     }

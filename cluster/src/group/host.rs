@@ -4,14 +4,18 @@
 //! end to recover from its log. Not here: what groups decide, how messages travel.
 
 use std::fmt;
-use std::sync::Arc;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use stator_storage::{Durability, Engine, Pressure};
 use tokio::sync::watch;
 
 use crate::command::Commands;
+use crate::error::Error;
 use crate::latch::Latches;
 use crate::metadata::keyspaces::Keyspaces;
 use crate::raft::RaftMessage;
@@ -37,6 +41,18 @@ pub(crate) trait Outbox: Send + Sync + fmt::Debug {
     /// Sends what was put there, all for one node together.
     fn flush(&self);
 }
+
+/// The way of derived rows to the ranges that they belong to.
+pub(crate) trait Courier: Send + Sync + fmt::Debug {
+    /// The group of the range of a key; `None` while there is no layout.
+    fn group_of(&self, key: &[u8]) -> Option<u32>;
+
+    /// Has the leader of a group take rows ([`super::effect::Accept`] in bytes); is ready when they are applied there.
+    fn deliver(&self, group: u32, rows: Bytes) -> Delivery;
+}
+
+/// The outcome of a delivery, which may have taken place although it failed.
+pub(crate) type Delivery = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 /// What a host is made of.
 #[derive(Debug)]
@@ -65,6 +81,7 @@ pub(crate) struct Host {
     /// When entries of a log count as durable. What a node must not forget of a vote is synced always.
     pub(crate) durability: Durability,
     pub(crate) settings: GroupSettings,
+    courier: OnceLock<Arc<dyn Courier>>,
     undelayed_bytes: AtomicU64,
     failure: watch::Sender<Option<String>>,
 }
@@ -92,9 +109,22 @@ impl Host {
             latches: Latches::new(),
             durability,
             settings,
+            courier: OnceLock::new(),
             undelayed_bytes: AtomicU64::new(0),
             failure,
         }
+    }
+
+    /// Says how rows get to other ranges; once.
+    pub(crate) fn set_courier(&self, courier: Arc<dyn Courier>) {
+        if self.courier.set(courier).is_err() {
+            tracing::error!("the way of rows to other ranges was said twice");
+        }
+    }
+
+    /// The way of rows to other ranges, once it is known.
+    pub(crate) fn courier(&self) -> Option<&Arc<dyn Courier>> {
+        self.courier.get()
     }
 
     /// Notes that the node cannot go on; the first cause stays.

@@ -190,7 +190,8 @@ impl Replica {
         }
         let flushed = self.host.engine.flushed_index(Journal::stream_of(self.group));
         let remembered = state.invocations.oldest_entry().unwrap_or(u64::MAX);
-        let first = (state.floor + 1).min(flushed + 1).min(remembered);
+        let open = state.forwarding.first_open().unwrap_or(u64::MAX);
+        let first = (state.floor + 1).min(flushed + 1).min(remembered).min(open);
         if first >= state.cut + self.host.settings.cut_entries {
             state.cut = first;
             state.core.cut_head(first);

@@ -2,16 +2,22 @@
 //!
 //! Not here: the decisions of consensus (`raft/`), who holds which range (`ring/`).
 
+mod accept;
 pub(crate) mod apply;
 pub(crate) mod balance;
+mod derive;
 pub(crate) mod effect;
+pub(crate) mod fill;
+mod forward;
 pub(crate) mod host;
 pub(crate) mod invocations;
 pub(crate) mod journal;
 mod log;
 mod overlay;
+mod own;
 pub(crate) mod quiet;
 mod read;
+mod rows;
 pub(crate) mod recover;
 pub(crate) mod replica;
 pub(crate) mod rest;

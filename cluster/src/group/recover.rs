@@ -12,6 +12,7 @@ use stator_storage::LogBatch;
 
 use super::host::Host;
 use super::journal::{Journal, JournalError};
+use super::own::Own;
 use super::replica::{Birth, Remembered, Replica};
 use crate::error::Error;
 use crate::raft::{Members, Recovered, ReplicaId};
@@ -67,6 +68,9 @@ pub(crate) fn recover(
     let Some((journal, recovered)) = found else {
         return Ok(None);
     };
+    let marks = host.keyspaces.marks();
+    remembered.own =
+        Own::read(&host.engine, marks, group).map_err(|cause| Error::Group { group, cause })?;
     let mine = peers.iter().find(|(_, node)| **node == host.node);
     let Some(id) = mine.map(|(id, _)| *id) else {
         let cause = "this node has its log, but is none of its members".to_owned();

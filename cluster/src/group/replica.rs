@@ -14,13 +14,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
+use super::accept::Accepting;
 use super::apply::ApplyQueue;
 use super::balance::{Balance, BalanceSettings};
+use super::forward::Forwarding;
 use super::host::Host;
 use super::invocations::{Invocations, RequestHash};
 use super::journal::{Journal, JournalError};
 use super::log::LogQueue;
 use super::overlay::Overlay;
+use super::own::Own;
 use super::quiet::{Quiet, QuietMessage, Reason};
 use super::read::Reads;
 use super::rest::Others;
@@ -84,6 +87,8 @@ pub(crate) struct Replica {
     leader: AtomicU64,
     /// Whether this replica is the only voter and may answer reads from its engine alone.
     serves_alone: AtomicBool,
+    /// Whether it leads and derived rows are so far behind that writes have to wait. Read without the lock.
+    pub(super) is_behind: AtomicBool,
 }
 
 impl fmt::Debug for Replica {
@@ -122,6 +127,15 @@ pub(super) struct State {
     /// What the log was last cut at.
     pub(super) cut: u64,
     pub(super) tallies: BTreeMap<u32, (i64, i64)>,
+    /// The rows that follow from this group's entries and belong elsewhere.
+    pub(super) forwarding: Forwarding,
+    /// By the group of the source: up to which entry of it all rows are applied here.
+    pub(super) accepted: HashMap<u32, u64>,
+    /// The same for what this leadership has proposed.
+    pub(super) accepting: HashMap<u32, Accepting>,
+    /// The metadata that a leader has to know: as applied, and as proposed by this leadership.
+    pub(super) required: u64,
+    pub(super) requiring: u64,
     pub(super) ticks: u64,
     pub(super) others: Others,
     pub(super) quiet: Quiet,
@@ -140,6 +154,7 @@ impl State {
             || !self.spreading.is_empty()
             || self.reads.are_under_way()
             || self.core.is_handing_over()
+            || (self.leads() && !self.forwarding.is_settled())
     }
 }
 
@@ -226,6 +241,11 @@ impl Replica {
             floor: remembered.floor,
             cut,
             tallies: BTreeMap::new(),
+            forwarding: Forwarding::new(remembered.open, remembered.own.forwarded),
+            accepted: remembered.own.accepted,
+            accepting: HashMap::new(),
+            required: remembered.own.required,
+            requiring: 0,
             ticks: 0,
             others: Others::default(),
             quiet: Quiet::new(timing.quiet_ticks),
@@ -242,6 +262,7 @@ impl Replica {
             apply: Mutex::new(ApplyQueue::default()),
             leader: AtomicU64::new(0),
             serves_alone: AtomicBool::new(false),
+            is_behind: AtomicBool::new(false),
         }))
     }
 
@@ -343,6 +364,7 @@ impl Replica {
             self.look_at_leadership(&mut state, &mut todo);
         }
         state.look_at_spreading(&mut todo);
+        self.look_at_forwarding(&mut state);
         if let Some(context) = state.begin_reads(&mut todo) {
             tracing::trace!(group = self.group, ?context, "a read begins");
             return self.advance_with(state, todo);
@@ -413,6 +435,8 @@ impl Replica {
             }
             if leads {
                 state.logged = state.logged.min(state.core.last());
+                let applied = state.applied;
+                state.forwarding.begin(applied);
             }
         }
         let leader = state.core.leader().and_then(|replica| self.node_of(replica));
@@ -428,6 +452,9 @@ impl State {
     fn end_leadership(&mut self, todo: &mut Todo) {
         self.overlay.clear();
         self.proposed.clear();
+        self.forwarding.end();
+        self.accepting.clear();
+        self.requiring = 0;
         let waiting = self.pending.drain(..).chain(self.unlogged.drain(..));
         for pending in waiting {
             let cause = "leadership changed while the write was under way".to_owned();
@@ -470,6 +497,10 @@ pub(crate) struct Remembered {
     pub(crate) invocations: Invocations,
     pub(crate) last_at_ms: u64,
     pub(crate) floor: u64,
+    /// Entries with rows for other ranges, and their times.
+    pub(crate) open: VecDeque<(u64, u64)>,
+    /// What the replica keeps about its group.
+    pub(crate) own: Own,
 }
 
 /// How a replica stands.
@@ -482,6 +513,8 @@ pub(crate) struct Standing {
     pub(crate) is_quiet: bool,
     /// Entries that the slowest member lacks; only a leader knows.
     pub(crate) lag: Option<u64>,
+    /// Entries with rows that other ranges are not known to have taken.
+    pub(crate) forwarding: u64,
 }
 
 impl Replica {
@@ -494,6 +527,7 @@ impl Replica {
             committed: state.core.committed(),
             applied: state.applied,
             is_quiet: state.quiet.is_quiet(),
+            forwarding: state.forwarding.behind() as u64,
             lag: state
                 .leads()
                 .then(|| state.core.last().saturating_sub(state.everywhere())),

@@ -12,8 +12,8 @@ use super::effect::Record;
 use super::replica::{Refused, Replica};
 use super::write::{Decision, Target};
 use crate::command::{Cell, Verdict, WriteOptions};
+use crate::derive::Origin;
 use crate::error::Error;
-use crate::raft::EntryKind;
 
 /// What replicas have differently, and what they are to have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,9 +45,8 @@ impl Replica {
         let reader = self.log.lock().reader();
         let mut is_written = false;
         let read = reader.each(since + 1..applied + 1, &mut |entry| {
-            let is_command = entry.kind == EntryKind::Command && !entry.data.is_empty();
-            if is_command && let Ok(Record::Effect(effect)) = Record::decode(entry.data) {
-                is_written |= effect.keyspace == target.keyspace && effect.key == target.key;
+            if let Some(record) = Record::of_entry(&entry) {
+                is_written |= record.touches(entry.index, target.keyspace, target.key);
             }
             Ok(())
         });
@@ -68,6 +67,11 @@ struct Restoring<'a> {
 impl Decision for Restoring<'_> {
     type Answer = bool;
 
+    /// A cell is put in the place of what it should be: nothing follows from that.
+    fn origin(&self) -> Option<Origin> {
+        None
+    }
+
     fn asks_since(&self) -> Option<u64> {
         Some(self.restore.since)
     }
@@ -85,6 +89,10 @@ impl Decision for Restoring<'_> {
             },
             None => Verdict::Delete { answer: true },
         })
+    }
+
+    fn note(&self, _: &mut bool, _: &Bytes) -> Result<(), Error> {
+        Ok(())
     }
 
     fn record(&self, _: &bool) -> Bytes {

@@ -26,6 +26,7 @@ use super::restore::Restore;
 use super::settings::{GroupSettings, Timing};
 use super::write::{Decision, Target};
 use crate::command::{Cell, Commands, InvocationId, MalformedCommand, Verdict, WriteOptions};
+use crate::derive::Origin;
 use crate::error::Error;
 use crate::level::ConsistencyLevel;
 use crate::metadata::keyspaces::{Keyspaces, METADATA};
@@ -136,6 +137,14 @@ impl Decision for Change {
             },
             Self::Swap(..) => Verdict::Keep { answer },
         })
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        Some(0)
+    }
+
+    fn note(&self, _: &mut Bytes, _: &Bytes) -> Result<(), Error> {
+        Ok(())
     }
 
     fn record(&self, answer: &Bytes) -> Bytes {

@@ -7,16 +7,19 @@
 //! caller that goes away cancels nothing. Not here: commands.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
+use super::derive::{Following, behind};
 use super::effect::{Change, Effect, Record};
 use super::invocations::RequestHash;
 use super::overlay::Image;
 use super::quiet::Reason;
 use super::replica::{Pending, Refused, Replica, State, Todo};
 use crate::command::{Answer as _, Applier, Cell, Commands, Verdict, WriteOptions};
+use crate::derive::Origin;
 use crate::error::Error;
 use crate::latch::Latch;
 use crate::level::ConsistencyLevel;
@@ -36,6 +39,12 @@ pub(crate) trait Decision: Sync {
     /// Decides on the current cell. `is_unwritten` says whether it is certain that no entry behind the one of
     /// [`Decision::asks_since`] has written the key, and means nothing without it.
     fn decide(&self, current: Option<&Cell>, is_unwritten: bool) -> Result<Verdict<Self::Answer>, Error>;
+
+    /// Who asks for it, as [`Commands::derive`] is told; `None` for what nothing follows from.
+    fn origin(&self) -> Option<Origin>;
+
+    /// Puts what [`Commands::derive`] notes into the answer.
+    fn note(&self, answer: &mut Self::Answer, note: &Bytes) -> Result<(), Error>;
 
     /// The answer as it lies in the log.
     fn record(&self, answer: &Self::Answer) -> Bytes;
@@ -77,6 +86,8 @@ struct Proposal {
     term: u64,
     level: ConsistencyLevel,
     keyspace: u32,
+    /// The metadata that what follows from it takes into account.
+    known: u64,
 }
 
 impl Replica {
@@ -89,6 +100,9 @@ impl Replica {
     ) -> Result<D::Answer, Refused> {
         let id = self.keyspace(target.keyspace)?;
         self.host.admit(target.key.len()).await;
+        if self.is_behind.load(Ordering::Acquire) {
+            self.wait_for_rows().await?;
+        }
         let latch = self.host.latches.acquire(target.keyspace, target.key).await;
         let request = target.request(options);
         let (term, image) = match self.look(&target, request)? {
@@ -110,7 +124,7 @@ impl Replica {
         };
         let since = decision.asks_since();
         let is_unwritten = since.is_some_and(|since| decided_on == 0 && self.is_unwritten(target, since));
-        let (cell, answer) = match decision.decide(current.as_ref(), is_unwritten)? {
+        let (cell, mut answer) = match decision.decide(current.as_ref(), is_unwritten)? {
             Verdict::Put { cell, answer } => (Some(cell), answer),
             Verdict::Delete { answer } => (None, answer),
             Verdict::Keep { answer } => {
@@ -119,15 +133,42 @@ impl Replica {
                 return Ok(answer);
             }
         };
+        let following = match decision.origin() {
+            Some(origin) => self.follow(&target, (current.as_ref(), cell.as_ref()), origin)?,
+            None => Following {
+                known: u64::MAX,
+                ..Following::default()
+            },
+        };
+        if !following.note.is_empty() {
+            decision.note(&mut answer, &following.note)?;
+        }
         let recorded = request.map_or_else(Bytes::new, |_| decision.record(&answer));
-        let proposal = self.prepare(&target, options, current.as_ref(), cell, recorded, term);
+        let images = (current.as_ref(), cell);
+        let proposal = self.prepare(&target, options, images, (recorded, term), following);
         self.propose(proposal, latch)?
             .await
             .unwrap_or_else(|_| Err(Refused::Unknown("the node was closed under the write".to_owned())))?;
         Ok(answer)
     }
 
-    fn keyspace(&self, number: u32) -> Result<KeyspaceId, Refused> {
+    /// The term, the newest image of a key, proposed ones included, and the entry that the image was proposed with (0 for
+    /// one that is applied). The caller holds its latch.
+    pub(super) fn newest(
+        self: &Arc<Self>,
+        target: &Target<'_>,
+    ) -> Result<(u64, Option<Cell>, u64), Refused> {
+        match self.look(target, None)? {
+            Look::New(term, Some(image)) => Ok((term, image.cell, image.index)),
+            Look::New(term, None) | Look::Before(term, _) => {
+                let id = self.keyspace(target.keyspace)?;
+                let value = self.host.engine.get(id, target.key)?;
+                Ok((term, value.map(stator_storage::Value::into_bytes), 0))
+            }
+        }
+    }
+
+    pub(super) fn keyspace(&self, number: u32) -> Result<KeyspaceId, Refused> {
         match self.host.keyspaces.find(number) {
             Lookup::Here(id) => Ok(id),
             Lookup::Gone => Err(Refused::Finally(Error::NoSuchKeyspace)),
@@ -173,7 +214,7 @@ impl Replica {
         match record {
             Some(Record::Effect(effect)) => Ok(decision.recall(&effect.answer)?),
             // The log was cut between the look and here, because the request is too old to be remembered.
-            Some(Record::Floor { .. }) | None => Err(Refused::Unknown(
+            Some(_) | None => Err(Refused::Unknown(
                 "the first try is too old for its answer to be known".to_owned(),
             )),
         }
@@ -181,7 +222,7 @@ impl Replica {
 
     /// Waits until an entry of the leadership of `term`, or one before it, is applied, and it is certain that this replica
     /// still led in that term when this was called.
-    async fn confirm(self: &Arc<Self>, term: u64, index: u64) -> Result<(), Refused> {
+    pub(super) async fn confirm(self: &Arc<Self>, term: u64, index: u64) -> Result<(), Refused> {
         if index == 0 && self.serves_alone() {
             return Ok(());
         }
@@ -217,10 +258,9 @@ impl Replica {
         &self,
         target: &Target<'_>,
         options: &WriteOptions,
-        current: Option<&Cell>,
-        cell: Option<Cell>,
-        answer: Bytes,
-        term: u64,
+        (current, cell): (Option<&Cell>, Option<Cell>),
+        (answer, term): (Bytes, u64),
+        following: Following,
     ) -> Proposal {
         let weigh = |cell: Option<&Cell>| -> (i8, i64) {
             cell.map_or((0, 0), |cell| {
@@ -242,6 +282,7 @@ impl Replica {
             key: Bytes::copy_from_slice(target.key),
             answer,
             cell,
+            rows: following.rows,
         };
         Proposal {
             encoded: effect.encode(),
@@ -251,6 +292,7 @@ impl Replica {
             term,
             level: options.level,
             keyspace: target.keyspace,
+            known: following.known,
         }
     }
 
@@ -266,6 +308,9 @@ impl Replica {
         let refused = |replica: &Self| Refused::NotLeader(replica.other_leader());
         if !state.leads() || state.core.term() != proposal.term {
             return Err(refused(self));
+        }
+        if proposal.known < state.required.max(state.requiring) {
+            return Err(behind());
         }
         state.last_at_ms = state.last_at_ms.max(unix_ms);
         let mut encoded = proposal.encoded;
@@ -330,6 +375,15 @@ impl<A: Applier> Decision for Typed<'_, A> {
         Ok(self.0.decide(current))
     }
 
+    fn origin(&self) -> Option<Origin> {
+        Some(self.0.origin())
+    }
+
+    fn note(&self, answer: &mut A::Answer, note: &Bytes) -> Result<(), Error> {
+        answer.note(note);
+        Ok(())
+    }
+
     fn record(&self, answer: &A::Answer) -> Bytes {
         let mut bytes = Vec::new();
         answer.encode(&mut bytes);
@@ -352,6 +406,15 @@ impl Decision for Encoded<'_> {
 
     fn decide(&self, current: Option<&Cell>, _: bool) -> Result<Verdict<Bytes>, Error> {
         Ok(self.commands.decide(self.command, current)?.map(Bytes::from))
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        Some(self.commands.origin(self.command))
+    }
+
+    fn note(&self, answer: &mut Bytes, note: &Bytes) -> Result<(), Error> {
+        *answer = self.commands.noted(answer, note)?.into();
+        Ok(())
     }
 
     fn record(&self, answer: &Bytes) -> Bytes {

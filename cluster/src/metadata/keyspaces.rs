@@ -19,6 +19,10 @@ use crate::hints::HINTS_KEYSPACE;
 /// The number of the keyspace that group 0 keeps its state in. Entries have indices from 1 on.
 pub(crate) const METADATA: u32 = 0;
 const METADATA_NAME: &str = "group/0";
+/// The number of the keyspace that all groups of the node keep what they know of themselves in. No entry of group 0 will
+/// ever have it.
+pub(crate) const OWN_MARKS: u32 = u32::MAX;
+const OWN_MARKS_NAME: &str = "group/own";
 /// How names of other keyspaces begin in the engine; number, `/` and the name follow.
 const PREFIX: &str = "k/";
 
@@ -53,6 +57,8 @@ pub(crate) struct Keyspaces {
     engine: Engine,
     /// That of group 0.
     metadata: KeyspaceId,
+    /// That of the groups' marks.
+    marks: KeyspaceId,
     known: ArcSwap<Known>,
     /// Held over a change.
     changing: Mutex<()>,
@@ -72,10 +78,10 @@ impl Keyspaces {
             applied,
         };
         for (id, name) in engine.keyspaces() {
-            let parsed = if name == METADATA_NAME {
-                Some((METADATA, METADATA_NAME))
-            } else {
-                parse(&name)
+            let parsed = match &*name {
+                METADATA_NAME => Some((METADATA, METADATA_NAME)),
+                OWN_MARKS_NAME => Some((OWN_MARKS, OWN_MARKS_NAME)),
+                name => parse(name),
             };
             if let Some((number, name)) = parsed {
                 known.insert(number, id, name);
@@ -85,15 +91,21 @@ impl Keyspaces {
                 });
             }
         }
-        let metadata = match known.by_number.get(&METADATA) {
-            Some(named) => named.id,
-            None => create(&engine, METADATA_NAME)?,
+        let mut nodes_own = |number, name| {
+            let id = match known.by_number.get(&number) {
+                Some(named) => named.id,
+                None => create(&engine, name)?,
+            };
+            known.insert(number, id, name);
+            Ok::<_, Error>(id)
         };
-        known.insert(METADATA, metadata, METADATA_NAME);
+        let metadata = nodes_own(METADATA, METADATA_NAME)?;
+        let marks = nodes_own(OWN_MARKS, OWN_MARKS_NAME)?;
         let (changes, _) = watch::channel(applied);
         Ok(Self {
             engine,
             metadata,
+            marks,
             known: ArcSwap::from_pointee(known),
             changing: Mutex::new(()),
             changes,
@@ -103,6 +115,16 @@ impl Keyspaces {
     /// The keyspace of group 0.
     pub(crate) fn metadata(&self) -> KeyspaceId {
         self.metadata
+    }
+
+    /// The keyspace of what groups keep about themselves.
+    pub(crate) fn marks(&self) -> KeyspaceId {
+        self.marks
+    }
+
+    /// The last entry of group 0 that has taken effect here.
+    pub(crate) fn applied_index(&self) -> u64 {
+        self.known.load().applied
     }
 
     /// What is known of a number.
@@ -119,7 +141,7 @@ impl Keyspaces {
     pub(crate) fn named(&self, name: &str) -> Option<(u32, KeyspaceId)> {
         let known = self.known.load();
         let number = known.by_name.get(name).copied()?;
-        (number != METADATA)
+        is_callers(number)
             .then(|| known.by_number.get(&number))
             .flatten()
             .map(|named| (number, named.id))
@@ -131,13 +153,13 @@ impl Keyspaces {
         known.by_number.get(&number).map(|named| Arc::clone(&named.name))
     }
 
-    /// All but that of group 0: number, keyspace of the engine, name.
+    /// All but those of the groups themselves: number, keyspace of the engine, name.
     pub(crate) fn all(&self) -> Vec<(u32, KeyspaceId, Arc<str>)> {
         let known = self.known.load();
         known
             .by_number
             .iter()
-            .filter(|(number, _)| **number != METADATA)
+            .filter(|(number, _)| is_callers(**number))
             .map(|(number, named)| (*number, named.id, Arc::clone(&named.name)))
             .collect()
     }
@@ -231,6 +253,11 @@ impl Known {
             self.by_name.remove(&named.name);
         }
     }
+}
+
+/// Whether a keyspace was made by an entry of group 0.
+fn is_callers(number: u32) -> bool {
+    number != METADATA && number != OWN_MARKS
 }
 
 fn create(engine: &Engine, name: &str) -> Result<KeyspaceId, Error> {

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use prost::{Message, Oneof};
 
 use crate::coordinator::{Bounds, Direction};
+use crate::derive::Unfit;
 use crate::error::Error;
+use crate::group::fill::Filling;
 use crate::group::replica::Refused;
 use crate::group::restore::Restore;
 use crate::level::ConsistencyLevel;
@@ -18,7 +20,7 @@ use crate::world::NodeId;
 /// A question.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Question {
-    #[prost(oneof = "Ask", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Ask", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     pub(crate) ask: Option<Ask>,
 }
 
@@ -44,6 +46,88 @@ pub(crate) enum Ask {
     /// The keyspaces and the layout, from the leader of group 0.
     #[prost(bool, tag = "9")]
     Metadata(bool),
+    /// Rows that follow from entries of another group.
+    #[prost(message, tag = "10")]
+    Accept(Accept),
+    /// What leaders of a group are to know.
+    #[prost(message, tag = "11")]
+    Require(Require),
+    #[prost(message, tag = "12")]
+    Fill(Fill),
+    /// A group: up to which entry the rows that follow from it have been taken.
+    #[prost(uint32, tag = "13")]
+    Taken(u32),
+}
+
+/// Rows for a group, as they are to lie in its log.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Accept {
+    #[prost(uint32, tag = "1")]
+    pub(crate) group: u32,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub(crate) record: Bytes,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Require {
+    #[prost(uint32, tag = "1")]
+    pub(crate) group: u32,
+    /// The entry of group 0.
+    #[prost(uint64, tag = "2")]
+    pub(crate) known: u64,
+}
+
+/// A part of a fill.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Fill {
+    #[prost(uint32, tag = "1")]
+    pub(crate) group: u32,
+    #[prost(uint32, tag = "2")]
+    pub(crate) keyspace: u32,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub(crate) filling: Bytes,
+    #[prost(message, optional, tag = "4")]
+    pub(crate) start: Option<End>,
+    #[prost(message, optional, tag = "5")]
+    pub(crate) end: Option<End>,
+    #[prost(uint64, tag = "6")]
+    pub(crate) required: u64,
+    #[prost(uint32, tag = "7")]
+    pub(crate) count: u32,
+}
+
+impl Fill {
+    pub(crate) fn new(group: u32, filling: &Filling) -> Self {
+        Self {
+            group,
+            keyspace: filling.keyspace,
+            filling: filling.filling.clone(),
+            start: end_of(&filling.start),
+            end: end_of(&filling.end),
+            required: filling.required,
+            count: filling.count,
+        }
+    }
+
+    pub(crate) fn filling(self) -> Filling {
+        Filling {
+            keyspace: self.keyspace,
+            filling: self.filling,
+            start: bound_of(self.start),
+            end: bound_of(self.end),
+            required: self.required,
+            count: self.count,
+        }
+    }
+}
+
+/// What a part of a fill has come to.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct FilledPart {
+    #[prost(uint64, tag = "1")]
+    pub(crate) cells: u64,
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub(crate) last: Option<Bytes>,
 }
 
 /// What a node that has no replica of group 0 has to know of it.
@@ -204,7 +288,7 @@ pub(crate) struct TallyOf {
 /// An answer.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Reply {
-    #[prost(oneof = "Tell", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "Tell", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub(crate) tell: Option<Tell>,
 }
 
@@ -227,6 +311,8 @@ pub(crate) enum Tell {
     Tally(Sums),
     #[prost(message, tag = "8")]
     Metadata(Metadata),
+    #[prost(message, tag = "9")]
+    Filled(FilledPart),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -267,10 +353,10 @@ pub(crate) struct Sums {
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Refusal {
-    /// 1 not the leader, 2 not now, 3 unknown outcome, 4 no such keyspace, 5 malformed command, 6 anything else for good.
+    /// 1 not the leader, 2 not now, 3 unknown outcome, 4 no such keyspace, 5 malformed command, 6 anything else for good, 7 unfit.
     #[prost(uint32, tag = "1")]
     pub(crate) kind: u32,
-    /// The leader, if the node knows it.
+    /// The leader, if the node knows it; for what is unfit its code.
     #[prost(uint64, tag = "2")]
     pub(crate) leader: u64,
     #[prost(string, tag = "3")]
@@ -285,6 +371,7 @@ impl Refusal {
             Refused::Unknown(cause) => (3, 0, cause.clone()),
             Refused::Finally(Error::NoSuchKeyspace) => (4, 0, String::new()),
             Refused::Finally(Error::MalformedCommand(error)) => (5, 0, error.detail.clone()),
+            Refused::Finally(Error::Unfit(unfit)) => (7, u64::from(unfit.code), unfit.reason.clone()),
             Refused::Finally(error) => (6, 0, error.to_string()),
         };
         Self { kind, leader, cause }
@@ -300,6 +387,10 @@ impl Refusal {
                 node: from,
                 cause: self.cause,
             }),
+            7 => Refused::Finally(Error::Unfit(Unfit {
+                code: u8::try_from(self.leader).unwrap_or_default(),
+                reason: self.cause,
+            })),
             _ => Refused::NotNow(self.cause),
         }
     }

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use self::exchange::{Dispatch, Exchange, RaftInbox};
 use self::settings::{NodeSettings, Surroundings};
+use crate::coordinator::forward::Carrier;
 use crate::error::Error;
 use crate::gossip::Gossiper;
 use crate::group::host::{Host, Outbox};
@@ -141,6 +142,7 @@ impl Node {
             is_rejoining: AtomicBool::new(false),
             stage,
         });
+        node.host.set_courier(Arc::new(Carrier::new(&node)));
         let inbox = Arc::clone(&node.dispatch) as Arc<dyn Inbox>;
         let network = connect(inbox, found + 1).map_err(|cause| Error::Network { cause })?;
         for founder in node

@@ -12,7 +12,7 @@ use stator_storage::{KeyspaceId, RangeIterator};
 use super::Node;
 use super::exchange::{Reply, Serve};
 use super::message::{
-    Ask, At, MaybeCell, Metadata, Page, Question, Read, Refusal, Repair, Rows, Sums, TallyOf, Tell, WhoAmI,
+    Ask, At, FilledPart, MaybeCell, Metadata, Page, Question, Read, Refusal, Repair, Rows, Sums, TallyOf, Tell, WhoAmI,
     Write, You, level_of, reply,
 };
 use crate::command::{Commands, InvocationId, MalformedCommand, WriteOptions};
@@ -77,6 +77,23 @@ impl Node {
             Ask::Tally(of) => Ok(Tell::Tally(self.sums(&of))),
             Ask::ReadAt(at) => self.serve_read_at(at).await,
             Ask::Repair(repair) => self.serve_repair(repair).await,
+            Ask::Accept(rows) => {
+                self.asked(rows.group)?.accept(rows.record).await?;
+                Ok(Tell::Index(0))
+            }
+            Ask::Require(require) => {
+                self.asked(require.group)?.require(require.known).await?;
+                Ok(Tell::Index(require.known))
+            }
+            Ask::Fill(fill) => {
+                let replica = self.asked(fill.group)?;
+                let filled = replica.fill(&fill.filling()).await?;
+                Ok(Tell::Filled(FilledPart {
+                    cells: filled.cells,
+                    last: filled.last,
+                }))
+            }
+            Ask::Taken(group) => Ok(Tell::Index(self.asked(group)?.taken()?)),
             Ask::Metadata(_) => self.serve_metadata().await.map(Tell::Metadata),
         }
     }

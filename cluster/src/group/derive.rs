@@ -1,0 +1,116 @@
+//! What follows from a write, on the leader that decides it.
+//!
+//! Invariant: a leader derives by definitions at least as new as its range asks for, and as its keyspace is. Not here: what
+//! follows from what (`Commands::derive`), the log's bytes (`rows.rs`).
+
+use bytes::Bytes;
+
+use super::effect::Change;
+use super::replica::{Refused, Replica};
+use super::rows::{Row, RowKind};
+use super::write::Target;
+use crate::command::Cell;
+use crate::derive::{Action, CellChange, DerivedRow, Origin, Route, Value};
+use crate::error::Error;
+use crate::metadata::keyspaces::METADATA;
+
+/// What follows from a write, and by which definitions.
+#[derive(Debug, Default)]
+pub(super) struct Following {
+    pub(super) rows: Vec<Row>,
+    pub(super) note: Bytes,
+    /// The metadata that it takes into account; `u64::MAX` for what follows from nothing.
+    pub(super) known: u64,
+}
+
+impl Replica {
+    /// What follows from a write of a cell.
+    pub(super) fn follow(
+        &self,
+        target: &Target<'_>,
+        (before, after): (Option<&Cell>, Option<&Cell>),
+        origin: Origin,
+    ) -> Result<Following, Refused> {
+        if target.keyspace == METADATA {
+            return Ok(Following {
+                known: u64::MAX,
+                ..Following::default()
+            });
+        }
+        let known = self.known_for(target.keyspace)?;
+        let keyspace = self.name_of(target.keyspace)?;
+        let derived = self
+            .host
+            .commands
+            .derive(&CellChange {
+                keyspace: &keyspace,
+                key: target.key,
+                before,
+                after,
+                origin,
+            })
+            .map_err(Error::from)?;
+        Ok(Following {
+            rows: self.resolve(derived.rows)?,
+            note: derived.note,
+            known,
+        })
+    }
+
+    /// The metadata that derivations take into account, if it has the keyspace.
+    pub(super) fn known_for(&self, keyspace: u32) -> Result<u64, Refused> {
+        let known = self.host.commands.known();
+        if known < u64::from(keyspace) {
+            return Err(behind());
+        }
+        Ok(known)
+    }
+
+    pub(super) fn name_of(&self, keyspace: u32) -> Result<std::sync::Arc<str>, Refused> {
+        let name = self.host.keyspaces.name(keyspace);
+        name.ok_or(Refused::Finally(Error::NoSuchKeyspace))
+    }
+
+    /// Rows with the numbers of their keyspaces; those whose keyspace was dropped are left out.
+    pub(super) fn resolve(&self, rows: Vec<DerivedRow>) -> Result<Vec<Row>, Refused> {
+        let mut resolved = Vec::with_capacity(rows.len());
+        for row in rows {
+            let Some((keyspace, _)) = self.host.keyspaces.named(&row.keyspace) else {
+                continue;
+            };
+            let is_beside = row.route == Route::Beside;
+            if is_beside && !self.is_mine(&row.key) || is_beside && matches!(row.action, Action::Append(_)) {
+                let cause = format!("a row of {} does not belong beside its cell", row.keyspace);
+                return Err(Refused::Finally(Error::Invalid { cause }));
+            }
+            let (kind, Value { head, with_cell }) = match row.action {
+                Action::Put(value) => (RowKind::Put, value),
+                Action::Append(value) => (RowKind::Append, value),
+                Action::Delete => (RowKind::Delete, Value::default()),
+            };
+            let (items, bytes) = row.change;
+            resolved.push(Row {
+                keyspace,
+                route: row.route,
+                kind,
+                with_cell,
+                change: Change { items, bytes },
+                key: row.key,
+                head,
+            });
+        }
+        Ok(resolved)
+    }
+
+    /// Whether a key is in the range of this group.
+    fn is_mine(&self, key: &[u8]) -> bool {
+        self.host
+            .courier()
+            .is_none_or(|courier| courier.group_of(key) == Some(self.group))
+    }
+}
+
+/// This node's definitions are older than they must be.
+pub(super) fn behind() -> Refused {
+    Refused::NotNow("the node does not know the latest definitions yet".to_owned())
+}

@@ -1,0 +1,89 @@
+//! What a replica keeps in the engine about its own group, beside the rows of others.
+//!
+//! Invariant: it is written in the batch that applies the entry that it follows from, so that after a crash it is as far as
+//! the rows are. Not here: what it is needed for (`forward.rs`, `accept.rs`, `derive.rs`).
+
+use std::collections::HashMap;
+use std::ops::Bound;
+
+use stator_storage::{Engine, KeyspaceId, WriteBatch};
+
+/// Bytes of a key: group (4, big-endian), what it is about, group of the source (4, big-endian).
+const KEY_BYTES: usize = 4 + 1 + 4;
+const FORWARDED: u8 = b'f';
+const REQUIRED: u8 = b'r';
+const ACCEPTED: u8 = b's';
+
+/// One thing that a group keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OwnMark {
+    /// The rows of all entries up to this one have been taken.
+    Forwarded,
+    /// Leaders have to know the metadata up to this entry.
+    Required,
+    /// All rows of this group up to this entry of it have been taken here.
+    Accepted(u32),
+}
+
+impl OwnMark {
+    fn key(self, group: u32) -> [u8; KEY_BYTES] {
+        let (about, source) = match self {
+            Self::Forwarded => (FORWARDED, 0),
+            Self::Required => (REQUIRED, 0),
+            Self::Accepted(source) => (ACCEPTED, source),
+        };
+        let mut key = [0; KEY_BYTES];
+        let (head, tail) = key.split_at_mut(4);
+        head.copy_from_slice(&group.to_be_bytes());
+        if let Some((kind, rest)) = tail.split_first_mut() {
+            *kind = about;
+            rest.copy_from_slice(&source.to_be_bytes());
+        }
+        key
+    }
+
+    /// Puts it into a batch.
+    pub(super) fn put(self, batch: &mut WriteBatch, keyspace: KeyspaceId, group: u32, index: u64) {
+        batch.put(keyspace, &self.key(group), &index.to_le_bytes());
+    }
+}
+
+/// All that a group keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Own {
+    pub(super) forwarded: u64,
+    pub(super) required: u64,
+    /// By the group of the source.
+    pub(super) accepted: HashMap<u32, u64>,
+}
+
+impl Own {
+    /// Reads what the engine has of a group.
+    ///
+    /// # Errors
+    /// Those of the engine, in words.
+    pub(super) fn read(engine: &Engine, keyspace: KeyspaceId, group: u32) -> Result<Self, String> {
+        let (start, end) = (group.to_be_bytes(), group.wrapping_add(1).to_be_bytes());
+        let bounds = (Bound::Included(&start[..]), Bound::Excluded(&end[..]));
+        let mut rows = engine
+            .snapshot()
+            .range(keyspace, bounds, stator_storage::Direction::Forward)
+            .map_err(|error| error.to_string())?;
+        let mut own = Self::default();
+        while rows.advance().map_err(|error| error.to_string())? {
+            let malformed = || format!("group {group} has kept something that this program does not know");
+            let index = rows.value().try_into().map_err(|_| malformed())?;
+            let index = u64::from_le_bytes(index);
+            match rows.key().split_at_checked(4) {
+                Some((_, [FORWARDED, ..])) => own.forwarded = index,
+                Some((_, [REQUIRED, ..])) => own.required = index,
+                Some((_, [ACCEPTED, source @ ..])) => {
+                    let source = source.try_into().map_err(|_| malformed())?;
+                    own.accepted.insert(u32::from_be_bytes(source), index);
+                }
+                _ => return Err(malformed()),
+            }
+        }
+        Ok(own)
+    }
+}
