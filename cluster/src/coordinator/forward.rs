@@ -169,7 +169,9 @@ impl Cluster {
     /// As [`Cluster::write`]; it may be tried again.
     pub async fn require(&self, known: u64) -> Result<(), Error> {
         for ranges in self.ranges().chunks(AT_ONCE) {
-            let all = ranges.iter().map(|range| self.require_of(group_of(*range), known));
+            let all = ranges
+                .iter()
+                .map(|range| self.require_of(group_of(*range), known));
             futures_util::future::try_join_all(all).await?;
         }
         Ok(())

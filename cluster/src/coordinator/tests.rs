@@ -1,5 +1,6 @@
 //! Typed commands and commands in bytes do the same to the same cells, on one node and on three.
 
+mod derived;
 mod three;
 
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -124,8 +125,12 @@ async fn cluster() -> (TempDir, Cluster, Keyspace) {
 }
 
 async fn open(directory: &TempDir) -> Cluster {
+    open_with(surroundings(directory)).await
+}
+
+async fn open_with(surroundings: Surroundings) -> Cluster {
     let connect = |_, _| Ok(Arc::new(Alone) as Arc<dyn Network>);
-    let cluster = Cluster::open(settings(), surroundings(directory), connect).unwrap();
+    let cluster = Cluster::open(settings(), surroundings, connect).unwrap();
     cluster.ready().await.unwrap();
     cluster
 }

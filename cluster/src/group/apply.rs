@@ -183,7 +183,10 @@ impl Replica {
                 for done in &run {
                     if let Err(NotYet(keyspace)) = done.put(&self.host.keyspaces, self.group, &mut batch) {
                         let cause = format!("keyspace {keyspace} was there and is yet to come");
-                        return Err(Error::Group { group: self.group, cause });
+                        return Err(Error::Group {
+                            group: self.group,
+                            cause,
+                        });
                     }
                 }
                 self.host.engine.apply_now(batch, stream, last)?;
@@ -258,7 +261,11 @@ impl Done {
             Record::Accept(accept) => &accept.rows[..],
             _ => &[],
         };
-        let needed = record.effect().map(|effect| effect.keyspace).into_iter().chain(&mut needed);
+        let needed = record
+            .effect()
+            .map(|effect| effect.keyspace)
+            .into_iter()
+            .chain(&mut needed);
         for keyspace in needed.chain(sent.iter().map(|row| row.keyspace)) {
             if keyspaces.find(keyspace) == Lookup::NotYet {
                 return Err(NotYet(keyspace));
@@ -286,7 +293,10 @@ impl Done {
             put(row.keyspace, &row.placed_key(self.index, place), cell);
         }
         let mark = match record {
-            Record::Accept(accept) => (OwnMark::Accepted(accept.source), accept.last().unwrap_or_default()),
+            Record::Accept(accept) => (
+                OwnMark::Accepted(accept.source),
+                accept.last().unwrap_or_default(),
+            ),
             Record::Require { index } => (OwnMark::Required, *index),
             Record::Forwarded { index } => (OwnMark::Forwarded, *index),
             Record::Effect(_) | Record::Fill(_) | Record::Floor { .. } => return Ok(()),

@@ -108,7 +108,9 @@ pub(crate) struct Effect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum MalformedEffect {
     /// It was written by a newer program.
-    #[error("the effect has format version {version}, this program reads up to {VERSION_OF_ROWS}; upgrade this node")]
+    #[error(
+        "the effect has format version {version}, this program reads up to {VERSION_OF_ROWS}; upgrade this node"
+    )]
     UnknownVersion {
         /// The version.
         version: u8,
@@ -309,7 +311,9 @@ impl Record {
     /// What an entry says; `None` for one that begins a term, changes members, or cannot be read.
     pub(crate) fn of_entry(entry: &Entry) -> Option<Self> {
         let is_command = entry.kind == EntryKind::Command && !entry.data.is_empty();
-        is_command.then(|| Self::decode(entry.data.clone()).ok()).flatten()
+        is_command
+            .then(|| Self::decode(entry.data.clone()).ok())
+            .flatten()
     }
 
     /// When the leader took it, for what has a time; 0 for the rest.

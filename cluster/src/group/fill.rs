@@ -110,7 +110,11 @@ impl Replica {
         if rows.is_empty() {
             return Ok(None);
         }
-        let mut encoded = Fill { at_ms: 0, rows: materialized(rows, &cell) }.encode();
+        let mut encoded = Fill {
+            at_ms: 0,
+            rows: materialized(rows, &cell),
+        }
+        .encode();
         let unix_ms = self.host.world.unix_ms();
         let mut state = self.state.lock();
         if !state.leads() || state.core.term() != term {

@@ -227,7 +227,8 @@ impl Replica {
     /// Begins to send if there is something and nobody does. The caller holds the state.
     pub(super) fn look_at_forwarding(self: &Arc<Self>, state: &mut State) {
         let now_ms = self.host.world.unix_ms();
-        let is_behind = state.leads() && !state.forwarding.open.is_empty() && state.forwarding.is_behind(now_ms);
+        let is_behind =
+            state.leads() && !state.forwarding.open.is_empty() && state.forwarding.is_behind(now_ms);
         self.is_behind.store(is_behind, Ordering::Release);
         let term = state.core.term();
         if !state.leads() || !state.forwarding.has_work() || state.forwarding.runs_in == Some(term) {
@@ -323,7 +324,9 @@ impl Replica {
     async fn send_rows(&self, term: u64, batch: &[Waiting]) -> bool {
         let mut rows = self.rows_by_range(batch);
         while !rows.is_empty() {
-            let Some(courier) = self.host.courier() else { return false };
+            let Some(courier) = self.host.courier() else {
+                return false;
+            };
             let deliveries = rows.iter().map(|(group, record)| {
                 let delivery = courier.deliver(*group, record.clone());
                 async move { (*group, delivery.await) }

@@ -17,11 +17,11 @@ mod overlay;
 mod own;
 pub(crate) mod quiet;
 mod read;
-mod rows;
 pub(crate) mod recover;
 pub(crate) mod replica;
 pub(crate) mod rest;
 pub(crate) mod restore;
+mod rows;
 pub(crate) mod settings;
 #[cfg(test)]
 mod tests;

@@ -69,8 +69,7 @@ pub(crate) fn recover(
         return Ok(None);
     };
     let marks = host.keyspaces.marks();
-    remembered.own =
-        Own::read(&host.engine, marks, group).map_err(|cause| Error::Group { group, cause })?;
+    remembered.own = Own::read(&host.engine, marks, group).map_err(|cause| Error::Group { group, cause })?;
     let mine = peers.iter().find(|(_, node)| **node == host.node);
     let Some(id) = mine.map(|(id, _)| *id) else {
         let cause = "this node has its log, but is none of its members".to_owned();

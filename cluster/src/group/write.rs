@@ -154,10 +154,7 @@ impl Replica {
 
     /// The term, the newest image of a key, proposed ones included, and the entry that the image was proposed with (0 for
     /// one that is applied). The caller holds its latch.
-    pub(super) fn newest(
-        self: &Arc<Self>,
-        target: &Target<'_>,
-    ) -> Result<(u64, Option<Cell>, u64), Refused> {
+    pub(super) fn newest(self: &Arc<Self>, target: &Target<'_>) -> Result<(u64, Option<Cell>, u64), Refused> {
         match self.look(target, None)? {
             Look::New(term, Some(image)) => Ok((term, image.cell, image.index)),
             Look::New(term, None) | Look::Before(term, _) => {

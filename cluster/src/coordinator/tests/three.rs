@@ -11,7 +11,7 @@ use crate::world::{Inbox, Priority};
 
 /// Everybody's inbox.
 #[derive(Clone, Debug, Default)]
-struct Hub {
+pub(super) struct Hub {
     inboxes: Arc<Mutex<BTreeMap<NodeId, Arc<dyn Inbox>>>>,
 }
 
@@ -35,15 +35,25 @@ impl Network for Line {
     fn introduce(&self, _: NodeId, _: &str) {}
 }
 
-struct Three {
-    nodes: Vec<Cluster>,
+pub(super) struct Three {
+    pub(super) nodes: Vec<Cluster>,
     keyspace: Vec<Keyspace>,
     _directories: Vec<TempDir>,
 }
 
 /// Three nodes that serve, with a keyspace that all of them know.
 async fn three(replication: u8) -> Three {
-    let (hub, directories) = (Hub::default(), [(); 3].map(|()| TempDir::new().unwrap()));
+    let mut three = three_with(replication, &Hub::default(), Arc::new(Appends)).await;
+    for node in &three.nodes {
+        let keyspace = retried(async || node.create_keyspace("k").await).await;
+        three.keyspace.push(keyspace);
+    }
+    three
+}
+
+/// Three nodes that serve, without a keyspace.
+pub(super) async fn three_with(replication: u8, hub: &Hub, commands: Arc<dyn Commands>) -> Three {
+    let directories = [(); 3].map(|()| TempDir::new().unwrap());
     let founders: Vec<_> = (1..=3)
         .map(|node| Founder {
             node: NodeId(node),
@@ -72,24 +82,22 @@ async fn three(replication: u8) -> Three {
             inboxes.lock().insert(node, inbox);
             Ok(line as Arc<dyn Network>)
         };
-        nodes.push(Cluster::open(settings, surroundings(directory), connect).unwrap());
+        let mut around = surroundings(directory);
+        around.commands = Arc::clone(&commands);
+        nodes.push(Cluster::open(settings, around, connect).unwrap());
     }
     for node in &nodes {
         node.ready().await.unwrap();
     }
-    let mut keyspace = Vec::new();
-    for node in &nodes {
-        keyspace.push(retried(async || node.create_keyspace("k").await).await);
-    }
     Three {
         nodes,
-        keyspace,
+        keyspace: Vec::new(),
         _directories: directories.into(),
     }
 }
 
 /// As a client would: groups elect their leaders at first.
-async fn retried<T>(operation: impl AsyncFn() -> Result<T, Error>) -> T {
+pub(super) async fn retried<T>(operation: impl AsyncFn() -> Result<T, Error>) -> T {
     loop {
         match operation().await {
             Ok(output) => return output,
@@ -100,8 +108,14 @@ async fn retried<T>(operation: impl AsyncFn() -> Result<T, Error>) -> T {
 }
 
 fn close(three: &Three) {
-    for node in &three.nodes {
-        node.close().unwrap();
+    three.close();
+}
+
+impl Three {
+    pub(super) fn close(&self) {
+        for node in &self.nodes {
+            node.close().unwrap();
+        }
     }
 }
 
