@@ -86,9 +86,7 @@ pub trait Answer: Sized + Send + 'static {
 
     /// Takes what [`Commands::derive`] notes of the write. Called before the answer is put into bytes, and only when there
     /// is something.
-    fn note(&mut self, note: &Bytes) {
-        let _ignored = note;
-    }
+    fn note(&mut self, _: &Bytes) {}
 }
 
 /// The answer of a command that has nothing to say: no bytes.
@@ -119,8 +117,7 @@ pub trait Commands: Send + Sync + fmt::Debug {
     fn weigh(&self, cell: &[u8]) -> u64;
 
     /// Who asks for a command in bytes, as [`Applier::origin`] says it.
-    fn origin(&self, command: &Bytes) -> Origin {
-        let _no_other = command;
+    fn origin(&self, _: &Bytes) -> Origin {
         0
     }
 
@@ -128,8 +125,7 @@ pub trait Commands: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`MalformedAnswer`] when the bytes are none of this program's.
-    fn noted(&self, answer: &[u8], note: &Bytes) -> Result<Vec<u8>, MalformedAnswer> {
-        let _ignored = note;
+    fn noted(&self, answer: &[u8], _: &Bytes) -> Result<Vec<u8>, MalformedAnswer> {
         Ok(answer.to_vec())
     }
 
@@ -143,15 +139,14 @@ pub trait Commands: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`Unfit`] when the write must not be.
-    fn derive(&self, change: &CellChange<'_>) -> Result<Derived, Unfit> {
-        let _nothing_follows = change;
+    fn derive(&self, _: &CellChange<'_>) -> Result<Derived, Unfit> {
         Ok(Derived::default())
     }
 
     /// The rows that a cell should have had when something that is derived has come later than the cell. `filling` says
-    /// what, in bytes of the caller's ([`crate::Cluster::fill`]). A cell that does not fit has none.
-    fn fill(&self, filling: &Bytes, keyspace: &str, key: &[u8], cell: &Cell) -> Vec<DerivedRow> {
-        let _nothing_follows = (filling, keyspace, key, cell);
+    /// what, in bytes of the caller's ([`crate::Cluster::fill`]); name of the keyspace, key and cell follow. A cell that does
+    /// not fit has none.
+    fn fill(&self, _filling: &Bytes, _keyspace: &str, _key: &[u8], _cell: &Cell) -> Vec<DerivedRow> {
         Vec::new()
     }
 }

@@ -214,7 +214,7 @@ impl Cluster {
         }
         let filling = Filling {
             keyspace: fill.keyspace.number,
-            filling: fill.filling.clone(),
+            what: fill.filling.clone(),
             start: bounds.start,
             end: bounds.end,
             required: fill.required,

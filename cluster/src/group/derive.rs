@@ -79,7 +79,7 @@ impl Replica {
                 continue;
             };
             let is_beside = row.route == Route::Beside;
-            if is_beside && !self.is_mine(&row.key) || is_beside && matches!(row.action, Action::Append(_)) {
+            if is_beside && (!self.is_mine(&row.key) || matches!(row.action, Action::Append(_))) {
                 let cause = format!("a row of {} does not belong beside its cell", row.keyspace);
                 return Err(Refused::Finally(Error::Invalid { cause }));
             }

@@ -22,7 +22,7 @@ pub(crate) struct Filling {
     /// The keyspace of the cells, by its number.
     pub(crate) keyspace: u32,
     /// What is to be derived, in bytes of the caller's.
-    pub(crate) filling: Bytes,
+    pub(crate) what: Bytes,
     /// Only keys between these.
     pub(crate) start: Bound<Vec<u8>>,
     pub(crate) end: Bound<Vec<u8>>,
@@ -105,7 +105,7 @@ impl Replica {
         let Some(cell) = current else { return Ok(None) };
         let known = self.known_for(keyspace)?;
         let name = self.name_of(keyspace)?;
-        let rows = self.host.commands.fill(&filling.filling, &name, key, &cell);
+        let rows = self.host.commands.fill(&filling.what, &name, key, &cell);
         let rows = self.resolve(rows)?;
         if rows.is_empty() {
             return Ok(None);

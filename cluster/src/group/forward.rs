@@ -383,7 +383,7 @@ impl Replica {
     }
 
     /// Logs how far rows are, when nothing else has done it for a while. The caller holds the state.
-    pub(super) fn tend_forwarding(&self, state: &mut State) {
+    pub(super) fn tend_forwarding(state: &mut State) {
         if state.leads()
             && state.core.may_serve()
             && let Some(mark) = state.forwarding.mark(1)

@@ -66,7 +66,7 @@ impl Replica {
         let world = &self.host.world;
         state.core.tick(&mut || world.random_u64());
         self.tend_log(&mut state);
-        self.tend_forwarding(&mut state);
+        Self::tend_forwarding(&mut state);
         if let Some(heir) = heir {
             tracing::debug!(
                 group = self.group,

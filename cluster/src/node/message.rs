@@ -101,7 +101,7 @@ impl Fill {
         Self {
             group,
             keyspace: filling.keyspace,
-            filling: filling.filling.clone(),
+            filling: filling.what.clone(),
             start: end_of(&filling.start),
             end: end_of(&filling.end),
             required: filling.required,
@@ -112,7 +112,7 @@ impl Fill {
     pub(crate) fn filling(self) -> Filling {
         Filling {
             keyspace: self.keyspace,
-            filling: self.filling,
+            what: self.filling,
             start: bound_of(self.start),
             end: bound_of(self.end),
             required: self.required,
