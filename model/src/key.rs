@@ -213,14 +213,25 @@ pub fn encode(seed: u64, partition: &[u8], sort: Option<&[u8]>) -> KeyBytes {
 pub fn partition_prefix(seed: u64, partition: &[u8], spare: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(8 + partition.len() + 2 + spare);
     bytes.extend_from_slice(&token(seed, partition).to_be_bytes());
-    for &byte in partition {
-        bytes.push(byte);
+    escape(&mut bytes, partition);
+    bytes
+}
+
+/// Appends a component that others may follow: escaped and terminated, so that no component is the beginning of another
+/// one. Components compare as their bytes do.
+pub fn escape(into: &mut Vec<u8>, component: &[u8]) {
+    escape_open(into, component);
+    into.extend_from_slice(&TERMINATOR);
+}
+
+/// Appends what every component that begins with these bytes begins with.
+pub fn escape_open(into: &mut Vec<u8>, beginning: &[u8]) {
+    for &byte in beginning {
+        into.push(byte);
         if byte == ESCAPED {
-            bytes.push(ESCAPE_MARK);
+            into.push(ESCAPE_MARK);
         }
     }
-    bytes.extend_from_slice(&TERMINATOR);
-    bytes
 }
 
 /// The first byte string after all that begin with `prefix`; `None` when there is none.

@@ -5,6 +5,7 @@
 pub mod attribute;
 pub mod codec;
 pub mod expression;
+pub mod index;
 pub mod item;
 pub mod key;
 pub mod number;

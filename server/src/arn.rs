@@ -8,6 +8,22 @@ pub(crate) fn table(region: &str, name: &str) -> String {
     format!("arn:aws:dynamodb:{region}:{ACCOUNT}:table/{name}")
 }
 
+/// The ARN of an index of a table.
+pub(crate) fn index(table: &str, name: &str) -> String {
+    format!("{table}/index/{name}")
+}
+
+/// The ARN of a stream of a table.
+pub(crate) fn stream(table: &str, label: &str) -> String {
+    format!("{table}/stream/{label}")
+}
+
+/// Name of the table and label of the stream when `text` is a stream's ARN in any region and account.
+pub(crate) fn stream_parts(text: &str) -> Option<(&str, &str)> {
+    let (table, label) = text.split_once("/stream/")?;
+    Some((table_name(table)?, label))
+}
+
 /// The table's name when `text` is a table's ARN in any region and account.
 pub(crate) fn table_name(text: &str) -> Option<&str> {
     let mut parts = text.splitn(6, ':');

@@ -20,8 +20,14 @@ use bytes::Bytes;
 use stator_cluster::{Bounds, Cluster, ConsistencyLevel, Direction, Error, Keyspace};
 use tokio::sync::{Mutex, watch};
 
-pub(crate) use record::{BillingMode, OnDemandLimits, TableClass, TableDefinition, Throughput, WarmUnits};
-pub(crate) use table::Table;
+use crate::derive::Derivations;
+
+pub(crate) use record::{
+    BillingMode, DUE_KEYSPACE, INDEX_KEYSPACE, IndexDefinition, IndexStatus, OnDemandLimits, SLOTS, STREAM_KEYSPACE,
+    Shard, StreamDefinition, StreamStatus, StreamView, TableClass, TableDefinition, Throughput, TimeToLive,
+    TimeToLiveStatus, WarmUnits,
+};
+pub(crate) use table::{Table, TableIndex};
 
 /// Prefix of the names of keyspaces that hold the rows of a table; the table's id follows.
 const TABLE_KEYSPACE: &str = "table/";
@@ -93,6 +99,8 @@ pub(crate) struct Catalog {
     tables: ArcSwap<Tables>,
     /// The change of the metadata up to which all tables are shown; `None` when one is hidden. Held while they are read.
     shown: Mutex<Option<u64>>,
+    /// What the leaders of this node derive from items; shown the same definitions.
+    derivations: Arc<Derivations>,
     changes: watch::Receiver<u64>,
 }
 
@@ -102,8 +110,12 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`] when the metadata cannot be read. That other nodes are not there is none: what this one knows is
     /// shown then, and nothing is dropped.
-    pub(crate) async fn open(cluster: Cluster) -> Result<Arc<Self>, CatalogError> {
+    pub(crate) async fn open(
+        cluster: Cluster,
+        derivations: Arc<Derivations>,
+    ) -> Result<Arc<Self>, CatalogError> {
         let catalog = Self {
+            derivations,
             changes: cluster.metadata_changes(),
             cluster,
             tables: ArcSwap::default(),
@@ -192,9 +204,12 @@ impl Catalog {
         if *shown == Some(change) {
             return Ok(());
         }
+        let definitions = self.definitions().await?;
+        // First of all: what this node leads waits for it, and what it says about a table needs no keyspace.
+        self.derive_by(change, &definitions)?;
         let known = self.tables.load_full();
         let (mut tables, mut all) = (Tables::new(), true);
-        for (name, cell) in self.definitions().await? {
+        for (name, cell) in definitions {
             let kept = known.get(&name).filter(|table| *table.cell() == cell);
             let keyspace_name = match kept {
                 Some(table) => keyspace_name(table.definition()),
@@ -203,7 +218,7 @@ impl Catalog {
             let keyspace = match self.cluster.keyspace(&keyspace_name) {
                 Some(keyspace) => Some(keyspace),
                 None if without_keyspace == WithoutKeyspace::Make => {
-                    self.make_keyspace(&name, &keyspace_name).await?
+                    self.make_keyspaces(&name, &definition(&name, &cell)?).await?
                 }
                 None => {
                     all = false;
@@ -219,6 +234,18 @@ impl Catalog {
         }
         self.tables.store(Arc::new(tables));
         *shown = all.then_some(change);
+        Ok(())
+    }
+
+    /// Shows definitions to the leaders of this node.
+    fn derive_by(&self, change: u64, definitions: &[(String, Bytes)]) -> Result<(), CatalogError> {
+        if change <= self.derivations.known() {
+            return Ok(());
+        }
+        let read = |(name, cell): &(String, Bytes)| definition(name, cell);
+        let definitions = definitions.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let named = definitions.iter().map(|definition| (keyspace_name(definition), definition));
+        self.derivations.show(change, named);
         Ok(())
     }
 
@@ -249,10 +276,19 @@ impl Catalog {
         Ok(definitions)
     }
 
-    /// Makes the keyspace of a table. `None` when the table was deleted meanwhile, perhaps after somebody else had made
-    /// and dropped the keyspace: then it is dropped again.
-    async fn make_keyspace(&self, name: &str, keyspace_name: &str) -> Result<Option<Keyspace>, CatalogError> {
-        let keyspace = self.cluster.create_keyspace(keyspace_name).await?;
+    /// Makes the keyspaces of a table: first those of what is derived from its items, so that no item comes before them.
+    /// `None` when the table was deleted meanwhile, perhaps after somebody else had made and dropped its keyspace: then it
+    /// is dropped again.
+    async fn make_keyspaces(
+        &self,
+        name: &str,
+        table: &TableDefinition,
+    ) -> Result<Option<Keyspace>, CatalogError> {
+        for derived in table.derived_keyspaces() {
+            self.cluster.create_keyspace(&derived).await?;
+        }
+        let keyspace_name = keyspace_name(table);
+        let keyspace = self.cluster.create_keyspace(&keyspace_name).await?;
         let cell = self
             .cluster
             .read(
@@ -268,22 +304,32 @@ impl Catalog {
         if still {
             return Ok(Some(keyspace));
         }
+        // What is derived is dropped by the next look for what is left over.
         self.cluster.drop_keyspace(keyspace).await?;
         Ok(None)
     }
 
-    /// Shows all tables, and drops keyspaces of tables that there are no more: a table's definition is there before its
-    /// keyspace and goes before it.
-    async fn clean_up(&self) -> Result<(), CatalogError> {
+    /// Shows all tables, and drops keyspaces that no definition names any more: a definition is there before its keyspaces
+    /// and goes before them.
+    ///
+    /// # Errors
+    /// As [`Catalog::catch_up`].
+    pub(crate) async fn clean_up(&self) -> Result<(), CatalogError> {
         self.cluster.catch_up_metadata().await?;
         // Before the definitions: a keyspace that is made from now on is none of those looked at.
         let keyspaces = self.cluster.keyspaces();
         self.refresh(WithoutKeyspace::Make).await?;
         let tables = self.tables.load();
-        let wanted: HashSet<Keyspace> = tables.values().map(|table| table.keyspace()).collect();
+        let mut wanted: HashSet<Arc<str>> = HashSet::new();
+        for table in tables.values() {
+            wanted.insert(keyspace_name(table.definition()).into());
+            wanted.extend(table.definition().derived_keyspaces());
+        }
+        let ours = [TABLE_KEYSPACE, INDEX_KEYSPACE, STREAM_KEYSPACE, DUE_KEYSPACE];
         for (keyspace, name) in keyspaces {
-            if name.starts_with(TABLE_KEYSPACE) && !wanted.contains(&keyspace) {
-                tracing::info!(keyspace = name, "dropping what is left of a deleted table");
+            let is_ours = ours.iter().any(|prefix| name.starts_with(prefix));
+            if is_ours && !wanted.contains(&*name) {
+                tracing::info!(keyspace = name, "dropping what no table has any more");
                 self.cluster.drop_keyspace(keyspace).await?;
             }
         }

@@ -8,18 +8,25 @@
 mod answer;
 mod change;
 mod codec;
+mod expire;
 mod guard;
 mod install;
 mod replace;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use stator_cluster::{Answer, Applier, Cell, Commands, MalformedCommand, Verdict};
+use stator_cluster::{
+    Answer, Applier, Cell, CellChange, Commands, Derived, DerivedRow, MalformedAnswer, MalformedCommand, Origin, Unfit,
+    Verdict,
+};
 use stator_model::item::{Item, ItemRef};
 
-pub(crate) use answer::{Refusal, Sizes, WriteAnswer};
+pub(crate) use answer::{Done, Refusal, Sizes, WriteAnswer};
 pub(crate) use change::Change;
+pub(crate) use expire::{Expire, OLDEST_S, SERVICE};
 pub(crate) use guard::{Guard, OnFailure, ReturnValues};
 pub(crate) use install::{Fits, Install};
 pub(crate) use replace::Replace;
@@ -27,6 +34,7 @@ pub(crate) use replace::Replace;
 use self::change::ReadChange;
 use self::codec::{Cursor, Malformed};
 use self::replace::ReadReplace;
+use crate::derive::Derivations;
 
 /// Largest item in bytes. Source: Amazon DynamoDB Developer Guide, "Quotas: item size".
 pub(crate) const ITEM_BYTES_MAX: usize = 400 * 1024;
@@ -40,11 +48,21 @@ mod kind {
     pub(super) const DELETE: u8 = 2;
     pub(super) const UPDATE: u8 = 3;
     pub(super) const INSTALL: u8 = 4;
+    pub(super) const EXPIRE: u8 = 5;
 }
 
-/// Decides the commands of other nodes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct WriteCommands;
+/// Decides the commands of other nodes, and says what follows from writes.
+#[derive(Debug)]
+pub(crate) struct WriteCommands {
+    derivations: Arc<Derivations>,
+}
+
+impl WriteCommands {
+    /// With the definitions that the catalog shows there.
+    pub(crate) fn new(derivations: Arc<Derivations>) -> Self {
+        Self { derivations }
+    }
+}
 
 /// A command that was read from bytes, which it borrows.
 #[derive(Debug)]
@@ -52,6 +70,7 @@ enum ReadCommand<'a> {
     Replace(ReadReplace<'a>),
     Change(ReadChange<'a>),
     Install(Install),
+    Expire(Expire<'a>),
 }
 
 impl<'a> ReadCommand<'a> {
@@ -64,6 +83,7 @@ impl<'a> ReadCommand<'a> {
             kind::DELETE => Self::Replace(ReadReplace::read(&mut cursor, false)?),
             kind::UPDATE => Self::Change(ReadChange::read(&mut cursor)?),
             kind::INSTALL => Self::Install(Install::read(&mut cursor)?),
+            kind::EXPIRE => Self::Expire(Expire::read(&mut cursor)?),
             other => return Err(Malformed(format!("unknown kind {other} of command"))),
         };
         cursor.end()?;
@@ -77,6 +97,7 @@ impl Commands for WriteCommands {
             ReadCommand::Replace(read) => decide(&read.command(), current),
             ReadCommand::Change(read) => decide(&read.command(), current),
             ReadCommand::Install(install) => decide(&install, current),
+            ReadCommand::Expire(expire) => decide(&expire, current),
         })
     }
 
@@ -84,6 +105,38 @@ impl Commands for WriteCommands {
     fn weigh(&self, cell: &[u8]) -> u64 {
         let size = ItemRef::from_stored(cell).map_or(0, ItemRef::size);
         u64::try_from(size).unwrap_or(u64::MAX)
+    }
+
+    fn origin(&self, command: &Bytes) -> Origin {
+        match command[..] {
+            [FORMAT_VERSION, kind::EXPIRE, ..] => SERVICE,
+            _ => 0,
+        }
+    }
+
+    fn noted(&self, answer: &[u8], note: &Bytes) -> Result<Vec<u8>, MalformedAnswer> {
+        let answer = Bytes::copy_from_slice(answer);
+        // The answers of commands that are not about what a client writes have two bytes and no place for a note.
+        let Ok(mut written) = WriteAnswer::decode(&answer) else {
+            Fits::decode(&answer)?;
+            return Ok(answer.to_vec());
+        };
+        written.note(note);
+        let mut bytes = Vec::with_capacity(answer.len() + note.len() + 2);
+        written.encode(&mut bytes);
+        Ok(bytes)
+    }
+
+    fn known(&self) -> u64 {
+        self.derivations.known()
+    }
+
+    fn derive(&self, change: &CellChange<'_>) -> Result<Derived, Unfit> {
+        self.derivations.derive(change)
+    }
+
+    fn fill(&self, filling: &Bytes, keyspace: &str, key: &[u8], cell: &Cell) -> Vec<DerivedRow> {
+        self.derivations.fill(filling, keyspace, key, cell)
     }
 }
 

@@ -11,6 +11,7 @@ mod command;
 mod config;
 mod consistency;
 mod constraint;
+mod derive;
 mod http;
 mod message;
 mod metrics;

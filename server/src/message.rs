@@ -3,7 +3,10 @@
 //! Those of table operations are in `message/table.rs`. Sentences of attribute values are in
 //! `wire/decode/attribute.rs`, those of numbers and expressions in `model`.
 
+pub(crate) mod index;
+pub(crate) mod stream;
 pub(crate) mod table;
+pub(crate) mod time_to_live;
 
 use stator_model::attribute::Kind;
 use stator_model::key::{KeyError, KeyRole};

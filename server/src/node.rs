@@ -25,6 +25,7 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::clock::SystemClock;
 use crate::command::WriteCommands;
 use crate::config;
+use crate::derive::Derivations;
 use crate::http::serve::{Security, serve};
 use crate::http::{App, router};
 use crate::metrics;
@@ -83,8 +84,9 @@ pub(crate) fn open(
     directory: &Path,
     master_key: MasterKey,
     connect: impl FnOnce(Arc<dyn Inbox>, u64) -> Result<Arc<dyn Network>, String>,
-) -> Result<Cluster, NodeError> {
+) -> Result<Opened, NodeError> {
     let path = data_of(directory);
+    let derivations = Arc::new(Derivations::default());
     let around = Surroundings {
         world,
         disk: Arc::new(PosixVfs),
@@ -93,9 +95,19 @@ pub(crate) fn open(
         master_keys: MasterKeys::new(master_key),
         clock: None,
         driven: false,
-        commands: Arc::new(WriteCommands),
+        commands: Arc::new(WriteCommands::new(Arc::clone(&derivations))),
     };
-    Cluster::open(settings, around, connect).map_err(|source| NodeError::Open { path, source })
+    let cluster = Cluster::open(settings, around, connect);
+    let cluster = cluster.map_err(|source| NodeError::Open { path, source })?;
+    Ok(Opened { cluster, derivations })
+}
+
+/// A node's part of the cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct Opened {
+    pub(crate) cluster: Cluster,
+    /// What its leaders derive from items; nothing until the catalog shows them the definitions.
+    pub(crate) derivations: Arc<Derivations>,
 }
 
 /// Opens the data of a node that is a cluster of one: its only founder, with no way to others.
@@ -106,7 +118,7 @@ pub(crate) fn open_alone(
     durability: Durability,
     directory: &Path,
     master_key: MasterKey,
-) -> Result<Cluster, NodeError> {
+) -> Result<Opened, NodeError> {
     let founder = Founder {
         node: NodeId(1),
         address: "localhost".to_owned(),
@@ -147,8 +159,9 @@ pub(crate) struct Api {
 ///
 /// # Errors
 /// [`NodeError::Catalog`] when the tables cannot be read.
-pub(crate) async fn app(cluster: &Cluster, api: Api) -> Result<Arc<App>, NodeError> {
-    let catalog = Catalog::open(cluster.clone()).await?;
+pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError> {
+    let cluster = &opened.cluster;
+    let catalog = Catalog::open(cluster.clone(), Arc::clone(&opened.derivations)).await?;
     tokio::spawn(Catalog::follow(Arc::downgrade(&catalog)));
     Ok(Arc::new(App {
         context: Context {

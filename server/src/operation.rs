@@ -8,10 +8,17 @@ pub(crate) mod delete_item;
 pub(crate) mod delete_table;
 pub(crate) mod describe_endpoints;
 pub(crate) mod describe_limits;
+pub(crate) mod describe_stream;
 pub(crate) mod describe_table;
+pub(crate) mod describe_time_to_live;
 pub(crate) mod expressions;
 pub(crate) mod get_item;
+pub(crate) mod get_records;
+pub(crate) mod get_shard_iterator;
+pub(crate) mod index_changes;
+pub(crate) mod index_settings;
 pub(crate) mod item_command;
+pub(crate) mod list_streams;
 pub(crate) mod list_tables;
 pub(crate) mod list_tags_of_resource;
 pub(crate) mod page;
@@ -19,6 +26,7 @@ pub(crate) mod put_item;
 pub(crate) mod query;
 pub(crate) mod replacement;
 pub(crate) mod scan;
+pub(crate) mod shards;
 pub(crate) mod table_description;
 pub(crate) mod table_name;
 pub(crate) mod table_settings;
@@ -27,8 +35,11 @@ pub(crate) mod tags;
 pub(crate) mod untag_resource;
 pub(crate) mod update_item;
 pub(crate) mod update_table;
+pub(crate) mod update_time_to_live;
 
 use std::sync::Arc;
+
+use uuid::Uuid;
 
 use crate::catalog::{Catalog, Table};
 use crate::clock::Clock;
@@ -53,11 +64,21 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// An id that nobody else has.
+    ///
+    /// # Errors
+    /// InternalServerError when the operating system has no randomness to give.
+    pub(crate) fn new_id(&self) -> Result<Uuid, ApiError> {
+        let mut random = [0; 16];
+        (self.random)(&mut random).map_err(|error| ApiError::Internal(error.to_string()))?;
+        Ok(uuid::Builder::from_random_bytes(random).into_uuid())
+    }
+
     /// The table that an item operation names.
     ///
     /// # Errors
     /// ResourceNotFoundException, and ServiceUnavailable when it is not known here and other nodes cannot be asked.
-    async fn table(&self, name: &str) -> Result<Arc<Table>, ApiError> {
+    pub(crate) async fn table(&self, name: &str) -> Result<Arc<Table>, ApiError> {
         let found = self.catalog.find(name).await.map_err(message::table::catalog)?;
         found.ok_or_else(message::no_table)
     }

@@ -1,7 +1,7 @@
 //! Key condition expressions: which items of one partition a query reads.
 //!
-//! Invariant: a [`KeyCondition`] has an equality for the partition key and at most one condition for the sort key, with
-//! values of the types that the key schema names. How keys are ordered on disk is not known here.
+//! Invariant: a [`KeyCondition`] has an equality for every hash attribute and, from the first range attribute on without a
+//! gap, equalities of which the last one may be another condition; values have the types that the keys name. How keys are ordered on disk is not known here.
 //!
 //! Rules: Amazon DynamoDB Developer Guide, "Key condition expressions for the Query operation".
 
@@ -21,10 +21,11 @@ pub struct KeyAttribute<'a> {
 }
 
 /// A parsed key condition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyCondition {
-    partition: ValueId,
-    sort: Option<SortCondition<ValueId>>,
+    hash: Vec<ValueId>,
+    /// All but the last are equalities.
+    range: Vec<SortCondition<ValueId>>,
 }
 
 /// What a query asks of the sort key.
@@ -76,7 +77,7 @@ impl KeyCondition {
         Self::of_condition(&condition, placeholders, partition, sort)
     }
 
-    /// The key condition that a condition states.
+    /// The key condition that a condition states for a table or index with a partition key and perhaps a sort key.
     ///
     /// # Errors
     /// [`ExpressionError`] when the condition says more or less than a query by key can answer.
@@ -85,6 +86,21 @@ impl KeyCondition {
         placeholders: &Placeholders,
         partition: KeyAttribute<'_>,
         sort: Option<KeyAttribute<'_>>,
+    ) -> Result<Self, ExpressionError> {
+        let range = sort.as_ref().map_or(&[][..], std::slice::from_ref);
+        Self::of_attributes(condition, placeholders, &[partition], range)
+    }
+
+    /// The same for an index with several hash or range attributes: every hash attribute with `=`, the range attributes
+    /// from the first on without a gap, and only the last of those with another operator.
+    ///
+    /// # Errors
+    /// As [`KeyCondition::of_condition`].
+    pub fn of_attributes(
+        condition: &Condition,
+        placeholders: &Placeholders,
+        hash: &[KeyAttribute<'_>],
+        range: &[KeyAttribute<'_>],
     ) -> Result<Self, ExpressionError> {
         let mut conjuncts = Vec::new();
         collect(condition, &mut conjuncts)?;
@@ -97,51 +113,75 @@ impl KeyCondition {
                 return Err(ExpressionError::KeyRepeated);
             }
         }
-        let missing = |key: KeyAttribute<'_>| ExpressionError::KeyMissing {
-            name: key.name.to_owned(),
-        };
-        if bounds.len() > 2 {
+        let attributes = hash.len() + range.len();
+        if bounds.len() > attributes.max(2) {
             return Err(ExpressionError::KeyTooManyConditions);
         }
-        if bounds.len() == 2 && sort.is_none() {
+        if bounds.len() > attributes {
             return Err(ExpressionError::KeyNotSupported);
         }
-        let of = |key: KeyAttribute<'_>| bounds.iter().find(|(name, _)| *name == key.name);
-        let (_, on_partition) = of(partition).ok_or_else(|| missing(partition))?;
-        let SortCondition::Equal(value) = *on_partition else {
-            return Err(ExpressionError::KeyNotSupported);
+        let of = |key: &KeyAttribute<'_>| {
+            let found = bounds.iter().find(|(name, _)| *name == key.name);
+            let missing = || ExpressionError::KeyMissing {
+                name: key.name.to_owned(),
+            };
+            found.map(|(_, bound)| *bound).ok_or_else(missing)
         };
-        let on_sort = match sort {
-            Some(sort) if bounds.len() == 2 => {
-                let (_, on_sort) = of(sort).ok_or_else(|| missing(sort))?;
-                Some((sort, *on_sort))
+        let mut parsed = Self {
+            hash: Vec::with_capacity(hash.len()),
+            range: Vec::new(),
+        };
+        for key in hash {
+            let SortCondition::Equal(value) = of(key)? else {
+                return Err(ExpressionError::KeyNotSupported);
+            };
+            parsed.hash.push(value);
+        }
+        let on_range = bounds.len() - hash.len();
+        for (place, key) in range.iter().take(on_range).enumerate() {
+            let bound = of(key)?;
+            if place + 1 < on_range && !matches!(bound, SortCondition::Equal(_)) {
+                return Err(ExpressionError::KeyNotSupported);
             }
-            _ => None,
-        };
-        check_value(partition, placeholders.value(value))?;
-        if let Some((sort, on_sort)) = on_sort {
+            parsed.range.push(bound);
+        }
+        parsed.check_values(placeholders, hash, range)?;
+        Ok(parsed)
+    }
+
+    fn check_values(
+        &self,
+        placeholders: &Placeholders,
+        hash: &[KeyAttribute<'_>],
+        range: &[KeyAttribute<'_>],
+    ) -> Result<(), ExpressionError> {
+        for (key, value) in hash.iter().zip(&self.hash) {
+            check_value(*key, placeholders.value(*value))?;
+        }
+        for (key, bound) in range.iter().zip(&self.range) {
             let mut outcome = Ok(());
-            on_sort.map(|value| {
+            bound.map(|value| {
                 if outcome.is_ok() {
-                    outcome = check_value(sort, placeholders.value(value));
+                    outcome = check_value(*key, placeholders.value(value));
                 }
             });
             outcome?;
         }
-        Ok(Self {
-            partition: value,
-            sort: on_sort.map(|(_, on_sort)| on_sort),
-        })
+        Ok(())
     }
 
-    /// The value that the partition key is to have.
-    pub fn partition<'a>(&self, placeholders: &'a Placeholders) -> RawValue<'a> {
-        placeholders.value(self.partition)
+    /// The values that the hash attributes are to have, in the order of the attributes.
+    pub fn hash<'a>(&self, placeholders: &'a Placeholders) -> impl Iterator<Item = RawValue<'a>> {
+        self.hash.iter().map(|value| placeholders.value(*value))
     }
 
-    /// What is asked of the sort key, if anything.
-    pub fn sort<'a>(&self, placeholders: &'a Placeholders) -> Option<SortCondition<RawValue<'a>>> {
-        self.sort
+    /// What is asked of the range attributes, in their order; all but the last are equalities.
+    pub fn range<'a>(
+        &self,
+        placeholders: &'a Placeholders,
+    ) -> impl Iterator<Item = SortCondition<RawValue<'a>>> {
+        self.range
+            .iter()
             .map(|condition| condition.map(|value| placeholders.value(value)))
     }
 }

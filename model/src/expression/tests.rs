@@ -341,10 +341,10 @@ fn a_key_condition_gives_the_partition_and_the_bound() {
         let mut placeholders = placeholders();
         let condition = KeyCondition::parse(text, &mut placeholders, pk, Some(sk)).unwrap();
         assert_eq!(
-            condition.partition(&placeholders).scalar_bytes(),
+            condition.hash(&placeholders).next().unwrap().scalar_bytes(),
             Some(&b"abc"[..])
         );
-        let sort = condition.sort(&placeholders).map(|sort| {
+        let sort = condition.range(&placeholders).next().map(|sort| {
             sort.map(|value| match value.open() {
                 ValueRef::Number(number) => number.format().as_str().to_owned(),
                 other => format!("{other:?}"),

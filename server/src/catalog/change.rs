@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use stator_cluster::{ConsistencyLevel, Error, Tally, WriteOptions};
 
-use super::{Catalog, CatalogError, Table, TableDefinition, definition_key, keyspace_name};
+use super::{Catalog, CatalogError, Table, TableDefinition, definition_key};
 use crate::command::{Fits, Install};
 
 /// How often a change is tried again when others come first, and how often a write whose outcome is not known is.
@@ -31,7 +31,7 @@ impl Catalog {
         if !self.install(name, None, Some(definition.to_bytes())).await? {
             return Err(exists());
         }
-        if let Err(error) = self.make_keyspace(name, &keyspace_name(definition)).await {
+        if let Err(error) = self.make_keyspaces(name, definition).await {
             tracing::warn!(table = name, %error, "the keyspace of a new table is made when it is asked for");
         }
         self.show().await;
@@ -69,6 +69,19 @@ impl Catalog {
         })
     }
 
+    /// Makes the keyspaces that a changed definition names and that are not there yet.
+    ///
+    /// # Errors
+    /// Failures of the cluster.
+    pub(crate) async fn make_derived_keyspaces(&self, table: &Table) -> Result<(), CatalogError> {
+        for name in table.definition().derived_keyspaces() {
+            if self.cluster.keyspace(&name).is_none() {
+                self.cluster.create_keyspace(&name).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes a table and its rows; `check` may refuse. Says what there was.
     ///
     /// # Errors
@@ -85,9 +98,13 @@ impl Catalog {
             }
             let tally = self.cluster.tally(table.keyspace()).await;
             if self.install(name, Some(table.cell().clone()), None).await? {
-                // Without its definition the table is gone. Should the rows stay, the next node that starts drops them.
-                if let Err(error) = self.cluster.drop_keyspace(table.keyspace()).await {
-                    tracing::warn!(table = name, %error, "the rows of a deleted table are dropped at the next start of a node");
+                // Without its definition the table is gone. Should rows stay, the next node that starts drops them.
+                let derived = table.definition().derived_keyspaces();
+                let derived = derived.iter().filter_map(|name| self.cluster.keyspace(name));
+                for keyspace in std::iter::once(table.keyspace()).chain(derived) {
+                    if let Err(error) = self.cluster.drop_keyspace(keyspace).await {
+                        tracing::warn!(table = name, %error, "rows of a deleted table are dropped at the next start of a node");
+                    }
                 }
                 self.show().await;
                 return Ok(Ok((table, tally)));

@@ -3,13 +3,26 @@
 //! The bytes are a protobuf message behind a version byte (`docs/format/metadata.md`): fields that an older program does
 //! not know are skipped, so programs of neighbouring versions can share a directory. Field numbers are never reused.
 
+mod index;
+mod stream;
+mod time_to_live;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::Message;
 use stator_model::attribute::Kind;
 use stator_model::key::{KeyAttribute, KeySchema};
 use uuid::Uuid;
+
+pub(crate) use index::{INDEX_KEYSPACE, IndexDefinition, IndexStatus};
+pub(crate) use stream::{SLOTS, STREAM_KEYSPACE, Shard, StreamDefinition, StreamStatus, StreamView};
+pub(crate) use time_to_live::{DUE_KEYSPACE, TimeToLive, TimeToLiveStatus};
+
+use self::index::IndexRecord;
+use self::stream::StreamRecord;
+use self::time_to_live::TimeToLiveRecord;
 
 /// First byte of a definition.
 const FORMAT_VERSION: u8 = 1;
@@ -84,6 +97,10 @@ pub(crate) struct TableDefinition {
     pub(crate) warm_units_requested: Option<WarmUnits>,
     pub(crate) deletion_protection: bool,
     pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) indexes: Vec<IndexDefinition>,
+    /// The last one may be enabled; those before it are read until their records are too old.
+    pub(crate) streams: Vec<StreamDefinition>,
+    pub(crate) time_to_live: Option<TimeToLive>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -128,6 +145,12 @@ struct Record {
     warm_write_units: Option<i64>,
     #[prost(uint32, tag = "20")]
     lowered_that_day: u32,
+    #[prost(message, repeated, tag = "21")]
+    indexes: Vec<IndexRecord>,
+    #[prost(message, repeated, tag = "22")]
+    streams: Vec<StreamRecord>,
+    #[prost(message, optional, tag = "23")]
+    time_to_live: Option<TimeToLiveRecord>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -162,6 +185,41 @@ impl KeyRecord {
 }
 
 impl TableDefinition {
+    /// Seed of the tokens of its items; see `docs/format/key.md`.
+    pub(crate) fn seed(&self) -> u64 {
+        self.id.as_u64_pair().0
+    }
+
+    /// The index of a name.
+    pub(crate) fn index(&self, name: &str) -> Option<&IndexDefinition> {
+        self.indexes.iter().find(|index| index.name == name)
+    }
+
+    /// The attributes that keys of the table and of its indexes are made of, each once.
+    pub(crate) fn key_attributes(&self) -> Vec<&KeyAttribute> {
+        let mut attributes: Vec<&KeyAttribute> = Vec::new();
+        let table = self.key_schema.attributes().map(|(_, attribute)| attribute);
+        for attribute in table.chain(self.indexes.iter().flat_map(IndexDefinition::attributes)) {
+            if !attributes.iter().any(|known| known.name == attribute.name) {
+                attributes.push(attribute);
+            }
+        }
+        attributes
+    }
+
+    /// The stream that writes are recorded in, if there is one.
+    pub(crate) fn stream(&self) -> Option<&StreamDefinition> {
+        self.streams.last().filter(|stream| stream.records())
+    }
+
+    /// The keyspaces of what is derived from the items.
+    pub(crate) fn derived_keyspaces(&self) -> Vec<Arc<str>> {
+        let indexes = self.indexes.iter().map(IndexDefinition::keyspace);
+        let streams = self.streams.iter().map(StreamDefinition::keyspace);
+        let due = self.time_to_live.iter().map(TimeToLive::keyspace);
+        indexes.chain(streams).chain(due).collect()
+    }
+
     /// Throughput that the table serves at once: what was asked for, and never less than what it is billed for.
     pub(crate) fn warm_units(&self) -> WarmUnits {
         let least = match self.billing_mode {
@@ -204,6 +262,9 @@ impl TableDefinition {
             warm_read_units: self.warm_units_requested.map(|warm| warm.read_units),
             warm_write_units: self.warm_units_requested.map(|warm| warm.write_units),
             lowered_that_day: self.throughput.lowered_that_day,
+            indexes: self.indexes.iter().map(IndexRecord::of).collect(),
+            streams: self.streams.iter().map(StreamRecord::of).collect(),
+            time_to_live: self.time_to_live.as_ref().map(TimeToLiveRecord::of),
         };
         let mut bytes = BytesMut::with_capacity(1 + record.encoded_len());
         bytes.put_u8(FORMAT_VERSION);
@@ -264,13 +325,43 @@ impl TableDefinition {
             ),
             deletion_protection: record.deletion_protection,
             tags: record.tags,
+            indexes: (record.indexes.into_iter().map(IndexRecord::read)).collect::<Result<_, _>>()?,
+            streams: (record.streams.into_iter().map(StreamRecord::read)).collect::<Result<_, _>>()?,
+            time_to_live: record.time_to_live.map(TimeToLiveRecord::read).transpose()?,
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use stator_model::index::{IndexKind, Projection};
+
     use super::*;
+
+    fn index() -> IndexDefinition {
+        IndexDefinition {
+            name: "by-year".into(),
+            id: Uuid::from_u128(8),
+            kind: IndexKind::Global,
+            hash: vec![KeyAttribute {
+                name: "year".into(),
+                kind: Kind::Number,
+            }],
+            range: vec![KeyAttribute {
+                name: "genre".into(),
+                kind: Kind::String,
+            }],
+            projection: Projection::Include(vec!["title".into()]),
+            status: IndexStatus::Creating,
+            throughput: Throughput {
+                read_units: 1,
+                write_units: 2,
+                ..Throughput::default()
+            },
+            on_demand_limits: OnDemandLimits::default(),
+            warm_units_requested: None,
+        }
+    }
 
     #[test]
     fn a_definition_is_read_as_it_was_written() {
@@ -309,6 +400,22 @@ mod tests {
             }),
             deletion_protection: true,
             tags: BTreeMap::from([("k".into(), "v".into())]),
+            indexes: vec![index()],
+            streams: vec![StreamDefinition {
+                disabled_at_ms: Some(9),
+                shards: vec![Shard {
+                    number: 3,
+                    opened_at_ms: 4,
+                    closed: Some((5, 6)),
+                }],
+                ..StreamDefinition::new(Uuid::from_u128(9), StreamView::OldImage, StreamStatus::Disabled, 8)
+            }],
+            time_to_live: Some(TimeToLive {
+                id: Uuid::from_u128(10),
+                attribute: "due".into(),
+                status: TimeToLiveStatus::Enabling,
+                changed_at_ms: 11,
+            }),
         };
         assert_eq!(
             TableDefinition::from_bytes(&definition.to_bytes()),

@@ -2,11 +2,14 @@
 
 use bytes::Bytes;
 use stator_cluster::{ConsistencyLevel, Keyspace};
+use stator_model::index::IndexKeys;
 use stator_model::item::ItemRef;
 use stator_model::key::{KeyBytes, KeyError, KeySchema};
 
-use super::record::TableDefinition;
+use super::record::{IndexDefinition, IndexStatus, TableDefinition};
 use crate::consistency;
+use crate::message;
+use crate::wire::error::ApiError;
 
 /// A table. Its definition never changes; a changed table is a new value with the same keyspace.
 #[derive(Debug)]
@@ -18,13 +21,26 @@ pub(crate) struct Table {
     /// Mixed into the hash of partition keys; see `docs/format/key.md`.
     seed: u64,
     level: Option<ConsistencyLevel>,
+    indexes: Vec<TableIndex>,
+}
+
+/// An index of a table.
+#[derive(Debug)]
+pub(crate) struct TableIndex {
+    pub(crate) definition: IndexDefinition,
+    pub(crate) keys: IndexKeys,
 }
 
 impl Table {
     /// The table of a definition and its stored form.
     pub(super) fn new(definition: TableDefinition, cell: Bytes, keyspace: Keyspace) -> Self {
-        let (seed, _) = definition.id.as_u64_pair();
+        let seed = definition.seed();
+        let index = |index: &IndexDefinition| TableIndex {
+            keys: index.keys(&definition.key_schema, seed),
+            definition: index.clone(),
+        };
         Self {
+            indexes: definition.indexes.iter().map(index).collect(),
             level: consistency::of_tags(&definition.tags),
             definition,
             cell,
@@ -60,6 +76,26 @@ impl Table {
     /// The consistency level that its tag names.
     pub(crate) fn level(&self) -> Option<ConsistencyLevel> {
         self.level
+    }
+
+    /// The index of a name.
+    pub(crate) fn index(&self, name: &str) -> Option<&TableIndex> {
+        self.indexes.iter().find(|index| index.definition.name == name)
+    }
+
+    /// Checks that every index takes the keys that an item has for it.
+    ///
+    /// # Errors
+    /// ValidationException.
+    pub(crate) fn check_index_keys(&self, item: ItemRef<'_>) -> Result<(), ApiError> {
+        for index in &self.indexes {
+            if index.definition.status != IndexStatus::Deleting
+                && let Err(misfit) = index.keys.row_key(item)
+            {
+                return Err(message::index::misfit(&misfit, &index.definition.name));
+            }
+        }
+        Ok(())
     }
 
     /// Key bytes of an item that is to be stored.

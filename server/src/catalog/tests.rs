@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::command::{Fits, Install};
-use crate::node;
+use crate::node::{self, Opened};
 use crate::operation::create_table::tests::definition as some_definition;
 
 struct Nodes {
@@ -23,11 +23,12 @@ impl Nodes {
     async fn start() -> Self {
         let directory = TempDir::new().unwrap();
         let key = MasterKey::new([3; MASTER_KEY_BYTES]);
-        let cluster = node::open_alone(Durability::Interval, directory.path(), key).unwrap();
+        let Opened { cluster, derivations } =
+            node::open_alone(Durability::Interval, directory.path(), key).unwrap();
         cluster.ready().await.unwrap();
         Self {
-            one: Catalog::open(cluster.clone()).await.unwrap(),
-            two: Catalog::open(cluster.clone()).await.unwrap(),
+            one: Catalog::open(cluster.clone(), Arc::clone(&derivations)).await.unwrap(),
+            two: Catalog::open(cluster.clone(), Arc::clone(&derivations)).await.unwrap(),
             cluster,
             _directory: directory,
         }
@@ -235,7 +236,7 @@ async fn a_definition_without_a_keyspace_gets_one_from_whoever_asks_for_the_tabl
     assert_eq!(nodes.keyspaces(), [keyspace_name(&table("t", 1))]);
     // And a node that starts makes it as well.
     assert!(nodes.install(None, Some(&table("u", 2))).await);
-    let three = Catalog::open(nodes.cluster.clone()).await.unwrap();
+    let three = Catalog::open(nodes.cluster.clone(), Arc::default()).await.unwrap();
     assert!(three.table("u").is_some() && three.table("t").is_some());
 }
 
@@ -267,7 +268,7 @@ async fn a_start_drops_what_a_deletion_has_left_behind_and_nothing_else() {
     nodes.cluster.create_keyspace("something else").await.unwrap();
     assert!(nodes.install(Some(&table("gone", 2)), None).await);
     assert_eq!(nodes.keyspaces().len(), 2);
-    let three = Catalog::open(nodes.cluster.clone()).await.unwrap();
+    let three = Catalog::open(nodes.cluster.clone(), Arc::default()).await.unwrap();
     assert_eq!(three.all().await.unwrap().keys().collect::<Vec<_>>(), ["kept"]);
     assert_eq!(nodes.keyspaces(), [keyspace_name(&table("kept", 1))]);
     assert!(nodes.cluster.keyspace("something else").is_some());
@@ -311,7 +312,7 @@ async fn a_definition_that_cannot_be_read_is_named() {
         .write(metadata, &definition_key("bad"), options, &install)
         .await
         .unwrap();
-    let error = Catalog::open(nodes.cluster.clone())
+    let error = Catalog::open(nodes.cluster.clone(), Arc::default())
         .await
         .unwrap_err()
         .to_string();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
-use stator_cluster::{Cluster, Durability};
+use stator_cluster::Durability;
 use stator_iam::Transport;
 use tokio::net::TcpListener;
 
@@ -128,8 +128,8 @@ async fn run_node(options: &Options) -> Result<(), DevError> {
             path: directory.clone(),
             source,
         })?;
-    let cluster = open_cluster(&directory, options.durability)?;
-    cluster.ready().await.map_err(|source| NodeError::Open {
+    let opened = open_cluster(&directory, options.durability)?;
+    opened.cluster.ready().await.map_err(|source| NodeError::Open {
         path: node::data_of(&directory),
         source,
     })?;
@@ -138,7 +138,7 @@ async fn run_node(options: &Options) -> Result<(), DevError> {
         endpoint: address.to_string(),
         authenticator: authenticator(options, &keys),
     };
-    let app = node::app(&cluster, api).await?;
+    let app = node::app(&opened, api).await?;
     let stop = node::stop_signal()?;
     announce(options, address, &directory, &keys)?;
     let listeners = Listeners {
@@ -158,7 +158,7 @@ fn data_directory(path: &Path) -> Result<PathBuf, DevError> {
         })
 }
 
-fn open_cluster(directory: &Path, durability: DurabilityOption) -> Result<Cluster, DevError> {
+fn open_cluster(directory: &Path, durability: DurabilityOption) -> Result<node::Opened, DevError> {
     let data = node::data_of(directory);
     let master_key = master_key::load_or_make(directory, &data, random::fill).map_err(|source| {
         DevError::DataDirectory {

@@ -125,7 +125,8 @@ async fn run_node(
     };
     let endpoint = endpoint(config, clients.socket.local_addr()?);
     let mut stop = Box::pin(stop);
-    let Opened { cluster, transport } = open(config, rejoin, &certificates, nodes)?;
+    let Begun { opened, transport } = open(config, rejoin, &certificates, nodes)?;
+    let cluster = opened.cluster.clone();
     let ready = tokio::select! {
         ready = wait(config, &cluster) => ready,
         cause = cluster.failed() => return Err(NodeError::Failed { cause }.into()),
@@ -142,7 +143,7 @@ async fn run_node(
             stator_iam::Transport::Tls,
         ),
     };
-    let app = node::app(&cluster, api).await?;
+    let app = node::app(&opened, api).await?;
     let listeners = Listeners {
         clients: clients.listen()?,
         security: Security::Tls(tls.clone()),
@@ -219,8 +220,8 @@ fn endpoint(config: &Config, address: SocketAddr) -> String {
 }
 
 /// A node whose part of the cluster has begun.
-struct Opened {
-    cluster: Cluster,
+struct Begun {
+    opened: node::Opened,
     transport: Arc<Transport>,
 }
 
@@ -229,7 +230,7 @@ fn open(
     rejoin: bool,
     certificates: &Certificates,
     listener: TcpListener,
-) -> Result<Opened, ServeError> {
+) -> Result<Begun, ServeError> {
     let master_key = files::master_key(config)?;
     let directory = &config.node.data_dir;
     private_file::create_directory(directory).map_err(|source| ServeError::DataDirectory {
@@ -245,7 +246,7 @@ fn open(
         let transport = started.get_or_init(|| Arc::new(transport));
         Ok(Arc::clone(transport) as Arc<dyn Network>)
     };
-    let cluster = node::open(
+    let opened = node::open(
         config.settings(rejoin),
         Arc::clone(&world),
         directory,
@@ -255,7 +256,7 @@ fn open(
     let transport = started
         .into_inner()
         .ok_or_else(|| io::Error::other("the cluster was opened without its network"))?;
-    Ok(Opened { cluster, transport })
+    Ok(Begun { opened, transport })
 }
 
 /// Waits until the node is ready, and says on standard error what it waits for.

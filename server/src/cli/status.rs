@@ -338,7 +338,8 @@ mod tests {
     async fn what_a_node_answers_is_understood() {
         let directory = tempfile::tempdir().unwrap();
         let key = MasterKey::new([3; MASTER_KEY_BYTES]);
-        let cluster = node::open_alone(Durability::Interval, directory.path(), key).unwrap();
+        let opened = node::open_alone(Durability::Interval, directory.path(), key).unwrap();
+        let cluster = opened.cluster;
         cluster.ready().await.unwrap();
         let json = serde_json::to_vec(&cluster.status()).unwrap();
         let status: Status = serde_json::from_slice(&json).unwrap();

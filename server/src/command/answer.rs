@@ -19,6 +19,8 @@ mod outcome {
 /// Bits of the presence byte of what was done.
 const BEFORE: u8 = 1;
 const AFTER: u8 = 2;
+/// What the write has cost in indexes follows.
+const NOTE: u8 = 4;
 
 /// The answer of a write command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,9 @@ pub(crate) struct Done {
     /// What the request wants to see of the item before or after.
     pub(crate) attributes: Option<Item>,
     pub(crate) sizes: Sizes,
+    /// What it has cost in the table's indexes, as [`IndexUnits::decode`](crate::derive::index::IndexUnits::decode) reads
+    /// it; empty for nothing.
+    pub(crate) note: Bytes,
 }
 
 /// Sizes in bytes by DynamoDB's rules, before and after a write; `None` where there is no item.
@@ -89,16 +94,20 @@ impl Done {
     fn encode(&self, into: &mut Vec<u8>) {
         let Sizes { before, after } = self.sizes;
         let bit = |size: Option<usize>, bit: u8| if size.is_some() { bit } else { 0 };
-        into.push(bit(before, BEFORE) | bit(after, AFTER));
+        let note = if self.note.is_empty() { 0 } else { NOTE };
+        into.push(bit(before, BEFORE) | bit(after, AFTER) | note);
         for size in [before, after].into_iter().flatten() {
             write_length(into, size);
         }
         put_item(into, self.attributes.as_ref());
+        if !self.note.is_empty() {
+            put_bytes(into, &self.note);
+        }
     }
 
     fn read(cursor: &mut Cursor<'_>) -> Result<Self, Malformed> {
         let presence = cursor.byte()?;
-        if presence & !(BEFORE | AFTER) != 0 {
+        if presence & !(BEFORE | AFTER | NOTE) != 0 {
             return Err(Malformed(format!("unknown presence {presence}")));
         }
         let mut size = |bit: u8| match presence & bit {
@@ -106,9 +115,18 @@ impl Done {
             _ => cursor.length().map(Some),
         };
         let (before, after) = (size(BEFORE)?, size(AFTER)?);
+        let attributes = cursor.optional_item()?;
+        let note = match presence & NOTE {
+            0 => Bytes::new(),
+            _ => cursor.shared()?,
+        };
+        if note.is_empty() != (presence & NOTE == 0) {
+            return Err(Malformed("a note without content".to_owned()));
+        }
         Ok(Self {
-            attributes: cursor.optional_item()?,
+            attributes,
             sizes: Sizes { before, after },
+            note,
         })
     }
 }
@@ -138,5 +156,11 @@ impl Answer for WriteAnswer {
 
     fn decode(bytes: &Bytes) -> Result<Self, MalformedAnswer> {
         Ok(Self::read(bytes)?)
+    }
+
+    fn note(&mut self, note: &Bytes) {
+        if let Ok(done) = &mut self.0 {
+            done.note = note.clone();
+        }
     }
 }

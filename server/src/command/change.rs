@@ -1,5 +1,6 @@
 //! Changing attributes of an item in place, making the item when it is not there.
 
+use bytes::Bytes;
 use stator_cluster::{Applier, Cell, Verdict};
 use stator_model::attribute::RawValue;
 use stator_model::expression::{Condition, Update};
@@ -58,6 +59,7 @@ impl Change<'_> {
         let answer = Done {
             attributes: self.returned(old.as_ref(), &new),
             sizes: Sizes::new(old.as_ref().map(Item::as_ref), Some(new.as_ref())),
+            note: Bytes::new(),
         };
         Ok(if old.as_ref() == Some(&new) {
             Verdict::Keep { answer }

@@ -1,5 +1,6 @@
 //! Replacing an item as a whole: a put replaces the current item by another, a deletion by none.
 
+use bytes::Bytes;
 use stator_cluster::{Applier, Cell, Verdict};
 use stator_model::expression::Condition;
 use stator_model::item::Item;
@@ -27,6 +28,7 @@ impl Replace<'_> {
         let answer = Done {
             attributes: old.filter(|_| self.returns_old),
             sizes,
+            note: Bytes::new(),
         };
         Ok(match self.new {
             // What is there already needs no write, and what is not there no removal.
@@ -55,6 +57,7 @@ impl Applier for Replace<'_> {
         Some(WriteAnswer(Ok(Done {
             attributes: None,
             sizes: Sizes::new(None, self.new.map(Item::as_ref)),
+            note: Bytes::new(),
         })))
     }
 

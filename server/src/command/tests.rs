@@ -327,7 +327,7 @@ fn check_both_forms(
     let typed = command.decide(current);
     let (Verdict::Put { answer, .. } | Verdict::Delete { answer } | Verdict::Keep { answer }) = &typed;
     prop_assert_eq!(WriteAnswer::decode(&answer_bytes(answer)), Ok(answer.clone()));
-    let from_bytes = WriteCommands.decide(&bytes, current);
+    let from_bytes = commands().decide(&bytes, current);
     prop_assert_eq!(from_bytes, Ok(typed.map(|answer| answer_bytes(&answer).to_vec())));
     prop_assert_eq!(encoded_again(&bytes), Some(bytes));
     Ok(())
@@ -346,14 +346,22 @@ fn any_install() -> impl Strategy<Value = Install> {
     (cell(), cell()).prop_map(|(expected, cell)| Install { expected, cell })
 }
 
+fn commands() -> WriteCommands {
+    WriteCommands::new(Arc::default())
+}
+
 fn any_answer() -> impl Strategy<Value = WriteAnswer> {
     let size = || proptest::option::of(0_usize..500_000);
-    let done = (size(), size(), proptest::option::of(any_item())).prop_map(|(before, after, attributes)| {
-        Ok(Done {
-            attributes,
-            sizes: Sizes { before, after },
-        })
-    });
+    let note = prop::collection::vec(any::<u8>(), 0..5).prop_map(Bytes::from);
+    let done = (size(), size(), proptest::option::of(any_item()), note).prop_map(
+        |(before, after, attributes, note)| {
+            Ok(Done {
+                attributes,
+                sizes: Sizes { before, after },
+                note,
+            })
+        },
+    );
     prop_oneof![
         done,
         proptest::option::of(any_item()).prop_map(|item| Err(Refusal::ConditionFailed(item))),
@@ -396,10 +404,10 @@ proptest! {
     #[test]
     fn a_command_that_is_cut_or_continued_is_none(command in any_command(), more in any::<u8>()) {
         for length in 0..command.len() {
-            prop_assert!(WriteCommands.decide(&command.slice(..length), None).is_err(), "{} bytes", length);
+            prop_assert!(commands().decide(&command.slice(..length), None).is_err(), "{} bytes", length);
         }
         let continued: Bytes = [&command[..], &[more]].concat().into();
-        prop_assert!(WriteCommands.decide(&continued, None).is_err());
+        prop_assert!(commands().decide(&continued, None).is_err());
     }
 
     #[test]
@@ -422,7 +430,7 @@ proptest! {
         current in proptest::option::of(any_item()),
     ) {
         let command = spoiled(&command, at, byte, tail.clone());
-        let decided = WriteCommands.decide(&command, current.as_ref().map(Item::stored));
+        let decided = commands().decide(&command, current.as_ref().map(Item::stored));
         // Whatever can be read has this one spelling.
         prop_assert_eq!(decided.is_ok(), encoded_again(&command).is_some());
         prop_assert!(encoded_again(&command).is_none_or(|again| again == command));
@@ -468,7 +476,7 @@ fn the_commands_of_these_tests_reach_every_outcome() {
 fn a_length_that_the_input_does_not_have_is_refused() {
     // A put that announces a condition of 4 GiB.
     let bytes = Bytes::from_static(&[1, 1, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F]);
-    let error = WriteCommands.decide(&bytes, None).unwrap_err();
+    let error = commands().decide(&bytes, None).unwrap_err();
     assert_eq!(error.detail, "a field at byte 9 is cut off or no field");
 }
 
@@ -476,7 +484,7 @@ fn a_length_that_the_input_does_not_have_is_refused() {
 fn another_version_is_refused_by_name() {
     let bytes = Bytes::from_static(&[2, 5]);
     let expected = "format version 2, this program reads version 1";
-    assert_eq!(WriteCommands.decide(&bytes, None).unwrap_err().detail, expected);
+    assert_eq!(commands().decide(&bytes, None).unwrap_err().detail, expected);
     assert_eq!(WriteAnswer::decode(&bytes).unwrap_err().detail, expected);
 }
 
@@ -486,7 +494,7 @@ fn an_expression_that_this_program_does_not_understand_is_refused() {
         let mut bytes = vec![1, 2, 0, 0];
         codec::put_bytes(&mut bytes, condition.as_bytes());
         codec::put_bytes(&mut bytes, placeholders);
-        WriteCommands
+        commands()
             .decide(&bytes.into(), None)
             .map_err(|error| error.detail)
     };
@@ -510,7 +518,7 @@ proptest! {
         current in any_install().prop_map(|install| install.cell),
     ) {
         let verdict = install.decide(current.as_ref());
-        let from_bytes = WriteCommands.decide(&encoded(&install), current.as_ref());
+        let from_bytes = commands().decide(&encoded(&install), current.as_ref());
         prop_assert_eq!(from_bytes, Ok(verdict.clone().map(|answer| answer_bytes(&answer).to_vec())));
         let (after, Fits(fits)) = match verdict {
             Verdict::Put { cell, answer } => (Some(cell), answer),
@@ -542,10 +550,10 @@ proptest! {
 fn a_cell_weighs_what_its_item_is_counted_as() {
     let item = item(&[("pk", Tree::Text("k".into())), ("n", Tree::Null)]);
     assert_eq!(
-        WriteCommands.weigh(item.stored()),
+        commands().weigh(item.stored()),
         u64::try_from(item.as_ref().size()).unwrap()
     );
-    assert_eq!(WriteCommands.weigh(b"no item"), 0);
+    assert_eq!(commands().weigh(b"no item"), 0);
 }
 
 #[test]
@@ -604,7 +612,8 @@ fn the_examples_of_the_document_are_what_is_written() {
     assert_eq!(answer_bytes(&Fits(true)), documented("the cell was as expected"));
     let done = |before, after, attributes| {
         let sizes = Sizes { before, after };
-        answer_bytes(&WriteAnswer(Ok(Done { attributes, sizes })))
+        let note = Bytes::new();
+        answer_bytes(&WriteAnswer(Ok(Done { attributes, sizes, note })))
     };
     assert_eq!(done(None, Some(300), None), documented("done, a new item"));
     assert_eq!(

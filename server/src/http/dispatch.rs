@@ -8,8 +8,13 @@ use crate::operation::delete_item::DeleteItem;
 use crate::operation::delete_table::DeleteTable;
 use crate::operation::describe_endpoints::DescribeEndpoints;
 use crate::operation::describe_limits::DescribeLimits;
+use crate::operation::describe_stream::DescribeStream;
 use crate::operation::describe_table::DescribeTable;
+use crate::operation::describe_time_to_live::DescribeTimeToLive;
 use crate::operation::get_item::GetItem;
+use crate::operation::get_records::GetRecords;
+use crate::operation::get_shard_iterator::GetShardIterator;
+use crate::operation::list_streams::ListStreams;
 use crate::operation::list_tables::ListTables;
 use crate::operation::list_tags_of_resource::ListTagsOfResource;
 use crate::operation::put_item::PutItem;
@@ -19,6 +24,7 @@ use crate::operation::tag_resource::TagResource;
 use crate::operation::untag_resource::UntagResource;
 use crate::operation::update_item::UpdateItem;
 use crate::operation::update_table::UpdateTable;
+use crate::operation::update_time_to_live::UpdateTimeToLive;
 use crate::operation::{Context, Operation};
 use crate::wire::decode::{Decode, decode};
 use crate::wire::encode::{Encode, encode};
@@ -44,8 +50,13 @@ pub(super) async fn run(
         Target::DeleteTable => answer::<DeleteTable>(json, head, context).await,
         Target::DescribeEndpoints => answer::<DescribeEndpoints>(json, head, context).await,
         Target::DescribeLimits => answer::<DescribeLimits>(json, head, context).await,
+        Target::DescribeStream => answer::<DescribeStream>(json, head, context).await,
         Target::DescribeTable => answer::<DescribeTable>(json, head, context).await,
+        Target::DescribeTimeToLive => answer::<DescribeTimeToLive>(json, head, context).await,
         Target::GetItem => answer::<GetItem>(json, head, context).await,
+        Target::GetRecords => answer::<GetRecords>(json, head, context).await,
+        Target::GetShardIterator => answer::<GetShardIterator>(json, head, context).await,
+        Target::ListStreams => answer::<ListStreams>(json, head, context).await,
         Target::ListTables => answer::<ListTables>(json, head, context).await,
         Target::ListTagsOfResource => answer::<ListTagsOfResource>(json, head, context).await,
         Target::PutItem => answer::<PutItem>(json, head, context).await,
@@ -55,6 +66,7 @@ pub(super) async fn run(
         Target::UntagResource => answer::<UntagResource>(json, head, context).await,
         Target::UpdateItem => answer::<UpdateItem>(json, head, context).await,
         Target::UpdateTable => answer::<UpdateTable>(json, head, context).await,
+        Target::UpdateTimeToLive => answer::<UpdateTimeToLive>(json, head, context).await,
     }
 }
 

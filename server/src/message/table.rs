@@ -45,10 +45,7 @@ pub(crate) const INVALID_NEXT_TOKEN: &str = "One or more parameter values were i
 /// What a request can ask for and this version does not have. Refused, so that no client believes that it has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unsupported {
-    GlobalSecondaryIndexes,
-    LocalSecondaryIndexes,
     VectorIndexes,
-    Streams,
     Encryption,
     ResourcePolicy,
     GlobalTables,
@@ -58,10 +55,7 @@ impl Unsupported {
     /// The refusal.
     pub(crate) fn refusal(self) -> ApiError {
         let (what, member) = match self {
-            Self::GlobalSecondaryIndexes => ("Global secondary indexes are", "GlobalSecondaryIndexes"),
-            Self::LocalSecondaryIndexes => ("Local secondary indexes are", "LocalSecondaryIndexes"),
             Self::VectorIndexes => ("Vector indexes are", "VectorIndexes"),
-            Self::Streams => ("Streams are", "StreamSpecification"),
             Self::Encryption => ("Encryption with a KMS key is", "SSESpecification"),
             Self::ResourcePolicy => ("Resource-based policies are", "ResourcePolicy"),
             Self::GlobalTables => ("Global tables are", "ReplicaUpdates"),

@@ -12,12 +12,12 @@ use stator_model::expression::Placeholders;
 use stator_model::item::Item;
 use stator_model::key::KeyBytes;
 
-use super::capacity::{CapacityDetail, ConsumedCapacity};
+use super::capacity::{CapacityDetail, ConsumedCapacity, Cost};
 use super::item_command::CollectionMetrics;
 use super::replacement::{check_size, checked};
 use super::{Context, Operation, table_name};
 use crate::catalog::Table;
-use crate::command::{Guard, OnFailure, Replace, Sizes, WriteAnswer};
+use crate::command::{Guard, OnFailure, Replace, WriteAnswer};
 use crate::consistency::{self, NamedLevels, Needs};
 use crate::constraint::Constraints;
 use crate::message;
@@ -119,10 +119,10 @@ impl Operation for BatchWriteItem {
         let results = join_all(written).await;
         check_results(results.iter().flatten())?;
         for ((name, table, writes), results) in plans.iter().zip(results) {
-            let (mut units, mut unprocessed) = (0.0, Vec::new());
+            let (mut cost, mut unprocessed) = (Cost::default(), Vec::new());
             for (planned, result) in writes.iter().zip(results) {
                 match result {
-                    Ok(sizes) => units += sizes.units(),
+                    Ok(done) => cost.add(done),
                     Err(_) => unprocessed.push(planned.write.clone()),
                 }
             }
@@ -130,7 +130,7 @@ impl Operation for BatchWriteItem {
                 output.unprocessed.push((name.clone(), unprocessed));
             }
             if let Some(consumed) = &mut output.consumed_capacity {
-                consumed.extend(capacity.report(table.name(), units));
+                consumed.extend(capacity.report(table.name(), cost));
             }
         }
         Ok(output)
@@ -202,9 +202,12 @@ fn plan(table: &Table, writes: Vec<Write>, common: &mut Common) -> Result<Vec<Pl
     let mut planned = Vec::with_capacity(writes.len());
     for write in writes {
         let key = match &write {
-            Write::Put(item) => table
-                .key_of_item(item.as_ref())
-                .map_err(|error| message::item_key(&error))?,
+            Write::Put(item) => {
+                let key = table.key_of_item(item.as_ref());
+                let key = key.map_err(|error| message::item_key(&error))?;
+                table.check_index_keys(item.as_ref())?;
+                key
+            }
             Write::Delete(key) => table
                 .key_of_key(key.as_ref())
                 .map_err(|error| message::key(&error))?,
@@ -223,7 +226,7 @@ fn plan(table: &Table, writes: Vec<Write>, common: &mut Common) -> Result<Vec<Pl
 
 /// Whether what has failed can be given back as unprocessed: it was not available, and something else was done. A client
 /// gets what is unprocessed back at once and may send it again at once; an error it meets with a pause.
-fn check_results<'a>(results: impl Iterator<Item = &'a Result<Sizes, ApiError>>) -> Result<(), ApiError> {
+fn check_results<'a>(results: impl Iterator<Item = &'a Result<Cost, ApiError>>) -> Result<(), ApiError> {
     let (mut done, mut unavailable) = (false, None);
     for result in results {
         match result {
@@ -242,11 +245,11 @@ async fn apply_all(
     context: &Context,
     table: &Arc<Table>,
     writes: &[Planned],
-) -> Vec<Result<Sizes, ApiError>> {
+) -> Vec<Result<Cost, ApiError>> {
     join_all(writes.iter().map(|planned| apply(context, table, planned))).await
 }
 
-async fn apply(context: &Context, table: &Table, planned: &Planned) -> Result<Sizes, ApiError> {
+async fn apply(context: &Context, table: &Table, planned: &Planned) -> Result<Cost, ApiError> {
     let placeholders = Placeholders::default();
     let guard = Guard {
         condition: None,
@@ -264,7 +267,7 @@ async fn apply(context: &Context, table: &Table, planned: &Planned) -> Result<Si
     let (keyspace, key) = (table.keyspace(), planned.key.as_bytes());
     let written = context.cluster.write(keyspace, key, planned.options, &command);
     let WriteAnswer(answer) = written.await?;
-    Ok(answer?.sizes)
+    Ok(Cost::of_write(&answer?))
 }
 
 #[cfg(test)]
@@ -273,15 +276,10 @@ mod tests {
 
     #[test]
     fn what_is_not_available_is_given_back_only_beside_what_was_done() {
-        let done = || {
-            Ok(Sizes {
-                before: None,
-                after: Some(3),
-            })
-        };
+        let done = || Ok(Cost::from(1.0));
         let unavailable = ApiError::Unavailable("no leader".to_owned());
         let internal = ApiError::Internal("disk".to_owned());
-        let check = |results: &[Result<Sizes, ApiError>]| check_results(results.iter());
+        let check = |results: &[Result<Cost, ApiError>]| check_results(results.iter());
         assert_eq!(check(&[done(), done()]), Ok(()));
         assert_eq!(check(&[Err(unavailable.clone()), done()]), Ok(()));
         assert_eq!(

@@ -2,9 +2,14 @@
 //!
 //! Source: Amazon DynamoDB Developer Guide, "DynamoDB read and write operations: capacity unit consumption".
 
-use stator_cluster::ConsistencyLevel;
+use std::collections::BTreeMap;
 
+use stator_cluster::ConsistencyLevel;
+use stator_model::index::IndexKind;
+
+use crate::command::Done;
 use crate::constraint::ModelEnum;
+use crate::derive::index::IndexUnits;
 
 /// Bytes that one read unit covers.
 const READ_UNIT_BYTES: usize = 4096;
@@ -36,22 +41,81 @@ impl ModelEnum for CapacityDetail {
     }
 }
 
+/// What an operation cost: in the table itself, and in its indexes by their names.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Cost {
+    pub(crate) table: f64,
+    pub(crate) local: BTreeMap<String, f64>,
+    pub(crate) global: BTreeMap<String, f64>,
+}
+
+impl From<f64> for Cost {
+    /// Of the table alone.
+    fn from(table: f64) -> Self {
+        Self {
+            table,
+            ..Self::default()
+        }
+    }
+}
+
+impl Cost {
+    /// Of an index alone.
+    pub(crate) fn of_index(kind: IndexKind, name: &str, units: f64) -> Self {
+        let mut cost = Self::default();
+        cost.add_index(kind, name.to_owned(), units);
+        cost
+    }
+
+    /// Of a write that stands.
+    pub(crate) fn of_write(done: &Done) -> Self {
+        let mut cost = Self::from(done.sizes.units());
+        for IndexUnits { kind, name, units } in IndexUnits::decode(&done.note).unwrap_or_default() {
+            cost.add_index(kind, name, number(units));
+        }
+        cost
+    }
+
+    fn add_index(&mut self, kind: IndexKind, name: String, units: f64) {
+        let indexes = match kind {
+            IndexKind::Local => &mut self.local,
+            IndexKind::Global => &mut self.global,
+        };
+        *indexes.entry(name).or_default() += units;
+    }
+
+    /// Adds what another operation cost.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.table += other.table;
+        let local = other.local.into_iter().map(|index| (IndexKind::Local, index));
+        let global = other.global.into_iter().map(|index| (IndexKind::Global, index));
+        for (kind, (name, units)) in local.chain(global) {
+            self.add_index(kind, name, units);
+        }
+    }
+
+    /// All together.
+    pub(crate) fn total(&self) -> f64 {
+        self.table + self.local.values().chain(self.global.values()).sum::<f64>()
+    }
+}
+
 /// What an operation cost on one table.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ConsumedCapacity {
     /// As the request named it.
     pub(crate) table: String,
-    pub(crate) units: f64,
-    /// Whether the share of the table itself is wanted, too.
+    pub(crate) cost: Cost,
+    /// Whether the shares of the table and of its indexes are wanted, too.
     pub(crate) detailed: bool,
 }
 
 impl CapacityDetail {
     /// The cost as far as the client wants to hear of it.
-    pub(crate) fn report(self, table: &str, units: f64) -> Option<ConsumedCapacity> {
+    pub(crate) fn report(self, table: &str, cost: impl Into<Cost>) -> Option<ConsumedCapacity> {
         (self != Self::None).then(|| ConsumedCapacity {
             table: table.to_owned(),
-            units,
+            cost: cost.into(),
             detailed: self == Self::Indexes,
         })
     }
@@ -72,8 +136,12 @@ pub(crate) fn write_units(before: usize, after: usize) -> f64 {
 }
 
 fn units(bytes: usize, unit: usize) -> f64 {
-    // A page has at most 1 MB and an item 400 KB, so the count fits.
-    f64::from(u32::try_from(bytes.div_ceil(unit).max(1)).unwrap_or(u32::MAX))
+    number(bytes.div_ceil(unit).max(1))
+}
+
+/// A page has at most 1 MB and an item 400 KB, so the count of units fits.
+fn number(units: usize) -> f64 {
+    f64::from(u32::try_from(units).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

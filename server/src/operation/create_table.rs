@@ -1,13 +1,14 @@
 //! CreateTable. The table exists, durably, when this is answered.
 
-use stator_cluster::Tally;
 use stator_model::attribute::Kind;
+use stator_model::index::IndexKind;
 use stator_model::key::{KeyAttribute, KeySchema};
 use uuid::Uuid;
 
 use super::{
     Context, Operation,
-    table_description::{TableDescription, TableStatus},
+    index_settings::{self, IndexRequest, Setting},
+    table_description::{Tallies, TableDescription, TableStatus},
     table_name, table_settings,
     table_settings::{
         OnDemandThroughput, ProvisionedThroughput, SseSpecification, StreamSpecification, WarmThroughput,
@@ -15,8 +16,12 @@ use super::{
     tags,
     tags::Tag,
 };
-use crate::catalog::{BillingMode, OnDemandLimits, TableClass, TableDefinition, Throughput};
+use crate::catalog::{
+    BillingMode, IndexDefinition, IndexStatus, OnDemandLimits, StreamDefinition, StreamStatus, TableClass,
+    TableDefinition, Throughput,
+};
 use crate::constraint::{Constraints, ModelEnum};
+use crate::message::index;
 use crate::message::table::{self, Unsupported};
 use crate::wire::error::ApiError;
 
@@ -40,6 +45,8 @@ pub(crate) struct CreateTable {
     pub(crate) stream_specification: Option<StreamSpecification>,
     pub(crate) sse_specification: Option<SseSpecification>,
     pub(crate) tags: Option<Vec<Tag>>,
+    pub(crate) local_indexes: Option<Vec<IndexRequest>>,
+    pub(crate) global_indexes: Option<Vec<IndexRequest>>,
     /// What else the request asks for, in its order.
     pub(crate) unsupported: Vec<Unsupported>,
 }
@@ -66,7 +73,7 @@ pub(crate) struct CreateTableOutput {
 
 /// Role of a key attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum KeyType {
+pub(super) enum KeyType {
     Hash,
     Range,
 }
@@ -110,25 +117,22 @@ impl Operation for CreateTable {
     type Output = CreateTableOutput;
 
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
-        let mut random = [0; 16];
-        (context.random)(&mut random).map_err(|error| ApiError::Internal(error.to_string()))?;
-        let id = uuid::Builder::from_random_bytes(random).into_uuid();
-        let definition = self.into_definition(id, context.clock.now_ms())?;
+        let definition = self.into_definition(&mut || context.new_id(), context.clock.now_ms())?;
         context
             .catalog
             .create(&definition)
             .await
             .map_err(table::catalog)?;
-        let (tally, status) = (Tally::default(), TableStatus::Creating);
+        let (tallies, status) = (Tallies::default(), TableStatus::Creating);
         Ok(CreateTableOutput {
-            table_description: TableDescription::new(context, definition, tally, status),
+            table_description: TableDescription::new(context, definition, &tallies, status),
         })
     }
 }
 
 impl CreateTable {
     /// The definition of the table to be made.
-    fn into_definition(mut self, id: Uuid, now_ms: i64) -> Result<TableDefinition, ApiError> {
+    fn into_definition(mut self, new_id: NewId<'_>, now_ms: i64) -> Result<TableDefinition, ApiError> {
         let checked = self.check_model()?;
         let name = table_name::resolve(self.table_name.as_deref().unwrap_or_default())?.to_owned();
         if let Some(unsupported) = self.unsupported.first() {
@@ -136,11 +140,19 @@ impl CreateTable {
         }
         let capacity = table_settings::capacity(checked.billing_mode, self.provisioned_throughput.as_ref())?;
         let key_schema = key_schema(&checked.keys, &checked.definitions)?;
-        if let Some(stream) = &self.stream_specification {
-            stream.refuse_stream()?;
-        }
+        let indexes = self.indexes(&checked, &key_schema, new_id)?;
+        let stream = match &self.stream_specification {
+            Some(stream) => stream.view()?,
+            None => None,
+        };
         if let Some(encryption) = &self.sse_specification {
             encryption.refuse_key()?;
+        }
+        // Nothing was written yet that a stream or an index could lack.
+        let mut streams = Vec::new();
+        if let Some(view) = stream {
+            let enabled = StreamStatus::Enabled;
+            streams.push(StreamDefinition::new(new_id()?, view, enabled, now_ms));
         }
         let none = OnDemandLimits::default();
         let on_demand_limits = match &self.on_demand_throughput {
@@ -150,7 +162,7 @@ impl CreateTable {
         let (read_units, write_units) = capacity.unwrap_or_default();
         let mut definition = TableDefinition {
             name,
-            id,
+            id: new_id()?,
             created_at_ms: now_ms,
             key_schema,
             billing_mode: checked.billing_mode,
@@ -166,6 +178,9 @@ impl CreateTable {
             warm_units_requested: None,
             deletion_protection: self.deletion_protection_enabled.unwrap_or_default(),
             tags: tags::by_key(self.tags.take().unwrap_or_default())?,
+            indexes,
+            streams,
+            time_to_live: None,
         };
         if let Some(request) = &self.warm_throughput {
             definition.warm_units_requested = Some(request.applied(definition.warm_units())?);
@@ -176,9 +191,19 @@ impl CreateTable {
     /// Checks the request against the service model.
     fn check_model(&self) -> Result<Checked, ApiError> {
         let mut constraints = Constraints::default();
-        let definitions = self.check_definitions(&mut constraints);
+        constraints.required("attributeDefinitions", self.attribute_definitions.as_ref());
+        let definitions = self.attribute_definitions.as_deref().unwrap_or_default();
+        let definitions = check_definitions(&mut constraints, definitions);
         table_name::check(&mut constraints, self.table_name.as_ref());
         let keys = self.check_keys(&mut constraints);
+        for (member, indexes) in [
+            ("localSecondaryIndexes", &self.local_indexes),
+            ("globalSecondaryIndexes", &self.global_indexes),
+        ] {
+            for (place, index) in indexes.iter().flatten().enumerate() {
+                index.check(&mut constraints, &format!("{member}.{}.member", place + 1));
+            }
+        }
         let billing_mode = constraints.one_of("billingMode", self.billing_mode.as_deref());
         if let Some(throughput) = &self.provisioned_throughput {
             throughput.check(&mut constraints);
@@ -200,44 +225,103 @@ impl CreateTable {
         })
     }
 
-    fn check_definitions(&self, constraints: &mut Constraints) -> Vec<KeyAttribute> {
-        constraints.required("attributeDefinitions", self.attribute_definitions.as_ref());
-        let mut checked = Vec::new();
-        for (index, definition) in self.attribute_definitions.iter().flatten().enumerate() {
-            let member = format!("attributeDefinitions.{}.member", index + 1);
-            let name = check_name(constraints, &member, definition.attribute_name.as_deref());
-            let member = format!("{member}.attributeType");
-            constraints.required(&member, definition.attribute_type.as_ref());
-            if let Some(ScalarType(kind)) = constraints.one_of(&member, definition.attribute_type.as_deref())
-            {
-                checked.push(KeyAttribute { name, kind });
-            }
-        }
-        checked
-    }
-
     fn check_keys(&self, constraints: &mut Constraints) -> Vec<(String, KeyType)> {
         constraints.required("keySchema", self.key_schema.as_ref());
-        if let Some(elements) = &self.key_schema {
-            let shown = Shown(elements);
-            constraints.length("keySchema", shown, elements.len(), 1, KEY_ATTRIBUTES_MAX);
-        }
-        let mut checked = Vec::new();
-        for (index, element) in self.key_schema.iter().flatten().enumerate() {
-            let member = format!("keySchema.{}.member", index + 1);
-            let name = check_name(constraints, &member, element.attribute_name.as_deref());
-            let member = format!("{member}.keyType");
-            constraints.required(&member, element.key_type.as_ref());
-            if let Some(role) = constraints.one_of(&member, element.key_type.as_deref()) {
-                checked.push((name, role));
+        let Some(elements) = &self.key_schema else {
+            return Vec::new();
+        };
+        let shown = Shown(elements);
+        constraints.length("keySchema", shown, elements.len(), 1, KEY_ATTRIBUTES_MAX);
+        check_elements(constraints, "keySchema", elements)
+    }
+
+    /// The definitions of the indexes; whether every attribute that is defined belongs to a key is checked, too.
+    fn indexes(
+        &self,
+        checked: &Checked,
+        key_schema: &KeySchema,
+        new_id: NewId<'_>,
+    ) -> Result<Vec<IndexDefinition>, ApiError> {
+        let setting = Setting {
+            table: key_schema,
+            billing_mode: checked.billing_mode,
+            definitions: &checked.definitions,
+        };
+        let mut indexes = Vec::new();
+        for (kind, member, requests) in [
+            (IndexKind::Local, "LocalSecondaryIndexes", &self.local_indexes),
+            (IndexKind::Global, "GlobalSecondaryIndexes", &self.global_indexes),
+        ] {
+            let Some(requests) = requests else { continue };
+            if requests.is_empty() {
+                return Err(index::none(member));
+            }
+            if kind == IndexKind::Local && key_schema.sort.is_none() {
+                return Err(ApiError::validation(index::LOCAL_WITHOUT_SORT_KEY));
+            }
+            for request in requests {
+                indexes.push(request.definition(kind, new_id()?, IndexStatus::Active, setting)?);
             }
         }
-        checked
+        index_settings::check_all(&indexes)?;
+        let keys = || {
+            let table = key_schema.attributes().map(|(_, attribute)| attribute);
+            table.chain(indexes.iter().flat_map(IndexDefinition::attributes))
+        };
+        let is_used = |definition: &KeyAttribute| keys().any(|key| key.name == definition.name);
+        if !checked.definitions.iter().all(is_used) {
+            if indexes.is_empty() {
+                return Err(ApiError::validation(table::SURPLUS_DEFINITIONS));
+            }
+            let names = checked.definitions.iter().map(|definition| definition.name.as_str());
+            return Err(index::unused_definitions(names, keys().map(|key| key.name.as_str())));
+        }
+        Ok(indexes)
     }
 }
 
+/// Makes ids that nobody else has.
+type NewId<'a> = &'a mut dyn FnMut() -> Result<Uuid, ApiError>;
+
+/// Checks definitions of attributes, and gives those that are understood.
+pub(super) fn check_definitions(
+    constraints: &mut Constraints,
+    definitions: &[AttributeDefinition],
+) -> Vec<KeyAttribute> {
+    let mut checked = Vec::new();
+    for (index, definition) in definitions.iter().enumerate() {
+        let member = format!("attributeDefinitions.{}.member", index + 1);
+        let name = check_name(constraints, &member, definition.attribute_name.as_deref());
+        let member = format!("{member}.attributeType");
+        constraints.required(&member, definition.attribute_type.as_ref());
+        if let Some(ScalarType(kind)) = constraints.one_of(&member, definition.attribute_type.as_deref()) {
+            checked.push(KeyAttribute { name, kind });
+        }
+    }
+    checked
+}
+
+/// Checks the elements of a key schema at `member`, and gives those that are understood.
+pub(super) fn check_elements(
+    constraints: &mut Constraints,
+    member: &str,
+    elements: &[KeySchemaElement],
+) -> Vec<(String, KeyType)> {
+    let mut checked = Vec::new();
+    for (index, element) in elements.iter().enumerate() {
+        let member = format!("{member}.{}.member", index + 1);
+        let name = check_name(constraints, &member, element.attribute_name.as_deref());
+        let member = format!("{member}.keyType");
+        constraints.required(&member, element.key_type.as_ref());
+        if let Some(role) = constraints.one_of(&member, element.key_type.as_deref()) {
+            checked.push((name, role));
+        }
+    }
+    checked
+}
+
 /// A key schema as messages repeat it.
-struct Shown<'a>(&'a [KeySchemaElement]);
+pub(super) struct Shown<'a>(pub(super) &'a [KeySchemaElement]);
 
 impl std::fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -299,9 +383,6 @@ fn key_schema(keys: &[(String, KeyType)], definitions: &[KeyAttribute]) -> Resul
         partition: defined(hash)?,
         sort: range.map(defined).transpose()?,
     };
-    if definitions.len() > keys.len() {
-        return refused(table::SURPLUS_DEFINITIONS);
-    }
     Ok(schema)
 }
 

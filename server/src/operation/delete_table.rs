@@ -2,7 +2,7 @@
 
 use super::{
     Context, Operation,
-    table_description::{TableDescription, TableStatus},
+    table_description::{Tallies, TableDescription, TableStatus},
     table_name,
 };
 use crate::catalog::TableDefinition;
@@ -33,7 +33,7 @@ impl Operation for DeleteTable {
             .map_err(table::catalog)??;
         let (definition, status) = (removed.definition().clone(), TableStatus::Deleting);
         Ok(DeleteTableOutput {
-            table_description: TableDescription::new(context, definition, tally, status),
+            table_description: TableDescription::new(context, definition, &Tallies::of_gone(tally), status),
         })
     }
 }

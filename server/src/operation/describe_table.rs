@@ -2,9 +2,10 @@
 
 use super::{
     Context, Operation,
-    table_description::{TableDescription, TableStatus},
+    table_description::{Tallies, TableDescription, TableStatus},
     table_name,
 };
+use crate::catalog::IndexStatus;
 use crate::message;
 use crate::wire::error::ApiError;
 
@@ -31,10 +32,16 @@ impl Operation for DescribeTable {
             .await
             .map_err(message::table::catalog)?
             .ok_or_else(|| message::no_table_named(&name))?;
-        let tally = context.cluster.tally(table.keyspace()).await;
-        let (definition, status) = (table.definition().clone(), TableStatus::Active);
+        let tallies = Tallies::of(context, &table).await;
+        let definition = table.definition().clone();
+        let is_changing = (definition.indexes.iter()).any(|index| index.status != IndexStatus::Active);
+        let status = if is_changing {
+            TableStatus::Updating
+        } else {
+            TableStatus::Active
+        };
         Ok(DescribeTableOutput {
-            table: TableDescription::new(context, definition, tally, status),
+            table: TableDescription::new(context, definition, &tallies, status),
         })
     }
 }

@@ -4,7 +4,7 @@ use stator_cluster::{Applier, Cell, ConsistencyLevel, InvocationId, WriteOptions
 use stator_model::item::Item;
 use stator_model::key::KeyBytes;
 
-use super::capacity::{CapacityDetail, ConsumedCapacity, write_units};
+use super::capacity::{CapacityDetail, ConsumedCapacity, Cost, write_units};
 use super::{Context, table_name};
 use crate::catalog::Table;
 use crate::command::{self, OnFailure, ReturnValues, Sizes, WriteAnswer};
@@ -114,8 +114,8 @@ impl WriteChoices {
         let WriteAnswer(answer) = written.await?;
         let done = answer?;
         Ok(WriteOutput {
+            consumed_capacity: self.capacity.report(table.name(), Cost::of_write(&done)),
             attributes: done.attributes,
-            consumed_capacity: done.sizes.consumed(self.capacity, table),
         })
     }
 }
@@ -152,11 +152,6 @@ impl Sizes {
     /// Write units of the write.
     pub(crate) fn units(self) -> f64 {
         write_units(self.before.unwrap_or(0), self.after.unwrap_or(0))
-    }
-
-    /// The cost as far as the client wants to hear of it.
-    pub(crate) fn consumed(self, detail: CapacityDetail, table: &Table) -> Option<ConsumedCapacity> {
-        detail.report(table.name(), self.units())
     }
 }
 

@@ -3,17 +3,20 @@
 //! A page ends before the row that would take it over 1 MB, or after `Limit` rows; both count before the filter and the
 //! projection. Source: Amazon DynamoDB Developer Guide, "Paginating table query results".
 
+mod source;
+
 use std::ops::ControlFlow;
 
+use futures_util::future::join_all;
 use stator_cluster::{Bounds, ConsistencyLevel, Direction, Row};
 use stator_model::expression::{Condition, Placeholders, Projection};
 use stator_model::item::Item;
 
-use super::capacity::{CapacityDetail, ConsumedCapacity, read_units};
+pub(super) use self::source::Source;
+use super::capacity::{CapacityDetail, ConsumedCapacity, Cost, read_units};
 use super::expressions::{ExpressionInputs, Parameter, parse};
 use super::item_command::open;
 use super::{Context, table_name};
-use crate::catalog::Table;
 use crate::consistency::{self, NamedLevels};
 use crate::constraint::{Constraints, ModelEnum};
 use crate::wire::decode::attribute::Attributes;
@@ -94,6 +97,7 @@ pub(super) struct PagePlan {
     pub(super) consistent: bool,
     /// The level that the request names.
     pub(super) level: Option<ConsistencyLevel>,
+    pub(super) select: Option<Select>,
     pub(super) count_only: bool,
     pub(super) capacity: CapacityDetail,
     pub(super) start_key: Option<Item>,
@@ -156,6 +160,7 @@ impl PageParameters {
                 .and_then(|limit| usize::try_from(limit).ok())
                 .unwrap_or(usize::MAX),
             consistent: self.consistent_read.unwrap_or_default(),
+            select: choices.select,
             count_only: choices.select == Some(Select::Count),
             capacity: choices.capacity,
             level: choices.level,
@@ -194,6 +199,8 @@ fn check_select(select: Option<Select>, projected: bool, index: bool) -> Result<
 /// A page being filled.
 struct Page<'a> {
     plan: &'a PagePlan,
+    /// Whether rows are kept as they are, to be completed before they are filtered.
+    is_raw: bool,
     items: Vec<Item>,
     count: usize,
     scanned: usize,
@@ -220,6 +227,23 @@ impl Page<'_> {
         }
         self.scanned += 1;
         self.bytes += size;
+        if self.is_raw {
+            self.items.push(item.clone());
+        } else {
+            self.take(&item);
+        }
+        self.last = Some(item);
+        if self.scanned == self.plan.limit {
+            self.more = true;
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Page<'_> {
+    /// Takes an item if it passes the filter.
+    fn take(&mut self, item: &Item) {
         let passes = match &self.plan.filter {
             Some(filter) => filter.evaluate(Some(item.as_ref()), &self.plan.placeholders),
             None => true,
@@ -233,28 +257,53 @@ impl Page<'_> {
                 });
             }
         }
-        self.last = Some(item);
-        if self.scanned == self.plan.limit {
-            self.more = true;
-            return ControlFlow::Break(());
+    }
+
+    /// Completes the rows of an index with the items that they are of. Gives the units of it.
+    async fn fetch(
+        &mut self,
+        context: &Context,
+        source: &Source,
+        level: ConsistencyLevel,
+    ) -> Result<f64, ApiError> {
+        let table = &source.table;
+        let rows = std::mem::take(&mut self.items);
+        let reads = rows.iter().map(async |row| {
+            let key = table.schema().project(row.as_ref());
+            let key = table.key_of_key(key.as_ref());
+            let key = key.map_err(|error| ApiError::Internal(error.to_string()))?;
+            let cell = context
+                .cluster
+                .read(table.keyspace(), key.as_bytes(), level)
+                .await?;
+            cell.as_ref().map(open).transpose()
+        });
+        let mut units = 0.0;
+        for (row, item) in rows.iter().zip(join_all(reads).await) {
+            // An item that went between the two reads is shown as its row was.
+            let item = item?.unwrap_or_else(|| row.clone());
+            units += read_units(item.as_ref().size(), level);
+            self.take(&item);
         }
-        ControlFlow::Continue(())
+        Ok(units)
     }
 }
 
-/// Reads one page of a table.
+/// Reads one page.
 ///
 /// # Errors
-/// When the cluster cannot read.
+/// ValidationException for what an index cannot give, and when the cluster cannot read.
 pub(super) async fn read(
     context: &Context,
-    table: &Table,
+    source: &Source,
     plan: &PagePlan,
     bounds: &Bounds,
     direction: Direction,
 ) -> Result<PageOutput, ApiError> {
+    let is_raw = source.fetches(plan)?;
     let mut page = Page {
         plan,
+        is_raw,
         items: Vec::new(),
         count: 0,
         scanned: 0,
@@ -263,7 +312,8 @@ pub(super) async fn read(
         more: false,
         failure: None,
     };
-    let keyspace = table.keyspace();
+    let keyspace = source.keyspace(context)?;
+    let table = &source.table;
     let level = consistency::of_read(plan.level, table.level(), plan.consistent);
     context
         .cluster
@@ -272,30 +322,20 @@ pub(super) async fn read(
     if let Some(failure) = page.failure {
         return Err(failure);
     }
+    let units = read_units(page.bytes, level);
+    let mut cost = match source.index() {
+        None => Cost::from(units),
+        Some(index) => Cost::of_index(index.keys.kind(), &index.definition.name, units),
+    };
+    if is_raw {
+        cost.table += page.fetch(context, source, level).await?;
+    }
     let last = page.last.filter(|_| page.more);
     Ok(PageOutput {
         items: (!plan.count_only).then_some(page.items),
         count: page.count,
         scanned_count: page.scanned,
-        last_evaluated_key: last.map(|item| table.schema().project(item.as_ref())),
-        consumed_capacity: plan.capacity.report(table.name(), read_units(page.bytes, level)),
+        last_evaluated_key: last.map(|item| source.key_of_row(item.as_ref())),
+        consumed_capacity: plan.capacity.report(table.name(), cost),
     })
-}
-
-/// The table of a page; there are no indexes to name.
-///
-/// # Errors
-/// ResourceNotFoundException, ServiceUnavailable, or ValidationException for an index.
-pub(super) async fn table_of(
-    context: &Context,
-    name: &str,
-    index: Option<&str>,
-) -> Result<std::sync::Arc<Table>, ApiError> {
-    let table = context.table(name).await?;
-    match index {
-        Some(index) => Err(ApiError::Validation(format!(
-            "The table does not have the specified index: {index}"
-        ))),
-        None => Ok(table),
-    }
 }

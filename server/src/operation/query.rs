@@ -4,15 +4,14 @@ use std::ops::Bound;
 
 use stator_cluster::{Bounds, Direction};
 use stator_model::attribute::RawValue;
-use stator_model::expression::key_condition::{KeyAttribute, KeyCondition, SortCondition};
-use stator_model::expression::{Condition, Placeholders};
+use stator_model::expression::key_condition::{KeyCondition, SortCondition};
+use stator_model::expression::Condition;
 use stator_model::item::Item;
-use stator_model::key::{KeySchema, after_prefix, partition_prefix};
+use stator_model::key::{after_prefix, escape, escape_open};
 
 use super::expressions::{parse, refusal};
-use super::page::{PageOutput, PageParameters, read, table_of};
+use super::page::{PageOutput, PageParameters, Source, read};
 use super::{Context, Operation, table_name};
-use crate::catalog::Table;
 use crate::constraint::Constraints;
 use crate::message;
 use crate::wire::error::ApiError;
@@ -47,52 +46,43 @@ impl Operation for Query {
             )
         })?;
 
-        let table = table_of(context, &name, index.as_deref()).await?;
-        let condition = key_condition(&condition, &plan.placeholders, table.schema())?;
-        check_filter(plan.filter.as_ref(), table.schema())?;
-        let partition = scalar(condition.partition(&plan.placeholders));
-        let partition = partition_prefix(table.seed(), &partition, 0);
-        let mut bounds = bounds(&partition, &condition, &plan.placeholders);
+        let source = Source::find(context, &name, index.as_deref()).await?;
+        let condition = KeyCondition::of_attributes(
+            &condition,
+            &plan.placeholders,
+            &source.hash(),
+            &source.range(),
+        )
+        .map_err(|error| refusal(KEY_CONDITION, &error))?;
+        check_filter(plan.filter.as_ref(), &source)?;
+        let hash: Vec<Vec<u8>> = condition.hash(&plan.placeholders).map(scalar).collect();
+        let hash: Vec<&[u8]> = hash.iter().map(Vec::as_slice).collect();
+        let partition = source.prefix(&hash);
+        let range = condition.range(&plan.placeholders);
+        let mut bounds = bounds(
+            partition.clone(),
+            range.map(|condition| condition.map(scalar)).collect(),
+            source.is_escaped(),
+        );
         let forward = self.scan_index_forward.unwrap_or(true);
         if let Some(start_key) = &plan.start_key {
-            start_after(&mut bounds, &table, &partition, start_key, forward)?;
+            start_after(&mut bounds, &source, &partition, start_key, forward)?;
         }
         let direction = if forward {
             Direction::Forward
         } else {
             Direction::Backward
         };
-        read(context, &table, &plan, &bounds, direction).await
+        read(context, &source, &plan, &bounds, direction).await
     }
 }
 
-fn key_condition(
-    condition: &Condition,
-    placeholders: &Placeholders,
-    schema: &KeySchema,
-) -> Result<KeyCondition, ApiError> {
-    let key = |attribute: &'_ stator_model::key::KeyAttribute| (attribute.name.clone(), attribute.kind);
-    let (partition, partition_kind) = key(&schema.partition);
-    let sort = schema.sort.as_ref().map(key);
-    KeyCondition::of_condition(
-        condition,
-        placeholders,
-        KeyAttribute {
-            name: &partition,
-            kind: partition_kind,
-        },
-        sort.as_ref()
-            .map(|(name, kind)| KeyAttribute { name, kind: *kind }),
-    )
-    .map_err(|error| refusal(KEY_CONDITION, &error))
-}
-
 /// What a key can decide belongs into the key condition.
-fn check_filter(filter: Option<&Condition>, schema: &KeySchema) -> Result<(), ApiError> {
+fn check_filter(filter: Option<&Condition>, source: &Source) -> Result<(), ApiError> {
     let mut key = None;
     if let Some(filter) = filter {
         filter.for_each_path(&mut |path| {
-            if schema.contains(path.top_level().as_bytes()) {
+            if source.is_key(path.top_level().as_bytes()) {
                 key.get_or_insert(path.top_level());
             }
         });
@@ -110,33 +100,53 @@ fn scalar(value: RawValue<'_>) -> Vec<u8> {
     value.scalar_bytes().unwrap_or_default().to_vec()
 }
 
-/// The rows that the condition asks for: one run of keys inside the partition.
-fn bounds(prefix: &[u8], condition: &KeyCondition, placeholders: &Placeholders) -> Bounds {
-    let row = |sort: Vec<u8>| [prefix, &sort].concat();
-    let whole_start = || Bound::Included(prefix.to_vec());
-    let whole_end = || after_prefix(prefix.to_vec()).map_or(Bound::Unbounded, Bound::Excluded);
-    let (start, end) = match condition
-        .sort(placeholders)
-        .map(|condition| condition.map(scalar))
-    {
+/// The rows that the conditions on the range attributes ask for: one run of keys inside the partition. All conditions but
+/// the last are equalities.
+fn bounds(mut prefix: Vec<u8>, mut range: Vec<SortCondition<Vec<u8>>>, is_escaped: bool) -> Bounds {
+    let last = range.pop();
+    for condition in range {
+        if let SortCondition::Equal(value) = condition {
+            escape(&mut prefix, &value);
+        }
+    }
+    // What every row with this value begins with; where nothing follows the value, the row itself.
+    let row = |value: &[u8]| {
+        let mut row = prefix.clone();
+        if is_escaped {
+            escape(&mut row, value);
+        } else {
+            row.extend_from_slice(value);
+        }
+        row
+    };
+    let behind = |row: Vec<u8>| after_prefix(row).map_or(Bound::Unbounded, Bound::Excluded);
+    let through = |value: &[u8]| {
+        let row = row(value);
+        if is_escaped { behind(row) } else { Bound::Included(row) }
+    };
+    let beyond = |value: &[u8]| match through(value) {
+        Bound::Excluded(next) => Bound::Included(next),
+        Bound::Included(row) => Bound::Excluded(row),
+        Bound::Unbounded => Bound::Unbounded,
+    };
+    let whole_start = || Bound::Included(prefix.clone());
+    let whole_end = || behind(prefix.clone());
+    let (start, end) = match last {
         None => (whole_start(), whole_end()),
-        Some(SortCondition::Equal(value)) => {
-            let key = row(value);
-            (Bound::Included(key.clone()), Bound::Included(key))
-        }
-        Some(SortCondition::Less(value)) => (whole_start(), Bound::Excluded(row(value))),
-        Some(SortCondition::LessOrEqual(value)) => (whole_start(), Bound::Included(row(value))),
-        Some(SortCondition::Greater(value)) => (Bound::Excluded(row(value)), whole_end()),
-        Some(SortCondition::GreaterOrEqual(value)) => (Bound::Included(row(value)), whole_end()),
-        Some(SortCondition::Between(lower, upper)) => {
-            (Bound::Included(row(lower)), Bound::Included(row(upper)))
-        }
+        Some(SortCondition::Equal(value)) => (Bound::Included(row(&value)), through(&value)),
+        Some(SortCondition::Less(value)) => (whole_start(), Bound::Excluded(row(&value))),
+        Some(SortCondition::LessOrEqual(value)) => (whole_start(), through(&value)),
+        Some(SortCondition::Greater(value)) => (beyond(&value), whole_end()),
+        Some(SortCondition::GreaterOrEqual(value)) => (Bound::Included(row(&value)), whole_end()),
+        Some(SortCondition::Between(lower, upper)) => (Bound::Included(row(&lower)), through(&upper)),
         Some(SortCondition::BeginsWith(value)) => {
-            let first = row(value);
-            (
-                Bound::Included(first.clone()),
-                after_prefix(first).map_or(Bound::Unbounded, Bound::Excluded),
-            )
+            let mut first = prefix.clone();
+            if is_escaped {
+                escape_open(&mut first, &value);
+            } else {
+                first.extend_from_slice(&value);
+            }
+            (Bound::Included(first.clone()), behind(first))
         }
     };
     Bounds { start, end }
@@ -145,13 +155,13 @@ fn bounds(prefix: &[u8], condition: &KeyCondition, placeholders: &Placeholders) 
 /// Moves the beginning of the range behind the last key of the page before.
 fn start_after(
     bounds: &mut Bounds,
-    table: &Table,
+    source: &Source,
     partition: &[u8],
     key: &Item,
     forward: bool,
 ) -> Result<(), ApiError> {
-    let bytes = table
-        .key_of_key(key.as_ref())
+    let bytes = source
+        .row_of_key(key.as_ref())
         .map_err(|error| match message::key(&error) {
             ApiError::Validation(why) if why == message::KEY_MISMATCH => {
                 ApiError::validation("The provided starting key is invalid")
@@ -160,8 +170,7 @@ fn start_after(
                 ApiError::Validation(format!("The provided starting key is invalid: {why}"))
             }
             other => other,
-        })?
-        .into_vec();
+        })?;
     let after_start = match &bounds.start {
         Bound::Included(start) => bytes >= *start,
         Bound::Excluded(start) => bytes > *start,

@@ -62,6 +62,9 @@ pub(super) async fn run(
         Subject::Item => message::item_key(&error),
         Subject::Key => message::key(&error),
     })?;
+    if let Some(item) = new {
+        table.check_index_keys(item.as_ref())?;
+    }
     let command = Replace {
         new,
         guard: Guard {

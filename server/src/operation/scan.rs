@@ -3,10 +3,10 @@
 use std::ops::Bound;
 
 use stator_cluster::{Bounds, Direction};
+use stator_model::key::token_of;
 
-use super::page::{PageOutput, PageParameters, read, table_of};
+use super::page::{PageOutput, PageParameters, Source, read};
 use super::{Context, Operation, table_name};
-use crate::catalog::Table;
 use crate::constraint::Constraints;
 use crate::wire::error::ApiError;
 
@@ -44,7 +44,7 @@ impl Operation for Scan {
         let segment = segment(self.segment, self.total_segments)?;
         let (plan, ()) = self.page.plan(choices, &[], |_| Ok(()))?;
 
-        let table = table_of(context, &name, index.as_deref()).await?;
+        let source = Source::find(context, &name, index.as_deref()).await?;
         let mut bounds = segment.map_or(
             Bounds {
                 start: Bound::Unbounded,
@@ -53,9 +53,9 @@ impl Operation for Scan {
             Segment::bounds,
         );
         if let Some(start_key) = &plan.start_key {
-            bounds.start = Bound::Excluded(start(&table, start_key, segment)?);
+            bounds.start = Bound::Excluded(start(&source, start_key, segment)?);
         }
-        read(context, &table, &plan, &bounds, Direction::Forward).await
+        read(context, &source, &plan, &bounds, Direction::Forward).await
     }
 }
 
@@ -104,22 +104,22 @@ impl Segment {
 
 /// Key bytes after which the page begins.
 fn start(
-    table: &Table,
+    source: &Source,
     key: &stator_model::item::Item,
     segment: Option<Segment>,
 ) -> Result<Vec<u8>, ApiError> {
-    let bytes = table.key_of_key(key.as_ref()).map_err(|error| {
+    let bytes = source.row_of_key(key.as_ref()).map_err(|error| {
         let ApiError::Validation(why) = crate::message::key(&error) else {
             return ApiError::Internal(error.to_string());
         };
         ApiError::Validation(format!("The provided starting key is invalid: {why}"))
     })?;
-    match segment.filter(|segment| !segment.contains(bytes.token())) {
+    match segment.filter(|segment| !segment.contains(token_of(&bytes))) {
         Some(Segment { index, total }) => Err(ApiError::Validation(format!(
             "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct \
              Segment. TotalSegments: {total} Segment: {index}"
         ))),
-        None => Ok(bytes.into_vec()),
+        None => Ok(bytes),
     }
 }
 

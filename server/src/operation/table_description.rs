@@ -4,7 +4,7 @@ use stator_cluster::Tally;
 
 use super::Context;
 use crate::arn;
-use crate::catalog::TableDefinition;
+use crate::catalog::{Table, TableDefinition};
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
@@ -19,6 +19,39 @@ pub(crate) enum TableStatus {
     Deleting,
 }
 
+/// What a table and its indexes hold.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tallies {
+    table: Tally,
+    /// In the order of the definition.
+    indexes: Vec<Tally>,
+}
+
+impl Tallies {
+    /// Of a table that is there.
+    pub(super) async fn of(context: &Context, table: &Table) -> Self {
+        let mut indexes = Vec::with_capacity(table.definition().indexes.len());
+        for index in &table.definition().indexes {
+            indexes.push(match context.cluster.keyspace(&index.keyspace()) {
+                Some(keyspace) => context.cluster.tally(keyspace).await,
+                None => Tally::default(),
+            });
+        }
+        Self {
+            table: context.cluster.tally(table.keyspace()).await,
+            indexes,
+        }
+    }
+
+    /// Of a table that is gone; its indexes are not told.
+    pub(super) fn of_gone(table: Tally) -> Self {
+        Self {
+            table,
+            indexes: Vec::new(),
+        }
+    }
+}
+
 /// A table as the API describes it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TableDescription {
@@ -28,24 +61,30 @@ pub(crate) struct TableDescription {
     /// Number of items and their size in bytes.
     pub(crate) items: i64,
     pub(crate) bytes: i64,
+    /// The same of each index, in the order of the definition.
+    pub(crate) indexes: Vec<(i64, i64)>,
     /// How often the throughput was lowered since the day (UTC) began.
     pub(crate) decreases_today: u32,
 }
 
 impl TableDescription {
-    /// Describes a definition; `tally` is what the table holds.
+    /// Describes a definition.
     pub(super) fn new(
         context: &Context,
         definition: TableDefinition,
-        tally: Tally,
+        tallies: &Tallies,
         status: TableStatus,
     ) -> Self {
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let pair = |tally: &Tally| (number(tally.items), number(tally.bytes));
+        let (items, bytes) = pair(&tallies.table);
+        let of_index = |place| tallies.indexes.get(place).map(pair).unwrap_or_default();
         Self {
             status,
             arn: arn::table(&context.region, &definition.name),
-            items: number(tally.items),
-            bytes: number(tally.bytes),
+            items,
+            bytes,
+            indexes: (0..definition.indexes.len()).map(of_index).collect(),
             decreases_today: decreases_today(&definition, context.clock.now_ms()),
             definition,
         }

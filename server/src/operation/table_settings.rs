@@ -1,7 +1,8 @@
 //! The settings of a table that CreateTable and UpdateTable share: throughput, class, stream, encryption.
 
-use crate::catalog::{BillingMode, OnDemandLimits, TableClass, WarmUnits};
+use crate::catalog::{BillingMode, OnDemandLimits, StreamView, TableClass, WarmUnits};
 use crate::constraint::{Constraints, ModelEnum};
+use crate::message::stream;
 use crate::message::table::{self, Unsupported};
 use crate::wire::error::ApiError;
 
@@ -41,18 +42,18 @@ pub(crate) struct ProvisionedThroughput {
 
 impl ProvisionedThroughput {
     pub(super) fn check(&self, constraints: &mut Constraints) {
-        for (member, units) in [
-            (
-                "provisionedThroughput.readCapacityUnits",
-                self.read_capacity_units,
-            ),
-            (
-                "provisionedThroughput.writeCapacityUnits",
-                self.write_capacity_units,
-            ),
+        self.check_at(constraints, "provisionedThroughput");
+    }
+
+    /// The same for one that is the value of `member`.
+    pub(super) fn check_at(&self, constraints: &mut Constraints, member: &str) {
+        for (name, units) in [
+            ("readCapacityUnits", self.read_capacity_units),
+            ("writeCapacityUnits", self.write_capacity_units),
         ] {
-            constraints.required(member, units.as_ref());
-            constraints.at_least(member, units, 1);
+            let member = format!("{member}.{name}");
+            constraints.required(&member, units.as_ref());
+            constraints.at_least(&member, units, 1);
         }
     }
 
@@ -143,6 +144,20 @@ impl WarmThroughput {
     }
 }
 
+impl ModelEnum for StreamView {
+    const NAMES: &'static [&'static str] = &["NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES", "KEYS_ONLY"];
+
+    fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "NEW_IMAGE" => Self::NewImage,
+            "OLD_IMAGE" => Self::OldImage,
+            "NEW_AND_OLD_IMAGES" => Self::NewAndOldImages,
+            "KEYS_ONLY" => Self::KeysOnly,
+            _ => return None,
+        })
+    }
+}
+
 /// Whether a table has a stream, and of what.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StreamSpecification {
@@ -153,17 +168,23 @@ pub(crate) struct StreamSpecification {
 impl StreamSpecification {
     pub(super) fn check(&self, constraints: &mut Constraints) {
         constraints.required("streamSpecification.streamEnabled", self.stream_enabled.as_ref());
+        constraints.one_of::<StreamView>(
+            "streamSpecification.streamViewType",
+            self.stream_view_type.as_deref(),
+        );
     }
 
-    /// Refuses what asks for a stream.
-    pub(super) fn refuse_stream(&self) -> Result<(), ApiError> {
-        if self.stream_enabled == Some(true) {
-            return Err(Unsupported::Streams.refusal());
+    /// What records of the wanted stream are to have; `None` when none is wanted.
+    ///
+    /// # Errors
+    /// ValidationException for a stream without a view, and a view without a stream.
+    pub(super) fn view(&self) -> Result<Option<StreamView>, ApiError> {
+        let view = self.stream_view_type.as_deref().and_then(StreamView::from_name);
+        match (self.stream_enabled.unwrap_or_default(), view) {
+            (true, None) => Err(ApiError::validation(stream::NO_VIEW_TYPE)),
+            (false, Some(_)) => Err(ApiError::validation(table::VIEW_TYPE_WITHOUT_STREAM)),
+            (_, view) => Ok(view),
         }
-        if self.stream_view_type.is_some() {
-            return Err(ApiError::validation(table::VIEW_TYPE_WITHOUT_STREAM));
-        }
-        Ok(())
     }
 }
 
@@ -284,21 +305,19 @@ mod tests {
     }
 
     #[test]
-    fn streams_and_keys_are_refused_and_their_absence_is_not() {
-        let stream = |enabled, view: Option<&str>| {
+    fn a_stream_has_a_view_and_keys_are_refused() {
+        let view = |enabled, view: Option<&str>| {
             StreamSpecification {
                 stream_enabled: Some(enabled),
                 stream_view_type: view.map(str::to_owned),
             }
-            .refuse_stream()
+            .view()
         };
-        assert_eq!(stream(false, None), Ok(()));
+        assert_eq!(view(false, None), Ok(None));
+        assert_eq!(view(true, Some("NEW_IMAGE")), Ok(Some(StreamView::NewImage)));
+        assert_eq!(view(true, None), Err(ApiError::validation(stream::NO_VIEW_TYPE)));
         assert_eq!(
-            stream(true, Some("NEW_IMAGE")),
-            Err(Unsupported::Streams.refusal())
-        );
-        assert_eq!(
-            stream(false, Some("NEW_IMAGE")),
+            view(false, Some("NEW_IMAGE")),
             Err(ApiError::validation(table::VIEW_TYPE_WITHOUT_STREAM))
         );
         let key = |enabled| {

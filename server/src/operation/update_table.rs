@@ -1,16 +1,24 @@
 //! UpdateTable: throughput, billing mode, limits, table class, deletion protection. The change is complete when this is
 //! answered.
 
+use uuid::Uuid;
+
 use super::{
-    Context, Operation, table_description,
-    table_description::{TableDescription, TableStatus},
+    Context, Operation,
+    create_table::AttributeDefinition,
+    index_changes::{IndexChanges, IndexUpdate},
+    table_description,
+    table_description::{Tallies, TableDescription, TableStatus},
     table_name, table_settings,
     table_settings::{
         OnDemandThroughput, ProvisionedThroughput, SseSpecification, StreamSpecification, WarmThroughput,
     },
 };
-use crate::catalog::{BillingMode, OnDemandLimits, TableClass, TableDefinition, Throughput};
+use crate::catalog::{
+    BillingMode, OnDemandLimits, StreamDefinition, StreamStatus, StreamView, TableClass, TableDefinition, Throughput,
+};
 use crate::constraint::Constraints;
+use crate::message::stream;
 use crate::message::table::{self, Unsupported};
 use crate::wire::error::ApiError;
 
@@ -26,6 +34,8 @@ pub(crate) struct UpdateTable {
     pub(crate) deletion_protection_enabled: Option<bool>,
     pub(crate) stream_specification: Option<StreamSpecification>,
     pub(crate) sse_specification: Option<SseSpecification>,
+    pub(crate) attribute_definitions: Option<Vec<AttributeDefinition>>,
+    pub(crate) index_updates: Option<Vec<IndexUpdate>>,
     /// What else the request asks for, in its order.
     pub(crate) unsupported: Vec<Unsupported>,
 }
@@ -47,23 +57,36 @@ struct Plan {
     warm: Option<WarmThroughput>,
     table_class: Option<TableClass>,
     deletion_protection: Option<bool>,
+    indexes: IndexChanges,
+    /// Whether there is to be a stream, and with which view.
+    stream: Option<Option<StreamView>>,
+    /// Of a stream that is made.
+    stream_id: Uuid,
 }
 
 impl Operation for UpdateTable {
     type Output = UpdateTableOutput;
 
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
-        let plan = self.validate()?;
+        let mut plan = self.validate()?;
+        if plan.indexes.creates() {
+            plan.indexes.set_id(context.new_id()?);
+        }
+        plan.stream_id = context.new_id()?;
         let now_ms = context.clock.now_ms();
         let table = context
             .catalog
             .change(&plan.table_name, |definition| plan.apply(definition, now_ms))
             .await
             .map_err(table::catalog)??;
-        let tally = context.cluster.tally(table.keyspace()).await;
+        // Whoever completes the change makes them otherwise; it only takes longer.
+        if let Err(error) = context.catalog.make_derived_keyspaces(&table).await {
+            tracing::warn!(table = plan.table_name, %error, "keyspaces of a change are made later");
+        }
+        let tallies = Tallies::of(context, &table).await;
         let (definition, status) = (table.definition().clone(), TableStatus::Updating);
         Ok(UpdateTableOutput {
-            table_description: TableDescription::new(context, definition, tally, status),
+            table_description: TableDescription::new(context, definition, &tallies, status),
         })
     }
 }
@@ -83,12 +106,18 @@ impl UpdateTable {
             encryption.check(&mut constraints);
         }
         let table_class = constraints.one_of("tableClass", self.table_class.as_deref());
+        let asks_for_nothing = self.asks_for_nothing();
+        let indexes = IndexChanges::check(
+            &mut constraints,
+            self.index_updates,
+            self.attribute_definitions.as_deref(),
+        );
         constraints.finish()?;
         let table_name = table_name::resolve(self.table_name.as_deref().unwrap_or_default())?.to_owned();
         if let Some(unsupported) = self.unsupported.first() {
             return Err(unsupported.refusal());
         }
-        if self.asks_for_nothing() {
+        if asks_for_nothing && indexes.is_empty() {
             return Err(ApiError::validation(table::NOTHING_TO_UPDATE));
         }
         let capacity = match (billing_mode, &self.provisioned_throughput) {
@@ -96,13 +125,15 @@ impl UpdateTable {
             (None, Some(throughput)) => Some(throughput.units()?),
             (None, None) => None,
         };
-        if let Some(stream) = &self.stream_specification {
-            stream.refuse_stream()?;
-        }
+        let stream = self.stream_specification.as_ref();
+        let stream = stream.map(StreamSpecification::view).transpose()?;
         if let Some(encryption) = &self.sse_specification {
             encryption.refuse_key()?;
         }
         Ok(Plan {
+            indexes,
+            stream,
+            stream_id: Uuid::nil(),
             table_name,
             billing_mode,
             capacity,
@@ -129,6 +160,8 @@ impl Plan {
     /// Changes a definition, or refuses to because of what it is now.
     fn apply(&self, definition: &mut TableDefinition, now_ms: i64) -> Result<(), ApiError> {
         self.apply_billing(definition, now_ms)?;
+        self.indexes.apply(definition, now_ms)?;
+        self.apply_stream(definition, now_ms)?;
         if let Some(request) = &self.on_demand {
             definition.on_demand_limits =
                 request.applied(definition.billing_mode, definition.on_demand_limits)?;
@@ -147,6 +180,30 @@ impl Plan {
             definition.deletion_protection = protection;
         }
         Ok(())
+    }
+
+    /// A stream that is made records from now on, and is enabled when every leader is known to; one that is given up can
+    /// be read on. `steward.rs` completes both.
+    fn apply_stream(&self, definition: &mut TableDefinition, now_ms: i64) -> Result<(), ApiError> {
+        let Some(wanted) = self.stream else { return Ok(()) };
+        let known = definition.streams.last_mut().filter(|stream| stream.records());
+        match (known, wanted) {
+            (Some(_), Some(_)) => Err(stream::already_enabled(&definition.name)),
+            (None, None) => Err(stream::not_enabled(&definition.name)),
+            (Some(known), None) => {
+                known.status = StreamStatus::Disabling;
+                known.disabled_at_ms = Some(now_ms);
+                Ok(())
+            }
+            (None, Some(view)) => {
+                // A label is a time, and no two streams of a table have the same.
+                let before = definition.streams.last().map_or(0, |stream| stream.created_at_ms);
+                let at_ms = now_ms.max(before + 1);
+                let made = StreamDefinition::new(self.stream_id, view, StreamStatus::Enabling, at_ms);
+                definition.streams.push(made);
+                Ok(())
+            }
+        }
     }
 
     fn apply_billing(&self, definition: &mut TableDefinition, now_ms: i64) -> Result<(), ApiError> {
@@ -234,7 +291,7 @@ mod tests {
 
     #[test]
     fn an_update_has_to_change_something() {
-        for members in ["", r#","GlobalSecondaryIndexUpdates":[]"#] {
+        for members in ["", r#","GlobalSecondaryIndexUpdates":[]"#, r#","AttributeDefinitions":[]"#] {
             assert_eq!(refusal(members), table::NOTHING_TO_UPDATE);
         }
         assert_eq!(
@@ -327,15 +384,7 @@ mod tests {
     #[test]
     fn what_this_version_does_not_have_is_refused() {
         for (members, unsupported) in [
-            (
-                r#","GlobalSecondaryIndexUpdates":[{}]"#,
-                Unsupported::GlobalSecondaryIndexes,
-            ),
             (r#","ReplicaUpdates":[{}]"#, Unsupported::GlobalTables),
-            (
-                r#","StreamSpecification":{"StreamEnabled":true}"#,
-                Unsupported::Streams,
-            ),
             (r#","VectorIndexUpdates":[{}]"#, Unsupported::VectorIndexes),
         ] {
             assert_eq!(

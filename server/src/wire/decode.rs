@@ -11,9 +11,11 @@ mod item;
 mod list_tables;
 mod page;
 pub(crate) mod reader;
+mod stream;
 mod table_reference;
 mod table_settings;
 mod tags;
+mod time_to_live;
 mod update_table;
 
 use reader::{DecodeError, Decoded, Reader};

@@ -7,8 +7,10 @@ pub(crate) mod item;
 mod items;
 pub(crate) mod json;
 mod list_tables;
+mod stream;
 mod table_description;
 mod tags;
+mod time_to_live;
 
 use json::Json;
 

@@ -3,10 +3,12 @@
 //! Exhaustive: a new [`ApiError`] does not compile before it stands here. The sentences are in `message.rs`.
 
 use http::StatusCode;
+use stator_cluster::Unfit;
 use stator_model::item::Item;
 
 use super::encode::json::Json;
 use crate::command::Refusal;
+use crate::derive::unfit;
 use crate::message;
 
 const SERVICE: &str = "com.amazonaws.dynamodb.v20120810";
@@ -34,6 +36,15 @@ pub(crate) enum ApiError {
     /// A table cannot be changed in its present state.
     #[error("ResourceInUseException: {0}")]
     ResourceInUse(String),
+    /// More of something than there may be at a time.
+    #[error("LimitExceededException: {0}")]
+    LimitExceeded(String),
+    /// An iterator is too old.
+    #[error("ExpiredIteratorException: {0}")]
+    ExpiredIterator(String),
+    /// A record is asked for that is older than all that are kept.
+    #[error("TrimmedDataAccessException: {0}")]
+    TrimmedDataAccess(String),
     /// A condition was false. Carries the item when the request asked for it.
     #[error("ConditionalCheckFailedException")]
     ConditionalCheckFailed(Option<Item>),
@@ -56,6 +67,7 @@ impl From<stator_cluster::Error> for ApiError {
         match error {
             stator_cluster::Error::Unavailable { cause } => Self::Unavailable(cause),
             stator_cluster::Error::NoSuchKeyspace => Self::TableDropped,
+            stator_cluster::Error::Unfit(Unfit { code: unfit::VALIDATION, reason }) => Self::Validation(reason),
             // The SDKs retry a 500 under the same invocation id.
             error => Self::Internal(error.to_string()),
         }
@@ -90,6 +102,9 @@ impl ApiError {
             | Self::ResourceNotFound(_)
             | Self::TableDropped
             | Self::ResourceInUse(_)
+            | Self::LimitExceeded(_)
+            | Self::ExpiredIterator(_)
+            | Self::TrimmedDataAccess(_)
             | Self::ConditionalCheckFailed(_)
             | Self::Authentication(_) => StatusCode::BAD_REQUEST,
         }
@@ -109,6 +124,9 @@ impl ApiError {
             Self::ResourceNotFound(text) => (SERVICE, "ResourceNotFoundException", message(text)),
             Self::TableDropped => message::no_table().parts(),
             Self::ResourceInUse(text) => (SERVICE, "ResourceInUseException", message(text)),
+            Self::LimitExceeded(text) => (SERVICE, "LimitExceededException", message(text)),
+            Self::ExpiredIterator(text) => (SERVICE, "ExpiredIteratorException", message(text)),
+            Self::TrimmedDataAccess(text) => (SERVICE, "TrimmedDataAccessException", message(text)),
             Self::ConditionalCheckFailed(_) => (
                 SERVICE,
                 "ConditionalCheckFailedException",

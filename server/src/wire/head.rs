@@ -34,6 +34,13 @@ impl<'a> Head<'a> {
         })
     }
 
+    /// The region that the request is signed for: `Credential=ID/DATE/REGION/...`.
+    pub(crate) fn region(self) -> Option<&'a str> {
+        let text = self.0.get(http::header::AUTHORIZATION)?.to_str().ok()?;
+        let (_, credential) = text.split_once("Credential=")?;
+        credential.split('/').nth(2).filter(|region| !region.is_empty())
+    }
+
     /// The consistency level.
     pub(crate) fn level(self) -> Option<NamedLevel> {
         let value = self.0.get(CONSISTENCY)?.as_bytes().trim_ascii();

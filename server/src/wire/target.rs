@@ -2,6 +2,8 @@
 
 /// Prefix of the targets of DynamoDB itself.
 const PREFIX: &str = "DynamoDB_20120810.";
+/// Prefix of the targets of DynamoDB Streams.
+const STREAMS_PREFIX: &str = "DynamoDBStreams_20120810.";
 
 /// The operations that this version has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,8 +15,13 @@ pub(crate) enum Target {
     DeleteTable,
     DescribeEndpoints,
     DescribeLimits,
+    DescribeStream,
     DescribeTable,
+    DescribeTimeToLive,
     GetItem,
+    GetRecords,
+    GetShardIterator,
+    ListStreams,
     ListTables,
     ListTagsOfResource,
     PutItem,
@@ -24,11 +31,21 @@ pub(crate) enum Target {
     UntagResource,
     UpdateItem,
     UpdateTable,
+    UpdateTimeToLive,
 }
 
 impl Target {
     /// The operation of a header value; `None` when there is none or this version does not have it.
     pub(crate) fn parse(header: &str) -> Option<Self> {
+        if let Some(name) = header.strip_prefix(STREAMS_PREFIX) {
+            return Some(match name {
+                "DescribeStream" => Self::DescribeStream,
+                "GetRecords" => Self::GetRecords,
+                "GetShardIterator" => Self::GetShardIterator,
+                "ListStreams" => Self::ListStreams,
+                _ => return None,
+            });
+        }
         Some(match header.strip_prefix(PREFIX)? {
             "BatchGetItem" => Self::BatchGetItem,
             "BatchWriteItem" => Self::BatchWriteItem,
@@ -38,6 +55,7 @@ impl Target {
             "DescribeEndpoints" => Self::DescribeEndpoints,
             "DescribeLimits" => Self::DescribeLimits,
             "DescribeTable" => Self::DescribeTable,
+            "DescribeTimeToLive" => Self::DescribeTimeToLive,
             "GetItem" => Self::GetItem,
             "ListTables" => Self::ListTables,
             "ListTagsOfResource" => Self::ListTagsOfResource,
@@ -48,6 +66,7 @@ impl Target {
             "UntagResource" => Self::UntagResource,
             "UpdateItem" => Self::UpdateItem,
             "UpdateTable" => Self::UpdateTable,
+            "UpdateTimeToLive" => Self::UpdateTimeToLive,
             _ => return None,
         })
     }
@@ -60,12 +79,18 @@ mod tests {
     #[test]
     fn names_are_exact() {
         assert_eq!(Target::parse("DynamoDB_20120810.PutItem"), Some(Target::PutItem));
+        assert_eq!(
+            Target::parse("DynamoDBStreams_20120810.GetRecords"),
+            Some(Target::GetRecords)
+        );
         for header in [
             "",
             "PutItem",
             "DynamoDB_20120810.putitem",
             "DynamoDB_20111205.PutItem",
             "DynamoDB_20120810.",
+            "DynamoDB_20120810.GetRecords",
+            "DynamoDBStreams_20120810.PutItem",
         ] {
             assert_eq!(Target::parse(header), None, "{header}");
         }

@@ -10,6 +10,7 @@ use super::*;
 use crate::catalog::Catalog;
 use crate::clock::SystemClock;
 use crate::message;
+use crate::node::Opened;
 use crate::{node, random};
 
 /// A node of its own with the table `Tab`, whose partition key is `pk`.
@@ -22,10 +23,11 @@ impl Node {
     async fn start(tags: &str) -> Self {
         let directory = TempDir::new().unwrap();
         let key = MasterKey::new([3; MASTER_KEY_BYTES]);
-        let cluster = node::open_alone(Durability::Interval, directory.path(), key).unwrap();
+        let Opened { cluster, derivations } =
+            node::open_alone(Durability::Interval, directory.path(), key).unwrap();
         cluster.ready().await.unwrap();
         let context = Context {
-            catalog: Catalog::open(cluster.clone()).await.unwrap(),
+            catalog: Catalog::open(cluster.clone(), derivations).await.unwrap(),
             cluster,
             region: "us-east-1".to_owned(),
             endpoint: "localhost".to_owned(),
@@ -66,7 +68,7 @@ impl Node {
     async fn another(&self) -> Context {
         let cluster = self.context.cluster.clone();
         Context {
-            catalog: Catalog::open(cluster.clone()).await.unwrap(),
+            catalog: Catalog::open(cluster.clone(), Arc::default()).await.unwrap(),
             cluster,
             region: "us-east-1".to_owned(),
             endpoint: "localhost".to_owned(),

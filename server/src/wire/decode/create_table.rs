@@ -3,6 +3,7 @@
 use super::Decode;
 use super::reader::{Decoded, Reader};
 use crate::message::table::Unsupported;
+use crate::operation::index_settings::{IndexRequest, ProjectionRequest};
 use crate::operation::create_table::{AttributeDefinition, CreateTable, KeySchemaElement};
 
 impl Decode for CreateTable {
@@ -24,6 +25,12 @@ impl Decode for CreateTable {
                 "DeletionProtectionEnabled" => request.deletion_protection_enabled = reader.boolean()?,
                 "StreamSpecification" => request.stream_specification = reader.stream_specification()?,
                 "SSESpecification" => request.sse_specification = reader.sse_specification()?,
+                "GlobalSecondaryIndexes" => {
+                    request.global_indexes = reader.list_of(Reader::index_request)?;
+                }
+                "LocalSecondaryIndexes" => {
+                    request.local_indexes = reader.list_of(Reader::index_request)?;
+                }
                 "Tags" => request.tags = reader.list_of(Reader::tag)?,
                 _ => request.unsupported.extend(unsupported(reader, name)?),
             }
@@ -36,8 +43,6 @@ impl Decode for CreateTable {
 /// Reads a member that this version cannot honour, or skips one that does not exist.
 fn unsupported(reader: &mut Reader<'_>, name: &str) -> Decoded<Option<Unsupported>> {
     let (asked_for, unsupported) = match name {
-        "GlobalSecondaryIndexes" => (reader.skip_list()?, Unsupported::GlobalSecondaryIndexes),
-        "LocalSecondaryIndexes" => (reader.skip_list()?, Unsupported::LocalSecondaryIndexes),
         "VectorIndexes" => (reader.skip_list()?, Unsupported::VectorIndexes),
         "ResourcePolicy" => (reader.text()?.is_some(), Unsupported::ResourcePolicy),
         "GlobalTableSourceArn" | "GlobalTableSettingsReplicationMode" => {
@@ -52,7 +57,35 @@ fn unsupported(reader: &mut Reader<'_>, name: &str) -> Decoded<Option<Unsupporte
 }
 
 impl Reader<'_> {
-    fn attribute_definition(&mut self) -> Decoded<Option<AttributeDefinition>> {
+    pub(super) fn index_request(&mut self) -> Decoded<Option<IndexRequest>> {
+        self.structure(|reader, name, index: &mut IndexRequest| {
+            match name {
+                "IndexName" => index.index_name = reader.text()?,
+                "KeySchema" => index.key_schema = reader.list_of(Reader::key_schema_element)?,
+                "Projection" => index.projection = reader.projection()?,
+                "ProvisionedThroughput" => {
+                    index.provisioned_throughput = reader.provisioned_throughput()?;
+                }
+                "OnDemandThroughput" => index.on_demand_throughput = reader.on_demand_throughput()?,
+                "WarmThroughput" => index.warm_throughput = reader.warm_throughput()?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })
+    }
+
+    fn projection(&mut self) -> Decoded<Option<ProjectionRequest>> {
+        self.structure(|reader, name, projection: &mut ProjectionRequest| {
+            match name {
+                "ProjectionType" => projection.projection_type = reader.text()?,
+                "NonKeyAttributes" => projection.non_key_attributes = reader.list_of(Reader::text)?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn attribute_definition(&mut self) -> Decoded<Option<AttributeDefinition>> {
         self.structure(|reader, name, definition: &mut AttributeDefinition| {
             match name {
                 "AttributeName" => definition.attribute_name = reader.text()?,

@@ -1,5 +1,7 @@
 //! Answers of the item operations: single items, pages and batches.
 
+use std::collections::BTreeMap;
+
 use super::Encode;
 use super::json::Json;
 use crate::operation::batch_get_item::{BatchGetItemOutput, UnprocessedKeys};
@@ -13,10 +15,25 @@ impl Json {
     fn consumed_capacity(&mut self, consumed: &ConsumedCapacity) {
         self.object(|json| {
             json.member("TableName").text(&consumed.table);
-            json.member("CapacityUnits").decimal(consumed.units);
+            let cost = &consumed.cost;
+            json.member("CapacityUnits").decimal(cost.total());
             if consumed.detailed {
                 json.member("Table")
-                    .object(|json| json.member("CapacityUnits").decimal(consumed.units));
+                    .object(|json| json.member("CapacityUnits").decimal(cost.table));
+                json.index_units("LocalSecondaryIndexes", &cost.local);
+                json.index_units("GlobalSecondaryIndexes", &cost.global);
+            }
+        });
+    }
+
+    fn index_units(&mut self, member: &str, units: &BTreeMap<String, f64>) {
+        if units.is_empty() {
+            return;
+        }
+        self.member(member).object(|json| {
+            for (name, units) in units {
+                json.member(name)
+                    .object(|json| json.member("CapacityUnits").decimal(*units));
             }
         });
     }

@@ -1,13 +1,17 @@
 //! The description of a table, and the answers that carry it: CreateTable, DescribeTable, UpdateTable, DeleteTable.
 
-use stator_model::key::KeyRole;
+use stator_model::index::{IndexKind, Projection};
+use stator_model::key::{KeyRole, KeySchema};
 
 use super::Encode;
 use super::json::Json;
-use crate::catalog::{BillingMode, TableClass};
+use super::stream::view_name;
+use crate::arn;
+use crate::catalog::{BillingMode, IndexDefinition, IndexStatus, OnDemandLimits, TableClass};
 use crate::operation::create_table::CreateTableOutput;
 use crate::operation::delete_table::DeleteTableOutput;
 use crate::operation::describe_table::DescribeTableOutput;
+use crate::operation::shards::label;
 use crate::operation::table_description::{TableDescription, TableStatus};
 use crate::operation::update_table::UpdateTableOutput;
 
@@ -55,7 +59,7 @@ fn status_name(status: TableStatus) -> &'static str {
 
 impl Json {
     /// A time in seconds since the Unix epoch with its milliseconds.
-    fn time(&mut self, time_ms: i64) {
+    pub(super) fn time(&mut self, time_ms: i64) {
         let text = format!("{}.{:03}", time_ms.div_euclid(1000), time_ms.rem_euclid(1000));
         self.raw().extend_from_slice(text.as_bytes());
     }
@@ -77,18 +81,130 @@ impl Json {
             json.member("DeletionProtectionEnabled")
                 .boolean(definition.deletion_protection);
             json.throughput_limits(table);
+            json.indexes(table, IndexKind::Local, "LocalSecondaryIndexes");
+            json.indexes(table, IndexKind::Global, "GlobalSecondaryIndexes");
+            json.stream_specification(table);
         });
     }
 
+    fn stream_specification(&mut self, table: &TableDescription) {
+        let Some(stream) = table.definition.streams.last() else {
+            return;
+        };
+        if table.definition.stream().is_some() {
+            self.member("StreamSpecification").object(|json| {
+                json.member("StreamEnabled").boolean(true);
+                json.member("StreamViewType").text(view_name(stream.view));
+            });
+        }
+        let label = label(stream);
+        self.member("LatestStreamLabel").text(&label);
+        self.member("LatestStreamArn")
+            .text(&arn::stream(&table.arn, &label));
+    }
+
+    fn indexes(&mut self, table: &TableDescription, kind: IndexKind, member: &str) {
+        let indexes = table.definition.indexes.iter().zip(&table.indexes);
+        let of_kind: Vec<_> = indexes.filter(|(index, _)| index.kind == kind).collect();
+        if of_kind.is_empty() {
+            return;
+        }
+        self.member(member).list(of_kind, |json, (index, tally)| {
+            json.object(|json| json.index_description(table, index, *tally));
+        });
+    }
+
+    fn index_description(
+        &mut self,
+        table: &TableDescription,
+        index: &IndexDefinition,
+        (items, bytes): (i64, i64),
+    ) {
+        self.member("IndexName").text(&index.name);
+        let hash = index.hash.iter().map(|attribute| (attribute, "HASH"));
+        let range = index.range.iter().map(|attribute| (attribute, "RANGE"));
+        self.member("KeySchema")
+            .list(hash.chain(range), |json, (attribute, role)| {
+                json.object(|json| {
+                    json.member("AttributeName").text(&attribute.name);
+                    json.member("KeyType").text(role);
+                });
+            });
+        self.member("Projection").object(|json| {
+            let (kind, included) = match &index.projection {
+                Projection::All => ("ALL", None),
+                Projection::KeysOnly => ("KEYS_ONLY", None),
+                Projection::Include(names) => ("INCLUDE", Some(names)),
+            };
+            json.member("ProjectionType").text(kind);
+            if let Some(names) = included {
+                json.member("NonKeyAttributes")
+                    .list(names, |json, name| json.text(name));
+            }
+        });
+        self.member("IndexSizeBytes").integer(bytes);
+        self.member("ItemCount").integer(items);
+        self.member("IndexArn").text(&arn::index(&table.arn, &index.name));
+        if index.kind == IndexKind::Local {
+            return;
+        }
+        // Of a table that is made everything is on its way.
+        let status = match (table.status, index.status) {
+            (TableStatus::Creating, _) | (_, IndexStatus::Creating) => "CREATING",
+            (TableStatus::Deleting, _) | (_, IndexStatus::Deleting) => "DELETING",
+            (_, IndexStatus::Active) => "ACTIVE",
+        };
+        self.member("IndexStatus").text(status);
+        if index.status == IndexStatus::Creating {
+            self.member("Backfilling").boolean(true);
+        }
+        self.member("ProvisionedThroughput").object(|json| {
+            let throughput = &index.throughput;
+            if let Some(raised_ms) = throughput.raised_at_ms {
+                json.member("LastIncreaseDateTime").time(raised_ms);
+            }
+            if let Some(lowered_ms) = throughput.lowered_at_ms {
+                json.member("LastDecreaseDateTime").time(lowered_ms);
+            }
+            json.member("NumberOfDecreasesToday")
+                .integer(throughput.lowered_that_day);
+            json.member("ReadCapacityUnits").integer(throughput.read_units);
+            json.member("WriteCapacityUnits").integer(throughput.write_units);
+        });
+        self.on_demand_limits(index.on_demand_limits);
+        if let Some(warm) = index.warm_units_requested {
+            self.member("WarmThroughput").object(|json| {
+                json.member("ReadUnitsPerSecond").integer(warm.read_units);
+                json.member("WriteUnitsPerSecond").integer(warm.write_units);
+                json.member("Status").text(status);
+            });
+        }
+    }
+
+    fn on_demand_limits(&mut self, limits: OnDemandLimits) {
+        if limits.read_units.is_some() || limits.write_units.is_some() {
+            self.member("OnDemandThroughput").object(|json| {
+                // -1 stands for no limit.
+                json.member("MaxReadRequestUnits")
+                    .integer(limits.read_units.unwrap_or(-1));
+                json.member("MaxWriteRequestUnits")
+                    .integer(limits.write_units.unwrap_or(-1));
+            });
+        }
+    }
+
     fn key_attributes(&mut self, table: &TableDescription) {
-        let schema = &table.definition.key_schema;
         self.member("AttributeDefinitions")
-            .list(schema.attributes(), |json, (_, attribute)| {
+            .list(table.definition.key_attributes(), |json, attribute| {
                 json.object(|json| {
                     json.member("AttributeName").text(&attribute.name);
                     json.member("AttributeType").text(attribute.kind.descriptor());
                 });
             });
+        self.key_schema(&table.definition.key_schema);
+    }
+
+    pub(super) fn key_schema(&mut self, schema: &KeySchema) {
         self.member("KeySchema")
             .list(schema.attributes(), |json, (role, attribute)| {
                 json.object(|json| {
@@ -150,16 +266,7 @@ impl Json {
     }
 
     fn throughput_limits(&mut self, table: &TableDescription) {
-        let limits = table.definition.on_demand_limits;
-        if limits.read_units.is_some() || limits.write_units.is_some() {
-            self.member("OnDemandThroughput").object(|json| {
-                // -1 stands for no limit.
-                json.member("MaxReadRequestUnits")
-                    .integer(limits.read_units.unwrap_or(-1));
-                json.member("MaxWriteRequestUnits")
-                    .integer(limits.write_units.unwrap_or(-1));
-            });
-        }
+        self.on_demand_limits(table.definition.on_demand_limits);
         let warm = table.definition.warm_units();
         self.member("WarmThroughput").object(|json| {
             json.member("ReadUnitsPerSecond").integer(warm.read_units);

@@ -1,0 +1,212 @@
+//! What follows from a write of an item: rows of the table's indexes, a record of its stream, when it is due.
+//!
+//! The node's view of the definitions, as the leader of a token range needs it while it decides a write: by the name of the
+//! table's keyspace, behind one atomic load. Invariants: what follows is a pure function of definition and images; a view
+//! never takes the place of a newer one. Not here: how rows get to where they belong (`stator_cluster`), who makes the
+//! rows of items that were there before (`steward.rs`).
+
+pub(crate) mod index;
+pub(crate) mod stream;
+pub(crate) mod time_to_live;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use stator_cluster::{Cell, CellChange, Derived, DerivedRow, Unfit};
+use stator_model::item::ItemRef;
+use uuid::Uuid;
+
+use self::index::{DerivedIndex, IndexUnits};
+use self::stream::DerivedStream;
+use self::time_to_live::DerivedDue;
+use crate::catalog::{IndexStatus, TableDefinition};
+
+/// Kinds of refusals, as the cluster carries them.
+pub(crate) mod unfit {
+    /// A ValidationException.
+    pub(crate) const VALIDATION: u8 = 1;
+    /// The stored item cannot be read.
+    pub(crate) const INTERNAL: u8 = 2;
+}
+
+/// What is to be derived for cells that were there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Filling {
+    /// The rows of an index.
+    Index(Uuid),
+    /// When items are due.
+    Due(Uuid),
+}
+
+impl Filling {
+    /// As bytes that [`Filling::decode`] reads.
+    pub(crate) fn encode(self) -> Bytes {
+        let (kind, id) = match self {
+            Self::Index(id) => (1, id),
+            Self::Due(id) => (2, id),
+        };
+        [&[kind], &id.as_bytes()[..]].concat().into()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (kind, id) = bytes.split_first()?;
+        let id = Uuid::from_slice(id).ok()?;
+        match kind {
+            1 => Some(Self::Index(id)),
+            2 => Some(Self::Due(id)),
+            _ => None,
+        }
+    }
+}
+
+/// What is derived from the items of one table.
+#[derive(Debug)]
+struct DerivedTable {
+    indexes: Vec<DerivedIndex>,
+    stream: Option<DerivedStream>,
+    due: Option<DerivedDue>,
+}
+
+impl DerivedTable {
+    /// `None` when nothing follows from writes of the table.
+    fn new(definition: &TableDefinition) -> Option<Self> {
+        let made = definition.indexes.iter();
+        let made = made.filter(|index| index.status != IndexStatus::Deleting);
+        let table = Self {
+            indexes: made.map(|index| DerivedIndex::new(index, definition)).collect(),
+            stream: definition.stream().map(|stream| DerivedStream::new(stream, definition)),
+            due: (definition.time_to_live.as_ref())
+                .filter(|due| due.notes())
+                .map(DerivedDue::new),
+        };
+        let is_nothing = table.indexes.is_empty() && table.stream.is_none() && table.due.is_none();
+        (!is_nothing).then_some(table)
+    }
+
+    fn derive(&self, change: &CellChange<'_>) -> Result<Derived, Unfit> {
+        let images = Images {
+            key: change.key,
+            before: change.before.map(opened).transpose()?,
+            after: change.after.map(opened).transpose()?,
+        };
+        let (mut rows, mut units) = (Vec::new(), Vec::new());
+        for index in &self.indexes {
+            units.extend(index.derive(&images, &mut rows)?);
+        }
+        if let Some(due) = &self.due {
+            due.derive(&images, &mut rows);
+        }
+        if let Some(stream) = &self.stream {
+            rows.push(stream.record(&images, change.origin));
+        }
+        Ok(Derived {
+            rows,
+            note: IndexUnits::encode(&units),
+        })
+    }
+}
+
+fn opened(cell: &Cell) -> Result<ItemRef<'_>, Unfit> {
+    ItemRef::from_stored(cell).map_err(|error| Unfit {
+        code: unfit::INTERNAL,
+        reason: error.to_string(),
+    })
+}
+
+/// A write of an item.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Images<'a> {
+    /// Key bytes of the item.
+    pub(crate) key: &'a [u8],
+    pub(crate) before: Option<ItemRef<'a>>,
+    pub(crate) after: Option<ItemRef<'a>>,
+}
+
+/// A view of all definitions.
+#[derive(Debug, Default)]
+struct View {
+    /// The change of the metadata up to which it is true.
+    known: u64,
+    /// By the name of the table's keyspace.
+    tables: HashMap<String, DerivedTable>,
+}
+
+/// See the head of the file.
+#[derive(Debug, Default)]
+pub(crate) struct Derivations {
+    view: ArcSwap<View>,
+    /// Held while a view takes the place of another.
+    changing: Mutex<()>,
+}
+
+impl Derivations {
+    /// Takes the definitions as they are at a change of the metadata, with the names of the tables' keyspaces. A change
+    /// that is not newer than the one known changes nothing.
+    pub(crate) fn show<'a>(
+        &self,
+        known: u64,
+        tables: impl IntoIterator<Item = (String, &'a TableDefinition)>,
+    ) {
+        let _changing = self.changing.lock();
+        if known <= self.view.load().known {
+            return;
+        }
+        let derived = |(name, definition)| Some((name, DerivedTable::new(definition)?));
+        let tables = tables.into_iter().filter_map(derived).collect();
+        self.view.store(Arc::new(View { known, tables }));
+    }
+
+    /// The change of the metadata up to which definitions are taken into account.
+    pub(crate) fn known(&self) -> u64 {
+        self.view.load().known
+    }
+
+    /// What follows from a write.
+    ///
+    /// # Errors
+    /// [`Unfit`] with the sentence for the client when an index forbids the item.
+    pub(crate) fn derive(&self, change: &CellChange<'_>) -> Result<Derived, Unfit> {
+        match self.view.load().tables.get(change.keyspace) {
+            Some(table) => table.derive(change),
+            None => Ok(Derived::default()),
+        }
+    }
+
+    /// The rows of an item that was there before.
+    pub(crate) fn fill(&self, filling: &[u8], keyspace: &str, key: &[u8], cell: &Cell) -> Vec<DerivedRow> {
+        let view = self.view.load();
+        let (Some(filling), Some(table)) = (Filling::decode(filling), view.tables.get(keyspace)) else {
+            return Vec::new();
+        };
+        let Ok(item) = ItemRef::from_stored(cell) else {
+            tracing::error!(keyspace, "an item cannot be read, and has no row in what is being made");
+            return Vec::new();
+        };
+        let images = Images {
+            key,
+            before: None,
+            after: Some(item),
+        };
+        let mut rows = Vec::new();
+        match filling {
+            Filling::Index(id) => {
+                let index = table.indexes.iter().find(|index| index.id() == id);
+                // What does not fit has no row; that it does not is told when it is written again.
+                if index.is_some_and(|index| index.derive(&images, &mut rows).is_err()) {
+                    rows.clear();
+                }
+            }
+            Filling::Due(id) => {
+                if let Some(due) = table.due.as_ref().filter(|due| due.id() == id) {
+                    due.derive(&images, &mut rows);
+                }
+            }
+        }
+        rows
+    }
+}

@@ -1,0 +1,176 @@
+//! The sentences about secondary indexes.
+
+use stator_model::attribute::Kind;
+use stator_model::index::Misfit;
+use stator_model::key::KeyError;
+
+use super::key;
+use crate::wire::error::ApiError;
+
+/// An index that a table does not have.
+pub(crate) fn no_index(name: &str) -> ApiError {
+    ApiError::Validation(format!("The table does not have the specified index: {name}"))
+}
+
+/// A read of an index that is still being made.
+pub(crate) fn backfilling(name: &str) -> ApiError {
+    ApiError::Validation(format!(
+        "Cannot read from backfilling global secondary index: {name}"
+    ))
+}
+
+pub(crate) const CONSISTENT_GLOBAL: &str = "Consistent reads are not supported on global secondary indexes";
+
+/// A strongly consistent read of a global index.
+pub(crate) fn consistent_global() -> ApiError {
+    ApiError::validation(CONSISTENT_GLOBAL)
+}
+
+/// ALL_ATTRIBUTES of a global index that does not have them.
+pub(crate) fn not_all_projected(name: &str) -> ApiError {
+    ApiError::Validation(format!(
+        "One or more parameter values were invalid: Select type ALL_ATTRIBUTES is not supported for global secondary \
+         index {name} because its projection type is not ALL"
+    ))
+}
+
+/// Attributes of a global index that its rows do not have.
+pub(crate) fn not_projected(name: &str, attributes: &[&str]) -> ApiError {
+    ApiError::Validation(format!(
+        "One or more parameter values were invalid: Global secondary index {name} does not project [{}]",
+        attributes.join(", ")
+    ))
+}
+
+fn empty(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Binary => "binary",
+        _ => "string",
+    }
+}
+
+/// An item that is put and has an attribute that an index cannot have for a key.
+pub(crate) fn misfit(misfit: &Misfit, index: &str) -> ApiError {
+    let attribute = &misfit.attribute;
+    ApiError::Validation(match &misfit.error {
+        KeyError::WrongKind { expected, actual, .. } => format!(
+            "One or more parameter values were invalid: Type mismatch for Index Key {attribute} Expected: {} Actual: {} \
+             IndexName: {index}",
+            expected.descriptor(),
+            actual.descriptor()
+        ),
+        KeyError::Empty { kind, .. } => format!(
+            "One or more parameter values are not valid. A value specified for a secondary index key is not supported. \
+             The AttributeValue for a key attribute cannot contain an empty {} value. IndexName: {index}, IndexKey: \
+             {attribute}",
+            empty(*kind)
+        ),
+        error => return key(error),
+    })
+}
+
+/// The same for an item that is changed.
+pub(crate) fn misfit_of_update(misfit: &Misfit) -> String {
+    match &misfit.error {
+        KeyError::WrongKind { .. } => {
+            "The update expression attempted to update the secondary index key to unsupported type".to_owned()
+        }
+        KeyError::Empty { kind, .. } => format!(
+            "One or more parameter values are not valid. The update expression attempted to update a secondary index \
+             key to a value that is not supported. The AttributeValue for a key attribute cannot contain an empty {} \
+             value.",
+            empty(*kind)
+        ),
+        error => match key(error) {
+            ApiError::Validation(text) => text,
+            other => other.to_string(),
+        },
+    }
+}
+
+pub(crate) const NO_PROJECTION: &str = "One or more parameter values were invalid: Unknown ProjectionType: null";
+pub(crate) const NOTHING_INCLUDED: &str =
+    "One or more parameter values were invalid: ProjectionType is INCLUDE, but NonKeyAttributes is not specified";
+pub(crate) const TOO_MANY_INCLUDED: &str = "One or more parameter values were invalid: Number of projected attributes of all \
+     secondary indexes exceeds per-table limit of 100";
+pub(crate) const LOCAL_WITHOUT_SORT_KEY: &str = "One or more parameter values were invalid: Table KeySchema does not have a \
+     range key, which is required when specifying a LocalSecondaryIndex";
+pub(crate) const ONE_AT_A_TIME: &str = "Subscriber limit exceeded: Only 1 online index can be created or deleted \
+     simultaneously per table";
+pub(crate) const EXISTS: &str = "Attempting to create an index which already exists";
+
+fn invalid(what: impl std::fmt::Display) -> ApiError {
+    ApiError::Validation(format!("One or more parameter values were invalid: {what}"))
+}
+
+/// A projection type that takes no names, with names.
+pub(crate) fn included_beside(kind: &str) -> ApiError {
+    invalid(format_args!("ProjectionType is {kind}, but NonKeyAttributes is specified"))
+}
+
+/// Throughput of an index of a table that is paid per request.
+pub(crate) fn surplus_throughput(name: &str) -> ApiError {
+    invalid(format_args!(
+        "ProvisionedThroughput should not be specified for index: {name} when BillingMode is PAY_PER_REQUEST"
+    ))
+}
+
+/// No throughput of an index of a table that has some.
+pub(crate) fn missing_throughput(name: &str) -> ApiError {
+    invalid(format_args!("ProvisionedThroughput must be specified for index: {name}"))
+}
+
+/// A local index without a sort key.
+pub(crate) fn no_range_key(name: &str) -> ApiError {
+    invalid(format_args!("Index KeySchema does not have a range key for index: {name}"))
+}
+
+/// A local index with another partition key than its table.
+pub(crate) fn other_hash_key(name: &str, index: &str, table: &str) -> ApiError {
+    invalid(format_args!(
+        "Index KeySchema does not have the same leading hash key as table KeySchema for index: {name}. index hash key: \
+         {index}, table hash key: {table}"
+    ))
+}
+
+/// Two indexes of one name.
+pub(crate) fn duplicate(name: &str) -> ApiError {
+    invalid(format_args!("Duplicate index name: {name}"))
+}
+
+/// More indexes than a table can have; `member` is where they are in the request.
+pub(crate) fn too_many(member: &str, most: usize) -> ApiError {
+    invalid(format_args!("Number of {member} exceeds per-table limit of {most}"))
+}
+
+/// An empty list of indexes.
+pub(crate) fn none(member: &str) -> ApiError {
+    invalid(format_args!("List of {member} is empty"))
+}
+
+/// A key with more attributes than one may have.
+pub(crate) fn too_many_key_attributes(name: &str) -> ApiError {
+    invalid(format_args!(
+        "KeySchema of index {name} has more than 4 attributes of one key type"
+    ))
+}
+
+/// Definitions of attributes that no key has.
+pub(crate) fn unused_definitions<'a>(
+    definitions: impl Iterator<Item = &'a str>,
+    used: impl Iterator<Item = &'a str>,
+) -> ApiError {
+    let list = |names: Vec<&str>| names.join(", ");
+    invalid(format_args!(
+        "Some AttributeDefinitions are not used. AttributeDefinitions: [{}], keys used: [{}]",
+        list(definitions.collect()),
+        list(used.collect())
+    ))
+}
+
+/// A change of an index that the table does not have.
+pub(crate) fn not_there(table: &str, name: &str) -> ApiError {
+    ApiError::ResourceNotFound(format!(
+        "Requested resource not found: Table: {table}, Index: {name} not found"
+    ))
+}

@@ -1,0 +1,186 @@
+//! `GlobalSecondaryIndexUpdates` of UpdateTable: one index is made, changed or given up at a time, while writes go on.
+//!
+//! Invariant: an index that is made or given up here is on its way only; `steward.rs` completes it. Not here: the rest of
+//! UpdateTable.
+
+use stator_model::index::IndexKind;
+use stator_model::key::KeyAttribute;
+use uuid::Uuid;
+
+use super::create_table::AttributeDefinition;
+use super::index_settings::{IndexRequest, Setting, check_all};
+use super::table_settings::{OnDemandThroughput, ProvisionedThroughput, WarmThroughput};
+use crate::catalog::{IndexStatus, TableDefinition, WarmUnits};
+use crate::constraint::Constraints;
+use crate::message::index;
+use crate::wire::error::ApiError;
+
+/// One of `GlobalSecondaryIndexUpdates`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct IndexUpdate {
+    pub(crate) create: Option<IndexRequest>,
+    pub(crate) update: Option<IndexThroughput>,
+    /// Name of the index to be given up, in a structure of its own.
+    pub(crate) delete: Option<IndexName>,
+}
+
+/// `Delete`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct IndexName {
+    pub(crate) index_name: Option<String>,
+}
+
+/// `Update`.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct IndexThroughput {
+    pub(crate) index_name: Option<String>,
+    pub(crate) provisioned_throughput: Option<ProvisionedThroughput>,
+    pub(crate) on_demand_throughput: Option<OnDemandThroughput>,
+    pub(crate) warm_throughput: Option<WarmThroughput>,
+}
+
+/// All of them, checked against the service model.
+#[derive(Debug, Clone, Default)]
+pub(super) struct IndexChanges {
+    updates: Vec<IndexUpdate>,
+    definitions: Vec<KeyAttribute>,
+    /// For an index that is made.
+    id: Option<Uuid>,
+}
+
+impl IndexChanges {
+    /// Checks the constraints of the service model.
+    pub(super) fn check(
+        constraints: &mut Constraints,
+        updates: Option<Vec<IndexUpdate>>,
+        definitions: Option<&[AttributeDefinition]>,
+    ) -> Self {
+        let definitions = super::create_table::check_definitions(constraints, definitions.unwrap_or_default());
+        let updates = updates.unwrap_or_default();
+        for (place, update) in updates.iter().enumerate() {
+            let member = format!("globalSecondaryIndexUpdates.{}.member", place + 1);
+            if let Some(create) = &update.create {
+                create.check(constraints, &format!("{member}.create"));
+            }
+            if let Some(change) = &update.update {
+                let member = format!("{member}.update");
+                constraints.required(&format!("{member}.indexName"), change.index_name.as_ref());
+                if let Some(throughput) = &change.provisioned_throughput {
+                    throughput.check_at(constraints, &format!("{member}.provisionedThroughput"));
+                }
+            }
+            if let Some(delete) = &update.delete {
+                constraints.required(&format!("{member}.delete.indexName"), delete.index_name.as_ref());
+            }
+        }
+        Self {
+            updates,
+            definitions,
+            id: None,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.updates.is_empty()
+    }
+
+    /// The id of the index that is made, if one is.
+    pub(super) fn set_id(&mut self, id: Uuid) {
+        self.id = Some(id);
+    }
+
+    /// Whether an index is made.
+    pub(super) fn creates(&self) -> bool {
+        self.updates.iter().any(|update| update.create.is_some())
+    }
+
+    /// Changes a definition, or refuses to because of what it is now.
+    pub(super) fn apply(&self, table: &mut TableDefinition, now_ms: i64) -> Result<(), ApiError> {
+        let is_online = |update: &&IndexUpdate| update.create.is_some() || update.delete.is_some();
+        let online = self.updates.iter().filter(is_online).count();
+        let is_busy = (table.indexes.iter()).any(|index| index.status != IndexStatus::Active);
+        if online > 1 || (online > 0 && is_busy) {
+            return Err(ApiError::LimitExceeded(index::ONE_AT_A_TIME.to_owned()));
+        }
+        for update in &self.updates {
+            if let Some(create) = &update.create {
+                self.create(table, create)?;
+            }
+            if let Some(change) = &update.update {
+                change.apply(table, now_ms)?;
+            }
+            if let Some(delete) = &update.delete {
+                let name = delete.index_name.as_deref().unwrap_or_default();
+                global(table, name)?.status = IndexStatus::Deleting;
+            }
+        }
+        Ok(())
+    }
+
+    fn create(&self, table: &mut TableDefinition, request: &IndexRequest) -> Result<(), ApiError> {
+        let name = request.index_name.as_deref().unwrap_or_default();
+        if table.index(name).is_some() {
+            return Err(ApiError::validation(index::EXISTS));
+        }
+        // What is defined by keys already need not be defined again, and cannot be defined otherwise.
+        let mut definitions = self.definitions.clone();
+        for known in table.key_attributes() {
+            definitions.retain(|definition| definition.name != known.name);
+            definitions.push(known.clone());
+        }
+        let setting = Setting {
+            table: &table.key_schema,
+            billing_mode: table.billing_mode,
+            definitions: &definitions,
+        };
+        let id = self.id.unwrap_or_default();
+        let made = request.definition(IndexKind::Global, id, IndexStatus::Creating, setting)?;
+        table.indexes.push(made);
+        check_all(&table.indexes)
+    }
+}
+
+impl IndexThroughput {
+    fn apply(&self, table: &mut TableDefinition, now_ms: i64) -> Result<(), ApiError> {
+        let billing_mode = table.billing_mode;
+        let index = global(table, self.index_name.as_deref().unwrap_or_default())?;
+        if let Some(throughput) = &self.provisioned_throughput {
+            if billing_mode == crate::catalog::BillingMode::PayPerRequest {
+                return Err(index::surplus_throughput(&index.name));
+            }
+            let (read_units, write_units) = throughput.units()?;
+            let known = &mut index.throughput;
+            if read_units > known.read_units || write_units > known.write_units {
+                known.raised_at_ms = Some(now_ms);
+            }
+            if read_units < known.read_units || write_units < known.write_units {
+                known.lowered_at_ms = Some(now_ms);
+                known.lowered_that_day += 1;
+            }
+            (known.read_units, known.write_units) = (read_units, write_units);
+        }
+        if let Some(request) = &self.on_demand_throughput {
+            index.on_demand_limits = request.applied(billing_mode, index.on_demand_limits)?;
+        }
+        if let Some(request) = &self.warm_throughput {
+            let none = WarmUnits {
+                read_units: index.throughput.read_units,
+                write_units: index.throughput.write_units,
+            };
+            index.warm_units_requested = Some(request.applied(index.warm_units_requested.unwrap_or(none))?);
+        }
+        Ok(())
+    }
+}
+
+/// The global index of a name.
+fn global<'a>(
+    table: &'a mut TableDefinition,
+    name: &str,
+) -> Result<&'a mut crate::catalog::IndexDefinition, ApiError> {
+    let missing = index::not_there(&table.name, name);
+    let mut indexes = table.indexes.iter_mut();
+    indexes
+        .find(|index| index.kind == IndexKind::Global && index.name == name)
+        .ok_or(missing)
+}

@@ -1,0 +1,70 @@
+//! ListStreams: the streams of all tables or of one, those that are disabled and can still be read included.
+
+use super::shards::label;
+use super::{Context, Operation};
+use crate::arn;
+use crate::constraint::Constraints;
+use crate::message;
+use crate::wire::error::ApiError;
+
+/// Most streams of one answer. Source: Amazon DynamoDB Streams API Reference, ListStreams.
+const LIMIT_MAX: i32 = 100;
+
+/// The request.
+#[derive(Debug, Default)]
+pub(crate) struct ListStreams {
+    pub(crate) table_name: Option<String>,
+    pub(crate) limit: Option<i32>,
+    pub(crate) start_arn: Option<String>,
+}
+
+/// One stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ListedStream {
+    pub(crate) arn: String,
+    pub(crate) label: String,
+    pub(crate) table: String,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub(crate) struct ListStreamsOutput {
+    pub(crate) streams: Vec<ListedStream>,
+    pub(crate) last_arn: Option<String>,
+}
+
+impl Operation for ListStreams {
+    type Output = ListStreamsOutput;
+
+    async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
+        let mut constraints = Constraints::default();
+        constraints.at_least("limit", self.limit, 1);
+        constraints.at_most("limit", self.limit, LIMIT_MAX);
+        constraints.finish()?;
+        let tables = context.catalog.all().await.map_err(message::table::catalog)?;
+        let wanted = self.table_name.as_deref();
+        let of_name = |name: &str| wanted.is_none_or(|wanted| wanted == name);
+        let mut all = Vec::new();
+        for table in tables.values().filter(|table| of_name(table.name())) {
+            let table_arn = arn::table(&context.region, table.name());
+            for stream in &table.definition().streams {
+                let label = label(stream);
+                all.push(ListedStream {
+                    arn: arn::stream(&table_arn, &label),
+                    label,
+                    table: table.name().to_owned(),
+                });
+            }
+        }
+        let begin = match &self.start_arn {
+            None => 0,
+            Some(start) => all.iter().position(|stream| stream.arn == *start).map_or(all.len(), |at| at + 1),
+        };
+        let limit = usize::try_from(self.limit.unwrap_or(LIMIT_MAX)).unwrap_or_default();
+        let mut streams = all.split_off(begin);
+        let more = streams.len() > limit;
+        streams.truncate(limit);
+        let last_arn = streams.last().filter(|_| more).map(|stream| stream.arn.clone());
+        Ok(ListStreamsOutput { streams, last_arn })
+    }
+}
