@@ -16,6 +16,8 @@ use stator_cluster::transport::{ClusterId, TransportSettings};
 use stator_cluster::{Durability, EngineSettings, Founder, NodeId, NodeSettings, Settings, Timing};
 use uuid::Uuid;
 
+use crate::upkeep::UpkeepSettings;
+
 /// The longest name of a zone or rack.
 const PLACE_BYTES_MAX: usize = stator_cluster::gossip::PLACE_BYTES_MAX;
 /// Larger ones are a typing error, and would make the shares of other nodes vanish.
@@ -52,6 +54,9 @@ pub(crate) struct Config {
     pub(crate) storage: StorageSection,
     /// Keys and certificates.
     pub(crate) security: SecuritySection,
+    /// What the node does on its own.
+    #[serde(default)]
+    pub(crate) upkeep: UpkeepSettings,
 }
 
 /// `[cluster]`
@@ -187,6 +192,9 @@ impl Config {
         if cluster.replication.get() > REPLICATION_MAX {
             let problem = format!("is {}, must be at most {REPLICATION_MAX}", cluster.replication);
             return wrong("cluster.replication", problem);
+        }
+        if let Some(problem) = self.upkeep.problem() {
+            return wrong("upkeep", problem);
         }
         self.validate_nodes()?;
         if node.listen == http.listen && node.listen.port() != 0 {

@@ -19,7 +19,11 @@ mod node;
 mod operation;
 mod random;
 mod request_id;
+mod steward;
+mod sweeper;
 mod tls;
+mod trimmer;
+mod upkeep;
 mod wire;
 
 use std::process::ExitCode;

@@ -22,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth::Authenticator;
 use crate::catalog::{Catalog, CatalogError};
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::command::WriteCommands;
 use crate::config;
 use crate::derive::Derivations;
@@ -32,6 +32,7 @@ use crate::metrics;
 use crate::operation::Context;
 use crate::random;
 use crate::request_id::RequestIds;
+use crate::upkeep::{Upkeep, UpkeepSettings};
 
 /// How long handing over leaderships may take on a planned stop; the cluster elects others by itself afterwards.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -153,6 +154,7 @@ pub(crate) struct Api {
     /// Host and port that clients reach.
     pub(crate) endpoint: String,
     pub(crate) authenticator: Authenticator,
+    pub(crate) upkeep: UpkeepSettings,
 }
 
 /// The API over a cluster that is ready.
@@ -163,13 +165,21 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
     let cluster = &opened.cluster;
     let catalog = Catalog::open(cluster.clone(), Arc::clone(&opened.derivations)).await?;
     tokio::spawn(Catalog::follow(Arc::downgrade(&catalog)));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let upkeep = Upkeep {
+        cluster: cluster.clone(),
+        catalog: Arc::clone(&catalog),
+        clock: Arc::clone(&clock),
+        settings: api.upkeep,
+    };
+    upkeep.start();
     Ok(Arc::new(App {
         context: Context {
             catalog,
             cluster: cluster.clone(),
             region: api.region,
             endpoint: api.endpoint,
-            clock: Arc::new(SystemClock),
+            clock,
             random: random::fill,
         },
         authenticator: api.authenticator,

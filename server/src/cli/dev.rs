@@ -16,6 +16,7 @@ use super::master_key;
 use crate::auth::{self, Authenticator};
 use crate::http::serve::Security;
 use crate::node::{self, Api, Listeners, NodeError};
+use crate::upkeep::UpkeepSettings;
 use crate::random;
 
 /// Options of `stator dev`.
@@ -137,6 +138,10 @@ async fn run_node(options: &Options) -> Result<(), DevError> {
         region: options.region.clone(),
         endpoint: address.to_string(),
         authenticator: authenticator(options, &keys),
+        upkeep: UpkeepSettings {
+            sweep_interval_ms: SWEEP_INTERVAL_MS,
+            ..UpkeepSettings::default()
+        },
     };
     let app = node::app(&opened, api).await?;
     let stop = node::stop_signal()?;
@@ -148,6 +153,9 @@ async fn run_node(options: &Options) -> Result<(), DevError> {
     };
     Ok(node::run(app, listeners, &directory, stop).await?)
 }
+
+/// Whoever develops does not wait long for an item to go that is due.
+const SWEEP_INTERVAL_MS: u64 = 1000;
 
 fn data_directory(path: &Path) -> Result<PathBuf, DevError> {
     std::fs::create_dir_all(path)

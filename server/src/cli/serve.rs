@@ -142,6 +142,7 @@ async fn run_node(
             config.http.region.clone(),
             stator_iam::Transport::Tls,
         ),
+        upkeep: config.upkeep,
     };
     let app = node::app(&opened, api).await?;
     let listeners = Listeners {

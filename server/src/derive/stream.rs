@@ -119,6 +119,12 @@ impl DerivedStream {
     }
 }
 
+/// When the leader took the write of a record.
+pub(crate) fn time_of(cell: &[u8]) -> Option<u64> {
+    cell.first_chunk::<APPENDED_TIME_BYTES>()
+        .map(|at_ms| u64::from_le_bytes(*at_ms))
+}
+
 impl StreamRecord {
     /// Reads the cell of a record; `None` when it is none that this program knows.
     pub(crate) fn read(cell: &Bytes) -> Option<Self> {

@@ -109,7 +109,8 @@ impl Operation for DescribeStream {
 }
 
 fn described(stream: &StreamDefinition, shard: &Shard) -> DescribedShard {
-    let ending = shard.closed.map(|(_, index)| Place { index, place: 0 });
+    // Behind every record of the entry, however many it has.
+    let ending = shard.closed.map(|(_, index)| Place::last_of(index));
     DescribedShard {
         id: shard_id(shard),
         parent: parent_id(stream, shard),

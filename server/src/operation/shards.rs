@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use stator_cluster::{APPENDED_KEY_BYTES, Bounds, ConsistencyLevel, Direction};
+use stator_cluster::{APPENDED_KEY_BYTES, Bounds, Cluster, ConsistencyLevel, Direction};
 use stator_model::key::after_prefix;
 
 use super::Context;
@@ -60,6 +60,14 @@ impl Place {
     pub(super) fn sequence_number(self) -> String {
         let number = (u128::from(self.index) << PLACE_BITS) | u128::from(self.place);
         (SEQUENCE_BASE + number).to_string()
+    }
+
+    /// The last place that a record of an entry can have.
+    pub(super) fn last_of(index: u64) -> Self {
+        Self {
+            index,
+            place: (1 << PLACE_BITS) - 1,
+        }
     }
 
     /// The place behind the record there.
@@ -122,7 +130,7 @@ pub(super) fn parent_id(stream: &StreamDefinition, shard: &Shard) -> Option<Stri
 
 /// A stream of a table.
 #[derive(Debug, Clone)]
-pub(super) struct NamedStream {
+pub(crate) struct NamedStream {
     pub(super) table: Arc<Table>,
     pub(super) stream: StreamDefinition,
     /// As the client names it.
@@ -214,6 +222,34 @@ impl NamedStream {
         })
         .await?;
         Ok(end)
+    }
+
+    /// The entry of the range that has taken the last record of a shard; 0 for a shard without records.
+    ///
+    /// # Errors
+    /// Those of the cluster.
+    pub(crate) async fn last_index(
+        cluster: &Cluster,
+        stream: &StreamDefinition,
+        shard: u32,
+    ) -> Result<u64, stator_cluster::Error> {
+        let Some(keyspace) = cluster.keyspace(&stream.keyspace()) else {
+            return Ok(0);
+        };
+        let prefix = shard_prefix(stream, shard);
+        let bounds = Bounds {
+            start: Bound::Included(prefix.clone()),
+            end: after_prefix(prefix).map_or(Bound::Unbounded, Bound::Excluded),
+        };
+        let mut last = 0;
+        let (backward, quorum) = (Direction::Backward, ConsistencyLevel::Quorum);
+        cluster
+            .range(keyspace, &bounds, backward, quorum, |row| {
+                last = Place::of_row(row.key()).map_or(0, |place| place.index);
+                ControlFlow::Break(())
+            })
+            .await?;
+        Ok(last)
     }
 
     /// An iterator at a place of a shard, made now.

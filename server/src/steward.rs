@@ -1,0 +1,340 @@
+//! Completes what operations on tables have begun: indexes that are made or given up, streams and their shards, the time
+//! to live.
+//!
+//! The node that leads the metadata group does it. Two that believe to lead do the same twice, which changes nothing.
+//! Invariant: a definition says that something is complete only when it is, whatever was written meanwhile; the order of
+//! steps is that of `stator_cluster` (definition, what leaders must know, fill, settled). Not here: what is to be done
+//! (`steward/plan.rs`).
+
+mod plan;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use stator_cluster::ring::RangeId;
+use stator_cluster::{ConsistencyLevel, Error, Fill, WriteOptions};
+use uuid::Uuid;
+
+use self::plan::Step;
+use crate::catalog::{
+    CatalogError, IndexStatus, StreamDefinition, StreamStatus, Table, TableDefinition, TimeToLiveStatus,
+};
+use crate::command::Install;
+use crate::derive::Filling;
+use crate::operation::shards::NamedStream;
+use crate::upkeep::Upkeep;
+
+/// How often tables are looked at when nothing has changed.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long to wait after something has failed.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How many ranges are filled at the same time.
+const RANGES_AT_ONCE: usize = 8;
+/// What the rows of the metadata that say how far a fill is begin with.
+const PROGRESS: &[u8] = b"progress/";
+
+/// Why a step was not completed; it is begun again.
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error(transparent)]
+    Cluster(#[from] Error),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error("{0}")]
+    Api(String),
+}
+
+impl Upkeep {
+    /// Looks after all tables, for as long as the process runs.
+    pub(crate) async fn steward(self) {
+        let mut changes = self.cluster.metadata_changes();
+        loop {
+            let changed = tokio::time::timeout(LOOK, changes.changed()).await;
+            if matches!(changed, Ok(Err(_))) {
+                return;
+            }
+            if !self.cluster.leads_metadata() {
+                continue;
+            }
+            let tables = match self.catalog.all().await {
+                Ok(tables) => tables,
+                Err(error) => {
+                    tracing::debug!(%error, "tables cannot be looked after now");
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            let age_ms = i64::try_from(self.settings.shard_age_ms).unwrap_or(i64::MAX);
+            for table in tables.values() {
+                for step in plan::steps(table.definition(), self.now_ms(), age_ms) {
+                    tracing::debug!(table = table.name(), ?step, "a change is being completed");
+                    if let Err(error) = self.complete(table, step).await {
+                        tracing::warn!(table = table.name(), ?step, %error, "a change is completed later");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn complete(&self, table: &Table, step: Step) -> Result<(), StepError> {
+        match step {
+            Step::MakeIndex(id) => self.make_index(table, id).await,
+            Step::DropIndex(id) => {
+                self.require_latest().await?;
+                self.change(table, |definition| {
+                    definition
+                        .indexes
+                        .retain(|index| index.id != id || index.status != IndexStatus::Deleting);
+                })
+                .await?;
+                Ok(self.catalog.clean_up().await?)
+            }
+            Step::EnableStream(id) => {
+                self.catalog.make_derived_keyspaces(table).await?;
+                self.require_latest().await?;
+                self.change_stream(table, id, |stream| {
+                    if stream.status == StreamStatus::Enabling {
+                        stream.status = StreamStatus::Enabled;
+                    }
+                })
+                .await
+            }
+            Step::DisableStream(id) | Step::CloseShards(id) => self.close_shards(table, id).await,
+            Step::ForgetStream(id) => {
+                self.change(table, |definition| {
+                    definition.streams.retain(|stream| stream.id != id);
+                })
+                .await?;
+                Ok(self.catalog.clean_up().await?)
+            }
+            Step::OpenShards(id) => {
+                let now_ms = self.now_ms();
+                let known = table.definition().streams.iter().find(|stream| stream.id == id);
+                let before = known.map_or(0, |stream| stream.shards.len());
+                self.change_stream(table, id, |stream| {
+                    // Another node may have done it.
+                    if stream.shards.len() == before {
+                        plan::open_shards(stream, now_ms);
+                    }
+                })
+                .await
+            }
+            Step::ForgetShards(id) => {
+                let now_ms = self.now_ms();
+                self.change_stream(table, id, |stream| plan::forget_shards(stream, now_ms))
+                    .await
+            }
+            Step::EnableTimeToLive(id) => self.enable_time_to_live(table, id).await,
+            Step::DisableTimeToLive(id) => {
+                self.require_latest().await?;
+                self.change(table, |definition| {
+                    let is_it = |due: &mut crate::catalog::TimeToLive| {
+                        due.id == id && due.status == TimeToLiveStatus::Disabling
+                    };
+                    drop(definition.time_to_live.take_if(is_it));
+                })
+                .await?;
+                Ok(self.catalog.clean_up().await?)
+            }
+        }
+    }
+
+    /// Every range asks its leaders to know all that this node knows of the metadata. Gives up to where that is.
+    async fn require_latest(&self) -> Result<u64, StepError> {
+        self.cluster.catch_up_metadata().await?;
+        let known = self.cluster.metadata_index();
+        self.cluster.require(known).await?;
+        Ok(known)
+    }
+
+    async fn change(
+        &self,
+        table: &Table,
+        change: impl Fn(&mut TableDefinition),
+    ) -> Result<(), StepError> {
+        let id = table.definition().id;
+        let changed = self
+            .catalog
+            .change(table.name(), |definition| {
+                // Another table may have the name by now.
+                if definition.id == id {
+                    change(definition);
+                }
+                Ok::<(), std::convert::Infallible>(())
+            })
+            .await;
+        match changed {
+            Ok(_) | Err(CatalogError::Missing { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn change_stream(
+        &self,
+        table: &Table,
+        id: Uuid,
+        change: impl Fn(&mut StreamDefinition),
+    ) -> Result<(), StepError> {
+        self.change(table, |definition| {
+            if let Some(stream) = definition.streams.iter_mut().find(|stream| stream.id == id) {
+                change(stream);
+            }
+        })
+        .await
+    }
+
+    async fn make_index(&self, table: &Table, id: Uuid) -> Result<(), StepError> {
+        self.catalog.make_derived_keyspaces(table).await?;
+        self.fill(table, Filling::Index(id), id).await?;
+        self.cluster.settled().await?;
+        self.change(table, |definition| {
+            for index in &mut definition.indexes {
+                if index.id == id && index.status == IndexStatus::Creating {
+                    index.status = IndexStatus::Active;
+                }
+            }
+        })
+        .await?;
+        self.forget_progress(id).await
+    }
+
+    async fn enable_time_to_live(&self, table: &Table, id: Uuid) -> Result<(), StepError> {
+        self.catalog.make_derived_keyspaces(table).await?;
+        self.fill(table, Filling::Due(id), id).await?;
+        self.change(table, |definition| {
+            if let Some(due) = definition.time_to_live.as_mut().filter(|due| due.id == id)
+                && due.status == TimeToLiveStatus::Enabling
+            {
+                due.status = TimeToLiveStatus::Enabled;
+            }
+        })
+        .await?;
+        self.forget_progress(id).await
+    }
+
+    /// Makes the rows of all items that were there before, range by range. What was filled before a crash is not filled
+    /// again.
+    async fn fill(&self, table: &Table, filling: Filling, id: Uuid) -> Result<(), StepError> {
+        let required = self.require_latest().await?;
+        let (what, done) = (filling.encode(), self.progress(id).await?);
+        let ranges: Vec<RangeId> = self.cluster.ranges().into_iter().filter(|range| range.0 >= done).collect();
+        for ranges in ranges.chunks(RANGES_AT_ONCE) {
+            let mut fills = Vec::with_capacity(ranges.len());
+            for range in ranges {
+                fills.push(self.fill_range(table, &what, *range, required));
+            }
+            try_join_all(fills).await?;
+            if let Some(last) = ranges.last() {
+                self.note_progress(id, last.0 + 1).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn fill_range(
+        &self,
+        table: &Table,
+        what: &Bytes,
+        range: RangeId,
+        required: u64,
+    ) -> Result<(), StepError> {
+        let mut fill = Fill {
+            keyspace: table.keyspace(),
+            filling: what.clone(),
+            range,
+            behind: None,
+            required,
+            count: self.settings.fill_items_at_once,
+        };
+        loop {
+            match self.cluster.fill(&fill).await {
+                Ok(filled) => match filled.last {
+                    Some(last) => fill.behind = Some(last),
+                    None => return Ok(()),
+                },
+                // Its leader is changing, or rows are behind: it goes on from the same place.
+                Err(error @ (Error::Unavailable { .. } | Error::OutcomeUnknown { .. })) => {
+                    tracing::debug!(range = range.0, %error, "a fill waits");
+                    tokio::time::sleep(PAUSE).await;
+                    if !self.cluster.leads_metadata() {
+                        return Err(error.into());
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn progress_key(id: Uuid) -> Vec<u8> {
+        [PROGRESS, &id.as_bytes()[..]].concat()
+    }
+
+    /// How many ranges are filled.
+    async fn progress(&self, id: Uuid) -> Result<u32, StepError> {
+        let metadata = self.cluster.metadata();
+        let cell = self
+            .cluster
+            .read(metadata, &Self::progress_key(id), ConsistencyLevel::Quorum)
+            .await?;
+        let number = cell.as_ref().and_then(|cell| cell.first_chunk::<4>());
+        Ok(number.map_or(0, |number| u32::from_le_bytes(*number)))
+    }
+
+    async fn note_progress(&self, id: Uuid, done: u32) -> Result<(), StepError> {
+        self.put_progress(id, Some(Bytes::copy_from_slice(&done.to_le_bytes())))
+            .await
+    }
+
+    async fn forget_progress(&self, id: Uuid) -> Result<(), StepError> {
+        self.put_progress(id, None).await
+    }
+
+    /// Should another node have come first, its progress stays.
+    async fn put_progress(&self, id: Uuid, cell: Option<Bytes>) -> Result<(), StepError> {
+        let (metadata, key) = (self.cluster.metadata(), Self::progress_key(id));
+        let expected = self
+            .cluster
+            .read(metadata, &key, ConsistencyLevel::Quorum)
+            .await?;
+        let install = Install { expected, cell };
+        self.cluster
+            .write(metadata, &key, WriteOptions::default(), &install)
+            .await?;
+        Ok(())
+    }
+
+    /// Closes the shards that get no record any more: all of a stream that is being disabled, those with children of one
+    /// that is enabled.
+    async fn close_shards(&self, table: &Table, id: Uuid) -> Result<(), StepError> {
+        self.require_latest().await?;
+        self.cluster.settled().await?;
+        let Some(stream) = table.definition().streams.iter().find(|stream| stream.id == id) else {
+            return Ok(());
+        };
+        let is_ending = stream.status == StreamStatus::Disabling;
+        let is_newest = |number: u32, slot| stream.newest(slot).is_some_and(|shard| shard.number == number);
+        let mut endings = Vec::new();
+        for shard in &stream.shards {
+            if shard.closed.is_none() && (is_ending || !is_newest(shard.number, shard.slot())) {
+                let end = NamedStream::last_index(&self.cluster, stream, shard.number);
+                let end = end.await.map_err(|error| StepError::Api(error.to_string()))?;
+                endings.push((shard.number, end));
+            }
+        }
+        let now_ms = self.now_ms();
+        self.change_stream(table, id, |stream| {
+            for (number, end) in &endings {
+                let shards = &mut stream.shards;
+                if let Some(shard) = shards.iter_mut().find(|shard| shard.number == *number) {
+                    shard.closed.get_or_insert((now_ms, *end));
+                }
+            }
+            if is_ending && stream.status == StreamStatus::Disabling {
+                stream.status = StreamStatus::Disabled;
+            }
+        })
+        .await
+    }
+}

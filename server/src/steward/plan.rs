@@ -1,0 +1,156 @@
+//! What is left to do for a table, from its definition and the time.
+//!
+//! Invariant: pure; a step that is done changes the definition so that the next plan has another one. Not here: doing it
+//! (`steward.rs`).
+
+use uuid::Uuid;
+
+use crate::catalog::{IndexStatus, StreamDefinition, StreamStatus, TableDefinition, TimeToLiveStatus};
+use crate::operation::shards::RETENTION_MS;
+
+/// A shard that is closed is forgotten so much later than its last record is too old to be read.
+const FORGET_MS: i64 = RETENTION_MS + 60 * 60 * 1000;
+
+/// Something to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// An index is to get a row for every item, and to be active then.
+    MakeIndex(Uuid),
+    /// An index is to go.
+    DropIndex(Uuid),
+    /// A stream is to be enabled as soon as every leader records.
+    EnableStream(Uuid),
+    /// A stream is to be disabled as soon as no leader records any more.
+    DisableStream(Uuid),
+    /// A stream is so old that nobody can read it.
+    ForgetStream(Uuid),
+    /// Each slot of a stream is to get a new shard.
+    OpenShards(Uuid),
+    /// Shards that have children are to be closed as soon as no record can come.
+    CloseShards(Uuid),
+    /// Shards whose records are all too old are to be forgotten.
+    ForgetShards(Uuid),
+    /// Items that were there before are to be noted by when they are due.
+    EnableTimeToLive(Uuid),
+    /// What is noted is to go.
+    DisableTimeToLive(Uuid),
+}
+
+/// All that is left to do for a table.
+pub(super) fn steps(table: &TableDefinition, now_ms: i64, shard_age_ms: i64) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for index in &table.indexes {
+        match index.status {
+            IndexStatus::Creating => steps.push(Step::MakeIndex(index.id)),
+            IndexStatus::Deleting => steps.push(Step::DropIndex(index.id)),
+            IndexStatus::Active => {}
+        }
+    }
+    for stream in &table.streams {
+        steps.extend(of_stream(stream, now_ms, shard_age_ms));
+    }
+    if let Some(due) = &table.time_to_live {
+        match due.status {
+            TimeToLiveStatus::Enabling => steps.push(Step::EnableTimeToLive(due.id)),
+            TimeToLiveStatus::Disabling => steps.push(Step::DisableTimeToLive(due.id)),
+            TimeToLiveStatus::Enabled => {}
+        }
+    }
+    steps
+}
+
+fn of_stream(stream: &StreamDefinition, now_ms: i64, shard_age_ms: i64) -> Option<Step> {
+    let id = stream.id;
+    let is_newest = |number, slot| stream.newest(slot).is_some_and(|shard| shard.number == number);
+    match stream.status {
+        StreamStatus::Enabling => Some(Step::EnableStream(id)),
+        StreamStatus::Disabling => Some(Step::DisableStream(id)),
+        StreamStatus::Disabled => {
+            let disabled_ms = stream.disabled_at_ms.unwrap_or(stream.created_at_ms);
+            (now_ms >= disabled_ms.saturating_add(FORGET_MS)).then_some(Step::ForgetStream(id))
+        }
+        StreamStatus::Enabled => {
+            let mut superseded = stream.shards.iter().filter(|shard| !is_newest(shard.number, shard.slot()));
+            if superseded.any(|shard| shard.closed.is_none()) {
+                return Some(Step::CloseShards(id));
+            }
+            let is_old = |at_ms: i64, age_ms: i64| now_ms >= at_ms.saturating_add(age_ms);
+            if stream.newest(0).is_some_and(|shard| is_old(shard.opened_at_ms, shard_age_ms)) {
+                return Some(Step::OpenShards(id));
+            }
+            let mut closed = stream.shards.iter().filter_map(|shard| shard.closed);
+            closed.any(|(at_ms, _)| is_old(at_ms, FORGET_MS)).then_some(Step::ForgetShards(id))
+        }
+    }
+}
+
+/// Gives every slot a new shard.
+pub(super) fn open_shards(stream: &mut StreamDefinition, now_ms: i64) {
+    let newest: Vec<_> = (0..crate::catalog::SLOTS).filter_map(|slot| stream.newest(slot).copied()).collect();
+    for parent in newest {
+        stream.shards.push(crate::catalog::Shard {
+            number: parent.number + crate::catalog::SLOTS,
+            opened_at_ms: now_ms,
+            closed: None,
+        });
+    }
+}
+
+/// Leaves out shards whose records are all too old.
+pub(super) fn forget_shards(stream: &mut StreamDefinition, now_ms: i64) {
+    stream
+        .shards
+        .retain(|shard| shard.closed.is_none_or(|(at_ms, _)| now_ms < at_ms.saturating_add(FORGET_MS)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{SLOTS, StreamView};
+    use crate::operation::create_table::tests::definition;
+
+    const AGE_MS: i64 = 1000;
+
+    fn stream(status: StreamStatus) -> StreamDefinition {
+        StreamDefinition::new(Uuid::from_u128(1), StreamView::KeysOnly, status, 0)
+    }
+
+    #[test]
+    fn a_table_at_rest_needs_nothing() {
+        assert_eq!(steps(&definition(), 0, AGE_MS), []);
+    }
+
+    #[test]
+    fn shards_are_opened_closed_and_forgotten_in_this_order() {
+        let id = Uuid::from_u128(1);
+        let mut table = definition();
+        table.streams = vec![stream(StreamStatus::Enabled)];
+        assert_eq!(steps(&table, AGE_MS - 1, AGE_MS), []);
+        assert_eq!(steps(&table, AGE_MS, AGE_MS), [Step::OpenShards(id)]);
+        open_shards(&mut table.streams[0], AGE_MS);
+        assert_eq!(table.streams[0].shards.len(), 2 * usize::try_from(SLOTS).unwrap());
+        assert_eq!(table.streams[0].newest(1).and_then(|shard| shard.parent()), Some(1));
+        assert_eq!(steps(&table, AGE_MS, AGE_MS), [Step::CloseShards(id)]);
+        for shard in &mut table.streams[0].shards[..4] {
+            shard.closed = Some((AGE_MS, 7));
+        }
+        assert_eq!(steps(&table, AGE_MS, AGE_MS), []);
+        assert_eq!(steps(&table, AGE_MS + FORGET_MS, i64::MAX), [Step::ForgetShards(id)]);
+        forget_shards(&mut table.streams[0], AGE_MS + FORGET_MS);
+        let numbers: Vec<_> = table.streams[0].shards.iter().map(|shard| shard.number).collect();
+        assert_eq!(numbers, [4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn a_stream_that_was_given_up_is_forgotten_when_nobody_can_read_it() {
+        let mut table = definition();
+        let mut disabled = stream(StreamStatus::Disabled);
+        disabled.disabled_at_ms = Some(5);
+        table.streams = vec![disabled];
+        assert_eq!(steps(&table, FORGET_MS, AGE_MS), []);
+        assert_eq!(
+            steps(&table, 5 + FORGET_MS, AGE_MS),
+            [Step::ForgetStream(Uuid::from_u128(1))]
+        );
+    }
+}
