@@ -139,9 +139,11 @@ impl IndexKeys {
     pub fn row_of_key(&self, key: ItemRef<'_>) -> Result<Vec<u8>, KeyError> {
         let mut components = Vec::with_capacity(self.hash.len() + self.range.len());
         for (role, attribute) in self.attributes() {
-            let value = key.get(attribute.name.as_bytes()).ok_or_else(|| KeyError::Missing {
-                name: attribute.name.clone(),
-            })?;
+            let value = key
+                .get(attribute.name.as_bytes())
+                .ok_or_else(|| KeyError::Missing {
+                    name: attribute.name.clone(),
+                })?;
             components.push(key::check_component(attribute, role, value)?);
         }
         let row = self.encode(&components, key)?;
@@ -181,9 +183,11 @@ impl IndexKeys {
             key::escape(&mut bytes, component);
         }
         for (role, attribute) in self.table.attributes() {
-            let value = item.get(attribute.name.as_bytes()).ok_or_else(|| KeyError::Missing {
-                name: attribute.name.clone(),
-            })?;
+            let value = item
+                .get(attribute.name.as_bytes())
+                .ok_or_else(|| KeyError::Missing {
+                    name: attribute.name.clone(),
+                })?;
             let component = key::check_component(attribute, role, value)?;
             match (role, self.kind) {
                 // It is the hash key of the index already.
@@ -199,9 +203,7 @@ impl IndexKeys {
     pub fn project(&self, projection: &Projection, item: ItemRef<'_>) -> Item {
         match projection {
             Projection::All => item.to_owned(),
-            Projection::KeysOnly => {
-                Item::build(item.iter().filter(|(name, _)| self.is_in_every_row(name)))
-            }
+            Projection::KeysOnly => Item::build(item.iter().filter(|(name, _)| self.is_in_every_row(name))),
             Projection::Include(names) => Item::build(item.iter().filter(|(name, _)| {
                 self.is_in_every_row(name) || names.iter().any(|included| included.as_bytes() == *name)
             })),
@@ -217,7 +219,11 @@ impl IndexKeys {
     ///
     /// # Errors
     /// As [`key::check_component`].
-    pub fn component<'a>(attribute: &KeyAttribute, role: KeyRole, value: RawValue<'a>) -> Result<&'a [u8], KeyError> {
+    pub fn component<'a>(
+        attribute: &KeyAttribute,
+        role: KeyRole,
+        value: RawValue<'a>,
+    ) -> Result<&'a [u8], KeyError> {
         key::check_component(attribute, role, value)
     }
 
@@ -278,7 +284,7 @@ mod tests {
 
     fn item(pk: &[u8], sk: i32, more: &[(&str, &[u8])], number: Option<i32>) -> Item {
         let mut item = ItemWriter::with_capacity(64);
-        let parse = |number: i32| number.to_string().parse::<Number>().unwrap();
+        let parse = |number: i32| Number::parse(&number.to_string()).unwrap();
         item.writer().name(b"pk");
         item.writer().binary(pk);
         item.writer().name(b"sk");
@@ -342,11 +348,19 @@ mod tests {
     #[test]
     fn what_cannot_be_a_key_is_named_even_if_the_item_has_no_row() {
         let keys = global();
-        let misfit = keys.row_key(item(b"p", 1, &[("r1", b"x")], None).as_ref()).unwrap_err();
+        let misfit = keys
+            .row_key(item(b"p", 1, &[("r1", b"x")], None).as_ref())
+            .unwrap_err();
         assert_eq!(misfit.attribute, "r1");
         assert!(matches!(misfit.error, KeyError::WrongKind { .. }));
         let empty = keys.row_key(item(b"p", 1, &[("h1", b"")], None).as_ref());
-        assert!(matches!(empty, Err(Misfit { error: KeyError::Empty { .. }, .. })));
+        assert!(matches!(
+            empty,
+            Err(Misfit {
+                error: KeyError::Empty { .. },
+                ..
+            })
+        ));
     }
 
     #[test]
@@ -371,7 +385,10 @@ mod tests {
             row.as_ref().iter().count()
         };
         assert_eq!(names(&Projection::KeysOnly), 3);
-        assert_eq!(names(&Projection::Include(vec!["b".into(), "pk".into(), "z".into()])), 4);
+        assert_eq!(
+            names(&Projection::Include(vec!["b".into(), "pk".into(), "z".into()])),
+            4
+        );
         assert_eq!(names(&Projection::All), 5);
         assert!(!Projection::KeysOnly.has(&keys, b"a"));
     }
@@ -382,6 +399,9 @@ mod tests {
         let surplus = item(b"p", 1, &[("r2", b"c"), ("a", b"1")], None);
         assert_eq!(keys.row_of_key(surplus.as_ref()), Err(KeyError::Surplus));
         let missing = item(b"p", 1, &[], None);
-        assert!(matches!(keys.row_of_key(missing.as_ref()), Err(KeyError::Missing { .. })));
+        assert!(matches!(
+            keys.row_of_key(missing.as_ref()),
+            Err(KeyError::Missing { .. })
+        ));
     }
 }

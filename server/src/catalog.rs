@@ -23,9 +23,9 @@ use tokio::sync::{Mutex, watch};
 use crate::derive::Derivations;
 
 pub(crate) use record::{
-    BillingMode, DUE_KEYSPACE, INDEX_KEYSPACE, IndexDefinition, IndexStatus, OnDemandLimits, SLOTS, STREAM_KEYSPACE,
-    Shard, StreamDefinition, StreamStatus, StreamView, TableClass, TableDefinition, Throughput, TimeToLive,
-    TimeToLiveStatus, WarmUnits,
+    BillingMode, DUE_KEYSPACE, INDEX_KEYSPACE, IndexDefinition, IndexStatus, OnDemandLimits, SLOTS,
+    STREAM_KEYSPACE, Shard, StreamDefinition, StreamStatus, StreamView, TableClass, TableDefinition,
+    Throughput, TimeToLive, TimeToLiveStatus, WarmUnits,
 };
 pub(crate) use table::{Table, TableIndex};
 
@@ -244,7 +244,9 @@ impl Catalog {
         }
         let read = |(name, cell): &(String, Bytes)| definition(name, cell);
         let definitions = definitions.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        let named = definitions.iter().map(|definition| (keyspace_name(definition), definition));
+        let named = definitions
+            .iter()
+            .map(|definition| (keyspace_name(definition), definition));
         self.derivations.show(change, named);
         Ok(())
     }

@@ -19,8 +19,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stator_cluster::{
-    Answer, Applier, Cell, CellChange, Commands, Derived, DerivedRow, MalformedAnswer, MalformedCommand, Origin, Unfit,
-    Verdict,
+    Answer, Applier, Cell, CellChange, Commands, Derived, DerivedRow, MalformedAnswer, MalformedCommand,
+    Origin, Unfit, Verdict,
 };
 use stator_model::item::{Item, ItemRef};
 

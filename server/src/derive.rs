@@ -7,9 +7,9 @@
 
 pub(crate) mod index;
 pub(crate) mod stream;
-pub(crate) mod time_to_live;
 #[cfg(test)]
 mod tests;
+pub(crate) mod time_to_live;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -79,7 +79,9 @@ impl DerivedTable {
         let made = made.filter(|index| index.status != IndexStatus::Deleting);
         let table = Self {
             indexes: made.map(|index| DerivedIndex::new(index, definition)).collect(),
-            stream: definition.stream().map(|stream| DerivedStream::new(stream, definition)),
+            stream: definition
+                .stream()
+                .map(|stream| DerivedStream::new(stream, definition)),
             due: (definition.time_to_live.as_ref())
                 .filter(|due| due.notes())
                 .map(DerivedDue::new),
@@ -184,7 +186,10 @@ impl Derivations {
             return Vec::new();
         };
         let Ok(item) = ItemRef::from_stored(cell) else {
-            tracing::error!(keyspace, "an item cannot be read, and has no row in what is being made");
+            tracing::error!(
+                keyspace,
+                "an item cannot be read, and has no row in what is being made"
+            );
             return Vec::new();
         };
         let images = Images {

@@ -149,11 +149,7 @@ impl Upkeep {
         Ok(known)
     }
 
-    async fn change(
-        &self,
-        table: &Table,
-        change: impl Fn(&mut TableDefinition),
-    ) -> Result<(), StepError> {
+    async fn change(&self, table: &Table, change: impl Fn(&mut TableDefinition)) -> Result<(), StepError> {
         let id = table.definition().id;
         let changed = self
             .catalog
@@ -219,7 +215,12 @@ impl Upkeep {
     async fn fill(&self, table: &Table, filling: Filling, id: Uuid) -> Result<(), StepError> {
         let required = self.require_latest().await?;
         let (what, done) = (filling.encode(), self.progress(id).await?);
-        let ranges: Vec<RangeId> = self.cluster.ranges().into_iter().filter(|range| range.0 >= done).collect();
+        let ranges: Vec<RangeId> = self
+            .cluster
+            .ranges()
+            .into_iter()
+            .filter(|range| range.0 >= done)
+            .collect();
         for ranges in ranges.chunks(RANGES_AT_ONCE) {
             let mut fills = Vec::with_capacity(ranges.len());
             for range in ranges {

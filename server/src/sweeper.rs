@@ -38,7 +38,9 @@ impl Upkeep {
     pub(crate) async fn sweep(self) {
         loop {
             tokio::time::sleep(self.settings.sweep_interval()).await;
-            let Ok(tables) = self.catalog.all().await else { continue };
+            let Ok(tables) = self.catalog.all().await else {
+                continue;
+            };
             for table in tables.values() {
                 if let Err(error) = self.sweep_table(table).await {
                     tracing::debug!(table = table.name(), %error, "what is due is deleted later");

@@ -26,10 +26,14 @@ impl Upkeep {
     pub(crate) async fn trim(self) {
         loop {
             tokio::time::sleep(INTERVAL).await;
-            let Ok(tables) = self.catalog.all().await else { continue };
+            let Ok(tables) = self.catalog.all().await else {
+                continue;
+            };
             for table in tables.values() {
                 for stream in &table.definition().streams {
-                    let Some(keyspace) = self.cluster.keyspace(&stream.keyspace()) else { continue };
+                    let Some(keyspace) = self.cluster.keyspace(&stream.keyspace()) else {
+                        continue;
+                    };
                     for shard in &stream.shards {
                         let prefix = shard_prefix(stream, shard.number);
                         if !self.leads(&prefix) {

@@ -45,7 +45,13 @@ impl UpkeepSettings {
             (value < least).then(|| format!("upkeep.{name} is {value}, must be at least {least}"))
         };
         check("sweep_interval_ms", self.sweep_interval_ms, 100)
-            .or_else(|| check("sweep_items_per_second", u64::from(self.sweep_items_per_second), 1))
+            .or_else(|| {
+                check(
+                    "sweep_items_per_second",
+                    u64::from(self.sweep_items_per_second),
+                    1,
+                )
+            })
             .or_else(|| check("shard_age_ms", self.shard_age_ms, 1000))
             .or_else(|| check("fill_items_at_once", u64::from(self.fill_items_at_once), 1))
     }

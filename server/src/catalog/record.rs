@@ -408,7 +408,12 @@ mod tests {
                     opened_at_ms: 4,
                     closed: Some((5, 6)),
                 }],
-                ..StreamDefinition::new(Uuid::from_u128(9), StreamView::OldImage, StreamStatus::Disabled, 8)
+                ..StreamDefinition::new(
+                    Uuid::from_u128(9),
+                    StreamView::OldImage,
+                    StreamStatus::Disabled,
+                    8,
+                )
             }],
             time_to_live: Some(TimeToLive {
                 id: Uuid::from_u128(10),

@@ -27,8 +27,12 @@ impl Nodes {
             node::open_alone(Durability::Interval, directory.path(), key).unwrap();
         cluster.ready().await.unwrap();
         Self {
-            one: Catalog::open(cluster.clone(), Arc::clone(&derivations)).await.unwrap(),
-            two: Catalog::open(cluster.clone(), Arc::clone(&derivations)).await.unwrap(),
+            one: Catalog::open(cluster.clone(), Arc::clone(&derivations))
+                .await
+                .unwrap(),
+            two: Catalog::open(cluster.clone(), Arc::clone(&derivations))
+                .await
+                .unwrap(),
             cluster,
             _directory: directory,
         }
@@ -236,26 +240,20 @@ async fn a_definition_without_a_keyspace_gets_one_from_whoever_asks_for_the_tabl
     assert_eq!(nodes.keyspaces(), [keyspace_name(&table("t", 1))]);
     // And a node that starts makes it as well.
     assert!(nodes.install(None, Some(&table("u", 2))).await);
-    let three = Catalog::open(nodes.cluster.clone(), Arc::default()).await.unwrap();
+    let three = Catalog::open(nodes.cluster.clone(), Arc::default())
+        .await
+        .unwrap();
     assert!(three.table("u").is_some() && three.table("t").is_some());
 }
 
 #[tokio::test]
 async fn a_keyspace_of_a_table_that_was_deleted_meanwhile_is_dropped_again() {
     let nodes = Nodes::start().await;
-    let made = nodes
-        .one
-        .make_keyspace("t", &keyspace_name(&table("t", 1)))
-        .await
-        .unwrap();
+    let made = nodes.one.make_keyspaces("t", &table("t", 1)).await.unwrap();
     assert!(made.is_none() && nodes.keyspaces().is_empty());
     // Another table of that name is there by now.
     nodes.two.create(&table("t", 2)).await.unwrap();
-    let made = nodes
-        .one
-        .make_keyspace("t", &keyspace_name(&table("t", 1)))
-        .await
-        .unwrap();
+    let made = nodes.one.make_keyspaces("t", &table("t", 1)).await.unwrap();
     assert!(made.is_none());
     assert_eq!(nodes.keyspaces(), [keyspace_name(&table("t", 2))]);
 }
@@ -268,7 +266,9 @@ async fn a_start_drops_what_a_deletion_has_left_behind_and_nothing_else() {
     nodes.cluster.create_keyspace("something else").await.unwrap();
     assert!(nodes.install(Some(&table("gone", 2)), None).await);
     assert_eq!(nodes.keyspaces().len(), 2);
-    let three = Catalog::open(nodes.cluster.clone(), Arc::default()).await.unwrap();
+    let three = Catalog::open(nodes.cluster.clone(), Arc::default())
+        .await
+        .unwrap();
     assert_eq!(three.all().await.unwrap().keys().collect::<Vec<_>>(), ["kept"]);
     assert_eq!(nodes.keyspaces(), [keyspace_name(&table("kept", 1))]);
     assert!(nodes.cluster.keyspace("something else").is_some());

@@ -16,8 +16,8 @@ use super::master_key;
 use crate::auth::{self, Authenticator};
 use crate::http::serve::Security;
 use crate::node::{self, Api, Listeners, NodeError};
-use crate::upkeep::UpkeepSettings;
 use crate::random;
+use crate::upkeep::UpkeepSettings;
 
 /// Options of `stator dev`.
 #[derive(Debug, Args)]

@@ -315,6 +315,7 @@ fn encoded_again(bytes: &Bytes) -> Option<Bytes> {
         ReadCommand::Replace(read) => encoded(&read.command()),
         ReadCommand::Change(read) => encoded(&read.command()),
         ReadCommand::Install(install) => encoded(&install),
+        ReadCommand::Expire(expire) => encoded(&expire),
     })
 }
 
@@ -613,7 +614,11 @@ fn the_examples_of_the_document_are_what_is_written() {
     let done = |before, after, attributes| {
         let sizes = Sizes { before, after };
         let note = Bytes::new();
-        answer_bytes(&WriteAnswer(Ok(Done { attributes, sizes, note })))
+        answer_bytes(&WriteAnswer(Ok(Done {
+            attributes,
+            sizes,
+            note,
+        })))
     };
     assert_eq!(done(None, Some(300), None), documented("done, a new item"));
     assert_eq!(

@@ -154,7 +154,9 @@ impl DerivedIndex {
         let change = (more, row.bytes() - bytes_before);
         let value = Value {
             with_cell: row.projected.is_none(),
-            head: row.projected.map_or_else(Bytes::new, |item| item.stored().clone()),
+            head: row
+                .projected
+                .map_or_else(Bytes::new, |item| item.stored().clone()),
         };
         self.derived(row.key, Action::Put(value), change)
     }

@@ -141,7 +141,11 @@ impl StreamRecord {
             Some(item)
         };
         let keys = item()?;
-        let old_image = if flags & OLD_IMAGE == 0 { None } else { Some(item()?) };
+        let old_image = if flags & OLD_IMAGE == 0 {
+            None
+        } else {
+            Some(item()?)
+        };
         let new_image = match flags & NEW_IMAGE {
             0 if at == cell.len() => None,
             0 => return None,

@@ -88,9 +88,9 @@ pub(crate) fn misfit_of_update(misfit: &Misfit) -> String {
     }
 }
 
-pub(crate) const NO_PROJECTION: &str = "One or more parameter values were invalid: Unknown ProjectionType: null";
-pub(crate) const NOTHING_INCLUDED: &str =
-    "One or more parameter values were invalid: ProjectionType is INCLUDE, but NonKeyAttributes is not specified";
+pub(crate) const NO_PROJECTION: &str =
+    "One or more parameter values were invalid: Unknown ProjectionType: null";
+pub(crate) const NOTHING_INCLUDED: &str = "One or more parameter values were invalid: ProjectionType is INCLUDE, but NonKeyAttributes is not specified";
 pub(crate) const TOO_MANY_INCLUDED: &str = "One or more parameter values were invalid: Number of projected attributes of all \
      secondary indexes exceeds per-table limit of 100";
 pub(crate) const LOCAL_WITHOUT_SORT_KEY: &str = "One or more parameter values were invalid: Table KeySchema does not have a \
@@ -105,7 +105,9 @@ fn invalid(what: impl std::fmt::Display) -> ApiError {
 
 /// A projection type that takes no names, with names.
 pub(crate) fn included_beside(kind: &str) -> ApiError {
-    invalid(format_args!("ProjectionType is {kind}, but NonKeyAttributes is specified"))
+    invalid(format_args!(
+        "ProjectionType is {kind}, but NonKeyAttributes is specified"
+    ))
 }
 
 /// Throughput of an index of a table that is paid per request.
@@ -117,12 +119,16 @@ pub(crate) fn surplus_throughput(name: &str) -> ApiError {
 
 /// No throughput of an index of a table that has some.
 pub(crate) fn missing_throughput(name: &str) -> ApiError {
-    invalid(format_args!("ProvisionedThroughput must be specified for index: {name}"))
+    invalid(format_args!(
+        "ProvisionedThroughput must be specified for index: {name}"
+    ))
 }
 
 /// A local index without a sort key.
 pub(crate) fn no_range_key(name: &str) -> ApiError {
-    invalid(format_args!("Index KeySchema does not have a range key for index: {name}"))
+    invalid(format_args!(
+        "Index KeySchema does not have a range key for index: {name}"
+    ))
 }
 
 /// A local index with another partition key than its table.
@@ -140,7 +146,9 @@ pub(crate) fn duplicate(name: &str) -> ApiError {
 
 /// More indexes than a table can have; `member` is where they are in the request.
 pub(crate) fn too_many(member: &str, most: usize) -> ApiError {
-    invalid(format_args!("Number of {member} exceeds per-table limit of {most}"))
+    invalid(format_args!(
+        "Number of {member} exceeds per-table limit of {most}"
+    ))
 }
 
 /// An empty list of indexes.

@@ -5,7 +5,8 @@ use crate::wire::error::ApiError;
 pub(crate) const NO_VIEW_TYPE: &str =
     "One or more parameter values were invalid: StreamViewType is required when StreamEnabled is true";
 pub(crate) const BAD_ITERATOR: &str = "Invalid ShardIterator";
-pub(crate) const EXPIRED_ITERATOR: &str = "Iterator expired. The iterator was created at time earlier than 15 minutes ago";
+pub(crate) const EXPIRED_ITERATOR: &str =
+    "Iterator expired. The iterator was created at time earlier than 15 minutes ago";
 pub(crate) const TRIMMED: &str = "The operation attempted to read past the oldest stream record in a shard";
 pub(crate) const SEQUENCE_NUMBER_MISSING: &str = "One or more parameter values were invalid: The SequenceNumber parameter is \
      required when ShardIteratorType is AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER";

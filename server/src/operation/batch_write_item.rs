@@ -241,11 +241,7 @@ fn check_results<'a>(results: impl Iterator<Item = &'a Result<Cost, ApiError>>) 
     }
 }
 
-async fn apply_all(
-    context: &Context,
-    table: &Arc<Table>,
-    writes: &[Planned],
-) -> Vec<Result<Cost, ApiError>> {
+async fn apply_all(context: &Context, table: &Arc<Table>, writes: &[Planned]) -> Vec<Result<Cost, ApiError>> {
     join_all(writes.iter().map(|planned| apply(context, table, planned))).await
 }
 

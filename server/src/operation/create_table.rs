@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     Context, Operation,
     index_settings::{self, IndexRequest, Setting},
-    table_description::{Tallies, TableDescription, TableStatus},
+    table_description::{TableDescription, TableStatus, Tallies},
     table_name, table_settings,
     table_settings::{
         OnDemandThroughput, ProvisionedThroughput, SseSpecification, StreamSpecification, WarmThroughput,
@@ -273,8 +273,14 @@ impl CreateTable {
             if indexes.is_empty() {
                 return Err(ApiError::validation(table::SURPLUS_DEFINITIONS));
             }
-            let names = checked.definitions.iter().map(|definition| definition.name.as_str());
-            return Err(index::unused_definitions(names, keys().map(|key| key.name.as_str())));
+            let names = checked
+                .definitions
+                .iter()
+                .map(|definition| definition.name.as_str());
+            return Err(index::unused_definitions(
+                names,
+                keys().map(|key| key.name.as_str()),
+            ));
         }
         Ok(indexes)
     }

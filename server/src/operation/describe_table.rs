@@ -2,7 +2,7 @@
 
 use super::{
     Context, Operation,
-    table_description::{Tallies, TableDescription, TableStatus},
+    table_description::{TableDescription, TableStatus, Tallies},
     table_name,
 };
 use crate::catalog::IndexStatus;

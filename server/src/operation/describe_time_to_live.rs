@@ -26,7 +26,11 @@ impl Operation for DescribeTimeToLive {
         table_name::check(&mut constraints, self.table_name.as_ref());
         constraints.finish()?;
         let name = table_name::resolve(self.table_name.as_deref().unwrap_or_default())?.to_owned();
-        let table = context.catalog.latest(&name).await.map_err(message::table::catalog)?;
+        let table = context
+            .catalog
+            .latest(&name)
+            .await
+            .map_err(message::table::catalog)?;
         let table = table.ok_or_else(|| message::no_table_named(&name))?;
         Ok(DescribeTimeToLiveOutput {
             time_to_live: table.definition().time_to_live.clone(),

@@ -66,26 +66,35 @@ impl Operation for GetRecords {
         let (mut records, mut bytes, mut is_end) = (Vec::new(), 0, true);
         let stream = named.stream.id;
         named
-            .read(context, shard.number, (place, Direction::Forward), |at, record| {
-                if i64::try_from(record.at_ms).unwrap_or(i64::MAX) < horizon_ms {
+            .read(
+                context,
+                shard.number,
+                (place, Direction::Forward),
+                |at, record| {
+                    if i64::try_from(record.at_ms).unwrap_or(i64::MAX) < horizon_ms {
+                        place = at.next();
+                        return ControlFlow::Continue(());
+                    }
+                    bytes += record.size();
+                    if records.len() == limit || (bytes > PAGE_BYTES_MAX && !records.is_empty()) {
+                        is_end = false;
+                        return ControlFlow::Break(());
+                    }
                     place = at.next();
-                    return ControlFlow::Continue(());
-                }
-                bytes += record.size();
-                if records.len() == limit || (bytes > PAGE_BYTES_MAX && !records.is_empty()) {
-                    is_end = false;
-                    return ControlFlow::Break(());
-                }
-                place = at.next();
-                let sequence_number = at.sequence_number();
-                let identity = [stream.as_bytes(), &shard.number.to_be_bytes()[..], sequence_number.as_bytes()];
-                records.push(ToldRecord {
-                    event_id: format!("{:032x}", xxh3_128(&identity.concat())),
-                    sequence_number,
-                    record,
-                });
-                ControlFlow::Continue(())
-            })
+                    let sequence_number = at.sequence_number();
+                    let identity = [
+                        stream.as_bytes(),
+                        &shard.number.to_be_bytes()[..],
+                        sequence_number.as_bytes(),
+                    ];
+                    records.push(ToldRecord {
+                        event_id: format!("{:032x}", xxh3_128(&identity.concat())),
+                        sequence_number,
+                        record,
+                    });
+                    ControlFlow::Continue(())
+                },
+            )
             .await?;
         let is_over = is_end && shard.closed.is_some();
         Ok(GetRecordsOutput {

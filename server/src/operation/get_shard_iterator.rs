@@ -30,8 +30,12 @@ enum IteratorType {
 }
 
 impl ModelEnum for IteratorType {
-    const NAMES: &'static [&'static str] =
-        &["AT_SEQUENCE_NUMBER", "TRIM_HORIZON", "LATEST", "AFTER_SEQUENCE_NUMBER"];
+    const NAMES: &'static [&'static str] = &[
+        "AT_SEQUENCE_NUMBER",
+        "TRIM_HORIZON",
+        "LATEST",
+        "AFTER_SEQUENCE_NUMBER",
+    ];
 
     fn from_name(name: &str) -> Option<Self> {
         Some(match name {

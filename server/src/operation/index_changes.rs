@@ -55,7 +55,8 @@ impl IndexChanges {
         updates: Option<Vec<IndexUpdate>>,
         definitions: Option<&[AttributeDefinition]>,
     ) -> Self {
-        let definitions = super::create_table::check_definitions(constraints, definitions.unwrap_or_default());
+        let definitions =
+            super::create_table::check_definitions(constraints, definitions.unwrap_or_default());
         let updates = updates.unwrap_or_default();
         for (place, update) in updates.iter().enumerate() {
             let member = format!("globalSecondaryIndexUpdates.{}.member", place + 1);

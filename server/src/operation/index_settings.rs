@@ -192,7 +192,10 @@ impl IndexRequest {
         for element in elements {
             let name = element.attribute_name.as_deref().unwrap_or_default();
             let role = element.key_type.as_deref().and_then(KeyType::from_name);
-            let found = setting.definitions.iter().find(|definition| definition.name == name);
+            let found = setting
+                .definitions
+                .iter()
+                .find(|definition| definition.name == name);
             let attribute = found.cloned().ok_or_else(|| self.undefined(setting))?;
             let all = hash.iter().chain(&range);
             if all.clone().any(|known: &KeyAttribute| known.name == name) {
@@ -228,7 +231,10 @@ impl IndexRequest {
         let elements = self.key_schema.iter().flatten();
         crate::message::table::undefined_keys(
             elements.filter_map(|element| element.attribute_name.as_deref()),
-            setting.definitions.iter().map(|definition| definition.name.as_str()),
+            setting
+                .definitions
+                .iter()
+                .map(|definition| definition.name.as_str()),
         )
     }
 }

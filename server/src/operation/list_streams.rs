@@ -58,7 +58,10 @@ impl Operation for ListStreams {
         }
         let begin = match &self.start_arn {
             None => 0,
-            Some(start) => all.iter().position(|stream| stream.arn == *start).map_or(all.len(), |at| at + 1),
+            Some(start) => all
+                .iter()
+                .position(|stream| stream.arn == *start)
+                .map_or(all.len(), |at| at + 1),
         };
         let limit = usize::try_from(self.limit.unwrap_or(LIMIT_MAX)).unwrap_or_default();
         let mut streams = all.split_off(begin);

@@ -4,8 +4,8 @@ use std::ops::Bound;
 
 use stator_cluster::{Bounds, Direction};
 use stator_model::attribute::RawValue;
-use stator_model::expression::key_condition::{KeyCondition, SortCondition};
 use stator_model::expression::Condition;
+use stator_model::expression::key_condition::{KeyCondition, SortCondition};
 use stator_model::item::Item;
 use stator_model::key::{after_prefix, escape, escape_open};
 
@@ -47,13 +47,9 @@ impl Operation for Query {
         })?;
 
         let source = Source::find(context, &name, index.as_deref()).await?;
-        let condition = KeyCondition::of_attributes(
-            &condition,
-            &plan.placeholders,
-            &source.hash(),
-            &source.range(),
-        )
-        .map_err(|error| refusal(KEY_CONDITION, &error))?;
+        let condition =
+            KeyCondition::of_attributes(&condition, &plan.placeholders, &source.hash(), &source.range())
+                .map_err(|error| refusal(KEY_CONDITION, &error))?;
         check_filter(plan.filter.as_ref(), &source)?;
         let hash: Vec<Vec<u8>> = condition.hash(&plan.placeholders).map(scalar).collect();
         let hash: Vec<&[u8]> = hash.iter().map(Vec::as_slice).collect();
@@ -122,7 +118,11 @@ fn bounds(mut prefix: Vec<u8>, mut range: Vec<SortCondition<Vec<u8>>>, is_escape
     let behind = |row: Vec<u8>| after_prefix(row).map_or(Bound::Unbounded, Bound::Excluded);
     let through = |value: &[u8]| {
         let row = row(value);
-        if is_escaped { behind(row) } else { Bound::Included(row) }
+        if is_escaped {
+            behind(row)
+        } else {
+            Bound::Included(row)
+        }
     };
     let beyond = |value: &[u8]| match through(value) {
         Bound::Excluded(next) => Bound::Included(next),

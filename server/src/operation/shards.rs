@@ -109,7 +109,11 @@ pub(crate) fn label(stream: &StreamDefinition) -> String {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let (hours, minutes) = (rest_ms / 3_600_000, rest_ms / 60_000 % 60);
     let (seconds, millis) = (rest_ms / 1000 % 60, rest_ms % 1000);
@@ -145,7 +149,10 @@ impl NamedStream {
     pub(super) async fn find(context: &Context, arn: &str) -> Result<Self, ApiError> {
         let missing = || no_stream(arn);
         let (name, wanted) = arn::stream_parts(arn).ok_or_else(missing)?;
-        let known = context.catalog.table(name).filter(|table| of_label(table, wanted).is_some());
+        let known = context
+            .catalog
+            .table(name)
+            .filter(|table| of_label(table, wanted).is_some());
         let table = match known {
             Some(table) => table,
             None => {
@@ -166,7 +173,11 @@ impl NamedStream {
     /// # Errors
     /// As [`NamedStream::find`].
     pub(super) async fn latest(context: &Context, arn: &str) -> Result<Self, ApiError> {
-        context.catalog.catch_up().await.map_err(message::table::catalog)?;
+        context
+            .catalog
+            .catch_up()
+            .await
+            .map_err(message::table::catalog)?;
         Self::find(context, arn).await
     }
 
@@ -298,7 +309,12 @@ impl NamedStream {
             return Err(ApiError::ExpiredIterator(stream::EXPIRED_ITERATOR.to_owned()));
         }
         let number = u32::from_be_bytes(*number);
-        let shard = named.stream.shards.iter().copied().find(|shard| shard.number == number);
+        let shard = named
+            .stream
+            .shards
+            .iter()
+            .copied()
+            .find(|shard| shard.number == number);
         let shard = shard.ok_or_else(|| ApiError::TrimmedDataAccess(stream::TRIMMED.to_owned()))?;
         Ok((named, shard, place))
     }
@@ -334,13 +350,20 @@ mod tests {
 
     #[test]
     fn sequence_numbers_are_long_enough_and_rise() {
-        let places = [(0, 0), (0, 1), (1, 0), (1, 7), (1 << 39, 0)].map(|(index, place)| Place { index, place });
+        let places =
+            [(0, 0), (0, 1), (1, 0), (1, 7), (1 << 39, 0)].map(|(index, place)| Place { index, place });
         let numbers = places.map(Place::sequence_number);
         assert!(numbers.is_sorted());
         for (place, number) in places.iter().zip(&numbers) {
             assert_eq!((Place::parse(number), number.len()), (Some(*place), 21));
         }
-        for text in ["", "7", "x", "99999999999999999999", "900000000000000000000000000"] {
+        for text in [
+            "",
+            "7",
+            "x",
+            "99999999999999999999",
+            "900000000000000000000000000",
+        ] {
             assert_eq!(Place::parse(text), None, "{text}");
         }
     }

@@ -8,14 +8,15 @@ use super::{
     create_table::AttributeDefinition,
     index_changes::{IndexChanges, IndexUpdate},
     table_description,
-    table_description::{Tallies, TableDescription, TableStatus},
+    table_description::{TableDescription, TableStatus, Tallies},
     table_name, table_settings,
     table_settings::{
         OnDemandThroughput, ProvisionedThroughput, SseSpecification, StreamSpecification, WarmThroughput,
     },
 };
 use crate::catalog::{
-    BillingMode, OnDemandLimits, StreamDefinition, StreamStatus, StreamView, TableClass, TableDefinition, Throughput,
+    BillingMode, OnDemandLimits, StreamDefinition, StreamStatus, StreamView, TableClass, TableDefinition,
+    Throughput,
 };
 use crate::constraint::Constraints;
 use crate::message::stream;
@@ -291,7 +292,11 @@ mod tests {
 
     #[test]
     fn an_update_has_to_change_something() {
-        for members in ["", r#","GlobalSecondaryIndexUpdates":[]"#, r#","AttributeDefinitions":[]"#] {
+        for members in [
+            "",
+            r#","GlobalSecondaryIndexUpdates":[]"#,
+            r#","AttributeDefinitions":[]"#,
+        ] {
             assert_eq!(refusal(members), table::NOTHING_TO_UPDATE);
         }
         assert_eq!(

@@ -70,23 +70,33 @@ fn of_stream(stream: &StreamDefinition, now_ms: i64, shard_age_ms: i64) -> Optio
             (now_ms >= disabled_ms.saturating_add(FORGET_MS)).then_some(Step::ForgetStream(id))
         }
         StreamStatus::Enabled => {
-            let mut superseded = stream.shards.iter().filter(|shard| !is_newest(shard.number, shard.slot()));
+            let mut superseded = stream
+                .shards
+                .iter()
+                .filter(|shard| !is_newest(shard.number, shard.slot()));
             if superseded.any(|shard| shard.closed.is_none()) {
                 return Some(Step::CloseShards(id));
             }
             let is_old = |at_ms: i64, age_ms: i64| now_ms >= at_ms.saturating_add(age_ms);
-            if stream.newest(0).is_some_and(|shard| is_old(shard.opened_at_ms, shard_age_ms)) {
+            if stream
+                .newest(0)
+                .is_some_and(|shard| is_old(shard.opened_at_ms, shard_age_ms))
+            {
                 return Some(Step::OpenShards(id));
             }
             let mut closed = stream.shards.iter().filter_map(|shard| shard.closed);
-            closed.any(|(at_ms, _)| is_old(at_ms, FORGET_MS)).then_some(Step::ForgetShards(id))
+            closed
+                .any(|(at_ms, _)| is_old(at_ms, FORGET_MS))
+                .then_some(Step::ForgetShards(id))
         }
     }
 }
 
 /// Gives every slot a new shard.
 pub(super) fn open_shards(stream: &mut StreamDefinition, now_ms: i64) {
-    let newest: Vec<_> = (0..crate::catalog::SLOTS).filter_map(|slot| stream.newest(slot).copied()).collect();
+    let newest: Vec<_> = (0..crate::catalog::SLOTS)
+        .filter_map(|slot| stream.newest(slot).copied())
+        .collect();
     for parent in newest {
         stream.shards.push(crate::catalog::Shard {
             number: parent.number + crate::catalog::SLOTS,
@@ -98,9 +108,11 @@ pub(super) fn open_shards(stream: &mut StreamDefinition, now_ms: i64) {
 
 /// Leaves out shards whose records are all too old.
 pub(super) fn forget_shards(stream: &mut StreamDefinition, now_ms: i64) {
-    stream
-        .shards
-        .retain(|shard| shard.closed.is_none_or(|(at_ms, _)| now_ms < at_ms.saturating_add(FORGET_MS)));
+    stream.shards.retain(|shard| {
+        shard
+            .closed
+            .is_none_or(|(at_ms, _)| now_ms < at_ms.saturating_add(FORGET_MS))
+    });
 }
 
 #[cfg(test)]
@@ -129,13 +141,19 @@ mod tests {
         assert_eq!(steps(&table, AGE_MS, AGE_MS), [Step::OpenShards(id)]);
         open_shards(&mut table.streams[0], AGE_MS);
         assert_eq!(table.streams[0].shards.len(), 2 * usize::try_from(SLOTS).unwrap());
-        assert_eq!(table.streams[0].newest(1).and_then(|shard| shard.parent()), Some(1));
+        assert_eq!(
+            table.streams[0].newest(1).and_then(|shard| shard.parent()),
+            Some(1)
+        );
         assert_eq!(steps(&table, AGE_MS, AGE_MS), [Step::CloseShards(id)]);
         for shard in &mut table.streams[0].shards[..4] {
             shard.closed = Some((AGE_MS, 7));
         }
         assert_eq!(steps(&table, AGE_MS, AGE_MS), []);
-        assert_eq!(steps(&table, AGE_MS + FORGET_MS, i64::MAX), [Step::ForgetShards(id)]);
+        assert_eq!(
+            steps(&table, AGE_MS + FORGET_MS, i64::MAX),
+            [Step::ForgetShards(id)]
+        );
         forget_shards(&mut table.streams[0], AGE_MS + FORGET_MS);
         let numbers: Vec<_> = table.streams[0].shards.iter().map(|shard| shard.number).collect();
         assert_eq!(numbers, [4, 5, 6, 7]);

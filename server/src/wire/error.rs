@@ -67,7 +67,10 @@ impl From<stator_cluster::Error> for ApiError {
         match error {
             stator_cluster::Error::Unavailable { cause } => Self::Unavailable(cause),
             stator_cluster::Error::NoSuchKeyspace => Self::TableDropped,
-            stator_cluster::Error::Unfit(Unfit { code: unfit::VALIDATION, reason }) => Self::Validation(reason),
+            stator_cluster::Error::Unfit(Unfit {
+                code: unfit::VALIDATION,
+                reason,
+            }) => Self::Validation(reason),
             // The SDKs retry a 500 under the same invocation id.
             error => Self::Internal(error.to_string()),
         }

@@ -13,7 +13,12 @@ fn request(body: &str) -> CreateTable {
 }
 
 fn create(body: &str) -> Result<TableDefinition, ApiError> {
-    request(body).into_definition(Uuid::from_u128(7), NOW_MS)
+    let mut next = 6;
+    let mut new_id = || {
+        next += 1;
+        Ok(Uuid::from_u128(next))
+    };
+    request(body).into_definition(&mut new_id, NOW_MS)
 }
 
 /// What a body is refused with.
@@ -91,7 +96,7 @@ fn everything_that_is_asked_for_is_in_the_definition() {
             "DeletionProtectionEnabled":true,"OnDemandThroughput":{"MaxReadRequestUnits":10},
             "WarmThroughput":{"ReadUnitsPerSecond":13000},"Tags":[{"Key":"a","Value":"b"}],
             "StreamSpecification":{"StreamEnabled":false},"SSESpecification":{"Enabled":false},
-            "GlobalSecondaryIndexes":[],"LocalSecondaryIndexes":null"#,
+            "GlobalSecondaryIndexes":null,"LocalSecondaryIndexes":null"#,
     ))
     .unwrap();
     assert_eq!(definition.billing_mode, BillingMode::PayPerRequest);
@@ -184,21 +189,9 @@ fn what_breaks_the_service_model_is_reported_together() {
 fn what_this_version_does_not_have_is_refused() {
     let with = |members: &str| refusal(&body(&format!(r#","BillingMode":"PAY_PER_REQUEST",{members}"#)));
     for (members, unsupported) in [
-        (
-            r#""GlobalSecondaryIndexes":[{"IndexName":"g"}]"#,
-            Unsupported::GlobalSecondaryIndexes,
-        ),
-        (
-            r#""LocalSecondaryIndexes":[{"IndexName":"l"}]"#,
-            Unsupported::LocalSecondaryIndexes,
-        ),
         (r#""VectorIndexes":[{}]"#, Unsupported::VectorIndexes),
         (r#""ResourcePolicy":"{}""#, Unsupported::ResourcePolicy),
         (r#""GlobalTableSourceArn":"arn""#, Unsupported::GlobalTables),
-        (
-            r#""StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_IMAGE"}"#,
-            Unsupported::Streams,
-        ),
         (r#""SSESpecification":{"Enabled":true}"#, Unsupported::Encryption),
     ] {
         assert_eq!(
@@ -207,6 +200,128 @@ fn what_this_version_does_not_have_is_refused() {
             "{members}"
         );
     }
+}
+
+/// A body of a table with the keys `pk` and `sk`, with definitions of `a` and `b`, and these members.
+fn indexed(members: &str) -> String {
+    keyed(&["pk HASH", "sk RANGE"], &["pk S", "sk S", "a S", "b N"]).replacen(
+        '{',
+        &format!("{{{members},"),
+        1,
+    )
+}
+
+fn an_index(name: &str, keys: &[&str], projection: &str) -> String {
+    let keys: Vec<String> = keys
+        .iter()
+        .map(|key| {
+            let (name, role) = key.split_once(' ').unwrap();
+            format!(r#"{{"AttributeName":"{name}","KeyType":"{role}"}}"#)
+        })
+        .collect();
+    format!(
+        r#"{{"IndexName":"{name}","KeySchema":[{}],"Projection":{{{projection}}}}}"#,
+        keys.join(",")
+    )
+}
+
+const ALL: &str = r#""ProjectionType":"ALL""#;
+
+fn indexes(local: &[String], global: &[String]) -> String {
+    let list = |member: &str, indexes: &[String]| {
+        (!indexes.is_empty()).then(|| format!(r#""{member}":[{}]"#, indexes.join(",")))
+    };
+    let members = [
+        list("LocalSecondaryIndexes", local),
+        list("GlobalSecondaryIndexes", global),
+    ];
+    indexed(&members.into_iter().flatten().collect::<Vec<_>>().join(","))
+}
+
+#[test]
+fn indexes_are_in_the_definition() {
+    let local = an_index("local", &["pk HASH", "a RANGE"], ALL);
+    let included = r#""ProjectionType":"INCLUDE","NonKeyAttributes":["x","y"]"#;
+    let global = an_index("global", &["a HASH", "b HASH", "sk RANGE", "pk RANGE"], included);
+    let definition = create(&indexes(&[local], &[global])).unwrap();
+    let names = |attributes: &[KeyAttribute]| -> Vec<String> {
+        attributes
+            .iter()
+            .map(|attribute| attribute.name.clone())
+            .collect()
+    };
+    let [local, global] = &definition.indexes[..] else {
+        unreachable!("two indexes")
+    };
+    assert_eq!(
+        (local.kind, names(&local.range)),
+        (IndexKind::Local, vec!["a".to_owned()])
+    );
+    assert_eq!((names(&global.hash).len(), names(&global.range).len()), (2, 2));
+    assert_eq!(
+        global.projection,
+        stator_model::index::Projection::Include(vec!["x".into(), "y".into()])
+    );
+    assert_ne!(local.id, global.id);
+    assert_eq!(
+        local.status,
+        IndexStatus::Active,
+        "an empty table needs no filling"
+    );
+}
+
+#[test]
+fn indexes_that_do_not_fit_are_refused_with_their_names() {
+    let local = |keys: &[&str]| indexes(&[an_index("idx", keys, ALL)], &[]);
+    let used = |projection: &str| {
+        let global = an_index("idx", &["a HASH", "b RANGE"], projection);
+        indexes(&[], &[global])
+    };
+    for (body, sentence) in [
+        (
+            local(&["pk HASH"]),
+            "Index KeySchema does not have a range key for index: idx",
+        ),
+        (
+            local(&["a HASH", "b RANGE"]),
+            "Index KeySchema does not have the same leading hash key as table KeySchema for index: idx. index hash \
+             key: a, table hash key: pk",
+        ),
+        (
+            used(r#""ProjectionType":"INCLUDE""#),
+            "ProjectionType is INCLUDE, but NonKeyAttributes is not specified",
+        ),
+        (
+            used(r#""ProjectionType":"ALL","NonKeyAttributes":["x"]"#),
+            "ProjectionType is ALL, but NonKeyAttributes is specified",
+        ),
+        (
+            indexes(&[], &[an_index("idx", &["a HASH"], ALL)]),
+            "Some AttributeDefinitions are not used. AttributeDefinitions: [pk, sk, a, b], keys used: [pk, sk, a]",
+        ),
+        (
+            indexes(
+                &[],
+                &[
+                    an_index("idx", &["a HASH"], ALL),
+                    an_index("idx", &["b HASH"], ALL),
+                ],
+            ),
+            "Duplicate index name: idx",
+        ),
+        (
+            indexed(r#""GlobalSecondaryIndexes":[]"#),
+            "List of GlobalSecondaryIndexes is empty",
+        ),
+    ] {
+        let expected = format!("One or more parameter values were invalid: {sentence}");
+        assert_eq!(refusal(&body), expected, "{body}");
+    }
+    let undefined = refusal(&indexes(&[], &[an_index("idx", &["a HASH", "c RANGE"], ALL)]));
+    assert!(
+        undefined.contains("Some index key attributes are not defined"),
+        "{undefined}"
+    );
 }
 
 #[test]

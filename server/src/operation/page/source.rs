@@ -41,7 +41,11 @@ impl Source {
         };
         if status(&table, index) != Some(IndexStatus::Active) {
             // Another node may have made it.
-            let latest = context.catalog.latest(name).await.map_err(message::table::catalog)?;
+            let latest = context
+                .catalog
+                .latest(name)
+                .await
+                .map_err(message::table::catalog)?;
             table = latest.ok_or_else(message::no_table)?;
         }
         match status(&table, index) {

@@ -3,8 +3,8 @@
 use super::Decode;
 use super::reader::{Decoded, Reader};
 use crate::message::table::Unsupported;
-use crate::operation::index_settings::{IndexRequest, ProjectionRequest};
 use crate::operation::create_table::{AttributeDefinition, CreateTable, KeySchemaElement};
+use crate::operation::index_settings::{IndexRequest, ProjectionRequest};
 
 impl Decode for CreateTable {
     fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {

@@ -320,11 +320,15 @@ mod tests {
                 warm_units_requested: None,
                 deletion_protection: false,
                 tags: BTreeMap::new(),
+                indexes: Vec::new(),
+                streams: Vec::new(),
+                time_to_live: None,
             },
             status: TableStatus::Active,
             arn: "arn:x".to_owned(),
             items: 3,
             bytes: 40,
+            indexes: Vec::new(),
             decreases_today: 0,
         }
     }
