@@ -155,16 +155,14 @@ impl IndexKeys {
 
     /// The token of rows with these hash values, as [`key::check_component`] gives their bytes.
     pub fn token(&self, hash: &[&[u8]]) -> u64 {
-        match (self.kind, hash) {
-            (IndexKind::Local, [partition]) => key::token(self.seed, partition),
-            _ => {
-                let mut together = Vec::new();
-                for component in hash {
-                    key::escape(&mut together, component);
-                }
-                key::token(self.seed, &together)
-            }
+        if let (IndexKind::Local, [partition]) = (self.kind, hash) {
+            return key::token(self.seed, partition);
         }
+        let mut together = Vec::new();
+        for component in hash {
+            key::escape(&mut together, component);
+        }
+        key::token(self.seed, &together)
     }
 
     /// What all rows with these hash values begin with.

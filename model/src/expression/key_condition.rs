@@ -87,8 +87,7 @@ impl KeyCondition {
         partition: KeyAttribute<'_>,
         sort: Option<KeyAttribute<'_>>,
     ) -> Result<Self, ExpressionError> {
-        let range = sort.as_ref().map_or(&[][..], std::slice::from_ref);
-        Self::of_attributes(condition, placeholders, &[partition], range)
+        Self::of_attributes(condition, placeholders, &[partition], sort.as_slice())
     }
 
     /// The same for an index with several hash or range attributes: every hash attribute with `=`, the range attributes

@@ -153,12 +153,11 @@ impl NamedStream {
             .catalog
             .table(name)
             .filter(|table| of_label(table, wanted).is_some());
-        let table = match known {
-            Some(table) => table,
-            None => {
-                let latest = context.catalog.latest(name).await;
-                latest.map_err(message::table::catalog)?.ok_or_else(missing)?
-            }
+        let table = if let Some(table) = known {
+            table
+        } else {
+            let latest = context.catalog.latest(name).await;
+            latest.map_err(message::table::catalog)?.ok_or_else(missing)?
         };
         let stream = of_label(&table, wanted).ok_or_else(missing)?.clone();
         Ok(Self {
@@ -211,13 +210,11 @@ impl NamedStream {
             .cluster
             .range(keyspace, &bounds, direction, ConsistencyLevel::Quorum, |row| {
                 let cell: Bytes = row.to_cell();
-                match Place::of_row(row.key()).zip(StreamRecord::read(&cell)) {
-                    Some((place, record)) => visit(place, record),
-                    None => {
-                        malformed = Some(format!("a record of stream {} cannot be read", self.arn));
-                        ControlFlow::Break(())
-                    }
-                }
+                let Some((place, record)) = Place::of_row(row.key()).zip(StreamRecord::read(&cell)) else {
+                    malformed = Some(format!("a record of stream {} cannot be read", self.arn));
+                    return ControlFlow::Break(());
+                };
+                visit(place, record)
             });
         visited.await?;
         malformed.map_or(Ok(()), |detail| Err(ApiError::Internal(detail)))

@@ -59,10 +59,16 @@ struct Plan {
     table_class: Option<TableClass>,
     deletion_protection: Option<bool>,
     indexes: IndexChanges,
-    /// Whether there is to be a stream, and with which view.
-    stream: Option<Option<StreamView>>,
+    stream: Option<StreamChange>,
     /// Of a stream that is made.
     stream_id: Uuid,
+}
+
+/// What is to become of a table's stream.
+#[derive(Debug, Clone, Copy)]
+enum StreamChange {
+    Enable(StreamView),
+    Disable,
 }
 
 impl Operation for UpdateTable {
@@ -127,7 +133,11 @@ impl UpdateTable {
             (None, None) => None,
         };
         let stream = self.stream_specification.as_ref();
-        let stream = stream.map(StreamSpecification::view).transpose()?;
+        let stream = match stream.map(StreamSpecification::view).transpose()? {
+            None => None,
+            Some(Some(view)) => Some(StreamChange::Enable(view)),
+            Some(None) => Some(StreamChange::Disable),
+        };
         if let Some(encryption) = &self.sse_specification {
             encryption.refuse_key()?;
         }
@@ -187,6 +197,10 @@ impl Plan {
     /// be read on. `steward.rs` completes both.
     fn apply_stream(&self, definition: &mut TableDefinition, now_ms: i64) -> Result<(), ApiError> {
         let Some(wanted) = self.stream else { return Ok(()) };
+        let wanted = match wanted {
+            StreamChange::Enable(view) => Some(view),
+            StreamChange::Disable => None,
+        };
         let known = definition.streams.last_mut().filter(|stream| stream.records());
         match (known, wanted) {
             (Some(_), Some(_)) => Err(stream::already_enabled(&definition.name)),

@@ -118,7 +118,7 @@ pub(super) fn forget_shards(stream: &mut StreamDefinition, now_ms: i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{SLOTS, StreamView};
+    use crate::catalog::{SLOTS, Shard, StreamView};
     use crate::operation::create_table::tests::definition;
 
     const AGE_MS: i64 = 1000;
@@ -141,10 +141,7 @@ mod tests {
         assert_eq!(steps(&table, AGE_MS, AGE_MS), [Step::OpenShards(id)]);
         open_shards(&mut table.streams[0], AGE_MS);
         assert_eq!(table.streams[0].shards.len(), 2 * usize::try_from(SLOTS).unwrap());
-        assert_eq!(
-            table.streams[0].newest(1).and_then(|shard| shard.parent()),
-            Some(1)
-        );
+        assert_eq!(table.streams[0].newest(1).and_then(Shard::parent), Some(1));
         assert_eq!(steps(&table, AGE_MS, AGE_MS), [Step::CloseShards(id)]);
         for shard in &mut table.streams[0].shards[..4] {
             shard.closed = Some((AGE_MS, 7));

@@ -52,13 +52,11 @@ impl IndexDefinition {
 
     /// Its keys, in a table with this schema and seed.
     pub(crate) fn keys(&self, table: &KeySchema, table_seed: u64) -> IndexKeys {
-        match (self.kind, self.range.first()) {
-            (IndexKind::Local, Some(sort)) => IndexKeys::local(table, sort.clone(), table_seed),
-            _ => {
-                let (seed, _) = self.id.as_u64_pair();
-                IndexKeys::global(table, self.hash.clone(), self.range.clone(), seed)
-            }
+        if let (IndexKind::Local, Some(sort)) = (self.kind, self.range.first()) {
+            return IndexKeys::local(table, sort.clone(), table_seed);
         }
+        let (seed, _) = self.id.as_u64_pair();
+        IndexKeys::global(table, self.hash.clone(), self.range.clone(), seed)
     }
 
     /// The key attributes, hash attributes first.

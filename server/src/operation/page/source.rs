@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use stator_cluster::Keyspace;
+use stator_model::expression::Projection as Paths;
 use stator_model::expression::key_condition::KeyAttribute;
 use stator_model::index::{IndexKind, Projection};
 use stator_model::item::{Item, ItemRef};
@@ -149,7 +150,7 @@ impl Source {
             return Ok(false);
         }
         let asks_all = plan.select == Some(Select::AllAttributes);
-        let paths = plan.projection.iter().flat_map(|projection| projection.paths());
+        let paths = plan.projection.iter().flat_map(Paths::paths);
         let missing: Vec<&str> = paths
             .map(stator_model::expression::Path::top_level)
             .filter(|name| !definition.projection.has(keys, name.as_bytes()))
