@@ -192,7 +192,7 @@ impl Cluster {
     ) -> Result<Option<Cell>, Error> {
         let group = self.group_of(keyspace, key)?;
         if level == ConsistencyLevel::One
-            && let Some(replica) = self.node.replica(group)
+            && let Some(replica) = self.node.readable(group)
         {
             drop(replica);
             return self.get(keyspace, key);

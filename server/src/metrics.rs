@@ -91,6 +91,29 @@ const METRICS: [Metric; 10] = [
         },
     ),
     (
+        "stator_forwarding_entries",
+        Kind::Gauge,
+        "Entries with rows of indexes or streams that other ranges are not known to have taken.",
+        |status| {
+            let led = |group: &&GroupStatus| group.leader == Some(status.node);
+            status
+                .groups
+                .iter()
+                .filter(led)
+                .map(|group| group.forwarding)
+                .sum()
+        },
+    ),
+    (
+        "stator_diverged_replicas",
+        Kind::Gauge,
+        "Replicas of this node that hold what the majority has lost, and take no part until they are filled anew.",
+        |status| {
+            let is_diverged = |group: &&GroupStatus| group.diverged_at.is_some();
+            count(status.groups.iter().filter(is_diverged).count())
+        },
+    ),
+    (
         "stator_hints_waiting",
         Kind::Gauge,
         "Writes that wait in this node's hints.",

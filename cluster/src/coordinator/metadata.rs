@@ -83,9 +83,9 @@ impl Cluster {
     /// [`Error::Unavailable`].
     pub async fn catch_up_metadata(&self) -> Result<(), Error> {
         let group = METADATA_GROUP;
-        let Some(replica) = self.node.replica(group) else {
+        let Some(replica) = self.node.readable(group) else {
             // A layout that comes from elsewhere would keep a node that has replicas from beginning them.
-            if self.node.is_rejoining() {
+            if self.node.is_rejoining() || self.node.replica(group).is_some() {
                 return self.mirror_metadata().await;
             }
             return Err(Error::Unavailable {
@@ -162,7 +162,7 @@ impl Cluster {
             };
             sleep.await;
             let Some(node) = node.upgrade() else { return };
-            if node.replica(METADATA_GROUP).is_some() {
+            if node.readable(METADATA_GROUP).is_some() {
                 return;
             }
             if let Err(error) = (Self { node }).mirror_metadata().await {

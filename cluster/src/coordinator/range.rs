@@ -124,7 +124,9 @@ impl Cluster {
         }
         let mut ranges = groups.iter().skip(1);
         match level {
-            ConsistencyLevel::One => ranges.all(Option::is_some),
+            ConsistencyLevel::One => {
+                ranges.all(|replica| replica.as_ref().is_some_and(|replica| !replica.is_diverged()))
+            }
             ConsistencyLevel::Quorum | ConsistencyLevel::All => {
                 ranges.all(|replica| replica.as_ref().is_some_and(|replica| replica.serves_alone()))
             }
@@ -155,7 +157,7 @@ impl Cluster {
         visit: &mut impl FnMut(&Row<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Error> {
         let leader = span.level != ConsistencyLevel::One;
-        if !leader && self.node.replica(group).is_some() {
+        if !leader && self.node.readable(group).is_some() {
             return self.visit_here(span.keyspace, &span.bounds, span.direction, visit);
         }
         loop {

@@ -166,7 +166,11 @@ impl Cluster {
             };
         }
         let nodes = self.nodes_of(group);
-        let alive: Vec<_> = nodes.iter().filter(|node| self.is_alive(**node)).collect();
+        let may_ask = |node: &&NodeId| {
+            let is_mine = **node == me;
+            self.is_alive(**node) && (!is_mine || here.as_ref().is_some_and(|replica| !replica.is_diverged()))
+        };
+        let alive: Vec<_> = nodes.iter().filter(may_ask).collect();
         let node = **alive.get(tried.checked_rem(alive.len())?)?;
         if node == me {
             return here.map(Place::Here);

@@ -87,6 +87,8 @@ pub(crate) struct Replica {
     leader: AtomicU64,
     /// Whether this replica is the only voter and may answer reads from its engine alone.
     serves_alone: AtomicBool,
+    /// Whether it holds what the majority has lost, so that it serves nothing.
+    is_diverged: AtomicBool,
     /// Whether it leads and derived rows are so far behind that writes have to wait. Read without the lock.
     pub(super) is_behind: AtomicBool,
 }
@@ -262,6 +264,7 @@ impl Replica {
             apply: Mutex::new(ApplyQueue::default()),
             leader: AtomicU64::new(0),
             serves_alone: AtomicBool::new(false),
+            is_diverged: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
         }))
     }
@@ -333,7 +336,27 @@ impl Replica {
         self.wake(&mut state, Reason::Message, &mut todo);
         let world = &self.host.world;
         state.core.receive(message, &mut || world.random_u64());
+        self.look_at_divergence(&state);
         self.advance_with(state, todo);
+    }
+
+    /// Says once that this replica takes no part any more.
+    fn look_at_divergence(&self, state: &State) {
+        if let Some(index) = state.core.diverged_at()
+            && !self.is_diverged.swap(true, Ordering::AcqRel)
+        {
+            tracing::error!(
+                group = self.group,
+                index,
+                "this replica holds entries that the majority has lost in a power cut (durability interval); it serves \
+                 nothing and does not vote until it is filled anew"
+            );
+        }
+    }
+
+    /// Whether this replica holds what the majority has lost: nothing may be read from it.
+    pub(crate) fn is_diverged(&self) -> bool {
+        self.is_diverged.load(Ordering::Acquire)
     }
 
     /// Takes out all that the core wants done, and does it without the lock.
@@ -515,6 +538,8 @@ pub(crate) struct Standing {
     pub(crate) lag: Option<u64>,
     /// Entries with rows that other ranges are not known to have taken.
     pub(crate) forwarding: u64,
+    /// The first entry that a leader has otherwise although it is committed here.
+    pub(crate) diverged_at: Option<u64>,
 }
 
 impl Replica {
@@ -528,6 +553,7 @@ impl Replica {
             applied: state.applied,
             is_quiet: state.quiet.is_quiet(),
             forwarding: state.forwarding.behind() as u64,
+            diverged_at: state.core.diverged_at(),
             lag: state
                 .leads()
                 .then(|| state.core.last().saturating_sub(state.everywhere())),

@@ -75,6 +75,8 @@ pub(crate) struct Node {
     incarnation: AtomicU64,
     /// Whether it has lost its directory.
     is_rejoining: AtomicBool,
+    /// Whether it follows the metadata of other nodes although it has a replica of its own.
+    is_mirroring: AtomicBool,
     stage: watch::Sender<Stage>,
 }
 
@@ -140,6 +142,7 @@ impl Node {
             layout: ArcSwapOption::empty(),
             incarnation: AtomicU64::new(0),
             is_rejoining: AtomicBool::new(false),
+            is_mirroring: AtomicBool::new(false),
             stage,
         });
         node.host.set_courier(Arc::new(Carrier::new(&node)));
@@ -200,6 +203,11 @@ impl Node {
     pub(crate) fn replica(&self, group: u32) -> Option<Arc<Replica>> {
         let groups = self.groups.load();
         groups.get(usize::try_from(group).ok()?)?.clone()
+    }
+
+    /// The replica of a group on this node, if it may be read from.
+    pub(crate) fn readable(&self, group: u32) -> Option<Arc<Replica>> {
+        self.replica(group).filter(|replica| !replica.is_diverged())
     }
 
     /// All replicas of this node.

@@ -102,6 +102,16 @@ impl Node {
         self.replica(group).ok_or(Refused::NotLeader(None))
     }
 
+    fn asked_to_read(&self, group: u32) -> Result<Arc<Replica>, Refused> {
+        let replica = self.asked(group)?;
+        if replica.is_diverged() {
+            let cause =
+                "the replica holds what the majority has lost, and waits to be filled anew".to_owned();
+            return Err(Refused::NotNow(cause));
+        }
+        Ok(replica)
+    }
+
     async fn serve_write(self: &Arc<Self>, write: Write) -> Result<Bytes, Refused> {
         let level = level_of(write.level).ok_or_else(|| malformed("its level is unknown"))?;
         let invocation = invocation_of(&write.invocation)?;
@@ -137,7 +147,7 @@ impl Node {
     }
 
     async fn serve_read(self: &Arc<Self>, read: Read) -> Result<Tell, Refused> {
-        let replica = self.asked(read.group)?;
+        let replica = self.asked_to_read(read.group)?;
         let id = self.keyspace_here(read.keyspace)?;
         if read.leader {
             replica.read_barrier().await?;
@@ -148,7 +158,7 @@ impl Node {
     }
 
     async fn serve_read_at(self: &Arc<Self>, at: At) -> Result<Tell, Refused> {
-        let replica = self.asked(at.group)?;
+        let replica = self.asked_to_read(at.group)?;
         replica.wait_applied(at.index).await?;
         let id = self.keyspace_here(at.keyspace)?;
         let value = self.engine.get(id, &at.key)?;
@@ -192,7 +202,7 @@ impl Node {
     }
 
     async fn serve_page(self: &Arc<Self>, mut page: Page) -> Result<Rows, Refused> {
-        let replica = self.asked(page.group)?;
+        let replica = self.asked_to_read(page.group)?;
         let id = self.keyspace_here(page.keyspace)?;
         if page.leader {
             replica.read_barrier().await?;

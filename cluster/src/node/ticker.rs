@@ -2,11 +2,14 @@
 //!
 //! Invariant: heartbeats of all groups for one node go out as one message. Not here: what a tick does (`group/`).
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use super::message::Metadata;
 use super::{Node, group_of};
+use crate::coordinator::Cluster;
 use crate::error::Error;
+use crate::group::apply::METADATA_GROUP;
 use crate::group::rest::{Peer, Peers};
 use crate::metadata::keyspaces::Lookup;
 use crate::metadata::rows::{OwnRow, layout_of};
@@ -28,6 +31,18 @@ impl Node {
                 replica.tick(&peers);
             }
             node.exchange.flush();
+            node.look_at_metadata();
+        }
+    }
+
+    /// Mirrors the metadata of other nodes from the time on when this node's own replica holds what the majority has lost.
+    fn look_at_metadata(self: &Arc<Self>) {
+        let replica = self.replica(METADATA_GROUP);
+        if replica.is_some_and(|replica| replica.is_diverged())
+            && !self.is_mirroring.swap(true, Ordering::AcqRel)
+        {
+            let following = Cluster::follow_metadata_of_others(Arc::downgrade(self));
+            self.surroundings.world.spawn(Box::pin(following));
         }
     }
 

@@ -12,6 +12,7 @@ use raft::{Config, RawNode, StateRole};
 
 use super::codec::RaftMessage;
 use super::logger::logger;
+use super::proof::{self, Proof};
 use super::store::{Fetch, Recovered, Store, from_raft_entry};
 use super::{Entry, HardState, Members, ReplicaId};
 
@@ -123,6 +124,8 @@ pub(crate) struct Core {
     persisted_commit: u64,
     /// Since the start, a leader has shown that the log is as its own up to here.
     confirmed: u64,
+    /// Where the leader has another entry than this replica, which holds its own for committed.
+    diverged_at: Option<u64>,
 }
 
 impl fmt::Debug for Core {
@@ -167,6 +170,7 @@ impl Core {
             persisted_state,
             persisted_commit,
             confirmed: 0,
+            diverged_at: None,
         };
         core.draw_timeout(draw);
         Ok(core)
@@ -186,6 +190,9 @@ impl Core {
 
     /// Time goes on by a tick.
     pub(crate) fn tick(&mut self, draw: Draw<'_>) {
+        if self.diverged_at.is_some() {
+            return;
+        }
         let has_timed_out = {
             let raft = &self.node.raft;
             raft.state != StateRole::Leader && raft.election_elapsed + 1 >= raft.randomized_election_timeout()
@@ -200,6 +207,9 @@ impl Core {
 
     /// Asks for votes at once.
     pub(crate) fn campaign(&mut self, draw: Draw<'_>) {
+        if self.diverged_at.is_some() {
+            return;
+        }
         // It refuses to when it leads already, or while a change of members waits; both are fine.
         if let Err(error) = self.node.campaign() {
             tracing::debug!(%error, group = self.settings.group, "no election was begun");
@@ -216,6 +226,13 @@ impl Core {
             return;
         }
         let mut message = message.into_message();
+        if self.diverged_at.is_some() {
+            // Whatever it said would be said of a log that nobody else has.
+            return;
+        }
+        if kind == MessageType::MsgAppend && !self.examine(&mut message) {
+            return self.draw_timeout(draw);
+        }
         let shown = (kind == MessageType::MsgAppend).then(|| {
             let before = (message.index, message.log_term);
             let last = message.entries.last();
@@ -240,6 +257,46 @@ impl Core {
             }
         }
         self.draw_timeout(draw);
+    }
+
+    /// Whether an append can be given to the crate; otherwise it is answered here with what it shows and no more.
+    fn examine(&mut self, message: &mut Message) -> bool {
+        let raft = &self.node.raft;
+        if message.term < raft.term {
+            return true;
+        }
+        let committed = raft.raft_log.committed;
+        let proof = proof::examine(message, committed, |index| {
+            raft.raft_log.term(index).ok().filter(|term| *term > 0)
+        });
+        if proof == Proof::Take {
+            return true;
+        }
+        // The leader is one all the same.
+        let mut heartbeat = Message::default();
+        heartbeat.set_msg_type(MessageType::MsgHeartbeat);
+        (heartbeat.from, heartbeat.to, heartbeat.term) = (message.from, message.to, message.term);
+        if let Err(error) = self.node.step(heartbeat) {
+            tracing::debug!(%error, group = self.settings.group, "a message was refused");
+        }
+        match proof {
+            Proof::Take => {}
+            Proof::SameUpTo(index) => {
+                let mut answer = Message::default();
+                answer.set_msg_type(MessageType::MsgAppendResponse);
+                (answer.from, answer.to) = (message.to, message.from);
+                (answer.term, answer.index, answer.commit) = (self.node.raft.term, index, committed);
+                self.node.raft.msgs.push(answer);
+            }
+            Proof::Differs(index) => self.diverged_at = Some(index),
+        }
+        false
+    }
+
+    /// The first entry that a leader was seen to have otherwise although it is committed here: a majority has lost the end
+    /// of its log, and this replica has what nobody else has. It takes no part any more.
+    pub(crate) fn diverged_at(&self) -> Option<u64> {
+        self.diverged_at
     }
 
     /// Tells a member that knows of fewer committed entries than it has; what it was told before is lost, or it takes only
@@ -384,6 +441,9 @@ impl Core {
 
     /// What this replica is in its term.
     pub(crate) fn role(&self) -> Role {
+        if self.diverged_at.is_some() {
+            return Role::Follower;
+        }
         match self.node.raft.state {
             StateRole::Follower => Role::Follower,
             StateRole::Candidate | StateRole::PreCandidate => Role::Candidate,

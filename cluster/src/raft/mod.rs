@@ -6,6 +6,7 @@
 mod codec;
 mod core;
 mod logger;
+mod proof;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -494,3 +494,105 @@ fn what_was_not_committed_before_a_start_follows_what_was() {
     trio.settle();
     assert_eq!(trio.commands(id).concat(), "abcdefgh");
 }
+
+/// The power of all is cut, and only `keeper` keeps the last `lost` entries, which are applied everywhere.
+fn lose_ends(trio: &mut Trio, keeper: ReplicaId, lost: usize) {
+    trio.network.clear();
+    for id in [1, 2, 3].map(ReplicaId) {
+        if id != keeper {
+            let replica = trio.replicas.get_mut(&id).unwrap();
+            let kept = replica.log.len() - lost;
+            replica.log.truncate(kept);
+            let last = replica.log.last().map_or(0, |entry| entry.index);
+            replica.applied.retain(|entry| entry.index <= last);
+        }
+        trio.power_cut(id);
+    }
+}
+
+#[test]
+fn a_replica_that_kept_what_the_majority_has_lost_claims_nothing_and_takes_no_part() {
+    let mut trio = Trio::new(11, 3);
+    let leader = trio.leader();
+    for data in ["a", "b", "c", "d"] {
+        trio.core(leader).propose(data.into()).unwrap();
+        trio.settle();
+    }
+    trio.tick();
+    let keeper = ReplicaId(2);
+    lose_ends(&mut trio, keeper, 2);
+    trio.cut_off.push(keeper);
+    let leader = trio.leader();
+    for data in ["e", "f", "g", "h", "i"] {
+        trio.core(leader).propose(data.into()).unwrap();
+        trio.settle();
+    }
+    trio.cut_off.clear();
+    for _ in 0..3 * ELECTION_TICKS {
+        trio.tick();
+        for id in [1, 3].map(ReplicaId) {
+            let claimed = trio
+                .core(id)
+                .progress()
+                .find(|progress| progress.replica == keeper);
+            assert!(
+                claimed.is_none_or(|progress| progress.matched <= 3),
+                "{claimed:?}"
+            );
+        }
+    }
+    let first_lost = trio.replicas[&keeper]
+        .log
+        .iter()
+        .find(|entry| &entry.data[..] == b"c")
+        .unwrap()
+        .index;
+    assert_eq!(trio.core(keeper).diverged_at(), Some(first_lost));
+    assert!(!trio.core(keeper).may_serve());
+    for id in [1, 3].map(ReplicaId) {
+        assert_eq!(trio.commands(id), ["a", "b", "e", "f", "g", "h", "i"]);
+    }
+    // It does not vote: with only one of the others there is no leader.
+    let leader = trio.leader();
+    trio.cut_off.push(leader);
+    for _ in 0..10 * ELECTION_TICKS {
+        trio.tick();
+    }
+    let reachable = trio.replicas.iter().filter(|(id, _)| **id != leader);
+    assert!(
+        reachable
+            .into_iter()
+            .all(|(_, replica)| !replica.core.may_serve())
+    );
+    // Nor after a start, as soon as a leader has spoken.
+    trio.cut_off.clear();
+    trio.power_cut(keeper);
+    for _ in 0..5 * ELECTION_TICKS {
+        trio.tick();
+    }
+    assert_eq!(trio.core(keeper).diverged_at(), Some(first_lost));
+}
+
+#[test]
+fn a_replica_whose_majority_has_lost_nothing_goes_on_as_before() {
+    let mut trio = Trio::new(12, 3);
+    let leader = trio.leader();
+    for number in 0..20 {
+        trio.core(leader).propose(number.to_string().into()).unwrap();
+        trio.settle();
+    }
+    trio.tick();
+    for id in [1, 2, 3].map(ReplicaId) {
+        trio.network.clear();
+        trio.power_cut(id);
+    }
+    let leader = trio.leader();
+    trio.core(leader).propose("behind".into()).unwrap();
+    for _ in 0..3 * ELECTION_TICKS {
+        trio.tick();
+    }
+    for id in [1, 2, 3].map(ReplicaId) {
+        assert_eq!(trio.core(id).diverged_at(), None);
+        assert_eq!(trio.commands(id).len(), 21);
+    }
+}

@@ -123,6 +123,10 @@ struct Group {
     leader: Option<u64>,
     quiet: bool,
     lag: Option<u64>,
+    #[serde(default)]
+    forwarding: u64,
+    #[serde(default)]
+    diverged_at: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -182,11 +186,37 @@ impl Status {
         );
         align(&rows, &mut text);
         text.push('\n');
-        for line in [self.ranges(), self.hints(), self.read_repair()] {
+        let lines = [self.ranges(), self.rows(), self.hints(), self.read_repair()];
+        for line in lines.into_iter().chain(self.diverged()) {
             text.push_str(&line);
             text.push('\n');
         }
         text
+    }
+
+    /// Rows of indexes and streams on their way.
+    fn rows(&self) -> String {
+        let led = self.groups.iter().filter(|group| group.leader == Some(self.node));
+        let waiting: u64 = led.map(|group| group.forwarding).sum();
+        format!("rows         {waiting} writes whose rows of indexes or streams are on their way")
+    }
+
+    /// What an operator has to do about replicas that hold what the majority has lost; `None` when there are none.
+    fn diverged(&self) -> Option<String> {
+        let diverged = self.groups.iter().filter(|group| group.diverged_at.is_some());
+        let names: Vec<String> = diverged
+            .map(|group| match group.range {
+                Some(range) => format!("range {range}"),
+                None => "metadata".to_owned(),
+            })
+            .collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "DIVERGED     {} on this node holds writes that the majority has lost in a power cut (durability interval), \
+                 and takes no part: save its data directory if you miss them, empty it, and start the node with --rejoin",
+                names.join(", ")
+            )
+        })
     }
 
     /// The token ranges that the node has a replica of.
@@ -329,9 +359,13 @@ mod tests {
         assert_eq!(lines[6], ranges);
         assert_eq!(
             lines[7],
+            "rows         0 writes whose rows of indexes or streams are on their way"
+        );
+        assert_eq!(
+            lines[8],
             "hints        2 waiting here (300 B), 9 written, 7 delivered"
         );
-        assert_eq!(lines[8], "read repair  10 reads checked here, 1 cells repaired");
+        assert_eq!(lines[9], "read repair  10 reads checked here, 1 cells repaired");
     }
 
     #[tokio::test]

@@ -293,6 +293,7 @@ impl Node for Member {
                 term: group.term,
                 committed: group.committed,
                 applied: group.applied,
+                is_diverged: group.diverged_at.is_some(),
             })
             .collect()
     }

@@ -50,6 +50,8 @@ pub(super) struct GroupView {
     pub(super) committed: u64,
     /// Up to where it has applied it.
     pub(super) applied: u64,
+    /// Whether it holds what the majority has lost, and takes no part any more.
+    pub(super) is_diverged: bool,
 }
 
 /// A row that a range read has visited.

@@ -158,6 +158,21 @@ impl Steward {
     }
 
     fn compare(&self) {
+        // Only runs that sync everything are compared.
+        for id in &*self.everyone.nodes {
+            let groups = self
+                .everyone
+                .node(*id)
+                .map(|node| node.groups())
+                .unwrap_or_default();
+            if let Some(view) = groups.iter().find(|view| view.is_diverged) {
+                let what = format_args!(
+                    "node {id} holds entries of group {} that the majority lacks",
+                    view.group
+                );
+                return self.everyone.breaks(Invariant::Converged, what);
+            }
+        }
         let mut nodes = BTreeMap::new();
         let mut bits = None;
         for id in &*self.everyone.nodes {

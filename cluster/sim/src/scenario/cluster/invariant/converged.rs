@@ -127,6 +127,7 @@ mod tests {
             term: 1,
             committed: applied,
             applied,
+            is_diverged: false,
         }
     }
 
