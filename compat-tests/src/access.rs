@@ -53,7 +53,12 @@ impl Access {
     /// # Errors
     /// When it cannot be signed.
     pub fn request(&self, host: &str, operation: &str, body: &str, more: &[(&str, &str)]) -> Result<Vec<u8>> {
-        let target = format!("DynamoDB_20120810.{operation}");
+        // Operations of DynamoDB Streams are named with their service.
+        let target = if operation.contains('.') {
+            operation.to_owned()
+        } else {
+            format!("DynamoDB_20120810.{operation}")
+        };
         let headers = [
             ("host", host),
             ("content-type", "application/x-amz-json-1.0"),

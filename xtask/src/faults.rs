@@ -35,6 +35,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             "compat-tests",
             "--test",
             "cluster_faults",
+            "--test",
+            "derived_faults",
             "--",
         ])
         .arg("--nocapture")
