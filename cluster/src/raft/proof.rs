@@ -66,9 +66,11 @@ mod tests {
             entry.set_term(*term);
             entry
         };
-        let mut message = Message::default();
-        message.index = index;
-        message.log_term = log_term;
+        let mut message = Message {
+            index,
+            log_term,
+            ..Message::default()
+        };
         message.set_entries(terms.iter().zip(index + 1..).map(entry).collect());
         message
     }
