@@ -18,7 +18,7 @@ use crate::{Result, clock};
 
 const BENCH: &str = "api";
 const PEER: &str = "bare axum handler";
-const TABLE: &str = "bench";
+pub(super) const TABLE: &str = "bench";
 /// Different items, so different keys.
 const ITEMS: u64 = 4096;
 /// In how many versions each item is put.
@@ -63,7 +63,7 @@ pub(super) fn run(workspace: &Workspace, effort: Effort) -> Result<Vec<Row>> {
         .tempdir_in(&workspace.target)?;
     let bodies = Bodies::new();
 
-    let interval = Ours::start(&stator, folder.path(), "interval", &bodies)?;
+    let interval = Ours::start(&stator, folder.path(), "interval", &bodies, "")?;
     let captured = folder.path().join("get_item.json");
     std::fs::write(&captured, interval.get_item(&bodies)?)?;
     let peer = ServerProcess::start(&bare_handler, &["--get-item-body", path_text(&captured)?])?;
@@ -87,7 +87,7 @@ pub(super) fn run(workspace: &Workspace, effort: Effort) -> Result<Vec<Row>> {
         effort,
     )?);
     drop(interval);
-    let sync = Ours::start(&stator, folder.path(), "sync", &bodies)?;
+    let sync = Ours::start(&stator, folder.path(), "sync", &bodies, "")?;
     rows.extend(measure(
         "put_item sync",
         "PutItem",
@@ -146,14 +146,24 @@ fn check_written(bytes: u64, requests: usize) -> Result<()> {
 }
 
 /// A Stator of one durability that holds all items.
-struct Ours {
-    process: ServerProcess,
-    signer: Signer,
+pub(super) struct Ours {
+    pub(super) process: ServerProcess,
+    pub(super) signer: Signer,
 }
 
 impl Ours {
-    fn start(stator: &Path, folder: &Path, durability: &str, bodies: &Bodies) -> Result<Self> {
-        let data = folder.join(durability);
+    /// `more` are members of CreateTable, each behind a comma; `city` is defined if there are any of an index.
+    pub(super) fn start(
+        stator: &Path,
+        folder: &Path,
+        durability: &str,
+        bodies: &Bodies,
+        more: &str,
+    ) -> Result<Self> {
+        let data = tempfile::Builder::new()
+            .prefix(durability)
+            .tempdir_in(folder)?
+            .keep();
         let process = ServerProcess::start(
             stator,
             &[
@@ -171,7 +181,7 @@ impl Ours {
         check_refusal(&process, bodies)?;
         let signer = Signer::new(&process.ready)?;
         let ours = Self { process, signer };
-        ours.create_table()?;
+        ours.create_table(more)?;
         let mut generator = Generator::connect(ours.process.ready.address()?, LOAD_CONNECTIONS)?;
         let mut pool = Pool::new(&ours.signer, "PutItem", &bodies.put, clock::time_of_day())?;
         let mut requests = pool.requests(clock::time_of_day())?;
@@ -180,9 +190,14 @@ impl Ours {
     }
 
     /// Creates the table and waits until it can be used.
-    fn create_table(&self) -> Result<()> {
+    fn create_table(&self, more: &str) -> Result<()> {
+        let city = if more.contains("IndexName") {
+            r#",{"AttributeName":"city","AttributeType":"S"}"#
+        } else {
+            ""
+        };
         let create = format!(
-            r#"{{"TableName":"{TABLE}","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{{"AttributeName":"id","AttributeType":"S"}}],"KeySchema":[{{"AttributeName":"id","KeyType":"HASH"}}]}}"#
+            r#"{{"TableName":"{TABLE}","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{{"AttributeName":"id","AttributeType":"S"}}{city}],"KeySchema":[{{"AttributeName":"id","KeyType":"HASH"}}]{more}}}"#
         );
         self.call("CreateTable", &create)?;
         let describe = format!(r#"{{"TableName":"{TABLE}"}}"#);
@@ -209,7 +224,8 @@ impl Ours {
         }
     }
 
-    fn call(&self, operation: &str, body: &str) -> Result<String> {
+    /// One request whose answer has to be 200.
+    pub(super) fn call(&self, operation: &str, body: &str) -> Result<String> {
         let request = self.signer.request(operation, body, clock::time_of_day())?;
         let answer = Generator::connect(self.process.ready.address()?, 1)?.exchange(&request)?;
         let text = String::from_utf8(answer.body)?;
@@ -239,15 +255,15 @@ fn path_text(path: &Path) -> Result<&str> {
 }
 
 /// The bodies of all requests.
-struct Bodies {
+pub(super) struct Bodies {
     get: Vec<String>,
     /// First all items in one version, then all in another: sent over and over in this order, each put changes the item
     /// that it replaces. Stator does not log a put of what is there already.
-    put: Vec<String>,
+    pub(super) put: Vec<String>,
 }
 
 impl Bodies {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             get: (0..ITEMS)
                 .map(|index| {

@@ -9,6 +9,7 @@ mod cluster;
 mod engine;
 mod http;
 mod load;
+mod log;
 mod process;
 mod report;
 mod rounds;
@@ -41,6 +42,8 @@ enum Bench {
     Api,
     /// Three nodes on this machine: puts and conditional updates at QUORUM, beside etcd with three nodes.
     Cluster(cluster::Arguments),
+    /// What rides on the log: the cost of an index and of a stream per write, and how far they are behind under load.
+    Log,
     /// The storage engine: loads, reads, scans, synced writes, reopening, beside RocksDB, fjall and redb.
     Engine(engine::Arguments),
 }
@@ -55,6 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     };
     let rows = match &arguments.bench {
         Bench::Api => api::run(&workspace, effort)?,
+        Bench::Log => log::run(&workspace, effort)?,
         Bench::Cluster(more) => {
             cluster::run(&workspace, more, arguments.quick, arguments.json.as_deref())?;
             return Ok(true);

@@ -48,7 +48,12 @@ impl Signer {
 
     /// One request with the headers of an AWS SDK.
     pub(super) fn request(&self, operation: &str, body: &str, time: SystemTime) -> Result<Vec<u8>> {
-        let target = format!("DynamoDB_20120810.{operation}");
+        // Operations of DynamoDB Streams are named with their service.
+        let target = if operation.contains('.') {
+            operation.to_owned()
+        } else {
+            format!("DynamoDB_20120810.{operation}")
+        };
         let headers = [
             ("host", self.host.as_str()),
             ("content-type", "application/x-amz-json-1.0"),
