@@ -31,6 +31,10 @@ pub struct Derived {
     address: SocketAddr,
     table: String,
     seed: u64,
+    /// Items that nobody changes.
+    fixed: Items,
+    /// The indexes that are looked at in the end.
+    indexes: Vec<&'static str>,
 }
 
 /// What has come of it.
@@ -76,6 +80,8 @@ impl Derived {
             address,
             table: table.to_owned(),
             seed,
+            fixed: Items::new(),
+            indexes: vec!["all", "keys", "local"],
         };
         let all = json!({ "ProjectionType": "ALL" });
         let keys_only = json!({ "ProjectionType": "KEYS_ONLY" });
@@ -100,6 +106,93 @@ impl Derived {
         Ok(derived)
     }
 
+    /// Puts so many items that stay as they are.
+    ///
+    /// # Errors
+    /// A call that has failed for good.
+    pub fn fill(&mut self, count: u64) -> Result<()> {
+        const BATCH: usize = 25;
+        let item = |number: u64| {
+            let text = |text: String| json!({ "S": text });
+            json!({
+                "pk": text(format!("fixed-{number}")), "sk": text("0".to_owned()), "n": { "N": number.to_string() },
+                "a": text(format!("a{}", number % 50)), "b": text(format!("b{}", number % 7)),
+            })
+        };
+        let items: Vec<Value> = (0..count).map(item).collect();
+        let this = &*self;
+        thread::scope(|scope| {
+            let share = items.len().div_ceil(8).max(1);
+            let writers: Vec<_> = (100..)
+                .zip(items.chunks(share))
+                .map(|(client, items)| {
+                    scope.spawn(move || {
+                        let mut sdk = this.sdk(client);
+                        for batch in items.chunks(BATCH) {
+                            let puts: Vec<Value> = batch
+                                .iter()
+                                .map(|item| json!({ "PutRequest": { "Item": item } }))
+                                .collect();
+                            let mut left = json!({ &this.table: puts });
+                            while left.as_object().is_some_and(|tables| !tables.is_empty()) {
+                                let request = json!({ "RequestItems": left });
+                                left = sdk.ok("BatchWriteItem", &request)?["UnprocessedItems"].take();
+                            }
+                        }
+                        Ok::<_, Error>(())
+                    })
+                })
+                .collect();
+            for writer in writers {
+                writer.join().map_err(|_| "a client has panicked")??;
+            }
+            Ok::<_, Error>(())
+        })?;
+        self.fixed = items.into_iter().map(|item| (name_of(&item), item)).collect();
+        Ok(())
+    }
+
+    /// Makes an index of a table that is in use, waits until it is active, and holds that all items that nobody changes
+    /// are in it then. Gives how long it took.
+    ///
+    /// # Errors
+    /// A call that has failed for good, and an item that is missing.
+    pub fn make_late_index(&mut self) -> Result<Duration> {
+        const MADE_WITHIN: Duration = Duration::from_secs(600);
+        let begun = clock::now();
+        let mut sdk = self.sdk(CLIENTS + 2);
+        let late = index(
+            "late",
+            &[("a", "HASH")],
+            &json!({ "ProjectionType": "INCLUDE", "NonKeyAttributes": ["n"] }),
+        );
+        let request = json!({ "TableName": self.table, "GlobalSecondaryIndexUpdates": [{ "Create": late }] });
+        sdk.ok("UpdateTable", &request)?;
+        loop {
+            let described = sdk.ok("DescribeTable", &json!({ "TableName": self.table }))?;
+            let indexes = described["Table"]["GlobalSecondaryIndexes"].as_array();
+            let mut late = indexes
+                .into_iter()
+                .flatten()
+                .filter(|index| index["IndexName"] == json!("late"));
+            if late.any(|index| index["IndexStatus"] == json!("ACTIVE")) {
+                break;
+            }
+            if begun.elapsed() > MADE_WITHIN {
+                return Err("the index is still not active".into());
+            }
+            clock::pause(Duration::from_millis(50));
+        }
+        let took = begun.elapsed();
+        let rows = self.scan(&mut sdk, &json!({ "IndexName": "late" }))?;
+        let fixed = projected("late", &self.fixed);
+        if let Some((name, _)) = fixed.iter().find(|(name, row)| rows.get(*name) != Some(row)) {
+            return Err(format!("{name} is not in the index although that is active").into());
+        }
+        self.indexes.push("late");
+        Ok(took)
+    }
+
     fn sdk(&self, client: u64) -> Sdk {
         let random = Random::new(self.seed, 1000 + client);
         Sdk::new(self.access.clone(), self.address, Mode::LegacyPython, random)
@@ -109,13 +202,14 @@ impl Derived {
     ///
     /// # Errors
     /// A call that has failed for good, what `meanwhile` fails with, and everything that is not as it must be, in words.
-    pub fn run(&self, writes: u64, meanwhile: impl FnOnce() -> Result<()>) -> Result<Audit> {
+    pub fn run(&mut self, writes: u64, meanwhile: impl FnOnce(&mut Self) -> Result<()>) -> Result<Audit> {
+        let mut changed = self.clone();
+        let (this, mut all) = (&*self, Done::default());
         let done = thread::scope(|scope| {
             let clients: Vec<_> = (0..CLIENTS)
-                .map(|client| scope.spawn(move || self.client(client, writes / CLIENTS)))
+                .map(|client| scope.spawn(move || this.client(client, writes / CLIENTS)))
                 .collect();
-            meanwhile()?;
-            let mut all = Done::default();
+            meanwhile(&mut changed)?;
             for client in clients {
                 let done = client.join().map_err(|_| "a client has panicked")??;
                 all.items.extend(done.items);
@@ -125,10 +219,14 @@ impl Derived {
             }
             Ok::<_, Error>(all)
         })?;
+        *self = changed;
+        let mut done = done;
+        done.items.extend(self.fixed.clone());
+        done.changes += self.fixed.len() as u64;
         let mut sdk = self.sdk(CLIENTS + 1);
         let table = self.scan(&mut sdk, &json!({ "ConsistentRead": true }))?;
         same("the table", &table, &done.items)?;
-        for name in ["all", "keys", "local"] {
+        for name in self.indexes.clone() {
             self.until(&format!("index {name}"), |audit| {
                 let rows = audit.scan(&mut sdk, &json!({ "IndexName": name }))?;
                 same(name, &rows, &projected(name, &done.items))
@@ -331,12 +429,21 @@ fn name_of(item: &Value) -> String {
 
 /// The rows that an index has to have.
 fn projected(index: &str, items: &Items) -> Items {
-    let needed: &[&str] = if index == "all" { &["a", "b"] } else { &["b"] };
+    let needed: &[&str] = match index {
+        "all" => &["a", "b"],
+        "late" => &["a"],
+        _ => &["b"],
+    };
     let has = |item: &Value| needed.iter().all(|name| !item[*name].is_null());
     let row = |item: &Value| {
         let mut row = item.clone();
-        if let Some(attributes) = row.as_object_mut().filter(|_| index == "keys") {
-            attributes.retain(|name, _| ["pk", "sk", "b"].contains(&name.as_str()));
+        let kept: Option<&[&str]> = match index {
+            "keys" => Some(&["pk", "sk", "b"]),
+            "late" => Some(&["pk", "sk", "a", "n"]),
+            _ => None,
+        };
+        if let Some((attributes, kept)) = row.as_object_mut().zip(kept) {
+            attributes.retain(|name, _| kept.contains(&name.as_str()));
         }
         row
     };
