@@ -10,7 +10,7 @@ import pytest
 from conftest import MakeTable
 from errors import refused
 from raw import RawClient
-from test_streams import arn_of, streams, until_recorded
+from test_stream_records import arn_of, streams, until_recorded
 from waiting import until, until_equal
 
 __all__ = ["streams"]
