@@ -7,6 +7,7 @@ run.
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from raw import RawClient
 from server import Server, Target, stator_binary, target_from_environment
 
 ACTIVE_TIMEOUT_SECONDS = 20
+POLL_SECONDS = 0.02
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -34,6 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"DynamoDB Local differs: {mark.args[0]}"))
         if item.get_closest_marker("needs_stator_binary") and stator_binary() is None:
             item.add_marker(pytest.mark.skip(reason="STATOR_BIN is not set"))
+        if item.get_closest_marker("needs_kcl") and not os.environ.get("STATOR_KCL"):
+            item.add_marker(pytest.mark.skip(reason="STATOR_KCL is not set; `cargo xtask kcl` sets it"))
 
 
 @pytest.fixture(scope="session")
@@ -82,6 +86,13 @@ def dynamodb(target: Target) -> Any:
 
 
 @pytest.fixture(scope="session")
+def streams(target: Target) -> Any:
+    """A boto3 client of DynamoDB Streams, the same for all tests."""
+    config = botocore.config.Config(retries={"total_max_attempts": 1})
+    return boto3.client("dynamodbstreams", config=config, **session_options(target))
+
+
+@pytest.fixture(scope="session")
 def raw(target: Target) -> RawClient:
     """A client for requests that botocore would not send."""
     return RawClient(target)
@@ -125,6 +136,80 @@ def active(client: Any, name: str) -> dict[str, Any]:
         if table["TableStatus"] == "ACTIVE":
             return table
         assert time.monotonic() < deadline, f"{name} is still {table['TableStatus']}"
+
+
+def wait_for(what: str, look: Callable[[], Any], seconds: float = ACTIVE_TIMEOUT_SECONDS) -> Any:
+    """Looks again and again until there is something to see, and returns it. `what` names it for the failure."""
+    deadline = time.monotonic() + seconds
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        assert time.monotonic() < deadline, f"still waiting for {what} after {seconds} s"
+        time.sleep(POLL_SECONDS)
+
+
+def eventually(look: Callable[[], Any], expected: Any, seconds: float = ACTIVE_TIMEOUT_SECONDS) -> None:
+    """Looks again and again until there is what is expected, as one has to in a global index."""
+    deadline = time.monotonic() + seconds
+    while (seen := look()) != expected:
+        if time.monotonic() > deadline:
+            assert seen == expected
+        time.sleep(POLL_SECONDS)
+
+
+def index_of(client: Any, name: str, index: str) -> dict[str, Any] | None:
+    """What DescribeTable says of an index; nothing when the table has none of this name."""
+    table = client.describe_table(TableName=name)["Table"]
+    indexes = table.get("GlobalSecondaryIndexes", []) + table.get("LocalSecondaryIndexes", [])
+    return next((found for found in indexes if found["IndexName"] == index), None)
+
+
+def index_active(client: Any, name: str, index: str) -> dict[str, Any]:
+    """Polls DescribeTable until the index is ACTIVE and the table is, too, and returns the index's description."""
+
+    def look() -> dict[str, Any] | None:
+        found = index_of(client, name, index)
+        return found if found is not None and found["IndexStatus"] == "ACTIVE" else None
+
+    described: dict[str, Any] = wait_for(f"{index} of {name}", look)
+    active(client, name)
+    return described
+
+
+def index_gone(client: Any, name: str, index: str) -> None:
+    """Polls DescribeTable until the table has no index of this name and is ACTIVE."""
+    wait_for(f"the end of {index} of {name}", lambda: index_of(client, name, index) is None)
+    active(client, name)
+
+
+def keys_of(*attributes: str, hashes: int = 1) -> list[dict[str, str]]:
+    """A key schema: the first `hashes` attributes make the partition key, the others the sort key."""
+    roles = ["HASH"] * hashes + ["RANGE"] * (len(attributes) - hashes)
+    return [{"AttributeName": name, "KeyType": role} for name, role in zip(attributes, roles)]
+
+
+def definitions(*attributes: str) -> list[dict[str, str]]:
+    """AttributeDefinitions of attributes written `name:type`."""
+    pairs = [attribute.split(":") for attribute in attributes]
+    return [{"AttributeName": name, "AttributeType": kind} for name, kind in pairs]
+
+
+def index(
+    name: str, *attributes: str, hashes: int = 1, projection: str | list[str] = "ALL", **more: Any
+) -> dict[str, Any]:
+    """The definition of an index; a list as projection is one of these attributes."""
+    projected: dict[str, Any] = (
+        {"ProjectionType": projection}
+        if isinstance(projection, str)
+        else {"ProjectionType": "INCLUDE", "NonKeyAttributes": projection}
+    )
+    return {
+        "IndexName": name,
+        "KeySchema": keys_of(*attributes, hashes=hashes),
+        "Projection": projected,
+        **more,
+    }
 
 
 def unused_name(prefix: str = "test") -> str:

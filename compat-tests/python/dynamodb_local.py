@@ -14,8 +14,15 @@ INVALID = "One or more parameter values were invalid: "
 ONE_ERROR = "1 validation error detected: Value "
 
 WORDING: list[tuple[str, str]] = [
+    (
+        "Requested resource not found: Stream: .*",
+        "Requested resource not found: Stream: .*|Stream does not exist",
+    ),
     # Tables.
-    ("Requested resource not found.*", "Cannot do operations on a non-existent table"),
+    (
+        "Requested resource not found.*",
+        "Cannot do operations on a non-existent table|Requested resource not found",
+    ),
     ("Table already exists: .*", "Cannot create preexisting table"),
     (f"{INVALID}ReadCapacityUnits and .* PROVISIONED", "No provisioned throughput specified for the table"),
     (f"{ONE_ERROR}.* at 'provisionedThroughput.*", "Table read and write throughput must be at least 1.*"),
@@ -23,7 +30,11 @@ WORDING: list[tuple[str, str]] = [
         f"{INVALID}Number of attributes in KeySchema .*",
         "The number of attributes in key schema must match .*",
     ),
-    (f"{INVALID}Some index key attributes .*", "(Hash|Range) Key not specified in Attribute Definitions.*"),
+    (
+        f"{INVALID}Some index key attributes .*",
+        "(Hash|Range) Key not specified in Attribute Definitions.*|No Attribute Schema Defined"
+        "|Attribute .* is not defined in AttributeDefinitions",
+    ),
     ("Invalid KeySchema: The first .*", "Invalid key order.*|No Hash Key specified in schema.*"),
     ("Invalid KeySchema: The second .*", "Too many hash keys specified.*"),
     ("Both the Hash Key and the Range Key .*", "Two keys can not have the same name"),
@@ -38,8 +49,73 @@ WORDING: list[tuple[str, str]] = [
         "The requested throughput value equals the current value",
     ),
     ("At least one of ProvisionedThroughput, .*", "Nothing to update"),
+    # Indexes.
+    (
+        f"{INVALID}Some AttributeDefinitions are not used.*",
+        "The number of attributes in key schema must match .*",
+    ),
+    (
+        f"{INVALID}Type mismatch for Index Key .*|The update expression attempted .* to unsupported type",
+        f"{INVALID}Type mismatch for Index Key|Invalid attribute value type",
+    ),
+    (
+        f"{INVALID}Duplicate index name: .*",
+        "Two global secondary indices have the same name"
+        "|Local Secondary Indices AND Global Secondary Indices must have different names",
+    ),
+    (
+        f"{INVALID}Table KeySchema does not have a range key.*",
+        "Local Secondary indices are not allowed on hash .*",
+    ),
+    (
+        f"{INVALID}Index KeySchema does not have the same .*",
+        "Local Secondary indices must have the same hash .*",
+    ),
+    (f"{INVALID}Index KeySchema does not have a range .*", "Local secondary indices must have a range key"),
+    (
+        f"{INVALID}Number of LocalSecondaryIndexes .*",
+        "Cannot have more than 5 local secondary indexes per table",
+    ),
+    (f"{INVALID}GlobalSecondaryIndex count .*", "GlobalSecondaryIndex count exceeds the per-table limit"),
+    (f"{INVALID}List of GlobalSecondaryIndexes is empty", "GSI list is empty/invalid"),
+    (
+        f"{ONE_ERROR}null at 'globalSecondaryIndexes.*projection' .*|{INVALID}Unknown ProjectionType: null",
+        "Indexes must have a projection specified",
+    ),
+    (f"{ONE_ERROR}.*projectionType' .*", "Projection type must be INCLUDE, ALL, or KEYS_ONLY"),
+    (f"{INVALID}ProjectionType is INCLUDE, .*", "If Projection type INCLUDE is specified, some non-key .*"),
+    (f"{INVALID}ProjectionType is .*", "No attributes should be specified to be projected unless .*"),
+    (
+        f"{INVALID}ProvisionedThroughput is not specified for index.*",
+        "No provisioned throughput specified for the global secondary index",
+    ),
+    (
+        f"{ONE_ERROR}.* at 'globalSecondaryIndexes.*provisionedThroughput.*",
+        "Global Secondary Index's read and write throughput must be at least 1, and cannot be null",
+    ),
+    # Streams.
+    (
+        f"{INVALID}StreamViewType must be .*",
+        "Invalid StreamViewType: Stream ViewType must not be null or empty .*",
+    ),
+    (f"{INVALID}StreamViewType must not .*", "Invalid StreamViewType: Stream StreamEnabled was false but .*"),
+    (f"{ONE_ERROR}null at 'streamSpecification.streamEnabled' .*", "Stream StreamEnabled was null"),
+    # Time to live.
+    (
+        "TimeToLive is active on a different AttributeName.*",
+        "TimeToLive is active on a different AttributeName",
+    ),
+    (f"{ONE_ERROR}null at 'timeToLiveSpecification' .*", "TimeToLiveSpecification cannot be null"),
+    (
+        f"{ONE_ERROR}null at 'timeToLiveSpecification.*",
+        "AttributeName cannot be null when time to live is being enabled",
+    ),
+    (
+        f"{ONE_ERROR}.* at 'timeToLiveSpecification.attributeName' .*",
+        "Names of key attributes and attributes projected into an index must be between .*",
+    ),
     # Constraints of the service model.
-    (f"{ONE_ERROR}.* at 'limit' .*", "Limit (must|in ListTables must) be .*"),
+    (f"{ONE_ERROR}.* at 'limit' .*", f"Limit (must|in ListTables must) be .*|{ONE_ERROR}.* at 'limit' .*"),
     (f"{ONE_ERROR}.* at 'select' .*", "Select must be .*"),
     (f"{ONE_ERROR}.* at 'returnValues' .*", "Return values set to invalid value"),
     (f"{ONE_ERROR}null (at 'tableName' .*)", r"Value null \1"),
@@ -56,6 +132,8 @@ WORDING: list[tuple[str, str]] = [
         "|The batch write request list for a table cannot be null or empty: .*"
         "|The list of keys in RequestItems for BatchGetItem is required: .* has empty list",
     ),
+    (f"{ONE_ERROR}.* at 'expected..*comparisonOperator' .*", "Comparison type does not exist in DynamoDB"),
+    (f"{ONE_ERROR}.* at 'attributeUpdates..*action' failed to satisfy constraint: (.*)", r"\1"),
     # Items, keys and values.
     ("ReturnValues can only be ALL_OLD or NONE", "Return values set to invalid value"),
     (f"{INVALID}Missing the key .*", "One of the required keys was not given a value"),

@@ -64,7 +64,10 @@ def test_what_it_is_already_is_refused(raw: RawClient, dynamodb: Any, make_table
     enable(dynamodb, table)
     until(lambda: status(dynamodb, table)["TimeToLiveStatus"] == "ENABLED")
     refused(update(True), "TimeToLive is already enabled")
-    refused(update(False, "other"), "TimeToLive is active on a different AttributeName")
+    refused(
+        update(False, "other"),
+        "TimeToLive is active on a different AttributeName: current AttributeName is due",
+    )
 
 
 @pytest.mark.differs_from_dynamodb_local("it deletes when it likes")

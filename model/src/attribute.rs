@@ -49,6 +49,22 @@ impl Kind {
         }
     }
 
+    /// The name of the type in the API's messages about actions of updates, such as `STRING` or `BOOLEAN`.
+    pub const fn long_name(self) -> &'static str {
+        match self {
+            Self::Null => "NULL",
+            Self::Bool => "BOOLEAN",
+            Self::String => "STRING",
+            Self::Number => "NUMBER",
+            Self::Binary => "BINARY",
+            Self::StringSet => "STRING_SET",
+            Self::NumberSet => "NUMBER_SET",
+            Self::BinarySet => "BINARY_SET",
+            Self::List => "LIST",
+            Self::Map => "MAP",
+        }
+    }
+
     /// The type with the given descriptor.
     pub fn from_descriptor(descriptor: &str) -> Option<Self> {
         Some(match descriptor {

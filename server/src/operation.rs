@@ -18,6 +18,7 @@ pub(crate) mod get_shard_iterator;
 pub(crate) mod index_changes;
 pub(crate) mod index_settings;
 pub(crate) mod item_command;
+pub(crate) mod legacy;
 pub(crate) mod list_streams;
 pub(crate) mod list_tables;
 pub(crate) mod list_tags_of_resource;

@@ -7,6 +7,7 @@ mod bench;
 mod cargo;
 mod clock;
 mod faults;
+mod kcl;
 mod kill;
 mod sim;
 mod test;
@@ -34,6 +35,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Kill and freeze nodes of real clusters under load, and check what their clients saw.
     Faults(faults::Arguments),
+    /// Build the consumer with the Kinesis Client Library, and test that it reads a stream to its end.
+    Kcl(kcl::Arguments),
     /// Kill a writing engine again and again, and look for what it had acknowledged.
     Kill(kill::Arguments),
     /// Simulate clusters under many seeds, with faults, and check what their clients saw.
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Faults(arguments) => faults::run(&arguments),
+        Command::Kcl(arguments) => kcl::run(&arguments),
         Command::Kill(arguments) => kill::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),

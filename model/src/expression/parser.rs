@@ -27,6 +27,15 @@ const NESTING_MAX: usize = OPERATORS_MAX;
 
 pub(super) type Parsed<T> = Result<T, ExpressionError>;
 
+/// Whether a text has to keep within the API's bounds of its length and of the number of its operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bounds {
+    /// A client has written it.
+    Api,
+    /// This program has made it, or has checked it before.
+    None,
+}
+
 /// Which functions an expression may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Language {
@@ -69,6 +78,7 @@ pub(super) struct Parser<'t, 'p> {
     current: Token,
     pub(super) placeholders: &'p mut Placeholders,
     language: Language,
+    bounds: Bounds,
     depth: usize,
     operators: usize,
     /// Where the last closed group begins and ends.
@@ -83,11 +93,16 @@ pub(super) struct Parser<'t, 'p> {
 }
 
 impl<'t, 'p> Parser<'t, 'p> {
-    pub(super) fn new(text: &'t str, placeholders: &'p mut Placeholders, language: Language) -> Parsed<Self> {
+    pub(super) fn new(
+        text: &'t str,
+        placeholders: &'p mut Placeholders,
+        language: Language,
+        bounds: Bounds,
+    ) -> Parsed<Self> {
         if text.is_empty() {
             return Err(ExpressionError::Empty);
         }
-        if text.len() > TEXT_BYTES_MAX {
+        if bounds == Bounds::Api && text.len() > TEXT_BYTES_MAX {
             return Err(ExpressionError::TooLong { size: text.len() });
         }
         Ok(Self {
@@ -96,6 +111,7 @@ impl<'t, 'p> Parser<'t, 'p> {
             current: next_token(text, 0),
             placeholders,
             language,
+            bounds,
             depth: 0,
             operators: 0,
             last_group: None,
@@ -115,7 +131,8 @@ impl<'t, 'p> Parser<'t, 'p> {
             return Err(ExpressionError::RedundantParentheses);
         }
         let misused = self.misused.map(|(_, error)| error);
-        let too_many = (self.operators > OPERATORS_MAX).then_some(ExpressionError::TooManyOperators {
+        let counted = self.bounds == Bounds::Api && self.operators > OPERATORS_MAX;
+        let too_many = counted.then_some(ExpressionError::TooManyOperators {
             count: OPERATORS_MAX + 1,
         });
         match misused.or(too_many).or(self.target).or(self.meaning) {

@@ -87,6 +87,11 @@ impl Placeholders {
         ValueId(self.starts.len() - 1)
     }
 
+    /// The value that has been written from `start` on, whether or not it is an operand yet.
+    pub fn written_at(&self, start: usize) -> RawValue<'_> {
+        self.writer.value_at(start)
+    }
+
     /// The value of an operand. `id` has to come from these placeholders.
     pub fn value(&self, id: ValueId) -> RawValue<'_> {
         self.writer.value_at(self.starts[id.0])

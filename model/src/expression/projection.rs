@@ -7,7 +7,7 @@
 
 use super::error::ExpressionError;
 use super::lexer::TokenKind;
-use super::parser::{Language, Parser};
+use super::parser::{Bounds, Language, Parser};
 use super::path::Path;
 use super::placeholders::Placeholders;
 use super::tree::PathTree;
@@ -26,7 +26,7 @@ impl Projection {
     /// # Errors
     /// [`ExpressionError`] when the text is not one, or two of its paths get in each other's way.
     pub fn parse(text: &str, placeholders: &mut Placeholders) -> Result<Self, ExpressionError> {
-        let mut parser = Parser::new(text, placeholders, Language::Condition)?;
+        let mut parser = Parser::new(text, placeholders, Language::Condition, Bounds::Api)?;
         let mut paths = Vec::new();
         loop {
             paths.extend(parser.target()?);

@@ -108,7 +108,7 @@ impl<'a> ReadChange<'a> {
         let mut guard = ReadGuard::read(cursor)?;
         let update = cursor.text()?;
         let key = cursor.item()?;
-        let update = guard.parse(update, Update::parse)?;
+        let update = guard.parse(update, Update::parse_unbounded)?;
         let condition = guard.condition()?;
         Ok(Self {
             key,

@@ -1,6 +1,7 @@
 //! What put, delete and update have in common: a condition, what to show, and expressions in bytes.
 //!
 //! Expressions travel as the text that the client has sent, because the language of the API changes least of all forms.
+//! What a client states without an expression travels as the text that the operation has made of it.
 //! Names and values travel as one item in stored form whose attributes are the placeholders: of a `#name` the text that
 //! it stands for, of a `:value` the value.
 
@@ -172,7 +173,8 @@ impl<'a> ReadGuard<'a> {
         })
     }
 
-    /// Parses a text of the command; `None` for an empty one.
+    /// Parses a text of the command; `None` for an empty one. The API's bounds are no concern here: the operation has
+    /// seen to them, or has made the text itself.
     pub(super) fn parse<T>(
         &mut self,
         text: &'a str,
@@ -188,7 +190,7 @@ impl<'a> ReadGuard<'a> {
 
     /// Parses the condition, which comes last: then every placeholder has to be used.
     pub(super) fn condition(&mut self) -> Result<ReadExpression<'a, Condition>, Malformed> {
-        let condition = self.parse(self.condition, Condition::parse)?;
+        let condition = self.parse(self.condition, Condition::parse_unbounded)?;
         self.placeholders
             .check_all_used()
             .map_err(|error| Malformed(error.to_string()))?;

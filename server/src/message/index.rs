@@ -120,7 +120,7 @@ pub(crate) fn surplus_throughput(name: &str) -> ApiError {
 /// No throughput of an index of a table that has some.
 pub(crate) fn missing_throughput(name: &str) -> ApiError {
     invalid(format_args!(
-        "ProvisionedThroughput must be specified for index: {name}"
+        "ProvisionedThroughput is not specified for index: {name}"
     ))
 }
 
@@ -144,11 +144,9 @@ pub(crate) fn duplicate(name: &str) -> ApiError {
     invalid(format_args!("Duplicate index name: {name}"))
 }
 
-/// More indexes than a table can have; `member` is where they are in the request.
-pub(crate) fn too_many(member: &str, most: usize) -> ApiError {
-    invalid(format_args!(
-        "Number of {member} exceeds per-table limit of {most}"
-    ))
+/// More indexes of a kind than a table can have.
+pub(crate) fn too_many(kind: &str, most: usize) -> ApiError {
+    invalid(format_args!("{kind} count exceeds the per-table limit of {most}"))
 }
 
 /// An empty list of indexes.
@@ -168,6 +166,7 @@ pub(crate) fn unused_definitions<'a>(
     definitions: impl Iterator<Item = &'a str>,
     used: impl Iterator<Item = &'a str>,
 ) -> ApiError {
+    let used = used.collect::<std::collections::BTreeSet<_>>().into_iter();
     let list = |names: Vec<&str>| names.join(", ");
     invalid(format_args!(
         "Some AttributeDefinitions are not used. AttributeDefinitions: [{}], keys used: [{}]",
@@ -177,8 +176,21 @@ pub(crate) fn unused_definitions<'a>(
 }
 
 /// A change of an index that the table does not have.
-pub(crate) fn not_there(table: &str, name: &str) -> ApiError {
-    ApiError::ResourceNotFound(format!(
-        "Requested resource not found: Table: {table}, Index: {name} not found"
+pub(crate) fn not_there() -> ApiError {
+    super::no_table()
+}
+
+/// A filter on attributes that the rows of an index do not have.
+pub(crate) fn filter_not_projected(name: &str, attributes: &[&str]) -> ApiError {
+    invalid(format_args!(
+        "Secondary index {name} does not project one or more filter attributes: [{}]",
+        attributes.join(", ")
+    ))
+}
+
+/// A definition of an attribute that a key has with another type.
+pub(crate) fn other_type(name: &str) -> ApiError {
+    invalid(format_args!(
+        "Attribute {name} is the key of the table or of an index already, with another type"
     ))
 }

@@ -3,25 +3,26 @@
 use crate::wire::error::ApiError;
 
 pub(crate) const NO_VIEW_TYPE: &str =
-    "One or more parameter values were invalid: StreamViewType is required when StreamEnabled is true";
+    "One or more parameter values were invalid: StreamViewType must be specified when StreamEnabled is true";
 pub(crate) const BAD_ITERATOR: &str = "Invalid ShardIterator";
 pub(crate) const EXPIRED_ITERATOR: &str =
     "Iterator expired. The iterator was created at time earlier than 15 minutes ago";
 pub(crate) const TRIMMED: &str = "The operation attempted to read past the oldest stream record in a shard";
-pub(crate) const SEQUENCE_NUMBER_MISSING: &str = "One or more parameter values were invalid: The SequenceNumber parameter is \
-     required when ShardIteratorType is AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER";
-pub(crate) const SEQUENCE_NUMBER_SURPLUS: &str = "One or more parameter values were invalid: The SequenceNumber parameter \
-     cannot be specified when ShardIteratorType is TRIM_HORIZON or LATEST";
+pub(crate) const SEQUENCE_NUMBER_MISSING: &str =
+    "One or more parameter values were invalid: Invalid SequenceNumber";
+pub(crate) const SEQUENCE_NUMBER_SURPLUS: &str = "One or more parameter values were invalid: SequenceNumber should not \
+     be passed for this iterator type";
 
 /// A stream for a table that has one.
-pub(crate) fn already_enabled(table: &str) -> ApiError {
-    ApiError::Validation(format!("Table already has an enabled stream: TableName: {table}"))
-}
-
+pub(crate) const ALREADY_ENABLED: &str = "Table already has an enabled stream";
 /// The end of a stream that a table does not have.
-pub(crate) fn not_enabled(table: &str) -> ApiError {
-    ApiError::Validation(format!("Table has no stream to disable: TableName: {table}"))
-}
+pub(crate) const NOT_ENABLED: &str = "Table has no stream to disable";
+pub(crate) const TOO_MANY_RECORDS: &str =
+    "One or more parameter values were invalid: Limit should be less than or equal to 1000";
+pub(crate) const TOO_MANY_SHARDS: &str =
+    "One or more parameter values were invalid: Limit cannot be greater than the maximum: 100";
+pub(crate) const TOO_MANY_STREAMS: &str =
+    "One or more parameter values were invalid: Limit cannot be greater than the maximum allowed size: 100";
 
 /// A stream that is not there.
 pub(crate) fn no_stream(arn: &str) -> ApiError {
@@ -29,10 +30,8 @@ pub(crate) fn no_stream(arn: &str) -> ApiError {
 }
 
 /// A shard that is not there.
-pub(crate) fn no_shard(shard: &str, arn: &str) -> ApiError {
-    ApiError::ResourceNotFound(format!(
-        "Requested resource not found: Shard: {shard} in Stream: {arn} not found"
-    ))
+pub(crate) fn no_shard() -> ApiError {
+    ApiError::ResourceNotFound("Shard does not exist".to_owned())
 }
 
 /// A sequence number that no record of the shard can have.

@@ -19,7 +19,7 @@ pub(crate) const ON_DEMAND_WITH_PROVISIONED: &str = "One or more parameter value
      can only be specified when BillingMode is PAY_PER_REQUEST";
 pub(crate) const ON_DEMAND_UNITS: &str = "One or more parameter values were invalid: MaxReadRequestUnits and \
      MaxWriteRequestUnits must be -1 or greater than or equal to 1";
-pub(crate) const VIEW_TYPE_WITHOUT_STREAM: &str = "One or more parameter values were invalid: StreamViewType cannot be specified when StreamEnabled is false";
+pub(crate) const VIEW_TYPE_WITHOUT_STREAM: &str = "One or more parameter values were invalid: StreamViewType must not be specified when StreamEnabled is false";
 
 pub(crate) const FIRST_KEY_NOT_HASH: &str =
     "Invalid KeySchema: The first KeySchemaElement is not a HASH key type";

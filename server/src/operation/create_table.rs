@@ -246,6 +246,7 @@ impl CreateTable {
             table: key_schema,
             billing_mode: checked.billing_mode,
             definitions: &checked.definitions,
+            named: &checked.definitions,
         };
         let mut indexes = Vec::new();
         for (kind, member, requests) in [

@@ -6,6 +6,7 @@ use super::shards::{NamedStream, Place, label, parent_id, shard_id};
 use super::{Context, Operation};
 use crate::catalog::{Shard, StreamDefinition};
 use crate::constraint::{Constraints, ModelEnum};
+use crate::message;
 use crate::wire::error::ApiError;
 
 /// Most shards of one answer. Source: Amazon DynamoDB Streams API Reference, DescribeStream.
@@ -71,11 +72,13 @@ impl Operation for DescribeStream {
             constraints.length("streamArn", arn, arn.len(), 37, 1024);
         }
         constraints.at_least("limit", self.limit, 1);
-        constraints.at_most("limit", self.limit, LIMIT_MAX);
         if let Some(filter) = &self.filter {
             constraints.one_of::<ChildShards>("shardFilter.type", filter.filter_type.as_deref());
         }
         constraints.finish()?;
+        if self.limit.is_some_and(|limit| limit > LIMIT_MAX) {
+            return Err(ApiError::validation(message::stream::TOO_MANY_SHARDS));
+        }
         let named = NamedStream::latest(context, &self.stream_arn.unwrap_or_default()).await?;
         let stream = &named.stream;
         let parent = match self.filter.and_then(|filter| filter.shard_id) {

@@ -15,7 +15,7 @@ pub(crate) struct ExpressionInputs {
     pub(crate) placeholders: Placeholders,
     pub(crate) names: Option<Vec<(String, String)>>,
     pub(crate) values: Option<Vec<ValueInput>>,
-    /// Parameters of the API before expressions that the request carries, by name.
+    /// Parameters of reads of the API before expressions that the request carries, by name.
     pub(crate) legacy: Vec<&'static str>,
 }
 
@@ -103,13 +103,18 @@ impl ExpressionInputs {
                  yet; use expressions instead"
             )));
         }
-        Err(ApiError::Validation(format!(
-            "Can not use both expression and non-expression parameters in the same request: Non-expression parameters: \
-             {{{}}} Expression parameters: {{{}}}",
-            self.legacy.join(", "),
-            given.join(", ")
-        )))
+        Err(mixed(&self.legacy, given))
     }
+}
+
+/// The refusal of parameters of the API before expressions beside expressions, both by name.
+pub(super) fn mixed(legacy: &[&str], expressions: &[&str]) -> ApiError {
+    ApiError::Validation(format!(
+        "Can not use both expression and non-expression parameters in the same request: Non-expression parameters: \
+         {{{}}} Expression parameters: {{{}}}",
+        legacy.join(", "),
+        expressions.join(", ")
+    ))
 }
 
 /// Parses one expression if it is there; `parameter` is its name in the API, for the sentence.

@@ -13,6 +13,7 @@ use super::{Context, Operation};
 use crate::catalog::StreamView;
 use crate::constraint::Constraints;
 use crate::derive::stream::StreamRecord;
+use crate::message::stream;
 use crate::wire::error::ApiError;
 
 /// Most records of one answer.
@@ -55,8 +56,10 @@ impl Operation for GetRecords {
         let mut constraints = Constraints::default();
         constraints.required("shardIterator", self.iterator.as_ref());
         constraints.at_least("limit", self.limit, 1);
-        constraints.at_most("limit", self.limit, LIMIT_MAX);
         constraints.finish()?;
+        if self.limit.is_some_and(|limit| limit > LIMIT_MAX) {
+            return Err(ApiError::validation(stream::TOO_MANY_RECORDS));
+        }
         let limit = usize::try_from(self.limit.unwrap_or(LIMIT_MAX)).unwrap_or_default();
         let iterator = self.iterator.unwrap_or_default();
         // The shard as it was known before it is read: one that is closed then gets no record afterwards.
@@ -64,7 +67,7 @@ impl Operation for GetRecords {
         let now_ms = context.clock.now_ms();
         let horizon_ms = now_ms - RETENTION_MS;
         let (mut records, mut bytes, mut is_end) = (Vec::new(), 0, true);
-        let stream = named.stream.id;
+        let identity_of_stream = named.stream.id;
         named
             .read(
                 context,
@@ -83,7 +86,7 @@ impl Operation for GetRecords {
                     place = at.next();
                     let sequence_number = at.sequence_number();
                     let identity = [
-                        stream.as_bytes(),
+                        identity_of_stream.as_bytes(),
                         &shard.number.to_be_bytes()[..],
                         sequence_number.as_bytes(),
                     ];

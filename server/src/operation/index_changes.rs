@@ -126,6 +126,12 @@ impl IndexChanges {
         // What is defined by keys already need not be defined again, and cannot be defined otherwise.
         let mut definitions = self.definitions.clone();
         for known in table.key_attributes() {
+            let named = definitions
+                .iter()
+                .find(|definition| definition.name == known.name);
+            if named.is_some_and(|named| named.kind != known.kind) {
+                return Err(index::other_type(&known.name));
+            }
             definitions.retain(|definition| definition.name != known.name);
             definitions.push(known.clone());
         }
@@ -133,6 +139,7 @@ impl IndexChanges {
             table: &table.key_schema,
             billing_mode: table.billing_mode,
             definitions: &definitions,
+            named: &self.definitions,
         };
         let id = self.id.unwrap_or_default();
         let made = request.definition(IndexKind::Global, id, IndexStatus::Creating, setting)?;
@@ -179,9 +186,8 @@ fn global<'a>(
     table: &'a mut TableDefinition,
     name: &str,
 ) -> Result<&'a mut crate::catalog::IndexDefinition, ApiError> {
-    let missing = index::not_there(&table.name, name);
     let mut indexes = table.indexes.iter_mut();
     indexes
         .find(|index| index.kind == IndexKind::Global && index.name == name)
-        .ok_or(missing)
+        .ok_or_else(index::not_there)
 }

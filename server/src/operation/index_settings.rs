@@ -10,9 +10,10 @@ use uuid::Uuid;
 
 use super::create_table::{KeySchemaElement, KeyType, Shown, check_elements};
 use super::table_settings::{OnDemandThroughput, ProvisionedThroughput, WarmThroughput};
+use crate::arn;
 use crate::catalog::{BillingMode, IndexDefinition, IndexStatus, OnDemandLimits, Throughput, WarmUnits};
 use crate::constraint::{Constraints, ModelEnum};
-use crate::message::index;
+use crate::message::{self, index};
 use crate::wire::error::ApiError;
 
 /// Most indexes of a table.
@@ -69,6 +70,8 @@ pub(super) struct Setting<'a> {
     pub(super) billing_mode: BillingMode,
     /// The attributes that keys may be made of.
     pub(super) definitions: &'a [KeyAttribute],
+    /// Those that the request defines, for sentences.
+    pub(super) named: &'a [KeyAttribute],
 }
 
 impl IndexRequest {
@@ -78,14 +81,6 @@ impl IndexRequest {
         constraints.required(&name, self.index_name.as_ref());
         if let Some(index_name) = &self.index_name {
             constraints.length(&name, index_name, index_name.chars().count(), 3, 255);
-            let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-            if !index_name.chars().all(is_plain) {
-                constraints.violated(
-                    &name,
-                    index_name,
-                    "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
-                );
-            }
         }
         let keys = format!("{member}.keySchema");
         constraints.required(&keys, self.key_schema.as_ref());
@@ -124,6 +119,9 @@ impl IndexRequest {
         status: IndexStatus,
         setting: Setting<'_>,
     ) -> Result<IndexDefinition, ApiError> {
+        if !self.name().bytes().all(arn::is_table_name_byte) {
+            return Err(ApiError::validation(message::TABLE_NAME));
+        }
         let (hash, range) = self.keys(kind, setting)?;
         let (read_units, write_units) = match kind {
             IndexKind::Local => (0, 0),
@@ -231,10 +229,7 @@ impl IndexRequest {
         let elements = self.key_schema.iter().flatten();
         crate::message::table::undefined_keys(
             elements.filter_map(|element| element.attribute_name.as_deref()),
-            setting
-                .definitions
-                .iter()
-                .map(|definition| definition.name.as_str()),
+            setting.named.iter().map(|definition| definition.name.as_str()),
         )
     }
 }
@@ -251,10 +246,10 @@ pub(super) fn check_all(indexes: &[IndexDefinition]) -> Result<(), ApiError> {
     }
     let of = |kind| indexes.iter().filter(|index| index.kind == kind).count();
     if of(IndexKind::Local) > LOCAL_INDEXES_MAX {
-        return Err(index::too_many("LocalSecondaryIndexes", LOCAL_INDEXES_MAX));
+        return Err(index::too_many("LocalSecondaryIndex", LOCAL_INDEXES_MAX));
     }
     if of(IndexKind::Global) > GLOBAL_INDEXES_MAX {
-        return Err(index::too_many("GlobalSecondaryIndexes", GLOBAL_INDEXES_MAX));
+        return Err(index::too_many("GlobalSecondaryIndex", GLOBAL_INDEXES_MAX));
     }
     let included = indexes.iter().map(|index| match &index.projection {
         Projection::Include(names) => names.len(),

@@ -5,6 +5,7 @@ use stator_model::item::Item;
 use stator_model::key::KeyBytes;
 
 use super::capacity::{CapacityDetail, ConsumedCapacity, Cost, write_units};
+use super::legacy::LegacyWrite;
 use super::{Context, table_name};
 use crate::catalog::Table;
 use crate::command::{self, OnFailure, ReturnValues, Sizes, WriteAnswer};
@@ -41,8 +42,8 @@ pub(crate) struct WriteParameters {
     pub(crate) on_failure: Option<String>,
     pub(crate) consumed_capacity: Option<String>,
     pub(crate) collection_metrics: Option<String>,
-    /// `ConditionalOperator` of the API before expressions.
-    pub(crate) conditional_operator: Option<String>,
+    /// What the request states without expressions.
+    pub(crate) legacy: LegacyWrite,
     pub(crate) levels: NamedLevels,
     /// Which call the request is a try of.
     pub(crate) invocation: Option<InvocationId>,
@@ -77,8 +78,7 @@ impl WriteParameters {
             .one_of::<CollectionMetrics>("returnItemCollectionMetrics", self.collection_metrics.as_deref());
         let on_failure =
             constraints.one_of("returnValuesOnConditionCheckFailure", self.on_failure.as_deref());
-        constraints
-            .one_of::<ConditionalOperator>("conditionalOperator", self.conditional_operator.as_deref());
+        self.legacy.check(&mut constraints);
         let level = self.levels.check(&mut constraints);
         constraints.finish()?;
         Ok(WriteChoices {
@@ -116,25 +116,6 @@ impl WriteChoices {
         Ok(WriteOutput {
             consumed_capacity: self.capacity.report(table.name(), Cost::of_write(&done)),
             attributes: done.attributes,
-        })
-    }
-}
-
-/// `ConditionalOperator` of the API before expressions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ConditionalOperator {
-    Or,
-    And,
-}
-
-impl ModelEnum for ConditionalOperator {
-    const NAMES: &'static [&'static str] = &["OR", "AND"];
-
-    fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "OR" => Self::Or,
-            "AND" => Self::And,
-            _ => return None,
         })
     }
 }

@@ -39,8 +39,10 @@ impl Operation for ListStreams {
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
         let mut constraints = Constraints::default();
         constraints.at_least("limit", self.limit, 1);
-        constraints.at_most("limit", self.limit, LIMIT_MAX);
         constraints.finish()?;
+        if self.limit.is_some_and(|limit| limit > LIMIT_MAX) {
+            return Err(ApiError::validation(message::stream::TOO_MANY_STREAMS));
+        }
         let tables = context.catalog.all().await.map_err(message::table::catalog)?;
         let wanted = self.table_name.as_deref();
         let of_name = |name: &str| wanted.is_none_or(|wanted| wanted == name);

@@ -2,12 +2,11 @@
 //!
 //! A put replaces the current item by another, a deletion by none; everything else about the two is the same.
 
-use stator_model::expression::Condition;
 use stator_model::item::Item;
 
-use super::expressions::{ExpressionInputs, check_all_used, parse};
+use super::expressions::{ExpressionInputs, check_all_used};
 use super::item_command::{WriteOutput, WriteParameters};
-use super::{Context, table_name};
+use super::{Context, legacy, table_name};
 use crate::command::{Guard, ITEM_BYTES_MAX, Replace, ReturnValues};
 use crate::consistency::{Needs, check_write};
 use crate::message;
@@ -36,6 +35,7 @@ pub(super) async fn run(
     let choices = parameters.choices((member, attributes.as_ref()))?;
     let condition = ("ConditionExpression", parameters.condition.as_deref());
     let name = table_name::resolve(parameters.table_name.as_deref().unwrap_or_default())?;
+    parameters.legacy.check_unmixed(&[condition])?;
     let mut placeholders = expressions.check(&[condition])?;
     let attributes = checked(attributes)?;
     if !matches!(choices.return_values, ReturnValues::None | ReturnValues::AllOld) {
@@ -44,7 +44,7 @@ pub(super) async fn run(
     if subject == Subject::Item {
         check_size(&attributes)?;
     }
-    let condition = parse(condition, &mut placeholders, Condition::parse)?;
+    let condition = legacy::condition(condition.1, &parameters.legacy, &mut placeholders)?;
     check_all_used(&placeholders)?;
     let needs = if condition.is_some() {
         Needs::Condition
@@ -68,7 +68,7 @@ pub(super) async fn run(
     let command = Replace {
         new,
         guard: Guard {
-            condition: parameters.condition.as_deref().zip(condition.as_ref()),
+            condition: legacy::spelled(condition.as_ref()),
             placeholders: &placeholders,
             on_failure: choices.on_failure,
         },

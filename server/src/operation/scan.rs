@@ -109,6 +109,9 @@ fn start(
     segment: Option<Segment>,
 ) -> Result<Vec<u8>, ApiError> {
     let bytes = source.row_of_key(key.as_ref()).map_err(|error| {
+        if source.index().is_some() {
+            return ApiError::validation("The provided starting key is invalid");
+        }
         let ApiError::Validation(why) = crate::message::key(&error) else {
             return ApiError::Internal(error.to_string());
         };

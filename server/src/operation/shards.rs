@@ -187,7 +187,7 @@ impl NamedStream {
     pub(super) fn shard(&self, id: &str) -> Result<Shard, ApiError> {
         let shards = self.stream.shards.iter();
         let found = shards.copied().find(|shard| shard_id(shard) == id);
-        found.ok_or_else(|| stream::no_shard(id, &self.arn))
+        found.ok_or_else(stream::no_shard)
     }
 
     /// Reads records of a shard from a place on, until the visitor breaks off or there are no more.

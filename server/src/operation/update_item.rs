@@ -1,11 +1,11 @@
 //! UpdateItem: changes attributes of an item in place, making the item when it is not there, if a condition holds.
 
-use stator_model::expression::{Condition, Update};
+use stator_model::expression::Update;
 
-use super::expressions::{ExpressionInputs, check_all_used, parse};
+use super::expressions::{ExpressionInputs, check_all_used};
 use super::item_command::{WriteOutput, WriteParameters};
 use super::replacement::checked;
-use super::{Context, Operation, table_name};
+use super::{Context, Operation, legacy, table_name};
 use crate::catalog::Table;
 use crate::command::{Change, Guard};
 use crate::consistency::{Needs, check_write};
@@ -30,10 +30,11 @@ impl Operation for UpdateItem {
         let update = ("UpdateExpression", self.update.as_deref());
         let condition = ("ConditionExpression", self.parameters.condition.as_deref());
         let name = table_name::resolve(self.parameters.table_name.as_deref().unwrap_or_default())?;
+        self.parameters.legacy.check_unmixed(&[update, condition])?;
         let mut placeholders = self.expressions.check(&[update, condition])?;
         let key = checked(self.key)?;
-        let update = parse(update, &mut placeholders, Update::parse)?;
-        let condition = parse(condition, &mut placeholders, Condition::parse)?;
+        let update = legacy::update(update.1, &self.parameters.legacy, &mut placeholders)?;
+        let condition = legacy::condition(condition.1, &self.parameters.legacy, &mut placeholders)?;
         check_all_used(&placeholders)?;
         check_write(choices.level, Needs::ReadModifyWrite)?;
 
@@ -41,20 +42,25 @@ impl Operation for UpdateItem {
         let key_bytes = table
             .key_of_key(key.as_ref())
             .map_err(|error| message::key(&error))?;
-        check_key_stays(&table, update.as_ref())?;
+        check_key_stays(&table, update.as_ref().map(|(_, update)| update))?;
         let command = Change {
             key: &key,
-            update: self.update.as_deref().zip(update.as_ref()),
+            update: legacy::spelled(update.as_ref()),
             guard: Guard {
-                condition: self.parameters.condition.as_deref().zip(condition.as_ref()),
+                condition: legacy::spelled(condition.as_ref()),
                 placeholders: &placeholders,
                 on_failure: choices.on_failure,
             },
             return_values: choices.return_values,
         };
-        choices
+        let done = choices
             .carry_out(context, &table, &key_bytes, Needs::ReadModifyWrite, &command)
-            .await
+            .await;
+        if self.parameters.legacy.updates.is_empty() {
+            done
+        } else {
+            done.map_err(legacy::update_refusal)
+        }
     }
 }
 

@@ -203,8 +203,8 @@ impl Plan {
         };
         let known = definition.streams.last_mut().filter(|stream| stream.records());
         match (known, wanted) {
-            (Some(_), Some(_)) => Err(stream::already_enabled(&definition.name)),
-            (None, None) => Err(stream::not_enabled(&definition.name)),
+            (Some(_), Some(_)) => Err(ApiError::validation(stream::ALREADY_ENABLED)),
+            (None, None) => Err(ApiError::validation(stream::NOT_ENABLED)),
             (Some(known), None) => {
                 known.status = StreamStatus::Disabling;
                 known.disabled_at_ms = Some(now_ms);

@@ -82,10 +82,10 @@ fn apply(definition: &mut TableDefinition, enabled: bool, wanted: TimeToLive) ->
         (Some(known), _) if known.status != TimeToLiveStatus::Enabled => {
             Err(ApiError::validation(time_to_live::CHANGED_LATELY))
         }
+        (Some(known), _) if known.attribute != wanted.attribute => Err(ApiError::Validation(
+            time_to_live::other_attribute(&known.attribute),
+        )),
         (Some(known), true) if is_on(known) => Err(ApiError::validation(time_to_live::ALREADY_ENABLED)),
-        (Some(known), false) if known.attribute != wanted.attribute => {
-            Err(ApiError::validation(time_to_live::OTHER_ATTRIBUTE))
-        }
         (Some(known), false) => {
             known.status = TimeToLiveStatus::Disabling;
             known.changed_at_ms = wanted.changed_at_ms;

@@ -8,6 +8,7 @@ mod batch;
 mod create_table;
 mod expressions;
 mod item;
+mod legacy;
 mod list_tables;
 mod page;
 pub(crate) mod reader;

@@ -5,7 +5,7 @@
 //! `tools`. One part failing does not keep the other from running, and the last lines are the test runners' own.
 
 mod films;
-mod python;
+pub(crate) mod python;
 pub(crate) mod tools;
 
 use std::ffi::OsString;
@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             &["--package", "stator", "--bin", "stator"]
         };
         let stator = cargo::build(&workspace, selection)?.get("bin", "stator")?;
-        passed &= python::run(&workspace, &stator, &arguments.pytest)?;
+        passed &= python::run(&workspace, &stator, &arguments.pytest, None)?;
     }
     Ok(passed)
 }

@@ -13,13 +13,24 @@ const TESTS: &str = "compat-tests/python";
 /// In the environment: what it was made from. Written last, so that an environment without it is unfinished.
 const STAMP: &str = "made-from.txt";
 
-/// Runs pytest against the server `stator`, and says whether it was content.
-pub(super) fn run(workspace: &Workspace, stator: &Path, arguments: &[OsString]) -> Result<bool> {
+/// Runs pytest against the server `stator`, and says whether it was content. With the folder of the `consumer` that
+/// `crate::kcl` builds, the tests of the Kinesis Client Library run, too.
+pub(crate) fn run(
+    workspace: &Workspace,
+    stator: &Path,
+    arguments: &[OsString],
+    consumer: Option<&Path>,
+) -> Result<bool> {
     let tests = workspace.root.join(TESTS);
     let python = environment(workspace, &tests.join("requirements.txt"))?;
     let films = films::get(workspace)?;
+    let mut command = Command::new(python);
+    match consumer {
+        Some(folder) => command.env("STATOR_KCL", folder),
+        None => command.env_remove("STATOR_KCL"),
+    };
     cargo::succeeds(
-        Command::new(python)
+        command
             .args(["-m", "pytest"])
             .args(arguments)
             .current_dir(tests)

@@ -42,6 +42,17 @@ pub(super) const TAR: Tool = Tool {
     packages: &["gzip", "tar"],
 };
 
+/// Builds Java programs; the packages bring a JDK.
+pub(crate) const MAVEN: Tool = Tool {
+    name: "Maven with a JDK, Java 17 or newer",
+    probe: &[
+        "sh",
+        "-c",
+        "mvn --version && javac --release 17 --version && java -version",
+    ],
+    packages: &["maven", "default-jdk-headless"],
+};
+
 /// What a cluster is compared with.
 pub(crate) const ETCD: Tool = Tool {
     name: "etcd",

@@ -7,7 +7,7 @@ use super::{Comparator, Condition, Operand};
 use crate::expression::error::ExpressionError;
 use crate::expression::function::{self, Function};
 use crate::expression::lexer::TokenKind;
-use crate::expression::parser::{Call, Group, Language, Parsed, Parser, Term};
+use crate::expression::parser::{Bounds, Call, Group, Language, Parsed, Parser, Term};
 use crate::expression::path::Path;
 use crate::expression::placeholders::Placeholders;
 
@@ -65,7 +65,24 @@ impl Condition {
     /// # Errors
     /// [`ExpressionError`] when the text is not one, or can be known to be wrong without an item.
     pub fn parse(text: &str, placeholders: &mut Placeholders) -> Result<Self, ExpressionError> {
-        let mut parser = Parser::new(text, placeholders, Language::Condition)?;
+        Self::parse_within(Bounds::Api, text, placeholders)
+    }
+
+    /// Parses a condition that this program has made, or has checked before: it may be longer, and have more operators,
+    /// than the API allows. Nesting is bounded as everywhere.
+    ///
+    /// # Errors
+    /// [`ExpressionError`] when the text is no condition.
+    pub fn parse_unbounded(text: &str, placeholders: &mut Placeholders) -> Result<Self, ExpressionError> {
+        Self::parse_within(Bounds::None, text, placeholders)
+    }
+
+    fn parse_within(
+        bounds: Bounds,
+        text: &str,
+        placeholders: &mut Placeholders,
+    ) -> Result<Self, ExpressionError> {
+        let mut parser = Parser::new(text, placeholders, Language::Condition, bounds)?;
         let condition = parser.condition()?;
         parser.finish()?;
         Ok(condition)

@@ -5,7 +5,7 @@ use crate::attribute::Kind;
 use crate::expression::error::ExpressionError;
 use crate::expression::function::{self, Function};
 use crate::expression::lexer::TokenKind;
-use crate::expression::parser::{Call, Language, Parsed, Parser, Term};
+use crate::expression::parser::{Bounds, Call, Language, Parsed, Parser, Term};
 use crate::expression::placeholders::{Placeholders, ValueId};
 
 /// The sections of an update expression.
@@ -51,7 +51,24 @@ impl Update {
     /// [`ExpressionError`] when the text is not one, its targets get in each other's way, or it can be known to be wrong
     /// without an item.
     pub fn parse(text: &str, placeholders: &mut Placeholders) -> Result<Self, ExpressionError> {
-        let mut parser = Parser::new(text, placeholders, Language::Update)?;
+        Self::parse_within(Bounds::Api, text, placeholders)
+    }
+
+    /// Parses an update that this program has made, or has checked before: it may be longer, and have more operators,
+    /// than the API allows. Nesting is bounded as everywhere.
+    ///
+    /// # Errors
+    /// [`ExpressionError`] when the text is no update.
+    pub fn parse_unbounded(text: &str, placeholders: &mut Placeholders) -> Result<Self, ExpressionError> {
+        Self::parse_within(Bounds::None, text, placeholders)
+    }
+
+    fn parse_within(
+        bounds: Bounds,
+        text: &str,
+        placeholders: &mut Placeholders,
+    ) -> Result<Self, ExpressionError> {
+        let mut parser = Parser::new(text, placeholders, Language::Update, bounds)?;
         let mut actions = Vec::new();
         let mut seen = Vec::new();
         while let Some(clause) = Clause::starting_with(parser.kind()) {
@@ -130,7 +147,7 @@ impl Parser<'_, '_> {
         if !works {
             self.refuse(ExpressionError::ClauseOperandType {
                 clause: clause.name(),
-                kind: long_name(kind),
+                kind: kind.long_name(),
             });
         }
         Ok(works.then_some(id))
@@ -223,21 +240,5 @@ fn operand(mut term: Term) -> Option<SetOperand> {
             }
             Term::Call(_) | Term::Refused | Term::RefusedCall => return None,
         }
-    }
-}
-
-/// The name of a type in messages about `ADD` and `DELETE`.
-const fn long_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Null => "NULL",
-        Kind::Bool => "BOOLEAN",
-        Kind::String => "STRING",
-        Kind::Number => "NUMBER",
-        Kind::Binary => "BINARY",
-        Kind::StringSet => "STRING_SET",
-        Kind::NumberSet => "NUMBER_SET",
-        Kind::BinarySet => "BINARY_SET",
-        Kind::List => "LIST",
-        Kind::Map => "MAP",
     }
 }

@@ -297,7 +297,7 @@ fn indexes_that_do_not_fit_are_refused_with_their_names() {
         ),
         (
             indexes(&[], &[an_index("idx", &["a HASH"], ALL)]),
-            "Some AttributeDefinitions are not used. AttributeDefinitions: [pk, sk, a, b], keys used: [pk, sk, a]",
+            "Some AttributeDefinitions are not used. AttributeDefinitions: [pk, sk, a, b], keys used: [a, pk, sk]",
         ),
         (
             indexes(

@@ -149,6 +149,19 @@ impl Source {
         if definition.projection == Projection::All {
             return Ok(false);
         }
+        let mut unseen = Vec::new();
+        if let Some(filter) = &plan.filter {
+            filter.for_each_path(&mut |path| {
+                let name = path.top_level();
+                if !definition.projection.has(keys, name.as_bytes()) && !unseen.contains(&name.to_owned()) {
+                    unseen.push(name.to_owned());
+                }
+            });
+        }
+        if !unseen.is_empty() {
+            let unseen: Vec<&str> = unseen.iter().map(String::as_str).collect();
+            return Err(message::index::filter_not_projected(&definition.name, &unseen));
+        }
         let asks_all = plan.select == Some(Select::AllAttributes);
         let paths = plan.projection.iter().flat_map(Paths::paths);
         let missing: Vec<&str> = paths

@@ -43,7 +43,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A parameter of the API before expressions: noted as given when it is of the right JSON type.
+    /// A parameter of reads of the API before expressions: noted as given when it is of the right JSON type.
     pub(super) fn legacy(&mut self, inputs: &mut ExpressionInputs, name: &'static str) -> Decoded<()> {
         let present = match name {
             "AttributesToGet" => self.list_of(Self::text)?.is_some(),
@@ -76,16 +76,8 @@ impl Reader<'_> {
             "ReturnValuesOnConditionCheckFailure" => parameters.on_failure = self.text()?,
             "ReturnConsumedCapacity" => parameters.consumed_capacity = self.text()?,
             "ReturnItemCollectionMetrics" => parameters.collection_metrics = self.text()?,
-            "Expected" => self.legacy(inputs, "Expected")?,
-            "ConditionalOperator" => {
-                parameters.conditional_operator = self.text()?;
-                inputs.legacy.extend(
-                    parameters
-                        .conditional_operator
-                        .as_ref()
-                        .map(|_| "ConditionalOperator"),
-                );
-            }
+            "Expected" => parameters.legacy.expected = self.expected(&mut inputs.placeholders)?,
+            "ConditionalOperator" => parameters.legacy.conditional_operator = self.text()?,
             _ => return Ok(false),
         }
         Ok(true)

@@ -79,7 +79,10 @@ impl Decode for UpdateItem {
             match name {
                 "Key" => request.key = reader.attributes()?,
                 "UpdateExpression" => request.update = reader.text()?,
-                "AttributeUpdates" => reader.legacy(&mut request.expressions, "AttributeUpdates")?,
+                "AttributeUpdates" => {
+                    request.parameters.legacy.updates =
+                        reader.attribute_updates(&mut request.expressions.placeholders)?;
+                }
                 _ if reader.write_member(name, &mut request.parameters, &mut request.expressions)? => {}
                 _ => reader.skip()?,
             }

@@ -101,6 +101,11 @@ impl<'j> Reader<'j> {
         Ok(self.json.next_skip()?)
     }
 
+    /// Takes a `null`, if one comes next.
+    pub(super) fn is_null(&mut self) -> Decoded<bool> {
+        Ok(self.present()?.is_none())
+    }
+
     /// Looks at the next value: `None`, consuming it, for `null`.
     fn present(&mut self) -> Decoded<Option<Peek>> {
         let peek = self.json.peek()?;
