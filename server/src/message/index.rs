@@ -144,9 +144,18 @@ pub(crate) fn duplicate(name: &str) -> ApiError {
     invalid(format_args!("Duplicate index name: {name}"))
 }
 
-/// More indexes of a kind than a table can have.
-pub(crate) fn too_many(kind: &str, most: usize) -> ApiError {
-    invalid(format_args!("{kind} count exceeds the per-table limit of {most}"))
+/// More local indexes than a table can have.
+pub(crate) fn too_many_local(most: usize) -> ApiError {
+    invalid(format_args!(
+        "Number of LocalSecondaryIndexes exceeds per-table limit of {most}"
+    ))
+}
+
+/// More global indexes than a table can have.
+pub(crate) fn too_many_global(most: usize) -> ApiError {
+    invalid(format_args!(
+        "GlobalSecondaryIndex count exceeds the per-table limit of {most}"
+    ))
 }
 
 /// An empty list of indexes.

@@ -246,10 +246,10 @@ pub(super) fn check_all(indexes: &[IndexDefinition]) -> Result<(), ApiError> {
     }
     let of = |kind| indexes.iter().filter(|index| index.kind == kind).count();
     if of(IndexKind::Local) > LOCAL_INDEXES_MAX {
-        return Err(index::too_many("LocalSecondaryIndex", LOCAL_INDEXES_MAX));
+        return Err(index::too_many_local(LOCAL_INDEXES_MAX));
     }
     if of(IndexKind::Global) > GLOBAL_INDEXES_MAX {
-        return Err(index::too_many("GlobalSecondaryIndex", GLOBAL_INDEXES_MAX));
+        return Err(index::too_many_global(GLOBAL_INDEXES_MAX));
     }
     let included = indexes.iter().map(|index| match &index.projection {
         Projection::Include(names) => names.len(),
