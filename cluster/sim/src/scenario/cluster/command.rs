@@ -4,10 +4,17 @@
 //! filling, so that the engine flushes and compacts, and the filling follows from the rest of the cell, so that bytes of
 //! something else are noticed. All numbers are little-endian.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use bytes::{Buf, BufMut, Bytes, BytesMut, TryGetError};
-use stator_cluster::{Answer, Applier, Cell, Commands, MalformedAnswer, MalformedCommand, Verdict};
+use stator_cluster::{
+    Answer, Applier, Cell, CellChange, Commands, Derived, DerivedRow, MalformedAnswer, MalformedCommand,
+    Unfit, Verdict,
+};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::deriving::{Deriving, late_rows};
 use crate::check::cell::{Input, Output, Seen, Stored, apply};
 
 /// The longest filling of a cell, in bytes.
@@ -215,8 +222,13 @@ impl Answer for Answered {
 }
 
 /// Decides on commands of other nodes.
-#[derive(Debug)]
-pub(super) struct SimulatedCommands;
+#[derive(Debug, Default)]
+pub(super) struct SimulatedCommands {
+    /// What follows from writes; `None` when nothing does.
+    pub(super) deriving: Option<Arc<Deriving>>,
+    /// The metadata that this node has been taught, where nodes are.
+    pub(super) learnt: AtomicU64,
+}
 
 impl Commands for SimulatedCommands {
     fn decide(&self, command: &Bytes, current: Option<&Cell>) -> Result<Verdict<Vec<u8>>, MalformedCommand> {
@@ -232,6 +244,27 @@ impl Commands for SimulatedCommands {
 
     fn weigh(&self, cell: &[u8]) -> u64 {
         u64::try_from(cell.len()).unwrap_or(u64::MAX)
+    }
+
+    fn known(&self) -> u64 {
+        match &self.deriving {
+            Some(deriving) if deriving.is_taught => self.learnt.load(Ordering::SeqCst),
+            _ => u64::MAX,
+        }
+    }
+
+    fn derive(&self, change: &CellChange<'_>) -> Result<Derived, Unfit> {
+        let deriving = self.deriving.as_ref();
+        // Who is not taught knows of no late index.
+        let known = deriving.map_or(0, |_| self.learnt.load(Ordering::SeqCst));
+        Ok(Derived {
+            rows: deriving.map_or_else(Vec::new, |deriving| deriving.rows(change, known)),
+            note: Bytes::new(),
+        })
+    }
+
+    fn fill(&self, _: &Bytes, _: &str, key: &[u8], cell: &Cell) -> Vec<DerivedRow> {
+        late_rows(key, cell)
     }
 }
 
@@ -268,14 +301,14 @@ mod tests {
             assert_eq!(Command::decode(&bytes[..bytes.len() - 1]), None);
             for current in [None, Some(encode_cell(OLD))] {
                 let typed = command.decide(current.as_ref());
-                let encoded = SimulatedCommands.decide(&bytes.clone().into(), current.as_ref());
+                let encoded = SimulatedCommands::default().decide(&bytes.clone().into(), current.as_ref());
                 let encoded = encoded
                     .unwrap()
                     .map(|answer| Answered::decode(&answer.into()).unwrap());
                 assert_eq!(typed, encoded, "{command:?} on {current:?}");
             }
         }
-        let nothing = SimulatedCommands.decide(&Bytes::new(), None);
+        let nothing = SimulatedCommands::default().decide(&Bytes::new(), None);
         assert!(nothing.is_err());
     }
 

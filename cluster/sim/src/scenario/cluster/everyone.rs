@@ -14,6 +14,7 @@ use stator_cluster::{ConsistencyLevel, InvocationId, NodeId, World, WriteOptions
 use tokio::sync::oneshot;
 
 use super::command::{Answered, Command};
+use super::deriving::Deriving;
 use super::invariant::Invariant;
 use super::invariant::committed::Glimpse;
 use super::node::{Answering, Node, Trouble};
@@ -43,6 +44,8 @@ pub(super) struct Everyone {
     pub(super) glimpses: Arc<Mutex<Vec<Glimpse>>>,
     /// Clients at work.
     pub(super) busy: Arc<Mutex<u64>>,
+    /// What follows from writes, if anything does.
+    pub(super) deriving: Option<Arc<Deriving>>,
 }
 
 /// What a read has found: a cell, or none.

@@ -4,22 +4,27 @@
 //! driven by the kernel, its network, clocks and randomness those of the simulated world. Only sizes are small, so that
 //! flushes, compactions and new log segments happen all the time.
 
+use std::collections::BTreeSet;
 use std::num::{NonZeroU8, NonZeroU32};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use stator_cluster::gossip::GossipSettings;
-use stator_cluster::ring::RangeBits;
+use stator_cluster::ring::{RangeBits, RangeId};
 use stator_cluster::{
-    Cluster, ConsistencyLevel, Direction, EngineSettings, Error, Founder, Keyspace, MASTER_KEY_BYTES,
-    MasterKey, MasterKeys, NodeSettings, Random, Settings, Surroundings, Timing, World, WriteOptions,
+    Cluster, Commands, ConsistencyLevel, Direction, EngineSettings, Error, Fill, Founder, Keyspace,
+    MASTER_KEY_BYTES, MasterKey, MasterKeys, NodeSettings, Random, Settings, Surroundings, Timing, World,
+    WriteOptions,
 };
 use stator_storage::{Clock, Compression};
 use uuid::Uuid;
 
 use super::command::{Answered, Command, SimulatedCommands, decode_cell};
+use super::deriving::SOURCE;
 use super::invariant::Invariant;
 use super::node::{Answering, GroupView, Node, Rows, Trouble, Visited};
 use super::place::{KeyspaceName, Place, Span};
@@ -38,10 +43,16 @@ pub(super) fn builder() -> Builder {
 }
 
 fn open(boot: &Boot, shape: &Shape, control: &Control) -> Result<Opened, String> {
-    let (network, watched) = (Arc::clone(&boot.network), control.clone());
-    let cluster = Cluster::open(node_settings(boot, shape, control), surroundings(boot), |_, _| {
-        Ok(network)
+    let commands = Arc::new(SimulatedCommands {
+        deriving: shape.deriving.clone(),
+        ..SimulatedCommands::default()
     });
+    let (network, watched) = (Arc::clone(&boot.network), control.clone());
+    let cluster = Cluster::open(
+        node_settings(boot, shape, control),
+        surroundings(boot, Arc::clone(&commands) as Arc<dyn Commands>),
+        |_, _| Ok(network),
+    );
     let cluster = cluster.map_err(|error| error.to_string())?;
     let (own, id) = (cluster.clone(), boot.node);
     boot.world.spawn(Box::pin(async move {
@@ -50,7 +61,7 @@ fn open(boot: &Boot, shape: &Shape, control: &Control) -> Result<Opened, String>
     }));
     Ok(Opened {
         inbox: cluster.inbox(),
-        node: Arc::new(Member { cluster }),
+        node: Arc::new(Member { cluster, commands }),
     })
 }
 
@@ -100,7 +111,7 @@ fn engine_settings() -> EngineSettings {
     }
 }
 
-fn surroundings(boot: &Boot) -> Surroundings {
+fn surroundings(boot: &Boot, commands: Arc<dyn Commands>) -> Surroundings {
     let world = Arc::clone(&boot.world);
     let random = Random::new(move |buffer| {
         for chunk in buffer.chunks_mut(8) {
@@ -120,7 +131,7 @@ fn surroundings(boot: &Boot) -> Surroundings {
         master_keys: MasterKeys::new(MasterKey::new([7; MASTER_KEY_BYTES])),
         clock: Some(Arc::new(SteadyClock(Arc::clone(&boot.world)))),
         driven: true,
-        commands: Arc::new(SimulatedCommands),
+        commands,
     }
 }
 
@@ -145,6 +156,7 @@ fn trouble(error: Error) -> Trouble {
 
 struct Member {
     cluster: Cluster,
+    commands: Arc<SimulatedCommands>,
 }
 
 impl Drop for Member {
@@ -300,6 +312,67 @@ impl Node for Member {
 
     fn range_bits(&self) -> RangeBits {
         RangeBits::new(self.cluster.status().range_bits).unwrap_or_default()
+    }
+
+    fn learn(&self) {
+        self.commands
+            .learnt
+            .store(self.cluster.metadata_index(), Ordering::SeqCst);
+    }
+
+    fn metadata_index(&self) -> u64 {
+        self.cluster.metadata_index()
+    }
+
+    fn ranges(&self) -> Vec<u32> {
+        self.cluster.ranges().into_iter().map(|range| range.0).collect()
+    }
+
+    fn require(&self, known: u64) -> Answering<'_, ()> {
+        Box::pin(async move { self.cluster.require(known).await.map_err(trouble) })
+    }
+
+    fn fill(
+        &self,
+        range: u32,
+        behind: Option<Bytes>,
+        required: u64,
+        count: u32,
+    ) -> Answering<'_, Option<Bytes>> {
+        Box::pin(async move {
+            let keyspace = self.keyspace(&KeyspaceName::new(SOURCE)).await?;
+            let fill = Fill {
+                keyspace,
+                filling: Bytes::from_static(b"late"),
+                range: RangeId(range),
+                behind,
+                required,
+                count,
+            };
+            let filled = self.cluster.fill(&fill).await.map_err(trouble)?;
+            Ok(filled.last)
+        })
+    }
+
+    fn settled(&self) -> Answering<'_, ()> {
+        Box::pin(async { self.cluster.settled().await.map_err(trouble) })
+    }
+
+    fn keys<'a>(&'a self, keyspace: &'a str) -> Answering<'a, BTreeSet<Vec<u8>>> {
+        Box::pin(async move {
+            let name = KeyspaceName::new(keyspace);
+            let keyspace = self.keyspace(&name).await?;
+            let (bounds, level) = (Span::all(name).bounds(), ConsistencyLevel::Quorum);
+            let mut keys = BTreeSet::new();
+            let visited = self
+                .cluster
+                .range(keyspace, &bounds, Direction::Forward, level, |row| {
+                    keys.insert(row.key().to_vec());
+                    ControlFlow::Continue(())
+                });
+            visited.await.map_err(trouble)?;
+            Ok(keys)
+        })
     }
 
     fn hints_waiting(&self) -> u64 {

@@ -3,6 +3,7 @@
 //!
 //! Invariant: everything that is asked here runs as a part of the node, and ends with it.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -120,6 +121,45 @@ pub(super) trait Node: Send + Sync {
 
     /// How many bits of a token make its range.
     fn range_bits(&self) -> RangeBits;
+
+    /// Learns what the node's metadata says; a node of which nothing is derived has nothing to learn.
+    fn learn(&self) {}
+
+    /// The last entry of the metadata that has taken effect on the node.
+    fn metadata_index(&self) -> u64 {
+        0
+    }
+
+    /// The numbers of the token ranges.
+    fn ranges(&self) -> Vec<u32> {
+        Vec::new()
+    }
+
+    /// Has all ranges ask their leaders to know the metadata up to an entry.
+    fn require(&self, _known: u64) -> Answering<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Fills the next cells of a range into the late index, and says behind which to go on.
+    fn fill(
+        &self,
+        _range: u32,
+        _behind: Option<Bytes>,
+        _required: u64,
+        _count: u32,
+    ) -> Answering<'_, Option<Bytes>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Waits until what follows from acknowledged writes has been taken.
+    fn settled(&self) -> Answering<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// The keys of a keyspace, by a majority.
+    fn keys<'a>(&'a self, _keyspace: &'a str) -> Answering<'a, BTreeSet<Vec<u8>>> {
+        Box::pin(async { Ok(BTreeSet::new()) })
+    }
 
     /// How many hints wait on this node.
     fn hints_waiting(&self) -> u64;

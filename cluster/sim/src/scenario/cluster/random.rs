@@ -1,16 +1,19 @@
 //! Clients at work while faults come and go: those that the seed says, or a power cut of all nodes at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use stator_cluster::Durability;
 
+use super::deriving::{BEFORE_SOURCE, Deriving};
 use super::everyone::Everyone;
 use super::keeper::{Keeper, Kept};
+use super::online::Maker;
 use super::operator::Operator;
 use super::place::{KeyspaceName, Place};
 use super::setup::{Builder, Shape, world};
 use super::work::{Keys, Shift, Worker};
-use super::{plans, settle, watch};
+use super::{online, plans, settle, watch};
 use crate::fault::{PlanSettings, Schedule, plan, unleash};
 use crate::history::Client;
 use crate::kernel::Simulation;
@@ -53,6 +56,8 @@ enum Breaks {
     /// Anything, for so long that requests are forgotten and logs are cut.
     Length,
     AllPower,
+    /// Anything, often, while much is forwarded and an index is made.
+    Forwarding,
     /// Two of three nodes hear the third one only, which loses its power again and again, often in the middle of a vote.
     Voters,
     /// One of three nodes hears of the past of another one, while the third one has been elected.
@@ -137,6 +142,15 @@ impl ClusterScenario {
         }
     }
 
+    /// An index is made while clients write much, and nodes break often. Logs are synced; see `deriving.rs`.
+    pub(super) fn derived(builder: Builder) -> Self {
+        Self {
+            name: "cluster-derived",
+            breaks: Breaks::Forwarding,
+            builder,
+        }
+    }
+
     /// Reads of all replicas, which are repaired if they differ, while replicas lag.
     pub(super) fn whole(builder: Builder) -> Self {
         Self {
@@ -158,7 +172,16 @@ impl ClusterScenario {
     fn shape(&self, seed: Seed) -> Shape {
         let mut shape = Shape::of(seed);
         match self.breaks {
-            Breaks::Anything | Breaks::AllPower | Breaks::Nothing => {}
+            Breaks::Anything => {
+                let derives = seed.stream("deriving", 0).chance(400_000);
+                shape.deriving = derives.then(|| Arc::new(Deriving::new(false)));
+            }
+            Breaks::Forwarding => {
+                shape.deriving = Some(Arc::new(Deriving::new(true)));
+                (shape.keys.cells, shape.keys.counters) = (12, 3);
+                shape.think_ms_max = 30;
+            }
+            Breaks::AllPower | Breaks::Nothing => {}
             Breaks::Unsynced => shape.durability = Durability::Interval,
             Breaks::Rest => {
                 shape.clients = 3;
@@ -211,6 +234,7 @@ impl ClusterScenario {
         let calm = self.calm(seed).unwrap_or_default();
         let gap_ms = match self.breaks {
             Breaks::Rest | Breaks::Length => 9_000,
+            Breaks::Forwarding => 1_200,
             _ => 2_000,
         };
         PlanSettings {
@@ -252,6 +276,7 @@ impl Scenario for ClusterScenario {
 
     fn summary(&self) -> &'static str {
         match self.breaks {
+            Breaks::Forwarding => "an index is made while much is forwarded, under every fault",
             Breaks::Anything => "a cluster of real nodes under every fault",
             Breaks::Unsynced => "a cluster that syncs its logs now and then only, under every fault",
             Breaks::Length => "a cluster that works for minutes, under every fault",
@@ -270,7 +295,7 @@ impl Scenario for ClusterScenario {
         let nodes = self.shape(seed).nodes;
         let mut stream = seed.stream("plan", 0);
         match self.breaks {
-            Breaks::Anything | Breaks::Rest | Breaks::Length | Breaks::Unsynced => {
+            Breaks::Anything | Breaks::Rest | Breaks::Length | Breaks::Unsynced | Breaks::Forwarding => {
                 plan(&mut stream, &nodes, &self.faults(seed))
             }
             Breaks::Distance => plans::distance(&mut stream, &nodes),
@@ -298,8 +323,17 @@ impl ClusterScenario {
     fn live(&self, simulation: &mut Simulation, everyone: &Everyone, shape: &Shape, run: &Run) {
         let main = KeyspaceName::new("main");
         let limit = run.schedule.end().max(self.work()) + settle::HEALED_WITHIN;
-        if !settle::begin(simulation, everyone, &main, limit) {
-            return;
+        let before = shape.deriving.iter().flat_map(|_| BEFORE_SOURCE);
+        let names = before.map(KeyspaceName::new).chain([main.clone()]);
+        for name in names {
+            if !settle::begin(simulation, everyone, &name, limit) {
+                return;
+            }
+        }
+        if let Some(deriving) = shape.deriving.as_ref().filter(|deriving| deriving.is_taught) {
+            online::teach(everyone);
+            let maker = Maker::new(everyone.clone(), Arc::clone(deriving));
+            everyone.employ(maker.work());
         }
         let kept = Kept::default();
         let shifts = self.shifts(run.seed);

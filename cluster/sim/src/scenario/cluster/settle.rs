@@ -5,19 +5,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use stator_cluster::ConsistencyLevel;
+use stator_cluster::{ConsistencyLevel, NodeId};
 
+use super::deriving::{BESIDE, Deriving, INVERSE, LATE, LOG, SOURCE};
 use super::everyone::{Attempt, Everyone};
 use super::invariant::committed::{Histories, witness};
 use super::invariant::converged::{self, Holdings};
-use super::invariant::{Invariant, counted};
+use super::invariant::indexed::{self, Table};
+use super::invariant::{Invariant, counted, streamed};
 use super::keeper::{KEYS, Kept};
 use super::place::{KeyspaceName, Place};
 use super::work::{FIRST_COUNTER, FIRST_OWN};
-use crate::check::cell::Cell;
+use crate::check::cell::{Cell, Input};
 use crate::check::linearizable::{CONFIGURATIONS_MAX, check_keys};
 use crate::history::Client;
 use crate::kernel::{Ended, Simulation};
@@ -107,6 +110,10 @@ impl Steward {
         self.read_all(&self.places.clone()).await;
         if self.is_compared {
             self.come_to_rest().await;
+            if self.everyone.deriving.is_some() {
+                self.settle_rows().await;
+                self.come_to_rest().await;
+            }
             self.compare();
         }
     }
@@ -202,6 +209,51 @@ impl Steward {
         {
             self.everyone.control.fail(reason);
         }
+        if let Some(deriving) = &self.everyone.deriving
+            && let Err(reason) = self.judge_rows(deriving, &nodes)
+        {
+            self.everyone.control.fail(reason);
+        }
+    }
+
+    /// Waits until all that follows from writes is where it belongs.
+    async fn settle_rows(&self) {
+        self.waits("rows that follow from writes are still under way".to_owned());
+        loop {
+            for node in &*self.everyone.nodes {
+                let attempt = self.everyone.ask(*node, "settle", |node| {
+                    Box::pin(async move { node.settled().await })
+                });
+                if matches!(attempt.await, Attempt::Answered(())) {
+                    return;
+                }
+            }
+            self.everyone.pause(100).await;
+        }
+    }
+
+    fn judge_rows(&self, deriving: &Deriving, nodes: &BTreeMap<NodeId, Holdings>) -> Result<(), String> {
+        // Replicas have been found to be the same, and not every node has all.
+        let rows_of = |name: &str| -> Table {
+            let name = KeyspaceName::new(name);
+            let rows = nodes.values().filter_map(|holdings| holdings.rows.get(&name));
+            rows.flatten().cloned().collect()
+        };
+        let cells = rows_of(SOURCE);
+        indexed::check_index(INVERSE, &cells, &rows_of(INVERSE))?;
+        indexed::check_beside(&cells, &rows_of(BESIDE))?;
+        if deriving.late_from.load(Ordering::SeqCst) < u64::MAX {
+            indexed::check_index(LATE, &cells, &rows_of(LATE))?;
+        }
+        let histories = self.everyone.history.by_key();
+        let acknowledged = histories
+            .iter()
+            .filter(|(place, _)| place.keyspace.name == SOURCE)
+            .flat_map(|(_, operations)| operations)
+            .filter(|operation| !matches!(operation.input, Input::Delete { .. }))
+            .filter(|operation| operation.ended.is_some_and(|(_, output)| output.is_done))
+            .filter_map(|operation| operation.input.by());
+        streamed::check(&cells, &rows_of(LOG), &acknowledged.collect())
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use stator_cluster::ring::RangeBits;
 use stator_cluster::{Durability, Inbox, NodeId};
 
+use super::deriving::Deriving;
 use super::everyone::{Everyone, Running};
 use super::node::Node;
 use super::work::Keys;
@@ -41,6 +42,8 @@ pub(super) struct Shape {
     pub(super) keys: Keys,
     pub(super) think_ms_max: u64,
     pub(super) durability: Durability,
+    /// What follows from writes, if anything does.
+    pub(super) deriving: Option<Arc<Deriving>>,
 }
 
 impl Shape {
@@ -63,6 +66,7 @@ impl Shape {
             },
             think_ms_max: stream.between(40, 200),
             durability: Durability::Sync,
+            deriving: None,
         }
     }
 }
@@ -117,6 +121,7 @@ pub(super) fn world(run: &Run, shape: &Shape, builder: &Builder) -> (Simulation,
         busy: Arc::default(),
         control,
         running,
+        deriving: shape.deriving.clone(),
     };
     (simulation, everyone)
 }

@@ -5,7 +5,9 @@ pub(super) mod committed;
 pub(super) mod converged;
 pub(super) mod counted;
 pub(super) mod drained;
+pub(super) mod indexed;
 pub(super) mod one_leader;
+pub(super) mod streamed;
 
 use std::fmt;
 
@@ -34,6 +36,10 @@ pub(super) enum Invariant {
     Drained,
     /// A node that has lost its disk decides nothing.
     NoVote,
+    /// Indexes and rows beside cells are those of the cells.
+    Indexed,
+    /// A stream tells every write once, in order.
+    Streamed,
     /// A node breaks only when its disk does.
     Sound,
 }
@@ -53,6 +59,8 @@ impl Invariant {
             Self::Ordered => "ordered",
             Self::Drained => "drained",
             Self::NoVote => "no vote",
+            Self::Indexed => "indexed",
+            Self::Streamed => "streamed",
             Self::Sound => "sound",
         }
     }
