@@ -5,7 +5,7 @@
 //! something else are noticed. All numbers are little-endian.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut, TryGetError};
 use stator_cluster::{
@@ -228,6 +228,8 @@ pub(super) struct SimulatedCommands {
     pub(super) deriving: Option<Arc<Deriving>>,
     /// The metadata that this node has been taught, where nodes are.
     pub(super) learnt: AtomicU64,
+    /// Whether the late index is in that.
+    pub(super) knows_late: AtomicBool,
 }
 
 impl Commands for SimulatedCommands {
@@ -254,11 +256,9 @@ impl Commands for SimulatedCommands {
     }
 
     fn derive(&self, change: &CellChange<'_>) -> Result<Derived, Unfit> {
-        let deriving = self.deriving.as_ref();
-        // Who is not taught knows of no late index.
-        let known = deriving.map_or(0, |_| self.learnt.load(Ordering::SeqCst));
+        let knows_late = self.knows_late.load(Ordering::SeqCst);
         Ok(Derived {
-            rows: deriving.map_or_else(Vec::new, |deriving| deriving.rows(change, known)),
+            rows: (self.deriving.as_ref()).map_or_else(Vec::new, |_| Deriving::rows(change, knows_late)),
             note: Bytes::new(),
         })
     }

@@ -5,7 +5,7 @@
 //! logs derive: with durability `interval`, a power cut of all nodes may leave rows whose source is lost, as it may take
 //! along acknowledged writes. Not here: what is checked (`invariant/`), who makes the late index (`online.rs`).
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use stator_cluster::{Action, Cell, CellChange, DerivedRow, Route, Value};
@@ -33,8 +33,8 @@ pub(super) const SHARDS: u8 = 4;
 /// What a run derives.
 #[derive(Debug)]
 pub(super) struct Deriving {
-    /// From this entry of the metadata on there is a late index; `u64::MAX` before.
-    pub(super) late_from: AtomicU64,
+    /// Whether the late index is complete.
+    pub(super) is_complete: AtomicBool,
     /// Whether nodes learn of metadata late.
     pub(super) is_taught: bool,
 }
@@ -42,18 +42,18 @@ pub(super) struct Deriving {
 impl Deriving {
     pub(super) fn new(is_taught: bool) -> Self {
         Self {
-            late_from: AtomicU64::new(u64::MAX),
+            is_complete: AtomicBool::new(false),
             is_taught,
         }
     }
 
-    /// Rows of a change, by metadata up to `known`.
-    pub(super) fn rows(&self, change: &CellChange<'_>, known: u64) -> Vec<DerivedRow> {
+    /// Rows of a change, as a node says that knows of the late index or does not.
+    pub(super) fn rows(change: &CellChange<'_>, knows_late: bool) -> Vec<DerivedRow> {
         if change.keyspace != SOURCE {
             return Vec::new();
         }
         let mut rows = index(INVERSE, change);
-        if self.late_from.load(Ordering::SeqCst) <= known {
+        if knows_late {
             rows.extend(index(LATE, change));
         }
         let beside = match change.after {

@@ -24,7 +24,7 @@ use stator_storage::{Clock, Compression};
 use uuid::Uuid;
 
 use super::command::{Answered, Command, SimulatedCommands, decode_cell};
-use super::deriving::SOURCE;
+use super::deriving::{LATE, SOURCE};
 use super::invariant::Invariant;
 use super::node::{Answering, GroupView, Node, Rows, Trouble, Visited};
 use super::place::{KeyspaceName, Place, Span};
@@ -315,6 +315,9 @@ impl Node for Member {
     }
 
     fn learn(&self) {
+        // A definition is where a node has it in its own metadata.
+        let knows_late = self.cluster.keyspace(LATE).is_some();
+        self.commands.knows_late.store(knows_late, Ordering::SeqCst);
         self.commands
             .learnt
             .store(self.cluster.metadata_index(), Ordering::SeqCst);

@@ -76,11 +76,12 @@ impl Maker {
             let name = name.clone();
             Box::pin(async move {
                 node.create_keyspace(&name).await?;
+                // Who has answered is another node, perhaps: this one has to have it too.
+                node.has_keyspace(&name).await?;
                 Ok(node.metadata_index())
             })
         };
         let from = self.insist("define the index", made).await;
-        self.deriving.late_from.store(from, Ordering::SeqCst);
         let require = move |node: Arc<dyn Node>| -> Answering<'static, ()> {
             Box::pin(async move { node.require(from).await })
         };
@@ -95,6 +96,7 @@ impl Maker {
         let settled =
             |node: Arc<dyn Node>| -> Answering<'static, ()> { Box::pin(async move { node.settled().await }) };
         self.insist("settle", settled).await;
+        self.deriving.is_complete.store(true, Ordering::SeqCst);
         self.look().await;
     }
 

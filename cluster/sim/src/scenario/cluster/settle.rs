@@ -242,7 +242,7 @@ impl Steward {
         let cells = rows_of(SOURCE);
         indexed::check_index(INVERSE, &cells, &rows_of(INVERSE))?;
         indexed::check_beside(&cells, &rows_of(BESIDE))?;
-        if deriving.late_from.load(Ordering::SeqCst) < u64::MAX {
+        if deriving.is_complete.load(Ordering::SeqCst) {
             indexed::check_index(LATE, &cells, &rows_of(LATE))?;
         }
         let histories = self.everyone.history.by_key();
