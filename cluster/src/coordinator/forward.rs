@@ -107,6 +107,16 @@ impl Cluster {
         layout.map_or_else(Vec::new, |layout| layout.bits().ranges().collect())
     }
 
+    /// All token ranges; who knows of none cannot say anything about all of them.
+    fn known_ranges(&self) -> Result<Vec<RangeId>, Error> {
+        let ranges = self.ranges();
+        if ranges.is_empty() {
+            let cause = "the node is starting and knows no layout yet".to_owned();
+            return Err(Error::Unavailable { cause });
+        }
+        Ok(ranges)
+    }
+
     /// The token ranges that this node leads.
     pub fn led_ranges(&self) -> Vec<LedRange> {
         let leads = |range: &RangeId| {
@@ -168,7 +178,7 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::write`]; it may be tried again.
     pub async fn require(&self, known: u64) -> Result<(), Error> {
-        for ranges in self.ranges().chunks(AT_ONCE) {
+        for ranges in self.known_ranges()?.chunks(AT_ONCE) {
             let all = ranges
                 .iter()
                 .map(|range| self.require_of(group_of(*range), known));
@@ -256,7 +266,7 @@ impl Cluster {
     /// # Errors
     /// [`Error::Unavailable`] when a range has no leader; it may be tried again.
     pub async fn settled(&self) -> Result<(), Error> {
-        for ranges in self.ranges().chunks(AT_ONCE) {
+        for ranges in self.known_ranges()?.chunks(AT_ONCE) {
             let all = ranges.iter().map(|range| self.settled_range(group_of(*range)));
             futures_util::future::try_join_all(all).await?;
         }
