@@ -44,7 +44,7 @@ pub(crate) struct Filled {
 impl Replica {
     /// Fills the next cells as the leader, and answers when their rows are in the log for good.
     pub(crate) async fn fill(self: &Arc<Self>, filling: &Filling) -> Result<Filled, Refused> {
-        {
+        let term = {
             let state = self.state.lock();
             if !state.core.may_serve() {
                 return Err(self.is_not_leader(state));
@@ -54,7 +54,8 @@ impl Replica {
                 let cause = "the range does not ask its leaders yet to know what is filled".to_owned();
                 return Err(Refused::NotNow(cause));
             }
-        }
+            state.core.term()
+        };
         self.wait_for_rows().await?;
         let (keys, is_last) = self.keys_to_fill(filling)?;
         let mut filled = Filled {
@@ -64,10 +65,10 @@ impl Replica {
         let mut outcome = None;
         for key in &keys {
             self.host.admit(key.len()).await;
-            outcome = self.fill_one(filling, key).await?.or(outcome);
+            outcome = self.fill_one(filling, key, term).await?.or(outcome);
         }
         if let Some(outcome) = outcome {
-            // Those before it are committed with it.
+            // Those before it are committed with it, as all of them were made in one leadership.
             settled(outcome).await?;
         }
         if is_last {
@@ -98,10 +99,14 @@ impl Replica {
         self: &Arc<Self>,
         filling: &Filling,
         key: &[u8],
+        term: u64,
     ) -> Result<Option<oneshot::Receiver<Result<(), Refused>>>, Refused> {
         let keyspace = filling.keyspace;
         let latch = self.host.latches.acquire(keyspace, key).await;
-        let (term, current, _) = self.newest(&Target { keyspace, key })?;
+        let (now, current, _) = self.newest(&Target { keyspace, key })?;
+        if now != term {
+            return Err(Refused::NotLeader(self.other_leader()));
+        }
         let Some(cell) = current else { return Ok(None) };
         let known = self.known_for(keyspace)?;
         let name = self.name_of(keyspace)?;

@@ -30,7 +30,7 @@ const STILL: u64 = 40;
 pub(super) fn teach(everyone: &Everyone) {
     for id in everyone.nodes.iter().copied() {
         let own = everyone.clone();
-        let mut stream = everyone.control.stream("teacher", id.0.into());
+        let mut stream = everyone.control.stream("teacher", id.0);
         everyone.control.spawn(Box::pin(async move {
             loop {
                 if let Some(node) = own.node(id) {
