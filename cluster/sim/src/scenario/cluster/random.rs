@@ -74,6 +74,8 @@ pub struct ClusterScenario {
     name: &'static str,
     breaks: Breaks,
     builder: Builder,
+    /// Whether something follows from writes in a share of the seeds; models of nodes derive nothing.
+    may_derive: bool,
 }
 
 impl ClusterScenario {
@@ -83,6 +85,7 @@ impl ClusterScenario {
             name: "cluster",
             breaks: Breaks::Anything,
             builder,
+            may_derive: true,
         }
     }
 
@@ -92,6 +95,7 @@ impl ClusterScenario {
             name: "cluster-blackout",
             breaks: Breaks::AllPower,
             builder,
+            may_derive: true,
         }
     }
 
@@ -101,6 +105,7 @@ impl ClusterScenario {
             name: "cluster-voters",
             breaks: Breaks::Voters,
             builder,
+            may_derive: true,
         }
     }
 
@@ -110,6 +115,7 @@ impl ClusterScenario {
             name: "cluster-late",
             breaks: Breaks::Lateness,
             builder,
+            may_derive: true,
         }
     }
 
@@ -119,6 +125,7 @@ impl ClusterScenario {
             name: "cluster-drowsy",
             breaks: Breaks::Rest,
             builder,
+            may_derive: true,
         }
     }
 
@@ -130,6 +137,7 @@ impl ClusterScenario {
             name: "cluster-interval",
             breaks: Breaks::Unsynced,
             builder,
+            may_derive: true,
         }
     }
 
@@ -139,6 +147,7 @@ impl ClusterScenario {
             name: "cluster-long",
             breaks: Breaks::Length,
             builder,
+            may_derive: true,
         }
     }
 
@@ -148,6 +157,7 @@ impl ClusterScenario {
             name: "cluster-derived",
             breaks: Breaks::Forwarding,
             builder,
+            may_derive: true,
         }
     }
 
@@ -157,6 +167,7 @@ impl ClusterScenario {
             name: "cluster-all",
             breaks: Breaks::Distance,
             builder,
+            may_derive: true,
         }
     }
 
@@ -166,6 +177,16 @@ impl ClusterScenario {
             name: "cluster-rolling",
             breaks: Breaks::Nothing,
             builder,
+            may_derive: true,
+        }
+    }
+
+    /// The same on models of nodes, which derive nothing.
+    #[cfg(test)]
+    pub(super) fn of_models(self) -> Self {
+        Self {
+            may_derive: false,
+            ..self
         }
     }
 
@@ -173,7 +194,7 @@ impl ClusterScenario {
         let mut shape = Shape::of(seed);
         match self.breaks {
             Breaks::Anything => {
-                let derives = seed.stream("deriving", 0).chance(400_000);
+                let derives = self.may_derive && seed.stream("deriving", 0).chance(400_000);
                 shape.deriving = derives.then(|| Arc::new(Deriving::new(false)));
             }
             Breaks::Forwarding => {

@@ -28,7 +28,7 @@ fn seeds(scenario: &dyn Scenario, seeds: u64) -> Summary {
 }
 
 fn random(wrong: Wrong) -> ClusterScenario {
-    ClusterScenario::random(ideal(wrong))
+    ClusterScenario::random(ideal(wrong)).of_models()
 }
 
 /// Expects that what is wrong is noticed by one of these invariants within so many seeds.
@@ -43,7 +43,10 @@ fn is_noticed(scenario: &dyn Scenario, by: &[Invariant], within_seeds: u64) {
 fn right_nodes_survive_every_seed_of_every_scenario() {
     let scenarios: [(Arc<dyn Scenario>, u64); 3] = [
         (Arc::new(random(Wrong::Nothing)), 20),
-        (Arc::new(ClusterScenario::blackout(ideal(Wrong::Nothing))), 5),
+        (
+            Arc::new(ClusterScenario::blackout(ideal(Wrong::Nothing)).of_models()),
+            5,
+        ),
         (Arc::new(MinorityScenario::new(ideal(Wrong::Nothing))), 10),
     ];
     for (scenario, count) in scenarios {
@@ -103,7 +106,7 @@ fn writes_that_are_refused_and_done_are_noticed() {
 
 #[test]
 fn acknowledged_writes_that_a_start_forgets_are_noticed() {
-    let scenario = ClusterScenario::blackout(ideal(Wrong::ForgetsAtStart));
+    let scenario = ClusterScenario::blackout(ideal(Wrong::ForgetsAtStart)).of_models();
     is_noticed(&scenario, &[Invariant::Counted, Invariant::Linearizable], 5);
 }
 
