@@ -113,6 +113,12 @@ pub trait Commands: Send + Sync + fmt::Debug {
     /// [`MalformedCommand`] when the bytes are not exactly a command of a known version. Nothing was decided.
     fn decide(&self, command: &Bytes, current: Option<&Cell>) -> Result<Verdict<Vec<u8>>, MalformedCommand>;
 
+    /// Whether an answer in bytes says that the command was refused. One of a transaction that is refused keeps all of it from
+    /// taking place; one that has nothing to change does not.
+    fn is_refusal(&self, _answer: &[u8]) -> bool {
+        false
+    }
+
     /// The size that a cell counts with in the tally of its keyspace, in bytes.
     fn weigh(&self, cell: &[u8]) -> u64;
 

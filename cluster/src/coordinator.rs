@@ -6,12 +6,14 @@
 
 pub(crate) mod forward;
 mod hinting;
+mod ledger;
 mod local;
 mod metadata;
 mod range;
 mod repair;
 pub(crate) mod route;
 mod tally;
+mod transact;
 
 use std::ops::Bound;
 use std::path::Path;

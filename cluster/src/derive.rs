@@ -27,6 +27,9 @@ pub struct CellChange<'a> {
     pub after: Option<&'a Cell>,
     /// Who asks for it.
     pub origin: Origin,
+    /// Whether the write stands already, by definitions that may have been older: then nothing forbids it, and what it does
+    /// not fit it is left out of.
+    pub stands: bool,
 }
 
 /// What follows from a write.

@@ -1,7 +1,7 @@
 //! What can go wrong between a coordinator and the replicas of a key.
 //!
 //! Invariant: the variants tell apart what a client may do next. `Unavailable`: nothing was changed, try again.
-//! `OutcomeUnknown`: the write may or may not stand. `NoSuchKeyspace`, `MalformedCommand`: nothing was changed, and trying
+//! `OutcomeUnknown`: the write may or may not stand. `TransactionConflict`: nothing was changed, the client decides. `NoSuchKeyspace`, `MalformedCommand`: nothing was changed, and trying
 //! again does not help. `Storage`, `Directory`, `Group`: this node's disk or directory needs an operator.
 
 use crate::command::{MalformedAnswer, MalformedCommand};
@@ -27,6 +27,9 @@ pub enum Error {
     /// The keyspace was dropped; nothing was changed.
     #[error("the keyspace does not exist")]
     NoSuchKeyspace,
+    /// A transaction has locked the cell; nothing was changed, and another try may succeed.
+    #[error("a transaction is under way for the cell")]
+    TransactionConflict,
     /// What is derived from the write forbids it; nothing was changed, and trying again does not help.
     #[error(transparent)]
     Unfit(#[from] Unfit),

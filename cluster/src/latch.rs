@@ -29,10 +29,24 @@ impl Latches {
         }
     }
 
+    /// Waits for the latches of several keys, in one order for all who do, so that nobody waits for ever.
+    pub(crate) async fn acquire_all<'a>(&self, keys: impl Iterator<Item = (u32, &'a [u8])>) -> Vec<Latch> {
+        let mut stripes: Vec<_> = keys.map(|(space, key)| stripe_of(space, key)).collect();
+        stripes.sort_unstable();
+        stripes.dedup();
+        let mut latches = Vec::with_capacity(stripes.len());
+        for stripe in stripes {
+            latches.push(self.acquire_stripe(stripe).await);
+        }
+        latches
+    }
+
     /// Waits for the latch of a key. `space` tells equal keys of different keyspaces apart.
     pub(crate) async fn acquire(&self, space: u32, key: &[u8]) -> Latch {
-        let hash = xxhash_rust::xxh3::xxh3_64_with_seed(key, u64::from(space));
-        let stripe = usize::try_from(hash % STRIPES as u64).unwrap_or(0);
+        self.acquire_stripe(stripe_of(space, key)).await
+    }
+
+    async fn acquire_stripe(&self, stripe: usize) -> Latch {
         let stripe = Arc::clone(&self.stripes[stripe]);
         let guard = match stripe.clone().try_lock_owned() {
             Ok(guard) => guard,
@@ -40,4 +54,9 @@ impl Latches {
         };
         Latch { _guard: guard }
     }
+}
+
+fn stripe_of(space: u32, key: &[u8]) -> usize {
+    let hash = xxhash_rust::xxh3::xxh3_64_with_seed(key, u64::from(space));
+    usize::try_from(hash % STRIPES as u64).unwrap_or(0)
 }

@@ -15,6 +15,7 @@ mod group;
 mod hints;
 pub mod identity;
 mod latch;
+mod ledger;
 mod level;
 mod metadata;
 mod node;
@@ -23,6 +24,7 @@ mod raft;
 pub mod ring;
 mod runtime;
 mod status;
+mod transaction;
 pub mod transport;
 mod world;
 
@@ -49,4 +51,5 @@ pub use stator_storage::{
     MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random, Settings as EngineSettings,
 };
 pub use status::{ClusterStatus, GroupStatus, Liveness, NodeStatus, ReadRepairStatus, Standing};
+pub use transaction::{Reason, Together, Token, TransactionAction, TransactionOutcome};
 pub use world::{Inbox, MESSAGE_BYTES_MAX, Network, NodeId, Priority, Task, World};

@@ -98,6 +98,8 @@ pub struct GroupStatus {
     pub lag: Option<u64>,
     /// Entries with rows of indexes or streams that other ranges are not known to have taken.
     pub forwarding: u64,
+    /// Transactions that are prepared in it, whose cells are locked.
+    pub prepared: u64,
     /// The first entry that this replica holds for committed and the majority has lost, if it was seen to have one: it
     /// takes no part then, and waits to be filled anew.
     pub diverged_at: Option<u64>,
@@ -166,6 +168,7 @@ impl Cluster {
                 quiet: standing.is_quiet,
                 lag: standing.lag,
                 forwarding: standing.forwarding,
+                prepared: standing.prepared,
                 diverged_at: standing.diverged_at,
             }
         });

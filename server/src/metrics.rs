@@ -105,6 +105,15 @@ const METRICS: [Metric; 12] = [
         },
     ),
     (
+        "stator_transactions_prepared",
+        Kind::Gauge,
+        "Parts of transactions that are prepared, whose items are locked, in ranges that this node leads.",
+        |status| {
+            let led = |group: &&GroupStatus| group.leader == Some(status.node);
+            status.groups.iter().filter(led).map(|group| group.prepared).sum()
+        },
+    ),
+    (
         "stator_diverged_replicas",
         Kind::Gauge,
         "Replicas of this node that hold what the majority has lost, and take no part until they are filled anew.",

@@ -21,6 +21,7 @@ use crate::group::replica::Refused;
 use crate::node::message::{Accept, Ask, Fill as FillMessage, Require, Tell};
 use crate::node::{Node, group_of};
 use crate::ring::RangeId;
+use crate::transaction::TransactionId;
 
 /// How often what is to be settled is looked at again.
 const LOOK: Duration = Duration::from_millis(20);
@@ -50,6 +51,16 @@ impl Courier for Carrier {
                 cause: "the node was closed".to_owned(),
             })?;
             Cluster::of(node).deliver_rows(group, rows).await
+        })
+    }
+
+    fn resolve(&self, group: u32, ledger: &Bytes, prepared: (TransactionId, u64)) -> Delivery {
+        let (node, ledger) = (self.0.upgrade(), ledger.clone());
+        Box::pin(async move {
+            let node = node.ok_or_else(|| Error::Unavailable {
+                cause: "the node was closed".to_owned(),
+            })?;
+            Cluster::of(node).resolve(group, &ledger, prepared).await
         })
     }
 }

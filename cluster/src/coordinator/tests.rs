@@ -2,6 +2,7 @@
 
 mod derived;
 mod three;
+mod transact;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 

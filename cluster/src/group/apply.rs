@@ -8,12 +8,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stator_storage::WriteBatch;
+use stator_storage::{KeyspaceId, WriteBatch};
 
 use super::effect::{Change, Effect, Record};
 use super::invocations::RequestHash;
 use super::journal::Journal;
-use super::own::OwnMark;
+use super::own::{self, OwnMark};
+use super::prepared::Commit;
 use super::replica::{ONLY_QUORUM, Refused, Remembered, Replica, State, Todo};
 use super::rows::{Row, RowKind};
 use crate::derive::Route;
@@ -261,10 +262,15 @@ impl Done {
             Record::Accept(accept) => &accept.rows[..],
             _ => &[],
         };
+        let changed = match record {
+            Record::Commit(commit) => &commit.cells[..],
+            _ => &[],
+        };
         let needed = record
             .effect()
             .map(|effect| effect.keyspace)
             .into_iter()
+            .chain(changed.iter().map(|cell| cell.keyspace))
             .chain(&mut needed);
         for keyspace in needed.chain(sent.iter().map(|row| row.keyspace)) {
             if keyspaces.find(keyspace) == Lookup::NotYet {
@@ -284,6 +290,9 @@ impl Done {
             cell = effect.cell.as_ref();
             put(effect.keyspace, &effect.key, cell);
         }
+        for changed in changed {
+            put(changed.keyspace, &changed.key, changed.cell.as_ref());
+        }
         for row in record.rows().iter().filter(beside) {
             let value = (row.kind != RowKind::Delete).then(|| row.value(cell));
             put(row.keyspace, &row.key, value.as_ref());
@@ -292,17 +301,28 @@ impl Done {
             let cell = (row.kind != RowKind::Delete).then_some(&row.cell);
             put(row.keyspace, &row.placed_key(self.index, place), cell);
         }
-        let mark = match record {
+        self.put_marks(record, keyspaces.marks(), group, batch);
+        Ok(())
+    }
+
+    /// Puts what the group keeps about itself into a batch.
+    fn put_marks(&self, record: &Record, marks: KeyspaceId, group: u32, batch: &mut WriteBatch) {
+        let (mark, index) = match record {
             Record::Accept(accept) => (
                 OwnMark::Accepted(accept.source),
                 accept.last().unwrap_or_default(),
             ),
             Record::Require { index } => (OwnMark::Required, *index),
             Record::Forwarded { index } => (OwnMark::Forwarded, *index),
-            Record::Effect(_) | Record::Fill(_) | Record::Floor { .. } => return Ok(()),
+            Record::Prepare(prepare) => {
+                return own::put_prepared(batch, marks, group, (self.index, prepare));
+            }
+            Record::Commit(Commit { transaction, .. }) | Record::Release { transaction } => {
+                return own::remove_prepared(batch, marks, group, *transaction);
+            }
+            Record::Effect(_) | Record::Fill(_) | Record::Floor { .. } => return,
         };
-        mark.0.put(batch, keyspaces.marks(), group, mark.1);
-        Ok(())
+        mark.put(batch, marks, group, index);
     }
 }
 
@@ -326,8 +346,19 @@ impl Remembered {
             }
             Some(Record::Floor { index }) => self.floor = self.floor.max(*index),
             Some(Record::Fill(fill)) => self.last_at_ms = self.last_at_ms.max(fill.at_ms),
+            Some(Record::Commit(commit)) => {
+                self.last_at_ms = self.last_at_ms.max(commit.at_ms);
+                self.invocations.forget_before(commit.at_ms);
+            }
             // What they leave behind is read from the engine when all entries are in it.
-            Some(Record::Accept(_) | Record::Require { .. } | Record::Forwarded { .. }) | None => {}
+            Some(
+                Record::Accept(_)
+                | Record::Require { .. }
+                | Record::Forwarded { .. }
+                | Record::Prepare(_)
+                | Record::Release { .. },
+            )
+            | None => {}
         }
         if let Some(record) = done.record.as_ref().filter(|record| record.is_forwarded()) {
             self.open.push_back((done.index, record.at_ms()));
@@ -373,6 +404,9 @@ impl State {
             Record::Accept(accept) => self.take_accept(done.index, accept),
             Record::Require { index } => self.required = self.required.max(*index),
             Record::Forwarded { index } => self.forwarding.logged(*index),
+            Record::Commit(commit) => self.take_commit(done.index, commit),
+            Record::Prepare(prepare) => self.locks.apply_prepare(done.index, self.ticks, prepare.clone()),
+            Record::Release { transaction } => self.locks.apply_release(*transaction),
         }
         for row in record.rows().iter().filter(|row| row.route == Route::Beside) {
             self.count(row.keyspace, row.change);
@@ -380,6 +414,16 @@ impl State {
         let leads = self.leads();
         self.forwarding
             .applied((done.index, record.at_ms()), record, leads);
+    }
+
+    fn take_commit(&mut self, index: u64, commit: &Commit) {
+        self.last_at_ms = self.last_at_ms.max(commit.at_ms);
+        self.invocations.forget_before(commit.at_ms);
+        for cell in &commit.cells {
+            self.overlay.applied(cell.keyspace, &cell.key, index);
+            self.count(cell.keyspace, cell.change);
+        }
+        self.locks.apply_release(commit.transaction);
     }
 
     /// A keyspace has grown in this group.

@@ -24,12 +24,13 @@ pub(super) struct Following {
 }
 
 impl Replica {
-    /// What follows from a write of a cell.
+    /// What follows from a write of a cell. One that `stands` is not refused any more.
     pub(super) fn follow(
         &self,
         target: &Target<'_>,
         (before, after): (Option<&Cell>, Option<&Cell>),
         origin: Origin,
+        stands: bool,
     ) -> Result<Following, Refused> {
         if target.keyspace == METADATA {
             return Ok(Following {
@@ -48,6 +49,7 @@ impl Replica {
                 before,
                 after,
                 origin,
+                stands,
             })
             .map_err(Error::from)?;
         Ok(Following {

@@ -1,20 +1,24 @@
 //! What the entries of a group's log say (`docs/format/group.md`): effects of writes with the rows that follow from them,
-//! rows of other ranges, what leaders must know, and how far the log is needed.
+//! rows of other ranges, what leaders must know, parts of transactions, and how far the log is needed.
 //!
 //! Invariant: an effect is a result, never an expression: whoever applies it needs no clock, no randomness and no program
 //! of the same version. Not here: how an effect came about (`command.rs`).
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
+use super::prepared::{self, Commit, Prepare};
 use super::rows::{Row, Sent};
 use crate::command::{Cell, InvocationId};
 use crate::derive::Route;
 use crate::raft::{Entry, EntryKind};
+use crate::transaction::TransactionId;
 
 /// Effects without rows, and floors.
 const VERSION: u8 = 1;
 /// Everything that has to do with derived rows.
 const VERSION_OF_ROWS: u8 = 2;
+/// Everything that has to do with transactions.
+pub(super) const VERSION_OF_TRANSACTIONS: u8 = 3;
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const FLOOR: u8 = 3;
@@ -22,13 +26,16 @@ const ACCEPT: u8 = 4;
 const REQUIRE: u8 = 5;
 const FORWARDED: u8 = 6;
 const FILL: u8 = 7;
+pub(super) const COMMIT: u8 = 8;
+pub(super) const PREPARE: u8 = 9;
+pub(super) const RELEASE: u8 = 10;
 
 /// Bytes of an effect beside invocation, key, answer and cell: version, kind, time, keyspace, whether there is an
 /// invocation, change of items and bytes, lengths of key and answer.
 const HEADER_BYTES: usize = 1 + 1 + 8 + 4 + 1 + 1 + 8 + 4 + 4;
 /// Bytes of what has an index and nothing else: version, kind, index.
 const MARK_BYTES: usize = 1 + 1 + 8;
-/// Where the time stands, in an effect and in a fill.
+/// Where the time stands, in an effect, in a fill and in cells that change together.
 const TIME: std::ops::Range<usize> = 2..10;
 const INVOCATION_BYTES: usize = 16;
 
@@ -56,6 +63,15 @@ pub(crate) enum Record {
     },
     /// Rows that follow from a cell that was there before.
     Fill(Fill),
+    /// Several cells change together.
+    Commit(Commit),
+    /// A transaction is prepared, and its cells are locked.
+    Prepare(Prepare),
+    /// A transaction that may have been prepared does not take place.
+    Release {
+        /// Which.
+        transaction: TransactionId,
+    },
 }
 
 /// Rows of another range's entries, in the order of those.
@@ -109,7 +125,8 @@ pub(crate) struct Effect {
 pub(crate) enum MalformedEffect {
     /// It was written by a newer program.
     #[error(
-        "the effect has format version {version}, this program reads up to {VERSION_OF_ROWS}; upgrade this node"
+        "the effect has format version {version}, this program reads up to {VERSION_OF_TRANSACTIONS}; upgrade \
+         this node"
     )]
     UnknownVersion {
         /// The version.
@@ -160,7 +177,7 @@ impl Effect {
         encoded.slice(start..start + key_bytes)
     }
 
-    /// Sets the time of an effect, or of a fill, that is in bytes already.
+    /// Sets the time of an effect, of a fill or of cells that change together, in bytes already.
     pub(crate) fn stamp(encoded: &mut BytesMut, at_ms: u64) {
         if let Some(time) = encoded.get_mut(TIME) {
             time.copy_from_slice(&at_ms.to_le_bytes());
@@ -290,7 +307,7 @@ impl Record {
             return Err(MalformedEffect::Malformed);
         }
         let version = bytes.get_u8();
-        if ![VERSION, VERSION_OF_ROWS].contains(&version) {
+        if ![VERSION, VERSION_OF_ROWS, VERSION_OF_TRANSACTIONS].contains(&version) {
             return Err(MalformedEffect::UnknownVersion { version });
         }
         if bytes.is_empty() {
@@ -299,11 +316,18 @@ impl Record {
         let index = |bytes: &Bytes| bytes.clone().get_u64_le();
         match (version, bytes.get_u8()) {
             (VERSION, FLOOR) if bytes.len() == 8 => Ok(Self::Floor { index: index(&bytes) }),
-            (version, kind @ (PUT | DELETE)) => Effect::decode((version, kind), bytes).map(Self::Effect),
+            (VERSION | VERSION_OF_ROWS, kind @ (PUT | DELETE)) => {
+                Effect::decode((version, kind), bytes).map(Self::Effect)
+            }
             (VERSION_OF_ROWS, ACCEPT) => Accept::decode(bytes).map(Self::Accept),
             (VERSION_OF_ROWS, REQUIRE) if bytes.len() == 8 => Ok(Self::Require { index: index(&bytes) }),
             (VERSION_OF_ROWS, FORWARDED) if bytes.len() == 8 => Ok(Self::Forwarded { index: index(&bytes) }),
             (VERSION_OF_ROWS, FILL) => Fill::decode(bytes).map(Self::Fill),
+            (VERSION_OF_TRANSACTIONS, COMMIT) => Commit::decode(bytes).map(Self::Commit),
+            (VERSION_OF_TRANSACTIONS, PREPARE) => Prepare::decode(bytes).map(Self::Prepare),
+            (VERSION_OF_TRANSACTIONS, RELEASE) => {
+                prepared::decode_release(bytes).map(|transaction| Self::Release { transaction })
+            }
             _ => Err(MalformedEffect::Malformed),
         }
     }
@@ -321,7 +345,13 @@ impl Record {
         match self {
             Self::Effect(effect) => effect.at_ms,
             Self::Fill(fill) => fill.at_ms,
-            Self::Floor { .. } | Self::Accept(_) | Self::Require { .. } | Self::Forwarded { .. } => 0,
+            Self::Commit(commit) => commit.at_ms,
+            Self::Floor { .. }
+            | Self::Accept(_)
+            | Self::Require { .. }
+            | Self::Forwarded { .. }
+            | Self::Prepare(_)
+            | Self::Release { .. } => 0,
         }
     }
 
@@ -338,7 +368,13 @@ impl Record {
         match self {
             Self::Effect(effect) => &effect.rows,
             Self::Fill(fill) => &fill.rows,
-            Self::Floor { .. } | Self::Accept(_) | Self::Require { .. } | Self::Forwarded { .. } => &[],
+            Self::Commit(commit) => &commit.rows,
+            Self::Floor { .. }
+            | Self::Accept(_)
+            | Self::Require { .. }
+            | Self::Forwarded { .. }
+            | Self::Prepare(_)
+            | Self::Release { .. } => &[],
         }
     }
 
@@ -347,6 +383,11 @@ impl Record {
         let beside = |row: &Row| row.route == Route::Beside && row.keyspace == keyspace && row.key == key;
         match self {
             Self::Effect(effect) if effect.keyspace == keyspace && effect.key == key => true,
+            Self::Commit(commit)
+                if (commit.cells.iter()).any(|cell| cell.keyspace == keyspace && cell.key == key) =>
+            {
+                true
+            }
             Self::Accept(accept) => accept.rows.iter().zip(0..).any(|(row, place)| {
                 row.keyspace == keyspace && key.starts_with(&row.key) && row.placed_key(index, place) == key
             }),
@@ -503,7 +544,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("format version 9, this program reads up to 2"),
+            error.contains("format version 9, this program reads up to 3"),
             "{error}"
         );
     }

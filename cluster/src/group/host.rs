@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::latch::Latches;
 use crate::metadata::keyspaces::Keyspaces;
 use crate::raft::RaftMessage;
+use crate::transaction::TransactionId;
 use crate::world::{NodeId, World};
 
 use super::quiet::QuietMessage;
@@ -42,13 +43,17 @@ pub(crate) trait Outbox: Send + Sync + fmt::Debug {
     fn flush(&self);
 }
 
-/// The way of derived rows to the ranges that they belong to.
+/// The way of groups to each other: of derived rows to the ranges that they belong to, and to the ledger of transactions.
 pub(crate) trait Courier: Send + Sync + fmt::Debug {
     /// The group of the range of a key; `None` while there is no layout.
     fn group_of(&self, key: &[u8]) -> Option<u32>;
 
     /// Has the leader of a group take rows ([`super::effect::Accept`] in bytes); is ready when they are applied there.
     fn deliver(&self, group: u32, rows: Bytes) -> Delivery;
+
+    /// Finds out what the ledger says of a transaction that a group has prepared with an entry, and has the group carry it
+    /// out or let it go. One that is not decided yet is given up.
+    fn resolve(&self, group: u32, ledger: &Bytes, prepared: (TransactionId, u64)) -> Delivery;
 }
 
 /// The outcome of a delivery, which may have taken place although it failed.
@@ -115,14 +120,14 @@ impl Host {
         }
     }
 
-    /// Says how rows get to other ranges; once.
+    /// Says how groups reach each other; once.
     pub(crate) fn set_courier(&self, courier: Arc<dyn Courier>) {
         if self.courier.set(courier).is_err() {
             tracing::error!("the way of rows to other ranges was said twice");
         }
     }
 
-    /// The way of rows to other ranges, once it is known.
+    /// How groups reach each other, once it is known.
     pub(crate) fn courier(&self) -> Option<&Arc<dyn Courier>> {
         self.courier.get()
     }

@@ -12,9 +12,11 @@ mod forward;
 pub(crate) mod host;
 pub(crate) mod invocations;
 pub(crate) mod journal;
+mod locks;
 mod log;
 mod overlay;
 mod own;
+mod prepared;
 pub(crate) mod quiet;
 mod read;
 pub(crate) mod recover;
@@ -25,4 +27,5 @@ mod rows;
 pub(crate) mod settings;
 #[cfg(test)]
 mod tests;
+pub(crate) mod transact;
 pub(crate) mod write;

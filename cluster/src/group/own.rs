@@ -1,18 +1,25 @@
 //! What a replica keeps in the engine about its own group, beside the rows of others.
 //!
 //! Invariant: it is written in the batch that applies the entry that it follows from, so that after a crash it is as far as
-//! the rows are. Not here: what it is needed for (`forward.rs`, `accept.rs`, `derive.rs`).
+//! the rows are. Not here: what it is needed for (`forward.rs`, `accept.rs`, `derive.rs`,
+//! `transact.rs`).
 
 use std::collections::HashMap;
 use std::ops::Bound;
 
+use bytes::Bytes;
 use stator_storage::{Engine, KeyspaceId, WriteBatch};
+
+use super::effect::Record;
+use super::prepared::Prepare;
+use crate::transaction::TransactionId;
 
 /// Bytes of a key: group (4, big-endian), what it is about, group of the source (4, big-endian).
 const KEY_BYTES: usize = 4 + 1 + 4;
 const FORWARDED: u8 = b'f';
 const REQUIRED: u8 = b'r';
 const ACCEPTED: u8 = b's';
+const PREPARED: u8 = b'p';
 
 /// One thing that a group keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +55,40 @@ impl OwnMark {
     }
 }
 
+/// The key of what a transaction has prepared: group, `p`, its id.
+fn prepared_key(group: u32, transaction: TransactionId) -> Vec<u8> {
+    [&group.to_be_bytes()[..], &[PREPARED], &transaction.0].concat()
+}
+
+/// Keeps what entry `index` has prepared, until the transaction is released: the index, then the entry.
+pub(super) fn put_prepared(
+    batch: &mut WriteBatch,
+    keyspace: KeyspaceId,
+    group: u32,
+    (index, prepare): (u64, &Prepare),
+) {
+    let cell = [&index.to_le_bytes()[..], &prepare.encode()].concat();
+    batch.put(keyspace, &prepared_key(group, prepare.transaction), &cell);
+}
+
+/// Keeps it no longer.
+pub(super) fn remove_prepared(
+    batch: &mut WriteBatch,
+    keyspace: KeyspaceId,
+    group: u32,
+    transaction: TransactionId,
+) {
+    batch.delete(keyspace, &prepared_key(group, transaction));
+}
+
+fn read_prepared(cell: &[u8]) -> Option<(u64, Prepare)> {
+    let (index, record) = cell.split_first_chunk()?;
+    match Record::decode(Bytes::copy_from_slice(record)) {
+        Ok(Record::Prepare(prepare)) => Some((u64::from_le_bytes(*index), prepare)),
+        _ => None,
+    }
+}
+
 /// All that a group keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Own {
@@ -55,6 +96,8 @@ pub(crate) struct Own {
     pub(super) required: u64,
     /// By the group of the source.
     pub(super) accepted: HashMap<u32, u64>,
+    /// What is prepared, with the entries that have done it.
+    pub(super) prepared: Vec<(u64, Prepare)>,
 }
 
 impl Own {
@@ -72,6 +115,12 @@ impl Own {
         let mut own = Self::default();
         while rows.advance().map_err(|error| error.to_string())? {
             let malformed = || format!("group {group} has kept something that this program does not know");
+            let tail = rows.key().get(4..).unwrap_or_default();
+            if tail.first() == Some(&PREPARED) {
+                own.prepared
+                    .push(read_prepared(rows.value()).ok_or_else(malformed)?);
+                continue;
+            }
             let index = rows.value().try_into().map_err(|_| malformed())?;
             let index = u64::from_le_bytes(index);
             match rows.key().split_at_checked(4) {

@@ -21,6 +21,7 @@ use super::forward::Forwarding;
 use super::host::Host;
 use super::invocations::{Invocations, RequestHash};
 use super::journal::{Journal, JournalError};
+use super::locks::Locks;
 use super::log::LogQueue;
 use super::overlay::Overlay;
 use super::own::Own;
@@ -138,6 +139,8 @@ pub(super) struct State {
     /// The metadata that a leader has to know: as applied, and as proposed by this leadership.
     pub(super) required: u64,
     pub(super) requiring: u64,
+    /// What transactions have locked.
+    pub(super) locks: Locks,
     pub(super) ticks: u64,
     pub(super) others: Others,
     pub(super) quiet: Quiet,
@@ -156,7 +159,7 @@ impl State {
             || !self.spreading.is_empty()
             || self.reads.are_under_way()
             || self.core.is_handing_over()
-            || (self.leads() && !self.forwarding.is_settled())
+            || (self.leads() && (!self.forwarding.is_settled() || !self.locks.is_empty()))
     }
 }
 
@@ -248,6 +251,7 @@ impl Replica {
             accepting: HashMap::new(),
             required: remembered.own.required,
             requiring: 0,
+            locks: Locks::new(remembered.own.prepared),
             ticks: 0,
             others: Others::default(),
             quiet: Quiet::new(timing.quiet_ticks),
@@ -460,6 +464,8 @@ impl Replica {
                 state.logged = state.logged.min(state.core.last());
                 let applied = state.applied;
                 state.forwarding.begin(applied);
+                let ticks = state.ticks;
+                state.locks.begin_leadership(ticks);
             }
         }
         let leader = state.core.leader().and_then(|replica| self.node_of(replica));
@@ -478,6 +484,7 @@ impl State {
         self.forwarding.end();
         self.accepting.clear();
         self.requiring = 0;
+        self.locks.end_leadership();
         let waiting = self.pending.drain(..).chain(self.unlogged.drain(..));
         for pending in waiting {
             let cause = "leadership changed while the write was under way".to_owned();
@@ -538,6 +545,8 @@ pub(crate) struct Standing {
     pub(crate) lag: Option<u64>,
     /// Entries with rows that other ranges are not known to have taken.
     pub(crate) forwarding: u64,
+    /// Transactions that are prepared, whose cells are locked.
+    pub(crate) prepared: u64,
     /// The first entry that a leader has otherwise although it is committed here.
     pub(crate) diverged_at: Option<u64>,
 }
@@ -553,6 +562,7 @@ impl Replica {
             applied: state.applied,
             is_quiet: state.quiet.is_quiet(),
             forwarding: state.forwarding.behind() as u64,
+            prepared: state.locks.prepared_count() as u64,
             diverged_at: state.core.diverged_at(),
             lag: state
                 .leads()

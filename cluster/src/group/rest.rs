@@ -67,6 +67,7 @@ impl Replica {
         state.core.tick(&mut || world.random_u64());
         self.tend_log(&mut state);
         Self::tend_forwarding(&mut state);
+        self.tend_locks(&mut state);
         if let Some(heir) = heir {
             tracing::debug!(
                 group = self.group,

@@ -72,8 +72,8 @@ impl Target<'_> {
 enum Look {
     /// The request has taken effect with this entry, or will when that is applied. The term.
     Before(u64, u64),
-    /// It is new. The term, and the image that was proposed for the key, if there is one.
-    New(u64, Option<Image>),
+    /// It is new. The term, the image that was proposed for the key, if there is one, and whether a transaction has locked it.
+    New(u64, Option<Image>, bool),
 }
 
 /// What a decision is about to be proposed as.
@@ -106,7 +106,8 @@ impl Replica {
         let latch = self.host.latches.acquire(target.keyspace, target.key).await;
         let request = target.request(options);
         let (term, image) = match self.look(&target, request)? {
-            Look::New(term, image) => (term, image),
+            Look::New(_, _, true) => return Err(Refused::Finally(Error::TransactionConflict)),
+            Look::New(term, image, false) => (term, image),
             Look::Before(term, index) => {
                 drop(latch);
                 return self.answer_again(term, index, options, decision).await;
@@ -134,7 +135,7 @@ impl Replica {
             }
         };
         let following = match decision.origin() {
-            Some(origin) => self.follow(&target, (current.as_ref(), cell.as_ref()), origin)?,
+            Some(origin) => self.follow(&target, (current.as_ref(), cell.as_ref()), origin, false)?,
             None => Following {
                 known: u64::MAX,
                 ..Following::default()
@@ -156,8 +157,8 @@ impl Replica {
     /// one that is applied). The caller holds its latch.
     pub(super) fn newest(self: &Arc<Self>, target: &Target<'_>) -> Result<(u64, Option<Cell>, u64), Refused> {
         match self.look(target, None)? {
-            Look::New(term, Some(image)) => Ok((term, image.cell, image.index)),
-            Look::New(term, None) | Look::Before(term, _) => {
+            Look::New(term, Some(image), _) => Ok((term, image.cell, image.index)),
+            Look::New(term, None, _) | Look::Before(term, _) => {
                 let id = self.keyspace(target.keyspace)?;
                 let value = self.host.engine.get(id, target.key)?;
                 Ok((term, value.map(stator_storage::Value::into_bytes), 0))
@@ -188,7 +189,8 @@ impl Replica {
             return Ok(Look::Before(state.core.term(), index));
         }
         let image = state.overlay.get(target.keyspace, target.key).cloned();
-        Ok(Look::New(state.core.term(), image))
+        let is_locked = !state.locks.is_empty() && state.locks.holder(target.keyspace, target.key).is_some();
+        Ok(Look::New(state.core.term(), image, is_locked))
     }
 
     /// The answer of a request that has been carried out before, as its entry has it.
@@ -251,6 +253,21 @@ impl Replica {
         outcome.await.unwrap_or_else(|_| Err(super::apply::only_quorum()))
     }
 
+    /// By how much a keyspace grows when a cell changes.
+    pub(super) fn change(&self, before: Option<&Cell>, after: Option<&Cell>) -> Change {
+        let weigh = |cell: Option<&Cell>| -> (i8, i64) {
+            cell.map_or((0, 0), |cell| {
+                let bytes = self.host.commands.weigh(cell);
+                (1, i64::try_from(bytes).unwrap_or(i64::MAX))
+            })
+        };
+        let (before, after) = (weigh(before), weigh(after));
+        Change {
+            items: after.0 - before.0,
+            bytes: after.1.saturating_sub(before.1),
+        }
+    }
+
     fn prepare(
         &self,
         target: &Target<'_>,
@@ -259,23 +276,14 @@ impl Replica {
         (answer, term): (Bytes, u64),
         following: Following,
     ) -> Proposal {
-        let weigh = |cell: Option<&Cell>| -> (i8, i64) {
-            cell.map_or((0, 0), |cell| {
-                let bytes = self.host.commands.weigh(cell);
-                (1, i64::try_from(bytes).unwrap_or(i64::MAX))
-            })
-        };
-        let (before, after) = (weigh(current), weigh(cell.as_ref()));
+        let change = self.change(current, cell.as_ref());
         let cell_bytes = cell.as_ref().map(Bytes::len);
         let effect = Effect {
             // The time is set when the entry has its place.
             at_ms: 0,
             keyspace: target.keyspace,
             invocation: options.invocation,
-            change: Change {
-                items: after.0 - before.0,
-                bytes: after.1.saturating_sub(before.1),
-            },
+            change,
             key: Bytes::copy_from_slice(target.key),
             answer,
             cell,
@@ -389,6 +397,33 @@ impl<A: Applier> Decision for Typed<'_, A> {
 
     fn recall(&self, recorded: &Bytes) -> Result<A::Answer, Error> {
         Ok(A::Answer::decode(recorded)?)
+    }
+}
+
+/// A typed command that nothing follows from, as a decision.
+pub(crate) struct Unwatched<'a, A>(pub(crate) &'a A);
+
+impl<A: Applier> Decision for Unwatched<'_, A> {
+    type Answer = A::Answer;
+
+    fn decide(&self, current: Option<&Cell>, _: bool) -> Result<Verdict<A::Answer>, Error> {
+        Ok(self.0.decide(current))
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        None
+    }
+
+    fn note(&self, _: &mut A::Answer, _: &Bytes) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn record(&self, answer: &A::Answer) -> Bytes {
+        Typed(self.0).record(answer)
+    }
+
+    fn recall(&self, recorded: &Bytes) -> Result<A::Answer, Error> {
+        Typed(self.0).recall(recorded)
     }
 }
 

@@ -3,6 +3,8 @@
 //! Invariant: what does not decode is refused; fields that an older program does not know are skipped. Not here: carrying
 //! out.
 
+pub(crate) mod transaction;
+
 use std::ops::Bound;
 
 use bytes::Bytes;
@@ -20,7 +22,10 @@ use crate::world::NodeId;
 /// A question.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Question {
-    #[prost(oneof = "Ask", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(
+        oneof = "Ask",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18"
+    )]
     pub(crate) ask: Option<Ask>,
 }
 
@@ -57,6 +62,20 @@ pub(crate) enum Ask {
     /// A group: up to which entry the rows that follow from it have been taken.
     #[prost(uint32, tag = "13")]
     Taken(u32),
+    /// A transaction that has no other part is to be carried out.
+    #[prost(message, tag = "14")]
+    Transact(transaction::Part),
+    /// A part of a transaction is to be prepared.
+    #[prost(message, tag = "15")]
+    Prepare(transaction::Part),
+    /// A part that was prepared is to be carried out, or let go.
+    #[prost(message, tag = "16")]
+    EndPart(transaction::End),
+    #[prost(message, tag = "17")]
+    See(transaction::See),
+    /// A command on a row of the ledger.
+    #[prost(message, tag = "18")]
+    Ledger(Write),
 }
 
 /// Rows for a group, as they are to lie in its log.
@@ -288,7 +307,7 @@ pub(crate) struct TallyOf {
 /// An answer.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Reply {
-    #[prost(oneof = "Tell", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Tell", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub(crate) tell: Option<Tell>,
 }
 
@@ -313,6 +332,10 @@ pub(crate) enum Tell {
     Metadata(Metadata),
     #[prost(message, tag = "9")]
     Filled(FilledPart),
+    #[prost(message, tag = "10")]
+    Judged(transaction::JudgementMessage),
+    #[prost(message, tag = "11")]
+    Seen(transaction::SeenMessage),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -353,7 +376,8 @@ pub(crate) struct Sums {
 
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Refusal {
-    /// 1 not the leader, 2 not now, 3 unknown outcome, 4 no such keyspace, 5 malformed command, 6 anything else for good, 7 unfit.
+    /// 1 not the leader, 2 not now, 3 unknown outcome, 4 no such keyspace, 5 malformed command, 6 anything else for good,
+    /// 7 unfit, 8 locked by a transaction.
     #[prost(uint32, tag = "1")]
     pub(crate) kind: u32,
     /// The leader, if the node knows it; for what is unfit its code.
@@ -372,6 +396,7 @@ impl Refusal {
             Refused::Finally(Error::NoSuchKeyspace) => (4, 0, String::new()),
             Refused::Finally(Error::MalformedCommand(error)) => (5, 0, error.detail.clone()),
             Refused::Finally(Error::Unfit(unfit)) => (7, u64::from(unfit.code), unfit.reason.clone()),
+            Refused::Finally(Error::TransactionConflict) => (8, 0, String::new()),
             Refused::Finally(error) => (6, 0, error.to_string()),
         };
         Self { kind, leader, cause }
@@ -382,6 +407,7 @@ impl Refusal {
             1 => Refused::NotLeader(Some(self.leader).filter(|node| *node != 0).map(NodeId)),
             3 => Refused::Unknown(self.cause),
             4 => Refused::Finally(Error::NoSuchKeyspace),
+            8 => Refused::Finally(Error::TransactionConflict),
             5 => Refused::Finally(crate::command::MalformedCommand { detail: self.cause }.into()),
             6 => Refused::Finally(Error::OtherNode {
                 node: from,

@@ -6,6 +6,7 @@
 pub(crate) mod exchange;
 pub(crate) mod message;
 mod serve;
+mod serve_transaction;
 pub(crate) mod settings;
 mod start;
 mod ticker;

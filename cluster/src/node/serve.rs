@@ -51,13 +51,13 @@ impl Serve for Server {
     }
 }
 
-fn malformed(detail: &str) -> Refused {
+pub(super) fn malformed(detail: &str) -> Refused {
     let detail = detail.to_owned();
     Refused::Finally(MalformedCommand { detail }.into())
 }
 
 /// The invocation id of a question, if there is one.
-fn invocation_of(bytes: &Bytes) -> Result<Option<InvocationId>, Refused> {
+pub(super) fn invocation_of(bytes: &Bytes) -> Result<Option<InvocationId>, Refused> {
     if bytes.is_empty() {
         return Ok(None);
     }
@@ -95,10 +95,15 @@ impl Node {
             }
             Ask::Taken(group) => Ok(Tell::Index(self.asked(group)?.taken()?)),
             Ask::Metadata(_) => self.serve_metadata().await.map(Tell::Metadata),
+            Ask::Transact(part) => self.serve_transact(part).await,
+            Ask::Prepare(part) => self.serve_prepare(part).await,
+            Ask::EndPart(end) => self.serve_end(end).await,
+            Ask::See(see) => self.serve_see(see).await,
+            Ask::Ledger(write) => self.serve_ledger(write).await.map(Tell::Written),
         }
     }
 
-    fn asked(&self, group: u32) -> Result<Arc<Replica>, Refused> {
+    pub(super) fn asked(&self, group: u32) -> Result<Arc<Replica>, Refused> {
         self.replica(group).ok_or(Refused::NotLeader(None))
     }
 

@@ -166,6 +166,7 @@ impl Node {
         self.wait_for_layout().await?;
         let world = &self.surroundings.world;
         world.spawn(Box::pin(Cluster::deliver_hints(Arc::downgrade(self))));
+        world.spawn(Box::pin(Cluster::tend_ledger(Arc::downgrade(self))));
         self.stage.send_replace(Stage::Ready);
         Ok(())
     }

@@ -126,6 +126,8 @@ struct Group {
     #[serde(default)]
     forwarding: u64,
     #[serde(default)]
+    prepared: u64,
+    #[serde(default)]
     diverged_at: Option<u64>,
 }
 
@@ -186,7 +188,13 @@ impl Status {
         );
         align(&rows, &mut text);
         text.push('\n');
-        let lines = [self.ranges(), self.rows(), self.hints(), self.read_repair()];
+        let lines = [
+            self.ranges(),
+            self.rows(),
+            self.transactions(),
+            self.hints(),
+            self.read_repair(),
+        ];
         for line in lines.into_iter().chain(self.diverged()) {
             text.push_str(&line);
             text.push('\n');
@@ -199,6 +207,13 @@ impl Status {
         let led = self.groups.iter().filter(|group| group.leader == Some(self.node));
         let waiting: u64 = led.map(|group| group.forwarding).sum();
         format!("rows         {waiting} writes whose rows of indexes or streams are on their way")
+    }
+
+    /// Parts of transactions that wait for their end.
+    fn transactions(&self) -> String {
+        let led = self.groups.iter().filter(|group| group.leader == Some(self.node));
+        let prepared: u64 = led.map(|group| group.prepared).sum();
+        format!("transactions {prepared} parts are prepared, and their items locked")
     }
 
     /// What an operator has to do about replicas that hold what the majority has lost; `None` when there are none.

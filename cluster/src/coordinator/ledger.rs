@@ -1,0 +1,214 @@
+//! The ledger of transactions from any node: its rows are written, what groups do not know is looked up, and what is old is
+//! forgotten.
+//!
+//! Invariant: a row that says that a transaction stands is forgotten only when all groups have carried out their parts, as
+//! a row that is not there says that it does not stand. Not here: what the rows say (`ledger.rs` of the crate).
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::route::{Place, Route, unexpected};
+use super::{Cluster, Direction, Keyspace};
+use crate::command::{Answer as _, Applier as _, InvocationId, WriteOptions};
+use crate::error::Error;
+use crate::group::replica::Refused;
+use crate::group::write::{Target, Unwatched};
+use crate::ledger::{DoneRow, LEDGER, LedgerAnswer, LedgerCommand, LedgerRow, LedgerState};
+use crate::level::ConsistencyLevel;
+use crate::node::Node;
+use crate::node::message::{Ask, Tell, Write, level_number};
+use crate::transaction::TransactionId;
+
+/// A client's id means the same transaction for so long, in milliseconds. Source: Amazon DynamoDB API Reference,
+/// `TransactWriteItems`, "Idempotency": 10 minutes after the first request that uses it has finished.
+const REMEMBERED_MS: u64 = 10 * 60 * 1_000;
+
+/// A request takes at most so long, in milliseconds, and clocks of nodes differ by less: what is counted from its beginning
+/// ends so much later.
+const MARGIN_MS: u64 = 60 * 1_000;
+
+/// How often old rows are looked for.
+const LOOK: Duration = Duration::from_secs(30);
+
+impl Cluster {
+    /// The keyspace of the ledger, which the first transaction makes.
+    pub(super) async fn ledger(&self) -> Result<Keyspace, Error> {
+        match self.keyspace(LEDGER) {
+            Some(ledger) => Ok(ledger),
+            None => self.create_keyspace(LEDGER).await,
+        }
+    }
+
+    pub(super) async fn write_ledger(
+        &self,
+        ledger: Keyspace,
+        key: &Bytes,
+        command: &LedgerCommand,
+    ) -> Result<LedgerAnswer, Error> {
+        let group = self.group_of(ledger, key)?;
+        let options = self.with_invocation(WriteOptions::default());
+        let mut route = Route::new(self, group, true);
+        loop {
+            let (place, left) = route.next().await?;
+            let attempt = self.write_ledger_at(place, left, (group, ledger, key), &options, command);
+            let outcome = route.attempt(left, attempt).await;
+            if let Some(answer) = route.settle(outcome)? {
+                return Ok(answer);
+            }
+        }
+    }
+
+    async fn write_ledger_at(
+        &self,
+        place: Place,
+        patience: Duration,
+        (group, ledger, key): (u32, Keyspace, &Bytes),
+        options: &WriteOptions,
+        command: &LedgerCommand,
+    ) -> Result<LedgerAnswer, Refused> {
+        match place {
+            Place::Here(replica) => {
+                let target = Target {
+                    keyspace: ledger.number,
+                    key,
+                };
+                replica.write(target, options, &Unwatched(command)).await
+            }
+            Place::There(node) => {
+                let mut bytes = Vec::new();
+                command.encode(&mut bytes);
+                let invocation = options.invocation.as_ref().map(InvocationId::as_bytes);
+                let write = Write {
+                    group,
+                    keyspace: ledger.number,
+                    key: key.clone(),
+                    level: level_number(options.level),
+                    invocation: invocation.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(id)),
+                    command: bytes.into(),
+                };
+                match self.ask(node, Ask::Ledger(write), patience).await? {
+                    Tell::Written(answer) => {
+                        LedgerAnswer::decode(&answer).map_err(|error| Refused::Unknown(error.to_string()))
+                    }
+                    _ => Err(unexpected(node)),
+                }
+            }
+        }
+    }
+
+    /// Finds out what has become of a transaction that a group has prepared with an entry, and has the group do so. Gives it
+    /// up if it does not stand.
+    pub(super) async fn resolve(
+        &self,
+        group: u32,
+        key: &Bytes,
+        (transaction, prepared_at): (TransactionId, u64),
+    ) -> Result<(), Error> {
+        let ledger = self.ledger().await?;
+        let give_up = LedgerCommand::GiveUp { transaction };
+        let parts = match self.write_ledger(ledger, key, &give_up).await? {
+            LedgerAnswer::Row(LedgerRow {
+                state: LedgerState::Stands { parts, .. },
+                ..
+            }) => parts,
+            LedgerAnswer::GivenUp => Vec::new(),
+            LedgerAnswer::Done
+            | LedgerAnswer::Row(_)
+            | LedgerAnswer::InProgress
+            | LedgerAnswer::OtherPayload => {
+                return Err(Error::Unavailable {
+                    cause: "the ledger does not say what has become of a transaction".to_owned(),
+                });
+            }
+        };
+        // A part that was prepared again by a question that came late is none of those that stand.
+        let stands = parts.contains(&(group, prepared_at));
+        let end = if stands { prepared_at } else { 0 };
+        tracing::info!(group, %transaction, stands, "a transaction without a coordinator comes to its end");
+        self.end_part(group, transaction, end, ConsistencyLevel::Quorum)
+            .await
+    }
+
+    /// Forgets old rows as long as the node is there.
+    pub(crate) async fn tend_ledger(node: Weak<Node>) {
+        loop {
+            let sleep = {
+                let Some(node) = node.upgrade() else { return };
+                node.surroundings.world.sleep(LOOK)
+            };
+            sleep.await;
+            let Some(node) = node.upgrade() else { return };
+            let cluster = Self { node };
+            if let Err(error) = cluster.forget_old_transactions().await {
+                tracing::debug!(%error, "old transactions are not forgotten yet");
+            }
+        }
+    }
+
+    /// Forgets the old rows in the token ranges that this node leads.
+    async fn forget_old_transactions(&self) -> Result<(), Error> {
+        let Some(ledger) = self.keyspace(LEDGER) else {
+            return Ok(());
+        };
+        let now_ms = self.node.surroundings.world.unix_ms();
+        for led in self.led_ranges() {
+            let mut old = Vec::new();
+            {
+                let mut rows = self.node.open_rows(ledger.id, &led.bounds, Direction::Forward)?;
+                while rows.advance()? {
+                    let cell = rows.value_shared().into_bytes();
+                    if let Some(row) = Old::of(&cell).filter(|row| row.is_old(now_ms)) {
+                        old.push((Bytes::copy_from_slice(rows.key()), row));
+                    }
+                }
+            }
+            for (key, row) in old {
+                self.carry_out(row.transaction, &row.parts, ConsistencyLevel::Quorum)
+                    .await?;
+                let forget = LedgerCommand::Forget {
+                    transaction: row.transaction,
+                };
+                self.write_ledger(ledger, &key, &forget).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What has to be known of a row to forget it.
+struct Old {
+    at_ms: u64,
+    transaction: TransactionId,
+    /// What has to be carried out first.
+    parts: Vec<(u32, u64)>,
+}
+
+impl Old {
+    fn of(cell: &Bytes) -> Option<Self> {
+        if let Ok(row) = LedgerRow::decode(cell) {
+            let parts = match row.state {
+                LedgerState::Stands { parts, .. } => parts,
+                LedgerState::Preparing | LedgerState::InOne { .. } => Vec::new(),
+            };
+            return Some(Self {
+                at_ms: row.at_ms,
+                transaction: row.transaction,
+                parts,
+            });
+        }
+        let done = DoneRow::decode(cell).ok()?;
+        Some(Self {
+            at_ms: done.at_ms,
+            transaction: done.transaction,
+            parts: Vec::new(),
+        })
+    }
+
+    /// The row of an id goes before the mark that it points to would: both have the time of their request, and the mark
+    /// is looked at later by no more than the margin.
+    fn is_old(&self, now_ms: u64) -> bool {
+        self.at_ms.saturating_add(REMEMBERED_MS + MARGIN_MS) < now_ms
+    }
+}

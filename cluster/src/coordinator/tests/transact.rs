@@ -1,0 +1,407 @@
+//! Transactions on one node with two token ranges, and on three nodes.
+
+use super::three::{Hub, Three, retried, three_with};
+use super::*;
+use crate::group::transact::{CellCommand, Judgement};
+use crate::ledger::{LedgerAnswer, LedgerCommand, LedgerRow, LedgerState, claim_key};
+use crate::transaction::{Reason, Together, Token, TransactionAction, TransactionId, TransactionOutcome};
+
+/// Accounts: `+n` and `-n` change a balance, which does not fall below 0; `=n` asks for it.
+#[derive(Debug)]
+struct Accounts;
+
+impl Accounts {
+    fn balance(cell: Option<&Cell>) -> i64 {
+        let text = cell.map(|cell| std::str::from_utf8(cell).unwrap());
+        text.map_or(0, |text| text.parse().unwrap())
+    }
+}
+
+impl Commands for Accounts {
+    fn decide(&self, command: &Bytes, current: Option<&Cell>) -> Result<Verdict<Vec<u8>>, MalformedCommand> {
+        let (balance, text) = (Self::balance(current), std::str::from_utf8(command).unwrap());
+        if let Some(wanted) = text.strip_prefix('=') {
+            let answer = if wanted.parse() == Ok(balance) {
+                "yes"
+            } else {
+                "no"
+            };
+            let answer = answer.into();
+            return Ok(Verdict::Keep { answer });
+        }
+        let after = balance + text.parse::<i64>().unwrap();
+        Ok(match after {
+            ..0 => Verdict::Keep {
+                answer: "poor".into(),
+            },
+            0 => Verdict::Delete { answer: "0".into() },
+            _ => Verdict::Put {
+                cell: after.to_string().into(),
+                answer: after.to_string().into(),
+            },
+        })
+    }
+
+    fn is_refusal(&self, answer: &[u8]) -> bool {
+        answer == b"poor" || answer == b"no"
+    }
+
+    fn weigh(&self, cell: &[u8]) -> u64 {
+        cell.len() as u64
+    }
+}
+
+/// The first keys are in the lower half of the ring, the others in the upper half.
+const LOW: [&[u8]; 2] = [b"\0\0\0\0\0\0\0\x01a", b"\0\0\0\0\0\0\0\x02b"];
+const HIGH: [&[u8]; 2] = [b"\xff\0\0\0\0\0\0\x01a", b"\xff\0\0\0\0\0\0\x02b"];
+
+async fn bank() -> (TempDir, Cluster, Keyspace) {
+    let directory = TempDir::new().unwrap();
+    let cluster = reopen(&directory).await;
+    let keyspace = cluster.create_keyspace("k").await.unwrap();
+    (directory, cluster, keyspace)
+}
+
+async fn reopen(directory: &TempDir) -> Cluster {
+    let mut surroundings = surroundings(directory);
+    surroundings.commands = Arc::new(Accounts);
+    open_with(surroundings).await
+}
+
+fn actions(keyspace: Keyspace, actions: &[(&[u8], &'static str)]) -> Vec<TransactionAction> {
+    let action = |(key, command): &(&[u8], &'static str)| TransactionAction {
+        keyspace,
+        key: Bytes::copy_from_slice(key),
+        command: Bytes::from_static(command.as_bytes()),
+    };
+    actions.iter().map(action).collect()
+}
+
+async fn transact(
+    cluster: &Cluster,
+    keyspace: Keyspace,
+    some: &[(&[u8], &'static str)],
+    token: Option<Token>,
+) -> TransactionOutcome {
+    let actions = actions(keyspace, some);
+    let level = ConsistencyLevel::Quorum;
+    cluster.transact(&actions, token, level).await.unwrap()
+}
+
+fn done(answers: &[&'static str], is_repeated: bool) -> TransactionOutcome {
+    TransactionOutcome::Done {
+        answers: answers
+            .iter()
+            .map(|answer| Bytes::from_static(answer.as_bytes()))
+            .collect(),
+        is_repeated,
+    }
+}
+
+fn refused(answer: &'static str) -> Option<Reason> {
+    Some(Reason::Refused(Bytes::from_static(answer.as_bytes())))
+}
+
+async fn balances(cluster: &Cluster, keyspace: Keyspace, keys: &[&[u8]]) -> Option<Vec<i64>> {
+    let keys: Vec<_> = keys
+        .iter()
+        .map(|key| (keyspace, Bytes::copy_from_slice(key)))
+        .collect();
+    match cluster.read_together(&keys).await {
+        Ok(Together::Cells(cells)) => Some(
+            cells
+                .iter()
+                .map(|cell| Accounts::balance(cell.as_ref()))
+                .collect(),
+        ),
+        Ok(Together::Conflict(_)) | Err(Error::Unavailable { .. }) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn token(number: u64, payload: u8) -> Token {
+    Token {
+        id: InvocationId::hashed(&number.to_le_bytes()),
+        payload: [payload; 16],
+    }
+}
+
+#[tokio::test]
+async fn all_of_a_transaction_takes_place_or_nothing_and_says_why_in_order() {
+    let (_directory, cluster, keyspace) = bank().await;
+    for keys in [[LOW[0], LOW[1]], [LOW[0], HIGH[0]], [HIGH[1], LOW[1]]] {
+        let before = balances(&cluster, keyspace, &keys).await.unwrap();
+        let first = Box::leak((before[0] + 5).to_string().into_boxed_str());
+        let second = Box::leak((before[1] + 7).to_string().into_boxed_str());
+        let outcome = transact(&cluster, keyspace, &[(keys[0], "+5"), (keys[1], "+7")], None).await;
+        assert_eq!(outcome, done(&[first, second], false));
+        let outcome = transact(&cluster, keyspace, &[(keys[0], "+1"), (keys[1], "-1000")], None).await;
+        let reasons = vec![None, refused("poor")];
+        assert_eq!(outcome, TransactionOutcome::Cancelled { reasons });
+        let outcome = transact(&cluster, keyspace, &[(keys[0], "=-3"), (keys[1], "+1")], None).await;
+        let reasons = vec![refused("no"), None];
+        assert_eq!(outcome, TransactionOutcome::Cancelled { reasons });
+        let after = balances(&cluster, keyspace, &keys).await.unwrap();
+        assert_eq!(after, [before[0] + 5, before[1] + 7]);
+    }
+    let twice = actions(keyspace, &[(LOW[0], "+1"), (LOW[0], "-1")]);
+    let outcome = cluster.transact(&twice, None, ConsistencyLevel::Quorum).await;
+    assert!(matches!(outcome, Err(Error::Invalid { .. })), "{outcome:?}");
+    cluster.close().unwrap();
+}
+
+#[tokio::test]
+async fn a_check_holds_without_changing_anything_and_a_cell_may_go() {
+    let (_directory, cluster, keyspace) = bank().await;
+    transact(&cluster, keyspace, &[(LOW[0], "+5"), (HIGH[0], "+5")], None).await;
+    let outcome = transact(&cluster, keyspace, &[(LOW[0], "=5"), (HIGH[0], "-5")], None).await;
+    assert_eq!(outcome, done(&["yes", "0"], false));
+    let cell = cluster
+        .read(keyspace, HIGH[0], ConsistencyLevel::Quorum)
+        .await
+        .unwrap();
+    assert_eq!(cell, None);
+    let outcome = transact(&cluster, keyspace, &[(LOW[0], "=5"), (LOW[1], "=0")], None).await;
+    assert_eq!(outcome, done(&["yes", "yes"], false));
+    let tally = cluster.tally(keyspace).await;
+    assert_eq!((tally.items, tally.bytes), (1, 1));
+    cluster.close().unwrap();
+}
+
+#[tokio::test]
+async fn the_same_transaction_under_one_id_takes_place_once_also_after_a_start() {
+    let (directory, cluster, keyspace) = bank().await;
+    let one: &[(&[u8], _)] = &[(LOW[0], "+5"), (LOW[1], "+6")];
+    let many: &[(&[u8], _)] = &[(LOW[0], "+5"), (HIGH[0], "+6")];
+    let expected = [(one, ["5", "6"]), (many, ["10", "6"])];
+    for ((some, answers), number) in expected.iter().zip(1..) {
+        let first = transact(&cluster, keyspace, some, Some(token(number, 1))).await;
+        assert_eq!(first, done(answers, false));
+        let again = transact(&cluster, keyspace, some, Some(token(number, 1))).await;
+        assert_eq!(again, done(answers, true));
+        let other = transact(&cluster, keyspace, &[(HIGH[1], "+1")], Some(token(number, 2))).await;
+        assert_eq!(other, TransactionOutcome::OtherPayload);
+    }
+    cluster.close().unwrap();
+    drop(cluster);
+    let cluster = reopen(&directory).await;
+    let keyspace = cluster.keyspace("k").unwrap();
+    for ((some, answers), number) in expected.iter().zip(1..) {
+        let again = transact(&cluster, keyspace, some, Some(token(number, 1))).await;
+        assert_eq!(again, done(answers, true));
+    }
+    let keys = [LOW[0], LOW[1], HIGH[0], HIGH[1]];
+    assert_eq!(balances(&cluster, keyspace, &keys).await.unwrap(), [10, 6, 6, 0]);
+    cluster.close().unwrap();
+}
+
+#[tokio::test]
+async fn what_was_cancelled_under_an_id_may_be_tried_again() {
+    let (_directory, cluster, keyspace) = bank().await;
+    for (keys, number) in [([LOW[0], LOW[1]], 1), ([LOW[0], HIGH[0]], 2)] {
+        let some: &[(&[u8], _)] = &[(keys[0], "-5"), (keys[1], "+5")];
+        let outcome = transact(&cluster, keyspace, some, Some(token(number, 1))).await;
+        assert!(
+            matches!(outcome, TransactionOutcome::Cancelled { .. }),
+            "{outcome:?}"
+        );
+        transact(&cluster, keyspace, &[(keys[0], "+5")], None).await;
+        let outcome = transact(&cluster, keyspace, some, Some(token(number, 1))).await;
+        assert!(
+            matches!(
+                outcome,
+                TransactionOutcome::Done {
+                    is_repeated: false,
+                    ..
+                }
+            ),
+            "{outcome:?}"
+        );
+    }
+    cluster.close().unwrap();
+}
+
+/// Prepares a part in the lower half as a coordinator would that is never heard of again.
+async fn prepare(cluster: &Cluster, keyspace: Keyspace, ledger: &Bytes, id: u8) -> (u32, u64) {
+    let group = cluster.group_of(keyspace, LOW[0]).unwrap();
+    let command = CellCommand {
+        keyspace: keyspace.number,
+        key: Bytes::from_static(LOW[0]),
+        command: Bytes::from_static(b"+9"),
+    };
+    let replica = cluster.node.replica(group).unwrap();
+    let id = TransactionId([id; 16]);
+    let judged = replica
+        .prepare_part(id, ledger, std::slice::from_ref(&command))
+        .await
+        .unwrap();
+    let Judgement::Fits { index, answers } = judged.clone() else {
+        panic!("{judged:?}")
+    };
+    assert_eq!(answers, ["9"]);
+    // What comes a second time is known.
+    let again = replica.prepare_part(id, ledger, &[command]).await.unwrap();
+    assert_eq!(again, judged);
+    (group, index)
+}
+
+async fn until(what: impl AsyncFn() -> bool) {
+    while !what().await {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_locked_cell_is_read_as_it_was_and_written_by_nobody_until_it_is_known_that_nothing_comes() {
+    let (_directory, cluster, keyspace) = bank().await;
+    cluster.ledger().await.unwrap();
+    let key = claim_key(&InvocationId::hashed(b"1"));
+    prepare(&cluster, keyspace, &key, 1).await;
+    let cell = cluster
+        .read(keyspace, LOW[0], ConsistencyLevel::Quorum)
+        .await
+        .unwrap();
+    assert_eq!(cell, None);
+    let options = WriteOptions::default();
+    let write = write_encoded(&cluster, keyspace, LOW[0], &options, &Bytes::from_static(b"+1")).await;
+    assert!(
+        matches!(write, Err(Refused::Finally(Error::TransactionConflict))),
+        "{write:?}"
+    );
+    for other in [LOW[1], HIGH[0]] {
+        let outcome = transact(&cluster, keyspace, &[(other, "+1"), (LOW[0], "+1")], None).await;
+        let reasons = vec![None, Some(Reason::Conflict)];
+        assert_eq!(outcome, TransactionOutcome::Cancelled { reasons });
+    }
+    assert_eq!(balances(&cluster, keyspace, &[LOW[0], HIGH[0]]).await, None);
+    // Nobody has made a row in the ledger, so it does not stand and never will.
+    until(async || balances(&cluster, keyspace, &[LOW[0]]).await == Some(vec![0])).await;
+    let outcome = transact(&cluster, keyspace, &[(LOW[0], "+1")], None).await;
+    assert_eq!(outcome, done(&["1"], false));
+    cluster.close().unwrap();
+}
+
+#[tokio::test]
+async fn what_stands_is_carried_out_after_a_start_without_its_coordinator_and_once() {
+    let (directory, cluster, keyspace) = bank().await;
+    let ledger = cluster.ledger().await.unwrap();
+    let key = claim_key(&InvocationId::hashed(b"1"));
+    let transaction = TransactionId([1; 16]);
+    let row = LedgerRow {
+        at_ms: 0,
+        payload: [0; 16],
+        transaction,
+        state: LedgerState::Preparing,
+    };
+    let claimed = cluster
+        .write_ledger(ledger, &key, &LedgerCommand::Claim { row })
+        .await;
+    assert_eq!(claimed.unwrap(), LedgerAnswer::Done);
+    let part = prepare(&cluster, keyspace, &key, 1).await;
+    let stand = LedgerCommand::Stand {
+        transaction,
+        parts: vec![part],
+        answers: vec![Bytes::from_static(b"9")],
+    };
+    assert_eq!(
+        cluster.write_ledger(ledger, &key, &stand).await.unwrap(),
+        LedgerAnswer::Done
+    );
+    cluster.close().unwrap();
+    drop(cluster);
+    let cluster = reopen(&directory).await;
+    let keyspace = cluster.keyspace("k").unwrap();
+    until(async || balances(&cluster, keyspace, &[LOW[0]]).await == Some(vec![9])).await;
+    // A question that comes late prepares it again; that is not what stands.
+    let (group, index) = {
+        let replica = cluster.node.replica(part.0).unwrap();
+        let command = CellCommand {
+            keyspace: keyspace.number,
+            key: Bytes::from_static(LOW[0]),
+            command: Bytes::from_static(b"+9"),
+        };
+        let judged = replica.prepare_part(transaction, &key, &[command]).await.unwrap();
+        let Judgement::Fits { index, .. } = judged else {
+            panic!("{judged:?}")
+        };
+        (part.0, index)
+    };
+    assert_ne!((group, index), part);
+    until(async || balances(&cluster, keyspace, &[LOW[0]]).await == Some(vec![9])).await;
+    cluster
+        .carry_out(transaction, &[part], ConsistencyLevel::Quorum)
+        .await
+        .unwrap();
+    assert_eq!(balances(&cluster, keyspace, &[LOW[0]]).await, Some(vec![9]));
+    cluster.close().unwrap();
+}
+
+/// Moves money between accounts at both ends of the ring and looks at all of them, from all nodes at once.
+async fn transfers(nodes: &[Cluster], keyspaces: &[Keyspace]) {
+    let keys = [LOW[0], LOW[1], HIGH[0], HIGH[1]];
+    let begin: Vec<_> = keys.iter().map(|key| (*key, "+100")).collect();
+    let outcome = retried(async || {
+        let actions = actions(keyspaces[0], &begin);
+        let token = Some(token(0, 0));
+        nodes[0].transact(&actions, token, ConsistencyLevel::Quorum).await
+    })
+    .await;
+    assert!(matches!(outcome, TransactionOutcome::Done { .. }), "{outcome:?}");
+    let mut tasks = tokio::task::JoinSet::new();
+    for worker in 0..6_usize {
+        let (node, keyspace) = (
+            nodes[worker % nodes.len()].clone(),
+            keyspaces[worker % nodes.len()],
+        );
+        tasks.spawn(async move {
+            let (mut moved, mut seen) = (0, 0);
+            for round in 0..60_usize {
+                let (from, to) = (keys[(worker + round) % 4], keys[(worker + round / 4 + 1) % 4]);
+                if from != to {
+                    let some = actions(keyspace, &[(from, "-3"), (to, "+3")]);
+                    match node.transact(&some, None, ConsistencyLevel::Quorum).await {
+                        Ok(TransactionOutcome::Done { .. }) => moved += 1,
+                        Ok(TransactionOutcome::Cancelled { .. }) | Err(Error::Unavailable { .. }) => {}
+                        outcome => panic!("{outcome:?}"),
+                    }
+                }
+                if let Some(balances) = balances(&node, keyspace, &keys).await {
+                    assert_eq!(balances.iter().sum::<i64>(), 400, "{balances:?}");
+                    seen += 1;
+                }
+            }
+            (moved, seen)
+        });
+    }
+    let (mut moved, mut seen) = (0, 0);
+    while let Some(task) = tasks.join_next().await {
+        let (some, others) = task.unwrap();
+        moved += some;
+        seen += others;
+    }
+    assert!(moved > 20 && seen > 20, "{moved} transfers, {seen} looks");
+    let last = retried(async || match balances(&nodes[0], keyspaces[0], &keys).await {
+        Some(balances) => Ok(balances),
+        None => Err(Error::Unavailable { cause: String::new() }),
+    })
+    .await;
+    assert_eq!(last.iter().sum::<i64>(), 400);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_sees_a_part_of_a_transfer_on_one_node() {
+    let (_directory, cluster, keyspace) = bank().await;
+    transfers(std::slice::from_ref(&cluster), &[keyspace]).await;
+    cluster.close().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_sees_a_part_of_a_transfer_on_three_nodes() {
+    let three: Three = three_with(3, &Hub::default(), Arc::new(Accounts)).await;
+    let mut keyspaces = Vec::new();
+    for node in &three.nodes {
+        keyspaces.push(retried(async || node.create_keyspace("k").await).await);
+    }
+    transfers(&three.nodes, &keyspaces).await;
+    three.close();
+}

@@ -1,0 +1,640 @@
+//! Transactions on the leader of a group: its part of them is decided, prepared, and comes to stand or not.
+//!
+//! Commands of one group alone are decided and put into the log as one entry. Of a transaction that has parts in other
+//! groups, the part of this one is **prepared**: its commands are decided, what they make of their cells goes into the log,
+//! and the cells are locked until the ledger says whether all of it stands. Invariant: a part that was prepared can be
+//! carried out whatever happens, because nobody else writes its cells; it is carried out or released once, known by the entry
+//! that has prepared it. Nobody waits for a lock: whoever meets one is told. Not here: the ledger, other groups
+//! (`coordinator/transact.rs`).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::accept::settled;
+use super::derive::behind;
+use super::effect::{Effect, Record};
+use super::locks::Held;
+use super::overlay::Image;
+use super::prepared::{Becomes, Commit, CommittedCell, Prepare, PreparedAction, release};
+use super::quiet::Reason as WakeReason;
+use super::replica::{Pending, Refused, Replica, State, Todo};
+use super::rows::Row;
+use super::write::Target;
+use crate::command::{Cell, Verdict};
+use crate::error::Error;
+use crate::latch::Latch;
+use crate::ledger::DoneRow;
+use crate::level::ConsistencyLevel;
+use crate::metadata::keyspaces::Lookup;
+use crate::transaction::{Reason, TransactionId};
+
+/// A part that is prepared for so long, in milliseconds, belongs to a transaction whose coordinator may be gone.
+const OVERDUE_MS: u64 = 1_000;
+
+/// A command of a transaction on a cell of this group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CellCommand {
+    /// Number of its keyspace.
+    pub(crate) keyspace: u32,
+    pub(crate) key: Bytes,
+    pub(crate) command: Bytes,
+}
+
+impl CellCommand {
+    fn target(&self) -> Target<'_> {
+        Target {
+            keyspace: self.keyspace,
+            key: &self.key,
+        }
+    }
+}
+
+/// What has come of the part of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// Nothing stands in its way: the entry that prepares it or carries it out, and what the commands answer.
+    Fits { index: u64, answers: Vec<Bytes> },
+    /// It took place before; what the commands have answered.
+    Before { answers: Vec<Bytes> },
+    /// It cannot be: why, in the order of the commands.
+    Refused(Vec<Option<Reason>>),
+}
+
+/// What cells a transaction of one group leaves a mark with, that it has taken place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// The keyspace of the ledger.
+    pub(crate) keyspace: u32,
+    /// The key of the mark, in the range of the group.
+    pub(crate) key: Bytes,
+    /// When the transaction began, in milliseconds since the Unix epoch.
+    pub(crate) at_ms: u64,
+}
+
+/// What was found out about the commands, under their latches.
+struct Decided {
+    term: u64,
+    /// The last entry that an image was decided on, 0 if all are applied.
+    decided_on: u64,
+    /// What becomes of the cells; nothing of it if any command is refused.
+    parts: Vec<Part>,
+    /// The metadata that what follows takes into account.
+    known: u64,
+    reasons: Vec<Option<Reason>>,
+}
+
+impl Decided {
+    fn is_refused(&self) -> bool {
+        self.reasons.iter().any(Option::is_some)
+    }
+
+    fn answers(&self) -> Vec<Bytes> {
+        self.parts.iter().map(|part| part.answer.clone()).collect()
+    }
+}
+
+struct Part {
+    before: Option<Cell>,
+    becomes: Becomes,
+    answer: Bytes,
+    rows: Vec<Row>,
+}
+
+/// What a command is decided on.
+struct Look {
+    image: Option<Image>,
+    is_locked: bool,
+}
+
+impl Replica {
+    /// Carries out a transaction that has no part elsewhere, as one entry.
+    pub(crate) async fn transact(
+        self: &Arc<Self>,
+        transaction: TransactionId,
+        commands: &[CellCommand],
+        mark: Option<&Mark>,
+        level: ConsistencyLevel,
+    ) -> Result<Judgement, Refused> {
+        self.make_room(commands).await?;
+        let marked = mark.map(|mark| (mark.keyspace, &mark.key[..]));
+        let keys = commands
+            .iter()
+            .map(|command| (command.keyspace, &command.key[..]));
+        let latches = self.host.latches.acquire_all(keys.chain(marked)).await;
+        if let Some(mark) = mark {
+            let target = Target {
+                keyspace: mark.keyspace,
+                key: &mark.key,
+            };
+            if let (term, Some(cell), index) = self.newest(&target)? {
+                drop(latches);
+                self.confirm(term, index).await?;
+                let done = DoneRow::decode(&cell).map_err(Error::from)?;
+                return Ok(Judgement::Before {
+                    answers: done.answers,
+                });
+            }
+        }
+        let decided = self.decide_all(commands)?;
+        let changes = |part: &Part| part.becomes != Becomes::Nothing;
+        if decided.is_refused() || (mark.is_none() && !decided.parts.iter().any(changes)) {
+            drop(latches);
+            return self.keep(decided).await;
+        }
+        let answers = decided.answers();
+        let (term, known) = (decided.term, decided.known);
+        let mut cells = Vec::with_capacity(commands.len() + 1);
+        let mut rows = Vec::new();
+        for (command, part) in commands.iter().zip(decided.parts) {
+            let Part {
+                before,
+                becomes,
+                rows: follow,
+                ..
+            } = part;
+            let after = match becomes {
+                Becomes::Cell(cell) => Some(cell),
+                Becomes::Removed => None,
+                Becomes::Nothing => continue,
+            };
+            rows.extend(materialized(follow, after.as_ref()));
+            cells.push(self.committed(command.target(), before.as_ref(), after));
+        }
+        if let Some(mark) = mark {
+            let done = DoneRow {
+                at_ms: mark.at_ms,
+                transaction,
+                answers: answers.clone(),
+            };
+            let target = Target {
+                keyspace: mark.keyspace,
+                key: &mark.key,
+            };
+            cells.push(self.committed(target, None, Some(done.encode())));
+        }
+        let commit = Commit {
+            at_ms: 0,
+            transaction,
+            cells,
+            rows,
+        };
+        let (index, outcome) = self.propose_commit(commit, (term, known), level, latches)?;
+        settled(outcome).await?;
+        Ok(Judgement::Fits { index, answers })
+    }
+
+    /// Prepares the part of this group.
+    pub(crate) async fn prepare_part(
+        self: &Arc<Self>,
+        transaction: TransactionId,
+        ledger: &Bytes,
+        commands: &[CellCommand],
+    ) -> Result<Judgement, Refused> {
+        self.make_room(commands).await?;
+        let keys = commands
+            .iter()
+            .map(|command| (command.keyspace, &command.key[..]));
+        let latches = self.host.latches.acquire_all(keys).await;
+        if let Some(before) = self.prepared_before(transaction).await? {
+            return Ok(before);
+        }
+        let decided = self.decide_all(commands)?;
+        if decided.is_refused() {
+            drop(latches);
+            return self.keep(decided).await;
+        }
+        let answers = decided.answers();
+        let action = |(command, part): (&CellCommand, Part)| PreparedAction {
+            keyspace: command.keyspace,
+            key: command.key.clone(),
+            becomes: part.becomes,
+            answer: part.answer,
+        };
+        let prepare = Prepare {
+            transaction,
+            ledger: ledger.clone(),
+            actions: commands.iter().zip(decided.parts).map(action).collect(),
+        };
+        let (index, outcome) = {
+            let mut state = self.state.lock();
+            if !state.leads() || state.core.term() != decided.term {
+                return Err(Refused::NotLeader(self.other_leader()));
+            }
+            let locks = &state.locks;
+            if locks.prepared(transaction).is_some() || locks.preparing(transaction).is_some() {
+                // Another leader has prepared it since the look.
+                return Err(Refused::NotNow("the transaction is prepared already".to_owned()));
+            }
+            let Some((index, _)) = state.core.propose(prepare.encode()) else {
+                return Err(Refused::NotLeader(self.other_leader()));
+            };
+            state.locks.prepare(index, &prepare);
+            drop(latches);
+            (index, self.pend(state, index))
+        };
+        settled(outcome).await?;
+        Ok(Judgement::Fits { index, answers })
+    }
+
+    /// What a try before this one has prepared.
+    async fn prepared_before(
+        self: &Arc<Self>,
+        transaction: TransactionId,
+    ) -> Result<Option<Judgement>, Refused> {
+        let (term, preparing) = {
+            let state = self.state.lock();
+            (state.core.term(), state.locks.preparing(transaction))
+        };
+        if let Some(index) = preparing {
+            self.confirm(term, index).await?;
+        }
+        let state = self.state.lock();
+        Ok(state.locks.prepared(transaction).map(|held| {
+            let answers = held.prepare.actions.iter();
+            Judgement::Fits {
+                index: held.index,
+                answers: answers.map(|action| action.answer.clone()).collect(),
+            }
+        }))
+    }
+
+    /// Carries out what entry `prepared_at` has prepared; what was carried out before is done.
+    pub(crate) async fn commit_part(
+        self: &Arc<Self>,
+        transaction: TransactionId,
+        prepared_at: u64,
+        level: ConsistencyLevel,
+    ) -> Result<(), Refused> {
+        let Some((_, held)) = self.held(transaction).await? else {
+            return Ok(());
+        };
+        if held.index != prepared_at {
+            // A question that came late has prepared it again after it was carried out.
+            return self.release_part(transaction).await;
+        }
+        let actions = &held.prepare.actions;
+        let keys = actions.iter().map(|action| (action.keyspace, &action.key[..]));
+        let latches = self.host.latches.acquire_all(keys).await;
+        // Whoever had the latches may have done it.
+        let Some((term, held)) = self.held(transaction).await? else {
+            return Ok(());
+        };
+        let (mut cells, mut rows, mut known) = (Vec::new(), Vec::new(), u64::MAX);
+        for action in &held.prepare.actions {
+            let after = match &action.becomes {
+                Becomes::Cell(cell) => Some(cell.clone()),
+                Becomes::Removed => None,
+                Becomes::Nothing => continue,
+            };
+            let id = match self.host.keyspaces.find(action.keyspace) {
+                Lookup::Here(id) => id,
+                Lookup::Gone => continue,
+                Lookup::NotYet => {
+                    let cause = "this node has not heard of the keyspace yet".to_owned();
+                    return Err(Refused::NotNow(cause));
+                }
+            };
+            let target = Target {
+                keyspace: action.keyspace,
+                key: &action.key,
+            };
+            // Nobody has written it since it was locked, and what came before is applied.
+            let value = self.host.engine.get(id, &action.key)?;
+            let before = value.map(stator_storage::Value::into_bytes);
+            let follow = self.follow(&target, (before.as_ref(), after.as_ref()), 0, true)?;
+            known = known.min(follow.known);
+            rows.extend(materialized(follow.rows, after.as_ref()));
+            cells.push(self.committed(target, before.as_ref(), after));
+        }
+        let commit = Commit {
+            at_ms: 0,
+            transaction,
+            cells,
+            rows,
+        };
+        let (_, outcome) = self.propose_commit(commit, (term, known), level, latches)?;
+        settled(outcome).await
+    }
+
+    /// Lets go of what was prepared, without effect. What is not prepared is done.
+    pub(crate) async fn release_part(self: &Arc<Self>, transaction: TransactionId) -> Result<(), Refused> {
+        let outcome = {
+            let mut state = self.state.lock();
+            if !state.core.may_serve() {
+                return Err(self.is_not_leader(state));
+            }
+            let locks = &state.locks;
+            let is_there = locks.prepared(transaction).is_some() || locks.preparing(transaction).is_some();
+            if !is_there || locks.releasing(transaction).is_some() {
+                return Ok(());
+            }
+            let Some((index, _)) = state.core.propose(release(transaction)) else {
+                return Err(Refused::NotLeader(self.other_leader()));
+            };
+            state.locks.release(transaction, index);
+            self.pend(state, index)
+        };
+        settled(outcome).await
+    }
+
+    /// What is prepared, and in which term that was seen; `None` if nothing is, or not any more. Waits for what is on its way
+    /// out.
+    async fn held(self: &Arc<Self>, transaction: TransactionId) -> Result<Option<(u64, Held)>, Refused> {
+        let (term, releasing) = {
+            let state = self.state.lock();
+            if !state.core.may_serve() {
+                return Err(self.is_not_leader(state));
+            }
+            let term = state.core.term();
+            match state.locks.releasing(transaction) {
+                Some(index) => (term, index),
+                None => {
+                    let held = state.locks.prepared(transaction).cloned();
+                    return Ok(held.map(|held| (term, held)));
+                }
+            }
+        };
+        self.confirm(term, releasing).await?;
+        Ok(None)
+    }
+
+    /// The commands' cells may be written as far as room and derived rows are concerned.
+    async fn make_room(self: &Arc<Self>, commands: &[CellCommand]) -> Result<(), Refused> {
+        for command in commands {
+            self.keyspace(command.keyspace)?;
+        }
+        let bytes = commands
+            .iter()
+            .map(|command| command.key.len() + command.command.len());
+        self.host.admit(bytes.sum()).await;
+        self.wait_for_rows().await
+    }
+
+    /// Decides commands on the newest images of their cells. The caller holds the latches.
+    fn decide_all(self: &Arc<Self>, commands: &[CellCommand]) -> Result<Decided, Refused> {
+        let (term, looks) = self.look_at_all(commands)?;
+        let mut decided = Decided {
+            term,
+            decided_on: 0,
+            parts: Vec::with_capacity(commands.len()),
+            known: u64::MAX,
+            reasons: Vec::with_capacity(commands.len()),
+        };
+        for (command, look) in commands.iter().zip(looks) {
+            let reason = if look.is_locked {
+                Some(Reason::Conflict)
+            } else {
+                self.decide_one(command, look.image, &mut decided)?
+            };
+            decided.reasons.push(reason);
+        }
+        Ok(decided)
+    }
+
+    fn look_at_all(self: &Arc<Self>, commands: &[CellCommand]) -> Result<(u64, Vec<Look>), Refused> {
+        let state = self.state.lock();
+        if !state.core.may_serve() {
+            return Err(self.is_not_leader(state));
+        }
+        let look = |CellCommand { keyspace, key, .. }: &CellCommand| Look {
+            image: state.overlay.get(*keyspace, key).cloned(),
+            is_locked: state.locks.holder(*keyspace, key).is_some(),
+        };
+        Ok((state.core.term(), commands.iter().map(look).collect()))
+    }
+
+    fn decide_one(
+        &self,
+        command: &CellCommand,
+        image: Option<Image>,
+        decided: &mut Decided,
+    ) -> Result<Option<Reason>, Refused> {
+        let before = match image {
+            Some(image) => {
+                decided.decided_on = decided.decided_on.max(image.index);
+                image.cell
+            }
+            None => {
+                let id = self.keyspace(command.keyspace)?;
+                let value = self.host.engine.get(id, &command.key)?;
+                value.map(stator_storage::Value::into_bytes)
+            }
+        };
+        let commands = &self.host.commands;
+        let verdict = commands
+            .decide(&command.command, before.as_ref())
+            .map_err(Error::from)?;
+        let (becomes, mut answer) = match verdict {
+            Verdict::Put { cell, answer } => (Becomes::Cell(cell), answer),
+            Verdict::Delete { answer } => (Becomes::Removed, answer),
+            Verdict::Keep { answer } if commands.is_refusal(&answer) => {
+                return Ok(Some(Reason::Refused(answer.into())));
+            }
+            Verdict::Keep { answer } => (Becomes::Nothing, answer),
+        };
+        let after = match &becomes {
+            Becomes::Cell(cell) => Some(cell),
+            Becomes::Removed | Becomes::Nothing => None,
+        };
+        let mut rows = Vec::new();
+        if becomes != Becomes::Nothing {
+            let origin = commands.origin(&command.command);
+            let images = (before.as_ref(), after);
+            let following = match self.follow(&command.target(), images, origin, false) {
+                Err(Refused::Finally(Error::Unfit(unfit))) => return Ok(Some(Reason::Unfit(unfit))),
+                following => following?,
+            };
+            if !following.note.is_empty() {
+                answer = commands.noted(&answer, &following.note).map_err(Error::from)?;
+            }
+            decided.known = decided.known.min(following.known);
+            rows = following.rows;
+        }
+        decided.parts.push(Part {
+            before,
+            becomes,
+            answer: answer.into(),
+            rows,
+        });
+        Ok(None)
+    }
+
+    /// Answers what changes nothing, when what it was decided on is committed and nobody else leads.
+    async fn keep(self: &Arc<Self>, decided: Decided) -> Result<Judgement, Refused> {
+        self.confirm(decided.term, decided.decided_on).await?;
+        if decided.is_refused() {
+            return Ok(Judgement::Refused(decided.reasons));
+        }
+        let (index, answers) = (decided.decided_on, decided.answers());
+        Ok(Judgement::Fits { index, answers })
+    }
+
+    fn committed(&self, target: Target<'_>, before: Option<&Cell>, cell: Option<Cell>) -> CommittedCell {
+        CommittedCell {
+            keyspace: target.keyspace,
+            change: self.change(before, cell.as_ref()),
+            key: Bytes::copy_from_slice(target.key),
+            cell,
+        }
+    }
+
+    /// Gives cells their place in the log, if the leadership in which they were decided still lasts, and lets go of latches
+    /// and locks.
+    fn propose_commit(
+        self: &Arc<Self>,
+        commit: Commit,
+        (term, known): (u64, u64),
+        level: ConsistencyLevel,
+        latches: Vec<Latch>,
+    ) -> Result<(u64, oneshot::Receiver<Result<(), Refused>>), Refused> {
+        let (wake, outcome) = oneshot::channel();
+        let unix_ms = self.host.world.unix_ms();
+        let mut encoded = commit.encode();
+        let mut state = self.state.lock();
+        if !state.leads() || state.core.term() != term {
+            return Err(Refused::NotLeader(self.other_leader()));
+        }
+        if known < state.required.max(state.requiring) {
+            return Err(behind());
+        }
+        state.last_at_ms = state.last_at_ms.max(unix_ms);
+        Effect::stamp(&mut encoded, state.last_at_ms);
+        let Some((index, _)) = state.core.propose(encoded.freeze()) else {
+            return Err(Refused::NotLeader(self.other_leader()));
+        };
+        state.locks.release(commit.transaction, index);
+        for CommittedCell {
+            keyspace, key, cell, ..
+        } in commit.cells
+        {
+            state.overlay.put(keyspace, key, Image { index, cell });
+        }
+        // Everybody is to have it, or a majority: nothing less makes a transaction.
+        let level = match level {
+            ConsistencyLevel::All => ConsistencyLevel::All,
+            ConsistencyLevel::One | ConsistencyLevel::Quorum => ConsistencyLevel::Quorum,
+        };
+        state.pending.push_back(Pending { index, level, wake });
+        drop(latches);
+        let mut todo = Todo::default();
+        self.wake(&mut state, WakeReason::Proposal, &mut todo);
+        self.advance_with(state, todo);
+        self.host.outbox.flush();
+        Ok((index, outcome))
+    }
+}
+
+/// Rows that do not refer to the cell of their entry, as an entry with several cells needs them.
+fn materialized(mut rows: Vec<Row>, cell: Option<&Cell>) -> Vec<Row> {
+    for row in &mut rows {
+        row.head = row.value(cell);
+        row.with_cell = false;
+    }
+    rows
+}
+
+/// Cells that were read together, or why not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// They were this when everything up to `applied` was applied, and perhaps more.
+    Cells { applied: u64, cells: Vec<Option<Cell>> },
+    /// They are what they were when asked about since then.
+    Unchanged,
+    /// Some of them are being written, or were since then.
+    Busy(Vec<bool>),
+}
+
+impl Replica {
+    /// Reads cells of one moment, as the leader. With `since` it looks only whether they were written since then.
+    ///
+    /// Locks are looked at before the cells: a transaction that stood before this was called either still has its lock, or
+    /// its cells are applied.
+    pub(crate) async fn see(
+        self: &Arc<Self>,
+        keys: &[(u32, Bytes)],
+        since: Option<u64>,
+    ) -> Result<Seen, Refused> {
+        self.read_barrier().await?;
+        let applied = {
+            let state = self.state.lock();
+            if !state.core.may_serve() {
+                return Err(self.is_not_leader(state));
+            }
+            let busy: Vec<_> = keys
+                .iter()
+                .map(|(keyspace, key)| state.locks.hides(*keyspace, key))
+                .collect();
+            if busy.contains(&true) {
+                return Ok(Seen::Busy(busy));
+            }
+            state.applied
+        };
+        if let Some(since) = since {
+            let written = self.written(keys, since, applied);
+            return Ok(if written.contains(&true) {
+                Seen::Busy(written)
+            } else {
+                Seen::Unchanged
+            });
+        }
+        let snapshot = self.host.engine.snapshot();
+        let mut cells = Vec::with_capacity(keys.len());
+        for (keyspace, key) in keys {
+            let id = self.keyspace(*keyspace)?;
+            let value = snapshot.get(id, key)?;
+            cells.push(value.map(stator_storage::Value::into_bytes));
+        }
+        Ok(Seen::Cells { applied, cells })
+    }
+
+    /// Which cells entries behind `since` up to `applied` may have written.
+    fn written(&self, keys: &[(u32, Bytes)], since: u64, applied: u64) -> Vec<bool> {
+        let mut written = vec![false; keys.len()];
+        if applied <= since {
+            return written;
+        }
+        let reader = self.log.lock().reader();
+        let read = reader.each(since + 1..applied + 1, &mut |entry| {
+            if let Some(record) = Record::of_entry(&entry) {
+                for ((keyspace, key), written) in keys.iter().zip(&mut written) {
+                    *written |= record.touches(entry.index, *keyspace, key);
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = read {
+            // Its end may not be written yet.
+            tracing::debug!(%error, group = self.group, "the log does not say whether cells were written");
+            written.fill(true);
+        }
+        written
+    }
+
+    /// Finds out what has become of transactions that have been prepared here for long. The caller holds the state.
+    pub(super) fn tend_locks(self: &Arc<Self>, state: &mut State) {
+        if state.locks.is_empty() || !state.core.may_serve() {
+            return;
+        }
+        let ticks = OVERDUE_MS.div_ceil(self.host.settings.timing.tick_ms.max(1));
+        let tick = state.ticks;
+        for held in state.locks.overdue(tick, ticks) {
+            let Some(courier) = self.host.courier().map(Arc::clone) else {
+                return;
+            };
+            let replica = Arc::clone(self);
+            let transaction = held.prepare.transaction;
+            tracing::debug!(group = self.group, %transaction, "a transaction is long in coming to an end");
+            self.host.world.spawn(Box::pin(async move {
+                let resolved = courier.resolve(replica.group, &held.prepare.ledger, (transaction, held.index));
+                if let Err(error) = resolved.await {
+                    tracing::debug!(%transaction, %error, "what has become of a transaction is not known yet");
+                }
+                let mut state = replica.state.lock();
+                let tick = state.ticks;
+                state.locks.resolved(transaction, tick);
+            }));
+        }
+    }
+}
