@@ -5,3 +5,4 @@
 pub mod linearizable;
 pub mod model;
 pub mod register;
+pub mod serializable;

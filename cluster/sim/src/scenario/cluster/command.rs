@@ -15,6 +15,7 @@ use stator_cluster::{
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::deriving::{Deriving, late_rows};
+use super::list::{self, ListCommand};
 use crate::check::cell::{Input, Output, Seen, Stored, apply};
 
 /// The longest filling of a cell, in bytes.
@@ -234,14 +235,27 @@ pub(super) struct SimulatedCommands {
 
 impl Commands for SimulatedCommands {
     fn decide(&self, command: &Bytes, current: Option<&Cell>) -> Result<Verdict<Vec<u8>>, MalformedCommand> {
-        let command = Command::decode(command).ok_or_else(|| MalformedCommand {
+        let malformed = || MalformedCommand {
             detail: format!("{} bytes are no command of the simulation", command.len()),
-        })?;
+        };
+        if list::is_command(command) {
+            let command = ListCommand::decode(command).ok_or_else(malformed)?;
+            return Ok(command.decide(current).map(|answer| {
+                let mut bytes = Vec::new();
+                answer.encode(&mut bytes);
+                bytes
+            }));
+        }
+        let command = Command::decode(command).ok_or_else(malformed)?;
         Ok(command.decide(current).map(|answer| {
             let mut bytes = Vec::new();
             answer.encode(&mut bytes);
             bytes
         }))
+    }
+
+    fn is_refusal(&self, answer: &[u8]) -> bool {
+        list::is_refusal(answer)
     }
 
     fn weigh(&self, cell: &[u8]) -> u64 {

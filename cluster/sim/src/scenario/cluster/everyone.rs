@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use stator_cluster::{ConsistencyLevel, InvocationId, NodeId, World, WriteOptions};
 use tokio::sync::oneshot;
 
+use super::bank::Ledger;
 use super::command::{Answered, Command};
 use super::deriving::Deriving;
 use super::invariant::Invariant;
@@ -46,6 +47,8 @@ pub(super) struct Everyone {
     pub(super) busy: Arc<Mutex<u64>>,
     /// What follows from writes, if anything does.
     pub(super) deriving: Option<Arc<Deriving>>,
+    /// What clients of the bank have seen.
+    pub(super) ledger: Ledger,
 }
 
 /// What a read has found: a cell, or none.

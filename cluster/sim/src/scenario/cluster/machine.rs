@@ -16,16 +16,18 @@ use bytes::Bytes;
 use stator_cluster::gossip::GossipSettings;
 use stator_cluster::ring::{RangeBits, RangeId};
 use stator_cluster::{
-    Cluster, Commands, ConsistencyLevel, Direction, EngineSettings, Error, Fill, Founder, Keyspace,
-    MASTER_KEY_BYTES, MasterKey, MasterKeys, NodeSettings, Random, Settings, Surroundings, Timing, World,
-    WriteOptions,
+    Answer as _, Applier as _, Cluster, Commands, ConsistencyLevel, Direction, EngineSettings, Error, Fill,
+    Founder, InvocationId, Keyspace, MASTER_KEY_BYTES, MasterKey, MasterKeys, NodeSettings, Random, Settings,
+    Surroundings, Timing, Together, Token, TransactionAction, TransactionOutcome, World, WriteOptions,
 };
 use stator_storage::{Clock, Compression};
 use uuid::Uuid;
 
+use super::bank::{Order, Transacted, bank};
 use super::command::{Answered, Command, SimulatedCommands, decode_cell};
 use super::deriving::{LATE, SOURCE};
 use super::invariant::Invariant;
+use super::list::{Item, List, ListAnswer, ListCommand, decode_list};
 use super::node::{Answering, GroupView, Node, Rows, Trouble, Visited};
 use super::place::{KeyspaceName, Place, Span};
 use super::setup::{Builder, Opened, Shape};
@@ -152,6 +154,14 @@ fn trouble(error: Error) -> Trouble {
         Error::NoSuchKeyspace => Trouble::NoSuchKeyspace,
         other => Trouble::Broken(other.to_string()),
     }
+}
+
+fn account_key(account: u64) -> Bytes {
+    let place = Place {
+        keyspace: bank(),
+        key: account,
+    };
+    place.key_bytes().into()
 }
 
 struct Member {
@@ -305,6 +315,7 @@ impl Node for Member {
                 term: group.term,
                 committed: group.committed,
                 applied: group.applied,
+                prepared: group.prepared,
                 is_diverged: group.diverged_at.is_some(),
             })
             .collect()
@@ -375,6 +386,75 @@ impl Node for Member {
                 });
             visited.await.map_err(trouble)?;
             Ok(keys)
+        })
+    }
+
+    fn transact<'a>(&'a self, order: &'a Order) -> Answering<'a, Transacted> {
+        Box::pin(async move {
+            let keyspace = self.keyspace(&bank()).await?;
+            let action = |(account, command): (&u64, &ListCommand)| {
+                let mut bytes = Vec::new();
+                command.encode(&mut bytes);
+                TransactionAction {
+                    keyspace,
+                    key: account_key(*account),
+                    command: bytes.into(),
+                }
+            };
+            let actions: Vec<_> = order.commands.iter().map(action).collect();
+            let token = order.token.map(|number| Token {
+                id: InvocationId::hashed(&number.to_le_bytes()),
+                payload: [1; 16],
+            });
+            let level = ConsistencyLevel::Quorum;
+            let outcome = self.cluster.transact(&actions, token, level).await;
+            match outcome.map_err(trouble)? {
+                TransactionOutcome::Done { answers, .. } => {
+                    let lists = answers.iter().map(|answer| ListAnswer::decode(answer));
+                    let lists: Result<Vec<_>, _> = lists.collect();
+                    let lists = lists.map_err(|error| Trouble::Broken(error.to_string()))?;
+                    Ok(Transacted::Done(
+                        lists.into_iter().map(|answer| answer.before).collect(),
+                    ))
+                }
+                TransactionOutcome::Cancelled { .. } => Ok(Transacted::Cancelled),
+                TransactionOutcome::InProgress => Ok(Transacted::InProgress),
+                TransactionOutcome::OtherPayload => Err(Trouble::Broken(
+                    "an id that was used once was used for something else".to_owned(),
+                )),
+            }
+        })
+    }
+
+    fn append(&self, account: u64, item: Item) -> Answering<'_, Option<List>> {
+        Box::pin(async move {
+            let keyspace = self.keyspace(&bank()).await?;
+            let (key, command) = (account_key(account), ListCommand::Append(item));
+            let written = self
+                .cluster
+                .write(keyspace, &key, WriteOptions::default(), &command);
+            match written.await {
+                Ok(answer) => Ok(Some(answer.before)),
+                Err(Error::TransactionConflict) => Ok(None),
+                Err(error) => Err(trouble(error)),
+            }
+        })
+    }
+
+    fn read_together<'a>(&'a self, accounts: &'a [u64]) -> Answering<'a, Option<Vec<List>>> {
+        Box::pin(async move {
+            let keyspace = self.keyspace(&bank()).await?;
+            let keys = accounts.iter().map(|account| (keyspace, account_key(*account)));
+            let keys: Vec<_> = keys.collect();
+            match self.cluster.read_together(&keys).await.map_err(trouble)? {
+                Together::Conflict(_) => Ok(None),
+                Together::Cells(cells) => {
+                    let list = |cell: Option<Bytes>| decode_list(&cell.unwrap_or_default());
+                    let lists: Option<Vec<_>> = cells.into_iter().map(list).collect();
+                    let lists = lists.ok_or_else(|| Trouble::Broken("an account is no list".to_owned()));
+                    Ok(Some(lists?))
+                }
+            }
         })
     }
 

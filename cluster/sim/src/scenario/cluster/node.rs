@@ -10,9 +10,14 @@ use bytes::Bytes;
 use stator_cluster::ring::{RangeBits, RangeId};
 use stator_cluster::{ConsistencyLevel, Direction, NodeId, WriteOptions};
 
+use super::bank::{Order, Transacted};
 use super::command::{Answered, Command};
+use super::list::{Item, List};
 use super::place::{KeyspaceName, Place, Span};
 use crate::check::cell::Stored;
+
+/// What a model of a node says when it is asked for accounts.
+const NO_ACCOUNTS: &str = "it has no accounts";
 
 /// Why there is no answer, by what a client may do next.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +56,8 @@ pub(super) struct GroupView {
     pub(super) committed: u64,
     /// Up to where it has applied it.
     pub(super) applied: u64,
+    /// Transactions that are prepared in it, whose cells are locked.
+    pub(super) prepared: u64,
     /// Whether it holds what the majority has lost, and takes no part any more.
     pub(super) is_diverged: bool,
 }
@@ -159,6 +166,21 @@ pub(super) trait Node: Send + Sync {
     /// The keys of a keyspace, by a majority.
     fn keys<'a>(&'a self, _keyspace: &'a str) -> Answering<'a, BTreeSet<Vec<u8>>> {
         Box::pin(async { Ok(BTreeSet::new()) })
+    }
+
+    /// Carries out a transaction on accounts; a model of a node cannot.
+    fn transact<'a>(&'a self, _order: &'a Order) -> Answering<'a, Transacted> {
+        Box::pin(async { Err(Trouble::Unavailable(NO_ACCOUNTS.to_owned())) })
+    }
+
+    /// Appends to an account and says what was there; `None` when a transaction is in the way.
+    fn append(&self, _account: u64, _item: Item) -> Answering<'_, Option<List>> {
+        Box::pin(async { Err(Trouble::Unavailable(NO_ACCOUNTS.to_owned())) })
+    }
+
+    /// Reads accounts together; `None` when they are being written.
+    fn read_together<'a>(&'a self, _accounts: &'a [u64]) -> Answering<'a, Option<Vec<List>>> {
+        Box::pin(async { Err(Trouble::Unavailable(NO_ACCOUNTS.to_owned())) })
     }
 
     /// How many hints wait on this node.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use stator_cluster::Durability;
 
+use super::bank::{Teller, bank};
 use super::deriving::{BEFORE_SOURCE, Deriving};
 use super::everyone::Everyone;
 use super::keeper::{Keeper, Kept};
@@ -25,6 +26,9 @@ const KEEPER: Client = Client(900);
 
 /// The client that uses the metadata keyspace.
 const REGISTRAR: Client = Client(901);
+
+/// The clients of the bank.
+const TELLERS: std::ops::RangeInclusive<u64> = 801..=806;
 
 const METADATA_KEYS: Keys = Keys {
     cells: 2,
@@ -58,6 +62,8 @@ enum Breaks {
     AllPower,
     /// Anything, often, while much is forwarded and an index is made.
     Forwarding,
+    /// Anything, while clients carry out transactions.
+    Transactions,
     /// Two of three nodes hear the third one only, which loses its power again and again, often in the middle of a vote.
     Voters,
     /// One of three nodes hears of the past of another one, while the third one has been elected.
@@ -161,6 +167,16 @@ impl ClusterScenario {
         }
     }
 
+    /// Transactions, under whatever a seed says. Logs are synced: a power cut would take parts of transactions along.
+    pub(super) fn transact(builder: Builder) -> Self {
+        Self {
+            name: "cluster-transact",
+            breaks: Breaks::Transactions,
+            builder,
+            may_derive: true,
+        }
+    }
+
     /// Reads of all replicas, which are repaired if they differ, while replicas lag.
     pub(super) fn whole(builder: Builder) -> Self {
         Self {
@@ -203,6 +219,10 @@ impl ClusterScenario {
                 shape.think_ms_max = 30;
             }
             Breaks::AllPower | Breaks::Nothing => {}
+            Breaks::Transactions => {
+                shape.clients = 2;
+                shape.think_ms_max = shape.think_ms_max.min(80);
+            }
             Breaks::Unsynced => shape.durability = Durability::Interval,
             Breaks::Rest => {
                 shape.clients = 3;
@@ -255,7 +275,7 @@ impl ClusterScenario {
         let calm = self.calm(seed).unwrap_or_default();
         let gap_ms = match self.breaks {
             Breaks::Rest | Breaks::Length => 9_000,
-            Breaks::Forwarding => 1_200,
+            Breaks::Forwarding | Breaks::Transactions => 1_200,
             _ => 2_000,
         };
         PlanSettings {
@@ -297,6 +317,7 @@ impl Scenario for ClusterScenario {
 
     fn summary(&self) -> &'static str {
         match self.breaks {
+            Breaks::Transactions => "transactions over several ranges, under every fault",
             Breaks::Forwarding => "an index is made while much is forwarded, under every fault",
             Breaks::Anything => "a cluster of real nodes under every fault",
             Breaks::Unsynced => "a cluster that syncs its logs now and then only, under every fault",
@@ -316,9 +337,12 @@ impl Scenario for ClusterScenario {
         let nodes = self.shape(seed).nodes;
         let mut stream = seed.stream("plan", 0);
         match self.breaks {
-            Breaks::Anything | Breaks::Rest | Breaks::Length | Breaks::Unsynced | Breaks::Forwarding => {
-                plan(&mut stream, &nodes, &self.faults(seed))
-            }
+            Breaks::Anything
+            | Breaks::Rest
+            | Breaks::Length
+            | Breaks::Unsynced
+            | Breaks::Forwarding
+            | Breaks::Transactions => plan(&mut stream, &nodes, &self.faults(seed)),
             Breaks::Distance => plans::distance(&mut stream, &nodes),
             Breaks::AllPower => plans::all_power(&mut stream, &nodes),
             Breaks::Voters => plans::voters(&mut stream, &nodes),
@@ -345,7 +369,11 @@ impl ClusterScenario {
         let main = KeyspaceName::new("main");
         let limit = run.schedule.end().max(self.work()) + settle::HEALED_WITHIN;
         let before = shape.deriving.iter().flat_map(|_| BEFORE_SOURCE);
-        let names = before.map(KeyspaceName::new).chain([main.clone()]);
+        let accounts = (self.breaks == Breaks::Transactions).then(bank);
+        let names = before
+            .map(KeyspaceName::new)
+            .chain(accounts)
+            .chain([main.clone()]);
         for name in names {
             if !settle::begin(simulation, everyone, &name, limit) {
                 return;
@@ -361,6 +389,12 @@ impl ClusterScenario {
         for client in 1..=shape.clients {
             let worker = Worker::new(everyone.clone(), Client(client), main.clone(), shape.keys);
             everyone.employ(worker.work(shifts.clone(), shape.think_ms_max));
+        }
+        if self.breaks == Breaks::Transactions {
+            for client in TELLERS {
+                let teller = Teller::new(everyone.clone(), Client(client), Arc::clone(&everyone.ledger));
+                everyone.employ(teller.work(shifts.clone(), shape.think_ms_max));
+            }
         }
         if !matches!(self.breaks, Breaks::Rest | Breaks::Unsynced) {
             let keeper = Keeper::new(everyone.clone(), KEEPER, kept.clone());

@@ -11,13 +11,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use stator_cluster::{ConsistencyLevel, NodeId};
 
+use super::bank::{accounts, bank};
 use super::deriving::{BESIDE, Deriving, INVERSE, LATE, LOG, SOURCE};
 use super::everyone::{Attempt, Everyone};
 use super::invariant::committed::{Histories, witness};
 use super::invariant::converged::{self, Holdings};
 use super::invariant::indexed::{self, Table};
-use super::invariant::{Invariant, counted, streamed};
+use super::invariant::{Invariant, counted, serializable, streamed};
 use super::keeper::{KEYS, Kept};
+use super::list::decode_list;
 use super::place::{KeyspaceName, Place};
 use super::work::{FIRST_COUNTER, FIRST_OWN};
 use crate::check::cell::{Cell, Input};
@@ -209,6 +211,9 @@ impl Steward {
         {
             self.everyone.control.fail(reason);
         }
+        if let Err(reason) = self.judge_bank(&nodes) {
+            self.everyone.control.fail(reason);
+        }
         if let Some(deriving) = &self.everyone.deriving
             && let Err(reason) = self.judge_rows(deriving, &nodes)
         {
@@ -230,6 +235,25 @@ impl Steward {
             }
             self.everyone.pause(100).await;
         }
+    }
+
+    fn judge_bank(&self, nodes: &BTreeMap<NodeId, Holdings>) -> Result<(), String> {
+        let mut end = BTreeMap::new();
+        let rows = nodes.values().filter_map(|holdings| holdings.rows.get(&bank()));
+        let rows: Table = rows.flatten().cloned().collect();
+        for account in accounts() {
+            let place = Place {
+                keyspace: bank(),
+                key: account,
+            };
+            if let Some(cell) = rows.get(&place.key_bytes()) {
+                let list = decode_list(cell).ok_or_else(|| {
+                    Invariant::Sound.broken(format_args!("account {account} holds {cell:02x?}"))
+                })?;
+                end.insert(account, list);
+            }
+        }
+        serializable::check(&self.everyone.ledger.lock(), &end)
     }
 
     fn judge_rows(&self, deriving: &Deriving, nodes: &BTreeMap<NodeId, Holdings>) -> Result<(), String> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use stator_cluster::ring::RangeBits;
 use stator_cluster::{Durability, Inbox, NodeId};
 
+use super::bank::Ledger;
 use super::deriving::Deriving;
 use super::everyone::{Everyone, Running};
 use super::node::Node;
@@ -122,6 +123,7 @@ pub(super) fn world(run: &Run, shape: &Shape, builder: &Builder) -> (Simulation,
         control,
         running,
         deriving: shape.deriving.clone(),
+        ledger: Ledger::default(),
     };
     (simulation, everyone)
 }

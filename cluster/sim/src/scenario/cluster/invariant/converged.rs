@@ -25,6 +25,12 @@ pub(in crate::scenario::cluster) fn at_rest(nodes: &BTreeMap<NodeId, Vec<GroupVi
             if view.leader.is_none() {
                 return Err(format!("node {node} knows no leader of group {group}"));
             }
+            if view.prepared > 0 {
+                return Err(format!(
+                    "node {node} holds locks of {} transactions in group {group}",
+                    view.prepared
+                ));
+            }
             if view.applied < view.committed {
                 return Err(format!(
                     "node {node} has applied {} of {} entries of group {group}",
@@ -127,6 +133,7 @@ mod tests {
             term: 1,
             committed: applied,
             applied,
+            prepared: 0,
             is_diverged: false,
         }
     }

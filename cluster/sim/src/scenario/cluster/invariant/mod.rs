@@ -7,6 +7,7 @@ pub(super) mod counted;
 pub(super) mod drained;
 pub(super) mod indexed;
 pub(super) mod one_leader;
+pub(super) mod serializable;
 pub(super) mod streamed;
 
 use std::fmt;
@@ -40,6 +41,8 @@ pub(super) enum Invariant {
     Indexed,
     /// A stream tells every write once, in order.
     Streamed,
+    /// Transactions take place one after the other, wholly or not at all.
+    Serializable,
     /// A node breaks only when its disk does.
     Sound,
 }
@@ -61,6 +64,7 @@ impl Invariant {
             Self::NoVote => "no vote",
             Self::Indexed => "indexed",
             Self::Streamed => "streamed",
+            Self::Serializable => "serializable",
             Self::Sound => "sound",
         }
     }

@@ -50,6 +50,7 @@ mod tests {
             term,
             committed: 0,
             applied: 0,
+            prepared: 0,
             is_diverged: false,
         }
     }

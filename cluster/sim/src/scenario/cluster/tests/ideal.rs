@@ -424,6 +424,7 @@ impl Node for Ideal {
                 term: 1,
                 committed: index(truth.log.len()),
                 applied: index(applied),
+                prepared: 0,
                 is_diverged: false,
             })
             .collect()
