@@ -20,6 +20,7 @@ use crate::level::ConsistencyLevel;
 use crate::node::Node;
 use crate::node::message::{Ask, Tell, Write, level_number};
 use crate::transaction::TransactionId;
+use crate::world::World;
 
 /// A client's id means the same transaction for so long, in milliseconds. Source: Amazon DynamoDB API Reference,
 /// `TransactWriteItems`, "Idempotency": 10 minutes after the first request that uses it has finished.
@@ -133,6 +134,9 @@ impl Cluster {
 
     /// Forgets old rows as long as the node is there.
     pub(crate) async fn tend_ledger(node: Weak<Node>) {
+        let Some(clock) = node.upgrade().map(|node| SteadyClock::new(&*node.surroundings.world)) else {
+            return;
+        };
         loop {
             let sleep = {
                 let Some(node) = node.upgrade() else { return };
@@ -140,19 +144,19 @@ impl Cluster {
             };
             sleep.await;
             let Some(node) = node.upgrade() else { return };
+            let now_ms = clock.unix_ms(&*node.surroundings.world);
             let cluster = Self { node };
-            if let Err(error) = cluster.forget_old_transactions().await {
+            if let Err(error) = cluster.forget_old_transactions(now_ms).await {
                 tracing::debug!(%error, "old transactions are not forgotten yet");
             }
         }
     }
 
     /// Forgets the old rows in the token ranges that this node leads.
-    async fn forget_old_transactions(&self) -> Result<(), Error> {
+    async fn forget_old_transactions(&self, now_ms: u64) -> Result<(), Error> {
         let Some(ledger) = self.keyspace(LEDGER) else {
             return Ok(());
         };
-        let now_ms = self.node.surroundings.world.unix_ms();
         for led in self.led_ranges() {
             let mut old = Vec::new();
             {
@@ -174,6 +178,29 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+}
+
+/// The wall clock, which makes nothing old by a jump ahead: since a node has started, no more time has passed on it than on
+/// the clock that does not jump.
+struct SteadyClock {
+    began_ms: u64,
+    began: Duration,
+}
+
+impl SteadyClock {
+    fn new(world: &dyn World) -> Self {
+        Self {
+            began_ms: world.unix_ms(),
+            began: world.now(),
+        }
+    }
+
+    /// In milliseconds since the Unix epoch.
+    fn unix_ms(&self, world: &dyn World) -> u64 {
+        let passed = world.now().saturating_sub(self.began).as_millis();
+        let steady_ms = u64::try_from(passed).map_or(u64::MAX, |passed| self.began_ms.saturating_add(passed));
+        world.unix_ms().min(steady_ms)
     }
 }
 
