@@ -36,6 +36,7 @@ const TESTED: &[(&str, u32)] = &[
     ("cluster-late", 20),
     ("cluster-interval", 50),
     ("cluster-derived", 40),
+    ("cluster-transact", 60),
     ("cluster-all", 20),
     ("cluster-long", 3),
     ("cluster-drowsy", 20),
