@@ -134,7 +134,10 @@ impl Cluster {
 
     /// Forgets old rows as long as the node is there.
     pub(crate) async fn tend_ledger(node: Weak<Node>) {
-        let Some(clock) = node.upgrade().map(|node| SteadyClock::new(&*node.surroundings.world)) else {
+        let Some(clock) = node
+            .upgrade()
+            .map(|node| SteadyClock::new(&*node.surroundings.world))
+        else {
             return;
         };
         loop {
