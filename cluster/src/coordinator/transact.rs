@@ -22,7 +22,8 @@ use super::{Cluster, Keyspace};
 use crate::command::{Cell, InvocationId};
 use crate::error::Error;
 use crate::group::replica::Refused;
-use crate::group::transact::{CellCommand, Judgement, Mark, Seen};
+use crate::group::see::Seen;
+use crate::group::transact::{CellCommand, Judgement, Mark};
 use crate::ledger::{LedgerAnswer, LedgerCommand, LedgerRow, LedgerState, claim_key, done_key};
 use crate::level::ConsistencyLevel;
 use crate::node::message::transaction::{End, Part, See, id_bytes};
@@ -188,7 +189,7 @@ impl Cluster {
             })
         });
         let prepared = join_all(prepared).await;
-        let (parts, answers) = match self.gather(request, prepared) {
+        let (parts, answers) = match gather(request, prepared) {
             Ok(fits) => fits,
             Err(outcome) => {
                 self.give_up(request, &key).await;
@@ -219,49 +220,6 @@ impl Cluster {
             answers,
             is_repeated: false,
         })
-    }
-
-    /// What the groups have said together: the entries that have prepared the parts and the answers in their order, or
-    /// what comes of the transaction.
-    #[expect(clippy::type_complexity, reason = "two ends, each said in the sentence above")]
-    fn gather(
-        &self,
-        request: &Request,
-        prepared: Vec<Result<Judgement, Error>>,
-    ) -> Result<(Vec<(u32, u64)>, Vec<Bytes>), Result<TransactionOutcome, Error>> {
-        let mut reasons: Vec<Option<Reason>> = vec![None; request.actions];
-        let mut answers = vec![Bytes::new(); request.actions];
-        let mut parts = Vec::with_capacity(request.parts.len());
-        let mut failure = None;
-        for ((group, part), judged) in request.parts.iter().zip(prepared) {
-            match judged {
-                Ok(Judgement::Fits { index, answers: some }) => {
-                    parts.push((*group, index));
-                    for (place, answer) in part.places.iter().zip(some) {
-                        answers[*place] = answer;
-                    }
-                }
-                Ok(Judgement::Refused(some)) => {
-                    for (place, reason) in part.places.iter().zip(some) {
-                        reasons[*place] = reason;
-                    }
-                }
-                Ok(Judgement::Before { .. }) => {
-                    failure = Some(Error::Invalid {
-                        cause: "a part that is prepared cannot have been carried out".to_owned(),
-                    });
-                }
-                Err(error) => failure = Some(error),
-            }
-        }
-        if reasons.iter().any(Option::is_some) {
-            return Err(Ok(TransactionOutcome::Cancelled { reasons }));
-        }
-        match failure {
-            // It is given up, so that nothing of it comes to stand.
-            Some(error) => Err(Err(nothing_changed(error))),
-            None => Ok((parts, answers)),
-        }
     }
 
     /// The client's id stands for a transaction that stands.
@@ -440,6 +398,48 @@ impl Cluster {
     }
 }
 
+/// What the groups have said together: the entries that have prepared the parts and the answers in their order, or
+/// what comes of the transaction.
+#[expect(clippy::type_complexity, reason = "two ends, each said in the sentence above")]
+fn gather(
+    request: &Request,
+    prepared: Vec<Result<Judgement, Error>>,
+) -> Result<(Vec<(u32, u64)>, Vec<Bytes>), Result<TransactionOutcome, Error>> {
+    let mut reasons: Vec<Option<Reason>> = vec![None; request.actions];
+    let mut answers = vec![Bytes::new(); request.actions];
+    let mut parts = Vec::with_capacity(request.parts.len());
+    let mut failure = None;
+    for ((group, part), judged) in request.parts.iter().zip(prepared) {
+        match judged {
+            Ok(Judgement::Fits { index, answers: some }) => {
+                parts.push((*group, index));
+                for (place, answer) in part.places.iter().zip(some) {
+                    answers[*place] = answer;
+                }
+            }
+            Ok(Judgement::Refused(some)) => {
+                for (place, reason) in part.places.iter().zip(some) {
+                    reasons[*place] = reason;
+                }
+            }
+            Ok(Judgement::Before { .. }) => {
+                failure = Some(Error::Invalid {
+                    cause: "a part that is prepared cannot have been carried out".to_owned(),
+                });
+            }
+            Err(error) => failure = Some(error),
+        }
+    }
+    if reasons.iter().any(Option::is_some) {
+        return Err(Ok(TransactionOutcome::Cancelled { reasons }));
+    }
+    match failure {
+        // It is given up, so that nothing of it comes to stand.
+        Some(error) => Err(Err(nothing_changed(error))),
+        None => Ok((parts, answers)),
+    }
+}
+
 /// What the ledger says to a transaction that comes with an id.
 enum Claimed {
     /// The id is new, or what it was used for was cancelled.
@@ -452,6 +452,9 @@ enum Claimed {
     Ended(TransactionOutcome),
 }
 
+/// Cells to be read together: their places among all, keyspaces and keys, by group.
+type Wanted = BTreeMap<u32, (Vec<usize>, Vec<(u32, Bytes)>)>;
+
 impl Cluster {
     /// Reads cells as they were at one moment after the call.
     ///
@@ -461,7 +464,7 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::read`].
     pub async fn read_together(&self, keys: &[(Keyspace, Bytes)]) -> Result<Together, Error> {
-        let mut groups = BTreeMap::<u32, (Vec<usize>, Vec<(u32, Bytes)>)>::new();
+        let mut groups = Wanted::new();
         for (place, (keyspace, key)) in keys.iter().enumerate() {
             let (places, of_group) = groups.entry(self.group_of(*keyspace, key)?).or_default();
             places.push(place);
@@ -478,11 +481,7 @@ impl Cluster {
         }
     }
 
-    async fn read_once(
-        &self,
-        count: usize,
-        groups: &BTreeMap<u32, (Vec<usize>, Vec<(u32, Bytes)>)>,
-    ) -> Result<Together, Error> {
+    async fn read_once(&self, count: usize, groups: &Wanted) -> Result<Together, Error> {
         let first = groups
             .iter()
             .map(|(group, (_, keys))| self.see(*group, keys, None));

@@ -24,6 +24,7 @@ pub(crate) mod replica;
 pub(crate) mod rest;
 pub(crate) mod restore;
 mod rows;
+pub(crate) mod see;
 pub(crate) mod settings;
 #[cfg(test)]
 mod tests;

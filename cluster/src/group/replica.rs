@@ -224,12 +224,9 @@ impl Replica {
         };
         let applied = recovered.last - recovered.unapplied.len() as u64;
         let (logged, cut) = (recovered.last, recovered.before.0 + 1);
-        let core = Core::new(settings, recovered, &mut || host.world.random_u64()).map_err(|cause| {
-            Error::Group {
-                group: birth.group,
-                cause,
-            }
-        })?;
+        let group = birth.group;
+        let core = Core::new(settings, recovered, &mut || host.world.random_u64())
+            .map_err(|cause| Error::Group { group, cause })?;
         let state = State {
             core,
             leadership: (0, false),

@@ -5,7 +5,7 @@
 //! and the cells are locked until the ledger says whether all of it stands. Invariant: a part that was prepared can be
 //! carried out whatever happens, because nobody else writes its cells; it is carried out or released once, known by the entry
 //! that has prepared it. Nobody waits for a lock: whoever meets one is told. Not here: the ledger, other groups
-//! (`coordinator/transact.rs`).
+//! (`coordinator/transact.rs`), reads (`see.rs`).
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::accept::settled;
 use super::derive::behind;
-use super::effect::{Effect, Record};
+use super::effect::Effect;
 use super::locks::Held;
 use super::overlay::Image;
 use super::prepared::{Becomes, Commit, CommittedCell, Prepare, PreparedAction, release};
@@ -77,7 +77,7 @@ pub(crate) struct Mark {
 struct Decided {
     term: u64,
     /// The last entry that an image was decided on, 0 if all are applied.
-    decided_on: u64,
+    last_image: u64,
     /// What becomes of the cells; nothing of it if any command is refused.
     parts: Vec<Part>,
     /// The metadata that what follows takes into account.
@@ -145,23 +145,7 @@ impl Replica {
         }
         let answers = decided.answers();
         let (term, known) = (decided.term, decided.known);
-        let mut cells = Vec::with_capacity(commands.len() + 1);
-        let mut rows = Vec::new();
-        for (command, part) in commands.iter().zip(decided.parts) {
-            let Part {
-                before,
-                becomes,
-                rows: follow,
-                ..
-            } = part;
-            let after = match becomes {
-                Becomes::Cell(cell) => Some(cell),
-                Becomes::Removed => None,
-                Becomes::Nothing => continue,
-            };
-            rows.extend(materialized(follow, after.as_ref()));
-            cells.push(self.committed(command.target(), before.as_ref(), after));
-        }
+        let (mut cells, rows) = self.carried_out(commands, decided.parts);
         if let Some(mark) = mark {
             let done = DoneRow {
                 at_ms: mark.at_ms,
@@ -183,6 +167,22 @@ impl Replica {
         let (index, outcome) = self.propose_commit(commit, (term, known), level, latches)?;
         settled(outcome).await?;
         Ok(Judgement::Fits { index, answers })
+    }
+
+    /// What becomes of the cells of commands, and what follows from that.
+    fn carried_out(&self, commands: &[CellCommand], parts: Vec<Part>) -> (Vec<CommittedCell>, Vec<Row>) {
+        let mut cells = Vec::with_capacity(commands.len() + 1);
+        let mut rows = Vec::new();
+        for (command, part) in commands.iter().zip(parts) {
+            let after = match part.becomes {
+                Becomes::Cell(cell) => Some(cell),
+                Becomes::Removed => None,
+                Becomes::Nothing => continue,
+            };
+            rows.extend(materialized(part.rows, after.as_ref()));
+            cells.push(self.committed(command.target(), part.before.as_ref(), after));
+        }
+        (cells, rows)
     }
 
     /// Prepares the part of this group.
@@ -348,13 +348,11 @@ impl Replica {
                 return Err(self.is_not_leader(state));
             }
             let term = state.core.term();
-            match state.locks.releasing(transaction) {
-                Some(index) => (term, index),
-                None => {
-                    let held = state.locks.prepared(transaction).cloned();
-                    return Ok(held.map(|held| (term, held)));
-                }
-            }
+            let Some(index) = state.locks.releasing(transaction) else {
+                let held = state.locks.prepared(transaction).cloned();
+                return Ok(held.map(|held| (term, held)));
+            };
+            (term, index)
         };
         self.confirm(term, releasing).await?;
         Ok(None)
@@ -377,7 +375,7 @@ impl Replica {
         let (term, looks) = self.look_at_all(commands)?;
         let mut decided = Decided {
             term,
-            decided_on: 0,
+            last_image: 0,
             parts: Vec::with_capacity(commands.len()),
             known: u64::MAX,
             reasons: Vec::with_capacity(commands.len()),
@@ -411,16 +409,13 @@ impl Replica {
         image: Option<Image>,
         decided: &mut Decided,
     ) -> Result<Option<Reason>, Refused> {
-        let before = match image {
-            Some(image) => {
-                decided.decided_on = decided.decided_on.max(image.index);
-                image.cell
-            }
-            None => {
-                let id = self.keyspace(command.keyspace)?;
-                let value = self.host.engine.get(id, &command.key)?;
-                value.map(stator_storage::Value::into_bytes)
-            }
+        let before = if let Some(image) = image {
+            decided.last_image = decided.last_image.max(image.index);
+            image.cell
+        } else {
+            let id = self.keyspace(command.keyspace)?;
+            let value = self.host.engine.get(id, &command.key)?;
+            value.map(stator_storage::Value::into_bytes)
         };
         let commands = &self.host.commands;
         let verdict = commands
@@ -463,11 +458,11 @@ impl Replica {
 
     /// Answers what changes nothing, when what it was decided on is committed and nobody else leads.
     async fn keep(self: &Arc<Self>, decided: Decided) -> Result<Judgement, Refused> {
-        self.confirm(decided.term, decided.decided_on).await?;
+        self.confirm(decided.term, decided.last_image).await?;
         if decided.is_refused() {
             return Ok(Judgement::Refused(decided.reasons));
         }
-        let (index, answers) = (decided.decided_on, decided.answers());
+        let (index, answers) = (decided.last_image, decided.answers());
         Ok(Judgement::Fits { index, answers })
     }
 
@@ -535,83 +530,7 @@ fn materialized(mut rows: Vec<Row>, cell: Option<&Cell>) -> Vec<Row> {
     rows
 }
 
-/// Cells that were read together, or why not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Seen {
-    /// They were this when everything up to `applied` was applied, and perhaps more.
-    Cells { applied: u64, cells: Vec<Option<Cell>> },
-    /// They are what they were when asked about since then.
-    Unchanged,
-    /// Some of them are being written, or were since then.
-    Busy(Vec<bool>),
-}
-
 impl Replica {
-    /// Reads cells of one moment, as the leader. With `since` it looks only whether they were written since then.
-    ///
-    /// Locks are looked at before the cells: a transaction that stood before this was called either still has its lock, or
-    /// its cells are applied.
-    pub(crate) async fn see(
-        self: &Arc<Self>,
-        keys: &[(u32, Bytes)],
-        since: Option<u64>,
-    ) -> Result<Seen, Refused> {
-        self.read_barrier().await?;
-        let applied = {
-            let state = self.state.lock();
-            if !state.core.may_serve() {
-                return Err(self.is_not_leader(state));
-            }
-            let busy: Vec<_> = keys
-                .iter()
-                .map(|(keyspace, key)| state.locks.hides(*keyspace, key))
-                .collect();
-            if busy.contains(&true) {
-                return Ok(Seen::Busy(busy));
-            }
-            state.applied
-        };
-        if let Some(since) = since {
-            let written = self.written(keys, since, applied);
-            return Ok(if written.contains(&true) {
-                Seen::Busy(written)
-            } else {
-                Seen::Unchanged
-            });
-        }
-        let snapshot = self.host.engine.snapshot();
-        let mut cells = Vec::with_capacity(keys.len());
-        for (keyspace, key) in keys {
-            let id = self.keyspace(*keyspace)?;
-            let value = snapshot.get(id, key)?;
-            cells.push(value.map(stator_storage::Value::into_bytes));
-        }
-        Ok(Seen::Cells { applied, cells })
-    }
-
-    /// Which cells entries behind `since` up to `applied` may have written.
-    fn written(&self, keys: &[(u32, Bytes)], since: u64, applied: u64) -> Vec<bool> {
-        let mut written = vec![false; keys.len()];
-        if applied <= since {
-            return written;
-        }
-        let reader = self.log.lock().reader();
-        let read = reader.each(since + 1..applied + 1, &mut |entry| {
-            if let Some(record) = Record::of_entry(&entry) {
-                for ((keyspace, key), written) in keys.iter().zip(&mut written) {
-                    *written |= record.touches(entry.index, *keyspace, key);
-                }
-            }
-            Ok(())
-        });
-        if let Err(error) = read {
-            // Its end may not be written yet.
-            tracing::debug!(%error, group = self.group, "the log does not say whether cells were written");
-            written.fill(true);
-        }
-        written
-    }
-
     /// Finds out what has become of transactions that have been prepared here for long. The caller holds the state.
     pub(super) fn tend_locks(self: &Arc<Self>, state: &mut State) {
         if state.locks.is_empty() || !state.core.may_serve() {

@@ -98,8 +98,8 @@ fn done(answers: &[&'static str], is_repeated: bool) -> TransactionOutcome {
     }
 }
 
-fn refused(answer: &'static str) -> Option<Reason> {
-    Some(Reason::Refused(Bytes::from_static(answer.as_bytes())))
+fn refused(answer: &'static str) -> Reason {
+    Reason::Refused(Bytes::from_static(answer.as_bytes()))
 }
 
 async fn balances(cluster: &Cluster, keyspace: Keyspace, keys: &[&[u8]]) -> Option<Vec<i64>> {
@@ -136,10 +136,10 @@ async fn all_of_a_transaction_takes_place_or_nothing_and_says_why_in_order() {
         let outcome = transact(&cluster, keyspace, &[(keys[0], "+5"), (keys[1], "+7")], None).await;
         assert_eq!(outcome, done(&[first, second], false));
         let outcome = transact(&cluster, keyspace, &[(keys[0], "+1"), (keys[1], "-1000")], None).await;
-        let reasons = vec![None, refused("poor")];
+        let reasons = vec![None, Some(refused("poor"))];
         assert_eq!(outcome, TransactionOutcome::Cancelled { reasons });
         let outcome = transact(&cluster, keyspace, &[(keys[0], "=-3"), (keys[1], "+1")], None).await;
-        let reasons = vec![refused("no"), None];
+        let reasons = vec![Some(refused("no")), None];
         assert_eq!(outcome, TransactionOutcome::Cancelled { reasons });
         let after = balances(&cluster, keyspace, &keys).await.unwrap();
         assert_eq!(after, [before[0] + 5, before[1] + 7]);

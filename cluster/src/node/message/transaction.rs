@@ -8,7 +8,8 @@ use prost::Message;
 use super::MaybeCell;
 use crate::derive::Unfit;
 use crate::group::replica::Refused;
-use crate::group::transact::{CellCommand, Judgement, Mark, Seen};
+use crate::group::see::Seen;
+use crate::group::transact::{CellCommand, Judgement, Mark};
 use crate::transaction::{Reason, TransactionId};
 
 /// A command on a cell.

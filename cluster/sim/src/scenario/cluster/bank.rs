@@ -118,7 +118,7 @@ impl Teller {
         let count = self.stream.between(2, 4);
         let accounts = self.some_accounts(count);
         let number = self.numbers.next();
-        let checks = if self.stream.chance(400_000) { 1 } else { 0 };
+        let checks = usize::from(self.stream.chance(400_000));
         let (checked, changed) = accounts.split_at(checks);
         let mut commands = BTreeMap::new();
         for account in checked {

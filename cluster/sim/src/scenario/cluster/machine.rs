@@ -410,7 +410,7 @@ impl Node for Member {
             let outcome = self.cluster.transact(&actions, token, level).await;
             match outcome.map_err(trouble)? {
                 TransactionOutcome::Done { answers, .. } => {
-                    let lists = answers.iter().map(|answer| ListAnswer::decode(answer));
+                    let lists = answers.iter().map(ListAnswer::decode);
                     let lists: Result<Vec<_>, _> = lists.collect();
                     let lists = lists.map_err(|error| Trouble::Broken(error.to_string()))?;
                     Ok(Transacted::Done(
