@@ -100,6 +100,8 @@ pub struct GroupStatus {
     pub forwarding: u64,
     /// Transactions that are prepared in it, whose cells are locked.
     pub prepared: u64,
+    /// For how long the oldest of them has been, in milliseconds, as far as this node has seen.
+    pub locked_ms: u64,
     /// The first entry that this replica holds for committed and the majority has lost, if it was seen to have one: it
     /// takes no part then, and waits to be filled anew.
     pub diverged_at: Option<u64>,
@@ -169,6 +171,7 @@ impl Cluster {
                 lag: standing.lag,
                 forwarding: standing.forwarding,
                 prepared: standing.prepared,
+                locked_ms: standing.locked_ms,
                 diverged_at: standing.diverged_at,
             }
         });

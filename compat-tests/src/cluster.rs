@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use crate::access::{self, Access};
 use crate::node::stator;
-use crate::{Client, Error, Random, Result, clock};
+use crate::{Client, Error, Links, Random, Result, clock};
 
 /// A node that is not ready after so long never will be.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -49,6 +49,7 @@ pub struct Member {
     data_dir: PathBuf,
     stderr: PathBuf,
     child: Option<Child>,
+    links: Option<Links>,
 }
 
 /// A process that has been started and has not said yet that it is ready.
@@ -101,6 +102,9 @@ impl Member {
             .stdout(Stdio::piped())
             .stderr(stderr)
             .spawn()?;
+        if let Some(links) = &self.links {
+            links.runs(self.id, child.id());
+        }
         let stdout = child.stdout.take().ok_or("no standard output")?;
         self.child = Some(child);
         let (sender, line) = channel();
@@ -172,20 +176,32 @@ impl Member {
     /// # Errors
     /// When the node does not answer.
     pub fn status(&self) -> Result<Value> {
-        let config = self
-            .config
-            .as_ref()
-            .ok_or("a node of `stator dev` has no configuration")?;
-        let output = stator()?
-            .args(["status", "--json", "--config"])
-            .arg(config)
-            .stdin(Stdio::null())
-            .output()?;
-        if output.status.success() {
-            Ok(serde_json::from_slice(&output.stdout)?)
-        } else {
-            Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+        self.status_probe()?.ask()
+    }
+
+    /// Asks for the same while the cluster is somebody else's to break.
+    ///
+    /// # Errors
+    /// For a node that has no status.
+    pub fn status_probe(&self) -> Result<StatusProbe> {
+        let config = self.config.clone();
+        Ok(StatusProbe {
+            config: config.ok_or("a node of `stator dev` has no configuration")?,
+        })
+    }
+
+    /// Lets other nodes reach it through a relay at the port that they know, and listens at another one itself.
+    fn stand_behind(&mut self, links: &Links, known: u16, own: u16) -> Result<()> {
+        let config = self.config.as_ref().ok_or("a node without configuration")?;
+        let text = fs::read_to_string(config)?;
+        let listen = |port: u16| format!("listen = \"127.0.0.1:{port}\"");
+        if !text.contains(&listen(known)) {
+            return Err(format!("{}: it does not listen at {known}", config.display()).into());
         }
+        fs::write(config, text.replace(&listen(known), &listen(own)))?;
+        links.lead_to(self.id, known, SocketAddr::from(([127, 0, 0, 1], own)))?;
+        self.links = Some(links.clone());
+        Ok(())
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
@@ -211,16 +227,55 @@ impl Member {
     }
 }
 
+/// Asks a node how it is.
+#[derive(Debug, Clone)]
+pub struct StatusProbe {
+    config: PathBuf,
+}
+
+impl StatusProbe {
+    /// What `stator status --json` says.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub fn ask(&self) -> Result<Value> {
+        let output = stator()?
+            .args(["status", "--json", "--config"])
+            .arg(&self.config)
+            .stdin(Stdio::null())
+            .output()?;
+        if output.status.success() {
+            Ok(serde_json::from_slice(&output.stdout)?)
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned().into())
+        }
+    }
+}
+
 impl Cluster {
     /// Makes a cluster of so many nodes on free ports, starts all of them and waits until they are ready.
     ///
     /// # Errors
     /// When files cannot be made or a node does not become ready.
     pub fn start(nodes: u16, durability: Durability) -> Result<Self> {
+        Self::make(nodes, durability, None)
+    }
+
+    /// The same, with links between the nodes that can be cut.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub fn with_links(nodes: u16, durability: Durability) -> Result<(Self, Links)> {
+        let links = Links::new();
+        let cluster = Self::make(nodes, durability, Some(&links))?;
+        Ok((cluster, links))
+    }
+
+    fn make(nodes: u16, durability: Durability, links: Option<&Links>) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let files = directory.path().join("cluster");
-        let clients = free_ports(nodes * 2)?;
-        let between = clients + nodes;
+        let clients = free_ports(nodes * 3)?;
+        let (between, behind) = (clients + nodes, clients + nodes * 2);
         let list: Vec<String> = (0..nodes)
             .map(|index| format!("{}=127.0.0.1:{}", index + 1, between + index))
             .collect();
@@ -233,8 +288,14 @@ impl Cluster {
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
         }
-        let members = (0..nodes).map(|index| serve(&files, index + 1, clients + index, durability));
-        let members = members.collect::<Result<Vec<_>>>()?;
+        let mut members = Vec::new();
+        for index in 0..nodes {
+            let mut member = serve(&files, index + 1, clients + index, durability)?;
+            if let Some(links) = links {
+                member.stand_behind(links, between + index, behind + index)?;
+            }
+            members.push(member);
+        }
         let (key, secret) = access::key_pair(&files.join("node-1").join("root-credentials"))?;
         let access = Access::new(REGION, &key, &secret, Some(&access::ca_file(&files)))?;
         let mut cluster = Self {
@@ -271,6 +332,7 @@ impl Cluster {
             data_dir,
             stderr: directory.path().join("stderr.txt"),
             child: None,
+            links: None,
         };
         let ready = member.start()?.ready()?;
         let said = |name: &str| ready[name].as_str().unwrap_or_default();
@@ -370,6 +432,7 @@ fn serve(files: &Path, id: u16, port: u16, durability: Durability) -> Result<Mem
         data_dir: folder.join("data"),
         stderr: folder.join("stderr.txt"),
         child: None,
+        links: None,
     })
 }
 

@@ -2,13 +2,14 @@
 //!
 //! It knows nothing of Stator but its command line and the DynamoDB API. A [`Node`] is a process of `stator dev`, a
 //! [`Cluster`] several of `stator serve`; a [`Client`] is a connection, an [`Sdk`] a client that tries again as the SDKs
-//! do, a [`Balancer`] what stands in front of the nodes; [`load`] writes and reads under faults and checks what was seen.
+//! do, a [`Balancer`] what stands in front of the nodes, [`Links`] are what lies between them; [`load`] writes and reads under faults and checks what was seen.
 
 mod access;
 mod balancer;
 mod client;
 mod clock;
 mod cluster;
+mod links;
 pub mod load;
 mod node;
 mod random;
@@ -18,7 +19,8 @@ pub use access::{Access, trusting};
 pub use balancer::Balancer;
 pub use client::{Answer, Client};
 pub use clock::{holds_within, now, pause, time_of_day};
-pub use cluster::{Cluster, Durability, Member};
+pub use cluster::{Cluster, Durability, Member, StatusProbe};
+pub use links::Links;
 pub use node::{Node, address, stator};
 pub use random::Random;
 pub use sdk::{Failure, Mode, Sdk};

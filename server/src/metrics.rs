@@ -114,6 +114,21 @@ const METRICS: [Metric; 12] = [
         },
     ),
     (
+        "stator_transactions_locked_milliseconds",
+        Kind::Gauge,
+        "For how long the oldest of them has been prepared.",
+        |status| {
+            let led = |group: &&GroupStatus| group.leader == Some(status.node);
+            status
+                .groups
+                .iter()
+                .filter(led)
+                .map(|group| group.locked_ms)
+                .max()
+                .unwrap_or_default()
+        },
+    ),
+    (
         "stator_diverged_replicas",
         Kind::Gauge,
         "Replicas of this node that hold what the majority has lost, and take no part until they are filled anew.",

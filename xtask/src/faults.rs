@@ -37,6 +37,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             "cluster_faults",
             "--test",
             "derived_faults",
+            "--test",
+            "bank_faults",
             "--",
         ])
         .arg("--nocapture")

@@ -22,7 +22,10 @@ pub(super) struct Held {
     /// The entry that has prepared it.
     pub(super) index: u64,
     pub(super) prepare: Arc<Prepare>,
-    /// The tick since which the replica has known it, or has led.
+    /// The tick at which the replica has applied it, or has started.
+    applied_at: u64,
+    /// The tick since which nobody has looked after it: the same, or that at which the replica began to lead, or that of
+    /// the last try to find out.
     since: u64,
 }
 
@@ -58,6 +61,15 @@ impl Locks {
     /// How many transactions are prepared.
     pub(super) fn prepared_count(&self) -> usize {
         self.prepared.len()
+    }
+
+    /// For how many ticks the oldest of them has been prepared, as far as this replica has seen.
+    pub(super) fn oldest(&self, tick: u64) -> u64 {
+        let ages = self
+            .prepared
+            .values()
+            .map(|held| tick.saturating_sub(held.applied_at));
+        ages.max().unwrap_or_default()
     }
 
     /// Who keeps others from writing a cell.
@@ -114,6 +126,7 @@ impl Locks {
         let held = Held {
             index,
             prepare: Arc::new(prepare),
+            applied_at: tick,
             since: tick,
         };
         self.prepared.insert(id, held);
@@ -257,6 +270,7 @@ mod tests {
         assert!(locks.overdue(20, 10).is_empty());
         locks.resolved(id(1), 20);
         assert!(locks.overdue(29, 10).is_empty());
+        assert_eq!(locks.oldest(29), 29);
         assert_eq!(locks.overdue(30, 10).len(), 1);
         locks.begin_leadership(31);
         locks.resolved(id(2), 31);

@@ -544,6 +544,8 @@ pub(crate) struct Standing {
     pub(crate) forwarding: u64,
     /// Transactions that are prepared, whose cells are locked.
     pub(crate) prepared: u64,
+    /// For how long the oldest of them has been, in milliseconds.
+    pub(crate) locked_ms: u64,
     /// The first entry that a leader has otherwise although it is committed here.
     pub(crate) diverged_at: Option<u64>,
 }
@@ -560,6 +562,7 @@ impl Replica {
             is_quiet: state.quiet.is_quiet(),
             forwarding: state.forwarding.behind() as u64,
             prepared: state.locks.prepared_count() as u64,
+            locked_ms: state.locks.oldest(state.ticks) * self.host.settings.timing.tick_ms,
             diverged_at: state.core.diverged_at(),
             lag: state
                 .leads()

@@ -1,8 +1,8 @@
-//! Faults of nodes while a load runs: one node at a time, in an order that a seed decides.
+//! Faults of nodes and of the links between them while a load runs: one node at a time, in an order that a seed decides.
 
 use std::time::{Duration, Instant};
 
-use crate::{Cluster, Random, Result, clock};
+use crate::{Cluster, Links, Random, Result, clock};
 
 /// What befalls a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,12 +11,16 @@ pub enum Fault {
     Kill,
     /// SIGSTOP for five seconds, then SIGCONT.
     Freeze,
+    /// Nothing reaches the node from other nodes, or nothing it says reaches them, or both. Needs links that can be cut.
+    Cut,
 }
 
 /// How long a killed node stays away at most.
 const AWAY: Duration = Duration::from_secs(3);
 /// How long a frozen node is frozen.
 const FROZEN: Duration = Duration::from_secs(5);
+/// How long a node is cut off: at least so long, and at most twice that.
+const CUT_OFF: Duration = Duration::from_secs(2);
 /// How long all nodes run between two faults: at least so long, and at most twice that.
 const BETWEEN: Duration = Duration::from_secs(1);
 
@@ -25,6 +29,7 @@ const BETWEEN: Duration = Duration::from_secs(1);
 pub struct Faults {
     random: Random,
     kinds: Vec<Fault>,
+    links: Option<Links>,
     begun: Instant,
 }
 
@@ -35,8 +40,16 @@ impl Faults {
         Self {
             random: Random::new(seed, PURPOSE),
             kinds: kinds.to_vec(),
+            links: None,
             begun: clock::now(),
         }
+    }
+
+    /// The links that [`Fault::Cut`] cuts.
+    #[must_use]
+    pub fn with_links(mut self, links: &Links) -> Self {
+        self.links = Some(links.clone());
+        self
     }
 
     /// Breaks one node after the other for so long, and says how often. All nodes run when it returns, and have for a while.
@@ -81,9 +94,42 @@ impl Faults {
                 clock::pause(FROZEN);
                 member.thaw()?;
             }
+            Fault::Cut => {
+                let id = member.id;
+                let others: Vec<u64> = cluster.members.iter().map(|member| member.id).collect();
+                self.cut_off(id, &others)?;
+            }
         }
         let back = self.begun.elapsed().as_secs_f64();
         eprintln!("{back:.3} s: node {id} is back");
+        Ok(())
+    }
+
+    fn cut_off(&mut self, id: u64, nodes: &[u64]) -> Result<()> {
+        let links = self.links.clone().ok_or("no links that could be cut")?;
+        let (hears, is_heard) = match self.random.below(3) {
+            0 => (false, false),
+            1 => (true, false),
+            _ => (false, true),
+        };
+        let length = CUT_OFF + self.random.duration(CUT_OFF);
+        eprintln!(
+            "{:.3} s: node {id} {} others and {} by them for {:.3} s",
+            self.begun.elapsed().as_secs_f64(),
+            if hears { "hears" } else { "does not hear" },
+            if is_heard { "is heard" } else { "is not heard" },
+            length.as_secs_f64()
+        );
+        for other in nodes.iter().filter(|other| **other != id) {
+            if !hears {
+                links.cut(*other, id);
+            }
+            if !is_heard {
+                links.cut(id, *other);
+            }
+        }
+        clock::pause(length);
+        links.heal();
         Ok(())
     }
 }

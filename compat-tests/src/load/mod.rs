@@ -3,8 +3,9 @@
 //!
 //! Invariant: a call, with all its attempts, is one operation of the history; its outcome is unknown only when the client
 //! has given up. So a write that was lost, or one that was done twice by two attempts, is a violation. `question.rs` makes
-//! requests and reads answers, `gap.rs` measures silence, `fault.rs` breaks nodes, `derived.rs` is a load of its own on indexes and a stream.
+//! requests and reads answers, `gap.rs` measures silence, `fault.rs` breaks nodes, `derived.rs` is a load of its own on indexes and a stream, `bank.rs` one of transactions.
 
+pub mod bank;
 pub mod derived;
 pub mod fault;
 pub mod gap;

@@ -128,6 +128,8 @@ struct Group {
     #[serde(default)]
     prepared: u64,
     #[serde(default)]
+    locked_ms: u64,
+    #[serde(default)]
     diverged_at: Option<u64>,
 }
 
@@ -212,8 +214,13 @@ impl Status {
     /// Parts of transactions that wait for their end.
     fn transactions(&self) -> String {
         let led = self.groups.iter().filter(|group| group.leader == Some(self.node));
-        let prepared: u64 = led.map(|group| group.prepared).sum();
-        format!("transactions {prepared} parts are prepared, and their items locked")
+        let parts = led.fold((0, 0), |(prepared, locked_ms), group: &Group| {
+            (prepared + group.prepared, group.locked_ms.max(locked_ms))
+        });
+        let (prepared, locked_ms) = parts;
+        format!(
+            "transactions {prepared} parts are prepared, and their items locked, for {locked_ms} ms at most"
+        )
     }
 
     /// What an operator has to do about replicas that hold what the majority has lost; `None` when there are none.
