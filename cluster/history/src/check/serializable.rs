@@ -64,7 +64,9 @@ pub fn check<K: Clone + Ord + Debug>(
     }
     for (key, list) in lists {
         for (first, second) in list.iter().zip(list.iter().skip(1)) {
-            graph.depend(nodes.get(first), nodes.get(second), || format!("{key:?}: appended before"));
+            graph.depend(nodes.get(first), nodes.get(second), || {
+                format!("{key:?}: appended before")
+            });
         }
     }
     for (node, transaction) in standing.iter().enumerate() {
@@ -140,7 +142,9 @@ fn check_reads<K: Ord + Debug>(
     for (key, read) in &transaction.reads {
         let list = lists.get(key).map(Vec::as_slice).unwrap_or_default();
         if !list.starts_with(read) {
-            return Err(format!("{transaction:?} has read {read:?} of {key:?}, which is {list:?}"));
+            return Err(format!(
+                "{transaction:?} has read {read:?} of {key:?}, which is {list:?}"
+            ));
         }
         let is_own = transaction.appends.contains(key);
         if is_own && position(positions, key, transaction.number) != Some(read.len()) {
@@ -164,7 +168,9 @@ fn add_time<K>(graph: &mut Graph, standing: &[&Transaction<K>]) {
     let mut last = None;
     for (moment, (node, is_begin)) in moments {
         if is_begin {
-            graph.depend(last.as_ref(), Some(&node), || format!("had ended at {moment} before it began"));
+            graph.depend(last.as_ref(), Some(&node), || {
+                format!("had ended at {moment} before it began")
+            });
         } else {
             let now = graph.add(format!("moment {moment}"));
             graph.depend(last.as_ref(), Some(&now), || "then".to_owned());
@@ -237,7 +243,10 @@ impl Graph {
                     }
                     path.push(start);
                     path.reverse();
-                    if shortest.as_ref().is_none_or(|shortest| path.len() < shortest.len()) {
+                    if shortest
+                        .as_ref()
+                        .is_none_or(|shortest| path.len() < shortest.len())
+                    {
                         shortest = Some(path);
                     }
                     break;
@@ -293,7 +302,10 @@ mod tests {
             transaction(2, (2, 8), &['x'], &[('x', &[1]), ('y', &[1])]),
             transaction(3, (5, 6), &[], &[('x', &[1]), ('y', &[1])]),
         ];
-        assert_eq!(check(&transactions, &lists(&[('x', &[1, 2]), ('y', &[1])])), Ok(()));
+        assert_eq!(
+            check(&transactions, &lists(&[('x', &[1, 2]), ('y', &[1])])),
+            Ok(())
+        );
     }
 
     #[test]
@@ -304,7 +316,10 @@ mod tests {
         ];
         let reason = check(&transactions, &lists(&[('x', &[1]), ('y', &[1])])).unwrap_err();
         assert!(reason.contains("in a circle"), "{reason}");
-        assert!(reason.contains("had not seen") && reason.contains("was read by"), "{reason}");
+        assert!(
+            reason.contains("had not seen") && reason.contains("was read by"),
+            "{reason}"
+        );
     }
 
     #[test]
@@ -341,7 +356,10 @@ mod tests {
         assert!(reason(&one, &[('x', &[1, 1]), ('y', &[1])]).contains("twice"));
         one.fate = Fate::Open;
         assert!(reason(&one, &[('x', &[1]), ('y', &[])]).contains("1 of 2 lists have a part"));
-        assert_eq!(check(std::slice::from_ref(&one), &lists(&[('x', &[]), ('y', &[])])), Ok(()));
+        assert_eq!(
+            check(std::slice::from_ref(&one), &lists(&[('x', &[]), ('y', &[])])),
+            Ok(())
+        );
         one.fate = Fate::Cancelled;
         assert!(reason(&one, &[('x', &[1]), ('y', &[1])]).contains("is cancelled"));
     }

@@ -184,10 +184,13 @@ impl Teller {
             (None, false) => Fate::Cancelled,
         };
         let ended = (fate != Fate::Open).then(|| self.everyone.history.moment());
-        let appends = order.commands.iter().filter_map(|(account, command)| match command {
-            ListCommand::Append(item) => Some((*account, item.delta)),
-            ListCommand::Check { .. } => None,
-        });
+        let appends = order
+            .commands
+            .iter()
+            .filter_map(|(account, command)| match command {
+                ListCommand::Append(item) => Some((*account, item.delta)),
+                ListCommand::Check { .. } => None,
+            });
         let appends: BTreeMap<_, _> = appends.collect();
         let lists = done.unwrap_or_default();
         let reads: BTreeMap<_, _> = order.commands.keys().copied().zip(lists).collect();
@@ -209,10 +212,7 @@ impl Teller {
     async fn append(&mut self) {
         let account = self.stream.below(ACCOUNTS);
         let number = self.numbers.next();
-        let item = Item {
-            by: number,
-            delta: 0,
-        };
+        let item = Item { by: number, delta: 0 };
         let began = self.everyone.history.moment();
         let node = self.everyone.any_node(&mut self.stream);
         let what = format!("{} appends {number} to account {account}", self.client);

@@ -21,7 +21,10 @@ pub(in crate::scenario::cluster) fn check(
         let is_whole = accounts().all(|account| one.reads.contains_key(&account));
         let worth = worth(&one.reads);
         if is_whole && one.appends.is_empty() && worth != 0 {
-            return Err(broken(format!("{} has seen a bank that is worth {worth}: {one:?}", one.number)));
+            return Err(broken(format!(
+                "{} has seen a bank that is worth {worth}: {one:?}",
+                one.number
+            )));
         }
     }
     let worth = worth(end);
@@ -60,7 +63,13 @@ mod tests {
 
     #[test]
     fn a_bank_that_is_worth_something_is_noticed() {
-        let list = |deltas: &[i64]| -> List { deltas.iter().zip(1..).map(|(delta, by)| Item { by, delta: *delta }).collect() };
+        let list = |deltas: &[i64]| -> List {
+            deltas
+                .iter()
+                .zip(1..)
+                .map(|(delta, by)| Item { by, delta: *delta })
+                .collect()
+        };
         let look = |first: &[i64], second: &[i64]| {
             let mut reads: BTreeMap<_, _> = accounts().map(|account| (account, List::new())).collect();
             reads.insert(0, list(first));
@@ -77,7 +86,10 @@ mod tests {
         let end = BTreeMap::from([(0, list(&[3])), (1, list(&[-3]))]);
         assert_eq!(check(&[look(&[3], &[-3])], &end), Ok(()));
         let reason = check(&[look(&[3], &[])], &end).unwrap_err();
-        assert!(reason.starts_with("serializable: 100 has seen a bank"), "{reason}");
+        assert!(
+            reason.starts_with("serializable: 100 has seen a bank"),
+            "{reason}"
+        );
         let reason = check(&[], &BTreeMap::from([(0, list(&[3]))])).unwrap_err();
         assert!(reason.contains("in the end"), "{reason}");
     }
