@@ -134,6 +134,18 @@ WORDING: list[tuple[str, str]] = [
     ),
     (f"{ONE_ERROR}.* at 'expected..*comparisonOperator' .*", "Comparison type does not exist in DynamoDB"),
     (f"{ONE_ERROR}.* at 'attributeUpdates..*action' failed to satisfy constraint: (.*)", r"\1"),
+    # Transactions.
+    (
+        f"{ONE_ERROR}'.*' at 'transactItems' .*",
+        r"Value \[\] at 'transactItems' failed .*|Member must have length less than or equal to 100",
+    ),
+    (f"{ONE_ERROR}'(.*)' (at 'clientRequestToken' .*)", r"Value \1 \2"),
+    (f"{ONE_ERROR}null at '(transactItems.*)", r"Value null at '\1"),
+    (
+        "Transaction payload size cannot exceed 4MB. (.*)",
+        r"Transaction payload size cannot exceed 4MB. \1|Payload in response is too large.*",
+    ),
+    ("DynamoDB rejected the request because .* token that was already used.", ""),
     # Items, keys and values.
     ("ReturnValues can only be ALL_OLD or NONE", "Return values set to invalid value"),
     (f"{INVALID}Missing the key .*", "One of the required keys was not given a value"),

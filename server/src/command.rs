@@ -7,6 +7,7 @@
 
 mod answer;
 mod change;
+mod check;
 mod codec;
 mod expire;
 mod guard;
@@ -26,12 +27,14 @@ use stator_model::item::{Item, ItemRef};
 
 pub(crate) use answer::{Done, Refusal, Sizes, WriteAnswer};
 pub(crate) use change::Change;
+pub(crate) use check::Check;
 pub(crate) use expire::{Expire, OLDEST_S, SERVICE};
 pub(crate) use guard::{Guard, OnFailure, ReturnValues};
 pub(crate) use install::{Fits, Install};
 pub(crate) use replace::Replace;
 
 use self::change::ReadChange;
+use self::check::ReadCheck;
 use self::codec::{Cursor, Malformed};
 use self::replace::ReadReplace;
 use crate::derive::Derivations;
@@ -49,6 +52,7 @@ mod kind {
     pub(super) const UPDATE: u8 = 3;
     pub(super) const INSTALL: u8 = 4;
     pub(super) const EXPIRE: u8 = 5;
+    pub(super) const CHECK: u8 = 6;
 }
 
 /// Decides the commands of other nodes, and says what follows from writes.
@@ -71,6 +75,7 @@ enum ReadCommand<'a> {
     Change(ReadChange<'a>),
     Install(Install),
     Expire(Expire<'a>),
+    Check(ReadCheck<'a>),
 }
 
 impl<'a> ReadCommand<'a> {
@@ -84,6 +89,7 @@ impl<'a> ReadCommand<'a> {
             kind::UPDATE => Self::Change(ReadChange::read(&mut cursor)?),
             kind::INSTALL => Self::Install(Install::read(&mut cursor)?),
             kind::EXPIRE => Self::Expire(Expire::read(&mut cursor)?),
+            kind::CHECK => Self::Check(ReadCheck::read(&mut cursor)?),
             other => return Err(Malformed(format!("unknown kind {other} of command"))),
         };
         cursor.end()?;
@@ -98,7 +104,13 @@ impl Commands for WriteCommands {
             ReadCommand::Change(read) => decide(&read.command(), current),
             ReadCommand::Install(install) => decide(&install, current),
             ReadCommand::Expire(expire) => decide(&expire, current),
+            ReadCommand::Check(read) => decide(&read.command(), current),
         })
+    }
+
+    /// Every answer that does not say that the command was done.
+    fn is_refusal(&self, answer: &[u8]) -> bool {
+        answer::is_refusal(answer)
     }
 
     /// The item's size by DynamoDB's rules; 0 for a cell that is no item.

@@ -79,6 +79,27 @@ pub(crate) fn of_read(
     named.or(raised).unwrap_or(default)
 }
 
+/// The level of a transaction; `tagged` are the tags of its tables. One replica alone cannot make a transaction.
+///
+/// # Errors
+/// ValidationException when the request names ONE.
+pub(crate) fn of_transaction(
+    named: Option<ConsistencyLevel>,
+    tagged: impl IntoIterator<Item = Option<ConsistencyLevel>>,
+) -> Result<ConsistencyLevel, ApiError> {
+    match named {
+        Some(ConsistencyLevel::One) => Err(ApiError::validation(message::TRANSACTION_AT_ONE)),
+        Some(level) => Ok(level),
+        None if tagged
+            .into_iter()
+            .any(|level| level == Some(ConsistencyLevel::All)) =>
+        {
+            Ok(ConsistencyLevel::All)
+        }
+        None => Ok(ConsistencyLevel::Quorum),
+    }
+}
+
 /// What a write does with the item that is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
@@ -198,6 +219,24 @@ mod tests {
         }
         let refusal = check_write(Some(One), Needs::ReadModifyWrite).unwrap_err();
         assert!(refusal.to_string().contains("use QUORUM or ALL"), "{refusal}");
+    }
+
+    #[test]
+    fn a_transaction_is_not_done_at_one() {
+        for (named, tagged, expected) in [
+            (None, [None, None], Some(Quorum)),
+            (None, [Some(One), None], Some(Quorum)),
+            (None, [None, Some(All)], Some(All)),
+            (Some(Quorum), [None, Some(All)], Some(Quorum)),
+            (Some(All), [None, None], Some(All)),
+            (Some(One), [None, Some(All)], None),
+        ] {
+            assert_eq!(
+                of_transaction(named, tagged).ok(),
+                expected,
+                "{named:?} {tagged:?}"
+            );
+        }
     }
 
     #[test]

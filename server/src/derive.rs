@@ -91,10 +91,13 @@ impl DerivedTable {
     }
 
     fn derive(&self, change: &CellChange<'_>) -> Result<Derived, Unfit> {
-        let images = Images {
-            key: change.key,
-            before: change.before.map(opened).transpose()?,
-            after: change.after.map(opened).transpose()?,
+        let images = match Images::of(change) {
+            Ok(images) => images,
+            Err(unfit) if change.stands => {
+                tracing::error!(keyspace = change.keyspace, %unfit, "nothing follows from a write that stands");
+                return Ok(Derived::default());
+            }
+            Err(unfit) => return Err(unfit),
         };
         let (mut rows, mut units) = (Vec::new(), Vec::new());
         for index in &self.indexes {
@@ -127,6 +130,19 @@ pub(crate) struct Images<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) before: Option<ItemRef<'a>>,
     pub(crate) after: Option<ItemRef<'a>>,
+    /// Whether it stands already: an index has no row of what does not fit it, where it would refuse the write otherwise.
+    pub(crate) stands: bool,
+}
+
+impl<'a> Images<'a> {
+    fn of(change: &CellChange<'a>) -> Result<Self, Unfit> {
+        Ok(Self {
+            key: change.key,
+            before: change.before.map(opened).transpose()?,
+            after: change.after.map(opened).transpose()?,
+            stands: change.stands,
+        })
+    }
 }
 
 /// A view of all definitions.
@@ -196,6 +212,7 @@ impl Derivations {
             key,
             before: None,
             after: Some(item),
+            stands: false,
         };
         let mut rows = Vec::new();
         match filling {

@@ -25,6 +25,36 @@ pub(crate) const UPDATE_AT_ONE: &str = "One or more parameter values were invali
                                         UpdateItem, which reads before it writes; use QUORUM or ALL";
 pub(crate) const RETURN_VALUES_OLD_ONLY: &str = "ReturnValues can only be ALL_OLD or NONE";
 
+pub(crate) const CONDITION_FAILED: &str = "The conditional request failed";
+pub(crate) const TRANSACTION_CONFLICT: &str = "Transaction is ongoing for the item";
+pub(crate) const TRANSACTION_IN_PROGRESS: &str =
+    "The transaction with the given request token is already in progress.";
+pub(crate) const TRANSACTION_OTHER_PAYLOAD: &str = "DynamoDB rejected the request because you retried a request with a different \
+                                                    payload but with an idempotent token that was already used.";
+pub(crate) const TRANSACTION_SAME_ITEM: &str =
+    "Transaction request cannot include multiple operations on one item";
+pub(crate) const TRANSACTION_NO_ACTION: &str =
+    "Invalid Request: TransactWriteRequest should contain Delete or Put or Update request";
+pub(crate) const TRANSACTION_MANY_ACTIONS: &str =
+    "TransactItems can only contain one of Check, Put, Update or Delete";
+pub(crate) const TRANSACTION_AT_ONE: &str = "One or more parameter values were invalid: ConsistencyLevel ONE is not supported for \
+                                             transactions; use QUORUM or ALL";
+
+/// A transaction whose items are more than one may have.
+pub(crate) fn transaction_too_large(bytes: usize) -> ApiError {
+    ApiError::Validation(format!(
+        "Transaction payload size cannot exceed 4MB. Payload Size: {bytes}"
+    ))
+}
+
+/// A transaction that did not take place, with the codes of its reasons.
+pub(crate) fn transaction_canceled(codes: &[&str]) -> String {
+    format!(
+        "Transaction cancelled, please refer cancellation reasons for specific reasons [{}]",
+        codes.join(", ")
+    )
+}
+
 /// An item operation on a table that is not there.
 pub(crate) fn no_table() -> ApiError {
     ApiError::ResourceNotFound("Requested resource not found".to_owned())

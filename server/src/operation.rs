@@ -2,7 +2,9 @@
 
 pub(crate) mod batch_get_item;
 pub(crate) mod batch_write_item;
+pub(crate) mod cancellation;
 pub(crate) mod capacity;
+pub(crate) mod condition_check;
 pub(crate) mod create_table;
 pub(crate) mod delete_item;
 pub(crate) mod delete_table;
@@ -22,6 +24,7 @@ pub(crate) mod legacy;
 pub(crate) mod list_streams;
 pub(crate) mod list_tables;
 pub(crate) mod list_tags_of_resource;
+pub(crate) mod modification;
 pub(crate) mod page;
 pub(crate) mod put_item;
 pub(crate) mod query;
@@ -33,6 +36,8 @@ pub(crate) mod table_name;
 pub(crate) mod table_settings;
 pub(crate) mod tag_resource;
 pub(crate) mod tags;
+pub(crate) mod transact_get_items;
+pub(crate) mod transact_write_items;
 pub(crate) mod untag_resource;
 pub(crate) mod update_item;
 pub(crate) mod update_table;

@@ -120,7 +120,14 @@ impl Upkeep {
             let mut deletions = Vec::with_capacity(items.len());
             for item in items {
                 let options = WriteOptions::default();
-                deletions.push(self.cluster.write(table.keyspace(), item, options, &expire));
+                let deletion = self.cluster.write(table.keyspace(), item, options, &expire);
+                deletions.push(async {
+                    match deletion.await {
+                        // An item that a transaction is about to write is looked at again by the next sweep.
+                        Err(Error::TransactionConflict) => Ok(()),
+                        gone => gone.map(|_| ()),
+                    }
+                });
             }
             try_join_all(deletions).await?;
             let share = f64::from(u32::try_from(items.len()).unwrap_or(u32::MAX)) / rate;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use stator_cluster::{ConsistencyLevel, Keyspace};
-use stator_model::index::IndexKeys;
+use stator_model::index::{IndexKeys, Misfit};
 use stator_model::item::ItemRef;
 use stator_model::key::{KeyBytes, KeyError, KeySchema};
 
@@ -88,14 +88,19 @@ impl Table {
     /// # Errors
     /// ValidationException.
     pub(crate) fn check_index_keys(&self, item: ItemRef<'_>) -> Result<(), ApiError> {
-        for index in &self.indexes {
-            if index.definition.status != IndexStatus::Deleting
-                && let Err(misfit) = index.keys.row_key(item)
-            {
-                return Err(message::index::misfit(&misfit, &index.definition.name));
-            }
+        match self.index_misfit(item) {
+            Some((misfit, index)) => Err(message::index::misfit(&misfit, index)),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// What the first index that does not take the keys that an item has for it has against them, and its name.
+    pub(crate) fn index_misfit(&self, item: ItemRef<'_>) -> Option<(Misfit, &str)> {
+        let mut made = (self.indexes.iter()).filter(|index| index.definition.status != IndexStatus::Deleting);
+        made.find_map(|index| {
+            let misfit = index.keys.row_key(item).err()?;
+            Some((misfit, index.definition.name.as_str()))
+        })
     }
 
     /// Key bytes of an item that is to be stored.

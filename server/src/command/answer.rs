@@ -1,4 +1,4 @@
-//! What put, delete and update answer: what was done, or why nothing was.
+//! What put, delete, update and check answer: what was done, or why nothing was.
 
 use bytes::Bytes;
 use stator_cluster::{Answer, MalformedAnswer, Verdict};
@@ -62,6 +62,11 @@ impl Sizes {
             after: after.map(ItemRef::size),
         }
     }
+}
+
+/// Whether an answer in bytes says that a put, delete, update or check was refused.
+pub(super) fn is_refusal(answer: &[u8]) -> bool {
+    !matches!(answer, [FORMAT_VERSION, outcome::DONE, ..])
 }
 
 impl WriteAnswer {

@@ -1,4 +1,4 @@
-//! What put, delete and update have in common: a condition, what to show, and expressions in bytes.
+//! What put, delete, update and check have in common: a condition, what to show, and expressions in bytes.
 //!
 //! Expressions travel as the text that the client has sent, because the language of the API changes least of all forms.
 //! What a client states without an expression travels as the text that the operation has made of it.

@@ -288,6 +288,24 @@ impl Parts {
 }
 
 impl Parts {
+    /// A check has a condition.
+    fn with_check<T>(&self, use_it: impl FnOnce(&Check<'_>) -> T) -> T {
+        let text = self.condition.as_deref().unwrap_or("attribute_exists(a)");
+        let mut placeholders = self.placeholders(&[text]);
+        let condition = Condition::parse(text, &mut placeholders).unwrap();
+        use_it(&Check {
+            guard: Guard {
+                condition: Some((text, &condition)),
+                placeholders: &placeholders,
+                on_failure: self.on_failure,
+            },
+        })
+    }
+
+    fn check_bytes(&self) -> Bytes {
+        self.with_check(|command| encoded(command))
+    }
+
     fn replace_bytes(&self) -> Bytes {
         self.with_replace(|command| encoded(command))
     }
@@ -316,6 +334,7 @@ fn encoded_again(bytes: &Bytes) -> Option<Bytes> {
         ReadCommand::Change(read) => encoded(&read.command()),
         ReadCommand::Install(install) => encoded(&install),
         ReadCommand::Expire(expire) => encoded(&expire),
+        ReadCommand::Check(read) => encoded(&read.command()),
     })
 }
 
@@ -338,6 +357,7 @@ fn any_command() -> impl Strategy<Value = Bytes> {
     prop_oneof![
         any_parts().prop_map(|parts| parts.replace_bytes()),
         any_parts().prop_map(|parts| parts.change_bytes()),
+        any_parts().prop_map(|parts| parts.check_bytes()),
         any_install().prop_map(|install| encoded(&install)),
     ]
 }
@@ -398,8 +418,26 @@ proptest! {
     }
 
     #[test]
+    fn a_check_in_bytes_decides_as_the_typed_one_and_changes_nothing(parts in any_parts()) {
+        let current = parts.current.as_ref();
+        parts.with_check(|command| {
+            check_both_forms(command, current)?;
+            let Verdict::Keep { answer: WriteAnswer(answer) } = command.decide(current) else {
+                return Err(TestCaseError::fail("a check that changes the item"));
+            };
+            if let Ok(done) = answer {
+                let size = current.map(|cell| open(cell).unwrap().as_ref().size());
+                prop_assert_eq!(done.sizes, Sizes { before: size, after: size });
+            }
+            Ok(())
+        })?;
+    }
+
+    #[test]
     fn an_answer_is_read_as_it_was_written(answer in any_answer()) {
-        prop_assert_eq!(WriteAnswer::decode(&answer_bytes(&answer)), Ok(answer));
+        let bytes = answer_bytes(&answer);
+        prop_assert_eq!(commands().is_refusal(&bytes), answer.0.is_err());
+        prop_assert_eq!(WriteAnswer::decode(&bytes), Ok(answer));
     }
 
     #[test]
@@ -442,7 +480,7 @@ proptest! {
 
     #[test]
     fn any_bytes_are_refused_or_say_one_thing(
-        head in select(vec![vec![], vec![1, 1], vec![1, 2], vec![1, 3], vec![1, 4], vec![1, 0]]),
+        head in select(vec![vec![], vec![1, 1], vec![1, 2], vec![1, 3], vec![1, 4], vec![1, 6], vec![1, 0]]),
         tail in prop::collection::vec(prop_oneof![0_u8..6, any::<u8>()], 0..60),
     ) {
         let bytes: Bytes = [head, tail].concat().into();
@@ -500,6 +538,8 @@ fn an_expression_that_this_program_does_not_understand_is_refused() {
             .map_err(|error| error.detail)
     };
     assert!(command("attribute_exists(a)", &[]).is_ok());
+    let check = commands().decide(&Bytes::from_static(&[1, 6, 0, 0, 0]), None);
+    assert_eq!(check.unwrap_err().detail, "a check without a condition");
     let unknown = command("attribute_shines(a)", &[]).unwrap_err();
     assert!(unknown.contains("attribute_shines"), "{unknown}");
     let unused = item(&[(":v", Tree::Null)]);
@@ -602,6 +642,7 @@ fn the_examples_of_the_document_are_what_is_written() {
     let conditional = parts(Some("#a = :x"), "SET b = :n", None);
     assert_eq!(conditional.replace_bytes(), documented("delete with a condition"));
     assert_eq!(conditional.change_bytes(), documented("update with a condition"));
+    assert_eq!(conditional.check_bytes(), documented("check"));
     let cell = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
     let install = |expected, cell| encoded(&Install { expected, cell });
     assert_eq!(install(None, cell("ab")), documented("install, a new cell"));

@@ -82,10 +82,16 @@ impl DerivedIndex {
         // What was there before the index may not fit it, and has no row then.
         let before = images.before.and_then(|item| self.row(item).ok().flatten());
         let after = match images.after {
-            Some(item) => self.row(item).map_err(|misfit| Unfit {
-                code: unfit::VALIDATION,
-                reason: message::index::misfit_of_update(&misfit),
-            })?,
+            Some(item) => match self.row(item) {
+                Ok(row) => row,
+                Err(_) if images.stands => None,
+                Err(misfit) => {
+                    return Err(Unfit {
+                        code: unfit::VALIDATION,
+                        reason: message::index::misfit_of_update(&misfit),
+                    });
+                }
+            },
             None => None,
         };
         let units = match (before, after) {

@@ -247,7 +247,7 @@ proptest! {
             }
             changes += 1;
             let (before, after) = (old.as_ref().map(Item::stored), new.as_ref().map(Item::stored));
-            let change = CellChange { keyspace: TABLE, key: &bytes, before, after, origin: 0 };
+            let change = CellChange { keyspace: TABLE, key: &bytes, before, after, origin: 0, stands: false };
             let derived = derivations.derive(&change).unwrap();
             for row in derived.rows {
                 world.take(&bytes, row, after);
@@ -315,6 +315,7 @@ fn what_an_index_cannot_have_is_refused_and_not_filled() {
         before: None,
         after: Some(bad.stored()),
         origin: 0,
+        stands: false,
     };
     let unfit = derivations.derive(&change).unwrap_err();
     assert_eq!(unfit.code, unfit::VALIDATION);
@@ -335,6 +336,52 @@ fn what_an_index_cannot_have_is_refused_and_not_filled() {
 }
 
 #[test]
+fn a_write_that_stands_is_left_out_of_what_it_does_not_fit() {
+    let derivations = derivations();
+    let fits = item((1, 1), &BTreeMap::from([("a", 1), ("b", 1)]));
+    let mut unfit = ItemWriter::with_capacity(64);
+    unfit.writer().name(b"a");
+    unfit.writer().bool(true);
+    unfit.writer().name(b"b");
+    unfit.writer().string("v1");
+    unfit.writer().name(b"pk");
+    unfit.writer().string("p1");
+    unfit.writer().name(b"sk");
+    unfit.writer().number(&Number::parse("1").unwrap());
+    let unfit = unfit.finish();
+    let table = table();
+    let key = table.key_schema.key_of_item(table.seed(), fits.as_ref());
+    let key = key.unwrap().into_vec();
+    let change = |before: Option<&Item>, after: &Item, stands| {
+        let change = CellChange {
+            keyspace: TABLE,
+            key: &key,
+            before: before.map(Item::stored),
+            after: Some(after.stored()),
+            origin: 0,
+            stands,
+        };
+        derivations.derive(&change)
+    };
+    let mut world = World::default();
+    for row in change(None, &fits, true).unwrap().rows {
+        world.take(&key, row, Some(fits.stored()));
+    }
+    let rows = |world: &World| world.rows.values().map(BTreeMap::len).sum::<usize>();
+    assert_eq!(rows(&world), 3, "indexes 1, 3 and 5");
+    assert!(change(Some(&fits), &unfit, false).is_err());
+    for row in change(Some(&fits), &unfit, true).unwrap().rows {
+        world.take(&key, row, Some(unfit.stored()));
+    }
+    assert_eq!(rows(&world), 0, "the old rows are gone, and there is no new one");
+    assert_eq!(world.records.values().map(Vec::len).sum::<usize>(), 2);
+    for row in change(Some(&unfit), &fits, true).unwrap().rows {
+        world.take(&key, row, Some(fits.stored()));
+    }
+    assert_eq!(rows(&world), 3);
+}
+
+#[test]
 fn costs_are_those_of_the_larger_row_and_twice_for_one_that_moves() {
     let derivations = derivations();
     let units = |before: Option<&Item>, after: Option<&Item>| {
@@ -344,6 +391,7 @@ fn costs_are_those_of_the_larger_row_and_twice_for_one_that_moves() {
             before: before.map(Item::stored),
             after: after.map(Item::stored),
             origin: 0,
+            stands: false,
         };
         let units = IndexUnits::decode(&derivations.derive(&change).unwrap().note).unwrap();
         let of = |name: &str| {
@@ -384,6 +432,7 @@ fn an_older_view_changes_nothing() {
         before: None,
         after: Some(item.stored()),
         origin: 0,
+        stands: false,
     };
     assert_eq!(derivations.derive(&change).unwrap().rows.len(), 1);
     derivations.show(4, []);

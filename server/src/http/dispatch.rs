@@ -21,6 +21,8 @@ use crate::operation::put_item::PutItem;
 use crate::operation::query::Query;
 use crate::operation::scan::Scan;
 use crate::operation::tag_resource::TagResource;
+use crate::operation::transact_get_items::TransactGetItems;
+use crate::operation::transact_write_items::TransactWriteItems;
 use crate::operation::untag_resource::UntagResource;
 use crate::operation::update_item::UpdateItem;
 use crate::operation::update_table::UpdateTable;
@@ -63,6 +65,8 @@ pub(super) async fn run(
         Target::Query => answer::<Query>(json, head, context).await,
         Target::Scan => answer::<Scan>(json, head, context).await,
         Target::TagResource => answer::<TagResource>(json, head, context).await,
+        Target::TransactGetItems => answer::<TransactGetItems>(json, head, context).await,
+        Target::TransactWriteItems => answer::<TransactWriteItems>(json, head, context).await,
         Target::UntagResource => answer::<UntagResource>(json, head, context).await,
         Target::UpdateItem => answer::<UpdateItem>(json, head, context).await,
         Target::UpdateTable => answer::<UpdateTable>(json, head, context).await,

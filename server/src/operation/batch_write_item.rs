@@ -1,7 +1,8 @@
 //! BatchWriteItem: puts and deletes up to 25 items of any tables, each on its own.
 //!
 //! Everything is validated before anything is written. The writes go out together, so that they share a sync of the log;
-//! one that fails because the node cannot serve comes back as unprocessed.
+//! one that fails because the node cannot serve, or because a transaction is about to write the item, comes back as
+//! unprocessed.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -224,13 +225,14 @@ fn plan(table: &Table, writes: Vec<Write>, common: &mut Common) -> Result<Vec<Pl
     Ok(planned)
 }
 
-/// Whether what has failed can be given back as unprocessed: it was not available, and something else was done. A client
-/// gets what is unprocessed back at once and may send it again at once; an error it meets with a pause.
+/// Whether what has failed can be given back as unprocessed: a transaction was about to write it, or it was not available and
+/// something else was done. A client gets what is unprocessed back at once and may send it again at once; an error it meets
+/// with a pause.
 fn check_results<'a>(results: impl Iterator<Item = &'a Result<Cost, ApiError>>) -> Result<(), ApiError> {
     let (mut done, mut unavailable) = (false, None);
     for result in results {
         match result {
-            Ok(_) => done = true,
+            Ok(_) | Err(ApiError::TransactionConflict) => done = true,
             Err(error @ ApiError::Unavailable(_)) => unavailable = Some(error.clone()),
             Err(error) => return Err(error.clone()),
         }
@@ -277,6 +279,7 @@ mod tests {
         let internal = ApiError::Internal("disk".to_owned());
         let check = |results: &[Result<Cost, ApiError>]| check_results(results.iter());
         assert_eq!(check(&[done(), done()]), Ok(()));
+        assert_eq!(check(&[Err(ApiError::TransactionConflict)]), Ok(()));
         assert_eq!(check(&[Err(unavailable.clone()), done()]), Ok(()));
         assert_eq!(
             check(&[Err(unavailable.clone()), Err(unavailable.clone())]),

@@ -100,6 +100,13 @@ impl Cost {
     }
 }
 
+/// Of which kind units are, where the API says so: in transactions only, where either may be reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UnitKind {
+    Read,
+    Write,
+}
+
 /// What an operation cost on one table.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ConsumedCapacity {
@@ -108,6 +115,42 @@ pub(crate) struct ConsumedCapacity {
     pub(crate) cost: Cost,
     /// Whether the shares of the table and of its indexes are wanted, too.
     pub(crate) detailed: bool,
+    /// The kind of the units, if it is to be said.
+    pub(crate) kind: Option<UnitKind>,
+}
+
+/// What a transaction cost, by the tables in the order in which the request names them first.
+#[derive(Debug, Default)]
+pub(crate) struct TransactionCost(Vec<(String, Cost)>);
+
+impl TransactionCost {
+    /// Adds what an action cost by itself. In a transaction it is twice that: an item is prepared, and then read or written.
+    ///
+    /// Source: Amazon DynamoDB Developer Guide, "Capacity management for transactions".
+    pub(crate) fn add(&mut self, table: &str, cost: impl Into<Cost>) {
+        let cost = cost.into();
+        let place = self.0.iter().position(|(name, _)| name == table);
+        let place = place.unwrap_or_else(|| {
+            self.0.push((table.to_owned(), Cost::default()));
+            self.0.len() - 1
+        });
+        if let Some((_, sum)) = self.0.get_mut(place) {
+            sum.add(cost.clone());
+            sum.add(cost);
+        }
+    }
+
+    /// The cost as far as the client wants to hear of it.
+    pub(crate) fn report(self, detail: CapacityDetail, kind: UnitKind) -> Option<Vec<ConsumedCapacity>> {
+        let report = |(table, cost): (String, Cost)| {
+            let consumed = detail.report(&table, cost)?;
+            Some(ConsumedCapacity {
+                kind: Some(kind),
+                ..consumed
+            })
+        };
+        (detail != CapacityDetail::None).then(|| self.0.into_iter().filter_map(report).collect())
+    }
 }
 
 impl CapacityDetail {
@@ -117,6 +160,7 @@ impl CapacityDetail {
             table: table.to_owned(),
             cost: cost.into(),
             detailed: self == Self::Indexes,
+            kind: None,
         })
     }
 }
@@ -147,6 +191,32 @@ fn number(units: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_transaction_costs_twice_what_its_actions_cost_and_is_told_by_table() {
+        let mut cost = TransactionCost::default();
+        cost.add("Second", 1.0);
+        cost.add("First", Cost::of_index(IndexKind::Global, "index", 3.0));
+        cost.add("Second", 2.0);
+        let told = cost.report(CapacityDetail::Indexes, UnitKind::Write).unwrap();
+        let told: Vec<_> = told
+            .into_iter()
+            .map(|table| {
+                assert!(table.detailed && table.kind == Some(UnitKind::Write));
+                (table.table, table.cost)
+            })
+            .collect();
+        let expected = [
+            ("Second".to_owned(), Cost::from(6.0)),
+            (
+                "First".to_owned(),
+                Cost::of_index(IndexKind::Global, "index", 6.0),
+            ),
+        ];
+        assert_eq!(told, expected);
+        let untold = TransactionCost::default().report(CapacityDetail::None, UnitKind::Read);
+        assert_eq!(untold, None);
+    }
 
     #[test]
     #[expect(clippy::float_cmp, reason = "halves are exact")]

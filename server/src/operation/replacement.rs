@@ -1,13 +1,17 @@
-//! Replacing an item as a whole: what PutItem, DeleteItem and BatchWriteItem have in common.
+//! Replacing an item as a whole: what PutItem, DeleteItem, BatchWriteItem and TransactWriteItems have in common.
 //!
 //! A put replaces the current item by another, a deletion by none; everything else about the two is the same.
 
+use stator_model::expression::{Condition, Placeholders};
 use stator_model::item::Item;
+use stator_model::key::{KeyBytes, KeyError};
 
 use super::expressions::{ExpressionInputs, check_all_used};
 use super::item_command::{WriteOutput, WriteParameters};
+use super::legacy::{LegacyWrite, Stated};
 use super::{Context, legacy, table_name};
-use crate::command::{Guard, ITEM_BYTES_MAX, Replace, ReturnValues};
+use crate::catalog::Table;
+use crate::command::{Guard, ITEM_BYTES_MAX, OnFailure, Replace, ReturnValues};
 use crate::consistency::{Needs, check_write};
 use crate::message;
 use crate::wire::decode::attribute::Attributes;
@@ -18,6 +22,94 @@ use crate::wire::error::ApiError;
 pub(super) enum Subject {
     Item,
     Key,
+}
+
+/// A put or a deletion, validated as far as it can be without its table.
+#[derive(Debug)]
+pub(super) struct Replacement {
+    subject: Subject,
+    pub(super) attributes: Item,
+    condition: Stated<Condition>,
+    pub(super) placeholders: Placeholders,
+}
+
+impl Replacement {
+    /// Validates what a request states: the item or key, its condition, what is to be shown of the item as it was.
+    ///
+    /// # Errors
+    /// ValidationException.
+    pub(super) fn check(
+        subject: Subject,
+        attributes: Option<Attributes>,
+        condition: Option<&str>,
+        legacy: &LegacyWrite,
+        expressions: ExpressionInputs,
+        return_values: ReturnValues,
+    ) -> Result<Self, ApiError> {
+        let condition = ("ConditionExpression", condition);
+        legacy.check_unmixed(&[condition])?;
+        let mut placeholders = expressions.check(&[condition])?;
+        let attributes = checked(attributes)?;
+        if !matches!(return_values, ReturnValues::None | ReturnValues::AllOld) {
+            return Err(ApiError::validation(message::RETURN_VALUES_OLD_ONLY));
+        }
+        if subject == Subject::Item {
+            check_size(&attributes)?;
+        }
+        let condition = legacy::condition(condition.1, legacy, &mut placeholders)?;
+        check_all_used(&placeholders)?;
+        Ok(Self {
+            subject,
+            attributes,
+            condition,
+            placeholders,
+        })
+    }
+
+    fn needs(&self) -> Needs {
+        if self.condition.is_some() {
+            Needs::Condition
+        } else {
+            Needs::Nothing
+        }
+    }
+
+    /// The item to be stored; `None` for a deletion.
+    pub(super) fn new_item(&self) -> Option<&Item> {
+        (self.subject == Subject::Item).then_some(&self.attributes)
+    }
+
+    /// Key bytes in its table.
+    ///
+    /// # Errors
+    /// [`KeyError`], which [`Replacement::refusal`] words.
+    pub(super) fn key(&self, table: &Table) -> Result<KeyBytes, KeyError> {
+        match self.subject {
+            Subject::Item => table.key_of_item(self.attributes.as_ref()),
+            Subject::Key => table.key_of_key(self.attributes.as_ref()),
+        }
+    }
+
+    /// The refusal of a key that is none of the table's.
+    pub(super) fn refusal(&self, error: &KeyError) -> ApiError {
+        match self.subject {
+            Subject::Item => message::item_key(error),
+            Subject::Key => message::key(error),
+        }
+    }
+
+    /// The command.
+    pub(super) fn command(&self, on_failure: OnFailure, returns_old: bool) -> Replace<'_> {
+        Replace {
+            new: self.new_item(),
+            guard: Guard {
+                condition: legacy::spelled(self.condition.as_ref()),
+                placeholders: &self.placeholders,
+                on_failure,
+            },
+            returns_old,
+        }
+    }
 }
 
 /// Validates and carries out a PutItem or a DeleteItem.
@@ -33,47 +125,21 @@ pub(super) async fn run(
 ) -> Result<WriteOutput, ApiError> {
     let member = if subject == Subject::Item { "item" } else { "key" };
     let choices = parameters.choices((member, attributes.as_ref()))?;
-    let condition = ("ConditionExpression", parameters.condition.as_deref());
     let name = table_name::resolve(parameters.table_name.as_deref().unwrap_or_default())?;
-    parameters.legacy.check_unmixed(&[condition])?;
-    let mut placeholders = expressions.check(&[condition])?;
-    let attributes = checked(attributes)?;
-    if !matches!(choices.return_values, ReturnValues::None | ReturnValues::AllOld) {
-        return Err(ApiError::validation(message::RETURN_VALUES_OLD_ONLY));
-    }
-    if subject == Subject::Item {
-        check_size(&attributes)?;
-    }
-    let condition = legacy::condition(condition.1, &parameters.legacy, &mut placeholders)?;
-    check_all_used(&placeholders)?;
-    let needs = if condition.is_some() {
-        Needs::Condition
-    } else {
-        Needs::Nothing
-    };
+    let (condition, legacy) = (parameters.condition.as_deref(), &parameters.legacy);
+    let returns = choices.return_values;
+    let replacement = Replacement::check(subject, attributes, condition, legacy, expressions, returns)?;
+    let needs = replacement.needs();
     check_write(choices.level, needs)?;
 
     let table = context.table(name).await?;
-    let (key, new) = match subject {
-        Subject::Item => (table.key_of_item(attributes.as_ref()), Some(&attributes)),
-        Subject::Key => (table.key_of_key(attributes.as_ref()), None),
-    };
-    let key = key.map_err(|error| match subject {
-        Subject::Item => message::item_key(&error),
-        Subject::Key => message::key(&error),
-    })?;
-    if let Some(item) = new {
+    let key = replacement
+        .key(&table)
+        .map_err(|error| replacement.refusal(&error))?;
+    if let Some(item) = replacement.new_item() {
         table.check_index_keys(item.as_ref())?;
     }
-    let command = Replace {
-        new,
-        guard: Guard {
-            condition: legacy::spelled(condition.as_ref()),
-            placeholders: &placeholders,
-            on_failure: choices.on_failure,
-        },
-        returns_old: choices.return_values == ReturnValues::AllOld,
-    };
+    let command = replacement.command(choices.on_failure, returns == ReturnValues::AllOld);
     choices.carry_out(context, &table, &key, needs, &command).await
 }
 

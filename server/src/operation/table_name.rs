@@ -10,9 +10,14 @@ const LENGTH_MAX: usize = 1024;
 
 /// Notes what the service model has against a `TableName`.
 pub(super) fn check(constraints: &mut Constraints, table_name: Option<&String>) {
-    constraints.required("tableName", table_name);
+    check_at(constraints, "tableName", table_name);
+}
+
+/// The same for a `TableName` that lies deeper in the request.
+pub(super) fn check_at(constraints: &mut Constraints, member: &str, table_name: Option<&String>) {
+    constraints.required(member, table_name);
     if let Some(text) = table_name {
-        constraints.length("tableName", text, text.chars().count(), 1, LENGTH_MAX);
+        constraints.length(member, text, text.chars().count(), 1, LENGTH_MAX);
     }
 }
 

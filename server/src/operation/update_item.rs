@@ -1,13 +1,9 @@
 //! UpdateItem: changes attributes of an item in place, making the item when it is not there, if a condition holds.
 
-use stator_model::expression::Update;
-
-use super::expressions::{ExpressionInputs, check_all_used};
+use super::expressions::ExpressionInputs;
 use super::item_command::{WriteOutput, WriteParameters};
-use super::replacement::checked;
+use super::modification::Modification;
 use super::{Context, Operation, legacy, table_name};
-use crate::catalog::Table;
-use crate::command::{Change, Guard};
 use crate::consistency::{Needs, check_write};
 use crate::message;
 use crate::wire::decode::attribute::Attributes;
@@ -27,32 +23,18 @@ impl Operation for UpdateItem {
 
     async fn run(self, context: &Context) -> Result<WriteOutput, ApiError> {
         let choices = self.parameters.choices(("key", self.key.as_ref()))?;
-        let update = ("UpdateExpression", self.update.as_deref());
-        let condition = ("ConditionExpression", self.parameters.condition.as_deref());
         let name = table_name::resolve(self.parameters.table_name.as_deref().unwrap_or_default())?;
-        self.parameters.legacy.check_unmixed(&[update, condition])?;
-        let mut placeholders = self.expressions.check(&[update, condition])?;
-        let key = checked(self.key)?;
-        let update = legacy::update(update.1, &self.parameters.legacy, &mut placeholders)?;
-        let condition = legacy::condition(condition.1, &self.parameters.legacy, &mut placeholders)?;
-        check_all_used(&placeholders)?;
+        let (update, condition) = (self.update.as_deref(), self.parameters.condition.as_deref());
+        let legacy = &self.parameters.legacy;
+        let modification = Modification::check(self.key, update, condition, legacy, self.expressions)?;
         check_write(choices.level, Needs::ReadModifyWrite)?;
 
         let table = context.table(name).await?;
         let key_bytes = table
-            .key_of_key(key.as_ref())
+            .key_of_key(modification.key.as_ref())
             .map_err(|error| message::key(&error))?;
-        check_key_stays(&table, update.as_ref().map(|(_, update)| update))?;
-        let command = Change {
-            key: &key,
-            update: legacy::spelled(update.as_ref()),
-            guard: Guard {
-                condition: legacy::spelled(condition.as_ref()),
-                placeholders: &placeholders,
-                on_failure: choices.on_failure,
-            },
-            return_values: choices.return_values,
-        };
+        modification.check_key_stays(&table)?;
+        let command = modification.command(choices.on_failure, choices.return_values);
         let done = choices
             .carry_out(context, &table, &key_bytes, Needs::ReadModifyWrite, &command)
             .await;
@@ -61,16 +43,5 @@ impl Operation for UpdateItem {
         } else {
             done.map_err(legacy::update_refusal)
         }
-    }
-}
-
-/// An item cannot move to another key.
-fn check_key_stays(table: &Table, update: Option<&Update>) -> Result<(), ApiError> {
-    let mut touched = update.into_iter().flat_map(Update::touched_top_level);
-    match touched.find(|name| table.schema().contains(name.as_bytes())) {
-        Some(name) => Err(ApiError::Validation(format!(
-            "One or more parameter values were invalid: Cannot update attribute {name}. This attribute is part of the key"
-        ))),
-        None => Ok(()),
     }
 }

@@ -17,6 +17,7 @@ mod table_reference;
 mod table_settings;
 mod tags;
 mod time_to_live;
+mod transact;
 mod update_table;
 
 use reader::{DecodeError, Decoded, Reader};

@@ -11,6 +11,7 @@ mod stream;
 mod table_description;
 mod tags;
 mod time_to_live;
+mod transact;
 
 use json::Json;
 

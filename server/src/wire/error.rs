@@ -10,6 +10,7 @@ use super::encode::json::Json;
 use crate::command::Refusal;
 use crate::derive::unfit;
 use crate::message;
+use crate::operation::cancellation::{CancellationReason, CancellationReasons};
 
 const SERVICE: &str = "com.amazonaws.dynamodb.v20120810";
 const VALIDATE: &str = "com.amazon.coral.validate";
@@ -48,6 +49,18 @@ pub(crate) enum ApiError {
     /// A condition was false. Carries the item when the request asked for it.
     #[error("ConditionalCheckFailedException")]
     ConditionalCheckFailed(Option<Item>),
+    /// A transaction was cancelled. Carries what stood in the way of each of its actions.
+    #[error("TransactionCanceledException: {}", canceled(.0))]
+    TransactionCanceled(CancellationReasons),
+    /// A transaction is about to write the item.
+    #[error("TransactionConflictException")]
+    TransactionConflict,
+    /// A transaction under the same token is under way.
+    #[error("TransactionInProgressException")]
+    TransactionInProgress,
+    /// The token belongs to a transaction that asks for something else.
+    #[error("IdempotentParameterMismatchException")]
+    IdempotentParameterMismatch,
     /// Who sent the request is not proved, or has no right to it.
     #[error("{}: {}", .0.code(), .0)]
     Authentication(#[from] stator_iam::Error),
@@ -67,6 +80,7 @@ impl From<stator_cluster::Error> for ApiError {
         match error {
             stator_cluster::Error::Unavailable { cause } => Self::Unavailable(cause),
             stator_cluster::Error::NoSuchKeyspace => Self::TableDropped,
+            stator_cluster::Error::TransactionConflict => Self::TransactionConflict,
             stator_cluster::Error::Unfit(Unfit {
                 code: unfit::VALIDATION,
                 reason,
@@ -109,6 +123,10 @@ impl ApiError {
             | Self::ExpiredIterator(_)
             | Self::TrimmedDataAccess(_)
             | Self::ConditionalCheckFailed(_)
+            | Self::TransactionCanceled(_)
+            | Self::TransactionConflict
+            | Self::TransactionInProgress
+            | Self::IdempotentParameterMismatch
             | Self::Authentication(_) => StatusCode::BAD_REQUEST,
         }
     }
@@ -133,8 +151,12 @@ impl ApiError {
             Self::ConditionalCheckFailed(_) => (
                 SERVICE,
                 "ConditionalCheckFailedException",
-                message("The conditional request failed"),
+                message(message::CONDITION_FAILED),
             ),
+            Self::TransactionCanceled(_)
+            | Self::TransactionConflict
+            | Self::TransactionInProgress
+            | Self::IdempotentParameterMismatch => self.transaction_parts(),
             Self::Authentication(error) => (CORAL, error.code(), message(&error.to_string())),
             Self::TooLarge => (
                 CORAL,
@@ -146,6 +168,33 @@ impl ApiError {
                 SERVICE,
                 "ServiceUnavailable",
                 message("Service is temporarily unavailable; try again"),
+            ),
+        }
+    }
+
+    /// The same for what transactions are refused with. The sentence is in `message` only where another request meets one.
+    fn transaction_parts(&self) -> (&'static str, &'static str, Option<(&'static str, String)>) {
+        let message = |text: &str| Some(("Message", text.to_owned()));
+        match self {
+            Self::TransactionCanceled(reasons) => (
+                SERVICE,
+                "TransactionCanceledException",
+                message(&canceled(reasons)),
+            ),
+            Self::TransactionInProgress => (
+                SERVICE,
+                "TransactionInProgressException",
+                message(message::TRANSACTION_IN_PROGRESS),
+            ),
+            Self::IdempotentParameterMismatch => (
+                SERVICE,
+                "IdempotentParameterMismatchException",
+                message(message::TRANSACTION_OTHER_PAYLOAD),
+            ),
+            _ => (
+                SERVICE,
+                "TransactionConflictException",
+                Some(("message", message::TRANSACTION_CONFLICT.to_owned())),
             ),
         }
     }
@@ -162,14 +211,41 @@ impl ApiError {
             if let Self::ConditionalCheckFailed(Some(item)) = self {
                 json.member("Item").item(item.as_ref());
             }
+            if let Self::TransactionCanceled(reasons) = self {
+                json.member("CancellationReasons")
+                    .list(reasons, cancellation_reason);
+            }
         });
         json.into_bytes()
     }
 }
 
+/// `Code` of what stands in the way of an action.
+fn code(reason: Option<&CancellationReason>) -> &'static str {
+    reason.map_or("None", |reason| reason.code.name())
+}
+
+fn canceled(reasons: &CancellationReasons) -> String {
+    let codes: Vec<_> = reasons.iter().map(|reason| code(reason.as_ref())).collect();
+    message::transaction_canceled(&codes)
+}
+
+fn cancellation_reason(json: &mut Json, reason: &Option<CancellationReason>) {
+    json.object(|json| {
+        json.member("Code").text(code(reason.as_ref()));
+        if let Some(reason) = reason {
+            json.member("Message").text(&reason.message);
+            if let Some(item) = &reason.item {
+                json.member("Item").item(item.as_ref());
+            }
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operation::cancellation::CancellationCode;
 
     #[test]
     fn bodies_carry_type_and_sentence() {
@@ -192,6 +268,35 @@ mod tests {
     }
 
     #[test]
+    fn a_cancelled_transaction_tells_its_reasons_in_order() {
+        let mut item = stator_model::item::ItemWriter::with_capacity(16);
+        item.writer().name(b"pk");
+        item.writer().string("k");
+        let reason = CancellationReason {
+            code: CancellationCode::ConditionalCheckFailed,
+            message: message::CONDITION_FAILED.to_owned(),
+            item: Some(item.finish()),
+        };
+        let conflict = CancellationReason {
+            code: CancellationCode::TransactionConflict,
+            message: message::TRANSACTION_CONFLICT.to_owned(),
+            item: None,
+        };
+        let error = ApiError::TransactionCanceled(vec![None, Some(reason), Some(conflict)]);
+        assert_eq!(
+            String::from_utf8(error.body()).unwrap(),
+            concat!(
+                r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","#,
+                r#""Message":"Transaction cancelled, please refer cancellation reasons for specific reasons "#,
+                r#"[None, ConditionalCheckFailed, TransactionConflict]","#,
+                r#""CancellationReasons":[{"Code":"None"},"#,
+                r#"{"Code":"ConditionalCheckFailed","Message":"The conditional request failed","Item":{"pk":{"S":"k"}}},"#,
+                r#"{"Code":"TransactionConflict","Message":"Transaction is ongoing for the item"}]}"#
+            )
+        );
+    }
+
+    #[test]
     fn failures_of_the_cluster_tell_clients_whether_to_try_again() {
         let answer = |error: stator_cluster::Error| {
             let error = ApiError::from(error);
@@ -204,6 +309,8 @@ mod tests {
         assert_eq!(answer(unknown), (500, "InternalServerError"));
         let dropped = stator_cluster::Error::NoSuchKeyspace;
         assert_eq!(answer(dropped), (400, "ResourceNotFoundException"));
+        let conflict = stator_cluster::Error::TransactionConflict;
+        assert_eq!(answer(conflict), (400, "TransactionConflictException"));
     }
 
     #[test]

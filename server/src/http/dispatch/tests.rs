@@ -1,4 +1,4 @@
-//! Consistency levels from the request to the answer: member, header, tag, defaults, and what is refused.
+//! Requests from the target to the answer: consistency levels (member, header, tag, defaults), tables that come and go.
 
 use std::sync::Arc;
 
@@ -12,6 +12,8 @@ use crate::clock::SystemClock;
 use crate::message;
 use crate::node::Opened;
 use crate::{node, random};
+
+mod transactions;
 
 /// A node of its own with the table `Tab`, whose partition key is `pk`.
 struct Node {

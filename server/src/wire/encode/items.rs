@@ -6,7 +6,7 @@ use super::Encode;
 use super::json::Json;
 use crate::operation::batch_get_item::{BatchGetItemOutput, UnprocessedKeys};
 use crate::operation::batch_write_item::{BatchWriteItemOutput, Write};
-use crate::operation::capacity::ConsumedCapacity;
+use crate::operation::capacity::{ConsumedCapacity, UnitKind};
 use crate::operation::get_item::GetItemOutput;
 use crate::operation::item_command::WriteOutput;
 use crate::operation::page::PageOutput;
@@ -16,24 +16,32 @@ impl Json {
         self.object(|json| {
             json.member("TableName").text(&consumed.table);
             let cost = &consumed.cost;
-            json.member("CapacityUnits").decimal(cost.total());
+            let kind = consumed.kind;
+            json.units(cost.total(), kind);
             if consumed.detailed {
-                json.member("Table")
-                    .object(|json| json.member("CapacityUnits").decimal(cost.table));
-                json.index_units("LocalSecondaryIndexes", &cost.local);
-                json.index_units("GlobalSecondaryIndexes", &cost.global);
+                json.member("Table").object(|json| json.units(cost.table, kind));
+                json.index_units("LocalSecondaryIndexes", &cost.local, kind);
+                json.index_units("GlobalSecondaryIndexes", &cost.global, kind);
             }
         });
     }
 
-    fn index_units(&mut self, member: &str, units: &BTreeMap<String, f64>) {
+    fn units(&mut self, units: f64, kind: Option<UnitKind>) {
+        self.member("CapacityUnits").decimal(units);
+        match kind {
+            Some(UnitKind::Read) => self.member("ReadCapacityUnits").decimal(units),
+            Some(UnitKind::Write) => self.member("WriteCapacityUnits").decimal(units),
+            None => {}
+        }
+    }
+
+    fn index_units(&mut self, member: &str, units: &BTreeMap<String, f64>, kind: Option<UnitKind>) {
         if units.is_empty() {
             return;
         }
         self.member(member).object(|json| {
             for (name, units) in units {
-                json.member(name)
-                    .object(|json| json.member("CapacityUnits").decimal(*units));
+                json.member(name).object(|json| json.units(*units, kind));
             }
         });
     }
@@ -44,7 +52,7 @@ impl Json {
         }
     }
 
-    fn consumed_capacities_member(&mut self, consumed: Option<&[ConsumedCapacity]>) {
+    pub(super) fn consumed_capacities_member(&mut self, consumed: Option<&[ConsumedCapacity]>) {
         if let Some(consumed) = consumed {
             self.member("ConsumedCapacity")
                 .list(consumed, Self::consumed_capacity);

@@ -1,0 +1,152 @@
+//! Why a transaction was cancelled, action by action.
+//!
+//! Codes and sentences: API reference of `TransactionCanceledException`.
+
+use stator_cluster::{Answer as _, Reason};
+use stator_model::item::Item;
+
+use crate::command::{Refusal, WriteAnswer};
+use crate::derive::unfit;
+use crate::message;
+use crate::wire::error::ApiError;
+
+/// What stands in the way of one action; nothing does where there is none.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct CancellationReason {
+    pub(crate) code: CancellationCode,
+    pub(crate) message: String,
+    /// The item as it is, for a false condition whose action asks for it.
+    pub(crate) item: Option<Item>,
+}
+
+/// `Code` of a reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CancellationCode {
+    ConditionalCheckFailed,
+    TransactionConflict,
+    ValidationError,
+}
+
+impl CancellationCode {
+    /// As the API spells it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ConditionalCheckFailed => "ConditionalCheckFailed",
+            Self::TransactionConflict => "TransactionConflict",
+            Self::ValidationError => "ValidationError",
+        }
+    }
+}
+
+/// The reasons of a transaction, in the order of its actions.
+pub(crate) type CancellationReasons = Vec<Option<CancellationReason>>;
+
+impl CancellationReason {
+    /// An action that does not fit its table or item.
+    pub(super) fn validation(sentence: String) -> Self {
+        Self {
+            code: CancellationCode::ValidationError,
+            message: sentence,
+            item: None,
+        }
+    }
+
+    /// An item that another request is about to write.
+    pub(super) fn conflict() -> Self {
+        Self {
+            code: CancellationCode::TransactionConflict,
+            message: message::TRANSACTION_CONFLICT.to_owned(),
+            item: None,
+        }
+    }
+
+    /// What the cluster says of a write action.
+    ///
+    /// # Errors
+    /// What is no reason of the client's, such as an item that cannot be read.
+    pub(super) fn of_write(reason: Reason) -> Result<Self, ApiError> {
+        let refusal = match reason {
+            Reason::Conflict => return Ok(Self::conflict()),
+            Reason::Unfit(unfit) if unfit.code == unfit::VALIDATION => {
+                return Ok(Self::validation(unfit.reason));
+            }
+            Reason::Unfit(unfit) => return Err(ApiError::Internal(unfit.reason)),
+            Reason::Refused(answer) => {
+                WriteAnswer::decode(&answer)
+                    .map_err(stator_cluster::Error::from)?
+                    .0
+            }
+        };
+        match refusal {
+            Err(Refusal::ConditionFailed(item)) => Ok(Self {
+                code: CancellationCode::ConditionalCheckFailed,
+                message: message::CONDITION_FAILED.to_owned(),
+                item,
+            }),
+            Err(Refusal::Validation(sentence)) => Ok(Self::validation(sentence)),
+            Err(error @ Refusal::Internal(_)) => Err(error.into()),
+            Ok(_) => Err(ApiError::Internal(
+                "an action that is done has cancelled its transaction".to_owned(),
+            )),
+        }
+    }
+}
+
+/// Refuses a transaction if there is a reason to.
+///
+/// # Errors
+/// TransactionCanceledException.
+pub(super) fn check(reasons: CancellationReasons) -> Result<(), ApiError> {
+    if reasons.iter().any(Option::is_some) {
+        return Err(ApiError::TransactionCanceled(reasons));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use stator_cluster::Unfit;
+
+    use super::*;
+
+    fn refused(refusal: Refusal) -> Reason {
+        let mut answer = Vec::new();
+        WriteAnswer(Err(refusal)).encode(&mut answer);
+        Reason::Refused(answer.into())
+    }
+
+    #[test]
+    fn reasons_are_told_with_code_and_sentence() {
+        let told =
+            |reason| CancellationReason::of_write(reason).map(|reason| (reason.code.name(), reason.message));
+        let expected = |code, sentence: &str| Ok((code, sentence.to_owned()));
+        assert_eq!(
+            told(refused(Refusal::ConditionFailed(None))),
+            expected("ConditionalCheckFailed", "The conditional request failed")
+        );
+        assert_eq!(
+            told(refused(Refusal::Validation("no".to_owned()))),
+            expected("ValidationError", "no")
+        );
+        assert_eq!(
+            told(Reason::Conflict),
+            expected("TransactionConflict", "Transaction is ongoing for the item")
+        );
+        let unfit = |code| Unfit {
+            code,
+            reason: "no".to_owned(),
+        };
+        assert_eq!(
+            told(Reason::Unfit(unfit(unfit::VALIDATION))),
+            expected("ValidationError", "no")
+        );
+        for inside in [
+            Reason::Unfit(unfit(unfit::INTERNAL)),
+            refused(Refusal::Internal("no".to_owned())),
+            Reason::Refused(Bytes::from_static(b"no answer")),
+        ] {
+            assert!(matches!(told(inside), Err(ApiError::Internal(_))));
+        }
+    }
+}
