@@ -53,7 +53,7 @@ impl Text {
 type Metric = (&'static str, Kind, &'static str, fn(&ClusterStatus) -> u64);
 
 /// The metrics that have one value.
-const METRICS: [Metric; 13] = [
+const METRICS: [Metric; 14] = [
     (
         "stator_ranges_led",
         Kind::Gauge,
