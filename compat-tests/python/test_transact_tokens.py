@@ -143,7 +143,7 @@ def test_a_token_has_1_to_36_characters(raw: RawClient, table: str, key: str) ->
 def test_equal_requests_at_once_take_effect_once(
     target: Target, dynamodb: Any, make_table: MakeTable, token: str
 ) -> None:
-    """Eight clients send one transaction at once; who is refused is told that it is under way, or of a conflict."""
+    """Eight clients send one transaction at once; whoever is refused is told why."""
     one, other = make_table(), make_table()
     actions = [raised(one, "a"), raised(other, "b")]
     codes: list[str] = []
