@@ -125,6 +125,23 @@ def test_a_session_with_the_aws_cli(shell: Shell) -> None:
     written = shell.aws("batch-write-item", "--request-items", json.dumps({table: writes}))
     assert written["UnprocessedItems"] == {}
 
+    moved = {"Artist": {"S": "Bo"}, "Song": {"S": "Ballad"}}
+    together = [
+        {"Delete": {"TableName": table, "Key": {**moved, "Artist": {"S": "Ada"}}}},
+        {
+            "Put": {
+                "TableName": table,
+                "Item": moved,
+                "ConditionExpression": "attribute_not_exists(Song)",
+            }
+        },
+    ]
+    shell.aws("transact-write-items", "--transact-items", json.dumps(together))
+    refused = shell.run("transact-write-items", "--transact-items", json.dumps(together))
+    assert refused.returncode != 0
+    assert "(TransactionCanceledException)" in refused.stderr
+    assert "[None, ConditionalCheckFailed]" in refused.stderr
+
     shell.aws("delete-item", "--table-name", table, "--key", aria)
     left = shell.aws("scan", "--table-name", table, "--page-size", "1")
     assert sorted(item["Song"]["S"] for item in left["Items"]) == ["Ballad", "Drone"]

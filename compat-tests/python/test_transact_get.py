@@ -38,7 +38,8 @@ def test_items_come_in_the_order_of_the_request(dynamodb: Any, make_table: MakeT
 
 def test_each_read_has_a_projection_of_its_own(dynamodb: Any, raw: RawClient, table: str, key: str) -> None:
     dynamodb.put_item(
-        TableName=table, Item={**key_of(key), "year": {"N": "1"}, "m": {"M": {"a": {"N": "1"}, "b": {"N": "2"}}}}
+        TableName=table,
+        Item={**key_of(key), "year": {"N": "1"}, "m": {"M": {"a": {"N": "1"}, "b": {"N": "2"}}}},
     )
     dynamodb.put_item(TableName=table, Item={**key_of(f"{key}1"), "year": {"N": "2"}})
     answer = read(
@@ -62,7 +63,9 @@ def test_an_item_of_which_nothing_is_projected_is_an_empty_object(
     assert accepted(read(raw, get(table, key, ProjectionExpression="nope")))["Responses"] == [{}]
 
 
-def test_units_are_doubled_and_sized_before_projection(dynamodb: Any, raw: RawClient, make_table: MakeTable) -> None:
+def test_units_are_doubled_and_sized_before_projection(
+    dynamodb: Any, raw: RawClient, make_table: MakeTable
+) -> None:
     one, other = make_table(), make_table()
     dynamodb.put_item(TableName=one, Item={**key_of("a"), "v": {"S": "x" * 5000}})
     gets = [get(one, "a", ProjectionExpression="pk"), get(other, "missing"), get(one, "missing")]
@@ -91,7 +94,8 @@ def test_4_mb_are_the_most(dynamodb: Any, raw: RawClient, table: str, key: str) 
         read(raw, *[get(table, name) for name in keys]),
         f"Transaction payload size cannot exceed 4MB. Payload Size: {size}",
     )
-    assert len(accepted(read(raw, *[get(table, name) for name in keys[:10]]))["Responses"]) == 10  # type: ignore[arg-type]
+    responses: Any = accepted(read(raw, *[get(table, name) for name in keys[:10]]))["Responses"]
+    assert len(responses) == 10
 
 
 def test_two_reads_of_one_item_are_refused(raw: RawClient, table: str, key: str) -> None:

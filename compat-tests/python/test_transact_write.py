@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from conftest import MakeTable, connect, definitions, eventually, index, keys_of
 from errors import BAD_TABLE_NAME, KEY_MISMATCH, accepted, not_found, refused
 from raw import RawClient
 from server import Target
-from transactions import NONE, cancelled, check, delete, failed, invalid, key_of, put, read, update, write
+from transactions import NONE, cancelled, check, delete, failed, invalid, key_of, put, update, write
 
 Item = dict[str, Any]
 
@@ -147,7 +148,9 @@ def test_100_actions_are_the_most_and_none_are_too_few(raw: RawClient, table: st
 def test_what_an_action_needs_is_told_with_its_place(
     raw: RawClient, table: str, key: str, action: Item, member: str
 ) -> None:
-    refused(write(raw, put(table, key), action), f"{ONE_ERROR}null at 'transactItems.2.member.{member}'{NULL}")
+    refused(
+        write(raw, put(table, key), action), f"{ONE_ERROR}null at 'transactItems.2.member.{member}'{NULL}"
+    )
 
 
 def test_4_mb_are_the_most(raw: RawClient, table: str, key: str) -> None:
@@ -188,8 +191,8 @@ def test_expressions_are_checked_before_anything_is_done(
 
 def test_a_key_that_is_empty_refuses_the_request(raw: RawClient, table: str, key: str) -> None:
     sentence = (
-        "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an "
-        "empty string value. Key: pk"
+        "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain "
+        "an empty string value. Key: pk"
     )
     refused(write(raw, put(table, key), put(table, "")), sentence)
     refused(write(raw, put(table, key), delete(table, "")), sentence)
@@ -202,9 +205,7 @@ def test_what_does_not_fit_the_table_is_a_reason(raw: RawClient, table: str, key
     missing = "One or more parameter values were invalid: Missing the key pk in the item"
     first = put(table, key)
     cancelled(write(raw, first, {"Put": {"TableName": table, "Item": number}}), NONE, invalid(mismatch))
-    cancelled(
-        write(raw, {"Delete": {"TableName": table, "Key": number}}, first), invalid(KEY_MISMATCH), NONE
-    )
+    cancelled(write(raw, {"Delete": {"TableName": table, "Key": number}}, first), invalid(KEY_MISMATCH), NONE)
     cancelled(
         write(raw, first, {"Put": {"TableName": table, "Item": {"v": {"N": "1"}}}}), NONE, invalid(missing)
     )
@@ -212,7 +213,8 @@ def test_what_does_not_fit_the_table_is_a_reason(raw: RawClient, table: str, key
 
 def test_a_key_cannot_be_changed(raw: RawClient, table: str, key: str) -> None:
     sentence = (
-        "One or more parameter values were invalid: Cannot update attribute pk. This attribute is part of the key"
+        "One or more parameter values were invalid: Cannot update attribute pk. "
+        "This attribute is part of the key"
     )
     # DynamoDB Local forgets the reasons of other actions here.
     cancelled(write(raw, update(table, key, "SET pk = :v", {"v": {"S": "x"}})), invalid(sentence))
@@ -295,7 +297,9 @@ def test_indexes_follow(dynamodb: Any, raw: RawClient, indexed: str, key: str) -
         NONE,
         failed(),
     )
-    accepted(write(raw, delete(indexed, f"{key}1"), update(indexed, f"{key}4", "SET g = :g", {"g": group["g"]})))
+    accepted(
+        write(raw, delete(indexed, f"{key}1"), update(indexed, f"{key}4", "SET g = :g", {"g": group["g"]}))
+    )
     eventually(found, [f"{key}2", f"{key}4"])
 
 
@@ -307,9 +311,7 @@ def test_an_index_key_of_another_type_is_a_reason(raw: RawClient, indexed: str, 
         "IndexName: by-g"
     )
     cancelled(write(raw, put(indexed, f"{key}1"), put(indexed, key, wrong)), NONE, invalid(put_sentence))
-    update_sentence = (
-        "The update expression attempted to update the secondary index key to unsupported type"
-    )
+    update_sentence = "The update expression attempted to update the secondary index key to unsupported type"
     answer = write(raw, put(indexed, f"{key}1"), update(indexed, key, "SET g = :g", {"g": wrong["g"]}))
     cancelled(answer, NONE, invalid(update_sentence))
 
@@ -412,3 +414,51 @@ def test_transfers_at_once_keep_the_sum(target: Target, dynamodb: Any, make_tabl
     assert len(balances) == 6
     assert sum(balances) == 600
     assert min(balances) >= 0
+
+
+def test_single_writes_beside_transactions_are_not_lost(
+    target: Target, dynamodb: Any, make_table: MakeTable
+) -> None:
+    """Half of the clients raise one counter, the others two counters of two tables together."""
+    one, other = make_table(), make_table()
+    keys = [(one, "a"), (other, "b")]
+    one_more = {"one": {"N": "1"}}
+    acknowledged = {"alone": 0, "together": 0}
+    counting = threading.Lock()
+    failures: list[BaseException] = []
+
+    def alone(client: Any) -> None:
+        client.update_item(**update(one, "a", "ADD n :one", one_more)["Update"])
+
+    def together(client: Any) -> None:
+        actions = [update(table, key, "ADD n :one", one_more) for table, key in keys]
+        client.transact_write_items(TransactItems=actions)
+
+    def raise_often(name: str, work: Callable[[Any], None], conflict: str) -> None:
+        client = connect(target)
+        for _ in range(25):
+            try:
+                work(client)
+            except ClientError as error:
+                if error.response["Error"]["Code"] != conflict:
+                    failures.append(error)
+                    return
+                continue
+            with counting:
+                acknowledged[name] += 1
+
+    kinds = [
+        ("alone", alone, "TransactionConflictException"),
+        ("together", together, "TransactionCanceledException"),
+    ]
+    threads = [threading.Thread(target=raise_often, args=kind) for kind in kinds * 4]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures, failures[0]
+    assert acknowledged["alone"] > 0
+    assert acknowledged["together"] > 0
+    found = [item(dynamodb, table, key) for table, key in keys]
+    counts = [int(row["n"]["N"]) for row in found if row is not None]
+    assert counts == [sum(acknowledged.values()), acknowledged["together"]]

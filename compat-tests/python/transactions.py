@@ -87,9 +87,7 @@ def cancelled(answer: Answer, *reasons: Item) -> None:
     assert answer.status == 400, shown
     assert answer.type == f"{SERVICE}#TransactionCanceledException", shown
     codes = ", ".join(reason["Code"] for reason in reasons)
-    expected = (
-        f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]"
-    )
+    expected = f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]"
     assert answer.json.get("Message") == expected, shown
     told = answer.json["CancellationReasons"]
     for reason in told:

@@ -108,7 +108,8 @@ impl Commands for WriteCommands {
         })
     }
 
-    /// Every answer that does not say that the command was done.
+    /// Every answer that does not say that the command was done. Only items are in transactions: puts, deletes, updates and
+    /// checks.
     fn is_refusal(&self, answer: &[u8]) -> bool {
         answer::is_refusal(answer)
     }

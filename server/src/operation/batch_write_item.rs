@@ -232,7 +232,8 @@ fn check_results<'a>(results: impl Iterator<Item = &'a Result<Cost, ApiError>>) 
     let (mut done, mut unavailable) = (false, None);
     for result in results {
         match result {
-            Ok(_) | Err(ApiError::TransactionConflict) => done = true,
+            Ok(_) => done = true,
+            Err(ApiError::TransactionConflict) => {}
             Err(error @ ApiError::Unavailable(_)) => unavailable = Some(error.clone()),
             Err(error) => return Err(error.clone()),
         }
@@ -279,7 +280,12 @@ mod tests {
         let internal = ApiError::Internal("disk".to_owned());
         let check = |results: &[Result<Cost, ApiError>]| check_results(results.iter());
         assert_eq!(check(&[done(), done()]), Ok(()));
-        assert_eq!(check(&[Err(ApiError::TransactionConflict)]), Ok(()));
+        let conflict = || Err(ApiError::TransactionConflict);
+        assert_eq!(check(&[conflict()]), Ok(()));
+        assert_eq!(
+            check(&[conflict(), Err(unavailable.clone())]),
+            Err(unavailable.clone())
+        );
         assert_eq!(check(&[Err(unavailable.clone()), done()]), Ok(()));
         assert_eq!(
             check(&[Err(unavailable.clone()), Err(unavailable.clone())]),

@@ -225,14 +225,14 @@ fn code(reason: Option<&CancellationReason>) -> &'static str {
     reason.map_or("None", |reason| reason.code.name())
 }
 
-fn canceled(reasons: &CancellationReasons) -> String {
+fn canceled(reasons: &[Option<CancellationReason>]) -> String {
     let codes: Vec<_> = reasons.iter().map(|reason| code(reason.as_ref())).collect();
     message::transaction_canceled(&codes)
 }
 
-fn cancellation_reason(json: &mut Json, reason: &Option<CancellationReason>) {
+fn cancellation_reason(json: &mut Json, reason: Option<&CancellationReason>) {
     json.object(|json| {
-        json.member("Code").text(code(reason.as_ref()));
+        json.member("Code").text(code(reason));
         if let Some(reason) = reason {
             json.member("Message").text(&reason.message);
             if let Some(item) = &reason.item {
