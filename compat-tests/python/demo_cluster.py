@@ -16,6 +16,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,13 +26,24 @@ import botocore.config
 
 READY_TIMEOUT_SECONDS = 60
 STOP_TIMEOUT_SECONDS = 30
+BACK_TIMEOUT_SECONDS = 30
 CONNECT_TIMEOUT_SECONDS = 0.5
 
 
 class DemoCluster:
-    """A running `stator demo-cluster`; leaving its context ends it."""
+    """A running `stator demo-cluster`; leaving its context ends it.
 
-    def __init__(self, binary: str, directory: Path) -> None:
+    `configuration` is added to the file of each node: the cluster is started once to make the files, which a second start
+    takes as they are.
+    """
+
+    def __init__(self, binary: str, directory: Path, configuration: str = "") -> None:
+        if configuration:
+            with DemoCluster(binary, directory):
+                pass
+            for file in sorted(directory.glob("node-*/stator.toml")):
+                with file.open("a") as text:
+                    text.write(configuration)
         self._stderr = tempfile.TemporaryFile()
         arguments = ["demo-cluster", "--nodes", "3", "--restart", "--json", "--dir", str(directory)]
         self.process = subprocess.Popen(
@@ -67,10 +79,10 @@ class DemoCluster:
         hosts = [str(node["endpoint"]).split("://")[1].rsplit(":", 1) for node in self.ready["nodes"]]
         return [(host, int(port)) for host, port in hosts]
 
-    def client(self, address: tuple[str, int], **config: Any) -> Any:
+    def client(self, address: tuple[str, int], service: str = "dynamodb", **config: Any) -> Any:
         """A boto3 client of whatever listens there, with boto3's defaults but for `config`."""
         return boto3.session.Session().client(
-            "dynamodb",
+            service,
             endpoint_url=f"https://{address[0]}:{address[1]}",
             region_name=self.ready["region"],
             aws_access_key_id=self.ready["access_key_id"],
@@ -82,6 +94,19 @@ class DemoCluster:
     def kill(self, place: int) -> None:
         """Ends the first process of a node with `kill -9`."""
         os.kill(self.ready["nodes"][place]["pid"], signal.SIGKILL)
+
+    def wait_until_back(self, place: int) -> None:
+        """Waits until a node that was killed answers again."""
+        client = self.client(self.addresses[place], retries={"total_max_attempts": 1})
+        deadline = time.monotonic() + BACK_TIMEOUT_SECONDS
+        while True:
+            try:
+                client.list_tables()
+                break
+            except Exception as error:
+                assert time.monotonic() < deadline, f"node {place + 1} is not back: {error}"
+                time.sleep(0.1)
+        client.close()
 
     def _end(self, signal_number: signal.Signals) -> None:
         if self.process.poll() is None:

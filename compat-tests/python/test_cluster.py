@@ -14,7 +14,6 @@ from demo_cluster import Balancer, DemoCluster
 
 WRITERS = 4
 TABLE = "killed"
-BACK_TIMEOUT_SECONDS = 30
 BETWEEN_KILLS_SECONDS = 2.0
 
 
@@ -63,20 +62,6 @@ def hits(client: Any, counter: str) -> int:
     return int(got["Item"]["hits"]["N"])
 
 
-def wait_until_back(cluster: DemoCluster, place: int) -> None:
-    """Waits until a node that was killed answers again."""
-    client = cluster.client(cluster.addresses[place], retries={"total_max_attempts": 1})
-    deadline = time.monotonic() + BACK_TIMEOUT_SECONDS
-    while True:
-        try:
-            client.list_tables()
-            break
-        except Exception as error:
-            assert time.monotonic() < deadline, f"node {place + 1} is not back: {error}"
-            time.sleep(0.1)
-    client.close()
-
-
 @pytest.mark.needs_stator_binary
 def test_clients_with_default_retries_notice_no_kill(binary: str, tmp_path: Path) -> None:
     with DemoCluster(binary, tmp_path / "demo") as cluster, Balancer(cluster.addresses) as balancer:
@@ -90,7 +75,7 @@ def test_clients_with_default_retries_notice_no_kill(binary: str, tmp_path: Path
             for place in range(len(cluster.addresses)):
                 time.sleep(BETWEEN_KILLS_SECONDS)
                 cluster.kill(place)
-                wait_until_back(cluster, place)
+                cluster.wait_until_back(place)
             time.sleep(BETWEEN_KILLS_SECONDS)
         finally:
             for writer in writers:

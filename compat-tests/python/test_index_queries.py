@@ -115,6 +115,9 @@ class TestGlobalIndex:
         [
             (where("a = :a AND n = :n", a="A", n=2), ["p2"]),
             (where("a = :a AND n > :n", a="A", n=1), ["p2", "p0"]),
+            (where("a = :a AND n >= :n", a="A", n=1), ["p1", "p2", "p0"]),
+            (where("a = :a AND n < :n", a="A", n=2), ["q0", "p1"]),
+            (where("a = :a AND n <= :n", a="A", n=2), ["q0", "p1", "p2"]),
             (where("a = :a AND n BETWEEN :l AND :n", a="A", l=-5, n=1), ["q0", "p1"]),
             (where("a = :a AND n < :n", a="A", n=-5), []),
             (where("a = :a", a="nope"), []),
@@ -124,6 +127,8 @@ class TestGlobalIndex:
         self, dynamodb: Any, indexed: str, condition: Item, expected: list[str]
     ) -> None:
         assert named(query(dynamodb, indexed, "g-all", condition)) == expected
+        backwards = query(dynamodb, indexed, "g-all", condition, ScanIndexForward=False)
+        assert named(backwards) == expected[::-1]
 
     def test_the_keys_of_the_table_may_change_places(self, dynamodb: Any, indexed: str) -> None:
         assert named(query(dynamodb, indexed, "g-turned", where("sk = :s", s="0"))) == ["p0", "q0", "r0"]
@@ -143,6 +148,7 @@ class TestGlobalIndex:
         assert query(dynamodb, indexed, "g-all", of_b) == [whole]
         keys = {name: whole[name] for name in ("pk", "sk", "a")}
         assert query(dynamodb, indexed, "g-keys", of_b) == [keys]
+        assert query(dynamodb, indexed, "g-keys", of_b, Select="ALL_PROJECTED_ATTRIBUTES") == [keys]
         assert query(dynamodb, indexed, "g-some", of_b) == [{**keys, "x": whole["x"]}]
 
     def test_keys_of_several_attributes(self, dynamodb: Any, indexed: str) -> None:
@@ -151,8 +157,11 @@ class TestGlobalIndex:
 
         assert found(where("a = :a AND c = :c", a="A", c="C")) == ["q0", "p1", "p0"]
         assert found(where("c = :c AND a = :a AND n > :n", a="A", c="C", n=-5)) == ["p1", "p0"]
+        assert found(where("a = :a AND c = :c AND n = :n", a="A", c="C", n=1)) == ["p1"]
         both = where("a = :a AND c = :c AND n = :n AND begins_with(sk, :s)", a="A", c="C", n=3, s="0")
         assert found(both) == ["p0"]
+        above = where("a = :a AND c = :c AND n = :n AND sk > :s", a="A", c="C", n=3, s="0")
+        assert found(above) == []
         assert found(where("a = :a AND c = :c", a="A", c="nope")) == []
 
     @pytest.mark.parametrize(
@@ -238,6 +247,8 @@ class TestLocalIndex:
         assert some == [
             {name: one[name] for name in ("y", "n") if name in one} for one in (ITEMS[3], ITEMS[6], ITEMS[4])
         ]
+        first = query(dynamodb, indexed, "l-keys", of_q, ProjectionExpression="x", Limit=1)
+        assert first == [{"x": {"S": "X3"}}]
         scanned = dynamodb.scan(TableName=indexed, IndexName="l-keys", Select="ALL_ATTRIBUTES")["Items"]
         with_n = [one for one in ITEMS if "n" in one]
         own = [one for one in scanned if one["pk"]["S"] in ("p", "q")]

@@ -6,17 +6,15 @@ a global index over them while they are in use, and elects a leader by a lock: t
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import MakeTable, unused_name
+from kcl import Consumer, Run, check_parents_first, records_by_item
 from server import Target
 from stream_reader import shards_of
 
@@ -24,89 +22,6 @@ pytestmark = [
     pytest.mark.needs_kcl,
     pytest.mark.differs_from_dynamodb_local("its ARNs name a region that the adapter does not know"),
 ]
-
-# The library waits for half a minute before it begins, most of it at random.
-CONSUMER_SECONDS = 150
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A record as the consumer has printed it."""
-
-    shard: str
-    number: int
-    event: str
-    keys: str
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one run of the consumer has printed."""
-
-    lines: list[list[str]]
-
-    @property
-    def records(self) -> list[Seen]:
-        """The records, in the order in which they came."""
-        return [
-            Seen(shard=line[1], number=int(line[2]), event=line[3], keys=line[4])
-            for line in self.lines
-            if line[0] == "record"
-        ]
-
-    def place(self, word: str, shard: str) -> int | None:
-        """Where the consumer has begun or ended a shard, if it has."""
-        return next((at for at, line in enumerate(self.lines) if line[:2] == [word, shard]), None)
-
-
-class Consumer:
-    """The program, on one stream and with one lease table."""
-
-    def __init__(self, target: Target, table: str, leases: str, folder: Path) -> None:
-        self.target = target
-        self.table = table
-        self.leases = leases
-        self.folder = folder
-
-    def start(self, worker: str, count: int) -> subprocess.Popen[bytes]:
-        """Starts a worker that ends when it has seen so many records."""
-        home = Path(os.environ["STATOR_KCL"])
-        arguments = [self.target.endpoint, self.table, self.leases, worker, str(count), str(CONSUMER_SECONDS)]
-        with (
-            (self.folder / f"{worker}.out").open("wb") as out,
-            (self.folder / f"{worker}.err").open("wb") as err,
-        ):
-            return subprocess.Popen(
-                [
-                    "java",
-                    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-                    "-cp",
-                    f"{home / 'kcl-consumer.jar'}:{home / 'lib' / '*'}",
-                    "stator.KclConsumer",
-                    *arguments,
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env={
-                    "PATH": os.environ["PATH"],
-                    "AWS_ACCESS_KEY_ID": self.target.access_key_id,
-                    "AWS_SECRET_ACCESS_KEY": self.target.secret_access_key,
-                    "AWS_REGION": self.target.region,
-                },
-            )
-
-    def finish(self, worker: str, process: subprocess.Popen[bytes]) -> Run:
-        """Waits for a worker to end and returns what it has printed."""
-        try:
-            status = process.wait(timeout=CONSUMER_SECONDS + 60)
-        finally:
-            process.kill()
-            process.wait()
-        said = (self.folder / f"{worker}.out").read_text()
-        complaints = (self.folder / f"{worker}.err").read_text()[-4000:]
-        assert status == 0, f"{said[-1000:]}\n{complaints}"
-        return Run([line.split(" ") for line in said.splitlines()])
 
 
 @pytest.fixture
@@ -136,19 +51,10 @@ def write(client: Any, table: str, names: range, turns: int) -> int:
 
 def check_order(run: Run, shards: list[dict[str, Any]]) -> None:
     """The records of an item come in the order of their numbers, and a shard begins when its parent has ended."""
-    by_item: dict[str, list[Seen]] = defaultdict(list)
-    for record in run.records:
-        by_item[record.keys].append(record)
-    for records in by_item.values():
+    for records in records_by_item(run).values():
         numbers = [record.number for record in records]
         assert numbers == sorted(set(numbers))
-    for shard in shards:
-        begun = run.place("begin", shard["ShardId"])
-        parent = shard.get("ParentShardId")
-        if begun is None or parent is None or run.place("begin", parent) is None:
-            continue
-        ended = run.place("end", parent)
-        assert ended is not None and ended < begun, f"{shard['ShardId']} before the end of {parent}"
+    check_parents_first(run, shards)
 
 
 def test_every_record_is_seen_once_and_parents_come_first(

@@ -212,11 +212,12 @@ class TestRecords:
     def test_a_record_has_all_members(self, dynamodb: Any, streams: Any, streamed: str) -> None:
         dynamodb.put_item(TableName=streamed, Item=self.OLD)
         dynamodb.put_item(TableName=streamed, Item=self.NEW)
-        first, second = records_of(streams, arn_of(dynamodb, streamed), 2)
+        arn = arn_of(dynamodb, streamed)
+        first, second = records_of(streams, arn, 2)
         for record in (first, second):
             assert record["eventSource"] == "aws:dynamodb"
             assert record["eventVersion"] == "1.1"
-            assert record["awsRegion"]
+            assert record["awsRegion"] == arn.split(":")[3]
             assert "userIdentity" not in record
             told = record["dynamodb"]
             assert 21 <= len(told["SequenceNumber"]) <= 40
@@ -296,6 +297,30 @@ class TestOrder:
             numbers = [int(one["SequenceNumber"]) for one in own]
             assert numbers == sorted(set(numbers))
         assert len({record["eventID"] for record in records}) == 80
+
+    def test_the_records_of_a_table_replay_to_it(self, dynamodb: Any, streams: Any, streamed: str) -> None:
+        expected: dict[str, Item] = {}
+        count = 0
+        for turn in range(300):
+            name = f"item {turn * 7 % 40}"
+            if turn % 5 == 4:
+                count += name in expected
+                expected.pop(name, None)
+                dynamodb.delete_item(TableName=streamed, Key=key_of(name))
+            else:
+                count += 1
+                expected[name] = item(name, turn)
+                dynamodb.put_item(TableName=streamed, Item=expected[name])
+        replayed: dict[str, Item] = {}
+        for record in records_of(streams, arn_of(dynamodb, streamed), count):
+            told = record["dynamodb"]
+            name = told["Keys"]["pk"]["S"]
+            assert replayed.get(name) == told.get("OldImage")
+            if record["eventName"] == "REMOVE":
+                del replayed[name]
+            else:
+                replayed[name] = told["NewImage"]
+        assert replayed == expected
 
     def test_a_shard_is_in_the_order_of_its_sequence_numbers(
         self, dynamodb: Any, streams: Any, streamed: str
@@ -440,6 +465,16 @@ class TestIterators:
             refused_by_streams(
                 call(raw, "GetRecords", request), "ValidationException", "Invalid ShardIterator"
             )
+
+    def test_an_iterator_that_was_tampered_with_is_refused(
+        self, raw: RawClient, streams: Any, shard: Any
+    ) -> None:
+        arn, own, _ = shard
+        start = iterator(streams, arn, own)
+        forged = start[:-1] + ("A" if start[-1] != "A" else "B")
+        refused_by_streams(
+            call(raw, "GetRecords", {"ShardIterator": forged}), "ValidationException", "Invalid ShardIterator"
+        )
 
     @pytest.mark.parametrize(
         ("limit", "sentence"),

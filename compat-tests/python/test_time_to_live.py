@@ -172,6 +172,7 @@ class TestExpiry:
         go: dict[str, Item] = {
             "past": {"due": seconds(-1)},
             "long ago": {"due": seconds(-4 * 365 * DAY)},
+            "fraction": {"due": {"N": f"{seconds(-100)['N']}.75"}},
             "with more": {"due": seconds(-100), "x": {"S": "X"}},
         }
         for name, more in {**stay, **go}.items():

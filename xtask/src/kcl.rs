@@ -22,14 +22,20 @@ const SOURCES: &str = "compat-tests/java/kcl";
 const FILES: [&str; 2] = ["pom.xml", "src/main/java/stator/KclConsumer.java"];
 /// Beside the program: what it was made from. Written last, so that a folder without it is unfinished.
 const STAMP: &str = "made-from.txt";
-/// The tests that start it.
+/// The tests that start it, against one server.
 const TESTS: &str = "test_kcl.py";
+/// Those that start it against a cluster, and a cluster.
+const CLUSTER_TESTS: &str = "test_kcl_cluster.py";
 
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// Build the program, print where it is, and run no test.
     #[arg(long)]
     build: bool,
+    /// A cluster of three nodes that are killed one after the other, and a stream whose shards are replaced meanwhile;
+    /// prints a line of figures. Takes some minutes.
+    #[arg(long)]
+    cluster: bool,
     /// Arguments for pytest.
     #[arg(last = true)]
     pytest: Vec<OsString>,
@@ -45,7 +51,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     }
     let stator =
         cargo::build(&workspace, &["--package", "stator", "--bin", "stator"])?.get("bin", "stator")?;
-    let mut pytest = vec![OsString::from(TESTS)];
+    let mut pytest: Vec<OsString> = if arguments.cluster {
+        // The figures are what the test prints.
+        vec![CLUSTER_TESTS.into(), "--capture=no".into()]
+    } else {
+        vec![TESTS.into()]
+    };
     pytest.extend(arguments.pytest.iter().cloned());
     python::run(&workspace, &stator, &pytest, Some(&folder))
 }

@@ -8,6 +8,8 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::load::{Generator, Until};
 use super::process::ServerProcess;
 use super::report::Row;
@@ -20,7 +22,7 @@ const BENCH: &str = "api";
 const PEER: &str = "bare axum handler";
 pub(super) const TABLE: &str = "bench";
 /// Different items, so different keys.
-const ITEMS: u64 = 4096;
+pub(super) const ITEMS: u64 = 4096;
 /// In how many versions each item is put.
 const VERSIONS: u64 = 2;
 /// The size of an item by DynamoDB's count, and less than its record in a log.
@@ -254,9 +256,18 @@ fn path_text(path: &Path) -> Result<&str> {
         .ok_or_else(|| format!("{}: not UTF-8", path.display()).into())
 }
 
+/// What lies at a path in an answer; null if nothing does.
+pub(super) fn member(text: &str, path: &[&str]) -> Result<Value> {
+    let mut value: Value = serde_json::from_str(text)?;
+    for name in path {
+        value = value[*name].take();
+    }
+    Ok(value)
+}
+
 /// The bodies of all requests.
 pub(super) struct Bodies {
-    get: Vec<String>,
+    pub(super) get: Vec<String>,
     /// First all items in one version, then all in another: sent over and over in this order, each put changes the item
     /// that it replaces. Stator does not log a put of what is there already.
     pub(super) put: Vec<String>,

@@ -3,7 +3,9 @@
 //! It shares the machine with the server that it measures, so it does nothing but write bytes that were made before,
 //! wait with `poll`, find the end of each answer and note the time. Sockets are blocking: only one that `poll` has named
 //! is read, and a request always fits into the send buffer of a socket whose last answer has come. Every answer is
-//! checked; one that is not 200 ends the run.
+//! checked; one that is not 200 ends the run. An open loop, at a fixed rate, is in `load/paced.rs`.
+
+mod paced;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -85,6 +87,16 @@ pub(super) struct Cycle<'a> {
     pub(super) sent: &'a mut usize,
 }
 
+impl Cycle<'_> {
+    /// Replaces `outgoing` by the next request, with an invocation id of its own.
+    fn take_next(&mut self, outgoing: &mut Vec<u8>) {
+        outgoing.clear();
+        outgoing.extend_from_slice(&self.requests[*self.sent % self.requests.len()]);
+        set_invocation(outgoing);
+        *self.sent += 1;
+    }
+}
+
 /// What a connection waits for.
 #[derive(Debug)]
 struct Pending {
@@ -139,11 +151,8 @@ impl Generator {
             };
             if goes_on {
                 pending.sent_at = now;
-                outgoing.clear();
-                outgoing.extend_from_slice(&cycle.requests[*cycle.sent % cycle.requests.len()]);
-                set_invocation(&mut outgoing);
+                cycle.take_next(&mut outgoing);
                 stream.write_all(&outgoing)?;
-                *cycle.sent += 1;
                 sent += 1;
             }
             Ok(goes_on)
@@ -160,10 +169,7 @@ impl Generator {
                 let Some(answer) = pending.receive(stream)? else {
                     continue;
                 };
-                if answer.status != 200 {
-                    let text = String::from_utf8_lossy(&pending.buffer[answer.body]).into_owned();
-                    return Err(format!("answered {}: {text}", answer.status).into());
-                }
+                pending.check(answer)?;
                 now = clock::now();
                 load.requests += 1;
                 let latency = now.duration_since(pending.sent_at).as_nanos();
@@ -213,6 +219,15 @@ impl Pending {
         self.filled = 0;
         Ok(Some(answer))
     }
+
+    /// Makes sure that an answer that was received is 200.
+    fn check(&self, answer: super::http::Frame) -> Result<()> {
+        if answer.status == 200 {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&self.buffer[answer.body]).into_owned();
+        Err(format!("answered {}: {text}", answer.status).into())
+    }
 }
 
 /// Waits until one of the connections can be read.
@@ -235,10 +250,10 @@ mod tests {
 
     use super::{Cycle, Generator, INVOCATION_HEADER, Until, set_invocation};
 
-    const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+    pub(super) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 
     /// A server that answers each line with `answer` in two pieces, and writes down the lines of all connections.
-    fn serve(answer: &'static str) -> (SocketAddr, std::sync::mpsc::Receiver<String>) {
+    pub(super) fn serve(answer: &'static str) -> (SocketAddr, std::sync::mpsc::Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, receiver) = std::sync::mpsc::channel();

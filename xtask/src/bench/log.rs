@@ -7,9 +7,7 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
-use super::api::{Bodies, Ours, TABLE};
+use super::api::{Bodies, Ours, TABLE, member};
 use super::load::{Generator, Until};
 use super::report::Row;
 use super::rounds::{Effort, Side, compare};
@@ -185,14 +183,6 @@ fn until_seen(put: Instant, mut look: impl FnMut() -> Result<bool>) -> Result<Du
         }
     }
     Ok(put.elapsed())
-}
-
-fn member(text: &str, path: &[&str]) -> Result<Value> {
-    let mut value: Value = serde_json::from_str(text)?;
-    for name in path {
-        value = value[*name].take();
-    }
-    Ok(value)
 }
 
 /// An iterator at the end of the shard that has the records of the probes.

@@ -14,6 +14,7 @@ mod process;
 mod report;
 mod rounds;
 mod sign;
+mod ttl;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -44,6 +45,8 @@ enum Bench {
     Cluster(cluster::Arguments),
     /// What rides on the log: the cost of an index and of a stream per write, and how far they are behind under load.
     Log,
+    /// Reads and writes at a fixed rate while many items fall due at once and are deleted, beside the same before that.
+    Ttl(ttl::Arguments),
     /// The storage engine: loads, reads, scans, synced writes, reopening, beside RocksDB, fjall and redb.
     Engine(engine::Arguments),
 }
@@ -59,6 +62,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let rows = match &arguments.bench {
         Bench::Api => api::run(&workspace, effort)?,
         Bench::Log => log::run(&workspace, effort)?,
+        Bench::Ttl(more) => ttl::run(&workspace, more, effort)?,
         Bench::Cluster(more) => {
             cluster::run(&workspace, more, arguments.quick, arguments.json.as_deref())?;
             return Ok(true);

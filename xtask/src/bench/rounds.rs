@@ -87,7 +87,7 @@ impl Figures {
 }
 
 /// The middle one, or the mean of the two in the middle; 0 of none.
-fn median(mut figures: Vec<f64>) -> f64 {
+pub(super) fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     match figures.len() {
         0 => 0.0,

@@ -26,7 +26,9 @@ import software.amazon.kinesis.common.InitialPositionInStream;
 import software.amazon.kinesis.common.InitialPositionInStreamExtended;
 import software.amazon.kinesis.coordinator.Scheduler;
 import software.amazon.kinesis.exceptions.InvalidStateException;
+import software.amazon.kinesis.exceptions.KinesisClientLibDependencyException;
 import software.amazon.kinesis.exceptions.ShutdownException;
+import software.amazon.kinesis.exceptions.ThrottlingException;
 import software.amazon.kinesis.lifecycle.events.InitializationInput;
 import software.amazon.kinesis.lifecycle.events.LeaseLostInput;
 import software.amazon.kinesis.lifecycle.events.ShardEndedInput;
@@ -40,14 +42,18 @@ import software.amazon.kinesis.processor.StreamTracker;
  *
  * <pre>
  * begin SHARD
- * record SHARD SEQUENCE-NUMBER EVENT KEYS      KEYS as name=value,name=value in the order of the names
+ * record SHARD SEQUENCE-NUMBER EVENT KEYS IMAGE
+ * lost SHARD
  * end SHARD
  * </pre>
  *
- * It ends when it has seen so many records, or after the given time. The key pair and the region are those of the
+ * KEYS and IMAGE, which is the new one, are name=value,name=value in the order of the names; an image that the stream does
+ * not have is "-". It ends when it has seen so many records, or after the given time. The key pair and the region are those of the
  * environment; nothing but the endpoint is ever called.
  */
 public final class KclConsumer {
+    private static final int CHECKPOINT_TRIES = 10;
+
     private final CountDownLatch done = new CountDownLatch(1);
     private final AtomicLong left;
 
@@ -124,6 +130,10 @@ public final class KclConsumer {
                 .collect(Collectors.joining(","));
     }
 
+    private static String image(Map<String, AttributeValue> image) {
+        return image.isEmpty() ? "-" : shown(image);
+    }
+
     private static String text(AttributeValue value) {
         return value.n() != null ? value.n() : String.valueOf(value.s());
     }
@@ -143,7 +153,8 @@ public final class KclConsumer {
             for (DynamoDBStreamsClientRecord client : input.records()) {
                 Record record = client.getRecord();
                 say(String.join(" ", "record", shard, record.dynamodb().sequenceNumber(),
-                        record.eventNameAsString(), shown(record.dynamodb().keys())));
+                        record.eventNameAsString(), shown(record.dynamodb().keys()),
+                        image(record.dynamodb().newImage())));
             }
             // Before the records count as seen, so that another worker does not get them again.
             checkpoint(input.checkpointer());
@@ -169,10 +180,18 @@ public final class KclConsumer {
         }
 
         private void checkpoint(RecordProcessorCheckpointer checkpointer) {
-            try {
-                checkpointer.checkpoint();
-            } catch (InvalidStateException | ShutdownException error) {
-                throw new IllegalStateException("no checkpoint in " + shard, error);
+            for (int tries = 1; ; tries++) {
+                try {
+                    checkpointer.checkpoint();
+                    return;
+                } catch (KinesisClientLibDependencyException | ThrottlingException error) {
+                    // The table was out of reach for longer than the SDK tries.
+                    if (tries == CHECKPOINT_TRIES) {
+                        throw new IllegalStateException("no checkpoint in " + shard, error);
+                    }
+                } catch (InvalidStateException | ShutdownException error) {
+                    throw new IllegalStateException("no checkpoint in " + shard, error);
+                }
             }
         }
     }
