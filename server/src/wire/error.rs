@@ -212,8 +212,9 @@ impl ApiError {
                 json.member("Item").item(item.as_ref());
             }
             if let Self::TransactionCanceled(reasons) = self {
-                json.member("CancellationReasons")
-                    .list(reasons, cancellation_reason);
+                json.member("CancellationReasons").list(reasons, |json, reason| {
+                    cancellation_reason(json, reason.as_ref());
+                });
             }
         });
         json.into_bytes()
