@@ -213,7 +213,7 @@ impl ApiError {
             }
             if let Self::TransactionCanceled(reasons) = self {
                 json.member("CancellationReasons")
-                    .list(reasons, cancellation_reason);
+                    .list(reasons, |json, reason| cancellation_reason(json, reason.as_ref()));
             }
         });
         json.into_bytes()
