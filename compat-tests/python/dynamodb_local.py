@@ -145,7 +145,6 @@ WORDING: list[tuple[str, str]] = [
         "Transaction payload size cannot exceed 4MB. (.*)",
         r"Transaction payload size cannot exceed 4MB. \1|Payload in response is too large.*",
     ),
-    ("DynamoDB rejected the request because .* token that was already used.", ""),
     # Items, keys and values.
     ("ReturnValues can only be ALL_OLD or NONE", "Return values set to invalid value"),
     (f"{INVALID}Missing the key .*", "One of the required keys was not given a value"),

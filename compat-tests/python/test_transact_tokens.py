@@ -41,10 +41,12 @@ def count(dynamodb: Any, table: str, key: str) -> int:
     return int(item["n"]["N"])
 
 
-def mismatched(raw: RawClient, table: str, key: str, token: str, *actions: Item) -> None:
+def mismatched(raw: RawClient, token: str, *actions: Item) -> None:
     """Asserts that other actions under a token are refused."""
     answer = write(raw, *actions, ClientRequestToken=token)
-    refused(answer, MISMATCH, f"{SERVICE}#IdempotentParameterMismatchException")
+    assert (answer.status, answer.type) == (400, f"{SERVICE}#IdempotentParameterMismatchException")
+    if not raw.target.is_dynamodb_local:  # which says nothing
+        assert answer.json["Message"] == MISMATCH
 
 
 def test_a_request_that_is_sent_again_takes_effect_once(
@@ -70,10 +72,10 @@ def test_one_item_alone_is_written_once_too(
 def test_other_actions_under_a_token_are_refused(raw: RawClient, table: str, key: str, token: str) -> None:
     first, second = raised(table, key), raised(table, f"{key}1")
     accepted(write(raw, first, second, ClientRequestToken=token))
-    mismatched(raw, table, key, token, first)
-    mismatched(raw, table, key, token, second, first)
-    mismatched(raw, table, key, token, first, put(table, f"{key}1"))
-    mismatched(raw, table, key, token, first, update(table, f"{key}1", "ADD n :one", {"one": {"N": "2"}}))
+    mismatched(raw, token, first)
+    mismatched(raw, token, second, first)
+    mismatched(raw, token, first, put(table, f"{key}1"))
+    mismatched(raw, token, first, update(table, f"{key}1", "ADD n :one", {"one": {"N": "2"}}))
     accepted(write(raw, first, second, ClientRequestToken=token, ReturnConsumedCapacity="TOTAL"))
 
 

@@ -212,9 +212,8 @@ impl ApiError {
                 json.member("Item").item(item.as_ref());
             }
             if let Self::TransactionCanceled(reasons) = self {
-                json.member("CancellationReasons").list(reasons, |json, reason| {
-                    cancellation_reason(json, reason.as_ref());
-                });
+                json.member("CancellationReasons")
+                    .list(reasons, |json, reason| cancellation_reason(json, reason.as_ref()));
             }
         });
         json.into_bytes()

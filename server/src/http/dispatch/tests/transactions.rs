@@ -11,7 +11,7 @@ async fn tables() -> Node {
             r#"{{"TableName":"{name}","BillingMode":"PAY_PER_REQUEST","KeySchema":[{{"AttributeName":"pk","KeyType":"HASH"}},
                 {{"AttributeName":"sk","KeyType":"RANGE"}}],"AttributeDefinitions":[{{"AttributeName":"pk",
                 "AttributeType":"S"}},{{"AttributeName":"sk","AttributeType":"N"}},{{"AttributeName":"g",
-                "AttributeType":"S"}}],"GlobalSecondaryIndexes":[{{"IndexName":"g","KeySchema":[{{"AttributeName":"g",
+                "AttributeType":"S"}}],"GlobalSecondaryIndexes":[{{"IndexName":"by-g","KeySchema":[{{"AttributeName":"g",
                 "KeyType":"HASH"}}],"Projection":{{"ProjectionType":"ALL"}}}}]}}"#
         );
         node.ask(Target::CreateTable, &body, &[]).await.unwrap();
