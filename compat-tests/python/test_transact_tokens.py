@@ -79,7 +79,7 @@ def test_other_actions_under_a_token_are_refused(raw: RawClient, table: str, key
     accepted(write(raw, first, second, ClientRequestToken=token, ReturnConsumedCapacity="TOTAL"))
 
 
-def test_a_transaction_that_was_cancelled_does_not_hold_its_token(
+def test_a_transaction_that_was_cancelled_is_decided_anew_under_its_token(
     dynamodb: Any, raw: RawClient, table: str, key: str, token: str
 ) -> None:
     actions = [raised(table, key), check(table, f"{key}1")]

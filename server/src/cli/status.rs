@@ -385,9 +385,13 @@ mod tests {
         );
         assert_eq!(
             lines[8],
+            "transactions 0 parts are prepared, and their items locked"
+        );
+        assert_eq!(
+            lines[9],
             "hints        2 waiting here (300 B), 9 written, 7 delivered"
         );
-        assert_eq!(lines[9], "read repair  10 reads checked here, 1 cells repaired");
+        assert_eq!(lines[10], "read repair  10 reads checked here, 1 cells repaired");
     }
 
     #[tokio::test]
