@@ -385,7 +385,7 @@ mod tests {
         );
         assert_eq!(
             lines[8],
-            "transactions 0 parts are prepared, and their items locked"
+            "transactions 0 parts are prepared, and their items locked, for 0 ms at most"
         );
         assert_eq!(
             lines[9],
