@@ -4,7 +4,8 @@
 //! Invariant: both clusters run all the time and are measured in turn in short rounds, of which medians are taken; all
 //! connections come from one thread, spread evenly over the nodes of either; a write that is not answered with success
 //! ends the bench. One JSON object a row goes to standard output. `stator.rs` and `etcd.rs` are the two clusters with their
-//! clients, `load.rs` is the loop, `rounds.rs` the comparison, `items.rs` what is written.
+//! clients, `load.rs` is the loop, `rounds.rs` the comparison, `items.rs` what is written. `transact.rs` compares
+//! transactions with single writes, on clusters of Stator alone.
 
 mod cpu;
 mod etcd;
@@ -15,6 +16,7 @@ mod load;
 mod rounds;
 mod stator;
 mod stream;
+mod transact;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -31,20 +33,26 @@ use load::Pool;
 use rounds::{Effort, Side};
 use stator::Stator;
 
+/// Nodes of either cluster that are compared with each other.
+const NODES: u16 = 3;
+
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The program `stator`
     #[arg(long)]
     stator: PathBuf,
     /// The program `etcd`
-    #[arg(long)]
-    etcd: PathBuf,
+    #[arg(long, required_unless_present = "transact")]
+    etcd: Option<PathBuf>,
     /// Where both keep their data; on a disk, since a sync to memory costs nothing
     #[arg(long)]
     folder: PathBuf,
     /// Numbers of connections
     #[arg(long, value_delimiter = ',', default_values_t = [1, 32, 128])]
     connections: Vec<usize>,
+    /// Transactions beside single writes, in the place of the comparison with etcd
+    #[arg(long, conflicts_with = "connections")]
+    transact: bool,
     /// Fewer and shorter rounds
     #[arg(long)]
     quick: bool,
@@ -81,21 +89,19 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let folder = tempfile::Builder::new()
         .prefix("bench-cluster-")
         .tempdir_in(&arguments.folder)?;
-    let stator = Stator::start(&arguments.stator, &folder.path().join("stator"))?;
-    let etcd = etcd::Etcd::start(
-        &arguments.stator,
-        &arguments.etcd,
-        folder.path(),
-        stator.is_encrypted(),
-    )?;
-    etcd.ready().await?;
-    let access = stator.access()?;
-    stator.create_table(&access)?;
     let effort = if arguments.quick {
         Effort::QUICK
     } else {
         Effort::FULL
     };
+    let Some(etcd) = arguments.etcd.as_ref().filter(|_| !arguments.transact) else {
+        return transact::run(arguments, folder.path(), effort).await;
+    };
+    let stator = Stator::start(&arguments.stator, &folder.path().join("stator"), NODES)?;
+    let etcd = etcd::Etcd::start(&arguments.stator, etcd, folder.path(), stator.is_encrypted())?;
+    etcd.ready().await?;
+    let access = stator.access()?;
+    stator.create_table(&access, None)?;
     let puts: Pool = Rc::new(items::puts().map(|(key, value)| etcd::put(key, value)).collect());
     // Updates need items, and the first writes of an empty store are cheaper than the others.
     load_items(&access, &stator, &etcd, &puts).await?;

@@ -17,7 +17,6 @@ use crate::items::TABLE;
 use crate::load::{Connection, Write};
 use crate::{stream, text};
 
-const NODES: &str = "3";
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -46,10 +45,18 @@ pub(crate) struct Stator {
 }
 
 impl Stator {
-    /// Starts three nodes that sync each write before they answer it.
-    pub(crate) fn start(program: &Path, folder: &Path) -> Result<Self> {
+    /// Starts nodes that sync each write before they answer it.
+    pub(crate) fn start(program: &Path, folder: &Path, nodes: u16) -> Result<Self> {
+        let nodes = nodes.to_string();
         let mut child = Command::new(program)
-            .args(["demo-cluster", "--nodes", NODES, "--durability", "sync", "--json"])
+            .args([
+                "demo-cluster",
+                "--nodes",
+                &nodes,
+                "--durability",
+                "sync",
+                "--json",
+            ])
             .args(["--dir", text(folder)?])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -90,12 +97,22 @@ impl Stator {
         )
     }
 
-    /// Makes the table and waits until every node has it.
-    pub(crate) fn create_table(&self, access: &Access) -> Result<()> {
+    /// Makes the table, with a sort key that is a number if one is named, and waits until every node has it.
+    pub(crate) fn create_table(&self, access: &Access, sort_key: Option<&str>) -> Result<()> {
+        let names = [("id", "S", "HASH")].into_iter();
+        let names = names.chain(sort_key.map(|name| (name, "N", "RANGE")));
+        let (attributes, keys): (Vec<_>, Vec<_>) = names
+            .map(|(name, of, role)| {
+                (
+                    json!({ "AttributeName": name, "AttributeType": of }),
+                    json!({ "AttributeName": name, "KeyType": role }),
+                )
+            })
+            .unzip();
         let request = json!({
             "TableName": TABLE,
-            "AttributeDefinitions": [{ "AttributeName": "id", "AttributeType": "S" }],
-            "KeySchema": [{ "AttributeName": "id", "KeyType": "HASH" }],
+            "AttributeDefinitions": attributes,
+            "KeySchema": keys,
             "BillingMode": "PAY_PER_REQUEST",
         });
         let sdk = |address| Sdk::new(access.clone(), address, Mode::Standard, Random::new(1, 1));

@@ -1,6 +1,6 @@
 //! `bench cluster`: three nodes of Stator on this machine beside three of etcd.
 //!
-//! The measuring is done by `compat-tests/bench`, whose clients need a runtime and HTTP/2; here it is built and started, and
+//! Or, as `bench transact`, transactions beside single writes. The measuring is done by `compat-tests/bench`, whose clients need a runtime and HTTP/2; here it is built and started, and
 //! its rows become the table of `docs/benchmarks.md`, with what it was measured with.
 
 use std::fmt::Write as _;
@@ -49,14 +49,35 @@ struct Record<'a> {
     ratio: Option<f64>,
 }
 
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Comparison {
+    /// A cluster with one of etcd.
+    Etcd,
+    /// Transactions with single writes.
+    Transactions,
+}
+
+impl Comparison {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "cluster",
+            Self::Transactions => "transact",
+        }
+    }
+}
+
 /// Builds and runs the bench, and prints its table.
 pub(super) fn run(
     workspace: &Workspace,
+    comparison: Comparison,
     arguments: &Arguments,
     quick: bool,
     json: Option<&Path>,
 ) -> Result<()> {
-    tools::ETCD.require()?;
+    if comparison == Comparison::Etcd {
+        tools::ETCD.require()?;
+    }
     let bench = ["--release", "--package", "stator-cluster-bench"];
     let bench = cargo::build(workspace, &bench)?.get("bin", "cluster-bench")?;
     let stator = match &arguments.stator {
@@ -67,7 +88,10 @@ pub(super) fn run(
     command
         .arg("--stator")
         .arg(&stator)
-        .args(["--etcd", "etcd", "--folder"])
+        .args(match comparison {
+            Comparison::Etcd => &["--etcd", "etcd", "--folder"][..],
+            Comparison::Transactions => &["--transact", "--folder"],
+        })
         // Below the target folder, not where temporary files go: that is often memory, where a sync costs nothing.
         .arg(&workspace.target)
         .args(quick.then_some("--quick"))
@@ -78,7 +102,12 @@ pub(super) fn run(
         .map(serde_json::from_str)
         .collect::<std::result::Result<_, _>>()?;
     let mut out = std::io::stdout().lock();
-    write!(out, "{}\n\n{}", conditions(&stator, quick)?, table(&rows))?;
+    write!(
+        out,
+        "{}\n\n{}",
+        conditions(comparison, &stator, quick)?,
+        table(&rows)
+    )?;
     if let Some(path) = json {
         std::fs::write(path, json_lines(&rows)?).map_err(|error| format!("{}: {error}", path.display()))?;
     }
@@ -86,7 +115,7 @@ pub(super) fn run(
 }
 
 /// What was measured with what, on which machine.
-fn conditions(stator: &Path, quick: bool) -> Result<String> {
+fn conditions(comparison: Comparison, stator: &Path, quick: bool) -> Result<String> {
     let version = |program: &Path| -> Result<String> {
         let said = String::from_utf8(cargo::output(Command::new(program).arg("--version"))?)?;
         Ok(said.lines().next().unwrap_or_default().trim().to_owned())
@@ -96,11 +125,15 @@ fn conditions(stator: &Path, quick: bool) -> Result<String> {
     let model = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = value(&model, "model name").unwrap_or("unknown");
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let etcd = match comparison {
+        Comparison::Etcd => format!(", {}", version(Path::new("etcd"))?),
+        Comparison::Transactions => String::new(),
+    };
     Ok(format!(
-        "Measured with `cargo xtask bench cluster{quick}`: {}, {}; {cpus} CPUs ({model}), Linux {}. Load generator, both \
-         clusters and the disk share the machine.",
+        "Measured with `cargo xtask bench {}{quick}`: {}{etcd}; {cpus} CPUs ({model}), Linux {}. Load generator, all nodes \
+         and the disk share the machine.",
+        comparison.name(),
         version(stator)?,
-        version(Path::new("etcd"))?,
         kernel.trim(),
     ))
 }

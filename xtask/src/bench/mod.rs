@@ -23,6 +23,7 @@ use clap::{Args, Subcommand};
 
 use crate::Result;
 use crate::cargo::Workspace;
+use cluster::Comparison;
 use rounds::Effort;
 
 #[derive(Args)]
@@ -43,12 +44,31 @@ enum Bench {
     Api,
     /// Three nodes on this machine: puts and conditional updates at QUORUM, beside etcd with three nodes.
     Cluster(cluster::Arguments),
+    /// Transactions of 2, 10 and 100 items, in one token range and across them, on one node and on three, beside as many
+    /// single conditional writes.
+    Transact(cluster::Arguments),
     /// What rides on the log: the cost of an index and of a stream per write, and how far they are behind under load.
     Log,
     /// Reads and writes at a fixed rate while many items fall due at once and are deleted, beside the same before that.
     Ttl(ttl::Arguments),
     /// The storage engine: loads, reads, scans, synced writes, reopening, beside RocksDB, fjall and redb.
     Engine(engine::Arguments),
+}
+
+fn with_etcd_or_alone(
+    workspace: &Workspace,
+    comparison: Comparison,
+    more: &cluster::Arguments,
+    arguments: &Arguments,
+) -> Result<bool> {
+    cluster::run(
+        workspace,
+        comparison,
+        more,
+        arguments.quick,
+        arguments.json.as_deref(),
+    )?;
+    Ok(true)
 }
 
 /// Runs a bench and prints its table. A slow result is a result: only a bench that could not be run is a failure.
@@ -64,8 +84,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         Bench::Log => log::run(&workspace, effort)?,
         Bench::Ttl(more) => ttl::run(&workspace, more, effort)?,
         Bench::Cluster(more) => {
-            cluster::run(&workspace, more, arguments.quick, arguments.json.as_deref())?;
-            return Ok(true);
+            return with_etcd_or_alone(&workspace, Comparison::Etcd, more, arguments);
+        }
+        Bench::Transact(more) => {
+            return with_etcd_or_alone(&workspace, Comparison::Transactions, more, arguments);
         }
         Bench::Engine(more) => {
             engine::run(&workspace, more, arguments.quick, arguments.json.as_deref())?;
