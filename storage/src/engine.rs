@@ -423,6 +423,13 @@ impl Engine {
         self.core()?.log.read(stream, range, bytes_max)
     }
 
+    /// Whether a stream of the owner has an entry in a segment so old that half of as many have begun since as may be kept
+    /// ([`Settings::log_segments_max`]): the owner should cut its head, and append anew what it still needs of it. By then
+    /// what was applied of the stream is flushed, or about to be. A cheap look.
+    pub fn holds_log(&self, stream: StreamId) -> bool {
+        self.shared.core.holds_log(stream)
+    }
+
     /// What the log holds and has done since the engine was opened.
     pub fn log_statistics(&self) -> LogStatistics {
         let core = &self.shared.core;

@@ -16,6 +16,7 @@ use crate::drive::Patience;
 use crate::error::Result;
 use crate::log_step::{Due, First, LogState, LogStep, LogWait, LogWork, Room, next};
 use crate::statistics::{add, add_time};
+use crate::wal::record::StreamId;
 
 /// Since when writes are held back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -183,7 +184,13 @@ impl Core {
         Ok(())
     }
 
-    /// Sees to it that the memtable does not keep too many segments, and complains about others who do.
+    /// Whether a stream keeps half of the segments that it may.
+    pub(crate) fn holds_log(&self, stream: StreamId) -> bool {
+        self.log.segments_since(stream) >= (self.settings.log_segments_max / 2).max(1)
+    }
+
+    /// Sees to it that the memtable keeps no more than half of the segments, so that there is time to flush it and to cut
+    /// the streams that were applied to it; and complains about others who keep too many.
     fn look_at_log_size(&self) {
         let max = self.settings.log_segments_max;
         let view = self.views.load();
@@ -191,7 +198,7 @@ impl Core {
             .log
             .segment_number()
             .saturating_sub(view.active.first_segment());
-        if kept_by_memtable >= max {
+        if kept_by_memtable >= (max / 2).max(1) {
             self.request_switch();
         }
         let statistics = self.log.statistics(self.flushed.load(Ordering::Acquire));

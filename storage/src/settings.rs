@@ -41,8 +41,8 @@ pub struct Settings {
     pub memtables_waiting_max: usize,
     /// A log segment is preallocated to this size; when it is full, the next one begins.
     pub log_segment_bytes: u64,
-    /// So many segments may be kept for one stream before the engine does something about it: it flushes the memtable that
-    /// keeps them, and warns of a stream of the owner.
+    /// So many segments may be kept for one stream. With half of them, the engine flushes the memtable that keeps them and
+    /// tells the owner that a stream of it [does](crate::Engine::holds_log); with more, it warns of the stream.
     pub log_segments_max: u64,
     /// The longest time between two syncs of the log while [`Durability::Interval`](crate::Durability::Interval)
     /// writes arrive: what a power cut may cost them.

@@ -432,6 +432,7 @@ fn segments_go_when_no_stream_needs_them() {
     let mut log = LogBatch::new();
     log.append(slow, 1, b"old");
     append(&engine, log, Durability::Sync).unwrap();
+    assert!(!engine.holds_log(slow));
     for index in 1..200 {
         let mut log = LogBatch::new();
         log.append(fast, index, &[1; 200]);
@@ -441,9 +442,11 @@ fn segments_go_when_no_stream_needs_them() {
     let statistics = engine.log_statistics();
     assert!(statistics.segments > 5, "{statistics:?}");
     assert_eq!(statistics.oldest_kept_for, Some(slow));
+    assert!(engine.holds_log(slow) && !engine.holds_log(fast));
     let mut log = LogBatch::new();
     log.cut_head(slow, 2);
     append(&engine, log, Durability::Sync).unwrap();
+    assert!(!engine.holds_log(slow));
     while engine.log_statistics().segments > 1 {
         thread::yield_now();
     }

@@ -335,12 +335,17 @@ impl Remembered {
 
     fn take(&mut self, done: &Done) {
         match &done.record {
+            // The note says it.
+            Some(Record::Effect(_)) if done.index <= self.invocations.noted() => {}
             Some(Record::Effect(effect)) => {
                 self.last_at_ms = self.last_at_ms.max(effect.at_ms);
                 if let Some(id) = &effect.invocation {
                     let request = RequestHash::of(id, effect.keyspace, &effect.key);
-                    self.invocations
-                        .remember(request, (done.index, effect.at_ms), done.bytes);
+                    self.invocations.remember(
+                        request,
+                        (done.index, effect.at_ms),
+                        (done.bytes, &effect.answer),
+                    );
                 }
                 self.invocations.forget_before(effect.at_ms);
             }
@@ -440,7 +445,7 @@ impl State {
         if let Some(id) = &effect.invocation {
             let request = RequestHash::of(id, effect.keyspace, &effect.key);
             self.invocations
-                .remember(request, (done.index, effect.at_ms), done.bytes);
+                .remember(request, (done.index, effect.at_ms), (done.bytes, &effect.answer));
             self.proposed.remove(&request);
         }
         self.invocations.forget_before(effect.at_ms);

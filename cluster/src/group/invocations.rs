@@ -1,13 +1,15 @@
 //! Which requests have taken effect lately, so that one that is sent again does not take effect twice.
 //!
 //! Invariant: the same entries in the same order leave the same memory, on every replica and after every start, as long as
-//! the log is kept from [`Invocations::oldest_entry`] on. Pure: the time is that of the entries. Not here: deciding what
-//! to answer.
+//! the log is kept from [`Invocations::oldest_entry`] on, and what was noted before is read first. Pure: the time is that
+//! of the entries. Not here: deciding what to answer, keeping notes (`note.rs`).
 
 use std::collections::{HashMap, VecDeque};
 
+use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::note::{Note, Noted};
 use crate::command::InvocationId;
 
 /// A request is remembered for so long. An AWS SDK gives up sooner: by default after three attempts, of which each waits
@@ -25,17 +27,23 @@ const REMEMBERED_MAX: usize = 1 << 13;
 /// And as long as the entries since then have not more bytes: the log is kept for as long.
 const REMEMBERED_BYTES_MAX: u64 = 4 << 20;
 
+/// An answer of so many bytes is remembered with its request, so that a note of it needs no look into the log. Most say
+/// that it was done, and what it has cost.
+const ANSWER_BYTES_MAX: usize = 64;
+
 /// Which request and which cell: the hash of both, as a batch may write many cells under one id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RequestHash(u128);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Remembered {
     /// By [`Invocations::passed_ms`].
     at_ms: u64,
     request: RequestHash,
     index: u64,
     bytes: u64,
+    /// If it is short.
+    answer: Option<Box<[u8]>>,
 }
 
 /// See the head of the file.
@@ -51,12 +59,19 @@ pub(crate) struct Invocations {
     passed_ms: u64,
     /// The time of the last entry.
     last_at_ms: Option<u64>,
+    /// Requests of entries up to this one are in the note that this node has.
+    noted: u64,
 }
 
 impl Invocations {
-    /// Takes note of a request that has taken effect with entry `index` of `bytes` bytes at `at_ms`. Entries come in their
-    /// order.
-    pub(crate) fn remember(&mut self, request: RequestHash, (index, at_ms): (u64, u64), bytes: u64) {
+    /// Takes note of a request that has taken effect with entry `index` of `bytes` bytes at `at_ms`, with its answer.
+    /// Entries come in their order.
+    pub(crate) fn remember(
+        &mut self,
+        request: RequestHash,
+        (index, at_ms): (u64, u64),
+        (bytes, answer): (u64, &[u8]),
+    ) {
         // One that was remembered already has taken effect once; that is the answer it has got.
         if self.by_request.contains_key(&request) {
             return;
@@ -68,6 +83,7 @@ impl Invocations {
             request,
             index,
             bytes,
+            answer: (answer.len() <= ANSWER_BYTES_MAX).then(|| answer.into()),
         });
         self.bytes += bytes;
         while self.order.len() > REMEMBERED_MAX || (self.bytes > REMEMBERED_BYTES_MAX && self.order.len() > 1)
@@ -103,9 +119,65 @@ impl Invocations {
         self.by_request.get(&request).copied()
     }
 
-    /// The entry of the oldest request that is remembered: a start that reads the log from here on remembers the same.
+    /// The entry of the oldest request that is remembered and not noted: a start that reads the note, and the log from here
+    /// on, remembers the same.
     pub(crate) fn oldest_entry(&self) -> Option<u64> {
-        self.order.front().map(|oldest| oldest.index)
+        let first = self.order.partition_point(|one| one.index <= self.noted);
+        self.order.get(first).map(|oldest| oldest.index)
+    }
+
+    /// What is to be noted when the entries up to `upto` have been taken; `at_ms` goes with it. Answers that are not short
+    /// are missing.
+    pub(crate) fn note(&self, upto: u64, at_ms: u64) -> Note {
+        let noted = |one: &Remembered| Noted {
+            request: one.request,
+            index: one.index,
+            at_ms: one.at_ms,
+            bytes: one.bytes,
+            answer: one.answer.as_deref().map(Bytes::copy_from_slice),
+        };
+        Note {
+            upto,
+            at_ms,
+            passed_ms: self.passed_ms,
+            last_at_ms: self.last_at_ms,
+            requests: self.order.iter().map(noted).collect(),
+        }
+    }
+
+    /// The note of the entries up to `upto` is kept.
+    pub(crate) fn is_noted(&mut self, upto: u64) {
+        self.noted = self.noted.max(upto);
+    }
+
+    /// The entry up to which the note says everything.
+    pub(crate) fn noted(&self) -> u64 {
+        self.noted
+    }
+
+    /// The memory as it was noted.
+    pub(crate) fn of_note(note: &Note) -> Self {
+        let remembered = |noted: &Noted| Remembered {
+            at_ms: noted.at_ms,
+            request: noted.request,
+            index: noted.index,
+            bytes: noted.bytes,
+            answer: (noted.answer.as_deref())
+                .filter(|answer| answer.len() <= ANSWER_BYTES_MAX)
+                .map(Into::into),
+        };
+        let requests = note.requests.iter();
+        Self {
+            by_request: requests
+                .clone()
+                .map(|noted| (noted.request, noted.index))
+                .collect(),
+            order: requests.clone().map(remembered).collect(),
+            bytes: requests.map(|noted| noted.bytes).sum(),
+            passed_ms: note.passed_ms,
+            last_at_ms: note.last_at_ms,
+            noted: note.upto,
+        }
     }
 }
 
@@ -121,6 +193,16 @@ impl RequestHash {
         hasher.update(key);
         Self(hasher.digest128())
     }
+
+    /// What it is in a note.
+    pub(crate) fn number(self) -> u128 {
+        self.0
+    }
+
+    /// The hash that a note has.
+    pub(crate) fn from_number(number: u128) -> Self {
+        Self(number)
+    }
 }
 
 #[cfg(test)]
@@ -134,7 +216,7 @@ mod tests {
     }
 
     fn remember(invocations: &mut Invocations, number: u64, at_ms: u64) {
-        invocations.remember(request(number), (number, at_ms), 100);
+        invocations.remember(request(number), (number, at_ms), (100, &number.to_le_bytes()));
     }
 
     #[test]
@@ -152,7 +234,7 @@ mod tests {
     fn the_first_effect_stays_the_answer() {
         let mut invocations = Invocations::default();
         remember(&mut invocations, 1, 1000);
-        invocations.remember(request(1), (9, 1001), 100);
+        invocations.remember(request(1), (9, 1001), (100, b""));
         assert_eq!(invocations.find(request(1)), Some(1));
         assert_eq!(invocations.oldest_entry(), Some(1));
     }
@@ -195,13 +277,13 @@ mod tests {
     fn large_entries_are_remembered_for_a_shorter_time_but_the_last_one_always() {
         let mut invocations = Invocations::default();
         let large = REMEMBERED_BYTES_MAX / 2 - 50;
-        invocations.remember(request(1), (1, 1000), large);
-        invocations.remember(request(2), (2, 1000), large);
+        invocations.remember(request(1), (1, 1000), (large, b""));
+        invocations.remember(request(2), (2, 1000), (large, b""));
         remember(&mut invocations, 3, 1000);
         assert_eq!(invocations.oldest_entry(), Some(1));
         remember(&mut invocations, 4, 1000);
         assert_eq!(invocations.oldest_entry(), Some(2));
-        invocations.remember(request(5), (5, 1000), REMEMBERED_BYTES_MAX * 2);
+        invocations.remember(request(5), (5, 1000), (REMEMBERED_BYTES_MAX * 2, b""));
         assert_eq!(invocations.oldest_entry(), Some(5));
         assert_eq!(invocations.find(request(5)), Some(5));
     }
@@ -232,5 +314,38 @@ mod tests {
             }
             assert_eq!(again.oldest_entry(), invocations.oldest_entry());
         }
+    }
+
+    #[test]
+    fn reading_the_note_and_what_comes_behind_it_gives_the_same() {
+        let mut invocations = Invocations::default();
+        let times = |number: u64| number * 700;
+        for number in 1..=400 {
+            remember(&mut invocations, number, times(number));
+            invocations.forget_before(times(number));
+        }
+        invocations.remember(request(401), (401, times(401)), (100, &[0; ANSWER_BYTES_MAX + 1]));
+        let mut note = invocations.note(401, times(401));
+        let missing = note.requests.iter_mut().filter(|noted| noted.answer.is_none());
+        let missing: Vec<_> = missing.map(|noted| noted.answer.insert(Bytes::new())).collect();
+        assert_eq!(missing.len(), 1, "a long answer is remembered");
+        invocations.is_noted(401);
+        assert_eq!(invocations.oldest_entry(), None);
+        let mut again = Invocations::of_note(&Note::decode(note.encode().into()).unwrap());
+        for number in 402..=900 {
+            for one in [&mut invocations, &mut again] {
+                remember(one, number, times(number));
+                one.forget_before(times(number));
+            }
+            assert_eq!(
+                (&again.by_request, again.bytes, again.oldest_entry()),
+                (
+                    &invocations.by_request,
+                    invocations.bytes,
+                    invocations.oldest_entry()
+                )
+            );
+        }
+        assert!(invocations.oldest_entry() > Some(402), "nothing was forgotten");
     }
 }

@@ -1,14 +1,15 @@
 //! The log of one replica: a stream of the node's commit log (`docs/format/group.md`).
 //!
 //! Invariant: what a core hands out to be persisted becomes records of one log batch, so that entries and state are there
-//! after a crash together or not at all; the indices of the stream are those of the group's log. Not here: when a batch is
-//! written, and what entries mean.
+//! after a crash together or not at all; the indices of the stream are those of the group's log. So do a cut and the note
+//! of what went with it. Not here: when a batch is written, and what entries mean.
 
 use std::ops::ControlFlow;
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use stator_storage::{Engine, LogBatch, StreamId};
 
+use super::note::Note;
 use crate::raft::{Entry, EntryKind, Fetch, HardState, Members, Persist, Recovered, ReplicaId};
 
 /// First byte of a state.
@@ -24,6 +25,9 @@ const STATE_HEADER_BYTES: usize = 1 + 5 * 8;
 
 /// As much is read at a time when the log is read from one end to the other.
 const READ_BYTES_MAX: usize = 4 << 20;
+
+/// The number of a note's stream is so much greater than that of the log's; there are no more groups.
+const NOTE_STREAMS: u64 = 1 << 33;
 
 /// Why a log could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +62,8 @@ pub(crate) struct Journal {
     reader: JournalReader,
     /// The index that the next entry gets, when everything handed out is written.
     next: u64,
+    /// The same for the stream of the note.
+    next_note: u64,
 }
 
 /// Reads the log of a group, from any thread.
@@ -74,6 +80,11 @@ impl Journal {
         StreamId(u64::from(group) + 1)
     }
 
+    /// The stream of a group's note.
+    pub(crate) fn note_stream_of(group: u32) -> StreamId {
+        StreamId(NOTE_STREAMS + u64::from(group))
+    }
+
     /// The log of a replica that has none yet, and the batch that makes it.
     pub(crate) fn create(engine: Engine, group: u32, members: &Members) -> (Self, LogBatch) {
         let stream = Self::stream_of(group);
@@ -85,7 +96,12 @@ impl Journal {
             group,
             stream,
         };
-        (Self { reader, next: 1 }, batch)
+        let journal = Self {
+            reader,
+            next: 1,
+            next_note: 1,
+        };
+        (journal, batch)
     }
 
     /// The log of a replica as it is on this node, and what its core begins with; `None` if there is none. Entries behind
@@ -158,7 +174,14 @@ impl Journal {
             last,
             unapplied,
         };
-        Ok(Some((Self { reader, next }, recovered)))
+        let notes = reader.engine.stream(Self::note_stream_of(group));
+        let next_note = notes.map_or(1, |info| info.next.max(1));
+        let journal = Self {
+            reader,
+            next,
+            next_note,
+        };
+        Ok(Some((journal, recovered)))
     }
 
     /// What reads the log of a group, whether there is one or not.
@@ -216,9 +239,50 @@ impl Journal {
         batch.cut_head(self.reader.stream, first);
         batch.set_state(self.reader.stream, &encode_state(hard_state, members, *before));
     }
+
+    /// Adds the records with which there is this note and no other; an empty one is none.
+    pub(crate) fn note(&mut self, note: &Note, batch: &mut LogBatch) {
+        let stream = Self::note_stream_of(self.reader.group);
+        if note.requests.is_empty() {
+            batch.cut_head(stream, self.next_note);
+        } else {
+            batch.append(stream, self.next_note, &note.encode());
+            batch.cut_head(stream, self.next_note);
+            self.next_note += 1;
+        }
+    }
 }
 
 impl JournalReader {
+    /// The note that there is.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`].
+    pub(crate) fn note(&self) -> Result<Option<Note>, JournalError> {
+        let stream = Journal::note_stream_of(self.group);
+        let entries = loop {
+            let Some(info) = self.engine.stream(stream).filter(|info| info.head < info.next) else {
+                return Ok(None);
+            };
+            let newest = info.next - 1..info.next;
+            match self.engine.read_stream(stream, newest, 0) {
+                // There is another one since the look.
+                Err(_) if self.engine.stream(stream).is_none_or(|now| now.next != info.next) => {}
+                entries => break entries?,
+            }
+        };
+        let note = entries
+            .into_iter()
+            .next_back()
+            .map(|entry| Note::decode(entry.payload));
+        let malformed = || JournalError::Malformed {
+            group: self.group,
+            detail: "its note of requests does not decode".to_owned(),
+        };
+        note.flatten().ok_or_else(malformed).map(Some)
+    }
+
     /// One entry, if the log has it.
     ///
     /// # Errors

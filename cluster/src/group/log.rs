@@ -10,6 +10,7 @@ use std::sync::Arc;
 use stator_storage::{Durability, LogBatch};
 
 use super::journal::{Journal, JournalReader};
+use super::note::Note;
 use super::replica::{Replica, State, Todo};
 use crate::level::ConsistencyLevel;
 use crate::raft::{HardState, Members, Persist, RaftMessage};
@@ -17,12 +18,16 @@ use crate::raft::{HardState, Members, Persist, RaftMessage};
 /// How often the head of a log is looked at.
 const TEND_EVERY_TICKS: u64 = 10;
 
+/// A leader says after so many looks up to where everybody has the log, however few entries that are, so that no member
+/// keeps them for long; sooner when they are in its own way. A group that rests has said it with that.
+const FLOOR_EVERY_LOOKS: u64 = 30;
+
 /// Something for the log.
 #[derive(Debug)]
 enum Work {
     Persist(Persist),
-    /// The log begins with this entry from now on; the state says so.
-    Cut(u64, (HardState, Members, (u64, u64))),
+    /// The log begins with this entry from now on; the state says so, and what the note is then, if that changes.
+    Cut(u64, (HardState, Members, (u64, u64)), Option<Note>),
 }
 
 /// Appended, and not known to be durable yet.
@@ -57,6 +62,8 @@ pub(super) struct LogQueue {
     waiting: VecDeque<Work>,
     in_flight: VecDeque<Written>,
     is_draining: bool,
+    /// Whether a note of requests is being made.
+    is_noting: bool,
 }
 
 impl LogQueue {
@@ -66,6 +73,7 @@ impl LogQueue {
             waiting: VecDeque::new(),
             in_flight: VecDeque::new(),
             is_draining: false,
+            is_noting: false,
         }
     }
 
@@ -76,6 +84,11 @@ impl LogQueue {
     /// Whether nothing is waiting or under way, so that what has nothing to write is as good as written.
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.in_flight.is_empty()
+    }
+
+    /// The making of a note has ended.
+    pub(super) fn noted(&mut self) {
+        self.is_noting = false;
     }
 
     /// What reads the log without holding the queue.
@@ -101,7 +114,12 @@ impl LogQueue {
                     }
                     written.take(persist);
                 }
-                Work::Cut(first, state) => self.journal.cut_head(first, &state, &mut batch),
+                Work::Cut(first, state, note) => {
+                    self.journal.cut_head(first, &state, &mut batch);
+                    if let Some(note) = note {
+                        self.journal.note(&note, &mut batch);
+                    }
+                }
             }
         }
         (batch, written, durability)
@@ -170,12 +188,14 @@ impl Replica {
     }
 
     /// Lets members know up to where nobody will ask for entries any more, and cuts the head of the log.
-    pub(super) fn tend_log(&self, state: &mut State) {
+    pub(super) fn tend_log(self: &Arc<Self>, state: &mut State) {
         if state.leads() && state.ticks.is_multiple_of(TEND_EVERY_TICKS) {
             let everywhere = state.everywhere().min(state.applied);
             if state.core.is_alone() {
                 state.floor = everywhere;
-            } else if everywhere >= state.floor + self.host.settings.cut_entries {
+            } else if everywhere >= state.floor + self.host.settings.cut_entries
+                || (everywhere > state.floor + 1 && self.is_time_for_floor(state))
+            {
                 // It is applied like any entry; until then the old floor holds.
                 state.core.propose(super::effect::Record::floor(everywhere));
             }
@@ -183,21 +203,61 @@ impl Replica {
         self.cut_log(state);
     }
 
-    /// Cuts the head of the log where nobody needs it any more.
-    pub(super) fn cut_log(&self, state: &mut State) {
+    /// Whether a floor is due for few entries, of which the one that said the last floor is one. The groups of a node take
+    /// turns.
+    fn is_time_for_floor(&self, state: &State) -> bool {
+        let look = state.ticks / TEND_EVERY_TICKS + u64::from(self.group);
+        look.is_multiple_of(FLOOR_EVERY_LOOKS) || self.host.engine.holds_log(Journal::stream_of(self.group))
+    }
+
+    /// Cuts the head of the log where nobody needs it any more: by and by, and at once when it holds back segments of the
+    /// node's log. Then requests that are remembered are no reason to keep it, but are noted.
+    pub(super) fn cut_log(self: &Arc<Self>, state: &mut State) {
         if !state.ticks.is_multiple_of(TEND_EVERY_TICKS) {
             return;
         }
-        let flushed = self.host.engine.flushed_index(Journal::stream_of(self.group));
+        let engine = &self.host.engine;
+        let is_held = engine.holds_log(Journal::stream_of(self.group));
         let remembered = state.invocations.oldest_entry().unwrap_or(u64::MAX);
-        let open = state.forwarding.first_open().unwrap_or(u64::MAX);
-        let first = (state.floor + 1).min(flushed + 1).min(remembered).min(open);
-        if first >= state.cut + self.host.settings.cut_entries {
-            state.cut = first;
-            state.core.cut_head(first);
-            let work = Work::Cut(first, state.core.state());
-            self.log.lock().waiting.push_back(work);
+        let needed = self.first_needed(state);
+        if (is_held && remembered < needed) || engine.holds_log(Journal::note_stream_of(self.group)) {
+            if !std::mem::replace(&mut self.log.lock().is_noting, true) {
+                let replica = Arc::clone(self);
+                let noting = async move { replica.note_requests() };
+                self.host.world.spawn(Box::pin(noting));
+            }
+            return;
         }
+        let first = needed.min(remembered);
+        let least = if is_held {
+            1
+        } else {
+            self.host.settings.cut_entries
+        };
+        if first >= state.cut + least {
+            self.cut_at(state, first, None);
+        }
+    }
+
+    /// Puts the note in the place of the one before, and cuts the log up to where it was made.
+    pub(super) fn cut_behind_note(&self, state: &mut State, note: Note) {
+        let first = self.first_needed(state).min(note.upto + 1).max(state.cut);
+        state.invocations.is_noted(note.upto);
+        self.cut_at(state, first, Some(note));
+    }
+
+    /// The first entry that is needed for something else than for the requests that are remembered.
+    fn first_needed(&self, state: &State) -> u64 {
+        let flushed = self.host.engine.flushed_index(Journal::stream_of(self.group));
+        let open = state.forwarding.first_open().unwrap_or(u64::MAX);
+        (state.floor + 1).min(flushed + 1).min(open)
+    }
+
+    fn cut_at(&self, state: &mut State, first: u64, note: Option<Note>) {
+        state.cut = first;
+        state.core.cut_head(first);
+        let work = Work::Cut(first, state.core.state(), note);
+        self.log.lock().waiting.push_back(work);
     }
 }
 

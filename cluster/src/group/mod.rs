@@ -14,6 +14,7 @@ pub(crate) mod invocations;
 pub(crate) mod journal;
 mod locks;
 mod log;
+mod note;
 mod overlay;
 mod own;
 mod prepared;

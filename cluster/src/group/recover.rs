@@ -1,7 +1,7 @@
 //! How a replica comes to be: new, or from what its node has of it.
 //!
 //! Invariant: a replica begins with the same memory of requests and times that it had, because its log is kept from the
-//! oldest request that is remembered on; what is known to be committed is applied before it says a word, but for what has
+//! oldest request on that is remembered and not in its note; what is known to be committed is applied before it says a word, but for what has
 //! to wait for a keyspace. Not here: who is a member.
 
 use std::collections::BTreeMap;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use stator_storage::LogBatch;
 
 use super::host::Host;
+use super::invocations::Invocations;
 use super::journal::{Journal, JournalError};
 use super::own::Own;
 use super::replica::{Birth, Remembered, Replica};
@@ -49,8 +50,13 @@ pub(crate) fn recover(
 ) -> Result<Option<Arc<Replica>>, Error> {
     let stream = Journal::stream_of(group);
     let flushed = host.engine.flushed_index(stream);
-    let mut remembered = Remembered::default();
     let reader = Journal::reader_of(host.engine.clone(), group);
+    let note = reader.note()?.unwrap_or_default();
+    let mut remembered = Remembered {
+        invocations: Invocations::of_note(&note),
+        last_at_ms: note.at_ms,
+        ..Remembered::default()
+    };
     let extent = reader.extent();
     reader.each(extent.start..(flushed + 1).min(extent.end), &mut |entry| {
         remembered

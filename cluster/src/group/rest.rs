@@ -53,6 +53,8 @@ impl Replica {
                 return self.advance(state);
             }
             Tick::GoQuiet { term, last } => {
+                // Every member has it.
+                state.floor = state.floor.max(last);
                 for (id, _) in self.other_members() {
                     todo.rest(self.word(id, term, QuietKind::Quiesce { last }));
                 }
@@ -94,8 +96,10 @@ impl Replica {
                 let receipt = state
                     .quiet
                     .receive_quiesce(message.term, last, is_of_leader, &look);
-                if receipt == Receipt::Refused {
-                    todo.rest(self.word(message.from, look.term, QuietKind::Wake));
+                match receipt {
+                    // The leader says it of all when every member has everything.
+                    Receipt::Rests => state.floor = state.floor.max(last),
+                    Receipt::Refused => todo.rest(self.word(message.from, look.term, QuietKind::Wake)),
                 }
             }
             QuietKind::Wake => {

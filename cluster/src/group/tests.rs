@@ -1,6 +1,8 @@
 //! Groups of three replicas in one thread: their messages lie in a basket until a test lets them travel, their disks work
 //! when a test turns them.
 
+mod room;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::path::Path;
@@ -34,6 +36,7 @@ use crate::raft::{Members, RaftMessage, ReplicaId};
 use crate::world::{NodeId, Task, World};
 
 const GROUP: u32 = 3;
+const LOG_SEGMENTS_MAX: u64 = 8;
 
 /// What is spawned runs when the test turns the nodes; time stands still.
 #[derive(Debug, Default)]
@@ -205,6 +208,7 @@ fn host(disk: &MemVfs, node: NodeId, world: &Arc<Still>, basket: &Basket) -> Arc
     let environment = Environment::new(Arc::new(disk.clone()), random, keys, 0);
     let settings = Settings {
         log_segment_bytes: 4096,
+        log_segments_max: LOG_SEGMENTS_MAX,
         memtable_bytes_max: 4096,
         ..Settings::default()
     };
@@ -225,6 +229,25 @@ fn host(disk: &MemVfs, node: NodeId, world: &Arc<Still>, basket: &Basket) -> Arc
         durability: Durability::Sync,
         settings,
     }))
+}
+
+/// The disk of a node works and its tasks go on until there is nothing to do.
+fn turn(host: &Host, world: &Still) {
+    loop {
+        let mut did = false;
+        while host.engine.turn() {
+            did = true;
+        }
+        let task = world.tasks.lock().pop_front();
+        if let Some(Spawned(mut task)) = task {
+            did = true;
+            let polled = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_ready(), "a task of a group that waits");
+        }
+        if !did {
+            break;
+        }
+    }
 }
 
 impl Group {
@@ -283,21 +306,7 @@ impl Group {
     /// Disks work, tasks go on; messages lie.
     fn turn(&self) {
         for node in self.nodes.values() {
-            loop {
-                let mut did = false;
-                while node.host.engine.turn() {
-                    did = true;
-                }
-                let task = node.world.tasks.lock().pop_front();
-                if let Some(Spawned(mut task)) = task {
-                    did = true;
-                    let polled = task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-                    assert!(polled.is_ready(), "a task of a group that waits");
-                }
-                if !did {
-                    break;
-                }
-            }
+            turn(&node.host, &node.world);
         }
     }
 

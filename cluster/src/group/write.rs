@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
 use super::derive::{Following, behind};
-use super::effect::{Change, Effect, Record};
+use super::effect::{Change, Effect};
 use super::invocations::RequestHash;
 use super::overlay::Image;
 use super::quiet::Reason;
@@ -205,15 +205,13 @@ impl Replica {
         if options.level == ConsistencyLevel::All {
             self.wait_everywhere(index).await?;
         }
-        let reader = self.log.lock().reader();
-        let entry = reader.entry(index).map_err(|error| {
+        let answer = self.answer_of(index).map_err(|error| {
             Refused::Unknown(format!("the answer of the first try cannot be read: {error}"))
         })?;
-        let record = entry.and_then(|entry| Record::decode(entry.data).ok());
-        match record {
-            Some(Record::Effect(effect)) => Ok(decision.recall(&effect.answer)?),
+        match answer {
+            Some(answer) => Ok(decision.recall(&answer)?),
             // The log was cut between the look and here, because the request is too old to be remembered.
-            Some(_) | None => Err(Refused::Unknown(
+            None => Err(Refused::Unknown(
                 "the first try is too old for its answer to be known".to_owned(),
             )),
         }

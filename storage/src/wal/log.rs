@@ -236,6 +236,14 @@ impl Log {
             .map_or((current, None), |(number, stream)| (number, Some(stream)))
     }
 
+    /// How many segments have begun since the one with the oldest entry of a stream.
+    pub(crate) fn segments_since(&self, stream: StreamId) -> u64 {
+        let table = self.table.lock();
+        let current = table.segments.last_key_value().map_or(0, |(number, _)| *number);
+        let first = table.streams.get(stream).and_then(Stream::first_segment);
+        first.map_or(0, |first| current.saturating_sub(first))
+    }
+
     /// Takes out the segments before `first`, which nobody needs any more.
     pub(crate) fn take_before(&self, first: u64) -> Vec<Arc<Segment>> {
         let mut table = self.table.lock();

@@ -133,7 +133,7 @@ pub(crate) struct Stream {
 
 impl Stream {
     /// The segment that holds the oldest entry.
-    fn first_segment(&self) -> Option<u64> {
+    pub(crate) fn first_segment(&self) -> Option<u64> {
         self.runs.front().map(|run| run.place.segment)
     }
 

@@ -178,15 +178,22 @@ impl Generator {
             }
         }
         load.elapsed = now - start;
+        // A run of few requests leaves connections idle, which a server closes after a while: the next one begins with them.
+        let used = sent.min(self.streams.len()) % self.streams.len();
+        drop(polled);
+        self.streams.rotate_left(used);
+        self.pending.rotate_left(used);
         Ok(load)
     }
 
     /// Sends one request on the first connection and returns whatever comes back.
     pub(super) fn exchange(&mut self, request: &[u8]) -> Result<Answer> {
+        let mut request = request.to_vec();
+        set_invocation(&mut request);
         let (Some(mut stream), Some(pending)) = (self.streams.first(), self.pending.first_mut()) else {
             return Err("no connections".into());
         };
-        stream.write_all(request)?;
+        stream.write_all(&request)?;
         loop {
             wait(&mut [PollFd::new(stream, PollFlags::IN)])?;
             if let Some(answer) = pending.receive(stream)? {
@@ -287,6 +294,18 @@ mod tests {
         assert_eq!(without, b"POST / HTTP/1.1\r\n\r\n");
     }
 
+    #[test]
+    fn a_single_request_has_an_invocation_id_of_its_own_too() {
+        let (address, lines) = serve(OK);
+        let request = format!("{INVOCATION_HEADER}{:032x}\n", 0).into_bytes();
+        for _ in 0..2 {
+            let mut generator = Generator::connect(address, 1).unwrap();
+            generator.exchange(&request).unwrap();
+        }
+        let [first, second]: [String; 2] = lines.try_iter().collect::<Vec<_>>().try_into().unwrap();
+        assert_ne!(first, second);
+    }
+
     fn requests() -> Vec<Vec<u8>> {
         (0..5)
             .map(|index| format!("request {index}\n").into_bytes())
@@ -349,6 +368,27 @@ mod tests {
             .map(|line| line.replace("request ", ""))
             .collect();
         assert_eq!((seen.as_str(), sent), ("0123401", 7));
+    }
+
+    #[test]
+    fn runs_of_few_requests_use_all_connections_in_turn() {
+        let (address, _lines) = serve(OK);
+        let (requests, mut sent) = (requests(), 0);
+        let mut cycle = Cycle {
+            requests: &requests,
+            sent: &mut sent,
+        };
+        let mut generator = Generator::connect(address, 3).unwrap();
+        let first = |generator: &Generator| generator.streams[0].local_addr().unwrap();
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            seen.push(first(&generator));
+            generator.run(&mut cycle, Until::Sent(1)).unwrap();
+        }
+        assert_eq!(first(&generator), seen[0]);
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 3);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! The peer of the cost is the same table without them, on a server of its own, in the same rounds: each put moves its row
 //! in the index, which is the most that a write can cost there. The lag is measured while other clients write at 80 % of
-//! what the server has taken without a pause: from the answer of a put to the first read that shows it.
+//! what the server has taken without a pause: from the answer of a put to the first read that shows it. The puts that are
+//! looked for are spread over the time, so that a lag that grows is seen.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -25,6 +26,8 @@ const STREAM: &str = r#","StreamSpecification":{"StreamEnabled":true,"StreamView
 const SHARE: f64 = 0.8;
 /// How often they send; in between they wait.
 const TICK: Duration = Duration::from_millis(10);
+/// How often a write is looked for.
+const PROBE_EVERY: Duration = Duration::from_millis(50);
 /// What lag may be for 99 of 100 writes, in milliseconds.
 const AIM_MS: f64 = 100.0;
 const AIM: &str = "the aim";
@@ -79,24 +82,36 @@ fn lag(ours: &Ours, bodies: &Bodies, effort: Effort) -> Result<Vec<Row>> {
     eprintln!("bench log: lag at {rate:.0} writes/s");
     std::thread::scope(|scope| {
         let (stop, stopped) = channel::<()>();
+        let (writes, ended) = channel::<()>();
         let writing = scope.spawn(move || {
+            let _writes = writes;
             let written = write_at(&mut generator, &mut pool, rate, &stopped);
             written.map_err(|error| error.to_string())
         });
         let probes = effort.rounds * 20;
         let rows = (|| {
-            let mut rows = quantiles("index behind its table", probes, |number| index_lag(ours, number))?;
+            let mut rows = quantiles("index behind its table", probes, &ended, |number| {
+                index_lag(ours, number)
+            })?;
             let shard = shard_of_probes(ours)?;
             let mut iterator = shard.clone();
-            rows.extend(quantiles("stream behind its table", probes, |number| {
+            rows.extend(quantiles("stream behind its table", probes, &ended, |number| {
                 stream_lag(ours, &mut iterator, number)
             })?);
             Result::Ok(rows)
         })();
         drop(stop);
         let written = writing.join().map_err(|_| "the load has panicked")??;
-        eprintln!("bench log: {written:.0} writes/s were made meanwhile");
-        rows
+        let mut rows = rows?;
+        rows.push(Row {
+            bench: BENCH,
+            name: "writes meanwhile".to_owned(),
+            ours: written,
+            peer: AIM,
+            theirs: rate,
+            unit: "requests/s",
+        });
+        Ok(rows)
     })
 }
 
@@ -135,12 +150,23 @@ fn write_at(
     }
 }
 
+/// Rows of what so many looks have found, as long as the load has not ended.
 fn quantiles(
     name: &str,
     probes: usize,
+    ended: &Receiver<()>,
     mut probe: impl FnMut(usize) -> Result<Duration>,
 ) -> Result<Vec<Row>> {
-    let mut seen = (0..probes).map(&mut probe).collect::<Result<Vec<_>>>()?;
+    let begun = clock::now();
+    let (mut seen, mut due) = (Vec::with_capacity(probes), Duration::ZERO);
+    for number in 0..probes {
+        let rest = due.saturating_sub(begun.elapsed());
+        if ended.recv_timeout(rest) != Err(RecvTimeoutError::Timeout) {
+            return Err("the load has ended".into());
+        }
+        seen.push(probe(number)?);
+        due += PROBE_EVERY;
+    }
     seen.sort_unstable();
     let row = |quantile: usize, unit| {
         let place = (seen.len() * quantile).div_ceil(100).saturating_sub(1);

@@ -1,0 +1,227 @@
+//! The log of a node stays within its bound, whichever of its groups are busy, and nothing is forgotten for it.
+
+use stator_storage::{LogBatch, StreamId};
+
+use super::*;
+
+const QUIET_GROUPS: u32 = 20;
+const BUSY: u32 = QUIET_GROUPS + 1;
+/// What its answers would take is not held in memory.
+const LONG: &str =
+    "a text of more bytes than an answer may have that is remembered together with its request";
+
+/// One node that is the only member of many groups.
+struct OneNode {
+    disk: MemVfs,
+    world: Arc<Still>,
+    host: Arc<Host>,
+    replicas: BTreeMap<u32, Arc<Replica>>,
+}
+
+impl OneNode {
+    fn new() -> Self {
+        let (disk, world) = (MemVfs::new(), Arc::new(Still::default()));
+        let host = host(&disk, NodeId(1), &world, &Basket::default());
+        let members = Members {
+            voters: peers(1).into_keys().collect(),
+            learners: Vec::new(),
+        };
+        let found = |group| {
+            let birth = Birth {
+                group,
+                id: ReplicaId(11),
+                peers: peers(1),
+                preferred: None,
+            };
+            let (replica, batch) = recover::found(&host, birth, &members).unwrap();
+            host.engine
+                .append_and_write(batch, WriteBatch::new(), Durability::Sync)
+                .unwrap();
+            (group, replica)
+        };
+        let replicas = (1..=BUSY).map(found).collect();
+        Self {
+            disk,
+            world,
+            host,
+            replicas,
+        }
+        .led()
+    }
+
+    /// It loses power and comes back.
+    fn restarted(self) -> Self {
+        let disk = self.disk.after_power_cut(Unsynced::Lost);
+        let world = Arc::new(Still::default());
+        let host = host(&disk, NodeId(1), &world, &Basket::default());
+        let found = |group| {
+            let replica = recover::recover(&host, group, peers(1), None);
+            (group, replica.unwrap().unwrap())
+        };
+        let replicas = (1..=BUSY).map(found).collect();
+        Self {
+            disk,
+            world,
+            host,
+            replicas,
+        }
+        .led()
+    }
+
+    fn led(self) -> Self {
+        for replica in self.replicas.values() {
+            replica.campaign();
+        }
+        self.turn();
+        self
+    }
+
+    fn turn(&self) {
+        turn(&self.host, &self.world);
+    }
+
+    fn tick(&self, ticks: u32) {
+        for _ in 0..ticks {
+            for replica in self.replicas.values() {
+                replica.tick(&Peers(BTreeMap::new()));
+            }
+            self.turn();
+        }
+    }
+
+    /// Each group has a key of its own.
+    fn write(&self, group: u32, change: Change, options: WriteOptions) -> Bytes {
+        let replica = Arc::clone(&self.replicas[&group]);
+        let mut call = Call(Box::pin(async move {
+            let key = group.to_be_bytes();
+            let target = Target {
+                keyspace: METADATA,
+                key: &key,
+            };
+            replica.write(target, &options, &change).await
+        }));
+        let answer = call.poll().or_else(|| {
+            self.turn();
+            call.poll()
+        });
+        answered(answer)
+    }
+
+    /// A group is busy until the log has begun so many segments.
+    fn be_busy(&self, segments: u64) {
+        let most = |host: &Host| host.engine.log_statistics().segments;
+        let written = || self.host.engine.log_statistics().frame_bytes;
+        let end = written() + segments * 4096;
+        let mut number = 1000;
+        while written() < end {
+            for (from, to) in [("", "x"), ("x", "")] {
+                number += 1;
+                self.write(BUSY, Change::Swap(from, to), invocation(number));
+            }
+            self.tick(1);
+            assert!(
+                most(&self.host) <= LOG_SEGMENTS_MAX,
+                "{:?}",
+                self.host.engine.log_statistics()
+            );
+        }
+    }
+}
+
+#[test]
+fn quiet_groups_let_go_of_the_log_and_remember_their_requests() {
+    let mut node = OneNode::new();
+    for group in 1..=QUIET_GROUPS {
+        node.write(group, Change::Append(LONG), WriteOptions::default());
+        let answer = node.write(group, Change::Append("a"), invocation(u64::from(group)));
+        assert_eq!(answer, LONG);
+        let answer = node.write(group, Change::Append("b"), invocation(u64::from(group) + 100));
+        assert_eq!(answer.len(), LONG.len() + 1);
+    }
+    for _ in 0..3 {
+        node.be_busy(4 * LOG_SEGMENTS_MAX);
+        node = node.restarted();
+        for group in 1..=QUIET_GROUPS {
+            let answer = node.write(group, Change::Append("a"), invocation(u64::from(group)));
+            assert_eq!(answer, LONG, "the answer that there was");
+            let answer = node.write(group, Change::Append("b"), invocation(u64::from(group) + 100));
+            assert_eq!(answer.len(), LONG.len() + 1);
+        }
+    }
+    for group in 1..=QUIET_GROUPS {
+        let now = node.write(group, Change::Append(""), WriteOptions::default());
+        assert_eq!(now.len(), LONG.len() + 2, "a request has taken effect twice");
+    }
+}
+
+/// Something else fills a segment of each node's log.
+fn fill_segments(group: &Group, number: &mut u64) {
+    let other = StreamId(700);
+    for _ in 0..5 {
+        *number += 1;
+        for node in group.nodes.values() {
+            let mut batch = LogBatch::new();
+            batch.append(other, *number, &[0; 1000]);
+            batch.cut_head(other, *number);
+            node.host.engine.append(batch, Durability::Sync, Result::unwrap);
+        }
+        group.turn();
+    }
+}
+
+fn assert_bound(group: &Group, segments: u64) {
+    for node in group.nodes.values() {
+        let statistics = node.host.engine.log_statistics();
+        assert!(statistics.segments <= segments, "{statistics:?}");
+    }
+}
+
+#[test]
+fn members_of_a_group_that_rests_let_go_of_the_log() {
+    let mut group = Group::led();
+    let mut write = group.write_with(1, Change::Append("a"), invocation(1));
+    group.run();
+    assert_eq!(answered(write.poll()), "");
+    for _ in 0..40 {
+        (1..=3).for_each(|node| group.tick(node, 1));
+    }
+    assert!((1..=3).all(|node| group.replica(node).standing().is_quiet));
+    let mut number = 0;
+    for _ in 0..4 * LOG_SEGMENTS_MAX {
+        fill_segments(&group, &mut number);
+        for _ in 0..10 {
+            (1..=3).for_each(|node| group.tick(node, 1));
+        }
+        assert_bound(&group, LOG_SEGMENTS_MAX);
+    }
+    assert!((1..=3).all(|node| group.replica(node).standing().is_quiet));
+    for node in 1..=3 {
+        group.restart(node);
+    }
+    group.replica(3).campaign();
+    group.run();
+    let mut again = group.write_with(3, Change::Append("a"), invocation(1));
+    group.run();
+    assert_eq!(answered(again.poll()), "");
+    assert_eq!(group.cell(3).unwrap(), "a");
+}
+
+#[test]
+fn members_of_a_slow_group_let_go_of_the_log() {
+    let group = Group::led();
+    let mut number = 0;
+    for round in 0..200 {
+        let mut write = group.write_with(1, Change::Append("a"), invocation(round));
+        group.run();
+        answered(write.poll());
+        for _ in 0..10 {
+            (1..=3).for_each(|node| group.tick(node, 1));
+        }
+        if round % 10 == 0 {
+            fill_segments(&group, &mut number);
+        }
+        // The floor has to be said first, and its entry and the notes take room themselves.
+        assert_bound(&group, LOG_SEGMENTS_MAX + LOG_SEGMENTS_MAX / 2);
+    }
+    assert!(group.replica(2).state.lock().cut > 100);
+}
