@@ -1,8 +1,8 @@
 //! How a replica comes to be: new, or from what its node has of it.
 //!
 //! Invariant: a replica begins with the same memory of requests and times that it had, because its log is kept from the
-//! oldest request on that is remembered and not in its note; what is known to be committed is applied before it says a word, but for what has
-//! to wait for a keyspace. Not here: who is a member.
+//! oldest request on that is remembered and not in its note; what is known to be committed is applied before it says a
+//! word, but for what has to wait for a keyspace. Not here: who is a member.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
