@@ -82,6 +82,7 @@ WORDING: list[tuple[str, str]] = [
         f"{ONE_ERROR}null at 'globalSecondaryIndexes.*projection' .*|{INVALID}Unknown ProjectionType: null",
         "Indexes must have a projection specified",
     ),
+    (f"{ONE_ERROR}.*indexName' failed .*", "Invalid table/index name. .*"),
     (f"{ONE_ERROR}.*projectionType' .*", "Projection type must be INCLUDE, ALL, or KEYS_ONLY"),
     (f"{INVALID}ProjectionType is INCLUDE, .*", "If Projection type INCLUDE is specified, some non-key .*"),
     (f"{INVALID}ProjectionType is .*", "No attributes should be specified to be projected unless .*"),

@@ -19,7 +19,7 @@ from conftest import (
     keys_of,
     unused_name,
 )
-from errors import BAD_TABLE_NAME, SERVICE, VALIDATION, accepted, refused
+from errors import SERVICE, VALIDATION, accepted, refused
 from raw import RawClient
 
 Values = dict[str, Any]
@@ -255,7 +255,19 @@ REFUSED: list[tuple[str, Values, str]] = [
         table("a:S", GlobalSecondaryIndexes=[projected(ProjectionType="KEYS_ONLY", NonKeyAttributes=["x"])]),
         f"{INVALID}ProjectionType is KEYS_ONLY, but NonKeyAttributes is specified",
     ),
-    ("a name with spaces", table("a:S", GlobalSecondaryIndexes=[index("o n e", "a")]), BAD_TABLE_NAME),
+    (
+        "a name with spaces",
+        table("a:S", GlobalSecondaryIndexes=[index("o n e", "a")]),
+        f"{ONE_ERROR}'o n e' at 'globalSecondaryIndexes.1.member.indexName' failed to satisfy constraint: "
+        "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
+    ),
+    (
+        "an attribute included twice",
+        table(
+            "a:S", GlobalSecondaryIndexes=[projected(ProjectionType="INCLUDE", NonKeyAttributes=["x", "x"])]
+        ),
+        "Cannot have two attributes with the same name",
+    ),
     (
         "a range key first",
         table(

@@ -5,6 +5,7 @@ A record is in its stream some time after the write is answered: a test reads un
 
 from __future__ import annotations
 
+import datetime
 import json
 import time
 from typing import Any
@@ -381,6 +382,15 @@ class TestIterators:
             assert self.read(streams, at) == numbers[place:]
             after = iterator(streams, arn, own, "AFTER_SEQUENCE_NUMBER", SequenceNumber=number)
             assert self.read(streams, after) == numbers[place + 1 :]
+
+    @pytest.mark.differs_from_dynamodb_local("it does not have it")
+    def test_a_timestamp_begins_with_what_is_as_young(self, streams: Any, shard: Any) -> None:
+        arn, own, numbers = shard
+        at = {"StreamArn": arn, "ShardId": own, "ShardIteratorType": "AT_TIMESTAMP"}
+        for year, expected in [(2001, numbers), (2999, [])]:
+            moment = datetime.datetime(year, 1, 1, tzinfo=datetime.UTC)
+            start = streams.get_shard_iterator(**at, Timestamp=moment)["ShardIterator"]
+            assert self.read(streams, start) == expected
 
     def test_latest_begins_with_what_comes(
         self, dynamodb: Any, streams: Any, streamed: str, shard: Any

@@ -163,6 +163,12 @@ def test_a_name_in_use_is_refused(raw: RawClient, make_table: MakeTable) -> None
             id="no keys",
         ),
         pytest.param(
+            {"KeySchema": [HASH, {"AttributeName": "sk", "KeyType": "RANGE"}, RANGE]},
+            "Key Schema too big.  Key Schema must at most consist of the hash and range key of a table",
+            id="three keys",
+        ),
+        pytest.param({"AttributeDefinitions": []}, "No Attribute Schema Defined", id="no definitions"),
+        pytest.param(
             {"AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "BOOL"}]},
             "1 validation error detected: Value 'BOOL' at 'attributeDefinitions.1.member.attributeType' "
             "failed to "

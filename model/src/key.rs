@@ -75,6 +75,8 @@ pub enum KeyError {
     TooLong {
         /// Which limit was passed.
         role: KeyRole,
+        /// How many bytes it has.
+        size: usize,
     },
     /// There are attributes beside the key.
     #[error("attributes beside the key")]
@@ -190,7 +192,10 @@ pub fn check_component<'a>(
             kind: attribute.kind,
         })
     } else if bytes.len() > bytes_max {
-        Err(KeyError::TooLong { role })
+        Err(KeyError::TooLong {
+            role,
+            size: bytes.len(),
+        })
     } else {
         Ok(bytes)
     }
@@ -326,7 +331,8 @@ mod tests {
         assert_eq!(
             long,
             KeyError::TooLong {
-                role: KeyRole::Partition
+                role: KeyRole::Partition,
+                size: 2049
             }
         );
     }

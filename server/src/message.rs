@@ -93,11 +93,11 @@ pub(crate) fn key(error: &KeyError) -> ApiError {
              empty {} value. Key: {name}",
             if *kind == Kind::Binary { "binary" } else { "string" }
         ),
-        KeyError::TooLong { role: KeyRole::Partition } => {
+        KeyError::TooLong { role: KeyRole::Partition, .. } => {
             "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes"
                 .to_owned()
         }
-        KeyError::TooLong { role: KeyRole::Sort } => {
+        KeyError::TooLong { role: KeyRole::Sort, .. } => {
             "One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size limit \
              of 1024 bytes"
                 .to_owned()

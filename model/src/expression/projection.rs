@@ -26,7 +26,23 @@ impl Projection {
     /// # Errors
     /// [`ExpressionError`] when the text is not one, or two of its paths get in each other's way.
     pub fn parse(text: &str, placeholders: &mut Placeholders) -> Result<Self, ExpressionError> {
-        let mut parser = Parser::new(text, placeholders, Language::Condition, Bounds::Api)?;
+        Self::parse_within(Bounds::Api, text, placeholders)
+    }
+
+    /// Parses a projection that this program has made: it may be longer than the API allows.
+    ///
+    /// # Errors
+    /// [`ExpressionError`] when the text is no projection, or two of its paths get in each other's way.
+    pub fn parse_unbounded(text: &str, placeholders: &mut Placeholders) -> Result<Self, ExpressionError> {
+        Self::parse_within(Bounds::None, text, placeholders)
+    }
+
+    fn parse_within(
+        bounds: Bounds,
+        text: &str,
+        placeholders: &mut Placeholders,
+    ) -> Result<Self, ExpressionError> {
+        let mut parser = Parser::new(text, placeholders, Language::Condition, bounds)?;
         let mut paths = Vec::new();
         loop {
             paths.extend(parser.target()?);

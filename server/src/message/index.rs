@@ -2,7 +2,7 @@
 
 use stator_model::attribute::Kind;
 use stator_model::index::Misfit;
-use stator_model::key::KeyError;
+use stator_model::key::{KeyError, KeyRole, PARTITION_KEY_BYTES_MAX, SORT_KEY_BYTES_MAX};
 
 use super::key;
 use crate::wire::error::ApiError;
@@ -42,6 +42,15 @@ pub(crate) fn not_projected(name: &str, attributes: &[&str]) -> ApiError {
     ))
 }
 
+/// An empty value where the key of an index is wanted; `kind` is `string` or `binary`.
+pub(crate) fn empty_key(kind: &str, index: &str, attribute: &str) -> ApiError {
+    ApiError::Validation(format!(
+        "One or more parameter values are not valid. A value specified for a secondary index key is not supported. The \
+         AttributeValue for a key attribute cannot contain an empty {kind} value. IndexName: {index}, IndexKey: \
+         {attribute}"
+    ))
+}
+
 fn empty(kind: Kind) -> &'static str {
     match kind {
         Kind::Binary => "binary",
@@ -59,11 +68,14 @@ pub(crate) fn misfit(misfit: &Misfit, index: &str) -> ApiError {
             expected.descriptor(),
             actual.descriptor()
         ),
-        KeyError::Empty { kind, .. } => format!(
-            "One or more parameter values are not valid. A value specified for a secondary index key is not supported. \
-             The AttributeValue for a key attribute cannot contain an empty {} value. IndexName: {index}, IndexKey: \
-             {attribute}",
-            empty(*kind)
+        KeyError::Empty { kind, .. } => return empty_key(empty(*kind), index, attribute),
+        KeyError::TooLong { role, size } => format!(
+            "One or more parameter values were invalid: Size limit exceeded for Index Key {attribute} Actual Size: {size} \
+             bytes Max Size: {} bytes IndexName: {index}",
+            match role {
+                KeyRole::Partition => PARTITION_KEY_BYTES_MAX,
+                KeyRole::Sort => SORT_KEY_BYTES_MAX,
+            }
         ),
         error => return key(error),
     })
@@ -98,6 +110,21 @@ pub(crate) const LOCAL_WITHOUT_SORT_KEY: &str = "One or more parameter values we
 pub(crate) const ONE_AT_A_TIME: &str = "Subscriber limit exceeded: Only 1 online index can be created or deleted \
      simultaneously per table";
 pub(crate) const EXISTS: &str = "Attempting to create an index which already exists";
+
+pub(crate) const CAPACITY_TOO_LARGE: &str =
+    "Cannot increase provisioned throughput to more than 40,000 units per global secondary index";
+pub(crate) const NO_ACTION: &str = "Update global secondary index action is null";
+
+/// An update to the throughput that the index has; the pair is read and write units.
+pub(crate) fn same_throughput(name: &str, (read_units, write_units): (i64, i64)) -> ApiError {
+    ApiError::Validation(format!(
+        "The provisioned throughput for the index {name} will not change. The requested value equals the current value. \
+         Current ReadCapacityUnits provisioned for the index: {read_units}. Requested ReadCapacityUnits: {read_units}. \
+         Current WriteCapacityUnits provisioned for the index: {write_units}. Requested WriteCapacityUnits: \
+         {write_units}. Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher \
+         limits."
+    ))
+}
 
 fn invalid(what: impl std::fmt::Display) -> ApiError {
     ApiError::Validation(format!("One or more parameter values were invalid: {what}"))

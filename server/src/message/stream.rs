@@ -13,6 +13,12 @@ pub(crate) const SEQUENCE_NUMBER_MISSING: &str =
 pub(crate) const SEQUENCE_NUMBER_SURPLUS: &str = "One or more parameter values were invalid: SequenceNumber should not \
      be passed for this iterator type";
 
+pub(crate) const FILTER_WITH_START: &str =
+    "ShardFilter and ExclusiveStartShardId both should not be specified in the request.";
+
+pub(crate) const TIMESTAMP_MISSING: &str =
+    "One or more parameter values were invalid: Timestamp must be specified for AT_TIMESTAMP";
+
 /// A stream for a table that has one.
 pub(crate) const ALREADY_ENABLED: &str = "Table already has an enabled stream";
 /// The end of a stream that a table does not have.

@@ -33,6 +33,12 @@ pub(crate) const SURPLUS_DEFINITIONS: &str = "One or more parameter values were 
 
 pub(crate) const NOTHING_TO_UPDATE: &str = "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, \
      GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required";
+pub(crate) const THROUGHPUT_WITH_STREAM: &str = "Cannot change IOPS and Streams at the same time.";
+pub(crate) const NO_DEFINITIONS: &str = "No Attribute Schema Defined";
+pub(crate) const NO_KEY_SCHEMA: &str =
+    "No defined key schema.  A key schema containing at least a hash key must be defined for all tables";
+pub(crate) const KEY_SCHEMA_TOO_BIG: &str =
+    "Key Schema too big.  Key Schema must at most consist of the hash and range key of a table";
 pub(crate) const PROTECTED: &str = "Resource cannot be deleted as it is currently protected against deletion. \
      Disable deletion protection first.";
 

@@ -11,8 +11,9 @@ use stator_model::item::Item;
 use stator_model::key::KeyBytes;
 
 use super::capacity::{CapacityDetail, ConsumedCapacity, read_units};
-use super::expressions::{ExpressionInputs, check_all_used, parse};
+use super::expressions::{ExpressionInputs, check_all_used};
 use super::item_command::open;
+use super::legacy::read as legacy;
 use super::replacement::checked;
 use super::{Context, Operation, table_name};
 use crate::catalog::Table;
@@ -42,6 +43,7 @@ pub(crate) struct KeysOfTable {
     pub(crate) keys: Option<Vec<Attributes>>,
     pub(crate) consistent_read: Option<bool>,
     pub(crate) projection: Option<String>,
+    pub(crate) attributes_to_get: Option<Vec<String>>,
     /// Names as they came, to be returned with unprocessed keys.
     pub(crate) names: Option<Vec<(String, String)>>,
     pub(crate) expressions: ExpressionInputs,
@@ -61,6 +63,7 @@ pub(crate) struct UnprocessedKeys {
     pub(crate) keys: Vec<Item>,
     pub(crate) consistent_read: Option<bool>,
     pub(crate) projection: Option<String>,
+    pub(crate) attributes_to_get: Option<Vec<String>>,
     pub(crate) names: Option<Vec<(String, String)>>,
 }
 
@@ -104,6 +107,8 @@ impl BatchGetItem {
                 if let Some(keys) = &table.keys {
                     constraints.length(&member, "[...]", keys.len(), 1, KEYS_MAX);
                 }
+                let member = format!("requestItems.{name}.member.attributesToGet");
+                legacy::check_attributes(&member, table.attributes_to_get.as_deref(), &mut constraints);
             }
         }
         let capacity = constraints.one_of("returnConsumedCapacity", self.consumed_capacity.as_deref());
@@ -135,6 +140,8 @@ struct Checked {
 
 fn check((name, wanted): (String, KeysOfTable)) -> Result<Checked, ApiError> {
     let parameter = ("ProjectionExpression", wanted.projection.as_deref());
+    let attributes = wanted.attributes_to_get.as_deref();
+    legacy::check_attributes_unmixed(attributes, parameter)?;
     let mut placeholders: Placeholders = wanted.expressions.check(&[parameter])?;
     let keys: Vec<Item> = wanted
         .keys
@@ -142,12 +149,13 @@ fn check((name, wanted): (String, KeysOfTable)) -> Result<Checked, ApiError> {
         .into_iter()
         .map(|key| checked(Some(key)))
         .collect::<Result<_, _>>()?;
-    let projection = parse(parameter, &mut placeholders, Projection::parse)?;
+    let projection = legacy::projection(parameter, attributes, &mut placeholders, legacy::duplicate_name)?;
     check_all_used(&placeholders)?;
     let again = UnprocessedKeys {
         keys: Vec::new(),
         consistent_read: wanted.consistent_read,
         projection: wanted.projection,
+        attributes_to_get: wanted.attributes_to_get,
         names: wanted.names,
     };
     Ok(Checked {

@@ -147,6 +147,15 @@ impl BatchWriteItem {
             for (name, writes) in tables {
                 let member = format!("requestItems.{name}.member");
                 constraints.length(&member, "[...]", writes.len(), 1, WRITES_MAX);
+                for (place, write) in writes.iter().enumerate() {
+                    let member = format!("{member}.{}.member", place + 1);
+                    if let Some(put) = &write.put {
+                        constraints.required(&format!("{member}.putRequest.item"), put.item.as_ref());
+                    }
+                    if let Some(delete) = &write.delete {
+                        constraints.required(&format!("{member}.deleteRequest.key"), delete.key.as_ref());
+                    }
+                }
             }
         }
         let capacity = constraints.one_of("returnConsumedCapacity", self.consumed_capacity.as_deref());
@@ -178,11 +187,8 @@ fn check(request: WriteRequest) -> Result<Write, ApiError> {
             Ok(Write::Put(item))
         }
         (None, Some(delete)) => Ok(Write::Delete(checked(delete.key)?)),
-        (Some(_), Some(_)) => Err(ApiError::validation(
+        (Some(_), Some(_)) | (None, None) => Err(ApiError::validation(
             "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes",
-        )),
-        (None, None) => Err(ApiError::validation(
-            "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes",
         )),
     }
 }

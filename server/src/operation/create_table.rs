@@ -138,6 +138,9 @@ impl CreateTable {
         if let Some(unsupported) = self.unsupported.first() {
             return Err(unsupported.refusal());
         }
+        if self.key_schema.is_none() {
+            return Err(ApiError::validation(table::NO_KEY_SCHEMA));
+        }
         let capacity = table_settings::capacity(checked.billing_mode, self.provisioned_throughput.as_ref())?;
         let key_schema = key_schema(&checked.keys, &checked.definitions)?;
         let indexes = self.indexes(&checked, &key_schema, new_id)?;
@@ -191,7 +194,6 @@ impl CreateTable {
     /// Checks the request against the service model.
     fn check_model(&self) -> Result<Checked, ApiError> {
         let mut constraints = Constraints::default();
-        constraints.required("attributeDefinitions", self.attribute_definitions.as_ref());
         let definitions = self.attribute_definitions.as_deref().unwrap_or_default();
         let definitions = check_definitions(&mut constraints, definitions);
         table_name::check(&mut constraints, self.table_name.as_ref());
@@ -226,12 +228,11 @@ impl CreateTable {
     }
 
     fn check_keys(&self, constraints: &mut Constraints) -> Vec<(String, KeyType)> {
-        constraints.required("keySchema", self.key_schema.as_ref());
         let Some(elements) = &self.key_schema else {
             return Vec::new();
         };
         let shown = Shown(elements);
-        constraints.length("keySchema", shown, elements.len(), 1, KEY_ATTRIBUTES_MAX);
+        constraints.length("keySchema", shown, elements.len(), 1, usize::MAX);
         check_elements(constraints, "keySchema", elements)
     }
 
@@ -360,6 +361,9 @@ fn check_name(constraints: &mut Constraints, member: &str, name: Option<&str>) -
 /// The key schema of keys and the definitions of their attributes.
 fn key_schema(keys: &[(String, KeyType)], definitions: &[KeyAttribute]) -> Result<KeySchema, ApiError> {
     let refused = |sentence| Err(ApiError::validation(sentence));
+    if keys.len() > KEY_ATTRIBUTES_MAX {
+        return refused(table::KEY_SCHEMA_TOO_BIG);
+    }
     let repeated = definitions.iter().enumerate().any(|(index, definition)| {
         definitions[..index]
             .iter()
@@ -377,6 +381,9 @@ fn key_schema(keys: &[(String, KeyType)], definitions: &[KeyAttribute]) -> Resul
         Some((_, KeyType::Hash)) => return refused(table::SECOND_KEY_NOT_RANGE),
         Some((range, KeyType::Range)) => Some(range),
     };
+    if definitions.is_empty() {
+        return refused(table::NO_DEFINITIONS);
+    }
     let defined = |name: &String| {
         let found = definitions.iter().find(|definition| definition.name == *name);
         found.cloned().ok_or_else(|| {

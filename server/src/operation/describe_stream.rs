@@ -71,6 +71,9 @@ impl Operation for DescribeStream {
         if let Some(arn) = &self.stream_arn {
             constraints.length("streamArn", arn, arn.len(), 37, 1024);
         }
+        if let Some(shard) = &self.start_shard {
+            constraints.length("exclusiveStartShardId", shard, shard.len(), 28, 65);
+        }
         constraints.at_least("limit", self.limit, 1);
         if let Some(filter) = &self.filter {
             constraints.one_of::<ChildShards>("shardFilter.type", filter.filter_type.as_deref());
@@ -78,6 +81,9 @@ impl Operation for DescribeStream {
         constraints.finish()?;
         if self.limit.is_some_and(|limit| limit > LIMIT_MAX) {
             return Err(ApiError::validation(message::stream::TOO_MANY_SHARDS));
+        }
+        if self.filter.is_some() && self.start_shard.is_some() {
+            return Err(ApiError::validation(message::stream::FILTER_WITH_START));
         }
         let named = NamedStream::latest(context, &self.stream_arn.unwrap_or_default()).await?;
         let stream = &named.stream;

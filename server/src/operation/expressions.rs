@@ -15,8 +15,6 @@ pub(crate) struct ExpressionInputs {
     pub(crate) placeholders: Placeholders,
     pub(crate) names: Option<Vec<(String, String)>>,
     pub(crate) values: Option<Vec<ValueInput>>,
-    /// Parameters of reads of the API before expressions that the request carries, by name.
-    pub(crate) legacy: Vec<&'static str>,
 }
 
 /// An entry of ExpressionAttributeValues.
@@ -36,74 +34,75 @@ impl ExpressionInputs {
     ///
     /// # Errors
     /// ValidationException.
-    pub(crate) fn check(mut self, expressions: &[Parameter<'_>]) -> Result<Placeholders, ApiError> {
+    pub(crate) fn check(self, expressions: &[Parameter<'_>]) -> Result<Placeholders, ApiError> {
+        self.check_presence(expressions)?;
+        self.register()
+    }
+
+    /// Checks which parameters are there together.
+    ///
+    /// # Errors
+    /// ValidationException.
+    pub(crate) fn check_presence(&self, expressions: &[Parameter<'_>]) -> Result<(), ApiError> {
         let given: Vec<&str> = expressions
             .iter()
             .filter(|(_, text)| text.is_some())
             .map(|(name, _)| *name)
             .collect();
-        self.check_legacy(&given)?;
-        let invalid = |error: ExpressionError| ApiError::Validation(error.to_string());
-        if let Some(names) = self.names {
-            if given.is_empty() {
-                return Err(ApiError::validation(
-                    "ExpressionAttributeNames can only be specified when using expressions",
-                ));
-            }
-            if names.is_empty() {
-                return Err(ApiError::validation("ExpressionAttributeNames must not be empty"));
-            }
-            for (placeholder, name) in names {
-                self.placeholders.add_name(placeholder, name).map_err(invalid)?;
-            }
+        if self.names.is_some() && given.is_empty() {
+            return Err(ApiError::validation(
+                "ExpressionAttributeNames can only be specified when using expressions",
+            ));
         }
-        if let Some(values) = self.values {
-            let users: Vec<&str> = expressions
-                .iter()
-                .map(|(name, _)| *name)
-                .filter(|name| *name != "ProjectionExpression")
-                .collect();
-            if !given.iter().any(|name| users.contains(name)) {
-                let be = if users.len() == 1 { "is" } else { "are" };
-                let users = users.join(" and ");
-                return Err(ApiError::Validation(format!(
-                    "ExpressionAttributeValues can only be specified when using expressions: {users} {be} null"
-                )));
-            }
-            if values.is_empty() {
-                return Err(ApiError::validation(
-                    "ExpressionAttributeValues must not be empty",
-                ));
-            }
-            for ValueInput {
-                placeholder,
-                start,
-                problem,
-            } in values
-            {
-                Placeholders::check_value_placeholder(&placeholder).map_err(invalid)?;
-                if let Some(problem) = problem {
-                    return Err(ApiError::Validation(format!(
-                        "ExpressionAttributeValues contains invalid value: {problem} for key {placeholder}"
-                    )));
-                }
-                self.placeholders.add_value(placeholder, start).map_err(invalid)?;
-            }
-        }
-        Ok(self.placeholders)
-    }
-
-    fn check_legacy(&self, given: &[&str]) -> Result<(), ApiError> {
-        let Some(first) = self.legacy.first() else {
-            return Ok(());
-        };
-        if given.is_empty() {
+        let users: Vec<&str> = expressions
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(|name| *name != "ProjectionExpression")
+            .collect();
+        if self.values.is_some() && !given.iter().any(|name| users.contains(name)) {
+            let be = if users.len() == 1 { "is" } else { "are" };
+            let users = users.join(" and ");
             return Err(ApiError::Validation(format!(
-                "{first} is a parameter of the API before expressions, which this version of Stator does not support \
-                 yet; use expressions instead"
+                "ExpressionAttributeValues can only be specified when using expressions: {users} {be} null"
             )));
         }
-        Err(mixed(&self.legacy, given))
+        Ok(())
+    }
+
+    /// Registers values and names, in this order.
+    ///
+    /// # Errors
+    /// ValidationException for what is no placeholder, name or value.
+    pub(crate) fn register(mut self) -> Result<Placeholders, ApiError> {
+        let invalid = |error: ExpressionError| ApiError::Validation(error.to_string());
+        if self.values.as_ref().is_some_and(Vec::is_empty) {
+            return Err(ApiError::validation(
+                "ExpressionAttributeValues must not be empty",
+            ));
+        }
+        for input in self.values.iter().flatten() {
+            Placeholders::check_value_placeholder(&input.placeholder).map_err(invalid)?;
+        }
+        for ValueInput {
+            placeholder,
+            start,
+            problem,
+        } in self.values.into_iter().flatten()
+        {
+            if let Some(problem) = problem {
+                return Err(ApiError::Validation(format!(
+                    "ExpressionAttributeValues contains invalid value: {problem} for key {placeholder}"
+                )));
+            }
+            self.placeholders.add_value(placeholder, start).map_err(invalid)?;
+        }
+        if self.names.as_ref().is_some_and(Vec::is_empty) {
+            return Err(ApiError::validation("ExpressionAttributeNames must not be empty"));
+        }
+        for (placeholder, name) in self.names.into_iter().flatten() {
+            self.placeholders.add_name(placeholder, name).map_err(invalid)?;
+        }
+        Ok(self.placeholders)
     }
 }
 

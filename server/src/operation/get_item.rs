@@ -1,12 +1,12 @@
 //! GetItem: reads one item by its key.
 
 use stator_cluster::ConsistencyLevel;
-use stator_model::expression::Projection;
 use stator_model::item::Item;
 
 use super::capacity::{CapacityDetail, ConsumedCapacity, read_units};
-use super::expressions::{ExpressionInputs, check_all_used, parse};
+use super::expressions::{ExpressionInputs, check_all_used};
 use super::item_command::open;
+use super::legacy::read;
 use super::replacement::checked;
 use super::{Context, Operation, table_name};
 use crate::consistency::{self, NamedLevels};
@@ -23,6 +23,7 @@ pub(crate) struct GetItem {
     pub(crate) consistent_read: Option<bool>,
     pub(crate) levels: NamedLevels,
     pub(crate) projection: Option<String>,
+    pub(crate) attributes_to_get: Option<Vec<String>>,
     pub(crate) consumed_capacity: Option<String>,
     pub(crate) expressions: ExpressionInputs,
 }
@@ -41,10 +42,12 @@ impl Operation for GetItem {
         let (capacity, level) = self.constraints()?;
         let projection = ("ProjectionExpression", self.projection.as_deref());
         let name = table_name::resolve(self.table_name.as_deref().unwrap_or_default())?;
+        let attributes = self.attributes_to_get.as_deref();
+        read::check_attributes_unmixed(attributes, projection)?;
         let mut placeholders = self.expressions.check(&[projection])?;
-        let key = checked(self.key)?;
-        let projection = parse(projection, &mut placeholders, Projection::parse)?;
+        let projection = read::projection(projection, attributes, &mut placeholders, read::same_name)?;
         check_all_used(&placeholders)?;
+        let key = checked(self.key)?;
 
         let table = context.table(name).await?;
         let key = table
@@ -72,6 +75,11 @@ impl GetItem {
         let mut constraints = Constraints::default();
         table_name::check(&mut constraints, self.table_name.as_ref());
         constraints.required("key", self.key.as_ref());
+        read::check_attributes(
+            "attributesToGet",
+            self.attributes_to_get.as_deref(),
+            &mut constraints,
+        );
         let capacity = constraints.one_of("returnConsumedCapacity", self.consumed_capacity.as_deref());
         let level = self.levels.check(&mut constraints);
         constraints.finish()?;

@@ -57,13 +57,13 @@ impl Operation for GetRecords {
         constraints.required("shardIterator", self.iterator.as_ref());
         constraints.at_least("limit", self.limit, 1);
         constraints.finish()?;
-        if self.limit.is_some_and(|limit| limit > LIMIT_MAX) {
-            return Err(ApiError::validation(stream::TOO_MANY_RECORDS));
-        }
         let limit = usize::try_from(self.limit.unwrap_or(LIMIT_MAX)).unwrap_or_default();
         let iterator = self.iterator.unwrap_or_default();
         // The shard as it was known before it is read: one that is closed then gets no record afterwards.
         let (named, shard, mut place) = NamedStream::of_iterator(context, &iterator).await?;
+        if self.limit.is_some_and(|limit| limit > LIMIT_MAX) {
+            return Err(ApiError::validation(stream::TOO_MANY_RECORDS));
+        }
         let now_ms = context.clock.now_ms();
         let horizon_ms = now_ms - RETENTION_MS;
         let (mut records, mut bytes, mut is_end) = (Vec::new(), 0, true);

@@ -18,6 +18,8 @@ pub(crate) struct GetShardIterator {
     pub(crate) shard_id: Option<String>,
     pub(crate) iterator_type: Option<String>,
     pub(crate) sequence_number: Option<String>,
+    /// `Timestamp`, in milliseconds.
+    pub(crate) timestamp_ms: Option<i64>,
 }
 
 /// `ShardIteratorType`.
@@ -27,6 +29,7 @@ enum IteratorType {
     Latest,
     AtSequenceNumber,
     AfterSequenceNumber,
+    AtTimestamp,
 }
 
 impl ModelEnum for IteratorType {
@@ -35,6 +38,7 @@ impl ModelEnum for IteratorType {
         "TRIM_HORIZON",
         "LATEST",
         "AFTER_SEQUENCE_NUMBER",
+        "AT_TIMESTAMP",
     ];
 
     fn from_name(name: &str) -> Option<Self> {
@@ -43,6 +47,7 @@ impl ModelEnum for IteratorType {
             "LATEST" => Self::Latest,
             "AT_SEQUENCE_NUMBER" => Self::AtSequenceNumber,
             "AFTER_SEQUENCE_NUMBER" => Self::AfterSequenceNumber,
+            "AT_TIMESTAMP" => Self::AtTimestamp,
             _ => return None,
         })
     }
@@ -74,16 +79,29 @@ impl Operation for GetShardIterator {
         }
         constraints.finish()?;
         let kind = kind.unwrap_or(IteratorType::TrimHorizon);
-        let named = NamedStream::latest(context, self.stream_arn.as_deref().unwrap_or_default()).await?;
-        let shard = named.shard(self.shard_id.as_deref().unwrap_or_default())?;
         let numbered = matches!(
             kind,
             IteratorType::AtSequenceNumber | IteratorType::AfterSequenceNumber
         );
+        match &self.sequence_number {
+            None if numbered => return Err(ApiError::validation(stream::SEQUENCE_NUMBER_MISSING)),
+            Some(_) if !numbered => return Err(ApiError::validation(stream::SEQUENCE_NUMBER_SURPLUS)),
+            _ => {}
+        }
+        if kind == IteratorType::AtTimestamp && self.timestamp_ms.is_none() {
+            return Err(ApiError::validation(stream::TIMESTAMP_MISSING));
+        }
+        let named = NamedStream::latest(context, self.stream_arn.as_deref().unwrap_or_default()).await?;
+        let shard = named.shard(self.shard_id.as_deref().unwrap_or_default())?;
         let place = match (kind, self.sequence_number.as_deref()) {
-            (_, None) if numbered => return Err(ApiError::validation(stream::SEQUENCE_NUMBER_MISSING)),
-            (_, Some(_)) if !numbered => return Err(ApiError::validation(stream::SEQUENCE_NUMBER_SURPLUS)),
             (IteratorType::Latest, _) => named.end_of(context, shard.number).await?,
+            (IteratorType::AtTimestamp, _) => {
+                let from_ms = self.timestamp_ms.unwrap_or_default();
+                match first_since(context, &named, &shard, from_ms).await? {
+                    Some(place) => place,
+                    None => named.end_of(context, shard.number).await?,
+                }
+            }
             (_, Some(number)) => {
                 let place = Place::parse(number).ok_or_else(|| stream::bad_sequence_number(number))?;
                 check_trimmed(context, &named, &shard, place).await?;
@@ -112,19 +130,29 @@ async fn check_trimmed(
         return Ok(());
     }
     let horizon_ms = context.clock.now_ms() - RETENTION_MS;
-    let mut oldest = None;
-    let from = (Place::default(), Direction::Forward);
-    named
-        .read(context, shard.number, from, |place, record| {
-            if i64::try_from(record.at_ms).unwrap_or(i64::MAX) < horizon_ms {
-                return ControlFlow::Continue(());
-            }
-            oldest = Some(place);
-            ControlFlow::Break(())
-        })
-        .await?;
-    match oldest {
+    match first_since(context, named, shard, horizon_ms).await? {
         Some(oldest) if place < oldest => Err(ApiError::TrimmedDataAccess(stream::TRIMMED.to_owned())),
         _ => Ok(()),
     }
+}
+
+/// The place of the first record that is not older than a time; `None` when all are.
+async fn first_since(
+    context: &Context,
+    named: &NamedStream,
+    shard: &Shard,
+    from_ms: i64,
+) -> Result<Option<Place>, ApiError> {
+    let mut first = None;
+    let from = (Place::default(), Direction::Forward);
+    named
+        .read(context, shard.number, from, |place, record| {
+            if i64::try_from(record.at_ms).unwrap_or(i64::MAX) < from_ms {
+                return ControlFlow::Continue(());
+            }
+            first = Some(place);
+            ControlFlow::Break(())
+        })
+        .await?;
+    Ok(first)
 }

@@ -8,7 +8,7 @@ use stator_model::key::KeyAttribute;
 use uuid::Uuid;
 
 use super::create_table::AttributeDefinition;
-use super::index_settings::{IndexRequest, Setting, check_all};
+use super::index_settings::{IndexRequest, Setting, check_all, check_name};
 use super::table_settings::{OnDemandThroughput, ProvisionedThroughput, WarmThroughput};
 use crate::catalog::{IndexStatus, TableDefinition, WarmUnits};
 use crate::constraint::Constraints;
@@ -65,13 +65,17 @@ impl IndexChanges {
             }
             if let Some(change) = &update.update {
                 let member = format!("{member}.update");
-                constraints.required(&format!("{member}.indexName"), change.index_name.as_ref());
+                check_name_at(constraints, &member, change.index_name.as_deref());
                 if let Some(throughput) = &change.provisioned_throughput {
                     throughput.check_at(constraints, &format!("{member}.provisionedThroughput"));
                 }
             }
             if let Some(delete) = &update.delete {
-                constraints.required(&format!("{member}.delete.indexName"), delete.index_name.as_ref());
+                check_name_at(
+                    constraints,
+                    &format!("{member}.delete"),
+                    delete.index_name.as_deref(),
+                );
             }
         }
         Self {
@@ -104,6 +108,9 @@ impl IndexChanges {
             return Err(ApiError::LimitExceeded(index::ONE_AT_A_TIME.to_owned()));
         }
         for update in &self.updates {
+            if update.create.is_none() && update.update.is_none() && update.delete.is_none() {
+                return Err(ApiError::validation(index::NO_ACTION));
+            }
             if let Some(create) = &update.create {
                 self.create(table, create)?;
             }
@@ -156,8 +163,15 @@ impl IndexThroughput {
             if billing_mode == crate::catalog::BillingMode::PayPerRequest {
                 return Err(index::surplus_throughput(&index.name));
             }
-            let (read_units, write_units) = throughput.units()?;
+            let (read_units, write_units) = throughput.units_of_index()?;
             let known = &mut index.throughput;
+            if (read_units, write_units) == (known.read_units, known.write_units) {
+                let name = index.name.clone();
+                return Err(crate::message::index::same_throughput(
+                    &name,
+                    (read_units, write_units),
+                ));
+            }
             if read_units > known.read_units || write_units > known.write_units {
                 known.raised_at_ms = Some(now_ms);
             }
@@ -178,6 +192,15 @@ impl IndexThroughput {
             index.warm_units_requested = Some(request.applied(index.warm_units_requested.unwrap_or(none))?);
         }
         Ok(())
+    }
+}
+
+/// Notes what the service model has against the name of an index in `member`.
+fn check_name_at(constraints: &mut Constraints, member: &str, name: Option<&str>) {
+    let member = format!("{member}.indexName");
+    constraints.required(&member, name.as_ref());
+    if let Some(name) = name {
+        check_name(constraints, &member, name);
     }
 }
 

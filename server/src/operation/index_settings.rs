@@ -4,6 +4,8 @@
 //!
 //! Rules: Amazon DynamoDB API Reference, CreateTable; Developer Guide, "Multi-attribute keys pattern" and "Quotas".
 
+use std::collections::BTreeSet;
+
 use stator_model::index::{IndexKind, Projection};
 use stator_model::key::{KeyAttribute, KeySchema};
 use uuid::Uuid;
@@ -13,7 +15,7 @@ use super::table_settings::{OnDemandThroughput, ProvisionedThroughput, WarmThrou
 use crate::arn;
 use crate::catalog::{BillingMode, IndexDefinition, IndexStatus, OnDemandLimits, Throughput, WarmUnits};
 use crate::constraint::{Constraints, ModelEnum};
-use crate::message::{self, index};
+use crate::message::index;
 use crate::wire::error::ApiError;
 
 /// Most indexes of a table.
@@ -74,19 +76,30 @@ pub(super) struct Setting<'a> {
     pub(super) named: &'a [KeyAttribute],
 }
 
+/// Notes what the service model has against the name of an index at `member`.
+pub(super) fn check_name(constraints: &mut Constraints, member: &str, name: &str) {
+    constraints.length(member, name, name.chars().count(), 3, 255);
+    if !name.is_empty() && !name.bytes().all(arn::is_table_name_byte) {
+        constraints.violated(
+            member,
+            name,
+            "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
+        );
+    }
+}
+
 impl IndexRequest {
     /// Checks the constraints of the service model.
     pub(super) fn check(&self, constraints: &mut Constraints, member: &str) {
         let name = format!("{member}.indexName");
         constraints.required(&name, self.index_name.as_ref());
         if let Some(index_name) = &self.index_name {
-            constraints.length(&name, index_name, index_name.chars().count(), 3, 255);
+            check_name(constraints, &name, index_name);
         }
         let keys = format!("{member}.keySchema");
         constraints.required(&keys, self.key_schema.as_ref());
         if let Some(elements) = &self.key_schema {
-            let most = 2 * ATTRIBUTES_PER_ROLE_MAX;
-            constraints.length(&keys, Shown(elements), elements.len(), 1, most);
+            constraints.length(&keys, Shown(elements), elements.len(), 1, usize::MAX);
             check_elements(constraints, &keys, elements);
         }
         let projection = format!("{member}.projection");
@@ -97,6 +110,10 @@ impl IndexRequest {
             if let Some(names) = &request.non_key_attributes {
                 let included = format!("{projection}.nonKeyAttributes");
                 constraints.length(&included, format!("[{}]", names.join(", ")), names.len(), 1, 20);
+                for (place, name) in names.iter().enumerate() {
+                    let member = format!("{included}.{}.member", place + 1);
+                    constraints.length(&member, name, name.chars().count(), 1, 255);
+                }
             }
         }
         if let Some(throughput) = &self.provisioned_throughput {
@@ -119,9 +136,6 @@ impl IndexRequest {
         status: IndexStatus,
         setting: Setting<'_>,
     ) -> Result<IndexDefinition, ApiError> {
-        if !self.name().bytes().all(arn::is_table_name_byte) {
-            return Err(ApiError::validation(message::TABLE_NAME));
-        }
         let (hash, range) = self.keys(kind, setting)?;
         let (read_units, write_units) = match kind {
             IndexKind::Local => (0, 0),
@@ -161,7 +175,7 @@ impl IndexRequest {
         match (billing_mode, &self.provisioned_throughput) {
             (BillingMode::PayPerRequest, None) => Ok((0, 0)),
             (BillingMode::PayPerRequest, Some(_)) => Err(index::surplus_throughput(self.name())),
-            (BillingMode::Provisioned, Some(throughput)) => throughput.units(),
+            (BillingMode::Provisioned, Some(throughput)) => throughput.units_of_index(),
             (BillingMode::Provisioned, None) => Err(index::missing_throughput(self.name())),
         }
     }
@@ -172,7 +186,14 @@ impl IndexRequest {
         let included = request.and_then(|request| request.non_key_attributes.as_ref());
         match (kind.and_then(ProjectionType::from_name), included) {
             (None, _) => Err(ApiError::validation(index::NO_PROJECTION)),
-            (Some(ProjectionType::Include), Some(names)) => Ok(Projection::Include(names.clone())),
+            (Some(ProjectionType::Include), Some(names)) => {
+                let mut seen = BTreeSet::new();
+                if names.iter().all(|name| seen.insert(name)) {
+                    Ok(Projection::Include(names.clone()))
+                } else {
+                    Err(ApiError::validation(crate::message::table::SAME_DEFINITION_TWICE))
+                }
+            }
             (Some(ProjectionType::Include), None) => Err(ApiError::validation(index::NOTHING_INCLUDED)),
             (Some(_), Some(_)) => Err(index::included_beside(kind.unwrap_or_default())),
             (Some(ProjectionType::All), None) => Ok(Projection::All),
@@ -214,11 +235,11 @@ impl IndexRequest {
         if kind == IndexKind::Local {
             let table_hash = &setting.table.partition.name;
             match (&hash[..], &range[..]) {
+                ([_], []) => return Err(index::no_range_key(self.name())),
                 ([hash], _) if hash.name != *table_hash => {
                     return Err(index::other_hash_key(self.name(), &hash.name, table_hash));
                 }
                 ([_], [_]) => {}
-                ([_], []) => return Err(index::no_range_key(self.name())),
                 _ => return Err(ApiError::validation(crate::message::table::SECOND_KEY_NOT_RANGE)),
             }
         }

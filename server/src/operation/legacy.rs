@@ -1,4 +1,5 @@
-//! Item writes in the API before expressions: `Expected`, `ConditionalOperator` and `AttributeUpdates`.
+//! The API before expressions: `Expected`, `ConditionalOperator` and `AttributeUpdates` of writes; those of reads are in
+//! `read`.
 //!
 //! What they state is put into the words of the expression language, with placeholders made here (`#0`, `:0`), so that a
 //! command knows only expressions. Invariant: what a request states in the old way decides as DynamoDB decides it; where
@@ -8,6 +9,7 @@
 //! `ExpectedAttributeValue` and `AttributeValueUpdate`.
 
 mod expected;
+pub(crate) mod read;
 #[cfg(test)]
 mod tests;
 mod updates;
@@ -27,15 +29,15 @@ use updates::UpdateAction;
 /// them.
 #[derive(Debug, Default)]
 pub(crate) struct LegacyWrite {
-    /// `Expected`, each attribute once, in the order of their names.
+    /// `Expected`, each attribute once, in the order in which they came.
     pub(crate) expected: Vec<Expectation>,
-    /// `AttributeUpdates`, each attribute once, in the order of their names.
+    /// `AttributeUpdates`, each attribute once, in the order in which they came.
     pub(crate) updates: Vec<AttributeUpdate>,
     /// `ConditionalOperator`
     pub(crate) conditional_operator: Option<String>,
 }
 
-/// An entry of `Expected`.
+/// An entry of `Expected`, or a `Condition`, which has a comparison and a list only.
 #[derive(Debug, Default)]
 pub(crate) struct Expectation {
     pub(crate) attribute: String,
@@ -116,15 +118,20 @@ impl LegacyWrite {
                 .is_some()
                 .then_some("ConditionalOperator"),
         );
-        let given: Vec<&str> = expressions
-            .iter()
-            .filter_map(|(name, text)| text.and(Some(*name)))
-            .collect();
-        if legacy.is_empty() || given.is_empty() {
-            return Ok(());
-        }
-        Err(mixed(&legacy, &given))
+        unmixed(&legacy, expressions)
     }
+}
+
+/// Checks that there are no expressions beside parameters of the API before them.
+fn unmixed(legacy: &[&str], expressions: &[Parameter<'_>]) -> Result<(), ApiError> {
+    let given: Vec<&str> = expressions
+        .iter()
+        .filter_map(|(name, text)| text.and(Some(*name)))
+        .collect();
+    if legacy.is_empty() || given.is_empty() {
+        return Ok(());
+    }
+    Err(mixed(legacy, &given))
 }
 
 /// An expression with its own text.
@@ -151,6 +158,21 @@ pub(super) fn condition(
             placeholders,
             Condition::parse,
         );
+    }
+    expectation(None, legacy, placeholders)
+}
+
+/// What a write without an expression expects; nothing for one with an expression, which stands in its place.
+///
+/// # Errors
+/// ValidationException.
+pub(super) fn expectation(
+    expression: Option<&str>,
+    legacy: &LegacyWrite,
+    placeholders: &mut Placeholders,
+) -> Result<Stated<Condition>, ApiError> {
+    if expression.is_some() {
+        return Ok(None);
     }
     match expected::text(legacy, &mut Maker::new('e', placeholders))? {
         Some(text) => parsed("Expected", text, placeholders, Condition::parse_unbounded),

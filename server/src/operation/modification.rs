@@ -31,14 +31,20 @@ impl Modification {
         update: Option<&str>,
         condition: Option<&str>,
         legacy: &LegacyWrite,
-        expressions: ExpressionInputs,
+        mut expressions: ExpressionInputs,
     ) -> Result<Self, ApiError> {
         let parameters = [("UpdateExpression", update), ("ConditionExpression", condition)];
         legacy.check_unmixed(&parameters)?;
-        let mut placeholders = expressions.check(&parameters)?;
+        expressions.check_presence(&parameters)?;
+        // What is expected without expressions is looked at before the key.
+        let expected = legacy::expectation(condition.or(update), legacy, &mut expressions.placeholders)?;
         let key = checked(key)?;
+        let mut placeholders = expressions.register()?;
         let update = legacy::update(update, legacy, &mut placeholders)?;
-        let condition = legacy::condition(condition, legacy, &mut placeholders)?;
+        let condition = match expected {
+            Some(condition) => Some(condition),
+            None => legacy::condition(condition, legacy, &mut placeholders)?,
+        };
         check_all_used(&placeholders)?;
         Ok(Self {
             key,

@@ -14,8 +14,10 @@ use stator_model::item::Item;
 
 pub(super) use self::source::Source;
 use super::capacity::{CapacityDetail, ConsumedCapacity, Cost, read_units};
-use super::expressions::{ExpressionInputs, Parameter, parse};
+use super::expressions::{ExpressionInputs, Parameter};
+use super::index_settings::check_name;
 use super::item_command::open;
+use super::legacy::read::{self, KeyConditions, LegacyRead};
 use super::{Context, table_name};
 use crate::consistency::{self, NamedLevels};
 use crate::constraint::{Constraints, ModelEnum};
@@ -67,6 +69,8 @@ pub(crate) struct PageParameters {
     pub(crate) projection: Option<String>,
     pub(crate) consumed_capacity: Option<String>,
     pub(crate) expressions: ExpressionInputs,
+    /// What the request states without expressions.
+    pub(crate) legacy: LegacyRead,
 }
 
 /// The answer of Query and Scan.
@@ -100,19 +104,29 @@ pub(super) struct PagePlan {
     pub(super) select: Option<Select>,
     pub(super) count_only: bool,
     pub(super) capacity: CapacityDetail,
-    pub(super) start_key: Option<Item>,
+    start_key: Option<Attributes>,
+    /// Whether an index is read.
+    is_indexed: bool,
+    /// The parameter that says which attributes are wanted.
+    projected: Option<&'static str>,
     pub(super) filter: Option<Condition>,
     pub(super) projection: Option<Projection>,
+    pub(super) key_conditions: Option<KeyConditions>,
     pub(super) placeholders: Placeholders,
 }
 
 impl PageParameters {
-    /// The constraints of the service model that both operations have.
-    pub(super) fn constrain(&self, constraints: &mut Constraints) -> Choices {
+    /// The constraints of the service model that both operations have; `filter` is the member with the filter from before
+    /// expressions.
+    pub(super) fn constrain(&self, filter: &str, constraints: &mut Constraints) -> Choices {
         table_name::check(constraints, self.table_name.as_ref());
+        if let Some(name) = &self.index_name {
+            check_name(constraints, "indexName", name);
+        }
         constraints.at_least("limit", self.limit, 1);
         let select = constraints.one_of("select", self.select.as_deref());
         let capacity = constraints.one_of("returnConsumedCapacity", self.consumed_capacity.as_deref());
+        self.legacy.check(filter, constraints);
         Choices {
             select,
             capacity: capacity.unwrap_or_default(),
@@ -120,13 +134,15 @@ impl PageParameters {
         }
     }
 
-    /// Checks everything that needs no table; `own` are the operation's own expressions, parsed by `parse_own`.
+    /// Checks everything that needs no table; `own` are the operation's own expressions, parsed by `parse_own`, and
+    /// `legacy_filter` is its parameter with the filter from before expressions.
     ///
     /// # Errors
     /// ValidationException.
     pub(super) fn plan<T>(
         self,
         choices: Choices,
+        legacy_filter: &'static str,
         own: &[Parameter<'_>],
         parse_own: impl FnOnce(&mut Placeholders) -> Result<T, ApiError>,
     ) -> Result<(PagePlan, T), ApiError> {
@@ -136,22 +152,16 @@ impl PageParameters {
             .into_iter()
             .chain(own.iter().copied())
             .collect();
+        self.legacy.check_unmixed(legacy_filter, &all)?;
         let mut placeholders = self.expressions.check(&all)?;
-        let start_key = match self.start_key {
-            Some(Attributes {
-                problem: Some(problem),
-                ..
-            }) => {
-                return Err(ApiError::Validation(format!(
-                    "The provided starting key is invalid: {problem}"
-                )));
-            }
-            Some(Attributes { item, .. }) => Some(item),
-            None => None,
-        };
-        check_select(choices.select, projection.1.is_some(), self.index_name.is_some())?;
-        let filter = parse(filter, &mut placeholders, Condition::parse)?;
-        let projection = parse(projection, &mut placeholders, Projection::parse)?;
+        let attributes = self.legacy.attributes.as_deref();
+        let projected = projection
+            .1
+            .and(Some(projection.0))
+            .or(attributes.and(Some("AttributesToGet")));
+        let key_conditions = self.legacy.key_conditions(&mut placeholders)?;
+        let filter = self.legacy.filter(filter, &mut placeholders)?;
+        let projection = read::projection(projection, attributes, &mut placeholders, read::same_name)?;
         let own = parse_own(&mut placeholders)?;
         super::expressions::check_all_used(&placeholders)?;
         let plan = PagePlan {
@@ -164,36 +174,57 @@ impl PageParameters {
             count_only: choices.select == Some(Select::Count),
             capacity: choices.capacity,
             level: choices.level,
-            start_key,
+            start_key: self.start_key,
+            is_indexed: self.index_name.is_some(),
+            projected,
             filter,
             projection,
+            key_conditions,
             placeholders,
         };
         Ok((plan, own))
     }
 }
 
+impl PagePlan {
+    /// What is checked when the expressions are known to fit what is read: the values of the start key, which it returns,
+    /// and `Select`.
+    ///
+    /// # Errors
+    /// ValidationException.
+    pub(super) fn start_key(&self) -> Result<Option<&Item>, ApiError> {
+        if let Some(Attributes {
+            problem: Some(problem),
+            ..
+        }) = &self.start_key
+        {
+            return Err(ApiError::Validation(problem.to_string()));
+        }
+        check_select(self.select, self.projected, self.is_indexed)?;
+        Ok(self.start_key.as_ref().map(|attributes| &attributes.item))
+    }
+}
+
 /// Which attributes can be selected together with which parameters.
-fn check_select(select: Option<Select>, projected: bool, index: bool) -> Result<(), ApiError> {
-    let refusal = match select {
-        Some(Select::AllAttributes) if projected => {
-            "Cannot specify the ProjectionExpression when choosing to get ALL_ATTRIBUTES"
-        }
-        Some(Select::AllProjectedAttributes) if projected => {
-            "Cannot specify the ProjectionExpression when choosing to get ALL_PROJECTED_ATTRIBUTES"
-        }
-        Some(Select::Count) if projected => {
-            "Cannot specify the ProjectionExpression when choosing to get only the Count"
-        }
-        Some(Select::SpecificAttributes) if !projected => {
-            "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES"
-        }
-        Some(Select::AllProjectedAttributes) if !index => {
-            "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName"
-        }
-        _ => return Ok(()),
+fn check_select(select: Option<Select>, projected: Option<&str>, index: bool) -> Result<(), ApiError> {
+    let beside = match select {
+        Some(Select::AllAttributes) => "ALL_ATTRIBUTES",
+        Some(Select::AllProjectedAttributes) => "ALL_PROJECTED_ATTRIBUTES",
+        Some(Select::Count) => "only the Count",
+        Some(Select::SpecificAttributes) | None => "",
     };
-    Err(ApiError::validation(refusal))
+    match (select, projected) {
+        (Some(Select::SpecificAttributes), None) => Err(ApiError::validation(
+            "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES",
+        )),
+        (_, Some(parameter)) if !beside.is_empty() => Err(ApiError::Validation(format!(
+            "Cannot specify the {parameter} when choosing to get {beside}"
+        ))),
+        (Some(Select::AllProjectedAttributes), _) if !index => Err(ApiError::validation(
+            "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A page being filled.

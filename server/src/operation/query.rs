@@ -4,13 +4,13 @@ use std::ops::Bound;
 
 use stator_cluster::{Bounds, Direction};
 use stator_model::attribute::RawValue;
-use stator_model::expression::Condition;
 use stator_model::expression::key_condition::{KeyCondition, SortCondition};
+use stator_model::expression::{Condition, ExpressionError};
 use stator_model::item::Item;
 use stator_model::key::{after_prefix, escape, escape_open};
 
 use super::expressions::{parse, refusal};
-use super::page::{PageOutput, PageParameters, Source, read};
+use super::page::{PageOutput, PageParameters, PagePlan, Source, read};
 use super::{Context, Operation, table_name};
 use crate::constraint::Constraints;
 use crate::message;
@@ -30,27 +30,34 @@ pub(crate) struct Query {
 impl Operation for Query {
     type Output = PageOutput;
 
-    async fn run(self, context: &Context) -> Result<PageOutput, ApiError> {
+    async fn run(mut self, context: &Context) -> Result<PageOutput, ApiError> {
         let mut constraints = Constraints::default();
-        let choices = self.page.constrain(&mut constraints);
+        let choices = self.page.constrain("queryFilter", &mut constraints);
         constraints.finish()?;
         let name = table_name::resolve(self.page.table_name.as_deref().unwrap_or_default())?.to_owned();
         let index = self.page.index_name.clone();
         let condition = (KEY_CONDITION, self.key_condition.as_deref());
-        let (plan, condition) = self.page.plan(choices, &[condition], |placeholders| {
-            parse(condition, placeholders, Condition::parse)
-        })?;
-        let condition = condition.ok_or_else(|| {
-            ApiError::validation(
+        if condition.1.is_none() && self.page.legacy.key_conditions.is_none() {
+            return Err(ApiError::validation(
                 "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.",
-            )
-        })?;
+            ));
+        }
+        if condition.1.is_some() {
+            // Empty, they count as absent beside an expression.
+            self.page.legacy.key_conditions.take_if(|given| given.is_empty());
+        }
+        let is_legacy = !self.page.legacy.filter.is_empty();
+        let (plan, condition) = self
+            .page
+            .plan(choices, "QueryFilter", &[condition], |placeholders| {
+                parse(condition, placeholders, Condition::parse)
+            })?;
 
         let source = Source::find(context, &name, index.as_deref()).await?;
-        let condition =
-            KeyCondition::of_attributes(&condition, &plan.placeholders, &source.hash(), &source.range())
-                .map_err(|error| refusal(KEY_CONDITION, &error))?;
-        check_filter(plan.filter.as_ref(), &source)?;
+        source.check_consistency(&plan)?;
+        let condition = key_condition(condition.as_ref(), &plan, &source)?;
+        check_filter(plan.filter.as_ref(), is_legacy, &source)?;
+        let start_key = plan.start_key()?;
         let hash: Vec<Vec<u8>> = condition.hash(&plan.placeholders).map(scalar).collect();
         let hash: Vec<&[u8]> = hash.iter().map(Vec::as_slice).collect();
         let partition = source.prefix(&hash);
@@ -61,7 +68,7 @@ impl Operation for Query {
             source.is_escaped(),
         );
         let forward = self.scan_index_forward.unwrap_or(true);
-        if let Some(start_key) = &plan.start_key {
+        if let Some(start_key) = start_key {
             start_after(&mut bounds, &source, &partition, start_key, forward)?;
         }
         let direction = if forward {
@@ -73,8 +80,33 @@ impl Operation for Query {
     }
 }
 
+/// What the request asks of the key: by an expression, or without one.
+fn key_condition(
+    expression: Option<&Condition>,
+    plan: &PagePlan,
+    source: &Source,
+) -> Result<KeyCondition, ApiError> {
+    let (hash, range) = (source.hash(), source.range());
+    let condition = match (expression, &plan.key_conditions) {
+        (Some(condition), _) => condition,
+        (None, Some(conditions)) => {
+            conditions.check(&hash, &range)?;
+            &conditions.condition
+        }
+        (None, None) => return Err(ApiError::Internal("a query without a key condition".to_owned())),
+    };
+    KeyCondition::of_attributes(condition, &plan.placeholders, &hash, &range).map_err(|error| {
+        match (&error, source.index()) {
+            (ExpressionError::KeyEmpty { kind, name }, Some(index)) => {
+                message::index::empty_key(kind, &index.definition.name, name)
+            }
+            _ => refusal(KEY_CONDITION, &error),
+        }
+    })
+}
+
 /// What a key can decide belongs into the key condition.
-fn check_filter(filter: Option<&Condition>, source: &Source) -> Result<(), ApiError> {
+fn check_filter(filter: Option<&Condition>, is_legacy: bool, source: &Source) -> Result<(), ApiError> {
     let mut key = None;
     if let Some(filter) = filter {
         filter.for_each_path(&mut |path| {
@@ -85,7 +117,12 @@ fn check_filter(filter: Option<&Condition>, source: &Source) -> Result<(), ApiEr
     }
     match key {
         Some(name) => Err(ApiError::Validation(format!(
-            "Filter Expression can only contain non-primary key attributes: Primary key attribute: {name}"
+            "{} can only contain non-primary key attributes: Primary key attribute: {name}",
+            if is_legacy {
+                "QueryFilter"
+            } else {
+                "Filter Expression"
+            }
         ))),
         None => Ok(()),
     }

@@ -43,20 +43,29 @@ impl Replacement {
         attributes: Option<Attributes>,
         condition: Option<&str>,
         legacy: &LegacyWrite,
-        expressions: ExpressionInputs,
+        mut expressions: ExpressionInputs,
         return_values: ReturnValues,
     ) -> Result<Self, ApiError> {
         let condition = ("ConditionExpression", condition);
-        legacy.check_unmixed(&[condition])?;
-        let mut placeholders = expressions.check(&[condition])?;
-        let attributes = checked(attributes)?;
         if !matches!(return_values, ReturnValues::None | ReturnValues::AllOld) {
             return Err(ApiError::validation(message::RETURN_VALUES_OLD_ONLY));
         }
+        legacy.check_unmixed(&[condition])?;
+        expressions.check_presence(&[condition])?;
+        // What is expected without expressions is looked at before a key, and after an item.
+        let expected = match subject {
+            Subject::Key => legacy::expectation(condition.1, legacy, &mut expressions.placeholders)?,
+            Subject::Item => None,
+        };
+        let attributes = checked(attributes)?;
         if subject == Subject::Item {
             check_size(&attributes)?;
         }
-        let condition = legacy::condition(condition.1, legacy, &mut placeholders)?;
+        let mut placeholders = expressions.register()?;
+        let condition = match expected {
+            Some(condition) => Some(condition),
+            None => legacy::condition(condition.1, legacy, &mut placeholders)?,
+        };
         check_all_used(&placeholders)?;
         Ok(Self {
             subject,

@@ -33,7 +33,7 @@ impl Operation for Scan {
 
     async fn run(self, context: &Context) -> Result<PageOutput, ApiError> {
         let mut constraints = Constraints::default();
-        let choices = self.page.constrain(&mut constraints);
+        let choices = self.page.constrain("scanFilter", &mut constraints);
         constraints.at_least("segment", self.segment, 0);
         constraints.at_most("segment", self.segment, SEGMENTS_MAX - 1);
         constraints.at_least("totalSegments", self.total_segments, 1);
@@ -41,8 +41,9 @@ impl Operation for Scan {
         constraints.finish()?;
         let name = table_name::resolve(self.page.table_name.as_deref().unwrap_or_default())?.to_owned();
         let index = self.page.index_name.clone();
+        let (plan, ()) = self.page.plan(choices, "ScanFilter", &[], |_| Ok(()))?;
+        let start_key = plan.start_key()?;
         let segment = segment(self.segment, self.total_segments)?;
-        let (plan, ()) = self.page.plan(choices, &[], |_| Ok(()))?;
 
         let source = Source::find(context, &name, index.as_deref()).await?;
         let mut bounds = segment.map_or(
@@ -52,7 +53,7 @@ impl Operation for Scan {
             },
             Segment::bounds,
         );
-        if let Some(start_key) = &plan.start_key {
+        if let Some(start_key) = start_key {
             bounds.start = Bound::Excluded(start(&source, start_key, segment)?);
         }
         read(context, &source, &plan, &bounds, Direction::Forward).await

@@ -68,6 +68,19 @@ impl ProvisionedThroughput {
         }
         Ok((read_units, write_units))
     }
+
+    /// The same for a global index, whose limit is as high and has a sentence of its own.
+    ///
+    /// # Errors
+    /// ValidationException.
+    pub(super) fn units_of_index(&self) -> Result<(i64, i64), ApiError> {
+        self.units().map_err(|error| match error {
+            ApiError::Validation(text) if text == table::CAPACITY_TOO_LARGE => {
+                ApiError::validation(crate::message::index::CAPACITY_TOO_LARGE)
+            }
+            error => error,
+        })
+    }
 }
 
 /// Read and write units that a billing mode asks for: `None` when it has none.

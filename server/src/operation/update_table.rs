@@ -128,9 +128,11 @@ impl UpdateTable {
             return Err(ApiError::validation(table::NOTHING_TO_UPDATE));
         }
         let capacity = match (billing_mode, &self.provisioned_throughput) {
-            (Some(billing_mode), throughput) => table_settings::capacity(billing_mode, throughput.as_ref())?,
-            (None, Some(throughput)) => Some(throughput.units()?),
-            (None, None) => None,
+            (Some(BillingMode::PayPerRequest), throughput) => {
+                table_settings::capacity(BillingMode::PayPerRequest, throughput.as_ref())?
+            }
+            (_, Some(throughput)) => Some(throughput.units()?),
+            (_, None) => None,
         };
         let stream = self.stream_specification.as_ref();
         let stream = match stream.map(StreamSpecification::view).transpose()? {
@@ -138,6 +140,9 @@ impl UpdateTable {
             Some(Some(view)) => Some(StreamChange::Enable(view)),
             Some(None) => Some(StreamChange::Disable),
         };
+        if capacity.is_some() && stream.is_some() {
+            return Err(ApiError::validation(table::THROUGHPUT_WITH_STREAM));
+        }
         if let Some(encryption) = &self.sse_specification {
             encryption.refuse_key()?;
         }
@@ -248,6 +253,9 @@ impl Plan {
                     return Err(table::same_throughput(capacity));
                 }
                 definition.throughput = changed_throughput(definition, capacity, now_ms);
+            }
+            (BillingMode::Provisioned, None) if before == BillingMode::PayPerRequest => {
+                return Err(ApiError::validation(table::CAPACITY_MISSING));
             }
             (BillingMode::Provisioned, None) => {}
         }

@@ -1,10 +1,11 @@
 //! `cargo xtask test`: every test there is, first those of the crates and some seeds of the simulation,
-//! then those that use a running server as a client.
+//! then those that use a running server as a client, and a sample of the oracle tests, which `--oracle` runs whole.
 //!
 //! Nothing has to be prepared: what the client tests need is made below the target folder by `python`, `films` and
 //! `tools`. One part failing does not keep the other from running, and the last lines are the test runners' own.
 
 mod films;
+mod oracle;
 pub(crate) mod python;
 pub(crate) mod tools;
 
@@ -18,6 +19,8 @@ use crate::sim;
 
 /// What `cargo test` has built.
 const EVERYTHING: &[&str] = &["--workspace", "--all-targets"];
+/// The server alone.
+const SERVER: &[&str] = &["--package", "stator", "--bin", "stator"];
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -27,7 +30,10 @@ pub(crate) struct Arguments {
     /// Run the client tests in Python; both parts run if neither is named.
     #[arg(long)]
     python: bool,
-    /// Arguments for pytest.
+    /// Compare Stator with DynamoDB Local, request by request, and run nothing else.
+    #[arg(long, conflicts_with_all = ["rust", "python"])]
+    oracle: bool,
+    /// Arguments for pytest, or for `compat-tests/oracle/run.py`.
     #[arg(last = true)]
     pytest: Vec<OsString>,
 }
@@ -35,6 +41,10 @@ pub(crate) struct Arguments {
 /// Runs the tests, and says whether all have passed.
 pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let workspace = Workspace::find()?;
+    if arguments.oracle {
+        let stator = cargo::build(&workspace, SERVER)?.get("bin", "stator")?;
+        return oracle::run(&workspace, &stator, &arguments.pytest);
+    }
     let both = arguments.rust == arguments.python;
     let mut passed = true;
     if both || arguments.rust {
@@ -50,13 +60,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         // its assertions and overflow checks are on while real clients use it; and dependencies are optimized, so that
         // the Python side is the slow one. `--all-targets` makes cargo pick the features that it picks for `cargo
         // test`; otherwise much would be compiled twice.
-        let selection: &[&str] = if both {
-            EVERYTHING
-        } else {
-            &["--package", "stator", "--bin", "stator"]
-        };
+        let selection = if both { EVERYTHING } else { SERVER };
         let stator = cargo::build(&workspace, selection)?.get("bin", "stator")?;
         passed &= python::run(&workspace, &stator, &arguments.pytest, None)?;
+        passed &= oracle::sample(&workspace, &stator)?;
     }
     Ok(passed)
 }

@@ -50,7 +50,7 @@ pub(crate) fn run(
 
 /// The interpreter of an environment that holds these requirements, made anew when they or the system's Python have
 /// changed.
-fn environment(workspace: &Workspace, requirements: &Path) -> Result<PathBuf> {
+pub(super) fn environment(workspace: &Workspace, requirements: &Path) -> Result<PathBuf> {
     let folder = workspace.target.join("compat-venv");
     let python = folder.join("bin").join("python");
     let stamp = folder.join(STAMP);

@@ -49,15 +49,33 @@ impl Update {
             key_only = Item::build(key.iter().copied());
             key_only.as_ref()
         };
-        let edits = self
-            .actions
-            .iter()
-            .map(|action| action.edit(old, placeholders))
-            .collect::<Result<Vec<_>, _>>()?;
+        let edits = self.actions.iter().map(|action| action.edit(old, placeholders));
+        let edits = match edits.collect::<Result<Vec<_>, _>>() {
+            Ok(edits) => edits,
+            // A path that leads nowhere is told before an operand that does not fit.
+            Err(error) => return Err(self.check_paths(old).err().unwrap_or(error)),
+        };
         let capacity = old.stored().len() + bytes_added(&edits);
         let mut item = ItemWriter::with_capacity(capacity);
         write_fields(item.writer(), old.attributes(), self.targets.fields(), &edits, 0)?;
         Ok(item.finish())
+    }
+
+    /// Checks that all targets can be reached in the item.
+    fn check_paths(&self, old: ItemRef<'_>) -> Result<(), UpdateError> {
+        let edits = self.actions.iter().map(|action| match action {
+            Action::Set { .. } | Action::Add { .. } => Edit::Put(NewValue::Number(Number::ZERO)),
+            Action::Remove { .. } | Action::Delete { .. } => Edit::Remove,
+        });
+        let edits: Vec<_> = edits.collect();
+        let mut unused = ItemWriter::with_capacity(old.stored().len());
+        write_fields(
+            unused.writer(),
+            old.attributes(),
+            self.targets.fields(),
+            &edits,
+            0,
+        )
     }
 
     /// What `UPDATED_OLD` shows: the places that the update touches, as they were.

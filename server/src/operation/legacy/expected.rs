@@ -84,6 +84,14 @@ impl ComparisonOperator {
         }
     }
 
+    /// Whether a sort key answers it with one run of items.
+    pub(super) const fn is_indexable(self) -> bool {
+        matches!(
+            self,
+            Self::Eq | Self::Lt | Self::Le | Self::Gt | Self::Ge | Self::Between | Self::BeginsWith
+        )
+    }
+
     /// Whether the operator works with so many values.
     const fn takes(self, count: usize) -> bool {
         match self {
@@ -114,13 +122,21 @@ pub(super) fn text(legacy: &LegacyWrite, maker: &mut Maker<'_>) -> Result<Option
     let conditions = legacy
         .expected
         .iter()
-        .map(|entry| condition(entry, maker))
+        .map(|entry| {
+            let (operator, values) = understood(entry)?;
+            condition(&entry.attribute, operator, &values, maker)
+        })
         .collect::<Result<Vec<_>, _>>()?;
-    let operator = legacy
-        .conditional_operator
-        .as_deref()
-        .and_then(ConditionalOperator::from_name);
-    match (operator, conditions.len()) {
+    joined(&conditions, legacy.conditional_operator.as_deref())
+}
+
+/// The conditions as one, joined by `ConditionalOperator`; `None` when there is none.
+pub(super) fn joined(conditions: &[String], operator: Option<&str>) -> Result<Option<String>, ApiError> {
+    // An unknown name has been refused with the other constraints of the service model.
+    match (
+        operator.and_then(ConditionalOperator::from_name),
+        conditions.len(),
+    ) {
         (Some(_), 0) => Err(ApiError::validation(
             "ConditionalOperator cannot be used without Filter or Expected",
         )),
@@ -134,18 +150,22 @@ pub(super) fn text(legacy: &LegacyWrite, maker: &mut Maker<'_>) -> Result<Option
 }
 
 /// What one entry says, in the words of an expression: something that both `AND` and `OR` may join.
-fn condition(entry: &Expectation, maker: &mut Maker<'_>) -> Result<String, ApiError> {
-    let (operator, values) = understood(entry)?;
+pub(super) fn condition(
+    attribute: &str,
+    operator: ComparisonOperator,
+    values: &[&LegacyValue],
+    maker: &mut Maker<'_>,
+) -> Result<String, ApiError> {
     if !operator.takes(values.len()) {
         return Err(invalid(format_args!(
             "Invalid number of argument(s) for the {} ComparisonOperator",
             operator.name()
         )));
     }
-    check_kinds(operator, &values, maker)?;
-    let name = maker.name(&entry.attribute)?;
+    check_kinds(operator, values, maker)?;
+    let name = maker.name(attribute)?;
     let values = values
-        .into_iter()
+        .iter()
         .map(|value| maker.value(value))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(spelled(operator, &name, &values))

@@ -92,7 +92,7 @@ fn entries_are_joined_as_the_operator_says() {
     assert!(!holds(both, Some("AND")).unwrap().0);
     let (held, text) = holds(both, Some("OR")).unwrap();
     assert!(held);
-    assert_eq!(text, "attribute_not_exists(#e0) OR #e1 = :e2");
+    assert_eq!(text, "#e0 = :e1 OR attribute_not_exists(#e2)");
     // `AND` within an entry binds its own words only.
     let absent = r#"{"nope":{"ComparisonOperator":"NOT_CONTAINS","AttributeValueList":[{"S":"a"}]},"s":{"Exists":true,"Value":{"S":"abc"}}}"#;
     assert!(holds(absent, Some("OR")).unwrap().0);
@@ -211,8 +211,8 @@ fn every_action_has_its_words() {
     .unwrap();
     assert_eq!(
         text,
-        "SET #u0 = list_append(if_not_exists(#u0, :u2), :u1), #u3 = list_append(if_not_exists(#u3, :u5), :u4), \
-         #u8 = :u9 REMOVE #u10 ADD #u6 :u7 DELETE #u11 :u12"
+        "SET #u1 = :u2, #u5 = list_append(if_not_exists(#u5, :u7), :u6), #u8 = list_append(if_not_exists(#u8, :u10), \
+         :u9) REMOVE #u0 ADD #u3 :u4 DELETE #u11 :u12"
     );
     let expected = put("").item.unwrap();
     let headers = http::HeaderMap::new();

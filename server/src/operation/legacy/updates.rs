@@ -55,7 +55,6 @@ pub(super) fn text(legacy: &LegacyWrite, maker: &mut Maker<'_>) -> Result<Option
         if !actions.is_empty() {
             let gap = if text.is_empty() { "" } else { " " };
             // Writing to a string does not fail.
-            // Writing to a string does not fail.
             let _infallible = write!(text, "{gap}{clause} {}", actions.join(", "));
         }
     }

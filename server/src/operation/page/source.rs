@@ -135,17 +135,27 @@ impl Source {
         }
     }
 
+    /// Checks that what is read can be read with the consistency that is asked for.
+    ///
+    /// # Errors
+    /// ValidationException for a strongly consistent read of a global index.
+    pub(in crate::operation) fn check_consistency(&self, plan: &PagePlan) -> Result<(), ApiError> {
+        let kind = self.index().map(|index| index.keys.kind());
+        if plan.consistent && kind == Some(IndexKind::Global) {
+            return Err(message::index::consistent_global());
+        }
+        Ok(())
+    }
+
     /// Whether the items have to be fetched because the rows lack attributes that are asked for.
     ///
     /// # Errors
     /// ValidationException for a global index, which fetches nothing.
     pub(super) fn fetches(&self, plan: &PagePlan) -> Result<bool, ApiError> {
+        self.check_consistency(plan)?;
         let Some(TableIndex { definition, keys }) = self.index() else {
             return Ok(false);
         };
-        if plan.consistent && keys.kind() == IndexKind::Global {
-            return Err(message::index::consistent_global());
-        }
         if definition.projection == Projection::All {
             return Ok(false);
         }

@@ -34,7 +34,7 @@ impl Reader<'_> {
                     wanted.names = reader.names()?;
                     wanted.expressions.names.clone_from(&wanted.names);
                 }
-                "AttributesToGet" => reader.legacy(&mut wanted.expressions, "AttributesToGet")?,
+                "AttributesToGet" => wanted.attributes_to_get = reader.attributes_to_get()?,
                 _ => reader.skip()?,
             }
             Ok(())

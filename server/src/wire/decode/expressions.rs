@@ -43,17 +43,6 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A parameter of reads of the API before expressions: noted as given when it is of the right JSON type.
-    pub(super) fn legacy(&mut self, inputs: &mut ExpressionInputs, name: &'static str) -> Decoded<()> {
-        let present = match name {
-            "AttributesToGet" => self.list_of(Self::text)?.is_some(),
-            "ConditionalOperator" => self.text()?.is_some(),
-            _ => self.object(|reader, _| reader.object(|reader, _| reader.skip()).map(|_| ()))?,
-        };
-        inputs.legacy.extend(present.then_some(name));
-        Ok(())
-    }
-
     /// `ConsistencyLevel`, Stator's own member of item operations.
     pub(super) fn level(&mut self) -> Decoded<Option<NamedLevel>> {
         self.text_with(named)

@@ -21,7 +21,7 @@ impl Decode for GetItem {
                 "ProjectionExpression" => request.projection = reader.text()?,
                 "ExpressionAttributeNames" => inputs.names = reader.names()?,
                 "ReturnConsumedCapacity" => request.consumed_capacity = reader.text()?,
-                "AttributesToGet" => reader.legacy(inputs, "AttributesToGet")?,
+                "AttributesToGet" => request.attributes_to_get = reader.attributes_to_get()?,
                 _ => reader.skip()?,
             }
             Ok(())

@@ -1,4 +1,4 @@
-//! `Expected` and `AttributeUpdates`, members of item writes from before expressions.
+//! Members from before expressions: `Expected` and `AttributeUpdates` of writes, conditions and `AttributesToGet` of reads.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::operation::legacy::{AttributeUpdate, Expectation, LegacyValue};
 impl Reader<'_> {
     /// `Expected`: an object of objects. Of an attribute that comes twice the last one counts.
     pub(super) fn expected(&mut self, placeholders: &mut Placeholders) -> Decoded<Vec<Expectation>> {
-        let mut expected = BTreeMap::new();
+        let mut expected = ByName::default();
         self.object(|reader, attribute| {
             let mut entry = Expectation {
                 attribute: attribute.to_owned(),
@@ -28,10 +28,43 @@ impl Reader<'_> {
                 }
                 Ok(())
             })?;
-            expected.insert(attribute.to_owned(), entry);
+            expected.put(attribute, entry);
             Ok(())
         })?;
-        Ok(expected.into_values().collect())
+        Ok(expected.entries)
+    }
+
+    /// `KeyConditions`, `QueryFilter` or `ScanFilter`: an object of objects. Of an attribute that comes twice the last one
+    /// counts.
+    pub(super) fn conditions(
+        &mut self,
+        placeholders: &mut Placeholders,
+    ) -> Decoded<Option<Vec<Expectation>>> {
+        let mut conditions = ByName::default();
+        let present = self.object(|reader, attribute| {
+            let mut entry = Expectation {
+                attribute: attribute.to_owned(),
+                ..Expectation::default()
+            };
+            entry.given = reader.object(|reader, member| {
+                match member {
+                    "ComparisonOperator" => entry.comparison = reader.text()?,
+                    "AttributeValueList" => {
+                        entry.list = reader.list_of(|reader| reader.legacy_value(placeholders))?;
+                    }
+                    _ => reader.skip()?,
+                }
+                Ok(())
+            })?;
+            conditions.put(attribute, entry);
+            Ok(())
+        })?;
+        Ok(present.then_some(conditions.entries))
+    }
+
+    /// `AttributesToGet`: a list of names, of which one that is `null` is empty.
+    pub(super) fn attributes_to_get(&mut self) -> Decoded<Option<Vec<String>>> {
+        self.list_of(|reader| Ok(Some(reader.text()?.unwrap_or_default())))
     }
 
     /// `AttributeUpdates`: an object of objects. Of an attribute that comes twice the last one counts.
@@ -39,7 +72,7 @@ impl Reader<'_> {
         &mut self,
         placeholders: &mut Placeholders,
     ) -> Decoded<Vec<AttributeUpdate>> {
-        let mut updates = BTreeMap::new();
+        let mut updates = ByName::default();
         self.object(|reader, attribute| {
             let mut entry = AttributeUpdate {
                 attribute: attribute.to_owned(),
@@ -53,10 +86,10 @@ impl Reader<'_> {
                 }
                 Ok(())
             })?;
-            updates.insert(attribute.to_owned(), entry);
+            updates.put(attribute, entry);
             Ok(())
         })?;
-        Ok(updates.into_values().collect())
+        Ok(updates.entries)
     }
 
     /// An attribute value, written where the placeholders keep values; none for `null`.
@@ -68,5 +101,33 @@ impl Reader<'_> {
         self.value(placeholders.values_writer())?;
         let problem = self.take_problem();
         Ok(Some(LegacyValue { start, problem }))
+    }
+}
+
+/// Entries in the order in which their names came first; of a name that comes twice the last entry counts.
+struct ByName<T> {
+    entries: Vec<T>,
+    /// Where each name is.
+    places: BTreeMap<String, usize>,
+}
+
+impl<T> Default for ByName<T> {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            places: BTreeMap::new(),
+        }
+    }
+}
+
+impl<T> ByName<T> {
+    fn put(&mut self, name: &str, entry: T) {
+        let earlier = self.places.get(name);
+        if let Some(earlier) = earlier.and_then(|place| self.entries.get_mut(*place)) {
+            *earlier = entry;
+        } else {
+            self.places.insert(name.to_owned(), self.entries.len());
+            self.entries.push(entry);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Decode;
 use super::reader::{Decoded, Reader};
+use crate::operation::legacy::Expectation;
 use crate::operation::page::PageParameters;
 use crate::operation::query::Query;
 use crate::operation::scan::Scan;
@@ -24,11 +25,18 @@ impl Reader<'_> {
             "ExpressionAttributeNames" => inputs.names = self.names()?,
             "ExpressionAttributeValues" => self.values(inputs)?,
             "ReturnConsumedCapacity" => page.consumed_capacity = self.text()?,
-            "AttributesToGet" => self.legacy(inputs, "AttributesToGet")?,
-            "ConditionalOperator" => self.legacy(inputs, "ConditionalOperator")?,
+            "AttributesToGet" => page.legacy.attributes = self.attributes_to_get()?,
+            "ConditionalOperator" => page.legacy.conditional_operator = self.text()?,
             _ => return Ok(false),
         }
         Ok(true)
+    }
+}
+
+impl PageParameters {
+    /// Reads conditions from before expressions; their values are written beside those of expressions.
+    fn conditions(&mut self, reader: &mut Reader<'_>) -> Decoded<Option<Vec<Expectation>>> {
+        reader.conditions(&mut self.expressions.placeholders)
     }
 }
 
@@ -36,12 +44,13 @@ impl Decode for Query {
     fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
         let mut request = Self::default();
         reader.object(|reader, name| {
-            let inputs = &mut request.page.expressions;
             match name {
                 "KeyConditionExpression" => request.key_condition = reader.text()?,
                 "ScanIndexForward" => request.scan_index_forward = reader.boolean()?,
-                "KeyConditions" => reader.legacy(inputs, "KeyConditions")?,
-                "QueryFilter" => reader.legacy(inputs, "QueryFilter")?,
+                "KeyConditions" => request.page.legacy.key_conditions = request.page.conditions(reader)?,
+                "QueryFilter" => {
+                    request.page.legacy.filter = request.page.conditions(reader)?.unwrap_or_default();
+                }
                 _ if reader.page_member(name, &mut request.page)? => {}
                 _ => reader.skip()?,
             }
@@ -62,7 +71,9 @@ impl Decode for Scan {
             match name {
                 "Segment" => request.segment = reader.integer()?,
                 "TotalSegments" => request.total_segments = reader.integer()?,
-                "ScanFilter" => reader.legacy(&mut request.page.expressions, "ScanFilter")?,
+                "ScanFilter" => {
+                    request.page.legacy.filter = request.page.conditions(reader)?.unwrap_or_default();
+                }
                 _ if reader.page_member(name, &mut request.page)? => {}
                 _ => reader.skip()?,
             }

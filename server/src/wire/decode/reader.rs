@@ -149,6 +149,27 @@ impl<'j> Reader<'j> {
         self.whole("Long")
     }
 
+    /// A time in seconds since 1970, with a fraction or without, in milliseconds.
+    pub(crate) fn timestamp(&mut self) -> Decoded<Option<i64>> {
+        match self.present()? {
+            None => Ok(None),
+            Some(peek) if peek.is_num() => {
+                let text = std::str::from_utf8(self.json.known_number_bytes(peek)?).unwrap_or_default();
+                let seconds: Option<f64> = text.parse().ok();
+                // Three digits behind the point, and the point away.
+                let milliseconds = seconds.map(|seconds| format!("{seconds:.3}").replace('.', ""));
+                match milliseconds.and_then(|digits| digits.parse().ok()) {
+                    Some(milliseconds) => Ok(Some(milliseconds)),
+                    None => Err(DecodeError::Range {
+                        text: text.to_owned(),
+                        wanted: "Timestamp",
+                    }),
+                }
+            }
+            Some(peek) => Err(self.unexpected(peek, "Timestamp")),
+        }
+    }
+
     fn whole<T: std::str::FromStr>(&mut self, wanted: &'static str) -> Decoded<Option<T>> {
         match self.present()? {
             None => Ok(None),
@@ -285,6 +306,21 @@ mod tests {
             of("2147483648").integer(),
             Err(DecodeError::Range { .. })
         ));
+    }
+
+    #[test]
+    fn a_time_is_in_seconds() {
+        for (body, milliseconds) in [
+            ("1764210000", 1_764_210_000_000),
+            ("1764210000.25", 1_764_210_000_250),
+            ("1.5e0", 1500),
+            ("-1", -1000),
+        ] {
+            assert_eq!(of(body).timestamp(), Ok(Some(milliseconds)), "{body}");
+        }
+        assert_eq!(of("null").timestamp(), Ok(None));
+        assert!(matches!(of("\"1\"").timestamp(), Err(DecodeError::Scalar { .. })));
+        assert!(matches!(of("1e300").timestamp(), Err(DecodeError::Range { .. })));
     }
 
     #[test]

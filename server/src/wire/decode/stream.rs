@@ -47,6 +47,7 @@ impl Decode for GetShardIterator {
                 "ShardId" => request.shard_id = reader.text()?,
                 "ShardIteratorType" => request.iterator_type = reader.text()?,
                 "SequenceNumber" => request.sequence_number = reader.text()?,
+                "Timestamp" => request.timestamp_ms = reader.timestamp()?,
                 _ => reader.skip()?,
             }
             Ok(())

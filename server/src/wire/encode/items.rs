@@ -126,6 +126,10 @@ impl Encode for UnprocessedKeys {
             if let Some(consistent) = self.consistent_read {
                 json.member("ConsistentRead").boolean(consistent);
             }
+            if let Some(attributes) = &self.attributes_to_get {
+                json.member("AttributesToGet")
+                    .list(attributes, |json, name| json.text(name));
+            }
             if let Some(projection) = &self.projection {
                 json.member("ProjectionExpression").text(projection);
             }

@@ -1,0 +1,1 @@
+"""Requests written by hand, one file an operation; each has a list `CASES`."""
