@@ -94,6 +94,12 @@ WORDING: list[tuple[str, str]] = [
         f"{ONE_ERROR}.* at 'globalSecondaryIndexes.*provisionedThroughput.*",
         "Global Secondary Index's read and write throughput must be at least 1, and cannot be null",
     ),
+    # Statements.
+    (f"{ONE_ERROR}.* at 'statement' failed to satisfy constraint: (.*)", r"\1"),
+    (
+        f"{ONE_ERROR}.* at 'statements' .*",
+        "BatchGetItem cannot fetch more than 25 items|The statement was empty.",
+    ),
     # Streams.
     (
         f"{INVALID}StreamViewType must be .*",

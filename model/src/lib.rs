@@ -9,3 +9,4 @@ pub mod index;
 pub mod item;
 pub mod key;
 pub mod number;
+pub mod partiql;

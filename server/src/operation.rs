@@ -1,5 +1,6 @@
 //! The operations of the API, one file each: typed request, validation, work, typed answer. No JSON, no HTTP.
 
+pub(crate) mod batch_execute_statement;
 pub(crate) mod batch_get_item;
 pub(crate) mod batch_write_item;
 pub(crate) mod cancellation;
@@ -13,6 +14,7 @@ pub(crate) mod describe_limits;
 pub(crate) mod describe_stream;
 pub(crate) mod describe_table;
 pub(crate) mod describe_time_to_live;
+pub(crate) mod execute_statement;
 pub(crate) mod expressions;
 pub(crate) mod get_item;
 pub(crate) mod get_records;
@@ -31,6 +33,7 @@ pub(crate) mod query;
 pub(crate) mod replacement;
 pub(crate) mod scan;
 pub(crate) mod shards;
+pub(crate) mod statement;
 pub(crate) mod table_description;
 pub(crate) mod table_name;
 pub(crate) mod table_settings;

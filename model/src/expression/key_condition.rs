@@ -62,6 +62,22 @@ impl<V> SortCondition<V> {
     }
 }
 
+impl SortCondition<ValueId> {
+    /// The attribute of which a condition compares the order with values, and how; `None` when it says anything else.
+    pub fn stated_by(condition: &Condition) -> Option<(&str, Self)> {
+        match condition {
+            Condition::Compare {
+                comparator: Comparator::NotEqual,
+                ..
+            } => None,
+            Condition::Compare { .. } | Condition::Between { .. } | Condition::BeginsWith { .. } => {
+                bound(condition).ok()
+            }
+            _ => None,
+        }
+    }
+}
+
 impl KeyCondition {
     /// Parses a key condition expression for a table or index with these keys.
     ///

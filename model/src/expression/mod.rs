@@ -25,6 +25,7 @@ pub mod update;
 pub use condition::Condition;
 pub use error::{ExpressionError, UpdateError};
 pub use key_condition::KeyCondition;
+pub(crate) use path::INDEX_MAX;
 pub use path::{Element, Path, Relation};
 pub use placeholders::{Placeholders, ValueId};
 pub use projection::Projection;

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use super::error::ExpressionError;
 use crate::attribute::{RawValue, ValueRef};
 use crate::item::ItemRef;
 
@@ -13,7 +14,7 @@ use crate::item::ItemRef;
 pub(super) const PATH_ELEMENTS_MAX: usize = 32;
 
 /// Greatest list index that an expression may name.
-pub(super) const INDEX_MAX: u32 = i32::MAX.cast_unsigned();
+pub(crate) const INDEX_MAX: u32 = i32::MAX.cast_unsigned();
 
 /// One step of a path below its first name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +41,14 @@ impl Path {
         }
     }
 
-    pub(super) fn push(&mut self, element: Element) {
+    pub(crate) fn push(&mut self, element: Element) {
         self.below.push(element);
+    }
+
+    /// The error of a path with more elements than the API allows.
+    pub(crate) fn depth_error(&self) -> Option<ExpressionError> {
+        let levels = self.below.len() + 1;
+        (levels > PATH_ELEMENTS_MAX).then_some(ExpressionError::PathTooDeep { levels })
     }
 
     /// The name of the attribute into which the path leads.

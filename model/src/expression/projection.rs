@@ -11,13 +11,15 @@ use super::parser::{Bounds, Language, Parser};
 use super::path::Path;
 use super::placeholders::Placeholders;
 use super::tree::PathTree;
-use crate::item::{Item, ItemRef};
+use crate::item::{Item, ItemRef, ItemWriter};
 
 /// A parsed projection.
 #[derive(Debug, Clone)]
 pub struct Projection {
     paths: Vec<Path>,
     tree: PathTree<()>,
+    /// The names under which what is found is shown, if not at its place.
+    names: Option<Vec<String>>,
 }
 
 impl Projection {
@@ -60,7 +62,19 @@ impl Projection {
     /// [`ExpressionError`] when two of the paths get in each other's way.
     pub fn of_paths(paths: Vec<Path>) -> Result<Self, ExpressionError> {
         let tree = PathTree::new(paths.iter().map(|path| (path, ())))?;
-        Ok(Self { paths, tree })
+        let names = None;
+        Ok(Self { paths, tree, names })
+    }
+
+    /// The projection that shows what is at each path under a name, as an attribute. No two names may be equal.
+    ///
+    /// # Errors
+    /// [`ExpressionError`] when two of the paths get in each other's way.
+    pub fn named(named: Vec<(String, Path)>) -> Result<Self, ExpressionError> {
+        let (names, paths) = named.into_iter().unzip();
+        let mut projection = Self::of_paths(paths)?;
+        projection.names = Some(names);
+        Ok(projection)
     }
 
     /// The paths, in the order of the text.
@@ -71,6 +85,16 @@ impl Projection {
     /// What of an item the projection shows: sub-paths of one attribute together in one map, list elements in ascending
     /// order without gaps. An item that has nothing at any path gives an empty item.
     pub fn apply(&self, item: ItemRef<'_>) -> Item {
-        self.tree.pick(item, &|()| true)
+        let Some(names) = &self.names else {
+            return self.tree.pick(item, &|()| true);
+        };
+        let mut shown = ItemWriter::with_capacity(128);
+        for (name, path) in names.iter().zip(&self.paths) {
+            if let Some(value) = path.resolve(item) {
+                shown.writer().name(name.as_bytes());
+                shown.writer().raw(value);
+            }
+        }
+        shown.finish()
     }
 }

@@ -1,6 +1,7 @@
 //! From a target to its operation: decode, run, encode. The one list of which type serves which operation.
 
 use crate::message::table;
+use crate::operation::batch_execute_statement::BatchExecuteStatement;
 use crate::operation::batch_get_item::BatchGetItem;
 use crate::operation::batch_write_item::BatchWriteItem;
 use crate::operation::create_table::CreateTable;
@@ -11,6 +12,7 @@ use crate::operation::describe_limits::DescribeLimits;
 use crate::operation::describe_stream::DescribeStream;
 use crate::operation::describe_table::DescribeTable;
 use crate::operation::describe_time_to_live::DescribeTimeToLive;
+use crate::operation::execute_statement::ExecuteStatement;
 use crate::operation::get_item::GetItem;
 use crate::operation::get_records::GetRecords;
 use crate::operation::get_shard_iterator::GetShardIterator;
@@ -45,6 +47,7 @@ pub(super) async fn run(
     context: &Context,
 ) -> Result<Vec<u8>, ApiError> {
     match target {
+        Target::BatchExecuteStatement => answer::<BatchExecuteStatement>(json, head, context).await,
         Target::BatchGetItem => answer::<BatchGetItem>(json, head, context).await,
         Target::BatchWriteItem => answer::<BatchWriteItem>(json, head, context).await,
         Target::CreateTable => answer::<CreateTable>(json, head, context).await,
@@ -55,6 +58,7 @@ pub(super) async fn run(
         Target::DescribeStream => answer::<DescribeStream>(json, head, context).await,
         Target::DescribeTable => answer::<DescribeTable>(json, head, context).await,
         Target::DescribeTimeToLive => answer::<DescribeTimeToLive>(json, head, context).await,
+        Target::ExecuteStatement => answer::<ExecuteStatement>(json, head, context).await,
         Target::GetItem => answer::<GetItem>(json, head, context).await,
         Target::GetRecords => answer::<GetRecords>(json, head, context).await,
         Target::GetShardIterator => answer::<GetShardIterator>(json, head, context).await,

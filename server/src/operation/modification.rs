@@ -59,14 +59,7 @@ impl Modification {
     /// # Errors
     /// ValidationException when the update touches an attribute of the table's key.
     pub(super) fn check_key_stays(&self, table: &Table) -> Result<(), ApiError> {
-        let update = self.update.iter().map(|(_, update)| update);
-        let mut touched = update.flat_map(Update::touched_top_level);
-        match touched.find(|name| table.schema().contains(name.as_bytes())) {
-            Some(name) => Err(ApiError::Validation(format!(
-                "One or more parameter values were invalid: Cannot update attribute {name}. This attribute is part of the key"
-            ))),
-            None => Ok(()),
-        }
+        check_key_stays(table, self.update.as_ref().map(|(_, update)| update))
     }
 
     /// The command.
@@ -81,5 +74,19 @@ impl Modification {
             },
             return_values,
         }
+    }
+}
+
+/// An item cannot move to another key.
+///
+/// # Errors
+/// ValidationException when the update touches an attribute of the table's key.
+pub(super) fn check_key_stays(table: &Table, update: Option<&Update>) -> Result<(), ApiError> {
+    let mut touched = update.into_iter().flat_map(Update::touched_top_level);
+    match touched.find(|name| table.schema().contains(name.as_bytes())) {
+        Some(name) => Err(ApiError::Validation(format!(
+            "One or more parameter values were invalid: Cannot update attribute {name}. This attribute is part of the key"
+        ))),
+        None => Ok(()),
     }
 }

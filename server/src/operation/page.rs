@@ -25,7 +25,7 @@ use crate::wire::decode::attribute::Attributes;
 use crate::wire::error::ApiError;
 
 /// Largest sum of item sizes that one page evaluates.
-const PAGE_BYTES_MAX: usize = 1024 * 1024;
+pub(super) const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// `Select`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +80,8 @@ pub(crate) struct PageOutput {
     pub(crate) items: Option<Vec<Item>>,
     pub(crate) count: usize,
     pub(crate) scanned_count: usize,
+    /// Sum of the sizes of the rows that were evaluated.
+    pub(crate) bytes: usize,
     pub(crate) last_evaluated_key: Option<Item>,
     pub(crate) consumed_capacity: Option<ConsumedCapacity>,
 }
@@ -104,11 +106,11 @@ pub(super) struct PagePlan {
     pub(super) select: Option<Select>,
     pub(super) count_only: bool,
     pub(super) capacity: CapacityDetail,
-    start_key: Option<Attributes>,
+    pub(super) start_key: Option<Attributes>,
     /// Whether an index is read.
-    is_indexed: bool,
+    pub(super) is_indexed: bool,
     /// The parameter that says which attributes are wanted.
-    projected: Option<&'static str>,
+    pub(super) projected: Option<&'static str>,
     pub(super) filter: Option<Condition>,
     pub(super) projection: Option<Projection>,
     pub(super) key_conditions: Option<KeyConditions>,
@@ -366,6 +368,7 @@ pub(super) async fn read(
         items: (!plan.count_only).then_some(page.items),
         count: page.count,
         scanned_count: page.scanned,
+        bytes: page.bytes,
         last_evaluated_key: last.map(|item| source.key_of_row(item.as_ref())),
         consumed_capacity: plan.capacity.report(table.name(), cost),
     })

@@ -135,7 +135,11 @@ fn scalar(value: RawValue<'_>) -> Vec<u8> {
 
 /// The rows that the conditions on the range attributes ask for: one run of keys inside the partition. All conditions but
 /// the last are equalities.
-fn bounds(mut prefix: Vec<u8>, mut range: Vec<SortCondition<Vec<u8>>>, is_escaped: bool) -> Bounds {
+pub(super) fn bounds(
+    mut prefix: Vec<u8>,
+    mut range: Vec<SortCondition<Vec<u8>>>,
+    is_escaped: bool,
+) -> Bounds {
     let last = range.pop();
     for condition in range {
         if let SortCondition::Equal(value) = condition {
@@ -190,7 +194,7 @@ fn bounds(mut prefix: Vec<u8>, mut range: Vec<SortCondition<Vec<u8>>>, is_escape
 }
 
 /// Moves the beginning of the range behind the last key of the page before.
-fn start_after(
+pub(super) fn start_after(
     bounds: &mut Bounds,
     source: &Source,
     partition: &[u8],

@@ -23,7 +23,7 @@ pub(crate) struct Scan {
 
 /// One part of a parallel scan: part `index` of `total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Segment {
+pub(super) struct Segment {
     index: u32,
     total: u32,
 }
@@ -104,7 +104,7 @@ impl Segment {
 }
 
 /// Key bytes after which the page begins.
-fn start(
+pub(super) fn start(
     source: &Source,
     key: &stator_model::item::Item,
     segment: Option<Segment>,

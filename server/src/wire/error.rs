@@ -61,6 +61,9 @@ pub(crate) enum ApiError {
     /// The token belongs to a transaction that asks for something else.
     #[error("IdempotentParameterMismatchException")]
     IdempotentParameterMismatch,
+    /// An item is inserted whose key is taken.
+    #[error("DuplicateItemException")]
+    DuplicateItem,
     /// Who sent the request is not proved, or has no right to it.
     #[error("{}: {}", .0.code(), .0)]
     Authentication(#[from] stator_iam::Error),
@@ -127,6 +130,7 @@ impl ApiError {
             | Self::TransactionConflict
             | Self::TransactionInProgress
             | Self::IdempotentParameterMismatch
+            | Self::DuplicateItem
             | Self::Authentication(_) => StatusCode::BAD_REQUEST,
         }
     }
@@ -157,6 +161,11 @@ impl ApiError {
             | Self::TransactionConflict
             | Self::TransactionInProgress
             | Self::IdempotentParameterMismatch => self.transaction_parts(),
+            Self::DuplicateItem => (
+                SERVICE,
+                "DuplicateItemException",
+                message("Duplicate primary key exists in table"),
+            ),
             Self::Authentication(error) => (CORAL, error.code(), message(&error.to_string())),
             Self::TooLarge => (
                 CORAL,
@@ -197,6 +206,11 @@ impl ApiError {
                 Some(("message", message::TRANSACTION_CONFLICT.to_owned())),
             ),
         }
+    }
+
+    /// What it says to the client.
+    pub(super) fn sentence(&self) -> Option<String> {
+        self.parts().2.map(|(_, sentence)| sentence)
     }
 
     /// The body of the response.

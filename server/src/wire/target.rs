@@ -8,6 +8,7 @@ const STREAMS_PREFIX: &str = "DynamoDBStreams_20120810.";
 /// The operations that this version has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
+    BatchExecuteStatement,
     BatchGetItem,
     BatchWriteItem,
     CreateTable,
@@ -18,6 +19,7 @@ pub(crate) enum Target {
     DescribeStream,
     DescribeTable,
     DescribeTimeToLive,
+    ExecuteStatement,
     GetItem,
     GetRecords,
     GetShardIterator,
@@ -49,6 +51,7 @@ impl Target {
             });
         }
         Some(match header.strip_prefix(PREFIX)? {
+            "BatchExecuteStatement" => Self::BatchExecuteStatement,
             "BatchGetItem" => Self::BatchGetItem,
             "BatchWriteItem" => Self::BatchWriteItem,
             "CreateTable" => Self::CreateTable,
@@ -58,6 +61,7 @@ impl Target {
             "DescribeLimits" => Self::DescribeLimits,
             "DescribeTable" => Self::DescribeTable,
             "DescribeTimeToLive" => Self::DescribeTimeToLive,
+            "ExecuteStatement" => Self::ExecuteStatement,
             "GetItem" => Self::GetItem,
             "ListTables" => Self::ListTables,
             "ListTagsOfResource" => Self::ListTagsOfResource,

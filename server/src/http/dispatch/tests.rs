@@ -166,6 +166,14 @@ async fn every_item_operation_takes_a_level_from_body_and_header() {
         ),
         (Target::Scan, r#"{"TableName":"Tab"@}"#.to_owned()),
         (Target::DeleteItem, on_item("@")),
+        (
+            Target::ExecuteStatement,
+            r#"{"Statement":"SELECT * FROM Tab WHERE pk = 'k'"@}"#.to_owned(),
+        ),
+        (
+            Target::BatchExecuteStatement,
+            r#"{"Statements":[{"Statement":"INSERT INTO Tab VALUE {'pk': 'c'}"}]@}"#.to_owned(),
+        ),
     ];
     for (target, body) in bodies {
         let with = |members: &str| body.replace('@', members);
@@ -233,6 +241,49 @@ async fn a_write_that_needs_the_item_is_refused_at_one() {
             .await
             .is_ok()
     );
+}
+
+#[tokio::test]
+async fn a_statement_that_is_tried_again_takes_effect_once() {
+    let node = Node::start("").await;
+    let retry = [("amz-sdk-invocation-id", "the call")];
+    let insert = r#"{"Statement":"INSERT INTO Tab VALUE {'pk': 'k', 'n': 1}"}"#;
+    let update = r#"{"Statement":"UPDATE Tab SET n = n + 1 WHERE pk = 'k' RETURNING ALL NEW *"}"#;
+    node.ask(Target::ExecuteStatement, insert, &[]).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(
+            node.ask(Target::ExecuteStatement, update, &retry).await,
+            Ok(r#"{"Items":[{"n":{"N":"2"},"pk":{"S":"k"}}]}"#.to_owned())
+        );
+    }
+    assert_eq!(
+        node.ask(Target::ExecuteStatement, insert, &retry).await,
+        Err(ApiError::DuplicateItem)
+    );
+    let batch = r#"{"Statements":[{"Statement":"UPDATE Tab SET n = n + 1 WHERE pk = 'k' RETURNING ALL NEW *"},
+        {"Statement":"INSERT INTO Tab VALUE {'pk': 'l'}"}]}"#;
+    let retry = [("amz-sdk-invocation-id", "another call")];
+    for _ in 0..2 {
+        assert_eq!(
+            node.ask(Target::BatchExecuteStatement, batch, &retry).await,
+            Ok(
+                r#"{"Responses":[{"Item":{"n":{"N":"3"},"pk":{"S":"k"}},"TableName":"Tab"},{"TableName":"Tab"}]}"#
+                    .to_owned()
+            )
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_update_by_statement_is_refused_at_one() {
+    let node = Node::start("").await;
+    let body = format!(r#"{{"Statement":"UPDATE Tab SET n = 1 WHERE pk = 'k'"{ONE}}}"#);
+    assert_eq!(
+        node.ask(Target::ExecuteStatement, &body, &[]).await,
+        Err(ApiError::validation(message::UPDATE_AT_ONE))
+    );
+    let body = r#"{"Statement":"DELETE FROM Tab WHERE pk = 'k'"}"#;
+    assert!(node.ask(Target::ExecuteStatement, body, &[AT_ONE]).await.is_ok());
 }
 
 /// Units that GetItem reports: half a one at ONE, a whole one above.

@@ -46,7 +46,7 @@ impl Json {
         });
     }
 
-    fn consumed_capacity_member(&mut self, consumed: Option<&ConsumedCapacity>) {
+    pub(super) fn consumed_capacity_member(&mut self, consumed: Option<&ConsumedCapacity>) {
         if let Some(consumed) = consumed {
             self.member("ConsumedCapacity").consumed_capacity(consumed);
         }
