@@ -15,6 +15,7 @@ pub(crate) mod describe_stream;
 pub(crate) mod describe_table;
 pub(crate) mod describe_time_to_live;
 pub(crate) mod execute_statement;
+pub(crate) mod execute_transaction;
 pub(crate) mod expressions;
 pub(crate) mod get_item;
 pub(crate) mod get_records;

@@ -13,6 +13,7 @@ use crate::operation::describe_stream::DescribeStream;
 use crate::operation::describe_table::DescribeTable;
 use crate::operation::describe_time_to_live::DescribeTimeToLive;
 use crate::operation::execute_statement::ExecuteStatement;
+use crate::operation::execute_transaction::ExecuteTransaction;
 use crate::operation::get_item::GetItem;
 use crate::operation::get_records::GetRecords;
 use crate::operation::get_shard_iterator::GetShardIterator;
@@ -59,6 +60,7 @@ pub(super) async fn run(
         Target::DescribeTable => answer::<DescribeTable>(json, head, context).await,
         Target::DescribeTimeToLive => answer::<DescribeTimeToLive>(json, head, context).await,
         Target::ExecuteStatement => answer::<ExecuteStatement>(json, head, context).await,
+        Target::ExecuteTransaction => answer::<ExecuteTransaction>(json, head, context).await,
         Target::GetItem => answer::<GetItem>(json, head, context).await,
         Target::GetRecords => answer::<GetRecords>(json, head, context).await,
         Target::GetShardIterator => answer::<GetShardIterator>(json, head, context).await,

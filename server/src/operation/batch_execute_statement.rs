@@ -82,7 +82,8 @@ impl Planned {
 
     async fn plan(context: &Context, prepared: PreparedStatement, common: Common) -> Result<Self, ApiError> {
         if prepared.is_read() {
-            return PointRead::plan(context, prepared).await.map(Self::Read);
+            let read = PointRead::plan(context, "BatchExecuteStatement", prepared).await;
+            return read.map(Self::Read);
         }
         if matches!(prepared.statement, Statement::Exists(_)) {
             return Err(ApiError::validation(

@@ -23,6 +23,7 @@ pub(crate) struct CancellationReason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CancellationCode {
     ConditionalCheckFailed,
+    DuplicateItem,
     TransactionConflict,
     ValidationError,
 }
@@ -32,6 +33,7 @@ impl CancellationCode {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::ConditionalCheckFailed => "ConditionalCheckFailed",
+            Self::DuplicateItem => "DuplicateItem",
             Self::TransactionConflict => "TransactionConflict",
             Self::ValidationError => "ValidationError",
         }
@@ -56,6 +58,18 @@ impl CancellationReason {
         Self {
             code: CancellationCode::TransactionConflict,
             message: message::TRANSACTION_CONFLICT.to_owned(),
+            item: None,
+        }
+    }
+
+    /// The same reason for an item that was to be inserted: it is there.
+    pub(super) fn of_insert(self) -> Self {
+        if self.code != CancellationCode::ConditionalCheckFailed {
+            return self;
+        }
+        Self {
+            code: CancellationCode::DuplicateItem,
+            message: message::statement::DUPLICATE.to_owned(),
             item: None,
         }
     }

@@ -114,6 +114,20 @@ impl StatementInput {
 }
 
 impl PreparedStatement {
+    /// Whether it asks for the item that it writes.
+    pub(super) fn returns(&self) -> bool {
+        match &self.statement {
+            Statement::Update(update) => update.returning.is_some(),
+            Statement::Delete(delete) => delete.returns_old,
+            Statement::Insert(_) | Statement::Select(_) | Statement::Exists(_) => false,
+        }
+    }
+
+    /// Whether it stores a new item.
+    pub(super) fn is_insert(&self) -> bool {
+        matches!(self.statement, Statement::Insert(_))
+    }
+
     /// True for a statement that changes nothing.
     pub(super) fn is_read(&self) -> bool {
         matches!(self.statement, Statement::Select(_))

@@ -64,10 +64,10 @@ struct Read {
 }
 
 /// The same with its place.
-struct Planned {
-    table: Arc<Table>,
-    key: KeyBytes,
-    projection: Option<Projection>,
+pub(super) struct Planned {
+    pub(super) table: Arc<Table>,
+    pub(super) key: KeyBytes,
+    pub(super) projection: Option<Projection>,
 }
 
 impl Operation for TransactGetItems {
@@ -81,18 +81,30 @@ impl Operation for TransactGetItems {
         consistency::of_transaction(named, [])?;
 
         let planned = plan(context, reads).await?;
-        let key = |planned: &Planned| {
-            let key = Bytes::copy_from_slice(planned.key.as_bytes());
-            (planned.table.keyspace(), key)
-        };
-        let keys: Vec<_> = planned.iter().map(key).collect();
-        match context.cluster.read_together(&keys).await? {
-            Together::Cells(cells) => output(&planned, &cells, capacity),
-            Together::Conflict(is_busy) => {
-                let reason = |is_busy: bool| is_busy.then(CancellationReason::conflict);
-                let reasons = is_busy.into_iter().map(reason).collect();
-                Err(ApiError::TransactionCanceled(reasons))
-            }
+        carry_out(context, &planned, capacity).await
+    }
+}
+
+/// Reads what is planned as it was at one moment.
+///
+/// # Errors
+/// TransactionCanceledException, and failures of the cluster.
+pub(super) async fn carry_out(
+    context: &Context,
+    planned: &[Planned],
+    capacity: CapacityDetail,
+) -> Result<TransactGetItemsOutput, ApiError> {
+    let key = |planned: &Planned| {
+        let key = Bytes::copy_from_slice(planned.key.as_bytes());
+        (planned.table.keyspace(), key)
+    };
+    let keys: Vec<_> = planned.iter().map(key).collect();
+    match context.cluster.read_together(&keys).await? {
+        Together::Cells(cells) => output(planned, &cells, capacity),
+        Together::Conflict(is_busy) => {
+            let reason = |is_busy: bool| is_busy.then(CancellationReason::conflict);
+            let reasons = is_busy.into_iter().map(reason).collect();
+            Err(ApiError::TransactionCanceled(reasons))
         }
     }
 }

@@ -58,10 +58,10 @@ pub(crate) struct TransactWriteItemsOutput {
 }
 
 /// An action with its place.
-struct Planned {
-    table: Arc<Table>,
-    key: KeyBytes,
-    command: Bytes,
+pub(super) struct Planned {
+    pub(super) table: Arc<Table>,
+    pub(super) key: KeyBytes,
+    pub(super) command: Bytes,
 }
 
 impl Operation for TransactWriteItems {
@@ -81,14 +81,38 @@ impl Operation for TransactWriteItems {
         consistency::of_transaction(named, [])?;
 
         let planned = plan(context, &actions).await?;
-        let level = consistency::of_transaction(named, planned.iter().map(|planned| planned.table.level()))?;
-        let token = token(self.token.as_deref(), self.invocation, &planned);
-        let commands: Vec<_> = planned.iter().map(Planned::action).collect();
-        let outcome = context.cluster.transact(&commands, token, level).await?;
-        let (answers, is_repeated) = answers(outcome)?;
+        let ids = (self.token.as_deref(), self.invocation);
         Ok(TransactWriteItemsOutput {
-            consumed_capacity: cost(&planned, &answers, is_repeated, capacity),
+            consumed_capacity: carry_out(context, &planned, named, ids, capacity).await?,
         })
+    }
+}
+
+/// Carries out what is planned, all or none, and reports the capacity. `ids` are the client's token and the id of the call.
+///
+/// # Errors
+/// TransactionCanceledException, IdempotentParameterMismatchException, TransactionInProgressException, and failures of the
+/// cluster.
+pub(super) async fn carry_out(
+    context: &Context,
+    planned: &[Planned],
+    named: Option<ConsistencyLevel>,
+    (client, invocation): (Option<&str>, Option<InvocationId>),
+    capacity: CapacityDetail,
+) -> Result<Option<Vec<ConsumedCapacity>>, ApiError> {
+    let level = consistency::of_transaction(named, planned.iter().map(|planned| planned.table.level()))?;
+    let token = token(client, invocation, planned);
+    let commands: Vec<_> = planned.iter().map(Planned::action).collect();
+    let outcome = context.cluster.transact(&commands, token, level).await?;
+    let (answers, is_repeated) = answers(outcome)?;
+    Ok(cost(planned, &answers, is_repeated, capacity))
+}
+
+/// The constraints of `ClientRequestToken`.
+pub(super) fn check_token(constraints: &mut Constraints, token: Option<&str>) {
+    if let Some(token) = token {
+        let length = token.chars().count();
+        constraints.length("clientRequestToken", token, length, 1, TOKEN_LENGTH_MAX);
     }
 }
 
@@ -105,10 +129,7 @@ impl TransactWriteItems {
         let capacity = constraints.one_of("returnConsumedCapacity", self.consumed_capacity.as_deref());
         constraints
             .one_of::<CollectionMetrics>("returnItemCollectionMetrics", self.collection_metrics.as_deref());
-        if let Some(token) = &self.token {
-            let length = token.chars().count();
-            constraints.length("clientRequestToken", token, length, 1, TOKEN_LENGTH_MAX);
-        }
+        check_token(&mut constraints, self.token.as_deref());
         let level = self.levels.check(&mut constraints);
         constraints.finish()?;
         Ok((capacity.unwrap_or_default(), level))

@@ -164,7 +164,7 @@ impl ApiError {
             Self::DuplicateItem => (
                 SERVICE,
                 "DuplicateItemException",
-                message("Duplicate primary key exists in table"),
+                message(message::statement::DUPLICATE),
             ),
             Self::Authentication(error) => (CORAL, error.code(), message(&error.to_string())),
             Self::TooLarge => (

@@ -28,17 +28,21 @@ pub(crate) struct PointRead {
 }
 
 impl PointRead {
-    /// What a prepared `SELECT` reads.
+    /// What a prepared `SELECT` of an operation reads.
     ///
     /// # Errors
     /// ValidationException for a statement that does not name one item by its key and nothing else,
     /// ResourceNotFoundException, and ServiceUnavailable when the table is not known here and other nodes cannot be asked.
-    pub(crate) async fn plan(context: &Context, mut prepared: PreparedStatement) -> Result<Self, ApiError> {
+    pub(crate) async fn plan(
+        context: &Context,
+        operation: &str,
+        mut prepared: PreparedStatement,
+    ) -> Result<Self, ApiError> {
         let Statement::Select(select) = prepared.statement else {
             return Err(ApiError::Internal("only a SELECT is a read".to_owned()));
         };
         let table = context.table(table_name::resolve(&select.source.table)?).await?;
-        let not_by_key = || ApiError::validation(message::statement::NOT_BY_KEY);
+        let not_by_key = || ApiError::Validation(message::statement::not_by_key(operation));
         if select.source.index.is_some() {
             return Err(not_by_key());
         }

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use stator_cluster::Applier as _;
 use stator_model::attribute::RawValue;
 use stator_model::expression::{self, Placeholders, Update};
 use stator_model::item::{Item, ItemWriter};
@@ -15,7 +17,7 @@ use stator_model::partiql::{
 
 use super::{PreparedStatement, meaning};
 use crate::catalog::Table;
-use crate::command::{Change, Guard, OnFailure, Replace, ReturnValues};
+use crate::command::{Change, Check, Guard, OnFailure, Replace, ReturnValues};
 use crate::consistency::Needs;
 use crate::message;
 use crate::operation::item_command::{WriteChoices, WriteOutput};
@@ -93,6 +95,37 @@ impl TableWrite {
             _ if self.condition.is_some() => Needs::Condition,
             _ => Needs::Nothing,
         }
+    }
+
+    /// The command in bytes, for a transaction.
+    pub(crate) fn command(&self) -> Bytes {
+        let mut bytes = Vec::new();
+        let guard = self.guard();
+        match &self.action {
+            WriteAction::Insert(_) | WriteAction::Delete { .. } => {
+                let new = match &self.action {
+                    WriteAction::Insert(item) => Some(item),
+                    _ => None,
+                };
+                let command = Replace {
+                    new,
+                    guard,
+                    returns_old: false,
+                };
+                command.encode(&mut bytes);
+            }
+            WriteAction::Update { update, .. } => {
+                let command = Change {
+                    key: &self.key,
+                    update: legacy::spelled(Some(update)),
+                    guard,
+                    return_values: ReturnValues::None,
+                };
+                command.encode(&mut bytes);
+            }
+            WriteAction::Check => Check { guard }.encode(&mut bytes),
+        }
+        bytes.into()
     }
 
     /// Carries the command out. `choices` says with which level and as which call; the rest is the statement's.

@@ -1,9 +1,10 @@
-//! ExecuteStatement and BatchExecuteStatement.
+//! ExecuteStatement, BatchExecuteStatement and ExecuteTransaction.
 
 use super::Decode;
 use super::reader::{Decoded, Reader};
 use crate::operation::batch_execute_statement::BatchExecuteStatement;
 use crate::operation::execute_statement::ExecuteStatement;
+use crate::operation::execute_transaction::ExecuteTransaction;
 use crate::operation::statement::{ParameterInput, StatementInput};
 use crate::wire::head::Head;
 
@@ -28,7 +29,7 @@ impl Reader<'_> {
         Ok(true)
     }
 
-    /// An element of `Statements`.
+    /// An element of `Statements` or `TransactStatements`.
     fn batched_statement(&mut self) -> Decoded<Option<StatementInput>> {
         let mut statement = StatementInput::default();
         let present = self.object(|reader, name| {
@@ -70,6 +71,28 @@ impl Decode for BatchExecuteStatement {
         reader.object(|reader, name| {
             match name {
                 "Statements" => request.statements = reader.list_of(Reader::batched_statement)?,
+                "ReturnConsumedCapacity" => request.consumed_capacity = reader.text()?,
+                "ConsistencyLevel" => request.levels.member = reader.level()?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(request)
+    }
+
+    fn take_head(&mut self, head: Head<'_>) {
+        self.levels.header = head.level();
+        self.invocation = head.invocation();
+    }
+}
+
+impl Decode for ExecuteTransaction {
+    fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
+        let mut request = Self::default();
+        reader.object(|reader, name| {
+            match name {
+                "TransactStatements" => request.statements = reader.list_of(Reader::batched_statement)?,
+                "ClientRequestToken" => request.token = reader.text()?,
                 "ReturnConsumedCapacity" => request.consumed_capacity = reader.text()?,
                 "ConsistencyLevel" => request.levels.member = reader.level()?,
                 _ => reader.skip()?,
