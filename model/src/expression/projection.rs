@@ -71,10 +71,11 @@ impl Projection {
     /// # Errors
     /// [`ExpressionError`] when two of the paths get in each other's way.
     pub fn named(named: Vec<(String, Path)>) -> Result<Self, ExpressionError> {
-        let (names, paths) = named.into_iter().unzip();
-        let mut projection = Self::of_paths(paths)?;
-        projection.names = Some(names);
-        Ok(projection)
+        let (names, paths): (_, Vec<_>) = named.into_iter().unzip();
+        // Of two paths in each other's way the second one is named first, as DynamoDB does here.
+        let tree = PathTree::new(paths.iter().rev().map(|path| (path, ())))?;
+        let names = Some(names);
+        Ok(Self { paths, tree, names })
     }
 
     /// The paths, in the order of the text.
