@@ -3,7 +3,8 @@
 //! Invariant: derived rows lie in the entry of the write that they follow from, so that either all of it stands or nothing.
 //! Rows of the write's own token range are applied with it; others are sent, in the order of the log, to the leaders of
 //! their ranges, which take each of them once. What is derived is said by the caller ([`crate::Commands::derive`]) and not
-//! known here. Not here: the log's bytes (`group/effect.rs`), sending (`group/forward.rs`), taking (`group/accept.rs`).
+//! known here. Sums are not derived from one write alone: the leader adds what a write changes to their newest value
+//! (`group/sums.rs`). Not here: the log's bytes (`group/effect.rs`), sending (`group/forward.rs`), taking (`group/accept.rs`).
 
 use std::sync::Arc;
 
@@ -37,6 +38,8 @@ pub struct CellChange<'a> {
 pub struct Derived {
     /// Rows, in the order in which they are applied.
     pub rows: Vec<DerivedRow>,
+    /// Sums that the write changes; each at most once.
+    pub sums: Vec<DerivedSum>,
     /// For the answer ([`crate::Answer::note`]); the cluster does not look into it. Empty for nothing.
     pub note: Bytes,
 }
@@ -52,8 +55,51 @@ pub struct DerivedRow {
     pub route: Route,
     /// What becomes of it.
     pub action: Action,
-    /// By how many rows its keyspace grows, and by how many bytes, for the tally.
-    pub change: (i8, i64),
+    /// By how much its keyspace grows, for the tally.
+    pub growth: Growth,
+}
+
+/// By how much a keyspace grows when a row of it is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Growth {
+    /// By so many rows and bytes. That is certain when all cells of the source have the rows that they should have.
+    By(i8, i64),
+    /// By what the range of the row finds when it applies it. So it is for a keyspace that is being filled: who writes a cell
+    /// cannot know whether the rows of the cell are there already. Only for forwarded rows that are not appended.
+    Found,
+}
+
+/// A sum over many cells of one range, such as how large all of them are. It is a row beside them, of eight bytes that
+/// [`sum_of`] reads; there is none for 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DerivedSum {
+    /// Name of the keyspace of its row. A sum of a keyspace that has been dropped is left out.
+    pub keyspace: Arc<str>,
+    /// Key bytes of its row, whose token is in the range of the cell.
+    pub key: Bytes,
+    /// What the write adds to it. A sum never falls below 0.
+    pub change: i64,
+    /// A write that would raise it above this is refused, unless it stands already. One that does not raise it never is.
+    pub max: u64,
+    /// What it is refused with.
+    pub too_large: UnfitSum,
+}
+
+/// As [`Unfit`], of a sum that would become too large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnfitSum {
+    /// See [`Unfit::code`].
+    pub code: u8,
+    /// See [`Unfit::reason`].
+    pub reason: &'static str,
+}
+
+/// The sum that a row holds; 0 for none. `None` for what is the row of no sum.
+pub fn sum_of(row: Option<&Cell>) -> Option<u64> {
+    match row {
+        None => Some(0),
+        Some(row) => Some(u64::from_le_bytes(row[..].try_into().ok()?)),
+    }
 }
 
 /// How a row gets to its range.

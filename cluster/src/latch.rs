@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-/// Enough that a thousand writes in flight rarely meet by accident.
-const STRIPES: usize = 4096;
+/// Stripes for cells: enough that a thousand writes in flight rarely meet by accident.
+pub(crate) const STRIPES_OF_CELLS: usize = 4096;
+/// Stripes for sums, which fewer writes have, and which are held for a moment only.
+pub(crate) const STRIPES_OF_SUMS: usize = 512;
 
 /// The latches of a node.
 #[derive(Debug)]
@@ -23,15 +25,15 @@ pub(crate) struct Latch {
 }
 
 impl Latches {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(stripes: usize) -> Self {
         Self {
-            stripes: (0..STRIPES).map(|_| Arc::default()).collect(),
+            stripes: (0..stripes).map(|_| Arc::default()).collect(),
         }
     }
 
     /// Waits for the latches of several keys, in one order for all who do, so that nobody waits for ever.
     pub(crate) async fn acquire_all<'a>(&self, keys: impl Iterator<Item = (u32, &'a [u8])>) -> Vec<Latch> {
-        let mut stripes: Vec<_> = keys.map(|(space, key)| stripe_of(space, key)).collect();
+        let mut stripes: Vec<_> = keys.map(|(space, key)| self.stripe_of(space, key)).collect();
         stripes.sort_unstable();
         stripes.dedup();
         let mut latches = Vec::with_capacity(stripes.len());
@@ -43,7 +45,7 @@ impl Latches {
 
     /// Waits for the latch of a key. `space` tells equal keys of different keyspaces apart.
     pub(crate) async fn acquire(&self, space: u32, key: &[u8]) -> Latch {
-        self.acquire_stripe(stripe_of(space, key)).await
+        self.acquire_stripe(self.stripe_of(space, key)).await
     }
 
     async fn acquire_stripe(&self, stripe: usize) -> Latch {
@@ -54,9 +56,9 @@ impl Latches {
         };
         Latch { _guard: guard }
     }
-}
 
-fn stripe_of(space: u32, key: &[u8]) -> usize {
-    let hash = xxhash_rust::xxh3::xxh3_64_with_seed(key, u64::from(space));
-    usize::try_from(hash % STRIPES as u64).unwrap_or(0)
+    fn stripe_of(&self, space: u32, key: &[u8]) -> usize {
+        let hash = xxhash_rust::xxh3::xxh3_64_with_seed(key, u64::from(space));
+        usize::try_from(hash % self.stripes.len() as u64).unwrap_or(0)
+    }
 }

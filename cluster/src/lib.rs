@@ -35,8 +35,8 @@ pub use coordinator::{
     Bounds, Cluster, Direction, Durability, Fill, Filled, Keyspace, LedRange, Row, Secrets, Settings, Tally,
 };
 pub use derive::{
-    APPENDED_KEY_BYTES, APPENDED_TIME_BYTES, Action, CellChange, Derived, DerivedRow, Origin, Route, Unfit,
-    Value,
+    APPENDED_KEY_BYTES, APPENDED_TIME_BYTES, Action, CellChange, Derived, DerivedRow, DerivedSum, Growth,
+    Origin, Route, Unfit, UnfitSum, Value, sum_of,
 };
 pub use error::Error;
 pub use group::journal::JournalError;

@@ -222,6 +222,20 @@ pub fn partition_prefix(seed: u64, partition: &[u8], spare: usize) -> Vec<u8> {
     bytes
 }
 
+/// The bytes of a key that all rows of its partition begin with: its token and its partition key, with its end. All of it for
+/// bytes that are no key.
+pub fn partition_of(key: &[u8]) -> &[u8] {
+    let mut at = size_of::<u64>();
+    loop {
+        match (key.get(at), key.get(at + 1)) {
+            (Some(&ESCAPED), Some(&ESCAPE_MARK)) => at += 2,
+            (Some(&ESCAPED), Some(&ESCAPED)) => return key.get(..at + 2).unwrap_or(key),
+            (Some(_), Some(_)) => at += 1,
+            _ => return key,
+        }
+    }
+}
+
 /// Appends a component that others may follow: escaped and terminated, so that no component is the beginning of another
 /// one. Components compare as their bytes do.
 pub fn escape(into: &mut Vec<u8>, component: &[u8]) {
@@ -293,6 +307,19 @@ mod tests {
         let projected = schema.project(item.as_ref());
         assert_eq!(schema.key_of_key(1, projected.as_ref()).unwrap(), key);
         assert_eq!(key.token(), token(1, b"a"));
+    }
+
+    #[test]
+    fn the_partition_of_a_key_ends_where_its_partition_key_does() {
+        for partition in [&b"a"[..], b"a\0", b"\0\0", b"\0\xff\0", b"\0\0\xff\xff"] {
+            for sort in [&b""[..], b"\0", b"\0\0", b"\xff", b"s\0\0t"] {
+                let key = encode(7, partition, Some(sort));
+                assert_eq!(partition_of(key.as_bytes()), partition_prefix(7, partition, 0));
+            }
+        }
+        for none in [&b"1234567"[..], b"12345678ab", b"12345678a\0", b"12345678\0\xff"] {
+            assert_eq!(partition_of(none), none);
+        }
     }
 
     #[test]

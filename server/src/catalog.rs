@@ -6,6 +6,7 @@
 //! replaces a newer one. How definitions are changed is the part of `change.rs`.
 
 mod change;
+mod deleted;
 mod record;
 mod table;
 #[cfg(test)]
@@ -20,12 +21,13 @@ use bytes::Bytes;
 use stator_cluster::{Bounds, Cluster, ConsistencyLevel, Direction, Error, Keyspace};
 use tokio::sync::{Mutex, watch};
 
+use self::deleted::{DELETED, DELETED_END};
 use crate::derive::Derivations;
 
 pub(crate) use record::{
-    BillingMode, DUE_KEYSPACE, INDEX_KEYSPACE, IndexDefinition, IndexStatus, OnDemandLimits, SLOTS,
-    STREAM_KEYSPACE, Shard, StreamDefinition, StreamStatus, StreamView, TableClass, TableDefinition,
-    Throughput, TimeToLive, TimeToLiveStatus, WarmUnits,
+    BillingMode, COLLECTION_KEYSPACE, DUE_KEYSPACE, DeletedTable, INDEX_KEYSPACE, IndexDefinition,
+    IndexStatus, OnDemandLimits, SLOTS, STREAM_KEYSPACE, Shard, StreamDefinition, StreamStatus, StreamView,
+    TableClass, TableDefinition, Throughput, TimeToLive, TimeToLiveStatus, WarmUnits,
 };
 pub(crate) use table::{Table, TableIndex};
 
@@ -97,6 +99,8 @@ enum WithoutKeyspace {
 pub(crate) struct Catalog {
     cluster: Cluster,
     tables: ArcSwap<Tables>,
+    /// See `deleted.rs`.
+    deleted: ArcSwap<Vec<DeletedTable>>,
     /// The change of the metadata up to which all tables are shown; `None` when one is hidden. Held while they are read.
     shown: Mutex<Option<u64>>,
     /// What the leaders of this node derive from items; shown the same definitions.
@@ -119,6 +123,7 @@ impl Catalog {
             changes: cluster.metadata_changes(),
             cluster,
             tables: ArcSwap::default(),
+            deleted: ArcSwap::default(),
             shown: Mutex::new(None),
         };
         match catalog.clean_up().await {
@@ -205,16 +210,20 @@ impl Catalog {
             return Ok(());
         }
         let definitions = self.definitions().await?;
+        let mut deleted = self.read_deleted().await?;
         // First of all: what this node leads waits for it, and what it says about a table needs no keyspace.
         self.derive_by(change, &definitions)?;
         let known = self.tables.load_full();
         let (mut tables, mut all) = (Tables::new(), true);
         for (name, cell) in definitions {
             let kept = known.get(&name).filter(|table| *table.cell() == cell);
-            let keyspace_name = match kept {
-                Some(table) => keyspace_name(table.definition()),
-                None => keyspace_name(&definition(&name, &cell)?),
+            let (id, keyspace_name) = if let Some(table) = kept {
+                (table.definition().id, keyspace_name(table.definition()))
+            } else {
+                let definition = definition(&name, &cell)?;
+                (definition.id, keyspace_name(&definition))
             };
+            deleted.retain(|deleted| deleted.id != id);
             let keyspace = match self.cluster.keyspace(&keyspace_name) {
                 Some(keyspace) => Some(keyspace),
                 None if without_keyspace == WithoutKeyspace::Make => {
@@ -233,6 +242,7 @@ impl Catalog {
             tables.insert(name, table);
         }
         self.tables.store(Arc::new(tables));
+        self.deleted.store(Arc::new(deleted));
         *shown = all.then_some(change);
         Ok(())
     }
@@ -253,11 +263,27 @@ impl Catalog {
 
     /// All definitions as this node has them, by name.
     async fn definitions(&self) -> Result<Vec<(String, Bytes)>, CatalogError> {
+        let cells = self.cells(DEFINITION, DEFINITIONS_END).await?;
+        let named = |(name, cell): (Vec<u8>, _)| (String::from_utf8_lossy(&name).into_owned(), cell);
+        Ok(cells.into_iter().map(named).collect())
+    }
+
+    /// What this node has of deleted tables.
+    async fn read_deleted(&self) -> Result<Vec<DeletedTable>, CatalogError> {
+        let cells = self.cells(DELETED, DELETED_END).await?;
+        let read = cells.iter().map(|(_, cell)| deleted::read(cell));
+        let mut all = read.collect::<Result<Vec<_>, _>>()?;
+        all.sort_by(|one, two| (&one.name, one.deleted_at_ms).cmp(&(&two.name, two.deleted_at_ms)));
+        Ok(all)
+    }
+
+    /// Cells of the metadata between a prefix and its end, as this node has them, by what follows the prefix.
+    async fn cells(&self, prefix: &[u8], end: &[u8]) -> Result<Vec<(Vec<u8>, Bytes)>, CatalogError> {
         let bounds = Bounds {
-            start: Bound::Included(DEFINITION.to_vec()),
-            end: Bound::Excluded(DEFINITIONS_END.to_vec()),
+            start: Bound::Included(prefix.to_vec()),
+            end: Bound::Excluded(end.to_vec()),
         };
-        let mut definitions = Vec::new();
+        let mut cells = Vec::new();
         let metadata = self.cluster.metadata();
         self.cluster
             .range(
@@ -266,16 +292,15 @@ impl Catalog {
                 Direction::Forward,
                 ConsistencyLevel::One,
                 |row| {
-                    if let Some(name) = row.key().strip_prefix(DEFINITION) {
-                        let name = String::from_utf8_lossy(name).into_owned();
+                    if let Some(rest) = row.key().strip_prefix(prefix) {
                         // Copied, because views outlive by far the memory of the engine that they would hold.
-                        definitions.push((name, Bytes::copy_from_slice(row.cell())));
+                        cells.push((rest.to_vec(), Bytes::copy_from_slice(row.cell())));
                     }
                     ControlFlow::Continue(())
                 },
             )
             .await?;
-        Ok(definitions)
+        Ok(cells)
     }
 
     /// Makes the keyspaces of a table: first those of what is derived from its items, so that no item comes before them.
@@ -327,7 +352,16 @@ impl Catalog {
             wanted.insert(keyspace_name(table.definition()).into());
             wanted.extend(table.definition().derived_keyspaces());
         }
-        let ours = [TABLE_KEYSPACE, INDEX_KEYSPACE, STREAM_KEYSPACE, DUE_KEYSPACE];
+        for deleted in self.deleted.load().iter() {
+            wanted.extend(deleted.streams.iter().map(StreamDefinition::keyspace));
+        }
+        let ours = [
+            TABLE_KEYSPACE,
+            INDEX_KEYSPACE,
+            STREAM_KEYSPACE,
+            DUE_KEYSPACE,
+            COLLECTION_KEYSPACE,
+        ];
         for (keyspace, name) in keyspaces {
             let is_ours = ours.iter().any(|prefix| name.starts_with(prefix));
             if is_ours && !wanted.contains(&*name) {

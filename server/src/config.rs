@@ -16,6 +16,7 @@ use stator_cluster::transport::{ClusterId, TransportSettings};
 use stator_cluster::{Durability, EngineSettings, Founder, NodeId, NodeSettings, Settings, Timing};
 use uuid::Uuid;
 
+use crate::limits::Limits;
 use crate::upkeep::UpkeepSettings;
 
 /// The longest name of a zone or rack.
@@ -57,6 +58,9 @@ pub(crate) struct Config {
     /// What the node does on its own.
     #[serde(default)]
     pub(crate) upkeep: UpkeepSettings,
+    /// Quotas of the API; the same on all nodes.
+    #[serde(default)]
+    pub(crate) limits: Limits,
 }
 
 /// `[cluster]`

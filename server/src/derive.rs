@@ -1,10 +1,12 @@
-//! What follows from a write of an item: rows of the table's indexes, a record of its stream, when it is due.
+//! What follows from a write of an item: rows of the table's indexes, how large its collection becomes, a record of its
+//! stream, when it is due.
 //!
 //! The node's view of the definitions, as the leader of a token range needs it while it decides a write: by the name of the
 //! table's keyspace, behind one atomic load. Invariants: what follows is a pure function of definition and images; a view
 //! never takes the place of a newer one. Not here: how rows get to where they belong (`stator_cluster`), who makes the
 //! rows of items that were there before (`steward.rs`).
 
+mod collection;
 pub(crate) mod index;
 pub(crate) mod stream;
 #[cfg(test)]
@@ -17,14 +19,16 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use stator_cluster::{Cell, CellChange, Derived, DerivedRow, Unfit};
+use stator_cluster::{Cell, CellChange, Derived, DerivedRow, Growth, Route, Unfit};
 use stator_model::item::ItemRef;
 use uuid::Uuid;
 
+use self::collection::DerivedCollections;
 use self::index::{DerivedIndex, IndexUnits};
 use self::stream::DerivedStream;
 use self::time_to_live::DerivedDue;
 use crate::catalog::{IndexStatus, TableDefinition};
+use crate::limits::Limits;
 
 /// Kinds of refusals, as the cluster carries them.
 pub(crate) mod unfit {
@@ -32,6 +36,8 @@ pub(crate) mod unfit {
     pub(crate) const VALIDATION: u8 = 1;
     /// The stored item cannot be read.
     pub(crate) const INTERNAL: u8 = 2;
+    /// An ItemCollectionSizeLimitExceededException.
+    pub(crate) const COLLECTION_TOO_LARGE: u8 = 3;
 }
 
 /// What is to be derived for cells that were there before.
@@ -68,17 +74,19 @@ impl Filling {
 #[derive(Debug)]
 struct DerivedTable {
     indexes: Vec<DerivedIndex>,
+    collections: Option<DerivedCollections>,
     stream: Option<DerivedStream>,
     due: Option<DerivedDue>,
 }
 
 impl DerivedTable {
     /// `None` when nothing follows from writes of the table.
-    fn new(definition: &TableDefinition) -> Option<Self> {
+    fn new(definition: &TableDefinition, limits: Limits) -> Option<Self> {
         let made = definition.indexes.iter();
         let made = made.filter(|index| index.status != IndexStatus::Deleting);
         let table = Self {
             indexes: made.map(|index| DerivedIndex::new(index, definition)).collect(),
+            collections: DerivedCollections::new(definition, limits),
             stream: definition
                 .stream()
                 .map(|stream| DerivedStream::new(stream, definition)),
@@ -103,6 +111,8 @@ impl DerivedTable {
         for index in &self.indexes {
             units.extend(index.derive(&images, &mut rows)?);
         }
+        let sums = self.collections.iter();
+        let sums = sums.map(|collections| collections.sum(&images, &rows)).collect();
         if let Some(due) = &self.due {
             due.derive(&images, &mut rows);
         }
@@ -111,6 +121,7 @@ impl DerivedTable {
         }
         Ok(Derived {
             rows,
+            sums,
             note: IndexUnits::encode(&units),
         })
     }
@@ -157,12 +168,21 @@ struct View {
 /// See the head of the file.
 #[derive(Debug, Default)]
 pub(crate) struct Derivations {
+    limits: Limits,
     view: ArcSwap<View>,
     /// Held while a view takes the place of another.
     changing: Mutex<()>,
 }
 
 impl Derivations {
+    /// Without any definition.
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
     /// Takes the definitions as they are at a change of the metadata, with the names of the tables' keyspaces. A change
     /// that is not newer than the one known changes nothing.
     pub(crate) fn show<'a>(
@@ -174,7 +194,7 @@ impl Derivations {
         if known <= self.view.load().known {
             return;
         }
-        let derived = |(name, definition)| Some((name, DerivedTable::new(definition)?));
+        let derived = |(name, definition)| Some((name, DerivedTable::new(definition, self.limits)?));
         let tables = tables.into_iter().filter_map(derived).collect();
         self.view.store(Arc::new(View { known, tables }));
     }
@@ -228,6 +248,10 @@ impl Derivations {
                     due.derive(&images, &mut rows);
                 }
             }
+        }
+        for row in rows.iter_mut().filter(|row| row.route == Route::Forward) {
+            // A part of a fill may come late, or twice, and a write of the cell may have come before it.
+            row.growth = Growth::Found;
         }
         rows
     }

@@ -13,6 +13,7 @@ mod consistency;
 mod constraint;
 mod derive;
 mod http;
+mod limits;
 mod message;
 mod metrics;
 mod node;

@@ -16,6 +16,8 @@ use crate::wire::error::ApiError;
 
 pub(crate) const ITEM_TOO_LARGE: &str = "Item size has exceeded the maximum allowed size";
 pub(crate) const UPDATED_ITEM_TOO_LARGE: &str = "Item size to update has exceeded the maximum allowed size";
+/// Source: Amazon DynamoDB Developer Guide, "Error handling: ItemCollectionSizeLimitExceededException".
+pub(crate) const COLLECTION_TOO_LARGE: &str = "Collection size exceeded.";
 pub(crate) const KEY_MISMATCH: &str = "The provided key element does not match the schema";
 pub(crate) const TABLE_NAME: &str = "Invalid table/index name.  Table/index names must be between 3 and 255 characters \
                                      long, and may contain only the characters a-z, A-Z, 0-9, '_', '-', and '.'";

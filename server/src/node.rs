@@ -28,6 +28,7 @@ use crate::config;
 use crate::derive::Derivations;
 use crate::http::serve::{Security, serve};
 use crate::http::{App, router};
+use crate::limits::Limits;
 use crate::metrics;
 use crate::operation::Context;
 use crate::random;
@@ -84,10 +85,11 @@ pub(crate) fn open(
     world: Arc<dyn World>,
     directory: &Path,
     master_key: MasterKey,
+    limits: Limits,
     connect: impl FnOnce(Arc<dyn Inbox>, u64) -> Result<Arc<dyn Network>, String>,
 ) -> Result<Opened, NodeError> {
     let path = data_of(directory);
-    let derivations = Arc::new(Derivations::default());
+    let derivations = Arc::new(Derivations::new(limits));
     let around = Surroundings {
         world,
         disk: Arc::new(PosixVfs),
@@ -119,6 +121,7 @@ pub(crate) fn open_alone(
     durability: Durability,
     directory: &Path,
     master_key: MasterKey,
+    limits: Limits,
 ) -> Result<Opened, NodeError> {
     let founder = Founder {
         node: NodeId(1),
@@ -144,7 +147,7 @@ pub(crate) fn open_alone(
         gossip: GossipSettings::default(),
     };
     let connect = |_, _| Ok(Arc::new(Alone) as Arc<dyn Network>);
-    open(settings, world()?, directory, master_key, connect)
+    open(settings, world()?, directory, master_key, limits, connect)
 }
 
 /// What a node's API is to be like.

@@ -22,6 +22,7 @@ pub(crate) mod get_records;
 pub(crate) mod get_shard_iterator;
 pub(crate) mod index_changes;
 pub(crate) mod index_settings;
+pub(crate) mod item_collection;
 pub(crate) mod item_command;
 pub(crate) mod legacy;
 pub(crate) mod list_streams;

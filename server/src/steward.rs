@@ -1,11 +1,12 @@
 //! Completes what operations on tables have begun: indexes that are made or given up, streams and their shards, the time
-//! to live.
+//! to live, deletions.
 //!
 //! The node that leads the metadata group does it. Two that believe to lead do the same twice, which changes nothing.
 //! Invariant: a definition says that something is complete only when it is, whatever was written meanwhile; the order of
 //! steps is that of `stator_cluster` (definition, what leaders must know, fill, settled). Not here: what is to be done
 //! (`steward/plan.rs`).
 
+mod deleted;
 mod plan;
 
 use std::time::Duration;
@@ -57,25 +58,38 @@ impl Upkeep {
             if !self.cluster.leads_metadata() {
                 continue;
             }
-            let tables = match self.catalog.all().await {
-                Ok(tables) => tables,
-                Err(error) => {
-                    tracing::debug!(%error, "tables cannot be looked after now");
+            if let Err(error) = self.look_after_all().await {
+                tracing::debug!(%error, "tables cannot be looked after now");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Does what is left to do now, for all tables.
+    ///
+    /// # Errors
+    /// Those of the catalog. What of a table cannot be done now is left for another time.
+    pub(crate) async fn look_after_all(&self) -> Result<(), CatalogError> {
+        let tables = self.catalog.all().await?;
+        let age_ms = i64::try_from(self.settings.shard_age_ms).unwrap_or(i64::MAX);
+        for table in tables.values() {
+            for step in plan::steps(table.definition(), self.now_ms(), age_ms) {
+                tracing::debug!(table = table.name(), ?step, "a change is being completed");
+                if let Err(error) = self.complete(table, step).await {
+                    tracing::warn!(table = table.name(), ?step, %error, "a change is completed later");
                     tokio::time::sleep(PAUSE).await;
-                    continue;
-                }
-            };
-            let age_ms = i64::try_from(self.settings.shard_age_ms).unwrap_or(i64::MAX);
-            for table in tables.values() {
-                for step in plan::steps(table.definition(), self.now_ms(), age_ms) {
-                    tracing::debug!(table = table.name(), ?step, "a change is being completed");
-                    if let Err(error) = self.complete(table, step).await {
-                        tracing::warn!(table = table.name(), ?step, %error, "a change is completed later");
-                        tokio::time::sleep(PAUSE).await;
-                    }
                 }
             }
         }
+        for table in self.catalog.deleted().iter() {
+            if let Some(step) = plan::of_deleted(table, self.now_ms())
+                && let Err(error) = self.complete_deleted(table, step).await
+            {
+                tracing::warn!(table = table.name, ?step, %error, "a deletion is completed later");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        Ok(())
     }
 
     async fn complete(&self, table: &Table, step: Step) -> Result<(), StepError> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use stator_cluster::{Bounds, ConsistencyLevel, Direction, Error, Keyspace, WriteOptions};
 
+use crate::catalog::CatalogError;
 use crate::command::Install;
 use crate::derive::stream::{shard_prefix, time_of};
 use crate::operation::shards::RETENTION_MS;
@@ -26,26 +27,36 @@ impl Upkeep {
     pub(crate) async fn trim(self) {
         loop {
             tokio::time::sleep(INTERVAL).await;
-            let Ok(tables) = self.catalog.all().await else {
+            if let Err(error) = self.trim_all().await {
+                tracing::debug!(%error, "old records are removed later");
+            }
+        }
+    }
+
+    /// Removes what is too old now, of all streams, those of deleted tables included.
+    ///
+    /// # Errors
+    /// Those of the catalog. What cannot be removed now is left for another time.
+    pub(crate) async fn trim_all(&self) -> Result<(), CatalogError> {
+        let tables = self.catalog.all().await?;
+        let deleted = self.catalog.deleted();
+        let of_tables = tables.values().flat_map(|table| &table.definition().streams);
+        let of_deleted = deleted.iter().flat_map(|table| &table.streams);
+        for stream in of_tables.chain(of_deleted) {
+            let Some(keyspace) = self.cluster.keyspace(&stream.keyspace()) else {
                 continue;
             };
-            for table in tables.values() {
-                for stream in &table.definition().streams {
-                    let Some(keyspace) = self.cluster.keyspace(&stream.keyspace()) else {
-                        continue;
-                    };
-                    for shard in &stream.shards {
-                        let prefix = shard_prefix(stream, shard.number);
-                        if !self.leads(&prefix) {
-                            continue;
-                        }
-                        if let Err(error) = self.trim_shard(keyspace, &prefix).await {
-                            tracing::debug!(table = table.name(), %error, "old records are removed later");
-                        }
-                    }
+            for shard in &stream.shards {
+                let prefix = shard_prefix(stream, shard.number);
+                if !self.leads(&prefix) {
+                    continue;
+                }
+                if let Err(error) = self.trim_shard(keyspace, &prefix).await {
+                    tracing::debug!(stream = %stream.id, %error, "old records are removed later");
                 }
             }
         }
+        Ok(())
     }
 
     fn leads(&self, key: &[u8]) -> bool {

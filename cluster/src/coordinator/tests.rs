@@ -1,6 +1,7 @@
 //! Typed commands and commands in bytes do the same to the same cells, on one node and on three.
 
 mod derived;
+mod sums;
 mod three;
 mod transact;
 

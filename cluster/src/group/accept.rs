@@ -132,6 +132,7 @@ impl State {
         {
             self.accepting.remove(&accept.source);
         }
+        // Those that are found out say nothing.
         for row in &accept.rows {
             self.count(row.keyspace, row.change);
         }

@@ -4,19 +4,20 @@
 //! entry goes on when its effect can be read. An effect on a keyspace that group 0 has not made on this node yet holds
 //! back itself and what comes behind it; so does a row that follows from it. Not here: what effects follow from (`write.rs`).
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use stator_storage::{KeyspaceId, WriteBatch};
 
 use super::effect::{Change, Effect, Record};
+use super::host::Host;
 use super::invocations::RequestHash;
 use super::journal::Journal;
 use super::own::{self, OwnMark};
 use super::prepared::Commit;
 use super::replica::{ONLY_QUORUM, Refused, Remembered, Replica, State, Todo};
-use super::rows::{Row, RowKind};
+use super::rows::{Row, RowKind, Sent};
 use crate::derive::Route;
 use crate::error::Error;
 use crate::level::ConsistencyLevel;
@@ -48,6 +49,8 @@ pub(super) struct Done {
     index: u64,
     bytes: u64,
     record: Option<Record>,
+    /// By how much keyspaces grow, as far as that was found out here.
+    found: Vec<(u32, Change)>,
 }
 
 impl Done {
@@ -57,7 +60,12 @@ impl Done {
         let is_command = entry.kind == EntryKind::Command && !entry.data.is_empty();
         let record = is_command.then(|| Record::decode(entry.data)).transpose();
         let record = record.map_err(|error| format!("entry {index}: {error}"))?;
-        Ok(Self { index, bytes, record })
+        Ok(Self {
+            index,
+            bytes,
+            record,
+            found: Vec::new(),
+        })
     }
 
     fn effect(&self) -> Option<&Effect> {
@@ -147,12 +155,18 @@ impl Replica {
         let (mut run, mut bytes) = (Vec::new(), 0);
         while let Some(entry) = queue.entries.pop_front() {
             bytes += entry.data.len();
-            let done = Done::of(entry.clone())?;
+            let mut done = Done::of(entry.clone())?;
+            if done.finds() && !run.is_empty() {
+                // What it finds is what all entries before it have left in the engine.
+                queue.entries.push_front(entry);
+                break;
+            }
             if let Err(NotYet(keyspace)) = done.put(&self.host.keyspaces, self.group, &mut batch) {
                 queue.waits_for = Some(keyspace);
                 queue.entries.push_front(entry);
                 break;
             }
+            done.find(&self.host)?;
             // What follows in group 0 from an effect may be what the next one needs.
             let alone = self.group == METADATA_GROUP && done.record.is_some();
             run.push(done);
@@ -258,10 +272,7 @@ impl Done {
         let beside = |row: &&Row| row.route == Route::Beside;
         // All of them are there, or nothing is done.
         let mut needed = record.rows().iter().map(|row| row.keyspace);
-        let sent = match record {
-            Record::Accept(accept) => &accept.rows[..],
-            _ => &[],
-        };
+        let sent = self.sent();
         let changed = match record {
             Record::Commit(commit) => &commit.cells[..],
             _ => &[],
@@ -302,6 +313,57 @@ impl Done {
             put(row.keyspace, &row.placed_key(self.index, place), cell);
         }
         self.put_marks(record, keyspaces.marks(), group, batch);
+        Ok(())
+    }
+
+    /// Rows of other ranges, if it has some.
+    fn sent(&self) -> &[Sent] {
+        match &self.record {
+            Some(Record::Accept(accept)) => &accept.rows,
+            _ => &[],
+        }
+    }
+
+    /// Whether it is found out here by how much keyspaces grow.
+    fn finds(&self) -> bool {
+        self.sent().iter().any(|row| row.is_found)
+    }
+
+    /// Finds out by how much keyspaces grow, before it is applied and when everything before it is.
+    fn find(&mut self, host: &Host) -> Result<(), String> {
+        if !self.finds() {
+            return Ok(());
+        }
+        let weigh = |cell: &[u8]| i64::try_from(host.commands.weigh(cell)).unwrap_or(i64::MAX);
+        // Rows before it in the same entry.
+        let mut sizes = HashMap::<(u32, &Bytes), Option<i64>>::new();
+        let mut found = Vec::new();
+        for row in self.sent().iter().filter(|row| row.kind != RowKind::Append) {
+            let place = (row.keyspace, &row.key);
+            let after = (row.kind == RowKind::Put).then(|| weigh(&row.cell));
+            let before = sizes.insert(place, after);
+            let Lookup::Here(id) = host.keyspaces.find(row.keyspace) else {
+                continue;
+            };
+            if !row.is_found {
+                continue;
+            }
+            let before = match before {
+                Some(before) => before,
+                None => match host.engine.get(id, &row.key) {
+                    Ok(value) => value.map(|value| weigh(&value)),
+                    // Dropped since the look, and its tally with it.
+                    Err(stator_storage::Error::NoSuchKeyspace { .. }) => continue,
+                    Err(error) => return Err(error.to_string()),
+                },
+            };
+            let change = Change {
+                items: i8::from(after.is_some()) - i8::from(before.is_some()),
+                bytes: after.unwrap_or_default() - before.unwrap_or_default(),
+            };
+            found.push((row.keyspace, change));
+        }
+        self.found = found;
         Ok(())
     }
 
@@ -406,7 +468,12 @@ impl State {
             Record::Effect(effect) => self.take_effect(done, effect),
             Record::Fill(fill) => self.last_at_ms = self.last_at_ms.max(fill.at_ms),
             Record::Floor { index } => self.floor = self.floor.max(*index),
-            Record::Accept(accept) => self.take_accept(done.index, accept),
+            Record::Accept(accept) => {
+                self.take_accept(done.index, accept);
+                for (keyspace, change) in &done.found {
+                    self.count(*keyspace, *change);
+                }
+            }
             Record::Require { index } => self.required = self.required.max(*index),
             Record::Forwarded { index } => self.forwarding.logged(*index),
             Record::Commit(commit) => self.take_commit(done.index, commit),
@@ -415,6 +482,8 @@ impl State {
         }
         for row in record.rows().iter().filter(|row| row.route == Route::Beside) {
             self.count(row.keyspace, row.change);
+            // Only sums are in there.
+            self.overlay.applied(row.keyspace, &row.key, done.index);
         }
         let leads = self.leads();
         self.forwarding

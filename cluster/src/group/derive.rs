@@ -8,9 +8,10 @@ use bytes::Bytes;
 use super::effect::Change;
 use super::replica::{Refused, Replica};
 use super::rows::{Row, RowKind};
+use super::sums::SumChange;
 use super::write::Target;
 use crate::command::Cell;
-use crate::derive::{Action, CellChange, DerivedRow, Origin, Route, Value};
+use crate::derive::{Action, CellChange, DerivedRow, DerivedSum, Growth, Origin, Route, Value};
 use crate::error::Error;
 use crate::metadata::keyspaces::METADATA;
 
@@ -18,6 +19,7 @@ use crate::metadata::keyspaces::METADATA;
 #[derive(Debug, Default)]
 pub(super) struct Following {
     pub(super) rows: Vec<Row>,
+    pub(super) sums: Vec<SumChange>,
     pub(super) note: Bytes,
     /// The metadata that it takes into account; `u64::MAX` for what follows from nothing.
     pub(super) known: u64,
@@ -54,6 +56,7 @@ impl Replica {
             .map_err(Error::from)?;
         Ok(Following {
             rows: self.resolve(derived.rows)?,
+            sums: self.resolve_sums(derived.sums)?,
             note: derived.note,
             known,
         })
@@ -82,24 +85,58 @@ impl Replica {
             };
             let is_beside = row.route == Route::Beside;
             if is_beside && (!self.is_mine(&row.key) || matches!(row.action, Action::Append(_))) {
-                let cause = format!("a row of {} does not belong beside its cell", row.keyspace);
-                return Err(Refused::Finally(Error::Invalid { cause }));
+                return Err(not_beside(&row.keyspace));
             }
             let (kind, Value { head, with_cell }) = match row.action {
                 Action::Put(value) => (RowKind::Put, value),
                 Action::Append(value) => (RowKind::Append, value),
                 Action::Delete => (RowKind::Delete, Value::default()),
             };
-            let (items, bytes) = row.change;
+            let (change, is_found) = match row.growth {
+                Growth::By(items, bytes) => (Change { items, bytes }, false),
+                Growth::Found => (Change::default(), true),
+            };
+            if is_found && (is_beside || kind == RowKind::Append) {
+                let cause = format!(
+                    "what a row of {} adds is not found out by its range",
+                    row.keyspace
+                );
+                return Err(Refused::Finally(Error::Invalid { cause }));
+            }
             resolved.push(Row {
                 keyspace,
                 route: row.route,
                 kind,
                 with_cell,
-                change: Change { items, bytes },
+                change,
+                is_found,
                 key: row.key,
                 head,
             });
+        }
+        Ok(resolved)
+    }
+
+    /// Sums with the numbers of their keyspaces; those that stay what they are, and those whose keyspace was dropped, are left
+    /// out.
+    fn resolve_sums(&self, sums: Vec<DerivedSum>) -> Result<Vec<SumChange>, Refused> {
+        let mut resolved = Vec::with_capacity(sums.len());
+        for sum in sums {
+            let Some((keyspace, _)) = self.host.keyspaces.named(&sum.keyspace) else {
+                continue;
+            };
+            if !self.is_mine(&sum.key) {
+                return Err(not_beside(&sum.keyspace));
+            }
+            if sum.change != 0 {
+                resolved.push(SumChange {
+                    keyspace,
+                    key: sum.key,
+                    change: sum.change,
+                    max: sum.max,
+                    too_large: sum.too_large,
+                });
+            }
         }
         Ok(resolved)
     }
@@ -110,6 +147,11 @@ impl Replica {
             .courier()
             .is_none_or(|courier| courier.group_of(key) == Some(self.group))
     }
+}
+
+fn not_beside(keyspace: &str) -> Refused {
+    let cause = format!("a row of {keyspace} does not belong beside its cell");
+    Refused::Finally(Error::Invalid { cause })
 }
 
 /// This node's definitions are older than they must be.

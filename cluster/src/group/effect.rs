@@ -439,13 +439,13 @@ mod tests {
             keyspace in any::<u32>(),
             route in prop_oneof![Just(Route::Beside), Just(Route::Forward)],
             kind in kind(),
-            with_cell in any::<bool>(),
+            (with_cell, is_found) in any::<(bool, bool)>(),
             (items, bytes) in (-1_i8..=1, any::<i64>()),
             key in vec(any::<u8>(), 0..20),
             head in vec(any::<u8>(), 0..20),
         ) -> Row {
             let (change, key, head) = (Change { items, bytes }, key.into(), head.into());
-            Row { keyspace, route, kind, with_cell, change, key, head }
+            Row { keyspace, route, kind, with_cell, change, is_found, key, head }
         }
     }
 
@@ -453,13 +453,13 @@ mod tests {
         fn sent()(
             source_index in any::<u64>(),
             keyspace in any::<u32>(),
-            kind in kind(),
+            (kind, is_found) in (kind(), any::<bool>()),
             (items, bytes) in (-1_i8..=1, any::<i64>()),
             key in vec(any::<u8>(), 0..20),
             cell in vec(any::<u8>(), 0..20),
         ) -> Sent {
             let (change, key, cell) = (Change { items, bytes }, key.into(), cell.into());
-            Sent { source_index, keyspace, kind, change, key, cell }
+            Sent { source_index, keyspace, kind, change, is_found, key, cell }
         }
     }
 

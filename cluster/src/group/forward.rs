@@ -417,6 +417,7 @@ mod tests {
             kind: RowKind::Put,
             with_cell: false,
             change: Change::default(),
+            is_found: false,
             key: Bytes::from_static(b"12345678"),
             head: vec![0; head].into(),
         };

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::command::Commands;
 use crate::error::Error;
-use crate::latch::Latches;
+use crate::latch::{Latches, STRIPES_OF_CELLS, STRIPES_OF_SUMS};
 use crate::metadata::keyspaces::Keyspaces;
 use crate::raft::RaftMessage;
 use crate::transaction::TransactionId;
@@ -82,7 +82,10 @@ pub(crate) struct Host {
     pub(crate) outbox: Arc<dyn Outbox>,
     pub(crate) commands: Arc<dyn Commands>,
     pub(crate) keyspaces: Keyspaces,
+    /// Of cells.
     pub(crate) latches: Latches,
+    /// Of sums. Whoever holds one waits for none of a cell, so that those who hold a cell's may wait for them.
+    pub(crate) sum_latches: Latches,
     /// When entries of a log count as durable. What a node must not forget of a vote is synced always.
     pub(crate) durability: Durability,
     pub(crate) settings: GroupSettings,
@@ -111,7 +114,8 @@ impl Host {
             outbox,
             commands,
             keyspaces,
-            latches: Latches::new(),
+            latches: Latches::new(STRIPES_OF_CELLS),
+            sum_latches: Latches::new(STRIPES_OF_SUMS),
             durability,
             settings,
             courier: OnceLock::new(),

@@ -27,6 +27,7 @@ pub(crate) mod restore;
 mod rows;
 pub(crate) mod see;
 pub(crate) mod settings;
+mod sums;
 #[cfg(test)]
 mod tests;
 pub(crate) mod transact;

@@ -269,7 +269,8 @@ mod tests {
                 CommittedCell { keyspace, change: Change { items, bytes }, key, cell }
             };
             let row = |(keyspace, key, head)| Row {
-                keyspace, route: Route::Forward, kind: RowKind::Put, with_cell: false, change: Change::default(), key, head,
+                keyspace, route: Route::Forward, kind: RowKind::Put, with_cell: false, change: Change::default(),
+                is_found: false, key, head,
             };
             Commit {
                 at_ms,

@@ -14,6 +14,7 @@ const DELETE: u8 = 2;
 const APPEND: u8 = 3;
 const FORWARD: u8 = 1 << 4;
 const WITH_CELL: u8 = 1 << 5;
+const FOUND: u8 = 1 << 6;
 const KIND: u8 = 0x0f;
 
 /// Bytes of a row beside key and head: keyspace, kind, change of items and bytes, lengths of both.
@@ -58,6 +59,8 @@ pub(crate) struct Row {
     /// Whether the cell of the entry follows the head.
     pub(crate) with_cell: bool,
     pub(crate) change: Change,
+    /// Whether its range finds out what changes; nothing is said of it then.
+    pub(crate) is_found: bool,
     pub(crate) key: Bytes,
     pub(crate) head: Bytes,
 }
@@ -83,7 +86,8 @@ impl Row {
             let route = if row.is_forwarded() { FORWARD } else { 0 };
             let with_cell = if row.with_cell { WITH_CELL } else { 0 };
             into.put_u32_le(row.keyspace);
-            into.put_u8(row.kind.number() | route | with_cell);
+            let found = if row.is_found { FOUND } else { 0 };
+            into.put_u8(row.kind.number() | route | with_cell | found);
             into.put_i8(row.change.items);
             into.put_i64_le(row.change.bytes);
             into.put_u32_le(length(&row.key));
@@ -111,7 +115,7 @@ impl Row {
                 return Err(MalformedEffect::Malformed);
             }
             let (keyspace, kind) = (bytes.get_u32_le(), bytes.get_u8());
-            if kind & !(KIND | FORWARD | WITH_CELL) != 0 {
+            if kind & !(KIND | FORWARD | WITH_CELL | FOUND) != 0 {
                 return Err(MalformedEffect::Malformed);
             }
             let change = Change {
@@ -129,6 +133,7 @@ impl Row {
                 kind: RowKind::of(kind)?,
                 with_cell: kind & WITH_CELL != 0,
                 change,
+                is_found: kind & FOUND != 0,
                 key: take(bytes, key as usize)?,
                 head: take(bytes, head as usize)?,
             });
@@ -146,6 +151,8 @@ pub(crate) struct Sent {
     pub(crate) keyspace: u32,
     pub(crate) kind: RowKind,
     pub(crate) change: Change,
+    /// As [`Row::is_found`].
+    pub(crate) is_found: bool,
     /// Its key, or what an append begins with.
     pub(crate) key: Bytes,
     pub(crate) cell: Bytes,
@@ -168,6 +175,7 @@ impl Sent {
             keyspace: row.keyspace,
             kind: row.kind,
             change: row.change,
+            is_found: row.is_found,
             key: row.key.clone(),
             cell,
         }
@@ -195,7 +203,7 @@ impl Sent {
         for row in rows {
             into.put_u64_le(row.source_index);
             into.put_u32_le(row.keyspace);
-            into.put_u8(row.kind.number());
+            into.put_u8(row.kind.number() | if row.is_found { FOUND } else { 0 });
             into.put_i8(row.change.items);
             into.put_i64_le(row.change.bytes);
             into.put_u32_le(length(&row.key));
@@ -214,7 +222,7 @@ impl Sent {
             }
             let (source_index, keyspace) = (bytes.get_u64_le(), bytes.get_u32_le());
             let kind = bytes.get_u8();
-            if kind & !KIND != 0 {
+            if kind & !(KIND | FOUND) != 0 {
                 return Err(MalformedEffect::Malformed);
             }
             let change = Change {
@@ -227,6 +235,7 @@ impl Sent {
                 keyspace,
                 kind: RowKind::of(kind)?,
                 change,
+                is_found: kind & FOUND != 0,
                 key: take(bytes, key as usize)?,
                 cell: take(bytes, cell as usize)?,
             });
@@ -246,6 +255,7 @@ mod tests {
             kind,
             with_cell,
             change: Change { items: 1, bytes: 3 },
+            is_found: false,
             key: Bytes::from_static(b"12345678k"),
             head: Bytes::from_static(head),
         }

@@ -1,6 +1,7 @@
 //! Groups of three replicas in one thread: their messages lie in a basket until a test lets them travel, their disks work
 //! when a test turns them.
 
+mod derived;
 mod room;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -28,7 +29,9 @@ use super::restore::Restore;
 use super::settings::{GroupSettings, Timing};
 use super::write::{Decision, Target};
 use crate::command::{Cell, Commands, InvocationId, MalformedCommand, Verdict, WriteOptions};
-use crate::derive::Origin;
+use crate::derive::{
+    Action, CellChange, Derived, DerivedRow, DerivedSum, Growth, Origin, Route, Unfit, UnfitSum, Value,
+};
 use crate::error::Error;
 use crate::level::ConsistencyLevel;
 use crate::metadata::keyspaces::{Keyspaces, METADATA};
@@ -103,16 +106,49 @@ impl Outbox for Post {
     fn flush(&self) {}
 }
 
+/// From cells of the keyspace `cells` follow the sum of their lengths and, if they are filled, rows with the same.
 #[derive(Debug)]
-struct NoCommands;
+struct Deriving;
 
-impl Commands for NoCommands {
+impl Commands for Deriving {
     fn decide(&self, _: &Bytes, _: Option<&Cell>) -> Result<Verdict<Vec<u8>>, MalformedCommand> {
         unreachable!("nothing travels here")
     }
 
     fn weigh(&self, cell: &[u8]) -> u64 {
         cell.len() as u64
+    }
+
+    fn derive(&self, change: &CellChange<'_>) -> Result<Derived, Unfit> {
+        if change.keyspace != "cells" {
+            return Ok(Derived::default());
+        }
+        let length = |cell: Option<&Cell>| cell.map_or(0, |cell| i64::try_from(cell.len()).unwrap());
+        let sum = DerivedSum {
+            keyspace: "lengths".into(),
+            key: Bytes::from_static(b"sum"),
+            change: length(change.after) - length(change.before),
+            max: u64::MAX,
+            too_large: UnfitSum { code: 1, reason: "" },
+        };
+        Ok(Derived {
+            sums: vec![sum],
+            ..Derived::default()
+        })
+    }
+
+    fn fill(&self, _: &Bytes, _: &str, key: &[u8], _: &Cell) -> Vec<DerivedRow> {
+        let value = Value {
+            head: Bytes::new(),
+            with_cell: true,
+        };
+        vec![DerivedRow {
+            keyspace: "filled".into(),
+            key: Bytes::copy_from_slice(key),
+            route: Route::Beside,
+            action: Action::Put(value),
+            growth: Growth::By(1, 0),
+        }]
     }
 }
 
@@ -224,7 +260,7 @@ fn host(disk: &MemVfs, node: NodeId, world: &Arc<Still>, basket: &Basket) -> Arc
         engine,
         world: Arc::clone(world) as Arc<dyn World>,
         outbox,
-        commands: Arc::new(NoCommands),
+        commands: Arc::new(Deriving),
         keyspaces,
         durability: Durability::Sync,
         settings,

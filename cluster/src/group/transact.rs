@@ -21,6 +21,7 @@ use super::prepared::{Becomes, Commit, CommittedCell, Prepare, PreparedAction, r
 use super::quiet::Reason as WakeReason;
 use super::replica::{Pending, Refused, Replica, State, Todo};
 use super::rows::Row;
+use super::sums::{SumChange, Sums};
 use super::write::Target;
 use crate::command::{Cell, Verdict};
 use crate::error::Error;
@@ -100,6 +101,7 @@ struct Part {
     becomes: Becomes,
     answer: Bytes,
     rows: Vec<Row>,
+    sums: Vec<SumChange>,
 }
 
 /// What a command is decided on.
@@ -137,10 +139,11 @@ impl Replica {
                 });
             }
         }
-        let decided = self.decide_all(commands)?;
+        let mut decided = self.decide_all(commands)?;
+        let sums = self.add_up(&mut decided).await?;
         let changes = |part: &Part| part.becomes != Becomes::Nothing;
         if decided.is_refused() || (mark.is_none() && !decided.parts.iter().any(changes)) {
-            drop(latches);
+            drop((latches, sums));
             return self.keep(decided).await;
         }
         let answers = decided.answers();
@@ -164,7 +167,7 @@ impl Replica {
             cells,
             rows,
         };
-        let (index, outcome) = self.propose_commit(commit, (term, known), level, latches)?;
+        let (index, outcome) = self.propose_commit(commit, (term, known), level, (latches, sums))?;
         settled(outcome).await?;
         Ok(Judgement::Fits { index, answers })
     }
@@ -200,7 +203,9 @@ impl Replica {
         if let Some(before) = self.prepared_before(transaction).await? {
             return Ok(before);
         }
-        let decided = self.decide_all(commands)?;
+        let mut decided = self.decide_all(commands)?;
+        // What it adds is added when it stands; whether it may is said now.
+        drop(self.add_up(&mut decided).await?);
         if decided.is_refused() {
             drop(latches);
             return self.keep(decided).await;
@@ -281,32 +286,32 @@ impl Replica {
         let Some((term, held)) = self.held(transaction).await? else {
             return Ok(());
         };
-        let (mut cells, mut rows, mut known) = (Vec::new(), Vec::new(), u64::MAX);
+        let (mut cells, mut rows, mut changes, mut known) = (Vec::new(), Vec::new(), Vec::new(), u64::MAX);
         for action in &held.prepare.actions {
             let after = match &action.becomes {
                 Becomes::Cell(cell) => Some(cell.clone()),
                 Becomes::Removed => None,
                 Becomes::Nothing => continue,
             };
-            let id = match self.host.keyspaces.find(action.keyspace) {
-                Lookup::Here(id) => id,
-                Lookup::Gone => continue,
-                Lookup::NotYet => {
-                    let cause = "this node has not heard of the keyspace yet".to_owned();
-                    return Err(Refused::NotNow(cause));
-                }
-            };
+            if self.host.keyspaces.find(action.keyspace) == Lookup::Gone {
+                continue;
+            }
             let target = Target {
                 keyspace: action.keyspace,
                 key: &action.key,
             };
             // Nobody has written it since it was locked, and what came before is applied.
-            let value = self.host.engine.get(id, &action.key)?;
-            let before = value.map(stator_storage::Value::into_bytes);
+            let (before, _) = self.image_or_cell(&target, None)?;
             let follow = self.follow(&target, (before.as_ref(), after.as_ref()), 0, true)?;
             known = known.min(follow.known);
             rows.extend(materialized(follow.rows, after.as_ref()));
+            changes.extend(follow.sums);
             cells.push(self.committed(target, before.as_ref(), after));
+        }
+        let mut sums = self.sums(term, changes.iter()).await?;
+        for change in &changes {
+            sums.add(std::slice::from_ref(change), true)
+                .map_err(Error::Unfit)?;
         }
         let commit = Commit {
             at_ms: 0,
@@ -314,7 +319,7 @@ impl Replica {
             cells,
             rows,
         };
-        let (_, outcome) = self.propose_commit(commit, (term, known), level, latches)?;
+        let (_, outcome) = self.propose_commit(commit, (term, known), level, (latches, sums))?;
         settled(outcome).await
     }
 
@@ -409,14 +414,8 @@ impl Replica {
         image: Option<Image>,
         decided: &mut Decided,
     ) -> Result<Option<Reason>, Refused> {
-        let before = if let Some(image) = image {
-            decided.last_image = decided.last_image.max(image.index);
-            image.cell
-        } else {
-            let id = self.keyspace(command.keyspace)?;
-            let value = self.host.engine.get(id, &command.key)?;
-            value.map(stator_storage::Value::into_bytes)
-        };
+        let (before, index) = self.image_or_cell(&command.target(), image)?;
+        decided.last_image = decided.last_image.max(index);
         let commands = &self.host.commands;
         let verdict = commands
             .decide(&command.command, before.as_ref())
@@ -433,7 +432,7 @@ impl Replica {
             Becomes::Cell(cell) => Some(cell),
             Becomes::Removed | Becomes::Nothing => None,
         };
-        let mut rows = Vec::new();
+        let (mut rows, mut sums) = (Vec::new(), Vec::new());
         if becomes != Becomes::Nothing {
             let origin = commands.origin(&command.command);
             let images = (before.as_ref(), after);
@@ -446,14 +445,31 @@ impl Replica {
             }
             decided.known = decided.known.min(following.known);
             rows = following.rows;
+            sums = following.sums;
         }
         decided.parts.push(Part {
             before,
             becomes,
             answer: answer.into(),
             rows,
+            sums,
         });
         Ok(None)
+    }
+
+    /// Adds up what the commands change of sums, one after the other; those that make one too large are refused. The caller
+    /// holds the latches of the cells.
+    async fn add_up(self: &Arc<Self>, decided: &mut Decided) -> Result<Sums, Refused> {
+        if decided.is_refused() {
+            return Ok(Sums::default());
+        }
+        let changes = decided.parts.iter().flat_map(|part| &part.sums);
+        let mut sums = self.sums(decided.term, changes).await?;
+        decided.last_image = decided.last_image.max(sums.decided_on());
+        for (part, reason) in decided.parts.iter().zip(&mut decided.reasons) {
+            *reason = sums.add(&part.sums, false).err().map(Reason::Unfit);
+        }
+        Ok(sums)
     }
 
     /// Answers what changes nothing, when what it was decided on is committed and nobody else leads.
@@ -479,13 +495,14 @@ impl Replica {
     /// and locks.
     fn propose_commit(
         self: &Arc<Self>,
-        commit: Commit,
+        mut commit: Commit,
         (term, known): (u64, u64),
         level: ConsistencyLevel,
-        latches: Vec<Latch>,
+        (latches, sums): (Vec<Latch>, Sums),
     ) -> Result<(u64, oneshot::Receiver<Result<(), Refused>>), Refused> {
         let (wake, outcome) = oneshot::channel();
         let unix_ms = self.host.world.unix_ms();
+        commit.rows.extend(sums.rows());
         let mut encoded = commit.encode();
         let mut state = self.state.lock();
         if !state.leads() || state.core.term() != term {
@@ -500,6 +517,7 @@ impl Replica {
             return Err(Refused::NotLeader(self.other_leader()));
         };
         state.locks.release(commit.transaction, index);
+        state.remember_sums(index, &sums);
         for CommittedCell {
             keyspace, key, cell, ..
         } in commit.cells
@@ -512,7 +530,7 @@ impl Replica {
             ConsistencyLevel::One | ConsistencyLevel::Quorum => ConsistencyLevel::Quorum,
         };
         state.pending.push_back(Pending { index, level, wake });
-        drop(latches);
+        drop((latches, sums));
         let mut todo = Todo::default();
         self.wake(&mut state, WakeReason::Proposal, &mut todo);
         self.advance_with(state, todo);

@@ -18,6 +18,7 @@ use super::invocations::RequestHash;
 use super::overlay::Image;
 use super::quiet::Reason;
 use super::replica::{Pending, Refused, Replica, State, Todo};
+use super::sums::Sums;
 use crate::command::{Answer as _, Applier, Cell, Commands, Verdict, WriteOptions};
 use crate::derive::Origin;
 use crate::error::Error;
@@ -88,6 +89,7 @@ struct Proposal {
     keyspace: u32,
     /// The metadata that what follows from it takes into account.
     known: u64,
+    sums: Sums,
 }
 
 impl Replica {
@@ -98,7 +100,7 @@ impl Replica {
         options: &WriteOptions,
         decision: &D,
     ) -> Result<D::Answer, Refused> {
-        let id = self.keyspace(target.keyspace)?;
+        self.keyspace(target.keyspace)?;
         self.host.admit(target.key.len()).await;
         if self.is_behind.load(Ordering::Acquire) {
             self.wait_for_rows().await?;
@@ -113,16 +115,7 @@ impl Replica {
                 return self.answer_again(term, index, options, decision).await;
             }
         };
-        let (current, decided_on) = match image {
-            Some(image) => (image.cell, image.index),
-            None => (
-                self.host
-                    .engine
-                    .get(id, target.key)?
-                    .map(stator_storage::Value::into_bytes),
-                0,
-            ),
-        };
+        let (current, decided_on) = self.image_or_cell(&target, image)?;
         let since = decision.asks_since();
         let is_unwritten = since.is_some_and(|since| decided_on == 0 && self.is_unwritten(target, since));
         let (cell, mut answer) = match decision.decide(current.as_ref(), is_unwritten)? {
@@ -144,9 +137,16 @@ impl Replica {
         if !following.note.is_empty() {
             decision.note(&mut answer, &following.note)?;
         }
+        let mut sums = self.sums(term, following.sums.iter()).await?;
+        if let Err(unfit) = sums.add(&following.sums, false) {
+            let decided_on = decided_on.max(sums.decided_on());
+            drop((latch, sums));
+            self.confirm(term, decided_on).await?;
+            return Err(Refused::Finally(Error::Unfit(unfit)));
+        }
         let recorded = request.map_or_else(Bytes::new, |_| decision.record(&answer));
         let images = (current.as_ref(), cell);
-        let proposal = self.prepare(&target, options, images, (recorded, term), following);
+        let proposal = self.prepare(&target, options, images, (recorded, term), (following, sums));
         self.propose(proposal, latch)?
             .await
             .unwrap_or_else(|_| Err(Refused::Unknown("the node was closed under the write".to_owned())))?;
@@ -156,14 +156,27 @@ impl Replica {
     /// The term, the newest image of a key, proposed ones included, and the entry that the image was proposed with (0 for
     /// one that is applied). The caller holds its latch.
     pub(super) fn newest(self: &Arc<Self>, target: &Target<'_>) -> Result<(u64, Option<Cell>, u64), Refused> {
-        match self.look(target, None)? {
-            Look::New(term, Some(image), _) => Ok((term, image.cell, image.index)),
-            Look::New(term, None, _) | Look::Before(term, _) => {
-                let id = self.keyspace(target.keyspace)?;
-                let value = self.host.engine.get(id, target.key)?;
-                Ok((term, value.map(stator_storage::Value::into_bytes), 0))
-            }
+        let (term, image) = match self.look(target, None)? {
+            Look::New(term, image, _) => (term, image),
+            Look::Before(term, _) => (term, None),
+        };
+        let (cell, index) = self.image_or_cell(target, image)?;
+        Ok((term, cell, index))
+    }
+
+    /// What a look has found, or else the cell that is applied; and the entry that it was proposed with (0 for one that is
+    /// applied).
+    pub(super) fn image_or_cell(
+        &self,
+        target: &Target<'_>,
+        image: Option<Image>,
+    ) -> Result<(Option<Cell>, u64), Refused> {
+        if let Some(image) = image {
+            return Ok((image.cell, image.index));
         }
+        let id = self.keyspace(target.keyspace)?;
+        let value = self.host.engine.get(id, target.key)?;
+        Ok((value.map(stator_storage::Value::into_bytes), 0))
     }
 
     pub(super) fn keyspace(&self, number: u32) -> Result<KeyspaceId, Refused> {
@@ -272,8 +285,9 @@ impl Replica {
         options: &WriteOptions,
         (current, cell): (Option<&Cell>, Option<Cell>),
         (answer, term): (Bytes, u64),
-        following: Following,
+        (mut following, sums): (Following, Sums),
     ) -> Proposal {
+        following.rows.extend(sums.rows());
         let change = self.change(current, cell.as_ref());
         let cell_bytes = cell.as_ref().map(Bytes::len);
         let effect = Effect {
@@ -296,6 +310,7 @@ impl Replica {
             level: options.level,
             keyspace: target.keyspace,
             known: following.known,
+            sums,
         }
     }
 
@@ -322,6 +337,7 @@ impl Replica {
         let Some((index, _)) = state.core.propose(encoded.clone()) else {
             return Err(refused(self));
         };
+        state.remember_sums(index, &proposal.sums);
         state.remember_proposal(
             index,
             &encoded,
@@ -338,7 +354,7 @@ impl Replica {
             ConsistencyLevel::One => state.unlogged.push_back(pending),
             ConsistencyLevel::Quorum | ConsistencyLevel::All => state.pending.push_back(pending),
         }
-        drop(latch);
+        drop((latch, proposal.sums));
         let mut todo = Todo::default();
         self.wake(&mut state, Reason::Proposal, &mut todo);
         self.advance_with(state, todo);

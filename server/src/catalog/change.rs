@@ -2,18 +2,19 @@
 //! each other's changes.
 //!
 //! Order of steps: a table's definition comes before its keyspace and goes before it. So a keyspace without a definition is
-//! always garbage, and a definition without a keyspace is a table whose keyspace whoever sees it makes.
+//! always garbage, and a definition without a keyspace is a table whose keyspace whoever sees it makes. What is kept of a deleted
+//! table is the part of `deleted.rs`.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use stator_cluster::{ConsistencyLevel, Error, Tally, WriteOptions};
 
-use super::{Catalog, CatalogError, Table, TableDefinition, definition_key};
+use super::{Catalog, CatalogError, STREAM_KEYSPACE, Table, TableDefinition, definition_key};
 use crate::command::{Fits, Install};
 
 /// How often a change is tried again when others come first, and how often a write whose outcome is not known is.
-const TRIES: u32 = 16;
+pub(super) const TRIES: u32 = 16;
 
 impl Catalog {
     /// Makes a table. It is there when its definition is: a keyspace that could not be made is made by whoever asks for
@@ -82,13 +83,14 @@ impl Catalog {
         Ok(())
     }
 
-    /// Removes a table and its rows; `check` may refuse. Says what there was.
+    /// Removes a table and its rows, but for the records of its streams; `check` may refuse. Says what there was.
     ///
     /// # Errors
     /// As [`Catalog::change`].
     pub(crate) async fn remove<E>(
         &self,
         name: &str,
+        now_ms: i64,
         check: impl Fn(&TableDefinition) -> Result<(), E>,
     ) -> Result<Result<(Arc<Table>, Tally), E>, CatalogError> {
         for _ in 0..TRIES {
@@ -96,11 +98,13 @@ impl Catalog {
             if let Err(refusal) = check(table.definition()) {
                 return Ok(Err(refusal));
             }
+            self.keep_streams(table.definition(), now_ms).await?;
             let tally = self.cluster.tally(table.keyspace()).await;
             if self.install(name, Some(table.cell().clone()), None).await? {
                 // Without its definition the table is gone. Should rows stay, the next node that starts drops them.
                 let derived = table.definition().derived_keyspaces();
-                let derived = derived.iter().filter_map(|name| self.cluster.keyspace(name));
+                let derived = derived.iter().filter(|name| !name.starts_with(STREAM_KEYSPACE));
+                let derived = derived.filter_map(|name| self.cluster.keyspace(name));
                 for keyspace in std::iter::once(table.keyspace()).chain(derived) {
                     if let Err(error) = self.cluster.drop_keyspace(keyspace).await {
                         tracing::warn!(table = name, %error, "rows of a deleted table are dropped at the next start of a node");
@@ -134,7 +138,17 @@ impl Catalog {
         expected: Option<Bytes>,
         cell: Option<Bytes>,
     ) -> Result<bool, CatalogError> {
-        let (metadata, key) = (self.cluster.metadata(), definition_key(name));
+        self.install_at(&definition_key(name), expected, cell).await
+    }
+
+    /// The same for any cell of the metadata.
+    pub(super) async fn install_at(
+        &self,
+        key: &[u8],
+        expected: Option<Bytes>,
+        cell: Option<Bytes>,
+    ) -> Result<bool, CatalogError> {
+        let metadata = self.cluster.metadata();
         let install = Install { expected, cell };
         let mut unknown = Error::OutcomeUnknown {
             cause: "the change was not tried".to_owned(),
@@ -142,13 +156,13 @@ impl Catalog {
         for _ in 0..TRIES {
             match self
                 .cluster
-                .write(metadata, &key, WriteOptions::default(), &install)
+                .write(metadata, key, WriteOptions::default(), &install)
                 .await
             {
                 Ok(Fits(true)) => return Ok(true),
                 Ok(Fits(false)) => {
                     let level = ConsistencyLevel::Quorum;
-                    return Ok(self.cluster.read(metadata, &key, level).await? == install.cell);
+                    return Ok(self.cluster.read(metadata, key, level).await? == install.cell);
                 }
                 // Trying again is safe: what is expected now was expected before.
                 Err(error @ Error::OutcomeUnknown { .. }) => unknown = error,
@@ -159,7 +173,7 @@ impl Catalog {
     }
 
     /// Shows a change that stands. That it cannot be shown yet does not undo it.
-    async fn show(&self) {
+    pub(super) async fn show(&self) {
         if let Err(error) = self.catch_up().await {
             tracing::warn!(%error, "a change of the tables is shown later");
         }

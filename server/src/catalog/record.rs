@@ -3,6 +3,7 @@
 //! The bytes are a protobuf message behind a version byte (`docs/format/metadata.md`): fields that an older program does
 //! not know are skipped, so programs of neighbouring versions can share a directory. Field numbers are never reused.
 
+mod deleted;
 mod index;
 mod stream;
 mod time_to_live;
@@ -13,9 +14,11 @@ use std::sync::Arc;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::Message;
 use stator_model::attribute::Kind;
+use stator_model::index::IndexKind;
 use stator_model::key::{KeyAttribute, KeySchema};
 use uuid::Uuid;
 
+pub(crate) use deleted::DeletedTable;
 pub(crate) use index::{INDEX_KEYSPACE, IndexDefinition, IndexStatus};
 pub(crate) use stream::{SLOTS, STREAM_KEYSPACE, Shard, StreamDefinition, StreamStatus, StreamView};
 pub(crate) use time_to_live::{DUE_KEYSPACE, TimeToLive, TimeToLiveStatus};
@@ -23,6 +26,9 @@ pub(crate) use time_to_live::{DUE_KEYSPACE, TimeToLive, TimeToLiveStatus};
 use self::index::IndexRecord;
 use self::stream::StreamRecord;
 use self::time_to_live::TimeToLiveRecord;
+
+/// Prefix of the names of keyspaces that say how large item collections are; the table's id follows.
+pub(crate) const COLLECTION_KEYSPACE: &str = "collection/";
 
 /// First byte of a definition.
 const FORMAT_VERSION: u8 = 1;
@@ -212,12 +218,19 @@ impl TableDefinition {
         self.streams.last().filter(|stream| stream.records())
     }
 
+    /// The keyspace of the sizes of its item collections; `None` for a table without local indexes, which has none.
+    pub(crate) fn collections(&self) -> Option<Arc<str>> {
+        let has_local = (self.indexes.iter()).any(|index| index.kind == IndexKind::Local);
+        has_local.then(|| format!("{COLLECTION_KEYSPACE}{}", self.id).into())
+    }
+
     /// The keyspaces of what is derived from the items.
     pub(crate) fn derived_keyspaces(&self) -> Vec<Arc<str>> {
         let indexes = self.indexes.iter().map(IndexDefinition::keyspace);
         let streams = self.streams.iter().map(StreamDefinition::keyspace);
         let due = self.time_to_live.iter().map(TimeToLive::keyspace);
-        indexes.chain(streams).chain(due).collect()
+        let derived = indexes.chain(streams).chain(due);
+        derived.chain(self.collections()).collect()
     }
 
     /// Throughput that the table serves at once: what was asked for, and never less than what it is billed for.

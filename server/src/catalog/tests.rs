@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::command::{Fits, Install};
+use crate::limits::Limits;
 use crate::node::{self, Opened};
 use crate::operation::create_table::tests::definition as some_definition;
 
@@ -24,7 +25,7 @@ impl Nodes {
         let directory = TempDir::new().unwrap();
         let key = MasterKey::new([3; MASTER_KEY_BYTES]);
         let Opened { cluster, derivations } =
-            node::open_alone(Durability::Interval, directory.path(), key).unwrap();
+            node::open_alone(Durability::Interval, directory.path(), key, Limits::default()).unwrap();
         cluster.ready().await.unwrap();
         Self {
             one: Catalog::open(cluster.clone(), Arc::clone(&derivations))
@@ -117,7 +118,7 @@ async fn what_one_node_has_acknowledged_the_other_finds() {
     assert!(latest.definition().tags.contains_key("t"));
     nodes
         .one
-        .remove("a", |_| Ok::<(), ()>(()))
+        .remove("a", 7, |_| Ok::<(), ()>(()))
         .await
         .unwrap()
         .unwrap();
@@ -182,7 +183,7 @@ async fn a_refusal_is_given_back_and_changes_nothing() {
     assert_eq!(
         nodes
             .one
-            .remove("t", |_| Err("never"))
+            .remove("t", 7, |_| Err("never"))
             .await
             .unwrap()
             .unwrap_err(),
@@ -202,7 +203,7 @@ async fn a_deletion_says_what_there_was_and_may_be_asked_for_twice() {
     nodes.one.create(&table("t", 1)).await.unwrap();
     let remove = |node: &Arc<Catalog>| {
         let node = Arc::clone(node);
-        async move { node.remove("t", |_| Ok::<(), ()>(())).await }
+        async move { node.remove("t", 7, |_| Ok::<(), ()>(())).await }
     };
     for removed in join_all([remove(&nodes.one), remove(&nodes.two)]).await {
         let (removed, tally) = match removed {

@@ -15,6 +15,7 @@ use super::credentials::{self, KeyPair};
 use super::master_key;
 use crate::auth::{self, Authenticator};
 use crate::http::serve::Security;
+use crate::limits::Limits;
 use crate::node::{self, Api, Listeners, NodeError};
 use crate::random;
 use crate::upkeep::UpkeepSettings;
@@ -174,7 +175,12 @@ fn open_cluster(directory: &Path, durability: DurabilityOption) -> Result<node::
             source,
         }
     })?;
-    Ok(node::open_alone(durability.into(), directory, master_key)?)
+    Ok(node::open_alone(
+        durability.into(),
+        directory,
+        master_key,
+        Limits::default(),
+    )?)
 }
 
 fn authenticator(options: &Options, keys: &KeyPair) -> Authenticator {

@@ -252,6 +252,7 @@ fn open(
         Arc::clone(&world),
         directory,
         master_key,
+        config.limits,
         connect,
     )?;
     let transport = started

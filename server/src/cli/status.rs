@@ -345,6 +345,7 @@ mod tests {
     use stator_cluster::{Durability, MASTER_KEY_BYTES, MasterKey};
 
     use super::*;
+    use crate::limits::Limits;
     use crate::node;
 
     #[test]
@@ -398,7 +399,8 @@ mod tests {
     async fn what_a_node_answers_is_understood() {
         let directory = tempfile::tempdir().unwrap();
         let key = MasterKey::new([3; MASTER_KEY_BYTES]);
-        let opened = node::open_alone(Durability::Interval, directory.path(), key).unwrap();
+        let opened =
+            node::open_alone(Durability::Interval, directory.path(), key, Limits::default()).unwrap();
         let cluster = opened.cluster;
         cluster.ready().await.unwrap();
         let json = serde_json::to_vec(&cluster.status()).unwrap();

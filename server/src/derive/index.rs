@@ -8,14 +8,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stator_cluster::{Action, DerivedRow, Route, Unfit, Value};
+use stator_cluster::{Action, DerivedRow, Growth, Route, Unfit, Value};
 use stator_model::codec::{read_length, write_length};
 use stator_model::index::{IndexKeys, IndexKind, Misfit, Projection};
 use stator_model::item::{Item, ItemRef};
 use uuid::Uuid;
 
 use super::{Images, unfit};
-use crate::catalog::{IndexDefinition, TableDefinition};
+use crate::catalog::{IndexDefinition, IndexStatus, TableDefinition};
 use crate::message;
 
 /// Bytes that one write unit covers.
@@ -29,6 +29,8 @@ pub(super) struct DerivedIndex {
     keyspace: Arc<str>,
     keys: IndexKeys,
     projection: Projection,
+    /// Whether it is not known yet which rows are there.
+    is_being_made: bool,
 }
 
 /// What a write has cost in one index.
@@ -66,6 +68,7 @@ impl DerivedIndex {
             keyspace: index.keyspace(),
             keys: index.keys(&table.key_schema, table.seed()),
             projection: index.projection.clone(),
+            is_being_made: index.status == IndexStatus::Creating,
         }
     }
 
@@ -152,7 +155,11 @@ impl DerivedIndex {
                 IndexKind::Global => Route::Forward,
             },
             action,
-            change,
+            growth: if self.is_being_made {
+                Growth::Found
+            } else {
+                Growth::By(change.0, change.1)
+            },
         }
     }
 

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stator_cluster::{APPENDED_TIME_BYTES, Action, DerivedRow, Origin, Route, Value};
+use stator_cluster::{APPENDED_TIME_BYTES, Action, DerivedRow, Growth, Origin, Route, Value};
 use stator_model::codec::{read_length, write_length};
 use stator_model::item::{Item, ItemRef};
 use stator_model::key::{self, KeySchema};
@@ -114,7 +114,7 @@ impl DerivedStream {
                 head: head.into(),
                 with_cell: new,
             }),
-            change: (1, 0),
+            growth: Growth::By(1, 0),
         }
     }
 }

@@ -1,16 +1,16 @@
 //! What follows from random writes, applied in order, is what the items say: index = f(table), the stream replays to the
-//! table, due times are those of the items.
+//! table, due times are those of the items, sizes of collections add up.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use stator_cluster::{Action, CellChange, Route, Value};
+use stator_cluster::{Action, CellChange, Growth, Route, Value};
 use stator_model::attribute::Kind;
 use stator_model::index::{IndexKind, Projection};
 use stator_model::item::{Item, ItemWriter};
-use stator_model::key::{KeyAttribute, KeySchema};
+use stator_model::key::{KeyAttribute, KeySchema, partition_of};
 use stator_model::number::Number;
 use uuid::Uuid;
 
@@ -125,6 +125,8 @@ struct World {
     records: BTreeMap<Bytes, Vec<Bytes>>,
     /// Rows and bytes by keyspace, as the tallies have them.
     tallies: BTreeMap<String, (i64, i64)>,
+    /// Sizes of collections.
+    sums: BTreeMap<Bytes, i64>,
 }
 
 impl World {
@@ -132,9 +134,31 @@ impl World {
         if row.route == Route::Beside {
             assert_eq!(row.key[..2], key[..2], "a row beside its item has its token");
         }
+        let growth = match row.growth {
+            Growth::By(items, bytes) => (i64::from(items), bytes),
+            Growth::Found => {
+                let rows = self.rows.get(&*row.keyspace);
+                assert!(
+                    rows.is_none_or(|rows| !rows.contains_key(&row.key)),
+                    "a fill finds nothing"
+                );
+                let Action::Put(put) = &row.action else {
+                    panic!("a fill puts")
+                };
+                let stored = put
+                    .head
+                    .iter()
+                    .chain(cell.filter(|_| put.with_cell).into_iter().flatten());
+                let stored: Bytes = stored.copied().collect();
+                (
+                    1,
+                    i64::try_from(ItemRef::from_stored(&stored).unwrap().size()).unwrap(),
+                )
+            }
+        };
         let tally = self.tallies.entry(row.keyspace.to_string()).or_default();
-        tally.0 += i64::from(row.change.0);
-        tally.1 += row.change.1;
+        tally.0 += growth.0;
+        tally.1 += growth.1;
         let value = |Value { head, with_cell }: Value| -> Bytes {
             let cell = cell.filter(|_| with_cell).map_or(&[][..], |cell| &cell[..]);
             [&head[..], cell].concat().into()
@@ -230,6 +254,30 @@ fn check_due(world: &World, items: &BTreeMap<Vec<u8>, Item>) -> Result<(), TestC
     Ok(())
 }
 
+fn check_collections(world: &World, items: &BTreeMap<Vec<u8>, Item>) -> Result<(), TestCaseError> {
+    let table = table();
+    let mut expected = BTreeMap::<Bytes, i64>::new();
+    for (key, item) in items {
+        let partition = Bytes::copy_from_slice(partition_of(key));
+        let mut size = item.as_ref().size();
+        for index in table
+            .indexes
+            .iter()
+            .filter(|index| index.kind == IndexKind::Local)
+        {
+            let keys = index.keys(&table.key_schema, table.seed());
+            if keys.row_key(item.as_ref()).unwrap().is_some() {
+                size += keys.project(&index.projection, item.as_ref()).as_ref().size();
+            }
+        }
+        *expected.entry(partition).or_default() += i64::try_from(size).unwrap();
+    }
+    let mut found = world.sums.clone();
+    found.retain(|_, size| *size != 0);
+    prop_assert_eq!(found, expected);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -252,6 +300,10 @@ proptest! {
             for row in derived.rows {
                 world.take(&bytes, row, after);
             }
+            for sum in derived.sums {
+                prop_assert_eq!(Some(sum.keyspace), table.collections());
+                *world.sums.entry(sum.key).or_default() += sum.change;
+            }
             match new {
                 Some(item) => drop(items.insert(bytes, item)),
                 None => drop(items.remove(&bytes)),
@@ -260,6 +312,7 @@ proptest! {
         check_indexes(&world, &items)?;
         check_stream(&world, &items, changes)?;
         check_due(&world, &items)?;
+        check_collections(&world, &items)?;
     }
 
     #[test]

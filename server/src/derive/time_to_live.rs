@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use stator_cluster::{Action, DerivedRow, Route, Value};
+use stator_cluster::{Action, DerivedRow, Growth, Route, Value};
 use stator_model::attribute::{RawValue, ValueRef};
 use stator_model::item::ItemRef;
 use uuid::Uuid;
@@ -88,7 +88,7 @@ impl DerivedDue {
             key: [&bucket[..], &due.to_be_bytes(), item].concat().into(),
             route: Route::Beside,
             action,
-            change: (more, 0),
+            growth: Growth::By(more, 0),
         }
     }
 }

@@ -11,6 +11,7 @@ use stator_model::item::Item;
 use stator_model::partiql::Statement;
 
 use super::capacity::{CapacityDetail, ConsumedCapacity, Cost};
+use super::item_collection::CollectionMetrics;
 use super::item_command::WriteChoices;
 use super::statement::{PointRead, PreparedStatement, StatementInput, TableWrite};
 use super::{Context, Operation};
@@ -113,6 +114,8 @@ impl Planned {
                     // These two are the statement's.
                     return_values: ReturnValues::None,
                     on_failure: OnFailure::None,
+                    // PartiQL has no such parameter.
+                    collection: CollectionMetrics::None,
                     capacity: common.capacity,
                     level: common.level,
                     invocation: common.invocation.map(|id| id.of_part(place)),

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use stator_cluster::{ConsistencyLevel, InvocationId, WriteOptions};
 use stator_model::expression::Placeholders;
-use stator_model::item::Item;
+use stator_model::item::{Item, ItemRef};
 use stator_model::key::KeyBytes;
 
 use super::capacity::{CapacityDetail, ConsumedCapacity, Cost};
-use super::item_command::CollectionMetrics;
+use super::item_collection::{CollectionMetrics, ItemCollection};
 use super::replacement::{check_size, checked};
 use super::{Context, Operation, table_name};
 use crate::catalog::Table;
@@ -73,6 +73,8 @@ pub(crate) enum Write {
 pub(crate) struct BatchWriteItemOutput {
     pub(crate) unprocessed: Vec<(String, Vec<Write>)>,
     pub(crate) consumed_capacity: Option<Vec<ConsumedCapacity>>,
+    /// The collections that were written, by table, when they were asked for; empty when no table has any.
+    pub(crate) collections: Vec<(String, Vec<ItemCollection>)>,
 }
 
 /// A write with its place.
@@ -80,6 +82,14 @@ struct Planned {
     write: Write,
     key: KeyBytes,
     options: WriteOptions,
+}
+
+impl Planned {
+    /// At least its key attributes, and its key.
+    fn item(&self) -> (ItemRef<'_>, &KeyBytes) {
+        let (Write::Put(item) | Write::Delete(item)) = &self.write;
+        (item.as_ref(), &self.key)
+    }
 }
 
 /// What all writes of a request have in common, and how many of them there are so far.
@@ -93,7 +103,7 @@ impl Operation for BatchWriteItem {
     type Output = BatchWriteItemOutput;
 
     async fn run(self, context: &Context) -> Result<BatchWriteItemOutput, ApiError> {
-        let (capacity, level) = self.constraints()?;
+        let (capacity, collections, level) = self.constraints()?;
         let mut common = Common {
             level,
             invocation: self.invocation,
@@ -113,6 +123,7 @@ impl Operation for BatchWriteItem {
         let mut output = BatchWriteItemOutput {
             unprocessed: Vec::new(),
             consumed_capacity: (capacity != CapacityDetail::None).then(Vec::new),
+            collections: Vec::new(),
         };
         let written = plans
             .iter()
@@ -120,15 +131,24 @@ impl Operation for BatchWriteItem {
         let results = join_all(written).await;
         check_results(results.iter().flatten())?;
         for ((name, table, writes), results) in plans.iter().zip(results) {
-            let (mut cost, mut unprocessed) = (Cost::default(), Vec::new());
+            let (mut cost, mut unprocessed, mut done) = (Cost::default(), Vec::new(), Vec::new());
             for (planned, result) in writes.iter().zip(results) {
                 match result {
-                    Ok(done) => cost.add(done),
+                    Ok(of_one) => {
+                        cost.add(of_one);
+                        done.push(planned);
+                    }
                     Err(_) => unprocessed.push(planned.write.clone()),
                 }
             }
             if !unprocessed.is_empty() {
                 output.unprocessed.push((name.clone(), unprocessed));
+            }
+            if collections == CollectionMetrics::Size && table.definition().collections().is_some() {
+                let level = common.next(table.level()).level;
+                let items = done.iter().copied().map(Planned::item);
+                let collections = ItemCollection::read_all(context, table, items, level).await?;
+                output.collections.push((name.clone(), collections));
             }
             if let Some(consumed) = &mut output.consumed_capacity {
                 consumed.extend(capacity.report(table.name(), cost));
@@ -139,7 +159,7 @@ impl Operation for BatchWriteItem {
 }
 
 impl BatchWriteItem {
-    fn constraints(&self) -> Result<(CapacityDetail, Option<ConsistencyLevel>), ApiError> {
+    fn constraints(&self) -> Result<(CapacityDetail, CollectionMetrics, Option<ConsistencyLevel>), ApiError> {
         let mut constraints = Constraints::default();
         constraints.required("requestItems", self.tables.as_ref());
         if let Some(tables) = &self.tables {
@@ -159,8 +179,8 @@ impl BatchWriteItem {
             }
         }
         let capacity = constraints.one_of("returnConsumedCapacity", self.consumed_capacity.as_deref());
-        constraints
-            .one_of::<CollectionMetrics>("returnItemCollectionMetrics", self.collection_metrics.as_deref());
+        let collections =
+            constraints.one_of("returnItemCollectionMetrics", self.collection_metrics.as_deref());
         let level = self.levels.check(&mut constraints);
         constraints.finish()?;
         if self
@@ -175,7 +195,8 @@ impl BatchWriteItem {
                 "Too many items requested for the BatchWriteItem call",
             ));
         }
-        Ok((capacity.unwrap_or_default(), level))
+        let (capacity, collections) = (capacity.unwrap_or_default(), collections.unwrap_or_default());
+        Ok((capacity, collections, level))
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) struct CancellationReason {
 pub(crate) enum CancellationCode {
     ConditionalCheckFailed,
     DuplicateItem,
+    ItemCollectionSizeLimitExceeded,
     TransactionConflict,
     ValidationError,
 }
@@ -34,6 +35,7 @@ impl CancellationCode {
         match self {
             Self::ConditionalCheckFailed => "ConditionalCheckFailed",
             Self::DuplicateItem => "DuplicateItem",
+            Self::ItemCollectionSizeLimitExceeded => "ItemCollectionSizeLimitExceeded",
             Self::TransactionConflict => "TransactionConflict",
             Self::ValidationError => "ValidationError",
         }
@@ -83,6 +85,13 @@ impl CancellationReason {
             Reason::Conflict => return Ok(Self::conflict()),
             Reason::Unfit(unfit) if unfit.code == unfit::VALIDATION => {
                 return Ok(Self::validation(unfit.reason));
+            }
+            Reason::Unfit(unfit) if unfit.code == unfit::COLLECTION_TOO_LARGE => {
+                return Ok(Self {
+                    code: CancellationCode::ItemCollectionSizeLimitExceeded,
+                    message: unfit.reason,
+                    item: None,
+                });
             }
             Reason::Unfit(unfit) => return Err(ApiError::Internal(unfit.reason)),
             Reason::Refused(answer) => {
@@ -154,6 +163,10 @@ mod tests {
         assert_eq!(
             told(Reason::Unfit(unfit(unfit::VALIDATION))),
             expected("ValidationError", "no")
+        );
+        assert_eq!(
+            told(Reason::Unfit(unfit(unfit::COLLECTION_TOO_LARGE))),
+            expected("ItemCollectionSizeLimitExceeded", "no")
         );
         for inside in [
             Reason::Unfit(unfit(unfit::INTERNAL)),

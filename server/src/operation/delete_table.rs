@@ -1,4 +1,4 @@
-//! DeleteTable. The table is gone when this is answered.
+//! DeleteTable. The table is gone when this is answered; its streams can be read for another day.
 
 use super::{
     Context, Operation,
@@ -28,7 +28,7 @@ impl Operation for DeleteTable {
         let name = table_name::only(self.table_name)?;
         let (removed, tally) = context
             .catalog
-            .remove(&name, unprotected)
+            .remove(&name, context.clock.now_ms(), unprotected)
             .await
             .map_err(table::catalog)??;
         let (definition, status) = (removed.definition().clone(), TableStatus::Deleting);

@@ -107,8 +107,8 @@ impl Operation for DescribeStream {
         shards.truncate(limit);
         Ok(DescribeStreamOutput {
             label: label(stream),
-            table: named.table.name().to_owned(),
-            key_schema: named.table.schema().clone(),
+            table: named.table.clone(),
+            key_schema: named.key_schema.clone(),
             last_shard: shards.last().filter(|_| more).map(|shard| shard_id(shard)),
             shards: shards.into_iter().map(|shard| described(stream, shard)).collect(),
             arn: named.arn.clone(),

@@ -5,6 +5,7 @@ use stator_model::item::Item;
 use stator_model::partiql::Statement;
 
 use super::capacity::{CapacityDetail, ConsumedCapacity};
+use super::item_collection::CollectionMetrics;
 use super::item_command::{WriteChoices, WriteOutput};
 use super::statement::{
     NextToken, PreparedStatement, ReadChoices, ReadOutput, StatementInput, TableRead, TableWrite,
@@ -92,6 +93,8 @@ fn write_choices(
         // These two are the statement's.
         return_values: ReturnValues::None,
         on_failure: OnFailure::None,
+        // PartiQL has no such parameter.
+        collection: CollectionMetrics::None,
         capacity,
         level,
         invocation,

@@ -1,37 +1,19 @@
 //! What the operations on one item share: parameters, opening the cell, the outcome of a write.
 
 use stator_cluster::{Applier, Cell, ConsistencyLevel, InvocationId, WriteOptions};
-use stator_model::item::Item;
+use stator_model::item::{Item, ItemRef};
 use stator_model::key::KeyBytes;
 
 use super::capacity::{CapacityDetail, ConsumedCapacity, Cost, write_units};
+use super::item_collection::{CollectionMetrics, ItemCollection};
 use super::legacy::LegacyWrite;
 use super::{Context, table_name};
 use crate::catalog::Table;
 use crate::command::{self, OnFailure, ReturnValues, Sizes, WriteAnswer};
 use crate::consistency::{self, NamedLevels, Needs};
-use crate::constraint::{Constraints, ModelEnum};
+use crate::constraint::Constraints;
 use crate::wire::decode::attribute::Attributes;
 use crate::wire::error::ApiError;
-
-/// `ReturnItemCollectionMetrics`. Tables without local secondary indexes have no item collections to measure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CollectionMetrics {
-    Size,
-    None,
-}
-
-impl ModelEnum for CollectionMetrics {
-    const NAMES: &'static [&'static str] = &["SIZE", "NONE"];
-
-    fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "SIZE" => Self::Size,
-            "NONE" => Self::None,
-            _ => return None,
-        })
-    }
-}
 
 /// Parameters that PutItem, UpdateItem and DeleteItem share, as they came.
 #[derive(Debug, Default)]
@@ -55,6 +37,7 @@ pub(crate) struct WriteChoices {
     pub(crate) return_values: ReturnValues,
     pub(crate) on_failure: OnFailure,
     pub(crate) capacity: CapacityDetail,
+    pub(crate) collection: CollectionMetrics,
     /// The level that the request names.
     pub(crate) level: Option<ConsistencyLevel>,
     pub(crate) invocation: Option<InvocationId>,
@@ -74,8 +57,8 @@ impl WriteParameters {
         constraints.required(subject.0, subject.1);
         let capacity = constraints.one_of("returnConsumedCapacity", self.consumed_capacity.as_deref());
         let return_values = constraints.one_of("returnValues", self.return_values.as_deref());
-        constraints
-            .one_of::<CollectionMetrics>("returnItemCollectionMetrics", self.collection_metrics.as_deref());
+        let collection =
+            constraints.one_of("returnItemCollectionMetrics", self.collection_metrics.as_deref());
         let on_failure =
             constraints.one_of("returnValuesOnConditionCheckFailure", self.on_failure.as_deref());
         self.legacy.check(&mut constraints);
@@ -85,6 +68,7 @@ impl WriteParameters {
             return_values: return_values.unwrap_or_default(),
             on_failure: on_failure.unwrap_or_default(),
             capacity: capacity.unwrap_or_default(),
+            collection: collection.unwrap_or_default(),
             level,
             invocation: self.invocation,
         })
@@ -92,7 +76,7 @@ impl WriteParameters {
 }
 
 impl WriteChoices {
-    /// Carries out a command on the item of a key, and builds the answer.
+    /// Carries out a command on the item of a key, and builds the answer. `item` has at least the key.
     ///
     /// # Errors
     /// What the command refuses with, and failures of the cluster.
@@ -100,7 +84,7 @@ impl WriteChoices {
         &self,
         context: &Context,
         table: &Table,
-        key: &KeyBytes,
+        (item, key): (ItemRef<'_>, &KeyBytes),
         needs: Needs,
         command: &impl Applier<Answer = WriteAnswer>,
     ) -> Result<WriteOutput, ApiError> {
@@ -113,9 +97,16 @@ impl WriteChoices {
             .write(table.keyspace(), key.as_bytes(), options, command);
         let WriteAnswer(answer) = written.await?;
         let done = answer?;
+        let collection = match self.collection {
+            CollectionMetrics::Size => {
+                ItemCollection::read(context, table, (item, key), options.level).await?
+            }
+            CollectionMetrics::None => None,
+        };
         Ok(WriteOutput {
             consumed_capacity: self.capacity.report(table.name(), Cost::of_write(&done)),
             attributes: done.attributes,
+            collection,
         })
     }
 }
@@ -142,4 +133,6 @@ pub(crate) struct WriteOutput {
     /// `Attributes`, when something is to be returned.
     pub(crate) attributes: Option<Item>,
     pub(crate) consumed_capacity: Option<ConsumedCapacity>,
+    /// `ItemCollectionMetrics`, when it was asked for and there is one.
+    pub(crate) collection: Option<ItemCollection>,
 }

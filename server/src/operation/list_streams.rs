@@ -1,4 +1,5 @@
-//! ListStreams: the streams of all tables or of one, those that are disabled and can still be read included.
+//! ListStreams: the streams of all tables or of one, those that are disabled and can still be read included, also if their
+//! table is gone.
 
 use super::shards::label;
 use super::{Context, Operation};
@@ -45,19 +46,28 @@ impl Operation for ListStreams {
         }
         let tables = context.catalog.all().await.map_err(message::table::catalog)?;
         let wanted = self.table_name.as_deref();
-        let of_name = |name: &str| wanted.is_none_or(|wanted| wanted == name);
+        let deleted = context.catalog.deleted();
+        let of_deleted = deleted.iter().map(|table| (&table.name[..], &table.streams));
+        let of_tables = tables
+            .values()
+            .map(|table| (table.name(), &table.definition().streams));
         let mut all = Vec::new();
-        for table in tables.values().filter(|table| of_name(table.name())) {
-            let table_arn = arn::table(&context.region, table.name());
-            for stream in &table.definition().streams {
+        for (name, streams) in of_deleted.chain(of_tables) {
+            if wanted.is_some_and(|wanted| wanted != name) {
+                continue;
+            }
+            let table_arn = arn::table(&context.region, name);
+            all.extend(streams.iter().map(|stream| {
                 let label = label(stream);
-                all.push(ListedStream {
+                ListedStream {
                     arn: arn::stream(&table_arn, &label),
                     label,
-                    table: table.name().to_owned(),
-                });
-            }
+                    table: name.to_owned(),
+                }
+            }));
         }
+        // Labels are times: the streams of a name in the order in which they were made.
+        all.sort_by(|one, two| (&one.table, &one.label).cmp(&(&two.table, &two.label)));
         let begin = match &self.start_arn {
             None => 0,
             Some(start) => all

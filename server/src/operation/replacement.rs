@@ -149,7 +149,8 @@ pub(super) async fn run(
         table.check_index_keys(item.as_ref())?;
     }
     let command = replacement.command(choices.on_failure, returns == ReturnValues::AllOld);
-    choices.carry_out(context, &table, &key, needs, &command).await
+    let item = (replacement.attributes.as_ref(), &key);
+    choices.carry_out(context, &table, item, needs, &command).await
 }
 
 /// Takes an item or a key that came with a request. A missing one is a violated constraint, reported before.

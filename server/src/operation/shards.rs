@@ -7,7 +7,6 @@
 //! Rules: Amazon DynamoDB Streams API Reference; lengths of ids from the service model, which SDKs check.
 
 use std::ops::{Bound, ControlFlow};
-use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,11 +14,11 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use stator_cluster::{APPENDED_KEY_BYTES, Bounds, Cluster, ConsistencyLevel, Direction};
-use stator_model::key::after_prefix;
+use stator_model::key::{KeySchema, after_prefix};
 
 use super::Context;
 use crate::arn;
-use crate::catalog::{Shard, StreamDefinition, Table};
+use crate::catalog::{Catalog, Shard, StreamDefinition};
 use crate::derive::stream::{StreamRecord, shard_prefix};
 use crate::message;
 use crate::message::stream::{self, no_stream};
@@ -132,10 +131,12 @@ pub(super) fn parent_id(stream: &StreamDefinition, shard: &Shard) -> Option<Stri
     Some(shard_id(parent))
 }
 
-/// A stream of a table.
+/// A stream of a table, or of one that was deleted not long ago.
 #[derive(Debug, Clone)]
 pub(crate) struct NamedStream {
-    pub(super) table: Arc<Table>,
+    /// Name of its table, which may be gone.
+    pub(super) table: String,
+    pub(super) key_schema: KeySchema,
     pub(super) stream: StreamDefinition,
     /// As the client names it.
     pub(super) arn: String,
@@ -149,22 +150,35 @@ impl NamedStream {
     pub(super) async fn find(context: &Context, arn: &str) -> Result<Self, ApiError> {
         let missing = || no_stream(arn);
         let (name, wanted) = arn::stream_parts(arn).ok_or_else(missing)?;
-        let known = context
-            .catalog
-            .table(name)
-            .filter(|table| of_label(table, wanted).is_some());
-        let table = if let Some(table) = known {
-            table
-        } else {
-            let latest = context.catalog.latest(name).await;
-            latest.map_err(message::table::catalog)?.ok_or_else(missing)?
+        let look = || Self::of_label(&context.catalog, (name, wanted), arn);
+        if let Some(known) = look() {
+            return Ok(known);
+        }
+        let latest = context.catalog.latest(name).await;
+        latest.map_err(message::table::catalog)?;
+        look().ok_or_else(missing)
+    }
+
+    /// The stream of a table's name and a label, as of now on this node.
+    fn of_label(catalog: &Catalog, (name, wanted): (&str, &str), arn: &str) -> Option<Self> {
+        let find = |streams: &[StreamDefinition]| {
+            let found = streams.iter().find(|stream| label(stream) == wanted);
+            found.cloned()
         };
-        let stream = of_label(&table, wanted).ok_or_else(missing)?.clone();
-        Ok(Self {
-            table,
+        let named = |key_schema: &KeySchema, stream| Self {
+            table: name.to_owned(),
+            key_schema: key_schema.clone(),
             stream,
             arn: arn.to_owned(),
-        })
+        };
+        if let Some(table) = catalog.table(name)
+            && let Some(stream) = find(&table.definition().streams)
+        {
+            return Some(named(table.schema(), stream));
+        }
+        let deleted = catalog.deleted();
+        let mut of_name = deleted.iter().filter(|table| table.name == name);
+        of_name.find_map(|table| Some(named(&table.key_schema, find(&table.streams)?)))
     }
 
     /// The same with what all nodes have acknowledged.
@@ -315,11 +329,6 @@ impl NamedStream {
         let shard = shard.ok_or_else(|| ApiError::TrimmedDataAccess(stream::TRIMMED.to_owned()))?;
         Ok((named, shard, place))
     }
-}
-
-fn of_label<'a>(table: &'a Table, wanted: &str) -> Option<&'a StreamDefinition> {
-    let mut streams = table.definition().streams.iter();
-    streams.find(|stream| label(stream) == wanted)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use stator_model::key::KeyBytes;
 use self::action::{Action, Misfit};
 use super::cancellation::{self, CancellationReason};
 use super::capacity::{CapacityDetail, ConsumedCapacity, Cost, TransactionCost, UnitKind, read_units};
-use super::item_command::CollectionMetrics;
+use super::item_collection::{CollectionMetrics, ItemCollection};
 use super::{Context, Operation};
 use crate::arn;
 use crate::catalog::Table;
@@ -55,6 +55,8 @@ pub(crate) struct TransactWriteItems {
 #[derive(Debug)]
 pub(crate) struct TransactWriteItemsOutput {
     pub(crate) consumed_capacity: Option<Vec<ConsumedCapacity>>,
+    /// The collections that were written, by table, when they were asked for; empty when no table has any.
+    pub(crate) collections: Vec<(String, Vec<ItemCollection>)>,
 }
 
 /// An action with its place.
@@ -68,7 +70,7 @@ impl Operation for TransactWriteItems {
     type Output = TransactWriteItemsOutput;
 
     async fn run(self, context: &Context) -> Result<TransactWriteItemsOutput, ApiError> {
-        let (capacity, named) = self.constraints()?;
+        let (capacity, metrics, named) = self.constraints()?;
         let mut inputs = Vec::new();
         for item in self.items.unwrap_or_default() {
             inputs.push(item.only()?);
@@ -82,8 +84,23 @@ impl Operation for TransactWriteItems {
 
         let planned = plan(context, &actions).await?;
         let ids = (self.token.as_deref(), self.invocation);
+        let consumed_capacity = carry_out(context, &planned, named, ids, capacity).await?;
+        let collections = match metrics {
+            CollectionMetrics::Size => {
+                let levels = planned.iter().map(|planned| planned.table.level());
+                collections(
+                    context,
+                    &actions,
+                    &planned,
+                    consistency::of_transaction(named, levels)?,
+                )
+                .await?
+            }
+            CollectionMetrics::None => Vec::new(),
+        };
         Ok(TransactWriteItemsOutput {
-            consumed_capacity: carry_out(context, &planned, named, ids, capacity).await?,
+            consumed_capacity,
+            collections,
         })
     }
 }
@@ -117,7 +134,7 @@ pub(super) fn check_token(constraints: &mut Constraints, token: Option<&str>) {
 }
 
 impl TransactWriteItems {
-    fn constraints(&self) -> Result<(CapacityDetail, Option<ConsistencyLevel>), ApiError> {
+    fn constraints(&self) -> Result<(CapacityDetail, CollectionMetrics, Option<ConsistencyLevel>), ApiError> {
         let mut constraints = Constraints::default();
         constraints.required("transactItems", self.items.as_ref());
         if let Some(items) = &self.items {
@@ -127,12 +144,11 @@ impl TransactWriteItems {
             }
         }
         let capacity = constraints.one_of("returnConsumedCapacity", self.consumed_capacity.as_deref());
-        constraints
-            .one_of::<CollectionMetrics>("returnItemCollectionMetrics", self.collection_metrics.as_deref());
+        let metrics = constraints.one_of("returnItemCollectionMetrics", self.collection_metrics.as_deref());
         check_token(&mut constraints, self.token.as_deref());
         let level = self.levels.check(&mut constraints);
         constraints.finish()?;
-        Ok((capacity.unwrap_or_default(), level))
+        Ok((capacity.unwrap_or_default(), metrics.unwrap_or_default(), level))
     }
 }
 
@@ -185,6 +201,32 @@ async fn plan(context: &Context, actions: &[Action]) -> Result<Vec<Planned>, Api
     }
     cancellation::check(reasons)?;
     Ok(planned)
+}
+
+/// The item collections that actions have written, by table.
+async fn collections(
+    context: &Context,
+    actions: &[Action],
+    planned: &[Planned],
+    level: ConsistencyLevel,
+) -> Result<Vec<(String, Vec<ItemCollection>)>, ApiError> {
+    let mut by_table = BTreeMap::<&str, (&Table, Vec<_>)>::new();
+    for (action, planned) in actions.iter().zip(planned) {
+        let table: &Table = &planned.table;
+        if let Some(item) = action.written()
+            && table.definition().collections().is_some()
+        {
+            let (_, items) = by_table.entry(table.name()).or_insert((table, Vec::new()));
+            items.push((item, &planned.key));
+        }
+    }
+    let mut collections = Vec::with_capacity(by_table.len());
+    for (name, (table, items)) in by_table {
+        let items = items.into_iter();
+        let read = ItemCollection::read_all(context, table, items, level).await?;
+        collections.push((name.to_owned(), read));
+    }
+    Ok(collections)
 }
 
 /// The id under which the transaction takes place once: the client's, or else that of the call which the request is a try

@@ -36,7 +36,13 @@ impl Operation for UpdateItem {
         modification.check_key_stays(&table)?;
         let command = modification.command(choices.on_failure, choices.return_values);
         let done = choices
-            .carry_out(context, &table, &key_bytes, Needs::ReadModifyWrite, &command)
+            .carry_out(
+                context,
+                &table,
+                (modification.key.as_ref(), &key_bytes),
+                Needs::ReadModifyWrite,
+                &command,
+            )
             .await;
         if self.parameters.legacy.updates.is_empty() {
             done

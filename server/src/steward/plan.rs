@@ -5,7 +5,9 @@
 
 use uuid::Uuid;
 
-use crate::catalog::{IndexStatus, StreamDefinition, StreamStatus, TableDefinition, TimeToLiveStatus};
+use crate::catalog::{
+    DeletedTable, IndexStatus, StreamDefinition, StreamStatus, TableDefinition, TimeToLiveStatus,
+};
 use crate::operation::shards::RETENTION_MS;
 
 /// A shard that is closed is forgotten so much later than its last record is too old to be read.
@@ -92,6 +94,25 @@ fn of_stream(stream: &StreamDefinition, now_ms: i64, shard_age_ms: i64) -> Optio
     }
 }
 
+/// Something to be done for a deleted table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DeletedStep {
+    /// The shards of its streams are to be closed as soon as no record can come.
+    CloseShards,
+    /// Its streams are so old that nobody can read them.
+    Forget,
+}
+
+/// What is left to do for a deleted table.
+pub(super) fn of_deleted(table: &DeletedTable, now_ms: i64) -> Option<DeletedStep> {
+    if now_ms >= table.deleted_at_ms.saturating_add(FORGET_MS) {
+        return Some(DeletedStep::Forget);
+    }
+    let mut shards = table.streams.iter().flat_map(|stream| &stream.shards);
+    let is_open = shards.any(|shard| shard.closed.is_none());
+    is_open.then_some(DeletedStep::CloseShards)
+}
+
 /// Gives every slot a new shard.
 pub(super) fn open_shards(stream: &mut StreamDefinition, now_ms: i64) {
     let newest: Vec<_> = (0..crate::catalog::SLOTS)
@@ -154,6 +175,19 @@ mod tests {
         forget_shards(&mut table.streams[0], AGE_MS + FORGET_MS);
         let numbers: Vec<_> = table.streams[0].shards.iter().map(|shard| shard.number).collect();
         assert_eq!(numbers, [4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn the_streams_of_a_deleted_table_are_closed_and_forgotten_when_nobody_can_read_them() {
+        let mut table = definition();
+        table.streams = vec![stream(StreamStatus::Enabled)];
+        let mut deleted = DeletedTable::of(&table, 5).unwrap();
+        assert_eq!(of_deleted(&deleted, 5), Some(DeletedStep::CloseShards));
+        for shard in &mut deleted.streams[0].shards {
+            shard.closed = Some((6, 7));
+        }
+        assert_eq!(of_deleted(&deleted, 5 + RETENTION_MS), None);
+        assert_eq!(of_deleted(&deleted, 5 + FORGET_MS), Some(DeletedStep::Forget));
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub(crate) enum ApiError {
     /// More of something than there may be at a time.
     #[error("LimitExceededException: {0}")]
     LimitExceeded(String),
+    /// An item collection would grow above what it may have.
+    #[error("ItemCollectionSizeLimitExceededException: {0}")]
+    CollectionTooLarge(String),
     /// An iterator is too old.
     #[error("ExpiredIteratorException: {0}")]
     ExpiredIterator(String),
@@ -88,6 +91,10 @@ impl From<stator_cluster::Error> for ApiError {
                 code: unfit::VALIDATION,
                 reason,
             }) => Self::Validation(reason),
+            stator_cluster::Error::Unfit(Unfit {
+                code: unfit::COLLECTION_TOO_LARGE,
+                reason,
+            }) => Self::CollectionTooLarge(reason),
             // The SDKs retry a 500 under the same invocation id.
             error => Self::Internal(error.to_string()),
         }
@@ -123,6 +130,7 @@ impl ApiError {
             | Self::TableDropped
             | Self::ResourceInUse(_)
             | Self::LimitExceeded(_)
+            | Self::CollectionTooLarge(_)
             | Self::ExpiredIterator(_)
             | Self::TrimmedDataAccess(_)
             | Self::ConditionalCheckFailed(_)
@@ -150,6 +158,9 @@ impl ApiError {
             Self::TableDropped => message::no_table().parts(),
             Self::ResourceInUse(text) => (SERVICE, "ResourceInUseException", message(text)),
             Self::LimitExceeded(text) => (SERVICE, "LimitExceededException", message(text)),
+            Self::CollectionTooLarge(text) => {
+                (SERVICE, "ItemCollectionSizeLimitExceededException", message(text))
+            }
             Self::ExpiredIterator(text) => (SERVICE, "ExpiredIteratorException", message(text)),
             Self::TrimmedDataAccess(text) => (SERVICE, "TrimmedDataAccessException", message(text)),
             Self::ConditionalCheckFailed(_) => (

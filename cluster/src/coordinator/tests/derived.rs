@@ -1,22 +1,25 @@
 //! What follows from writes arrives where it belongs, once, whoever leads.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::three::{Hub, retried, three_with};
 use super::*;
-use crate::derive::{Action, CellChange, Derived, DerivedRow, Route, Unfit, Value};
+use crate::derive::{Action, CellChange, Derived, DerivedRow, Growth, Route, Unfit, Value};
 
 /// Derives from cells of keyspace `k`: a row beside each cell, a row of the index `inverse`, a record of `log`.
 #[derive(Debug)]
 struct Deriving {
     known: AtomicU64,
+    /// Whether rows of `late` follow from writes, too.
+    knows_late: AtomicBool,
 }
 
 impl Deriving {
     fn new() -> Arc<Self> {
         let known = AtomicU64::new(u64::MAX);
-        Arc::new(Self { known })
+        let knows_late = AtomicBool::new(false);
+        Arc::new(Self { known, knows_late })
     }
 }
 
@@ -34,7 +37,15 @@ fn forwarded(keyspace: &str, key: Bytes, action: Action) -> DerivedRow {
         key,
         route: Route::Forward,
         action,
-        change: (0, 0),
+        growth: Growth::By(0, 0),
+    }
+}
+
+/// A row of what comes later than the cells.
+fn late(key: Bytes, action: Action) -> DerivedRow {
+    DerivedRow {
+        growth: Growth::Found,
+        ..forwarded("late", key, action)
     }
 }
 
@@ -75,6 +86,12 @@ impl Commands for Deriving {
             let key = inverse_key(change.key, after);
             rows.push(forwarded("inverse", key, Action::Put(with_cell(b""))));
         }
+        if self.knows_late.load(Ordering::SeqCst) {
+            let before = change.before.map(|cell| inverse_key(change.key, cell));
+            rows.extend(before.map(|key| late(key, Action::Delete)));
+            let after = change.after.map(|cell| inverse_key(change.key, cell));
+            rows.extend(after.map(|key| late(key, Action::Put(with_cell(b"")))));
+        }
         let action = match change.after {
             Some(_) => Action::Put(with_cell(b"<")),
             None => Action::Delete,
@@ -85,14 +102,16 @@ impl Commands for Deriving {
         });
         let record = Action::Append(with_cell(change.key));
         rows.push(forwarded("log", Bytes::from_static(&[0; 8]), record));
-        let note = Bytes::new();
-        Ok(Derived { rows, note })
+        Ok(Derived {
+            rows,
+            ..Derived::default()
+        })
     }
 
     fn fill(&self, filling: &Bytes, keyspace: &str, key: &[u8], cell: &Cell) -> Vec<DerivedRow> {
         assert_eq!((&filling[..], keyspace), (&b"late"[..], "k"));
         let key = inverse_key(key, cell);
-        vec![forwarded("late", key, Action::Put(with_cell(b"")))]
+        vec![late(key, Action::Put(with_cell(b"")))]
     }
 }
 
@@ -281,6 +300,78 @@ async fn cells_that_were_there_before_are_filled_through_the_log() {
     assert_eq!(cells, 23);
     check(&cluster, 200).await;
     assert_eq!(rows(&cluster, "late").await, rows(&cluster, "inverse").await);
+    cluster.close().unwrap();
+}
+
+/// Fills `late` range by range.
+async fn fill_late(cluster: &Cluster, keyspace: Keyspace, required: u64) {
+    for range in cluster.ranges() {
+        let mut fill = Fill {
+            keyspace,
+            filling: Bytes::from_static(b"late"),
+            range,
+            behind: None,
+            required,
+            count: 2,
+        };
+        while let Some(last) = retried(async || cluster.fill(&fill).await).await.last {
+            fill.behind = Some(last);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_filled_while_cells_are_written_is_counted_exactly() {
+    let directory = TempDir::new().unwrap();
+    let (mut around, commands) = (surroundings(&directory), Deriving::new());
+    around.commands = Arc::clone(&commands) as Arc<dyn Commands>;
+    let cluster = open_with(around).await;
+    let keyspace = make_keyspaces(&cluster).await;
+    for number in 0..60 {
+        put(&cluster, keyspace, &key(number % 40), 3).await;
+    }
+    commands.knows_late.store(true, Ordering::SeqCst);
+    let required = cluster.metadata_index();
+    cluster.require(required).await.unwrap();
+    // Cells come, change and go before their turn has come and after it; and a part of the fill comes twice.
+    let writes = async |from: usize| {
+        for number in from..from + 40 {
+            let byte = if number % 3 == 0 { 255 } else { 4 };
+            put(&cluster, keyspace, &key(number % 55), byte).await;
+        }
+    };
+    tokio::join!(writes(0), fill_late(&cluster, keyspace, required), writes(30));
+    fill_late(&cluster, keyspace, required).await;
+    writes(10).await;
+    check(&cluster, 180).await;
+    let late = rows(&cluster, "late").await;
+    assert_eq!(late, rows(&cluster, "inverse").await);
+    let tally = cluster.tally(cluster.keyspace("late").unwrap()).await;
+    let bytes: usize = late.values().map(Bytes::len).sum();
+    assert_eq!((tally.items, tally.bytes), (late.len() as u64, bytes as u64));
+    cluster.close().unwrap();
+}
+
+#[tokio::test]
+async fn a_node_without_a_layout_does_not_speak_for_all_ranges() {
+    let directory = TempDir::new().unwrap();
+    let founders = (1..=3).map(|node| Founder {
+        node: NodeId(node),
+        address: format!("node-{node}:1"),
+    });
+    let settings = NodeSettings {
+        founders: founders.collect(),
+        address: "node-1:1".to_owned(),
+        ..settings()
+    };
+    // The others are never heard of, so that nothing is agreed on.
+    let connect = |_, _| Ok(Arc::new(Alone) as Arc<dyn Network>);
+    let cluster = Cluster::open(settings, surroundings(&directory), connect).unwrap();
+    assert!(cluster.ranges().is_empty());
+    let required = cluster.require(1).await;
+    assert!(matches!(required, Err(Error::Unavailable { .. })), "{required:?}");
+    let settled = cluster.settled().await;
+    assert!(matches!(settled, Err(Error::Unavailable { .. })), "{settled:?}");
     cluster.close().unwrap();
 }
 

@@ -82,6 +82,10 @@ durability = "{durability}"
 # block_cache_bytes = 268435456
 # memtable_bytes_max = 67108864
 
+# [limits]
+# How large all items of one partition key may be together in a table with local indexes, in bytes. The same on all nodes.
+# item_collection_bytes_max = 10737418240
+
 {SECURITY}"#,
         id = node.id,
         node_sections = node_sections(member, &shape.region),
@@ -192,6 +196,7 @@ mod tests {
         assert_eq!(format!("{:?}", full.cluster), format!("{:?}", bare.cluster));
         assert_eq!(format!("{:?}", full.node), format!("{:?}", bare.node));
         assert_eq!(format!("{:?}", full.storage), format!("{:?}", bare.storage));
+        assert_eq!(full.limits, bare.limits);
         // An example rather than a default.
         assert_eq!(
             full.http.key.as_deref(),

@@ -1,5 +1,8 @@
 //! Requests from the target to the answer: consistency levels (member, header, tag, defaults), tables that come and go.
 
+mod collections;
+mod deleted_streams;
+
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -9,6 +12,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::catalog::Catalog;
 use crate::clock::SystemClock;
+use crate::limits::Limits;
 use crate::message;
 use crate::node::Opened;
 use crate::{node, random};
@@ -23,10 +27,19 @@ struct Node {
 
 impl Node {
     async fn start(tags: &str) -> Self {
+        let body = format!(
+            r#"{{"TableName":"Tab","BillingMode":"PAY_PER_REQUEST","KeySchema":[{{"AttributeName":"pk","KeyType":"HASH"}}],
+                "AttributeDefinitions":[{{"AttributeName":"pk","AttributeType":"S"}}],"Tags":[{tags}]}}"#
+        );
+        Self::start_with(Limits::default(), &body).await
+    }
+
+    /// With the table of a CreateTable request.
+    async fn start_with(limits: Limits, body: &str) -> Self {
         let directory = TempDir::new().unwrap();
         let key = MasterKey::new([3; MASTER_KEY_BYTES]);
         let Opened { cluster, derivations } =
-            node::open_alone(Durability::Interval, directory.path(), key).unwrap();
+            node::open_alone(Durability::Interval, directory.path(), key, limits).unwrap();
         cluster.ready().await.unwrap();
         let context = Context {
             catalog: Catalog::open(cluster.clone(), derivations).await.unwrap(),
@@ -40,11 +53,7 @@ impl Node {
             context,
             _directory: directory,
         };
-        let body = format!(
-            r#"{{"TableName":"Tab","BillingMode":"PAY_PER_REQUEST","KeySchema":[{{"AttributeName":"pk","KeyType":"HASH"}}],
-                "AttributeDefinitions":[{{"AttributeName":"pk","AttributeType":"S"}}],"Tags":[{tags}]}}"#
-        );
-        node.ask(Target::CreateTable, &body, &[]).await.unwrap();
+        node.ask(Target::CreateTable, body, &[]).await.unwrap();
         node
     }
 

@@ -138,7 +138,8 @@ impl TableWrite {
         choices: WriteChoices,
     ) -> Result<WriteOutput, ApiError> {
         let guard = self.guard();
-        let (table, key, needs) = (&self.table, &self.key_bytes, self.needs());
+        let (table, needs) = (&self.table, self.needs());
+        let of = (self.key.as_ref(), &self.key_bytes);
         match &self.action {
             WriteAction::Insert(item) => {
                 let command = Replace {
@@ -146,7 +147,7 @@ impl TableWrite {
                     guard,
                     returns_old: false,
                 };
-                let inserted = choices.carry_out(context, table, key, needs, &command).await;
+                let inserted = choices.carry_out(context, table, of, needs, &command).await;
                 inserted.map_err(|error| match error {
                     ApiError::ConditionalCheckFailed(_) => ApiError::DuplicateItem,
                     error => error,
@@ -162,7 +163,7 @@ impl TableWrite {
                     guard,
                     return_values: *return_values,
                 };
-                choices.carry_out(context, table, key, needs, &command).await
+                choices.carry_out(context, table, of, needs, &command).await
             }
             WriteAction::Delete { returns_old } => {
                 let command = Replace {
@@ -170,7 +171,7 @@ impl TableWrite {
                     guard,
                     returns_old: *returns_old,
                 };
-                choices.carry_out(context, table, key, needs, &command).await
+                choices.carry_out(context, table, of, needs, &command).await
             }
             WriteAction::Check => Err(ApiError::validation(
                 message::statement::EXISTS_OUTSIDE_TRANSACTION,

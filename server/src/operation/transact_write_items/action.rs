@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use stator_cluster::Applier;
 use stator_model::expression::Placeholders;
-use stator_model::item::Item;
+use stator_model::item::{Item, ItemRef};
 use stator_model::key::{KeyBytes, KeyError};
 
 use crate::catalog::Table;
@@ -146,6 +146,15 @@ impl Misfit {
 }
 
 impl Action {
+    /// The item that is written, with at least its key attributes; `None` for a check.
+    pub(super) fn written(&self) -> Option<ItemRef<'_>> {
+        match &self.deed {
+            Deed::Check(_) => None,
+            Deed::Replace(replacement) => Some(replacement.attributes.as_ref()),
+            Deed::Change(modification) => Some(modification.key.as_ref()),
+        }
+    }
+
     /// Validates an action that the service model has nothing against.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use crate::operation::batch_get_item::{BatchGetItemOutput, UnprocessedKeys};
 use crate::operation::batch_write_item::{BatchWriteItemOutput, Write};
 use crate::operation::capacity::{ConsumedCapacity, UnitKind};
 use crate::operation::get_item::GetItemOutput;
+use crate::operation::item_collection::ItemCollection;
 use crate::operation::item_command::WriteOutput;
 use crate::operation::page::PageOutput;
 
@@ -60,6 +61,31 @@ impl Json {
     }
 }
 
+impl Json {
+    /// Item collections by table.
+    pub(super) fn item_collections_member(&mut self, tables: &[(String, Vec<ItemCollection>)]) {
+        if tables.is_empty() {
+            return;
+        }
+        self.member("ItemCollectionMetrics").object(|json| {
+            for (name, collections) in tables {
+                json.member(name)
+                    .list(collections, |json, collection| collection.encode(json));
+            }
+        });
+    }
+}
+
+impl Encode for ItemCollection {
+    fn encode(&self, out: &mut Json) {
+        out.object(|json| {
+            json.member("ItemCollectionKey").item(self.key.as_ref());
+            json.member("SizeEstimateRangeGB")
+                .list(self.range_gb(), Json::decimal);
+        });
+    }
+}
+
 impl Encode for GetItemOutput {
     fn encode(&self, out: &mut Json) {
         out.object(|json| {
@@ -78,6 +104,9 @@ impl Encode for WriteOutput {
                 json.member("Attributes").item(attributes.as_ref());
             }
             json.consumed_capacity_member(self.consumed_capacity.as_ref());
+            if let Some(collection) = &self.collection {
+                collection.encode(json.member("ItemCollectionMetrics"));
+            }
         });
     }
 }
@@ -153,6 +182,7 @@ impl Encode for BatchWriteItemOutput {
                 }
             });
             json.consumed_capacities_member(self.consumed_capacity.as_deref());
+            json.item_collections_member(&self.collections);
         });
     }
 }

@@ -67,6 +67,7 @@ impl ApiError {
             }
             Self::ResourceNotFound(_) | Self::TableDropped => "ResourceNotFound",
             Self::ConditionalCheckFailed(_) => "ConditionalCheckFailed",
+            Self::CollectionTooLarge(_) => "ItemCollectionSizeLimitExceeded",
             Self::DuplicateItem => "DuplicateItem",
             Self::TransactionConflict => "TransactionConflict",
             Self::LimitExceeded(_) => "RequestLimitExceeded",

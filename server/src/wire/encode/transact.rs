@@ -7,7 +7,10 @@ use crate::operation::transact_write_items::TransactWriteItemsOutput;
 
 impl Encode for TransactWriteItemsOutput {
     fn encode(&self, out: &mut Json) {
-        out.object(|json| json.consumed_capacities_member(self.consumed_capacity.as_deref()));
+        out.object(|json| {
+            json.consumed_capacities_member(self.consumed_capacity.as_deref());
+            json.item_collections_member(&self.collections);
+        });
     }
 }
 

@@ -273,7 +273,7 @@ impl Commands for SimulatedCommands {
         let knows_late = self.knows_late.load(Ordering::SeqCst);
         Ok(Derived {
             rows: (self.deriving.as_ref()).map_or_else(Vec::new, |_| Deriving::rows(change, knows_late)),
-            note: Bytes::new(),
+            ..Derived::default()
         })
     }
 

@@ -8,7 +8,7 @@
 use std::sync::atomic::AtomicBool;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use stator_cluster::{Action, Cell, CellChange, DerivedRow, Route, Value};
+use stator_cluster::{Action, Cell, CellChange, DerivedRow, Growth, Route, Value};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::command::decode_cell;
@@ -90,7 +90,7 @@ fn row(keyspace: &str, key: Bytes, route: Route, action: Action) -> DerivedRow {
         key,
         route,
         action,
-        change: (0, 0),
+        growth: Growth::By(0, 0),
     }
 }
 

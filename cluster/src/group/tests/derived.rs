@@ -1,0 +1,148 @@
+//! What follows from writes, when leaders change at the wrong moment.
+
+use std::ops::Bound;
+
+use super::super::fill::{Filled, Filling};
+use super::*;
+use crate::derive::sum_of;
+
+/// The keyspace of the cells, and those of what follows.
+const CELLS: u32 = 7;
+const FILLED: u32 = 8;
+const LENGTHS: u32 = 9;
+
+/// Three replicas of which the first leads, with keyspaces.
+fn led() -> Group {
+    let group = Group::led();
+    for node in group.nodes.values() {
+        for (number, name) in [(CELLS, "cells"), (FILLED, "filled"), (LENGTHS, "lengths")] {
+            node.host.keyspaces.create(number, name).unwrap();
+            node.host.keyspaces.applied(u64::from(number));
+        }
+    }
+    group
+}
+
+fn append(group: &Group, node: u64, key: &'static str, text: &'static str) -> Call<Answer> {
+    let replica = group.replica(node);
+    Call::new(async move {
+        let target = Target {
+            keyspace: CELLS,
+            key: key.as_bytes(),
+        };
+        let change = Change::Append(text);
+        replica.write(target, &WriteOptions::default(), &change).await
+    })
+}
+
+/// A row as the engine of a node has it.
+fn row(group: &Group, node: u64, keyspace: &str, key: &str) -> Option<Bytes> {
+    let host = &group.nodes[&NodeId(node)].host;
+    let id = host.keyspaces.named(keyspace).unwrap().1;
+    let value = host.engine.get(id, key.as_bytes()).unwrap();
+    value.map(stator_storage::Value::into_bytes)
+}
+
+fn length(group: &Group, node: u64) -> u64 {
+    sum_of(row(group, node, "lengths", "sum").as_ref()).unwrap()
+}
+
+/// Another node leads for a while, and what the first one has proposed is overruled; then that one leads again.
+fn lose_and_regain(group: &mut Group) {
+    group.away = vec![NodeId(1)];
+    group.run();
+    let leader = group.fail_over();
+    group.away.clear();
+    group.tick(leader, 5);
+    assert!(!group.replica(1).is_leader());
+    // The layout prefers it.
+    for _ in 0..100 {
+        for node in 1..=3 {
+            group.tick(node, 1);
+        }
+        if group.replica(1).is_leader() {
+            return;
+        }
+    }
+    panic!("leadership does not come back");
+}
+
+fn fill(group: &Group) -> Call<Result<Filled, Refused>> {
+    let replica = group.replica(1);
+    Call::new(async move {
+        let filling = Filling {
+            keyspace: CELLS,
+            what: Bytes::new(),
+            start: Bound::Unbounded,
+            end: Bound::Unbounded,
+            required: 0,
+            count: 10,
+        };
+        replica.fill(&filling).await
+    })
+}
+
+#[test]
+fn a_part_of_a_fill_does_not_span_two_leaderships() {
+    let mut group = led();
+    for key in ["a", "b"] {
+        let mut write = append(&group, 1, key, "x");
+        group.run();
+        answered(write.poll());
+    }
+    // Somebody writes the second cell just when its turn has come.
+    let host = Arc::clone(&group.nodes[&NodeId(1)].host);
+    let mut latch = Box::pin(host.latches.acquire(CELLS, b"b"));
+    let latch = latch.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(latch) = latch else {
+        panic!("the latch is free")
+    };
+    group.away = vec![NodeId(1)];
+    let mut first = fill(&group);
+    lose_and_regain(&mut group);
+    drop(latch);
+    let outcome = first.poll();
+    group.run();
+    let outcome = outcome.or_else(|| first.poll());
+    assert!(
+        matches!(outcome, Some(Err(Refused::NotLeader(_)))),
+        "the row of the first cell was lost: {outcome:?}"
+    );
+    assert_eq!(row(&group, 1, "filled", "a"), None);
+    let mut again = fill(&group);
+    group.run();
+    let filled = again.poll().expect("no answer yet").expect("refused");
+    assert_eq!((filled.cells, filled.last), (2, None));
+    for key in ["a", "b"] {
+        assert_eq!(row(&group, 1, "filled", key).unwrap(), "x");
+    }
+}
+
+#[test]
+fn a_sum_counts_what_is_proposed_and_nothing_that_is_overruled() {
+    let mut group = led();
+    let mut writes = [append(&group, 1, "a", "12345"), append(&group, 1, "b", "123")];
+    group.run();
+    for write in &mut writes {
+        answered(write.poll());
+    }
+    assert_eq!(length(&group, 1), 8);
+    group.away = vec![NodeId(1)];
+    let mut lost = append(&group, 1, "c", "1234567");
+    lose_and_regain(&mut group);
+    assert!(matches!(lost.poll(), Some(Err(Refused::Unknown(_)))));
+    let mut write = append(&group, 1, "c", "1");
+    group.run();
+    answered(write.poll());
+    assert_eq!(length(&group, 1), 9);
+    for node in 1..=3 {
+        group.restart(node);
+    }
+    group.replica(2).campaign();
+    group.run();
+    let mut write = append(&group, 2, "a", "1");
+    group.run();
+    answered(write.poll());
+    group.tick(2, 3);
+    assert_eq!([1, 2, 3].map(|node| length(&group, node)), [10; 3]);
+}

@@ -1,0 +1,26 @@
+//! `[limits]`: quotas of the API that a cluster may set lower or higher for itself.
+//!
+//! The same on all nodes: each holds the writes to it that it leads. Not here: quotas that nobody may change, which stand where
+//! they are held.
+
+use serde::Deserialize;
+
+/// Source: Amazon DynamoDB Developer Guide, "Local secondary indexes: item collection size limit".
+const ITEM_COLLECTION_BYTES_MAX: u64 = 10 << 30;
+
+/// See the head of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// How large an item collection may grow, in bytes: all items of one partition key in a table with local indexes, and
+    /// what these have of them.
+    pub(crate) item_collection_bytes_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            item_collection_bytes_max: ITEM_COLLECTION_BYTES_MAX,
+        }
+    }
+}
