@@ -123,6 +123,8 @@ def _mistyped(shape: Any, value: Any) -> bool:
     if kind in INTEGERS:
         bound = 2 ** (INTEGERS[kind] - 1)
         return not isinstance(value, int) or isinstance(value, bool) or not -bound <= value < bound
+    if kind == "timestamp":
+        return not isinstance(value, int | float) or isinstance(value, bool)
     if not isinstance(value, str):
         return True
     if kind == "blob":

@@ -207,7 +207,15 @@ def generated(pair: Pair, operation: str, body: Any) -> list[Compared]:
 
 def followed(pair: Pair, first: Compared, after: list[Step]) -> list[Compared]:
     """A request with what can be seen after it, where both have done the same."""
-    return [first, *([] if first.is_split else [pair.compared(step) for step in after])]
+    is_alike = not first.is_split and not lacks_action(first.body)
+    return [first, *([pair.compared(step) for step in after] if is_alike else [])]
+
+
+def lacks_action(body: Any) -> bool:
+    """Whether an attribute is updated without an action, which DynamoDB Local takes for nothing at all."""
+    updates = body.get("AttributeUpdates") if isinstance(body, dict) else None
+    entries = updates.values() if isinstance(updates, dict) else ()
+    return any(not isinstance(entry, dict) or entry.get("Action") is None for entry in entries)
 
 
 def name_shard(pair: Pair) -> None:

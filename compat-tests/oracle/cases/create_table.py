@@ -122,6 +122,7 @@ CASES = [
             with_global(index("one", "nope")),
             with_global(index("one", "g", "g")),
             with_global({"IndexName": "one", "KeySchema": keys("g")}),
+            with_global(index("one", "g"), AttributeDefinitions=definitions("pk:S", "sk:N", "g:S", "x:S")),
             with_global({"IndexName": "one", "KeySchema": keys("g"), "Projection": {}}),
             with_global({"IndexName": "one", "Projection": {"ProjectionType": "ALL"}}),
             with_global({"KeySchema": keys("g"), "Projection": {"ProjectionType": "ALL"}}),

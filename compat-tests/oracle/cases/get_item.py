@@ -39,6 +39,7 @@ CASES = [
             {"ProjectionExpression": "a, a.b"},
             {"ProjectionExpression": "size"},
             {"ProjectionExpression": "a b"},
+            {"ProjectionExpression": "m . :nope y [ 1 ]"},
             {"ProjectionExpression": "#a", "ExpressionAttributeNames": {"#a": "a"}},
             {"ProjectionExpression": "#a", "ExpressionAttributeNames": {"#b": "a"}},
             {"ProjectionExpression": "a", "ExpressionAttributeNames": {"#b": "a"}},

@@ -104,6 +104,7 @@ CASES = [
             {"Limit": 0},
             {"Limit": -1},
             {"ScanIndexForward": False, "Limit": 3},
+            {**where("pk = :p AND sk BETWEEN :a AND :b", a=ONE, b={"N": "7"}), "Limit": 3},
             {"ScanIndexForward": False},
             {"ExclusiveStartKey": {"pk": {"S": "p"}, "sk": ONE}},
             {"ExclusiveStartKey": {"pk": {"S": "p"}, "sk": ONE}, "ScanIndexForward": False},

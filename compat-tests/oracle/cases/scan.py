@@ -59,6 +59,7 @@ CASES = [
             {"IndexName": "lkeys"},
             {"IndexName": "lkeys", "Select": "ALL_ATTRIBUTES"},
             {"IndexName": "lkeys", "ProjectionExpression": "a"},
+            {"IndexName": "lkeys", "ProjectionExpression": "a", "ReturnConsumedCapacity": "INDEXES"},
             {"IndexName": "lkeys", "FilterExpression": "attribute_exists(a)"},
             {"IndexName": "lkeys", "ConsistentRead": True},
             {"IndexName": "nope"},
