@@ -96,7 +96,7 @@ def test_the_first_thing_that_is_wrong_is_told(
 @pytest.mark.parametrize(
     "update", ["SET m.x = nope", "SET y = nope, m.x = pk", "SET y = pk + :one REMOVE m.x"]
 )
-def test_a_path_that_leads_nowhere_is_told_before_an_operand(
+def test_a_path_into_an_item_that_is_not_there_is_told_before_an_operand(
     raw: RawClient, table: str, key: str, update: str
 ) -> None:
     members = {"UpdateExpression": update}

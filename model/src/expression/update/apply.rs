@@ -42,6 +42,7 @@ impl Update {
         key: &[(&[u8], RawValue<'_>)],
         placeholders: &Placeholders,
     ) -> Result<Item, UpdateError> {
+        let is_new = old.is_none();
         let key_only;
         let old = if let Some(old) = old {
             old
@@ -52,8 +53,9 @@ impl Update {
         let edits = self.actions.iter().map(|action| action.edit(old, placeholders));
         let edits = match edits.collect::<Result<Vec<_>, _>>() {
             Ok(edits) => edits,
-            // A path that leads nowhere is told before an operand that does not fit.
-            Err(error) => return Err(self.check_paths(old).err().unwrap_or(error)),
+            // Where there is no item, a path that leads nowhere is told before an operand that does not fit.
+            Err(error) if is_new => return Err(self.check_paths(old).err().unwrap_or(error)),
+            Err(error) => return Err(error),
         };
         let capacity = old.stored().len() + bytes_added(&edits);
         let mut item = ItemWriter::with_capacity(capacity);
