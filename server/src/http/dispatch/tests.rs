@@ -266,7 +266,7 @@ async fn a_statement_that_is_tried_again_takes_effect_once() {
         );
     }
     assert_eq!(
-        node.ask(Target::ExecuteStatement, insert, &retry).await,
+        node.ask(Target::ExecuteStatement, insert, &[]).await,
         Err(ApiError::DuplicateItem)
     );
     let batch = r#"{"Statements":[{"Statement":"UPDATE Tab SET n = n + 1 WHERE pk = 'k' RETURNING ALL NEW *"},
