@@ -48,12 +48,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let both = arguments.rust == arguments.python;
     let mut passed = true;
     if both || arguments.rust {
+        // Built as a whole first: tests that start servers would otherwise build one themselves, with the features of that
+        // package alone, and nearly everything a second time.
+        let built = cargo::build(&workspace, EVERYTHING)?;
         passed &= cargo::succeeds(
             cargo::cargo()
                 .args(["test", "--workspace", "--no-fail-fast"])
+                .env("STATOR_BIN", built.get("bin", "stator")?)
                 .current_dir(&workspace.root),
         )?;
-        passed &= sim::test(&cargo::build(&workspace, EVERYTHING)?.get("bin", "stator-sim")?)?;
+        passed &= sim::test(&built.get("bin", "stator-sim")?)?;
     }
     if both || arguments.python {
         // The dev profile: its dependencies are those that `cargo test` has built, so that only the last link is new;
