@@ -109,6 +109,10 @@ impl Replica {
         }
         let Some(cell) = current else { return Ok(None) };
         let known = self.known_for(keyspace)?;
+        if known < filling.required {
+            // Where the rows would go may not be known yet either, and they would be left out.
+            return Err(behind());
+        }
         let name = self.name_of(keyspace)?;
         let rows = self.host.commands.fill(&filling.what, &name, key, &cell);
         let rows = self.resolve(rows)?;

@@ -303,6 +303,45 @@ async fn cells_that_were_there_before_are_filled_through_the_log() {
     cluster.close().unwrap();
 }
 
+#[tokio::test]
+async fn a_leader_fills_nothing_before_it_knows_where_the_rows_go() {
+    let directory = TempDir::new().unwrap();
+    let (mut around, commands) = (surroundings(&directory), Deriving::new());
+    around.commands = Arc::clone(&commands) as Arc<dyn Commands>;
+    let cluster = open_with(around).await;
+    let keyspace = make_keyspaces(&cluster).await;
+    for number in 0..10 {
+        put(&cluster, keyspace, &key(number), 3).await;
+    }
+    // To a leader that lags, the keyspace of the rows is one that is not there.
+    let late = cluster.keyspace("late").unwrap();
+    cluster.drop_keyspace(late).await.unwrap();
+    let index = cluster.metadata_index();
+    let required = index + 1;
+    cluster.require(required).await.unwrap();
+    commands.known.store(index, Ordering::SeqCst);
+    for range in cluster.ranges() {
+        let part = Fill {
+            keyspace,
+            filling: Bytes::from_static(b"late"),
+            range,
+            behind: None,
+            required,
+            count: 100,
+        };
+        match cluster.fill(&part).await {
+            Ok(filled) => assert_eq!(filled.cells, 0, "nothing was derived from them"),
+            Err(error) => assert!(matches!(error, Error::Unavailable { .. }), "{error:?}"),
+        }
+    }
+    retried(async || cluster.create_keyspace("late").await).await;
+    commands.known.store(cluster.metadata_index(), Ordering::SeqCst);
+    fill_late(&cluster, keyspace, required).await;
+    cluster.settled().await.unwrap();
+    assert_eq!(rows(&cluster, "late").await, rows(&cluster, "inverse").await);
+    cluster.close().unwrap();
+}
+
 /// Fills `late` range by range.
 async fn fill_late(cluster: &Cluster, keyspace: Keyspace, required: u64) {
     for range in cluster.ranges() {
