@@ -15,12 +15,15 @@ pub(crate) struct Limits {
     /// How large an item collection may grow, in bytes: all items of one partition key in a table with local indexes, and
     /// what these have of them.
     pub(crate) item_collection_bytes_max: u64,
+    /// Whether tables are held to their provisioned throughput and on-demand maximums.
+    pub(crate) throughput: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             item_collection_bytes_max: ITEM_COLLECTION_BYTES_MAX,
+            throughput: true,
         }
     }
 }

@@ -54,14 +54,17 @@ impl Operation for GetItem {
             .key_of_key(key.as_ref())
             .map_err(|error| message::key(&error))?;
         let level = consistency::of_read(level, table.level(), self.consistent_read.unwrap_or_default());
+        let permit = context.admit_read(&table, None, read_units(0, level))?;
         let cell = context
             .cluster
             .read(table.keyspace(), key.as_bytes(), level)
             .await?;
         let item = cell.as_ref().map(open).transpose()?;
         let size = item.as_ref().map_or(0, |item| item.as_ref().size());
+        let units = read_units(size, level);
+        context.settle(&table, permit, || units.into());
         Ok(GetItemOutput {
-            consumed_capacity: capacity.report(table.name(), read_units(size, level)),
+            consumed_capacity: capacity.report(table.name(), units),
             item: match projection {
                 Some(projection) => item.map(|item| projection.apply(item.as_ref())),
                 None => item,

@@ -2,6 +2,7 @@
 
 mod collections;
 mod deleted_streams;
+mod throttling;
 
 use std::sync::Arc;
 
@@ -46,6 +47,7 @@ impl Node {
             cluster,
             region: "us-east-1".to_owned(),
             endpoint: "localhost".to_owned(),
+            throttle: None,
             clock: Arc::new(SystemClock),
             random: random::fill,
         };
@@ -83,6 +85,7 @@ impl Node {
             cluster,
             region: "us-east-1".to_owned(),
             endpoint: "localhost".to_owned(),
+            throttle: None,
             clock: Arc::new(SystemClock),
             random: random::fill,
         }
