@@ -190,6 +190,7 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
             region: api.region,
             endpoint: api.endpoint,
             throttle,
+            limits: api.limits,
             clock,
             random: random::fill,
         },

@@ -55,6 +55,7 @@ use uuid::Uuid;
 
 use crate::catalog::{Catalog, Table};
 use crate::clock::Clock;
+use crate::limits::Limits;
 use crate::message;
 use crate::throttle::Throttle;
 use crate::wire::error::ApiError;
@@ -72,6 +73,8 @@ pub(crate) struct Context {
     pub(crate) endpoint: String,
     /// Holds tables to their throughput, if this node does.
     pub(crate) throttle: Option<Arc<Throttle>>,
+    /// Quotas.
+    pub(crate) limits: Limits,
     /// The time.
     pub(crate) clock: Arc<dyn Clock>,
     /// Fills a buffer with random bytes.

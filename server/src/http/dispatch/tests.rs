@@ -48,6 +48,7 @@ impl Node {
             region: "us-east-1".to_owned(),
             endpoint: "localhost".to_owned(),
             throttle: None,
+            limits,
             clock: Arc::new(SystemClock),
             random: random::fill,
         };
@@ -86,6 +87,7 @@ impl Node {
             region: "us-east-1".to_owned(),
             endpoint: "localhost".to_owned(),
             throttle: None,
+            limits: self.context.limits,
             clock: Arc::new(SystemClock),
             random: random::fill,
         }

@@ -113,7 +113,7 @@ async fn a_large_item_is_paid_off() {
     // A read is known to be large when it is done.
     node.ask(Target::GetItem, &on_item(r#","ConsistentRead":true"#), &[]).await.unwrap();
     let (count, _) = until_refused(&node, Target::GetItem, &on_item("")).await;
-    assert_eq!(count, 4, "300 units less 100 are two reads of 100 and no more than one beyond");
+    assert_eq!(count, 4, "300 units less 100 are four reads of 50");
 }
 
 #[tokio::test]
