@@ -1,16 +1,19 @@
 //! Bodies: reading them within the limit and in time, decompressing requests, compressing responses.
 
 use std::io::{Read as _, Write as _};
+use std::pin::Pin;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
+use futures_util::FutureExt as _;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
 use http_body_util::BodyExt as _;
+use tokio::time::Sleep;
 
 use crate::wire::error::ApiError;
 
@@ -60,39 +63,65 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
 
 /// Reads a body to its end.
 async fn receive(mut body: Body) -> Result<Bytes, ApiError> {
-    let patience = tokio::time::sleep(PATIENCE);
-    tokio::pin!(patience);
-    // Bytes for which more time is due; it is given when the time before is over, so that a body that is there costs no timer.
-    let mut unpaid = 0;
-    let mut received = Received::default();
-    loop {
-        let frame = tokio::select! {
-            biased;
-            frame = body.frame() => frame,
-            () = &mut patience => {
-                let more = u64::try_from(unpaid / BYTES_PER_MILLISECOND).unwrap_or(u64::MAX);
-                if more == 0 || received.bytes > BYTES_MAX {
-                    return Err(received.refusal());
-                }
-                let deadline = patience.deadline() + Duration::from_millis(more);
-                patience.as_mut().reset(deadline);
-                unpaid = 0;
-                continue;
-            }
+    let (mut received, mut patience) = (Received::default(), Patience::default());
+    while !body.is_end_stream() {
+        // Most bodies are there with their heads, and cost no timer.
+        let frame = match body.frame().now_or_never() {
+            Some(frame) => frame,
+            None => patience.wait(body.frame(), &received).await?,
         };
         match frame {
-            None => return received.finish(),
+            None => break,
             Some(Err(_)) => return Err(ApiError::Serialization(None)),
             Some(Ok(frame)) => {
                 // What is no data are trailers, which say nothing here.
                 if let Ok(data) = frame.into_data() {
-                    unpaid += data.len();
+                    patience.unpaid += data.len();
                     received.push(data);
                 }
             }
         }
         if received.bytes > BYTES_MAX + OVERRUN_BYTES_MAX {
             return Err(ApiError::TooLarge);
+        }
+    }
+    received.finish()
+}
+
+/// How long is waited for a body.
+#[derive(Default)]
+struct Patience {
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Bytes that have come and for which more time is due. It is given when the time before is over.
+    unpaid: usize,
+}
+
+impl Patience {
+    /// Waits for the next part.
+    ///
+    /// # Errors
+    /// [`ApiError::TooSlow`], or [`ApiError::TooLarge`] when what has come is too much already.
+    async fn wait<F: Future + Unpin>(
+        &mut self,
+        mut part: F,
+        received: &Received,
+    ) -> Result<F::Output, ApiError> {
+        let timer = &mut self.timer;
+        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
+        loop {
+            tokio::select! {
+                biased;
+                part = &mut part => return Ok(part),
+                () = &mut *timer => {
+                    let more = u64::try_from(self.unpaid / BYTES_PER_MILLISECOND).unwrap_or(u64::MAX);
+                    if more == 0 || received.bytes > BYTES_MAX {
+                        return Err(received.refusal());
+                    }
+                    self.unpaid = 0;
+                    let deadline = timer.deadline() + Duration::from_millis(more);
+                    timer.as_mut().reset(deadline);
+                }
+            }
         }
     }
 }

@@ -60,11 +60,15 @@ impl Operation for GetItem {
             .read(table.keyspace(), key.as_bytes(), level)
             .await?;
         let item = cell.as_ref().map(open).transpose()?;
-        let size = item.as_ref().map_or(0, |item| item.as_ref().size());
-        let units = read_units(size, level);
-        context.settle(&table, permit, || units.into());
+        // Sized only for who wants to know.
+        let units = || read_units(item.as_ref().map_or(0, |item| item.as_ref().size()), level);
+        context.settle(&table, permit, || units().into());
+        let consumed_capacity = match capacity {
+            CapacityDetail::None => None,
+            capacity => capacity.report(table.name(), units()),
+        };
         Ok(GetItemOutput {
-            consumed_capacity: capacity.report(table.name(), units),
+            consumed_capacity,
             item: match projection {
                 Some(projection) => item.map(|item| projection.apply(item.as_ref())),
                 None => item,
