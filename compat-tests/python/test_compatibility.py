@@ -46,6 +46,8 @@ class Caller:
         self.clients = [dynamodb, streams]
         self.given: dict[str, set[str]] = {name: set() for name in OPERATIONS}
         self.tables: list[str] = []
+        self.arns: dict[str, str] = {}
+        self.by_arn = False
 
     @property
     def dynamodb(self) -> Any:
@@ -53,6 +55,8 @@ class Caller:
         return self.clients[0]
 
     def __call__(self, operation: str, **request: Any) -> dict[str, Any]:
+        if self.by_arn:
+            request = self._by_arn(request)
         for client in self.clients:
             if operation in client.meta.service_model.operation_names:
                 names = {wire: name for name, wire in client.meta.method_to_api_mapping.items()}
@@ -62,10 +66,18 @@ class Caller:
                 return answer
         raise AssertionError(f"no service has {operation}")
 
+    def _by_arn(self, value: Any) -> Any:
+        """A part of a request with ARNs for the names of tables."""
+        if isinstance(value, dict):
+            return {self.arns.get(name, name): self._by_arn(member) for name, member in value.items()}
+        if isinstance(value, list):
+            return [self._by_arn(element) for element in value]
+        return self.arns.get(value, value) if isinstance(value, str) else value
+
     def table(self, **more: Any) -> str:
         """A table with the key `pk` and an item."""
         name = unused_name()
-        create_table(self.dynamodb, name, **more)
+        self.arns[name] = create_table(self.dynamodb, name, **more)["TableArn"]
         self.tables.append(name)
         self.dynamodb.put_item(TableName=name, Item=ITEM)
         return name
@@ -379,9 +391,9 @@ def of_table(operation: str) -> Callable[[Caller], None]:
 
 
 def delete_table(call: Caller) -> None:
-    name = unused_name()
-    create_table(call.dynamodb, name)
+    name = call.table()
     call("DeleteTable", TableName=name)
+    call.tables.remove(name)
 
 
 def list_tables(call: Caller) -> None:
@@ -491,6 +503,19 @@ def test_what_is_accepted_is(operation: str, call: Caller) -> None:
     untried = accepted - call.given[operation]
     assert not untried, f"no request of {operation} has these"
     assert not {path for path in call.given[operation] if surface.status(said, path) == surface.REFUSED}
+
+
+NAMING_TABLES = [
+    operation
+    for operation in DOCUMENTED
+    if {"TableName", "RequestItems", "TransactItems"} & {path for path, _ in surface.members(OPERATIONS[operation])}
+]
+
+
+@pytest.mark.parametrize("operation", [name for name in NAMING_TABLES if name != "CreateTable"])
+def test_a_table_is_named_by_its_arn(operation: str, call: Caller) -> None:
+    call.by_arn = True
+    SAMPLES[operation](call)
 
 
 REFUSED = [
