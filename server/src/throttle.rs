@@ -327,4 +327,3 @@ fn may_touch(table: &Table, index: &TableIndex, item: Option<ItemRef<'_>>) -> bo
     let is_key = item.attributes().len() == table.schema().attributes().count();
     is_key || matches!(index.keys.row_key(item), Ok(Some(_)))
 }
-

@@ -142,7 +142,10 @@ fn updates_say_the_same_in_the_expression_language() {
         ("SET a = 1 - a", "SET a = 1 - a"),
         ("SET a = b+1+1", "SET a = b + 1 + 1"),
         ("SET a = b - (c - 1 + d) + 2", "SET a = b - c + 1 - d + 2"),
-        ("SET a = if_not_exists(b, 0) + 1 - c", "SET a = if_not_exists(b, 0) + 1 - c"),
+        (
+            "SET a = if_not_exists(b, 0) + 1 - c",
+            "SET a = if_not_exists(b, 0) + 1 - c",
+        ),
         (
             "SET a = LIST_APPEND(if_not_exists(b, []), [1])",
             "SET a = list_append(if_not_exists(b, L), L)",

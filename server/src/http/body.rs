@@ -243,11 +243,14 @@ mod tests {
 
     /// A body that comes in these pieces, each after a pause.
     fn slowly(pieces: Vec<Vec<u8>>, pause: Duration) -> Body {
-        Body::from_stream(futures_util::stream::unfold(pieces.into_iter(), move |mut pieces| async move {
-            let piece = pieces.next()?;
-            tokio::time::sleep(pause).await;
-            Some((Ok::<_, std::io::Error>(Bytes::from(piece)), pieces))
-        }))
+        Body::from_stream(futures_util::stream::unfold(
+            pieces.into_iter(),
+            move |mut pieces| async move {
+                let piece = pieces.next()?;
+                tokio::time::sleep(pause).await;
+                Some((Ok::<_, std::io::Error>(Bytes::from(piece)), pieces))
+            },
+        ))
     }
 
     #[tokio::test(start_paused = true)]

@@ -69,7 +69,10 @@ impl Unsupported {
     pub(crate) fn refusal(self) -> ApiError {
         let (what, member) = match self {
             Self::VectorIndexes(member) => ("Vector indexes are", member),
-            Self::EncryptionKey => ("Keys of KMS for single tables are", "SSESpecification.KMSMasterKeyId"),
+            Self::EncryptionKey => (
+                "Keys of KMS for single tables are",
+                "SSESpecification.KMSMasterKeyId",
+            ),
             Self::ResourcePolicy => ("Resource-based policies are", "ResourcePolicy"),
             Self::GlobalTables(member) => ("Global tables are", member),
         };

@@ -466,8 +466,14 @@ mod tests {
     #[test]
     fn what_this_version_does_not_have_is_refused() {
         for (members, unsupported) in [
-            (r#","ReplicaUpdates":[{}]"#, Unsupported::GlobalTables("ReplicaUpdates")),
-            (r#","VectorIndexUpdates":[{}]"#, Unsupported::VectorIndexes("VectorIndexUpdates")),
+            (
+                r#","ReplicaUpdates":[{}]"#,
+                Unsupported::GlobalTables("ReplicaUpdates"),
+            ),
+            (
+                r#","VectorIndexUpdates":[{}]"#,
+                Unsupported::VectorIndexes("VectorIndexUpdates"),
+            ),
         ] {
             assert_eq!(
                 ApiError::Validation(refusal(members)),

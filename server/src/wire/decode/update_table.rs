@@ -77,7 +77,10 @@ impl Reader<'_> {
 /// Reads a member that this version cannot honour, or skips one that does not exist.
 fn unsupported(reader: &mut Reader<'_>, name: &str) -> Decoded<Option<Unsupported>> {
     let (asked_for, unsupported) = match name {
-        "VectorIndexUpdates" => (reader.skip_list()?, Unsupported::VectorIndexes("VectorIndexUpdates")),
+        "VectorIndexUpdates" => (
+            reader.skip_list()?,
+            Unsupported::VectorIndexes("VectorIndexUpdates"),
+        ),
         "ReplicaUpdates" => (reader.skip_list()?, Unsupported::GlobalTables("ReplicaUpdates")),
         "GlobalTableWitnessUpdates" => (
             reader.skip_list()?,

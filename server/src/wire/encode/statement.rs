@@ -62,9 +62,11 @@ impl ApiError {
     /// The code of an error in BatchStatementErrorCodeEnum of the service model.
     fn statement_code(&self) -> &'static str {
         match self {
-            Self::Validation(_) | Self::Serialization(_) | Self::UnknownOperation | Self::TooLarge | Self::TooSlow => {
-                "ValidationError"
-            }
+            Self::Validation(_)
+            | Self::Serialization(_)
+            | Self::UnknownOperation
+            | Self::TooLarge
+            | Self::TooSlow => "ValidationError",
             Self::ResourceNotFound(_) | Self::TableDropped => "ResourceNotFound",
             Self::ConditionalCheckFailed(_) => "ConditionalCheckFailed",
             Self::CollectionTooLarge(_) => "ItemCollectionSizeLimitExceeded",

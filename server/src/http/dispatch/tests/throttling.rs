@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::*;
 use crate::clock::Clock;
-use crate::operation::capacity::UnitKind;
 use crate::operation::cancellation::CancellationCode;
+use crate::operation::capacity::UnitKind;
 use crate::throttle::{Throttle, Throttled};
 
 /// A clock that goes when it is told to.
@@ -78,7 +78,10 @@ async fn a_table_serves_its_burst_and_then_its_rate() {
     let write = put_of("k", "");
     let (count, error) = until_refused(&node, Target::PutItem, &write).await;
     assert_eq!(count, 300);
-    assert_eq!(error, ApiError::Throttled(throttled(UnitKind::Write, false, false)));
+    assert_eq!(
+        error,
+        ApiError::Throttled(throttled(UnitKind::Write, false, false))
+    );
     let body = String::from_utf8(error.body()).unwrap();
     assert_eq!(
         body,
@@ -89,11 +92,19 @@ async fn a_table_serves_its_burst_and_then_its_rate() {
     assert_eq!(count, 600);
     let (count, error) = until_refused(&node, Target::GetItem, &on_item(r#","ConsistentRead":true"#)).await;
     assert_eq!(count, 0);
-    assert_eq!(error, ApiError::Throttled(throttled(UnitKind::Read, false, false)));
+    assert_eq!(
+        error,
+        ApiError::Throttled(throttled(UnitKind::Read, false, false))
+    );
     clock.turn(5000);
     let (count, _) = until_refused(&node, Target::PutItem, &write).await;
     assert_eq!(count, 5);
-    let (count, _) = until_refused(&node, Target::Scan, r#"{"TableName":"Tab","ConsistentRead":true}"#).await;
+    let (count, _) = until_refused(
+        &node,
+        Target::Scan,
+        r#"{"TableName":"Tab","ConsistentRead":true}"#,
+    )
+    .await;
     assert_eq!(count, 5);
     let refused = node.context.throttle.as_ref().unwrap().refused();
     assert_eq!(refused, [("read", 3), ("write", 2)]);
@@ -111,7 +122,9 @@ async fn a_large_item_is_paid_off() {
     clock.turn(2_000);
     node.ask(Target::PutItem, &small, &[]).await.unwrap();
     // A read is known to be large when it is done.
-    node.ask(Target::GetItem, &on_item(r#","ConsistentRead":true"#), &[]).await.unwrap();
+    node.ask(Target::GetItem, &on_item(r#","ConsistentRead":true"#), &[])
+        .await
+        .unwrap();
     let (count, _) = until_refused(&node, Target::GetItem, &on_item("")).await;
     assert_eq!(count, 4, "300 units less 100 are four reads of 50");
 }
@@ -128,8 +141,13 @@ async fn an_index_holds_up_the_writes_that_touch_it() {
         }
     };
     assert_eq!(count, 300);
-    assert_eq!(error, ApiError::Throttled(throttled(UnitKind::Write, true, false)));
-    node.ask(Target::PutItem, &put_of("other", ""), &[]).await.unwrap();
+    assert_eq!(
+        error,
+        ApiError::Throttled(throttled(UnitKind::Write, true, false))
+    );
+    node.ask(Target::PutItem, &put_of("other", ""), &[])
+        .await
+        .unwrap();
     // What touches the index is not known of these.
     let delete = r#"{"TableName":"Tab","Key":{"pk":{"S":"k1"}}}"#;
     assert!(node.ask(Target::DeleteItem, delete, &[]).await.is_err());
@@ -150,7 +168,10 @@ async fn on_demand_tables_have_their_maximum_and_else_none() {
     let (node, _) = node(&table, &settings(-1)).await;
     let (count, error) = until_refused(&node, Target::PutItem, &put_of("k", "")).await;
     assert_eq!(count, 300);
-    assert_eq!(error, ApiError::Throttled(throttled(UnitKind::Write, false, true)));
+    assert_eq!(
+        error,
+        ApiError::Throttled(throttled(UnitKind::Write, false, true))
+    );
     let body = String::from_utf8(error.body()).unwrap();
     assert!(body.contains("coral.availability#ThrottlingException"), "{body}");
     assert!(
@@ -169,15 +190,28 @@ async fn batches_give_back_what_is_not_let_through() {
     until_refused(&node, Target::GetItem, &on_item("")).await;
     let write = r#"{"RequestItems":{"Tab":[{"PutRequest":{"Item":{"pk":{"S":"a"}}}},
         {"PutRequest":{"Item":{"pk":{"S":"b"}}}}]}}"#;
-    let read = r#"{"RequestItems":{"Tab":{"Keys":[{"pk":{"S":"a"}},{"pk":{"S":"b"}}],"ConsistentRead":true}}}"#;
+    let read =
+        r#"{"RequestItems":{"Tab":{"Keys":[{"pk":{"S":"a"}},{"pk":{"S":"b"}}],"ConsistentRead":true}}}"#;
     let refused = |kind| Err(ApiError::Throttled(throttled(kind, false, false)));
-    assert_eq!(node.ask(Target::BatchWriteItem, write, &[]).await, refused(UnitKind::Write));
-    assert_eq!(node.ask(Target::BatchGetItem, read, &[]).await, refused(UnitKind::Read));
+    assert_eq!(
+        node.ask(Target::BatchWriteItem, write, &[]).await,
+        refused(UnitKind::Write)
+    );
+    assert_eq!(
+        node.ask(Target::BatchGetItem, read, &[]).await,
+        refused(UnitKind::Read)
+    );
     clock.turn(1000);
     let answer = node.ask(Target::BatchWriteItem, write, &[]).await.unwrap();
-    assert!(answer.contains(r#""UnprocessedItems":{"Tab":[{"PutRequest":"#), "{answer}");
+    assert!(
+        answer.contains(r#""UnprocessedItems":{"Tab":[{"PutRequest":"#),
+        "{answer}"
+    );
     let answer = node.ask(Target::BatchGetItem, read, &[]).await.unwrap();
-    assert!(answer.contains(r#""UnprocessedKeys":{"Tab":{"Keys":[{"pk":"#), "{answer}");
+    assert!(
+        answer.contains(r#""UnprocessedKeys":{"Tab":{"Keys":[{"pk":"#),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -211,10 +245,16 @@ async fn statements_are_throttled_as_what_they_are_made_of() {
     let (node, _) = node(&units(1, 1), &units(1, 1)).await;
     let select = r#"{"Statement":"SELECT * FROM Tab WHERE pk = 'k'"}"#;
     let (count, error) = until_refused(&node, Target::ExecuteStatement, select).await;
-    assert_eq!((count, error), (600, ApiError::Throttled(throttled(UnitKind::Read, false, false))));
+    assert_eq!(
+        (count, error),
+        (600, ApiError::Throttled(throttled(UnitKind::Read, false, false)))
+    );
     let batch = r#"{"Statements":[{"Statement":"SELECT * FROM Tab WHERE pk = 'k'"}]}"#;
     let answer = node.ask(Target::BatchExecuteStatement, batch, &[]).await.unwrap();
-    assert!(answer.contains(r#""Code":"ProvisionedThroughputExceeded""#), "{answer}");
+    assert!(
+        answer.contains(r#""Code":"ProvisionedThroughputExceeded""#),
+        "{answer}"
+    );
     let delete = r#"{"Statement":"DELETE FROM Tab WHERE pk = 'k'"}"#;
     let (count, _) = until_refused(&node, Target::ExecuteStatement, delete).await;
     assert_eq!(count, 300);
