@@ -53,7 +53,6 @@ pub(crate) async fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_TIMEOUT)
         .max_buf_size(usize::try_from(HEADERS_BYTES_MAX).unwrap_or(usize::MAX))
-        .pipeline_flush(true)
         .half_close(true);
     builder
         .http2()
