@@ -145,7 +145,7 @@ async fn an_index_holds_up_the_writes_that_touch_it() {
         error,
         ApiError::Throttled(throttled(UnitKind::Write, true, false))
     );
-    node.ask(Target::PutItem, &put_of("other", ""), &[])
+    node.ask(Target::PutItem, &put_of("other", r#","x":{"S":"y"}"#), &[])
         .await
         .unwrap();
     // What touches the index is not known of these.
