@@ -154,9 +154,9 @@ impl Catalog {
         self.tables.load().get(name).cloned()
     }
 
-    /// How many tables there are, as of now on this node.
-    pub(crate) fn count(&self) -> usize {
-        self.tables.load().len()
+    /// All tables, as of now on this node.
+    pub(crate) fn known(&self) -> Arc<Tables> {
+        self.tables.load_full()
     }
 
     /// The table of a name. One that is not known here is looked for in what all nodes have acknowledged.

@@ -11,6 +11,9 @@ const ITEM_COLLECTION_BYTES_MAX: u64 = 10 << 30;
 /// Source: Amazon DynamoDB Developer Guide, "Quotas: tables".
 const TABLES_MAX: usize = 2500;
 
+/// Source: Amazon DynamoDB Developer Guide, "Quotas: throughput default quotas".
+const ACCOUNT_UNITS_MAX: i64 = 80_000;
+
 /// See the head of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -20,6 +23,8 @@ pub(crate) struct Limits {
     pub(crate) item_collection_bytes_max: u64,
     /// How many tables there may be.
     pub(crate) tables_max: usize,
+    /// How many read units, and how many write units, all tables may be provisioned for together. Held where throughput is.
+    pub(crate) account_units_max: i64,
     /// Whether tables are held to their provisioned throughput and on-demand maximums.
     pub(crate) throughput: bool,
 }
@@ -29,6 +34,7 @@ impl Default for Limits {
         Self {
             item_collection_bytes_max: ITEM_COLLECTION_BYTES_MAX,
             tables_max: TABLES_MAX,
+            account_units_max: ACCOUNT_UNITS_MAX,
             throughput: true,
         }
     }

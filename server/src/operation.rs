@@ -1,5 +1,6 @@
 //! The operations of the API, one file each: typed request, validation, work, typed answer. No JSON, no HTTP.
 
+mod account_limits;
 mod admission;
 pub(crate) mod batch_execute_statement;
 pub(crate) mod batch_get_item;

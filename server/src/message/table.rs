@@ -94,6 +94,14 @@ pub(crate) fn too_many(tables_max: usize) -> ApiError {
     ))
 }
 
+/// Throughput that takes all tables together above what they may have.
+pub(crate) fn too_many_units(units_max: i64) -> ApiError {
+    ApiError::LimitExceeded(format!(
+        "Subscriber limit exceeded: Provisioned throughput of all tables and indexes is limited to {units_max} read and \
+         {units_max} write capacity units"
+    ))
+}
+
 /// Throughput that is lowered once more on a day on which it was lowered so often.
 pub(crate) fn too_many_decreases(today: u32) -> ApiError {
     ApiError::LimitExceeded(format!(

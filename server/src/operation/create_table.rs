@@ -6,7 +6,7 @@ use stator_model::key::{KeyAttribute, KeySchema};
 use uuid::Uuid;
 
 use super::{
-    Context, Operation,
+    Context, Operation, account_limits,
     index_settings::{self, IndexRequest, Setting},
     table_description::{TableDescription, TableStatus, Tallies},
     table_name, table_settings,
@@ -119,9 +119,10 @@ impl Operation for CreateTable {
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
         let definition = self.into_definition(&mut || context.new_id(), context.clock.now_ms())?;
         let tables_max = context.limits.tables_max;
-        if context.catalog.count() >= tables_max && context.catalog.table(&definition.name).is_none() {
+        if context.catalog.known().len() >= tables_max && context.catalog.table(&definition.name).is_none() {
             return Err(table::too_many(tables_max));
         }
+        account_limits::check(context, &definition)?;
         context
             .catalog
             .create(&definition)

@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use super::{
-    Context, Operation,
+    Context, Operation, account_limits,
     create_table::AttributeDefinition,
     index_changes::{IndexChanges, IndexUpdate},
     table_description,
@@ -91,7 +91,10 @@ impl Operation for UpdateTable {
         let now_ms = context.clock.now_ms();
         let table = context
             .catalog
-            .change(&plan.table_name, |definition| plan.apply(definition, now_ms))
+            .change(&plan.table_name, |definition| {
+                plan.apply(definition, now_ms)?;
+                account_limits::check(context, definition)
+            })
             .await
             .map_err(table::catalog)??;
         // Whoever completes the change makes them otherwise; it only takes longer.

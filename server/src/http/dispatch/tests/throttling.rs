@@ -259,3 +259,32 @@ async fn statements_are_throttled_as_what_they_are_made_of() {
     let (count, _) = until_refused(&node, Target::ExecuteStatement, delete).await;
     assert_eq!(count, 300);
 }
+
+#[tokio::test]
+async fn all_tables_together_have_no_more_than_the_account() {
+    let (mut node, _) = node(&units(30_000, 1), &units(10_000, 1)).await;
+    let create = |name: &str, read| {
+        let units = units(read, 1);
+        format!(
+            r#"{{"TableName":"{name}",{units},"KeySchema":[{{"AttributeName":"pk","KeyType":"HASH"}}],
+                "AttributeDefinitions":[{{"AttributeName":"pk","AttributeType":"S"}}]}}"#
+        )
+    };
+    let most = node.context.limits.account_units_max;
+    let refused = Err(message::table::too_many_units(most));
+    node.ask(Target::CreateTable, &create("One", 39_999), &[])
+        .await
+        .unwrap();
+    assert_eq!(
+        node.ask(Target::CreateTable, &create("Two", 2), &[]).await,
+        refused
+    );
+    node.ask(Target::CreateTable, &create("Two", 1), &[])
+        .await
+        .unwrap();
+    let update = |read| format!(r#"{{"TableName":"Two",{}}}"#, units(read, 1));
+    assert_eq!(node.ask(Target::UpdateTable, &update(2), &[]).await, refused);
+    // Where throughput is not held, its sum is not either.
+    node.context.limits.throughput = false;
+    node.ask(Target::UpdateTable, &update(2), &[]).await.unwrap();
+}
