@@ -154,6 +154,11 @@ impl Catalog {
         self.tables.load().get(name).cloned()
     }
 
+    /// How many tables there are, as of now on this node.
+    pub(crate) fn count(&self) -> usize {
+        self.tables.load().len()
+    }
+
     /// The table of a name. One that is not known here is looked for in what all nodes have acknowledged.
     ///
     /// # Errors
