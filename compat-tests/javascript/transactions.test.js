@@ -1,6 +1,7 @@
 // All or nothing: transactions of requests, and statements of PartiQL.
 
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { before, test } from "node:test";
 import {
   ConditionalCheckFailedException,
@@ -44,10 +45,11 @@ function move(from, to, ClientRequestToken) {
 test("a transaction happens once for its token", async () => {
   const from = { author: "Christie", year: 1934 };
   const to = { author: "Christie", year: 1939 };
-  await documents.send(move(from, to, "move-one"));
-  await documents.send(move(from, to, "move-one"));
+  const token = randomUUID();
+  await documents.send(move(from, to, token));
+  await documents.send(move(from, to, token));
   assert.deepEqual([await copies("Christie", 1934), await copies("Christie", 1939)], [5, 3]);
-  await assert.rejects(documents.send(move(to, from, "move-one")), IdempotentParameterMismatchException);
+  await assert.rejects(documents.send(move(to, from, token)), IdempotentParameterMismatchException);
 });
 
 test("a transaction that cannot be is not at all, and says why", async () => {
