@@ -124,7 +124,8 @@ mod tests {
         });
         let request = "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nab";
         let answers: Vec<_> = (0..4).map(|_| ask(&lossy, request)).collect();
-        let answer = |number| Some(format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{number}").into_bytes());
+        let answer =
+            |number| Some(format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{number}").into_bytes());
         assert_eq!(answers, [None, answer(2), None, answer(4)]);
         assert_eq!(server.join().unwrap(), vec![request.as_bytes(); 4]);
     }

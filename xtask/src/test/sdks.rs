@@ -58,7 +58,10 @@ const SUITES: &[Suite] = &[
 
 /// Runs the suites of these names, or all, and says whether none has failed.
 pub(super) fn run(workspace: &Workspace, stator: &Path, names: &[OsString]) -> Result<bool> {
-    if let Some(name) = names.iter().find(|name| SUITES.iter().all(|suite| suite.name != **name)) {
+    if let Some(name) = names
+        .iter()
+        .find(|name| SUITES.iter().all(|suite| suite.name != **name))
+    {
         let known: Vec<_> = SUITES.iter().map(|suite| suite.name).collect();
         return Err(format!("no suite {}: there are {}", name.display(), known.join(", ")).into());
     }
@@ -74,7 +77,7 @@ pub(super) fn run(workspace: &Workspace, stator: &Path, names: &[OsString]) -> R
         }
         eprintln!("sdks: {}", suite.name);
         let mut command = (suite.prepare)(workspace)?;
-        let server = TestServer::start(stator)?;
+        let server = TestServer::start(stator, true)?;
         if cargo::succeeds(server.named_in(&mut command))? {
             passed.push(suite.name);
         } else {
@@ -97,16 +100,19 @@ pub(super) fn run(workspace: &Workspace, stator: &Path, names: &[OsString]) -> R
     Ok(failed.is_empty())
 }
 
-/// A server that checks signatures, and a relay that loses the answer of every second request to it.
+/// A server, and a relay that loses the answer of every second request to it.
 pub(super) struct TestServer {
     process: ServerProcess,
     lossy: Lossy,
 }
 
 impl TestServer {
-    /// Starts both on free ports.
-    pub(super) fn start(stator: &Path) -> Result<Self> {
-        let arguments = ["dev", "--ephemeral", "--port", "0", "--json", "--auth"];
+    /// Starts both on free ports. The server checks signatures if `is_signed`.
+    pub(super) fn start(stator: &Path, is_signed: bool) -> Result<Self> {
+        let mut arguments = vec!["dev", "--ephemeral", "--port", "0", "--json"];
+        if is_signed {
+            arguments.push("--auth");
+        }
         let process = ServerProcess::start(stator, &arguments)?;
         let lossy = Lossy::start(process.ready.address()?)?;
         Ok(Self { process, lossy })
@@ -117,10 +123,20 @@ impl TestServer {
         &self.process.ready.endpoint
     }
 
+    /// The region that it has.
+    pub(super) fn region(&self) -> &str {
+        &self.process.ready.region
+    }
+
     /// Names the server in a command's environment, and nothing else that an SDK would look for there.
     pub(super) fn named_in<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let ready = &self.process.ready;
-        for other in ["AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"] {
+        for other in [
+            "AWS_PROFILE",
+            "AWS_SESSION_TOKEN",
+            "AWS_ENDPOINT_URL",
+            "AWS_ENDPOINT_URL_DYNAMODB",
+        ] {
             command.env_remove(other);
         }
         command
@@ -208,7 +224,9 @@ fn maven(workspace: &Workspace, project: &str) -> Command {
 /// Every test by name: without, Go prints no count.
 pub(super) fn go(module: &Path) -> Command {
     let mut command = Command::new("go");
-    command.args(["test", "-count=1", "-v", "./..."]).current_dir(module);
+    command
+        .args(["test", "-count=1", "-v", "./..."])
+        .current_dir(module);
     command
 }
 
