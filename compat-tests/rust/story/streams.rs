@@ -36,22 +36,68 @@ async fn read(streams: &Client, arn: &str, expected: usize) -> Vec<Record> {
     records
 }
 
-#[tokio::test]
-async fn what_happens_to_a_book_is_in_the_stream_with_its_images() {
-    let Shelf { client, name } = Shelf::empty().await;
-    let streams = Client::new(&settings("STATOR_ENDPOINT").await);
-    let table = client
-        .describe_table()
-        .table_name(&name)
+/// What a record says: the event, and the book before and after.
+type Told = (OperationType, Option<Book>, Option<Book>);
+
+/// Puts a book, changes it and deletes it.
+async fn live(shelf: &Shelf, put: &Book, copies: u32) {
+    let Shelf { client, name } = shelf;
+    client
+        .put_item()
+        .table_name(name)
+        .set_item(Some(to_item(put).unwrap()))
         .send()
         .await
-        .unwrap()
-        .table
         .unwrap();
-    let arn = table.latest_stream_arn.unwrap();
+    let update = client
+        .update_item()
+        .table_name(name)
+        .set_key(Some(key(&put.author, put.year)));
+    let update = update.update_expression("SET copies = :copies");
+    update
+        .expression_attribute_values(":copies", n(copies))
+        .send()
+        .await
+        .unwrap();
+    let delete = client
+        .delete_item()
+        .table_name(name)
+        .set_key(Some(key(&put.author, put.year)));
+    delete.send().await.unwrap();
+}
+
+/// What a record of a book says, which must come after the sequence number `last`.
+fn told(record: Record, last: &mut u128) -> Told {
+    assert_eq!(record.event_source(), Some("aws:dynamodb"));
+    let what = record.dynamodb.unwrap();
+    let keys: Book = from_item(what.keys.unwrap()).unwrap();
+    assert_eq!((keys.author.as_str(), keys.year), ("Woolf", 1928));
+    let number: u128 = what.sequence_number.unwrap().parse().unwrap();
+    assert!(number > *last, "{number} after {last}");
+    *last = number;
+    let image = |image: Option<_>| image.map(|image| from_item::<Book>(image).unwrap());
+    (
+        record.event_name.unwrap(),
+        image(what.old_image),
+        image(what.new_image),
+    )
+}
+
+#[tokio::test]
+async fn what_happens_to_a_book_is_in_the_stream_with_its_images() {
+    let shelf = Shelf::empty().await;
+    let streams = Client::new(&settings("STATOR_ENDPOINT").await);
+    let described = shelf
+        .client
+        .describe_table()
+        .table_name(&shelf.name)
+        .send()
+        .await
+        .unwrap();
+    let arn = described.table.unwrap().latest_stream_arn.unwrap();
     let listed = streams
         .list_streams()
-        .table_name(&name)
+        .table_name(&shelf.name)
         .send()
         .await
         .unwrap()
@@ -75,49 +121,13 @@ async fn what_happens_to_a_book_is_in_the_stream_with_its_images() {
         copies: 2,
         ..put.clone()
     };
-    client
-        .put_item()
-        .table_name(&name)
-        .set_item(Some(to_item(&put).unwrap()))
-        .send()
-        .await
-        .unwrap();
-    let update = client
-        .update_item()
-        .table_name(&name)
-        .set_key(Some(key("Woolf", 1928)));
-    let update = update.update_expression("SET copies = :copies");
-    update
-        .expression_attribute_values(":copies", n(2))
-        .send()
-        .await
-        .unwrap();
-    client
-        .delete_item()
-        .table_name(&name)
-        .set_key(Some(key("Woolf", 1928)))
-        .send()
-        .await
-        .unwrap();
-
-    let records = read(&streams, &arn, 3).await;
-    let mut story = Vec::new();
+    live(&shelf, &put, changed.copies).await;
     let mut last = 0;
-    for record in records {
-        assert_eq!(record.event_source(), Some("aws:dynamodb"));
-        let what = record.dynamodb.unwrap();
-        let image = |image: Option<_>| image.map(|image| from_item::<Book>(image).unwrap());
-        story.push((
-            record.event_name.unwrap(),
-            image(what.old_image),
-            image(what.new_image),
-        ));
-        let keys: Book = from_item(what.keys.unwrap()).unwrap();
-        assert_eq!((keys.author.as_str(), keys.year), ("Woolf", 1928));
-        let number: u128 = what.sequence_number.unwrap().parse().unwrap();
-        assert!(number > last, "{number} after {last}");
-        last = number;
-    }
+    let records = read(&streams, &arn, 3).await;
+    let story: Vec<Told> = records
+        .into_iter()
+        .map(|record| told(record, &mut last))
+        .collect();
     let expected = [
         (OperationType::Insert, None, Some(put.clone())),
         (OperationType::Modify, Some(put), Some(changed.clone())),
