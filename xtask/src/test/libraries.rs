@@ -121,7 +121,7 @@ impl Counts {
                     .windows(2)
                     .any(|pair| pair[0] == "in" && is_seconds(pair[1])) =>
             {
-                self.add_pairs(words)
+                self.add_pairs(words);
             }
             _ => {}
         }
