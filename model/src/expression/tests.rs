@@ -320,6 +320,29 @@ fn sums_are_exact_or_refused() {
 }
 
 #[test]
+fn statements_add_more_than_two_operands_and_the_api_does_not() {
+    let text = "SET b = a + :n - :one - if_not_exists(nope, :one) + a";
+    let mut placeholders = placeholders();
+    assert!(matches!(
+        Update::parse(text, &mut placeholders),
+        Err(ExpressionError::Syntax { .. })
+    ));
+    let mut apply = |text: &str| {
+        let update = Update::parse_unbounded(text, &mut placeholders)?;
+        let made = update.apply(Some(item().as_ref()), &[], &placeholders);
+        Ok::<_, ExpressionError>(made.map(|item| show(&item)))
+    };
+    let made = apply(text).unwrap().unwrap();
+    assert!(made.contains("b:5"), "{made}");
+    assert_eq!(apply("SET b = a + a + l"), Ok(Err(UpdateError::OperandType)));
+    assert_eq!(apply("SET b = a + a - c"), Ok(Err(UpdateError::MissingAttribute)));
+    assert!(matches!(
+        apply("SET b = a + a + :s"),
+        Err(ExpressionError::OperandType { operator: "+", .. })
+    ));
+}
+
+#[test]
 fn a_key_condition_gives_the_partition_and_the_bound() {
     let pk = KeyAttribute {
         name: "pk",
