@@ -242,7 +242,9 @@ mod tests {
 
     fn counts(lines: &[&str]) -> (usize, usize, usize) {
         let mut counts = Counts::default();
-        lines.iter().for_each(|line| counts.add(line));
+        for line in lines {
+            counts.add(line);
+        }
         (counts.passed, counts.failed, counts.skipped)
     }
 
