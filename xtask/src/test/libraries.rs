@@ -176,9 +176,7 @@ fn aiodynamo(workspace: &Workspace, server: &TestServer) -> Result<Command> {
         .args(["-m", "pytest", "-p", "no:cacheprovider", "tests/integration"])
         .args(["--quiet", "--deselect", AIODYNAMO_LEFT_OUT])
         .current_dir(sources)
-        .env("DYNAMODB_URL", server.endpoint())
-        // Otherwise it expects that empty strings are refused.
-        .env("DYNAMODB_FLAVOR", "real");
+        .env("DYNAMODB_URL", server.endpoint());
     Ok(command)
 }
 
