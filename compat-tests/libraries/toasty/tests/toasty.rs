@@ -61,6 +61,7 @@ toasty_driver_integration_suite::generate_driver_tests!(
     native_json: false,
     native_jsonb: false,
     native_macaddr: false,
+    native_macaddr8: false,
     native_time: false,
     native_timestamp: false,
     native_varchar: false,
