@@ -48,7 +48,7 @@ pub(super) const NODE: Tool = Tool {
     probe: &[
         "sh",
         "-c",
-        "npm --version && node --eval 'process.exit(process.versions.node.split(`.`)[0] < 20)'",
+        "npm --version && node --eval 'process.exit(+(parseInt(process.versions.node) < 20))'",
     ],
     packages: &["nodejs", "npm"],
 };

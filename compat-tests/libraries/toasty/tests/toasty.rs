@@ -33,29 +33,39 @@ impl Setup for Server {
     }
 
     async fn delete_table(&self, name: &str) {
-        connect().delete_table().table_name(name).send().await.unwrap();
+        if let Err(error) = connect().delete_table().table_name(name).send().await {
+            // A test that makes its tables twice has them deleted twice.
+            assert!(
+                error.into_service_error().is_resource_not_found_exception(),
+                "{name} is not deleted"
+            );
+        }
     }
 }
 
+// What the driver says that DynamoDB does not do; a test of the suite compares this with the driver.
 toasty_driver_integration_suite::generate_driver_tests!(
     Server,
     auto_increment: false,
     backward_pagination: false,
     bigdecimal_implemented: false,
-    bool_key_type: false,
     decimal_arbitrary_precision: false,
+    native_array: false,
+    native_cidr: false,
     native_date: false,
     native_datetime: false,
     native_decimal: false,
+    native_enum: false,
     native_ilike: false,
+    native_inet: false,
     native_json: false,
     native_jsonb: false,
-    native_like: false,
+    native_macaddr: false,
+    native_macaddr8: false,
     native_time: false,
     native_timestamp: false,
     native_varchar: false,
     returning_from_insert: false,
-    scan_supports_sort: false,
     sql: false,
     test_connection_pool: false,
     transaction_lock_mode: false,
