@@ -232,13 +232,16 @@ fn comparison(
     }
 }
 
+/// Both sides of a comparison.
+type Sides = (Box<Expression>, Box<Expression>);
+
 /// A call of a function that is a condition and is compared with `true` or `false`, and what it is to come to; the operands
 /// as they are for any other comparison.
 fn truth(
     comparator: Comparator,
     left: Box<Expression>,
     right: Box<Expression>,
-) -> Result<(Box<Expression>, bool), (Box<Expression>, Box<Expression>)> {
+) -> Result<(Box<Expression>, bool), Sides> {
     let is_condition = |side: &Expression| match &side.node {
         Node::Call { name, .. } => condition_function(name).is_some_and(|function| function != SIZE),
         _ => false,

@@ -63,6 +63,8 @@ pub(super) struct Trail {
     pub(super) target: Option<Target>,
     /// Who has proved to have sent it.
     pub(super) principal: Option<Arc<Principal>>,
+    /// Whether nobody has, whatever it is answered.
+    pub(super) denied: bool,
     /// Its body, once it is known who has sent it.
     pub(super) json: Bytes,
 }
@@ -140,11 +142,9 @@ pub(super) fn operation(
     let data = DATA_EVENTS.contains(&name.as_str());
     let error = result.as_ref().err();
     // What is throttled before it is looked at is counted only: it could fill the log.
-    let unproved = trail.principal.is_none();
-    if unproved && !error.is_some_and(is_denial) {
-        return;
-    }
-    if data && !log.settings().data_events && !error.is_some_and(is_denial) {
+    let denied = trail.denied || error.is_some_and(is_denial);
+    let wanted = trail.principal.is_some() && (!data || log.settings().data_events);
+    if !denied && !wanted {
         return;
     }
     let item_data = log.settings().item_data;
@@ -271,7 +271,7 @@ pub(crate) fn dropped(region: &str, now_ms: i64, count: u64) -> Vec<u8> {
 }
 
 /// Whether somebody was kept from something.
-fn is_denial(error: &ApiError) -> bool {
+pub(super) fn is_denial(error: &ApiError) -> bool {
     matches!(error, ApiError::Authentication(_)) || error.code() == "AccessDeniedException"
 }
 

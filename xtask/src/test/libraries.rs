@@ -121,7 +121,7 @@ impl Counts {
                     .windows(2)
                     .any(|pair| pair[0] == "in" && is_seconds(pair[1])) =>
             {
-                self.add_pairs(words)
+                self.add_pairs(words);
             }
             _ => {}
         }
@@ -242,7 +242,9 @@ mod tests {
 
     fn counts(lines: &[&str]) -> (usize, usize, usize) {
         let mut counts = Counts::default();
-        lines.iter().for_each(|line| counts.add(line));
+        for line in lines {
+            counts.add(line);
+        }
         (counts.passed, counts.failed, counts.skipped)
     }
 
