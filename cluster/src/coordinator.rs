@@ -6,6 +6,7 @@
 
 pub(crate) mod forward;
 mod hinting;
+mod keys;
 mod ledger;
 mod local;
 mod metadata;

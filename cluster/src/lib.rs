@@ -48,7 +48,8 @@ pub use node::settings::{Alone, Founder, NodeSettings, Surroundings};
 pub use runtime::TokioWorld;
 pub use stator_storage::vfs::{Vfs, posix::PosixVfs};
 pub use stator_storage::{
-    MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random, Settings as EngineSettings,
+    DataKeyId, DataKeyStatus, KeyStatus, MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random,
+    Settings as EngineSettings,
 };
 pub use status::{ClusterStatus, GroupStatus, Liveness, NodeStatus, ReadRepairStatus, Standing};
 pub use transaction::{Reason, Together, Token, TransactionAction, TransactionOutcome};

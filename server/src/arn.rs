@@ -38,6 +38,24 @@ pub(crate) fn table_name(text: &str) -> Option<&str> {
     (head[0] == "arn" && head[2] == "dynamodb" && !name.contains('/')).then_some(name)
 }
 
+/// True for the ARN of a principal of the account: the root principal, a user, a role or a session of one.
+pub(crate) fn is_principal(text: &str) -> bool {
+    let of = |service: &str| {
+        let head = format!("arn:aws:{service}::{ACCOUNT}:");
+        text.strip_prefix(&head).map(str::to_owned)
+    };
+    let named = |resource: &str, kind: &str| {
+        resource
+            .strip_prefix(kind)
+            .is_some_and(|name| !name.is_empty() && !name.ends_with('/'))
+    };
+    match (of("iam"), of("sts")) {
+        (Some(resource), _) => resource == "root" || named(&resource, "user/") || named(&resource, "role/"),
+        (_, Some(resource)) => named(&resource, "assumed-role/"),
+        (None, None) => false,
+    }
+}
+
 /// True for a name that a table can have. Source: Amazon DynamoDB Developer Guide, "Naming rules".
 pub(crate) fn is_table_name(name: &str) -> bool {
     (3..=255).contains(&name.len()) && name.bytes().all(is_table_name_byte)
@@ -51,6 +69,26 @@ pub(crate) fn is_table_name_byte(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn principals_are_told_from_other_resources() {
+        for text in [
+            "arn:aws:iam::000000000000:root",
+            "arn:aws:iam::000000000000:user/team/ada",
+            "arn:aws:sts::000000000000:assumed-role/reader/session",
+        ] {
+            assert!(is_principal(text), "{text}");
+        }
+        for text in [
+            "ada",
+            "arn:aws:iam::000000000000:user/",
+            "arn:aws:iam::111111111111:root",
+            "arn:aws:iam::000000000000:group/a",
+            "arn:aws:dynamodb:us-east-1:000000000000:table/Music",
+        ] {
+            assert!(!is_principal(text), "{text}");
+        }
+    }
 
     #[test]
     fn a_table_is_found_by_its_arn() {

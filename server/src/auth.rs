@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::header::AUTHORIZATION;
+use http::request::Parts;
 use stator_iam::{
     Expected, Principal, RequestView, SecretKey, StaticCredentials, Timestamp, Transport, Verifier,
     parse_authorization,
@@ -11,6 +13,9 @@ use crate::arn;
 
 /// The service that requests are signed for.
 const SERVICE: &str = "dynamodb";
+
+/// The longest access key id (IAM API Reference, "AccessKey").
+const ACCESS_KEY_BYTES_MAX: usize = 128;
 
 /// How requests are authenticated.
 #[derive(Debug)]
@@ -36,6 +41,34 @@ pub(crate) fn root(access_key_id: &str) -> Principal {
         access_key_id: access_key_id.to_owned(),
         arn: format!("arn:aws:iam::{}:root", arn::ACCOUNT),
     }
+}
+
+/// A principal that a client's certificate stands for.
+pub(crate) fn by_certificate(arn: &str) -> Principal {
+    Principal {
+        access_key_id: String::new(),
+        arn: arn.to_owned(),
+    }
+}
+
+/// The access key that a request names in its header or its query, before anything is verified.
+pub(crate) fn claimed_key(parts: &Parts) -> Option<&str> {
+    let header = parts
+        .headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
+    let (text, name) = match header {
+        Some(header) => (header, "Credential="),
+        None => (parts.uri.query()?, "X-Amz-Credential="),
+    };
+    let (_, credential) = text.split_once(name)?;
+    let end = credential
+        .bytes()
+        .position(|byte| !byte.is_ascii_alphanumeric())
+        .unwrap_or(credential.len());
+    credential
+        .get(..end.min(ACCESS_KEY_BYTES_MAX))
+        .filter(|key| !key.is_empty())
 }
 
 impl Authenticator {

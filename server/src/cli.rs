@@ -5,7 +5,9 @@ mod credentials;
 mod demo_cluster;
 mod dev;
 mod files;
+mod https;
 mod init;
+mod keys;
 mod master_key;
 mod private_file;
 mod root_credentials;
@@ -37,6 +39,8 @@ enum Command {
     Serve(serve::Options),
     /// Ask a running node what it knows of the cluster
     Status(status::Options),
+    /// Look at and replace the keys that a node's data is encrypted with
+    Keys(keys::Options),
     /// Run a cluster of nodes on this machine, to look at it
     DemoCluster(demo_cluster::Options),
     /// Look at, check and mend the data of a node that is not running
@@ -56,6 +60,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Init(options) => init::run(&options).map_err(|error| error.to_string()),
         Command::Serve(options) => serve::run(&options).map_err(|error| error.to_string()),
         Command::Status(options) => status::run(&options).map_err(|error| error.to_string()),
+        Command::Keys(options) => keys::run(&options).map_err(|error| error.to_string()),
         Command::DemoCluster(options) => demo_cluster::run(&options).map_err(|error| error.to_string()),
         Command::Storage(options) => storage::run(&options).map_err(|error| error.to_string()),
     };

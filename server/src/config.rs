@@ -3,6 +3,9 @@
 //! Invariant: what [`Config::parse`] gives has passed every check, has no unknown field, and names files by paths that do not
 //! depend on the working directory of the process. Not here: reading files; what the sections' settings mean.
 
+pub(crate) mod key_source;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::{NonZeroU8, NonZeroU32};
@@ -16,6 +19,11 @@ use stator_cluster::transport::{ClusterId, TransportSettings};
 use stator_cluster::{Durability, EngineSettings, Founder, NodeId, NodeSettings, Settings, Timing};
 use uuid::Uuid;
 
+use self::key_source::KeySource;
+use crate::arn;
+use crate::audit::AuditSettings;
+use crate::http::limits::HttpLimits;
+use crate::http::peer::CertificateName;
 use crate::limits::Limits;
 use crate::upkeep::UpkeepSettings;
 
@@ -61,6 +69,8 @@ pub(crate) struct Config {
     /// Quotas of the API; the same on all nodes.
     #[serde(default)]
     pub(crate) limits: Limits,
+    /// Who has asked for what; nothing is written down without it.
+    pub(crate) audit: Option<AuditSettings>,
 }
 
 /// `[cluster]`
@@ -128,6 +138,21 @@ pub(crate) struct HttpSection {
     pub(crate) key: Option<PathBuf>,
     /// Where `GET /metrics` is answered, in plain and to anybody. Nowhere when it is left out.
     pub(crate) metrics_listen: Option<SocketAddr>,
+    /// `[http.client_certificates]`: clients that are known by a certificate instead of a signature.
+    pub(crate) client_certificates: Option<ClientCertificates>,
+    /// `[http.limits]`: what one client may take of the node.
+    #[serde(default)]
+    pub(crate) limits: HttpLimits,
+}
+
+/// `[http.client_certificates]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClientCertificates {
+    /// The authorities that have issued them.
+    pub(crate) authority: PathBuf,
+    /// Names in certificates, and the ARNs of the principals that they stand for.
+    pub(crate) principals: BTreeMap<CertificateName, String>,
 }
 
 /// `[storage]`
@@ -151,9 +176,34 @@ pub(crate) struct SecuritySection {
     /// Its private key.
     pub(crate) key: PathBuf,
     /// The key that wraps the keys of the data.
-    pub(crate) master_key: PathBuf,
+    pub(crate) master_key: KeySource,
+    /// Keys that did before: what they have wrapped is wrapped anew at the next start.
+    #[serde(default)]
+    pub(crate) older_master_keys: Vec<KeySource>,
+    /// `[security.rotation]`: when data keys are replaced.
+    #[serde(default)]
+    pub(crate) rotation: Rotation,
     /// The key pair of the root principal.
     pub(crate) root_credentials: PathBuf,
+}
+
+/// `[security.rotation]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Rotation {
+    /// A data key that is so old is replaced by another; 0 to leave that to operators.
+    pub(crate) data_key_days: u32,
+    /// Whether files of old data keys are written anew as soon as no other compaction is due, instead of by and by.
+    pub(crate) rewrite_files: bool,
+}
+
+impl Default for Rotation {
+    fn default() -> Self {
+        Self {
+            data_key_days: 90,
+            rewrite_files: true,
+        }
+    }
 }
 
 /// Why a configuration is refused.
@@ -223,6 +273,7 @@ impl Config {
             return wrong("node.capacity", problem);
         }
         check_region(&http.region).or_else(|problem| wrong("http.region", problem))?;
+        self.validate_clients()?;
         if http.certificate.is_some() != http.key.is_some() {
             let problem = "certificate and key go together; give both or none".to_owned();
             return wrong("http.certificate", problem);
@@ -243,6 +294,29 @@ impl Config {
             .engine
             .validate()
             .or_else(|error| wrong("storage.engine", error.to_string()))
+    }
+
+    /// Checks what is said of clients.
+    fn validate_clients(&self) -> Result<(), ConfigError> {
+        let wrong = |field, problem: String| Err(ConfigError::Value { field, problem });
+        if let Some(problem) = self.http.limits.problem() {
+            return wrong("http.limits", problem);
+        }
+        if let Some(problem) = self.audit.as_ref().and_then(AuditSettings::problem) {
+            return wrong("audit", problem);
+        }
+        let certificates = self.http.client_certificates.iter();
+        for (name, arn) in certificates.flat_map(|certificates| &certificates.principals) {
+            if !arn::is_principal(arn) {
+                let problem = format!(
+                    "{name} stands for `{arn}`, which is no principal: write its ARN, like \
+                     arn:aws:iam::{}:user/app",
+                    arn::ACCOUNT
+                );
+                return wrong("http.client_certificates.principals", problem);
+            }
+        }
+        Ok(())
     }
 
     /// Checks the nodes of the cluster against each other and against this one.
@@ -312,22 +386,34 @@ impl Config {
 
     fn resolve(&mut self, directory: &Path) {
         let Self {
-            node, http, security, ..
+            node,
+            http,
+            security,
+            audit,
+            ..
         } = self;
+        let clients = http.client_certificates.iter_mut();
         let paths = [
             &mut node.data_dir,
             &mut security.ca,
             &mut security.certificate,
             &mut security.key,
-            &mut security.master_key,
             &mut security.root_credentials,
         ];
         for path in paths
             .into_iter()
             .chain(&mut http.certificate)
             .chain(&mut http.key)
+            .chain(clients.map(|clients| &mut clients.authority))
+            .chain(audit.iter_mut().map(|audit| &mut audit.file))
         {
             *path = directory.join(&*path);
+        }
+        for source in [&mut security.master_key]
+            .into_iter()
+            .chain(&mut security.older_master_keys)
+        {
+            source.resolve(directory);
         }
     }
 }

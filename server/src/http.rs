@@ -4,9 +4,13 @@
 //! Order of refusal: method, path and content type; JSON; target; signature; everything else.
 
 pub(crate) mod admin;
+mod audit;
 mod body;
 mod dispatch;
+pub(crate) mod guard;
 mod impatient;
+pub(crate) mod limits;
+pub(crate) mod peer;
 pub(crate) mod serve;
 
 use std::sync::Arc;
@@ -22,10 +26,16 @@ use http::header::{
     CONTENT_TYPE, ORIGIN,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts};
-use stator_iam::RequestView;
+use stator_iam::{Principal, RequestView};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::auth::Authenticator;
+use self::audit::Trail;
+pub(crate) use self::audit::dropped as dropped_lines;
+use self::guard::Guard;
+use self::peer::Peer;
+use crate::audit::AuditLog;
+use crate::auth::{self, Authenticator};
+use crate::keys::Keys;
 use crate::operation::Context;
 use crate::request_id::{RequestId, RequestIds};
 use crate::wire::decode::is_json;
@@ -44,6 +54,11 @@ pub(crate) struct App {
     pub(crate) context: Context,
     pub(crate) authenticator: Authenticator,
     pub(crate) request_ids: RequestIds,
+    pub(crate) guard: Arc<Guard>,
+    /// What the data is encrypted with.
+    pub(crate) keys: Keys,
+    /// Where it is written down who has asked for what, if anywhere.
+    pub(crate) audit: Option<AuditLog>,
 }
 
 /// The routes: one handler, because DynamoDB tells operations apart by a header.
@@ -69,15 +84,8 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
             "text/plain",
             format!("healthy: dynamodb.{}.amazonaws.com ", app.context.region),
         )
-    } else if parts.method == Method::GET && parts.uri.path() == admin::STATUS_PATH {
-        let (status, body) = match authenticate(&app, &parts, &[]) {
-            Ok(()) => admin::status(&app),
-            Err(error) => {
-                let error = ApiError::from(error);
-                (error.status(), error.body())
-            }
-        };
-        amz_json(status, body, &parts.headers)
+    } else if parts.uri.path().starts_with(admin::PREFIX) {
+        admin::answer(&app, &parts, body, id).await
     } else if parts.method == Method::OPTIONS {
         preflight(&parts.headers)
     } else {
@@ -99,10 +107,12 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
 
 /// Answers a POST: one operation.
 async fn operation(app: &App, parts: &Parts, body: Body, id: RequestId) -> Response {
-    let result = match body::read(&parts.headers, body).await {
-        Ok((received, json)) => answer(app, parts, &received, &json).await,
+    let mut trail = Trail::default();
+    let result = match body::read(&parts.headers, body, &app.guard).await {
+        Ok((received, json)) => answer(app, parts, &received, &json, &mut trail).await,
         Err(error) => Err(error),
     };
+    audit::operation(app, parts, &trail, &result, id);
     let (status, body) = match result {
         Ok(body) => (StatusCode::OK, body),
         Err(error) => {
@@ -114,7 +124,13 @@ async fn operation(app: &App, parts: &Parts, body: Body, id: RequestId) -> Respo
 }
 
 /// `received` are the bytes that were signed, `json` what they say once decompressed.
-async fn answer(app: &App, parts: &Parts, received: &Bytes, json: &Bytes) -> Result<Vec<u8>, ApiError> {
+async fn answer(
+    app: &App,
+    parts: &Parts,
+    received: &Bytes,
+    json: &Bytes,
+    trail: &mut Trail,
+) -> Result<Vec<u8>, ApiError> {
     let target = parts
         .headers
         .get(TARGET)
@@ -127,17 +143,31 @@ async fn answer(app: &App, parts: &Parts, received: &Bytes, json: &Bytes) -> Res
             ApiError::Serialization(None)
         });
     };
-    if let Err(error) = authenticate(app, parts, received) {
-        return Err(if is_json(json) {
-            error.into()
-        } else {
-            ApiError::Serialization(None)
-        });
-    }
+    trail.target = Some(target);
+    let principal = match authenticate(app, parts, received) {
+        Ok(principal) => trail.principal.insert(principal),
+        Err(error) => {
+            trail.denied = audit::is_denial(&error);
+            return Err(if is_json(json) {
+                error
+            } else {
+                ApiError::Serialization(None)
+            });
+        }
+    };
+    let _slot = app.guard.enter(&principal.arn).ok_or(ApiError::Throttling)?;
+    trail.json = json.clone();
     dispatch::run(target, json, Head::new(&parts.headers), &app.context).await
 }
 
-fn authenticate(app: &App, parts: &Parts, body: &[u8]) -> Result<(), stator_iam::Error> {
+/// Who sent a request: who has signed it, or, if nobody has, whose certificate its connection has.
+fn authenticate(app: &App, parts: &Parts, body: &[u8]) -> Result<Arc<Principal>, ApiError> {
+    let peer = peer(parts);
+    let key = auth::claimed_key(parts);
+    let now_ms = app.context.clock.now_ms();
+    if !app.guard.admits(&peer, key, now_ms) {
+        return Err(ApiError::Throttling);
+    }
     let mut headers: Vec<(&str, &[u8])> = parts
         .headers
         .iter()
@@ -155,9 +185,22 @@ fn authenticate(app: &App, parts: &Parts, body: &[u8]) -> Result<(), stator_iam:
         headers: &headers,
         body,
     };
-    app.authenticator
-        .authenticate(&view, app.context.clock.now_ms())
-        .map(|_| ())
+    match (app.authenticator.authenticate(&view, now_ms), peer.principal()) {
+        (Ok(principal), _) => {
+            app.guard.proved(&peer, &principal.access_key_id, now_ms);
+            Ok(principal)
+        }
+        (Err(stator_iam::Error::MissingAuthenticationToken), Some(principal)) => Ok(Arc::clone(principal)),
+        (Err(error), _) => {
+            app.guard.failed(&peer, key, now_ms);
+            Err(error.into())
+        }
+    }
+}
+
+/// The other end of the connection that a request came over.
+fn peer(parts: &Parts) -> Peer {
+    parts.extensions.get().cloned().unwrap_or_else(Peer::unknown)
 }
 
 fn log(error: &ApiError, id: RequestId) {

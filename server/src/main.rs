@@ -3,6 +3,7 @@
 //! The composition root. Disks, clocks and random sources are opened here and in `cli`, and passed down as arguments.
 
 mod arn;
+mod audit;
 mod auth;
 mod catalog;
 mod cli;
@@ -13,6 +14,7 @@ mod consistency;
 mod constraint;
 mod derive;
 mod http;
+mod keys;
 mod limits;
 mod message;
 mod metrics;

@@ -29,6 +29,9 @@ pub(crate) const UPDATE_AT_ONE: &str = "One or more parameter values were invali
                                         UpdateItem, which reads before it writes; use QUORUM or ALL";
 pub(crate) const RETURN_VALUES_OLD_ONLY: &str = "ReturnValues can only be ALL_OLD or NONE";
 
+/// Source: Amazon DynamoDB Developer Guide, "Error handling: ThrottlingException".
+pub(crate) const THROTTLED: &str = "Rate of requests exceeds the allowed throughput.";
+
 pub(crate) const CONDITION_FAILED: &str = "The conditional request failed";
 pub(crate) const TRANSACTION_CONFLICT: &str = "Transaction is ongoing for the item";
 pub(crate) const TRANSACTION_IN_PROGRESS: &str =

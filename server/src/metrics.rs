@@ -4,6 +4,7 @@
 //! listener is one of its own, in plain, for addresses that clients do not reach.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::extract::State;
@@ -12,21 +13,38 @@ use axum::routing::get;
 use http::header::CONTENT_TYPE;
 use stator_cluster::{Cluster, ClusterStatus, GroupStatus, Liveness};
 
+use crate::audit::{AuditCounts, AuditLog};
+use crate::http::guard::{Counters, Guard};
 use crate::throttle::Throttle;
 
 /// The type of the text form.
 const TEXT_FORM: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Answers `GET /metrics`.
-pub(crate) fn router(cluster: Cluster, throttle: Option<Arc<Throttle>>) -> Router {
-    Router::new()
-        .route("/metrics", get(answer))
-        .with_state((cluster, throttle))
+/// Where the numbers come from.
+#[derive(Debug, Clone)]
+pub(crate) struct Sources {
+    pub(crate) cluster: Cluster,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) audit: Option<AuditLog>,
+    pub(crate) throttle: Option<Arc<Throttle>>,
 }
 
-async fn answer(State((cluster, throttle)): State<(Cluster, Option<Arc<Throttle>>)>) -> Response {
-    let throttled = throttle.map(|throttle| throttle.refused());
-    ([(CONTENT_TYPE, TEXT_FORM)], text(&cluster.status(), throttled)).into_response()
+/// Answers `GET /metrics`.
+pub(crate) fn router(sources: Sources) -> Router {
+    Router::new().route("/metrics", get(answer)).with_state(sources)
+}
+
+async fn answer(State(sources): State<Sources>) -> Response {
+    let mut text = Text::default();
+    text.cluster(&sources.cluster.status());
+    if let Some(throttle) = &sources.throttle {
+        text.throttled(&throttle.refused());
+    }
+    text.limits(&sources.guard.counters);
+    if let Some(audit) = &sources.audit {
+        text.audit(audit.counts());
+    }
+    ([(CONTENT_TYPE, TEXT_FORM)], text.0).into_response()
 }
 
 /// What is counted, and what can go down again.
@@ -48,6 +66,12 @@ impl Text {
         };
         self.line(format_args!("# HELP {name} {help}"));
         self.line(format_args!("# TYPE {name} {kind}"));
+    }
+
+    /// A metric with one value.
+    fn value(&mut self, name: &str, kind: Kind, help: &str, value: u64) {
+        self.metric(name, kind, help);
+        self.line(format_args!("{name} {value}"));
     }
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
@@ -192,27 +216,114 @@ fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
-/// The text of a status. Labels are numbers and words of ours, which need no quoting.
-fn text(status: &ClusterStatus, throttled: Option<[(&'static str, u64); 2]>) -> String {
-    let mut text = Text::default();
-    for (name, kind, help, value) in METRICS {
-        text.metric(name, kind, help);
-        text.line(format_args!("{name} {}", value(status)));
-    }
-    let name = "stator_throttled_total";
-    let help = "Reads and writes that were refused because their table or index had no throughput left.";
-    if let Some(throttled) = throttled {
-        text.metric(name, Kind::Counter, help);
-        for (kind, count) in throttled {
-            text.line(format_args!("{name}{{kind=\"{kind}\"}} {count}"));
+/// What limits have refused.
+type Refusal = (&'static str, &'static str, fn(&Counters) -> &AtomicU64);
+
+/// The counters of refusals.
+const REFUSALS: [Refusal; 8] = [
+    (
+        "stator_http_connections_refused_total",
+        "Connections that were closed because as many were open as may be.",
+        |counters| &counters.connections_refused,
+    ),
+    (
+        "stator_http_handshakes_failed_total",
+        "Connections that ended before TLS was agreed on.",
+        |counters| &counters.handshakes_failed,
+    ),
+    (
+        "stator_http_headers_refused_total",
+        "Requests whose headers were too large.",
+        |counters| &counters.headers_refused,
+    ),
+    (
+        "stator_http_headers_slow_total",
+        "Connections that ended because no headers came in time.",
+        |counters| &counters.headers_slow,
+    ),
+    (
+        "stator_http_bodies_slow_total",
+        "Requests whose body did not come in time.",
+        |counters| &counters.bodies_slow,
+    ),
+    (
+        "stator_http_requests_throttled_total",
+        "Requests that were refused because as many of their principal were under way as may be.",
+        |counters| &counters.requests_throttled,
+    ),
+    (
+        "stator_authentication_failures_total",
+        "Requests whose signature was missing or wrong.",
+        |counters| &counters.authentication_failures,
+    ),
+    (
+        "stator_authentication_throttled_total",
+        "Requests that were not looked at because too many of their address had failed.",
+        |counters| &counters.authentication_throttled,
+    ),
+];
+
+impl Text {
+    /// The numbers of a status. Labels are numbers and words of ours, which need no quoting.
+    fn cluster(&mut self, status: &ClusterStatus) {
+        for (name, kind, help, value) in METRICS {
+            self.value(name, kind, help, value(status));
+        }
+        let name = "stator_node_alive";
+        let help = "Whether this node takes another one (or itself) to be alive.";
+        self.metric(name, Kind::Gauge, help);
+        for node in &status.nodes {
+            let alive = u8::from(matches!(node.liveness, Liveness::Alive));
+            self.line(format_args!("{name}{{node=\"{}\"}} {alive}", node.node));
         }
     }
-    let name = "stator_node_alive";
-    let help = "Whether this node takes another one (or itself) to be alive.";
-    text.metric(name, Kind::Gauge, help);
-    for node in &status.nodes {
-        let alive = u8::from(matches!(node.liveness, Liveness::Alive));
-        text.line(format_args!("{name}{{node=\"{}\"}} {alive}", node.node));
+
+    fn throttled(&mut self, refused: &[(&'static str, u64)]) {
+        let name = "stator_throttled_total";
+        let help = "Reads and writes that were refused because their table or index had no throughput left.";
+        self.metric(name, Kind::Counter, help);
+        for (kind, count) in refused {
+            self.line(format_args!("{name}{{kind=\"{kind}\"}} {count}"));
+        }
     }
-    text.0
+
+    fn limits(&mut self, counters: &Counters) {
+        self.value(
+            "stator_http_connections",
+            Kind::Gauge,
+            "Connections of clients that are open.",
+            counters.connections.load(Ordering::Relaxed),
+        );
+        for (name, help, counter) in REFUSALS {
+            self.value(
+                name,
+                Kind::Counter,
+                help,
+                counter(counters).load(Ordering::Relaxed),
+            );
+        }
+    }
+
+    fn audit(&mut self, counts: AuditCounts) {
+        let counted = [
+            (
+                "written",
+                "Lines of the audit log that were written.",
+                counts.written,
+            ),
+            (
+                "dropped",
+                "Lines of the audit log that were dropped because too many waited.",
+                counts.dropped,
+            ),
+            (
+                "lost",
+                "Lines of the audit log that the disk has refused.",
+                counts.lost,
+            ),
+        ];
+        for (name, help, value) in counted {
+            self.value(&format!("stator_audit_{name}_total"), Kind::Counter, help, value);
+        }
+    }
 }

@@ -20,14 +20,18 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::audit::AuditLog;
 use crate::auth::Authenticator;
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::{Clock, SystemClock};
 use crate::command::WriteCommands;
-use crate::config;
+use crate::config::{self, Rotation};
 use crate::derive::Derivations;
+use crate::http::guard::Guard;
+use crate::http::limits::HttpLimits;
 use crate::http::serve::{Security, serve};
 use crate::http::{App, router};
+use crate::keys::{FetchMasterKeys, Keys};
 use crate::limits::Limits;
 use crate::metrics;
 use crate::operation::Context;
@@ -85,7 +89,7 @@ pub(crate) fn open(
     settings: NodeSettings,
     world: Arc<dyn World>,
     directory: &Path,
-    master_key: MasterKey,
+    master_keys: MasterKeys,
     limits: Limits,
     connect: impl FnOnce(Arc<dyn Inbox>, u64) -> Result<Arc<dyn Network>, String>,
 ) -> Result<Opened, NodeError> {
@@ -96,7 +100,7 @@ pub(crate) fn open(
         disk: Arc::new(PosixVfs),
         directory: path.clone(),
         random: Random::new(random::fill),
-        master_keys: MasterKeys::new(master_key),
+        master_keys,
         clock: None,
         driven: false,
         commands: Arc::new(WriteCommands::new(Arc::clone(&derivations))),
@@ -148,7 +152,8 @@ pub(crate) fn open_alone(
         gossip: GossipSettings::default(),
     };
     let connect = |_, _| Ok(Arc::new(Alone) as Arc<dyn Network>);
-    open(settings, world()?, directory, master_key, limits, connect)
+    let keys = MasterKeys::new(master_key);
+    open(settings, world()?, directory, keys, limits, connect)
 }
 
 /// What a node's API is to be like.
@@ -159,6 +164,11 @@ pub(crate) struct Api {
     pub(crate) endpoint: String,
     pub(crate) authenticator: Authenticator,
     pub(crate) upkeep: UpkeepSettings,
+    pub(crate) http_limits: HttpLimits,
+    pub(crate) audit: Option<AuditLog>,
+    /// Fetches the master keys anew; without it they stay what they are.
+    pub(crate) fetch: Option<FetchMasterKeys>,
+    pub(crate) rotation: Rotation,
     pub(crate) limits: Limits,
 }
 
@@ -178,6 +188,8 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
         settings: api.upkeep,
     };
     upkeep.start();
+    let keys = Keys::new(cluster.clone(), Arc::clone(&clock), api.fetch);
+    tokio::spawn(keys.clone().keep(api.rotation));
     let throttle = api.limits.throughput.then(|| {
         let throttle = Arc::new(Throttle::new(api.region.clone(), Arc::clone(&clock)));
         tokio::spawn(Throttle::follow(Arc::downgrade(&throttle), cluster.clone()));
@@ -196,6 +208,9 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
         },
         authenticator: api.authenticator,
         request_ids: RequestIds::new(seed()?),
+        guard: Guard::new(api.http_limits),
+        keys,
+        audit: api.audit,
     }))
 }
 
@@ -219,12 +234,27 @@ pub(crate) async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<(), NodeError> {
     let cluster = app.context.cluster.clone();
+    let (guard, audit) = (Arc::clone(&app.guard), app.audit.clone());
+    let throttle = app.context.throttle.clone();
     let telling = listeners.metrics.map(|listener| {
-        let router = metrics::router(cluster.clone(), app.context.throttle.clone());
-        tokio::spawn(serve(listener, Security::Plain, router, std::future::pending()))
+        let router = metrics::router(metrics::Sources {
+            cluster: cluster.clone(),
+            guard: Arc::clone(&guard),
+            audit: audit.clone(),
+            throttle: throttle.clone(),
+        });
+        // Collectors are not counted among clients.
+        let own = Guard::new(HttpLimits::default());
+        tokio::spawn(serve(
+            listener,
+            Security::Plain,
+            router,
+            own,
+            std::future::pending(),
+        ))
     });
     let mut failure = None;
-    serve(listeners.clients, listeners.security, router(app), async {
+    serve(listeners.clients, listeners.security, router(app), guard, async {
         tokio::select! {
             () = stop => {
                 if tokio::time::timeout(HAND_OVER_TIMEOUT, cluster.hand_over()).await.is_err() {
@@ -237,6 +267,11 @@ pub(crate) async fn run(
     .await;
     if let Some(telling) = telling {
         telling.abort();
+    }
+    if let Some(audit) = audit {
+        tokio::task::spawn_blocking(move || audit.close())
+            .await
+            .map_err(io::Error::other)?;
     }
     if let Some(cause) = failure {
         return Err(NodeError::Failed { cause });

@@ -1,7 +1,8 @@
 //! TLS with clients: 1.3 and 1.2, with ring, for HTTP/2 and HTTP/1.1. The server's side and, for the commands, the client's.
 //!
-//! Clients prove who they are by signatures, not by certificates. Not here: TLS between nodes (`stator_cluster::transport`),
-//! files.
+//! Clients prove who they are by signatures, or by certificates of an authority that is named for them; a certificate is never
+//! demanded, so that both can use one port. Not here: TLS between nodes (`stator_cluster::transport`), files, whom a
+//! certificate stands for (`http/peer.rs`).
 
 use std::sync::Arc;
 
@@ -9,8 +10,12 @@ use arc_swap::ArcSwap;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, ProtocolVersion, RootCertStore, ServerConfig, ServerConnection};
+use stator_iam::Principal;
 use tokio_rustls::TlsAcceptor;
+
+use crate::http::peer::{Principals, TlsDetails};
 
 /// Why TLS cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,46 +46,103 @@ fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'st
     Ok(certificates)
 }
 
+/// A certificate for the server's side, and what clients' are verified against; all PEM.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ServerPem<'a> {
+    /// The certificate, followed by intermediate ones if there are any.
+    pub(crate) certificate: &'a [u8],
+    /// Its private key.
+    pub(crate) key: &'a [u8],
+    /// Authorities of clients' certificates. Without them no certificate is asked for.
+    pub(crate) clients_authority: Option<&'a [u8]>,
+}
+
 /// The server's side, whose certificate can be replaced while it serves. Clones share it.
 #[derive(Debug, Clone)]
-pub(crate) struct ServerTls(Arc<ArcSwap<ServerConfig>>);
+pub(crate) struct ServerTls {
+    config: Arc<ArcSwap<ServerConfig>>,
+    principals: Arc<Principals>,
+}
 
 impl ServerTls {
-    /// With a certificate, followed by intermediate ones if there are any, and its private key, all PEM.
+    /// With a certificate, and the principals that clients' certificates stand for.
     ///
     /// # Errors
     /// [`TlsError`] when they are no certificate and key, or do not belong together.
-    pub(crate) fn new(certificate_pem: &[u8], key_pem: &[u8]) -> Result<Self, TlsError> {
-        let config = server_config(certificate_pem, key_pem)?;
-        Ok(Self(Arc::new(ArcSwap::from_pointee(config))))
+    pub(crate) fn new(pem: ServerPem<'_>, principals: Principals) -> Result<Self, TlsError> {
+        Ok(Self {
+            config: Arc::new(ArcSwap::from_pointee(server_config(pem)?)),
+            principals: Arc::new(principals),
+        })
     }
 
-    /// Takes another certificate into use, for connections that begin from now on.
+    /// Takes another certificate into use, for connections that begin from now on; those that are open go on.
     ///
     /// # Errors
     /// As [`ServerTls::new`]; the one in use stays.
-    pub(crate) fn replace(&self, certificate_pem: &[u8], key_pem: &[u8]) -> Result<(), TlsError> {
-        self.0.store(Arc::new(server_config(certificate_pem, key_pem)?));
+    pub(crate) fn replace(&self, pem: ServerPem<'_>) -> Result<(), TlsError> {
+        self.config.store(Arc::new(server_config(pem)?));
         Ok(())
     }
 
     /// For one connection.
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.0.load_full())
+        TlsAcceptor::from(self.config.load_full())
+    }
+
+    /// Who a client's certificate, which was verified, stands for.
+    pub(crate) fn principal_of(&self, certificate: Option<&CertificateDer<'_>>) -> Option<Arc<Principal>> {
+        self.principals.of(certificate?)
     }
 }
 
-fn server_config(certificate_pem: &[u8], key_pem: &[u8]) -> Result<ServerConfig, TlsError> {
-    let chain = certificates(certificate_pem, "certificate")?;
-    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| unusable("private key", error))?;
-    let mut config = ServerConfig::builder_with_provider(provider())
+fn server_config(pem: ServerPem<'_>) -> Result<ServerConfig, TlsError> {
+    let chain = certificates(pem.certificate, "certificate")?;
+    let key = PrivateKeyDer::from_pem_slice(pem.key).map_err(|error| unusable("private key", error))?;
+    let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(|error| unusable("certificate", error))?
-        .with_no_client_auth()
+        .map_err(|error| unusable("certificate", error))?;
+    let builder = match pem.clients_authority {
+        None => builder.with_no_client_auth(),
+        Some(authority) => {
+            let roots = Arc::new(roots(authority, CLIENTS_AUTHORITY)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider())
+                .allow_unauthenticated()
+                .build()
+                .map_err(|error| unusable(CLIENTS_AUTHORITY, error))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder
         .with_single_cert(chain, key)
         .map_err(|error| unusable("private key", error))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// What messages call it.
+const CLIENTS_AUTHORITY: &str = "authority of certificates";
+
+fn roots(authority_pem: &[u8], what: &'static str) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(authority_pem, what)? {
+        roots.add(certificate).map_err(|error| unusable(what, error))?;
+    }
+    Ok(roots)
+}
+
+/// What was agreed on with a client.
+pub(crate) fn details(session: &ServerConnection) -> Option<TlsDetails> {
+    let version = match session.protocol_version()? {
+        ProtocolVersion::TLSv1_3 => "TLSv1.3",
+        ProtocolVersion::TLSv1_2 => "TLSv1.2",
+        _ => "unknown",
+    };
+    let cipher_suite = session.negotiated_cipher_suite()?.suite();
+    Some(TlsDetails {
+        version,
+        cipher_suite: cipher_suite.as_str().unwrap_or("unknown"),
+    })
 }
 
 /// A client's side that trusts these authorities only, and speaks HTTP/1.1.
@@ -89,14 +151,10 @@ fn server_config(certificate_pem: &[u8], key_pem: &[u8]) -> Result<ServerConfig,
 /// [`TlsError`] when there is no certificate in `authority_pem`.
 pub(crate) fn client(authority_pem: &[u8]) -> Result<Arc<ClientConfig>, TlsError> {
     let what = "authority's certificate";
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(authority_pem, what)? {
-        roots.add(certificate).map_err(|error| unusable(what, error))?;
-    }
     let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable(what, error))?
-        .with_root_certificates(roots)
+        .with_root_certificates(roots(authority_pem, what)?)
         .with_no_client_auth();
     Ok(Arc::new(config))
 }

@@ -38,6 +38,9 @@ pub(crate) fn tend(core: &Core) -> Result<bool> {
         core.spare_wanted.store(false, Ordering::Release);
         return Ok(true);
     }
+    if core.forget_due.swap(false, Ordering::AcqRel) {
+        core.forget_unused_keys()?;
+    }
     Ok(false)
 }
 

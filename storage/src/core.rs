@@ -1,14 +1,14 @@
 //! What the parts of an open engine share: the view, the manifest, the snapshots, the health, the signals between
 //! threads.
 //!
-//! Invariant: locks are taken in the order manifest, view; no lock is held while the owner's code runs. Not here: what
+//! Invariant: locks are taken in the order writing, manifest, view; no lock is held while the owner's code runs. Not here: what
 //! the threads do (`log_thread.rs`, `background.rs`).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::applied::Applied;
 use crate::clock::Clock;
@@ -60,6 +60,12 @@ pub(crate) struct Core {
     /// Whether a stream has let go of segments.
     pub(crate) free_due: AtomicBool,
     pub(crate) compactions: Compactions,
+    /// Held for reading while sstables are written that no version names yet.
+    pub(crate) writing: RwLock<()>,
+    /// Whether the files of old data keys are written anew.
+    pub(crate) rewriting: AtomicBool,
+    /// Whether it is to be looked whether data keys can be forgotten.
+    pub(crate) forget_due: AtomicBool,
     pub(crate) filter: Arc<dyn CompactionFilter>,
     pub(crate) counters: Counters,
     pub(crate) drive: Drive,
@@ -136,6 +142,9 @@ impl Core {
             spare_wanted: AtomicBool::new(false),
             free_due: AtomicBool::new(false),
             compactions: Compactions::default(),
+            writing: RwLock::default(),
+            rewriting: AtomicBool::new(false),
+            forget_due: AtomicBool::new(false),
             filter,
             counters: Counters::default(),
             drive,

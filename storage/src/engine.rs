@@ -14,7 +14,6 @@ use crate::background::{run_compaction_thread, run_flush_thread};
 use crate::batch::WriteBatch;
 use crate::commit::Durability;
 use crate::core::{Core, Pressure};
-use crate::crypto::DataKeyId;
 use crate::drive::Drive;
 use crate::entry::{KeyspaceId, SequenceNumber, Value};
 use crate::environment::Environment;
@@ -437,23 +436,6 @@ impl Engine {
             .statistics(core.flushed.load(std::sync::atomic::Ordering::Acquire))
     }
 
-    /// Makes a new data key, under which everything is encrypted that is written from now on, the log and the manifest
-    /// included; what is there already is encrypted anew by and by, when it is compacted.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] if the key cannot be made durable, [`Error::Poisoned`], [`Error::Closed`].
-    pub fn rotate_data_key(&self, now_ms: u64) -> Result<DataKeyId> {
-        let core = self.core()?;
-        let key = core.context.keys.add_key(now_ms)?;
-        let mut manifest = core.manifest.lock();
-        manifest.renew().inspect_err(|error| core.poison(error))?;
-        drop(manifest);
-        core.request_rotation();
-        core.wait_until(|| core.log.data_keys().last() == Some(&key))?;
-        Ok(key)
-    }
-
     /// Makes a second directory with the same contents, of hard links, that opens like any other: everything that was
     /// published before the call is in it. Streams of the owner are not. Writes go on meanwhile.
     ///
@@ -518,7 +500,12 @@ impl Engine {
         core.wait_until(is_flushed)
     }
 
-    fn core(&self) -> Result<&Core> {
+    /// The core, whatever state it is in.
+    pub(crate) fn shared_core(&self) -> &Core {
+        &self.shared.core
+    }
+
+    pub(crate) fn core(&self) -> Result<&Core> {
         let core = &self.shared.core;
         core.check().map(|()| &**core)
     }

@@ -28,6 +28,7 @@ pub(crate) fn flush_one(core: &Core) -> Result<bool> {
     };
     // What was applied to the memtable was written before. By the time the sstables are, most of the time it is synced.
     let log_end = core.log.end();
+    let writing = core.writing.read();
     let outputs = write(core, &view, memtable)?;
     let metas: Vec<SstableMeta> = outputs.iter().map(|(_, meta)| meta.clone()).collect();
     let sstables = open_all(core, &metas)?;
@@ -37,6 +38,7 @@ pub(crate) fn flush_one(core: &Core) -> Result<bool> {
         core.check()?;
     }
     install(core, memtable, &outputs, &sstables)?;
+    drop(writing);
     add(&core.counters.flushes, 1);
     add(
         &core.counters.flushed_bytes,
@@ -144,5 +146,6 @@ pub(crate) fn free_segments(core: &Core) -> Result<()> {
     for segment in core.log.take_before(first) {
         segment.free(&core.log.context)?;
     }
+    core.look_for_unused_keys();
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::batch::BatchEntries;
 use crate::cache::BlockCache;
 use crate::commit::CommitQueue;
 use crate::core::{Core, Given, Logging};
-use crate::crypto::{DataKeyId, KeyRing};
+use crate::crypto::KeyRing;
 use crate::drive::Drive;
 use crate::environment::Environment;
 use crate::error::{Error, Result};
@@ -99,7 +99,7 @@ pub(crate) fn open(
         drive,
     };
     let core = Core::new(given, context, view, manifest, logging, next_sequence - 1);
-    forget_unused_keys(&core)?;
+    core.forget_unused_keys()?;
     free_segments(&core)?;
     Ok((core, lock))
 }
@@ -110,18 +110,6 @@ fn block_cache(settings: &Settings, drive: Drive) -> BlockCache {
         Drive::Threads => BlockCache::new(cache_bytes, block_bytes),
         Drive::Caller => BlockCache::for_one_thread(cache_bytes, block_bytes),
     }
-}
-
-/// Forgets the data keys of files that are gone.
-fn forget_unused_keys(core: &Core) -> Result<()> {
-    let view = core.views.load();
-    let sstables = view.version.keyspaces.values();
-    let mut used: BTreeSet<DataKeyId> = sstables
-        .flat_map(|keyspace| keyspace.sstables())
-        .map(|sstable| sstable.data_key())
-        .collect();
-    used.extend(core.log.data_keys());
-    core.context.keys.retain(&used)
 }
 
 /// The key ring of the directory; a new one if nothing was written yet.

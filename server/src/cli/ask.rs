@@ -1,4 +1,4 @@
-//! Asking a running node: one signed GET over TLS.
+//! Asking a running node: one signed request over TLS.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -9,20 +9,15 @@ use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 use bytes::Bytes;
 use http::{Request, Uri};
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use super::credentials::KeyPair;
+use super::https::{self, BoxError};
 use crate::clock::{Clock as _, SystemClock};
 
 /// How long a node may take for all of it.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The largest answer.
-const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -54,16 +49,27 @@ impl Asker<'_> {
     /// # Errors
     /// [`AskError`], with what to look at.
     pub(super) async fn get(&self, path: &str) -> Result<Bytes, AskError> {
+        self.ask("GET", path, Bytes::new()).await
+    }
+
+    /// The body of the answer to a POST of JSON to a path.
+    ///
+    /// # Errors
+    /// [`AskError`], with what to look at.
+    pub(super) async fn post(&self, path: &str, json: Bytes) -> Result<Bytes, AskError> {
+        self.ask("POST", path, json).await
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: Bytes) -> Result<Bytes, AskError> {
         let uri = self.uri(path)?;
-        let no_answer = |cause: String| AskError::NoAnswer {
+        let no_answer = |error: BoxError| AskError::NoAnswer {
             endpoint: self.endpoint.to_owned(),
-            cause,
+            cause: error.to_string(),
         };
-        let answer = tokio::time::timeout(TIMEOUT, self.exchange(&uri));
-        let (status, body) = answer
+        let request = self.request(method, &uri, body).map_err(no_answer)?;
+        let (status, body) = https::send(&uri, Some(&self.tls), request, TIMEOUT)
             .await
-            .map_err(|_| no_answer(format!("it took longer than {} s", TIMEOUT.as_secs())))?
-            .map_err(|error| no_answer(error.to_string()))?;
+            .map_err(no_answer)?;
         if status.is_success() {
             return Ok(body);
         }
@@ -91,26 +97,8 @@ impl Asker<'_> {
             .map_err(|_| wrong())
     }
 
-    async fn exchange(&self, uri: &Uri) -> Result<(http::StatusCode, Bytes), BoxError> {
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-        let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(443))).await?;
-        let name = ServerName::try_from(host.to_owned())?;
-        let stream = TlsConnector::from(Arc::clone(&self.tls))
-            .connect(name, stream)
-            .await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        // Ends with the sender; what goes wrong on it is told where the answer is missing.
-        tokio::spawn(connection);
-        let answer = sender.send_request(self.request(uri)?).await?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
-            .collect()
-            .await?;
-        Ok((status, body.to_bytes()))
-    }
-
     /// The request with its signature.
-    fn request(&self, uri: &Uri) -> Result<Request<Empty<Bytes>>, BoxError> {
+    fn request(&self, method: &str, uri: &Uri, body: Bytes) -> Result<Request<Full<Bytes>>, BoxError> {
         let credentials = Credentials::new(
             &self.keys.access_key_id,
             self.keys.secret.expose(),
@@ -131,14 +119,16 @@ impl Asker<'_> {
         let authority = uri.authority().map_or("", http::uri::Authority::as_str);
         let target = uri.to_string();
         let headers = [("host", authority)];
-        let signable = SignableRequest::new("GET", &target, headers.into_iter(), SignableBody::Bytes(&[]))?;
+        let signable =
+            SignableRequest::new(method, &target, headers.into_iter(), SignableBody::Bytes(&body))?;
         let (added, _) = sign(signable, &parameters)?.into_parts();
-        let mut request = Request::get(uri.path()).header("host", authority);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(uri.path())
+            .header("host", authority);
         for (name, value) in added.headers() {
             request = request.header(name, value);
         }
-        Ok(request.body(Empty::new())?)
+        Ok(request.body(Full::new(body))?)
     }
 }
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;

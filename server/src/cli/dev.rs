@@ -14,6 +14,8 @@ use tokio::net::TcpListener;
 use super::credentials::{self, KeyPair};
 use super::master_key;
 use crate::auth::{self, Authenticator};
+use crate::config::Rotation;
+use crate::http::limits::HttpLimits;
 use crate::http::serve::Security;
 use crate::limits::Limits;
 use crate::node::{self, Api, Listeners, NodeError};
@@ -146,6 +148,10 @@ async fn run_node(options: &Options) -> Result<(), DevError> {
             sweep_interval_ms: SWEEP_INTERVAL_MS,
             ..UpkeepSettings::default()
         },
+        http_limits: HttpLimits::for_development(),
+        audit: None,
+        fetch: None,
+        rotation: Rotation::default(),
         limits: limits(options),
     };
     let app = node::app(&opened, api).await?;

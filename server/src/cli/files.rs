@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use stator_cluster::MasterKey;
 use stator_cluster::transport::Credentials;
 use zeroize::Zeroizing;
 
 use super::credentials::KeyPair;
 use super::root_credentials;
 use crate::config::Config;
+use crate::tls::ServerPem;
 
 /// A file is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -58,17 +58,6 @@ pub(super) fn root_keys(config: &Config) -> Result<KeyPair, FileError> {
     root_credentials::parse(&read_text(path)?).map_err(|cause| failed(path, &cause))
 }
 
-/// The key that wraps the keys of the data.
-///
-/// # Errors
-/// As [`root_keys`].
-pub(super) fn master_key(config: &Config) -> Result<MasterKey, FileError> {
-    let path = &config.security.master_key;
-    read_text(path)?
-        .parse::<MasterKey>()
-        .map_err(|error| failed(path, &error))
-}
-
 /// The certificates of the authorities that nodes are verified against.
 ///
 /// # Errors
@@ -85,6 +74,8 @@ pub(super) struct Certificates {
     /// For clients.
     pub(super) clients: Vec<u8>,
     pub(super) clients_key: Zeroizing<Vec<u8>>,
+    /// What clients' own certificates are verified against.
+    pub(super) clients_authority: Option<Vec<u8>>,
 }
 
 impl Certificates {
@@ -105,7 +96,21 @@ impl Certificates {
             nodes,
             clients: read(certificate)?.to_vec(),
             clients_key: read(key)?,
+            clients_authority: http
+                .client_certificates
+                .as_ref()
+                .map(|clients| authority(&clients.authority))
+                .transpose()?,
         })
+    }
+
+    /// Those for clients, as TLS wants them.
+    pub(super) fn for_clients(&self) -> ServerPem<'_> {
+        ServerPem {
+            certificate: &self.clients,
+            key: &self.clients_key,
+            clients_authority: self.clients_authority.as_deref(),
+        }
     }
 
     /// Whether these are others between nodes, and for clients.
@@ -114,7 +119,9 @@ impl Certificates {
         let nodes = ours.authority_pem != theirs.authority_pem
             || ours.certificate_pem != theirs.certificate_pem
             || ours.key_pem != theirs.key_pem;
-        let clients = self.clients != from.clients || self.clients_key != from.clients_key;
+        let clients = self.clients != from.clients
+            || self.clients_key != from.clients_key
+            || self.clients_authority != from.clients_authority;
         (nodes, clients)
     }
 }

@@ -1,6 +1,10 @@
-//! Master keys in files: that of a development node is made once and kept beside its data.
+//! Master keys: that of a development node is made once and kept beside its data; those of a cluster come from where its
+//! configuration says (`fetch.rs`).
 //!
 //! Invariant: a key is never made for data that is encrypted already; losing the file loses the data, and says so.
+
+pub(crate) mod fetch;
+pub(crate) mod vault;
 
 use std::fs;
 use std::io;

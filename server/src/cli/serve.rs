@@ -9,15 +9,22 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use stator_cluster::transport::{Transport, TransportError};
-use stator_cluster::{Cluster, Inbox, Liveness, Network, World};
+use stator_cluster::{Cluster, Inbox, Liveness, MasterKeys, Network, World};
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::files::{self, Certificates, FileError};
+use super::master_key::fetch::{self, KeyError};
 use super::private_file;
+use crate::audit::{AuditLog, AuditSettings};
 use crate::auth::Authenticator;
+use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::http::dropped_lines;
+use crate::http::peer::Principals;
 use crate::http::serve::Security;
+use crate::keys::FetchMasterKeys;
 use crate::node::{self, Api, Listeners, NodeError};
 use crate::tls::{ServerTls, TlsError};
 
@@ -52,6 +59,8 @@ pub(crate) enum ServeError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
+    MasterKey(#[from] KeyError),
+    #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
     Transport(#[from] TransportError),
@@ -70,6 +79,8 @@ pub(crate) enum ServeError {
         node: u64,
         cluster: String,
     },
+    #[error("cannot write the audit log {} (audit.file): {source}", path.display())]
+    Audit { path: PathBuf, source: io::Error },
     #[error("cannot use the data directory {}: {source}", path.display())]
     DataDirectory { path: PathBuf, source: io::Error },
     #[error("the node cannot become part of the cluster: {0}")]
@@ -114,7 +125,11 @@ async fn run_node(
     let certificates = Certificates::read(config)?;
     check_identity(config, &certificates)?;
     let keys = files::root_keys(config)?;
-    let tls = ServerTls::new(&certificates.clients, &certificates.clients_key)?;
+    let principals = config.http.client_certificates.as_ref();
+    let principals = principals.map(|clients| Principals::new(&clients.principals));
+    let tls = ServerTls::new(certificates.for_clients(), principals.unwrap_or_default())?;
+    let audit = config.audit.as_ref().map(|audit| start_audit(config, audit));
+    let audit = audit.transpose()?;
     // Addresses come first: a second process must not touch the data. Clients are refused until the node is ready, rather
     // than kept waiting, so that they go to another one.
     let nodes = Reserved::take("node.listen", config.node.listen)?.listen()?;
@@ -125,7 +140,8 @@ async fn run_node(
     };
     let endpoint = endpoint(config, clients.socket.local_addr()?);
     let mut stop = Box::pin(stop);
-    let Begun { opened, transport } = open(config, rejoin, &certificates, nodes)?;
+    let master_keys = fetch::master_keys(&config.security, &node::data_of(&config.node.data_dir)).await?;
+    let Begun { opened, transport } = open(config, rejoin, &certificates, master_keys, nodes)?;
     let cluster = opened.cluster.clone();
     let ready = tokio::select! {
         ready = wait(config, &cluster) => ready,
@@ -143,6 +159,10 @@ async fn run_node(
             stator_iam::Transport::Tls,
         ),
         upkeep: config.upkeep,
+        http_limits: config.http.limits,
+        audit,
+        fetch: Some(fetch_again(config)),
+        rotation: config.security.rotation,
         limits: config.limits,
     };
     let app = node::app(&opened, api).await?;
@@ -151,7 +171,14 @@ async fn run_node(
         security: Security::Tls(tls.clone()),
         metrics: metrics.map(Reserved::listen).transpose()?,
     };
-    let renewing = tokio::spawn(renew(config.clone(), certificates, tls, transport));
+    let renewal = Renewal {
+        config: config.clone(),
+        certificates,
+        tls,
+        transport,
+        hang_up: signal(SignalKind::hangup())?,
+    };
+    let renewing = tokio::spawn(renewal.run());
     announce(&endpoint)?;
     let ended = node::run(app, listeners, &config.node.data_dir, stop).await;
     renewing.abort();
@@ -231,9 +258,9 @@ fn open(
     config: &Config,
     rejoin: bool,
     certificates: &Certificates,
+    master_keys: MasterKeys,
     listener: TcpListener,
 ) -> Result<Begun, ServeError> {
-    let master_key = files::master_key(config)?;
     let directory = &config.node.data_dir;
     private_file::create_directory(directory).map_err(|source| ServeError::DataDirectory {
         path: directory.clone(),
@@ -252,7 +279,7 @@ fn open(
         config.settings(rejoin),
         Arc::clone(&world),
         directory,
-        master_key,
+        master_keys,
         config.limits,
         connect,
     )?;
@@ -304,33 +331,76 @@ fn waiting_for(config: &Config, cluster: &Cluster) -> String {
     }
 }
 
+/// Fetches the master keys of a configuration whenever it is called.
+fn fetch_again(config: &Config) -> FetchMasterKeys {
+    let (security, data) = (config.security.clone(), node::data_of(&config.node.data_dir));
+    Arc::new(move || {
+        let (security, data) = (security.clone(), data.clone());
+        Box::pin(async move {
+            let keys = fetch::master_keys(&security, &data).await;
+            keys.map_err(|error| error.to_string())
+        })
+    })
+}
+
+/// Opens the audit log.
+fn start_audit(config: &Config, settings: &AuditSettings) -> Result<AuditLog, ServeError> {
+    let region = config.http.region.clone();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let told_by = Arc::clone(&clock);
+    let tell_dropped = Box::new(move |count| dropped_lines(&region, told_by.now_ms(), count));
+    AuditLog::start(settings.clone(), clock, tell_dropped).map_err(|source| ServeError::Audit {
+        path: settings.file.clone(),
+        source,
+    })
+}
+
 /// Takes certificates into use when their files change.
-async fn renew(config: Config, mut certificates: Certificates, tls: ServerTls, transport: Arc<Transport>) {
-    loop {
-        tokio::time::sleep(CERTIFICATES_INTERVAL).await;
-        let found = match Certificates::read(&config) {
+struct Renewal {
+    config: Config,
+    certificates: Certificates,
+    tls: ServerTls,
+    transport: Arc<Transport>,
+    /// SIGHUP: an operator does not want to wait.
+    hang_up: Signal,
+}
+
+impl Renewal {
+    async fn run(mut self) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(CERTIFICATES_INTERVAL) => {}
+                _ = self.hang_up.recv() => {}
+            }
+            self.look();
+        }
+    }
+
+    fn look(&mut self) {
+        let found = match Certificates::read(&self.config) {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(%error, "the certificates in use stay");
-                continue;
+                return;
             }
         };
-        let (nodes, clients) = found.differ(&certificates);
+        let (nodes, clients) = found.differ(&self.certificates);
         if !nodes && !clients {
-            continue;
+            return;
         }
         // While files are being copied, one may not fit the other: the next round sees them all.
-        let renewed = transport
+        let renewed = self
+            .transport
             .reload(&found.nodes)
             .map_err(|error| error.to_string())
             .and_then(|()| {
-                tls.replace(&found.clients, &found.clients_key)
-                    .map_err(|error| error.to_string())
+                let replaced = self.tls.replace(found.for_clients());
+                replaced.map_err(|error| error.to_string())
             });
         match renewed {
             Ok(()) => {
                 tracing::info!("the certificates were read again");
-                certificates = found;
+                self.certificates = found;
             }
             Err(error) => tracing::warn!(%error, "changed certificates are of no use; those in use stay"),
         }

@@ -9,8 +9,11 @@ use serde::Serialize;
 use stator_cluster::offline::{self, DumpOptions};
 use stator_cluster::{MasterKey, MasterKeys, Random, Secrets};
 
+use super::files::{self, FileError};
 use super::master_key;
+use super::master_key::fetch::{self, KeyError};
 use crate::clock::{Clock as _, SystemClock};
+use crate::node;
 use crate::random;
 
 /// Options of `stator storage`.
@@ -64,11 +67,14 @@ enum Work {
 #[derive(Debug, Args)]
 struct Place {
     /// Data directory of the node
-    #[arg(long, default_value = "./stator-data")]
+    #[arg(long, default_value = "./stator-data", conflicts_with = "config")]
     data_dir: PathBuf,
     /// File with the master key; by default the one in the data directory
-    #[arg(long)]
+    #[arg(long, conflicts_with = "config")]
     master_key: Option<PathBuf>,
+    /// Configuration of the node, which says where its data lies and where the master key comes from
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
 }
 
 /// Why a command did not do its work.
@@ -76,6 +82,10 @@ struct Place {
 pub(crate) enum StorageError {
     #[error("cannot read the master key {}: {source}", path.display())]
     MasterKey { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Source(#[from] KeyError),
     #[error(transparent)]
     Storage(#[from] stator_cluster::Error),
     #[error("{problems} problems in {}; `stator storage repair` saves what can be read", path.display())]
@@ -88,24 +98,48 @@ pub(crate) enum StorageError {
     Io(#[from] io::Error),
 }
 
+/// A directory that is worked on, and what its files are encrypted with.
+struct Opened {
+    /// As it was named.
+    data_dir: PathBuf,
+    /// Where the engine's files lie.
+    data: PathBuf,
+    secrets: Secrets,
+}
+
 impl Place {
-    fn data(&self) -> PathBuf {
-        self.data_dir.join("data")
+    fn open(&self) -> Result<Opened, StorageError> {
+        let (data_dir, master_keys) = match &self.config {
+            Some(path) => {
+                let config = files::config(path)?;
+                let data = node::data_of(&config.node.data_dir);
+                let keys = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()?
+                    .block_on(fetch::master_keys(&config.security, &data))?;
+                (config.node.data_dir, keys)
+            }
+            None => (self.data_dir.clone(), MasterKeys::new(self.master_key()?)),
+        };
+        Ok(Opened {
+            data: node::data_of(&data_dir),
+            data_dir,
+            secrets: Secrets {
+                master_keys,
+                random: Random::new(random::fill),
+                now_ms: u64::try_from(SystemClock.now_ms()).unwrap_or_default(),
+            },
+        })
     }
 
-    fn secrets(&self) -> Result<Secrets, StorageError> {
+    fn master_key(&self) -> Result<MasterKey, StorageError> {
         let path = self
             .master_key
             .clone()
             .unwrap_or_else(|| self.data_dir.join(master_key::FILE));
         let read = std::fs::read_to_string(&path)
             .and_then(|text| text.parse::<MasterKey>().map_err(io::Error::other));
-        let key = read.map_err(|source| StorageError::MasterKey { path, source })?;
-        Ok(Secrets {
-            master_keys: MasterKeys::new(key),
-            random: Random::new(random::fill),
-            now_ms: u64::try_from(SystemClock.now_ms()).unwrap_or_default(),
-        })
+        read.map_err(|source| StorageError::MasterKey { path, source })
     }
 }
 
@@ -124,12 +158,14 @@ pub(crate) fn run(options: &Options) -> Result<(), StorageError> {
                 values: *values,
             };
             let mut out = io::stdout().lock();
-            offline::dump(&place.data(), place.secrets()?, file, options, &mut out)?;
+            let Opened { data, secrets, .. } = place.open()?;
+            offline::dump(&data, secrets, file, options, &mut out)?;
             Ok(out.flush()?)
         }
         Work::Repair { place, yes } => repair(place, *yes),
         Work::Checkpoint { place, to } => {
-            let made = offline::checkpoint(&place.data(), place.secrets()?, to)?;
+            let Opened { data, secrets, .. } = place.open()?;
+            let made = offline::checkpoint(&data, secrets, to)?;
             let mut out = io::stdout().lock();
             writeln!(
                 out,
@@ -177,14 +213,19 @@ struct Verified<'a> {
 
 fn verify(place: &Place, json: bool) -> Result<(), StorageError> {
     let bar = bar("verifying");
-    let found = offline::verify(&place.data(), place.secrets()?, &mut shown(&bar))?;
+    let Opened {
+        data_dir,
+        data,
+        secrets,
+    } = place.open()?;
+    let found = offline::verify(&data, secrets, &mut shown(&bar))?;
     bar.finish_and_clear();
     let mut out = io::stdout().lock();
     let problems: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
     let count = problems.len();
     if json {
         let verified = Verified {
-            data_dir: &place.data_dir,
+            data_dir: &data_dir,
             sstables: found.sstables,
             entries: found.entries,
             log_segments: found.log_segments,
@@ -208,22 +249,25 @@ fn verify(place: &Place, json: bool) -> Result<(), StorageError> {
         )?;
     }
     if count > 0 {
-        let path = place.data_dir.clone();
         return Err(StorageError::Damaged {
             problems: count,
-            path,
+            path: data_dir,
         });
     }
     Ok(())
 }
 
 fn repair(place: &Place, yes: bool) -> Result<(), StorageError> {
+    let Opened {
+        data_dir,
+        data,
+        secrets,
+    } = place.open()?;
     if !yes {
-        let path = place.data_dir.clone();
-        return Err(StorageError::NotConfirmed { path });
+        return Err(StorageError::NotConfirmed { path: data_dir });
     }
     let bar = bar("repairing");
-    let done = offline::repair(&place.data(), place.secrets()?, &mut shown(&bar))?;
+    let done = offline::repair(&data, secrets, &mut shown(&bar))?;
     bar.finish_and_clear();
     let mut out = io::stdout().lock();
     if done.is_nothing() {

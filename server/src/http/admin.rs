@@ -1,21 +1,140 @@
-//! What operators ask a node beside the API: a signed `GET /_stator/status`. Whoever signs is the root principal; there is no
-//! other one yet.
+//! What operators ask a node beside the API: signed requests under `/_stator/`. All of it is the root principal's.
 
-use http::StatusCode;
+use std::sync::Arc;
 
-use super::App;
+use axum::body::Body;
+use axum::response::Response;
+use http::request::Parts;
+use http::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use stator_cluster::KeyStatus;
+use stator_iam::Principal;
+
+use super::{App, amz_json, audit, authenticate, body};
+use crate::keys::RotationError;
+use crate::request_id::RequestId;
 use crate::wire::error::ApiError;
 
+/// What all paths begin with.
+pub(crate) const PREFIX: &str = "/_stator/";
 /// The path of the status.
 pub(crate) const STATUS_PATH: &str = "/_stator/status";
+/// The path of the keys of the node's data.
+pub(crate) const KEYS_PATH: &str = "/_stator/keys";
 
-/// What this node knows of the cluster, as JSON (`docs/operations.md`).
-pub(super) fn status(app: &App) -> (StatusCode, Vec<u8>) {
-    match serde_json::to_vec(&app.context.cluster.status()) {
-        Ok(json) => (StatusCode::OK, json),
-        Err(error) => {
-            let error = ApiError::Internal(error.to_string());
-            (error.status(), error.body())
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+enum Ask {
+    /// What this node knows of the cluster (`docs/operations.md`).
+    Status,
+    /// The keys of the node's data.
+    Keys,
+    /// New ones.
+    RotateKeys,
+}
+
+/// The body of a request for new keys.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields, tag = "rotate")]
+enum Rotate {
+    Data {
+        #[serde(default)]
+        rewrite: bool,
+    },
+    Master {},
+}
+
+impl Ask {
+    fn parse(method: &Method, path: &str) -> Option<Self> {
+        match (method, path) {
+            (&Method::GET, STATUS_PATH) => Some(Self::Status),
+            (&Method::GET, KEYS_PATH) => Some(Self::Keys),
+            (&Method::POST, KEYS_PATH) => Some(Self::RotateKeys),
+            _ => None,
         }
     }
+
+    /// Its name in the audit log.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Status => "GetStatus",
+            Self::Keys => "GetKeys",
+            Self::RotateKeys => "RotateKeys",
+        }
+    }
+}
+
+/// Answers a request under the prefix.
+pub(super) async fn answer(app: &App, parts: &Parts, body: Body, id: RequestId) -> Response {
+    let Some(ask) = Ask::parse(&parts.method, parts.uri.path()) else {
+        return super::unknown_operation();
+    };
+    let mut principal = None;
+    let result = match body::read(&parts.headers, body, &app.guard).await {
+        Ok((received, json)) => match authenticate(app, parts, &received) {
+            Ok(found) => {
+                let principal = Arc::clone(principal.insert(found));
+                carry_out(app, ask, &principal, &json).await
+            }
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    };
+    audit::own(app, parts, ask.name(), principal.as_deref(), &result, id);
+    let (status, body) = match result {
+        Ok(answer) => (StatusCode::OK, answer.to_string().into_bytes()),
+        Err(error) => {
+            super::log(&error, id);
+            (error.status(), error.body())
+        }
+    };
+    amz_json(status, body, &parts.headers)
+}
+
+async fn carry_out(app: &App, ask: Ask, principal: &Principal, json: &[u8]) -> Result<Value, ApiError> {
+    if !principal.arn.ends_with(":root") {
+        let (arn, name) = (&principal.arn, ask.name());
+        let sentence = format!("User: {arn} is not authorized to perform: stator:{name}");
+        return Err(ApiError::AccessDenied(sentence));
+    }
+    match ask {
+        Ask::Status => serde_json::to_value(app.context.cluster.status())
+            .map_err(|error| ApiError::Internal(error.to_string())),
+        Ask::Keys => Ok(keys(&app.keys.status())),
+        Ask::RotateKeys => {
+            let rotate = serde_json::from_slice(json)
+                .map_err(|error| ApiError::validation(format!("no rotation: {error}")))?;
+            let done = match rotate {
+                Rotate::Data { rewrite } => app.keys.rotate_data_key(rewrite).await.map(drop),
+                Rotate::Master {} => app.keys.rotate_master_key().await.map(drop),
+            };
+            done.map_err(|error| match error {
+                // Whoever asks can mend it.
+                RotationError::MasterKey(sentence) => ApiError::Validation(sentence),
+                error => ApiError::Internal(error.to_string()),
+            })?;
+            Ok(keys(&app.keys.status()))
+        }
+    }
+}
+
+/// The keys as JSON (`docs/operations.md`).
+fn keys(status: &KeyStatus) -> Value {
+    let data_keys = status.data_keys.iter().map(|key| {
+        json!({
+            "id": key.id.number(),
+            "created": audit::time(i64::try_from(key.created_ms).unwrap_or(i64::MAX)),
+            "is_current": key.is_current,
+            "sstables": key.sstables,
+            "sstable_bytes": key.sstable_bytes,
+            "log_segments": key.log_segments,
+            "manifest": key.manifest,
+        })
+    });
+    json!({
+        "master_key": status.master_key.to_string(),
+        "is_rewriting": status.is_rewriting,
+        "data_keys": data_keys.collect::<Value>(),
+    })
 }

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody as _};
@@ -15,6 +16,8 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
 use http_body_util::BodyExt as _;
 use tokio::time::Sleep;
 
+use super::guard::Guard;
+use super::limits::{HttpLimits, ms};
 use crate::wire::error::ApiError;
 
 /// Largest request body, before and after decompression.
@@ -26,12 +29,6 @@ pub(super) const BYTES_MAX: usize = 16 * 1024 * 1024;
 /// request, and would lose one that comes with the end of the connection.
 const OVERRUN_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// How long a client may take for a body, however short.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A client that sends at least so many bytes a millisecond on the average is given as long as it needs.
-const BYTES_PER_MILLISECOND: usize = 16;
-
 /// Smaller responses are not worth the time of compression.
 const COMPRESS_FROM_BYTES: usize = 1024;
 
@@ -40,12 +37,16 @@ const COMPRESS_FROM_BYTES: usize = 1024;
 /// # Errors
 /// [`ApiError::TooLarge`], [`ApiError::TooSlow`], or a SerializationException for a body that breaks off or is not gzip as
 /// announced.
-pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<(Bytes, Bytes), ApiError> {
+pub(super) async fn read(headers: &HeaderMap, body: Body, guard: &Guard) -> Result<(Bytes, Bytes), ApiError> {
     // Who asks before it sends is answered before it sends.
     if headers.contains_key(EXPECT) && announced(headers).is_some_and(|bytes| bytes > BYTES_MAX) {
         return Err(ApiError::TooLarge);
     }
-    let received = receive(body).await?;
+    let received = receive(body, &guard.limits).await;
+    if let Err(ApiError::TooSlow) = received {
+        guard.counters.bodies_slow.fetch_add(1, Ordering::Relaxed);
+    }
+    let received = received?;
     let encoding = headers
         .get(CONTENT_ENCODING)
         .map(|encoding| encoding.as_bytes().trim_ascii());
@@ -62,8 +63,8 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
 }
 
 /// Reads a body to its end.
-async fn receive(mut body: Body) -> Result<Bytes, ApiError> {
-    let (mut received, mut patience) = (Received::default(), Patience::default());
+async fn receive(mut body: Body, limits: &HttpLimits) -> Result<Bytes, ApiError> {
+    let (mut received, mut patience) = (Received::default(), Patience::new(limits));
     while !body.is_end_stream() {
         // Most bodies are there with their heads, and cost no timer.
         let frame = match body.frame().now_or_never() {
@@ -89,14 +90,24 @@ async fn receive(mut body: Body) -> Result<Bytes, ApiError> {
 }
 
 /// How long is waited for a body.
-#[derive(Default)]
 struct Patience {
+    timeout: Duration,
+    bytes_per_second_min: u64,
     timer: Option<Pin<Box<Sleep>>>,
     /// Bytes that have come and for which more time is due. It is given when the time before is over.
     unpaid: usize,
 }
 
 impl Patience {
+    fn new(limits: &HttpLimits) -> Self {
+        Self {
+            timeout: ms(limits.body_timeout_ms),
+            bytes_per_second_min: u64::from(limits.body_bytes_per_second_min),
+            timer: None,
+            unpaid: 0,
+        }
+    }
+
     /// Waits for the next part.
     ///
     /// # Errors
@@ -107,13 +118,14 @@ impl Patience {
         received: &Received,
     ) -> Result<F::Output, ApiError> {
         let timer = &mut self.timer;
-        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(PATIENCE)));
+        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.timeout)));
         loop {
             tokio::select! {
                 biased;
                 part = &mut part => return Ok(part),
                 () = &mut *timer => {
-                    let more = u64::try_from(self.unpaid / BYTES_PER_MILLISECOND).unwrap_or(u64::MAX);
+                    let unpaid = u64::try_from(self.unpaid).unwrap_or(u64::MAX);
+                    let more = unpaid.saturating_mul(1000) / self.bytes_per_second_min;
                     if more == 0 || received.bytes > BYTES_MAX {
                         return Err(received.refusal());
                     }
@@ -256,36 +268,51 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_comes_in_pieces_and_in_time() {
         let pieces = || vec![b"{\"a\"".to_vec(), b":1".to_vec(), b"}".to_vec()];
-        let read = async |pause| receive(slowly(pieces(), pause)).await;
+        let read = async |pause| receive(slowly(pieces(), pause), &HttpLimits::default()).await;
         assert_eq!(read(Duration::ZERO).await.unwrap(), "{\"a\":1}");
         assert_eq!(read(Duration::from_secs(9)).await.unwrap(), "{\"a\":1}");
         assert_eq!(read(Duration::from_secs(11)).await, Err(ApiError::TooSlow));
-        assert_eq!(receive(Body::empty()).await.unwrap(), "");
+        let guard = Guard::new(HttpLimits::default());
+        let slow = slowly(pieces(), Duration::from_secs(11));
+        assert!(super::read(&HeaderMap::new(), slow, &guard).await.is_err());
+        assert_eq!(guard.counters.bodies_slow.load(Ordering::Relaxed), 1);
+        assert_eq!(receive(Body::empty(), &HttpLimits::default()).await.unwrap(), "");
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_sends_much_is_given_time_for_it() {
         let piece = vec![b'x'; 400 * 1024];
         let pieces = vec![piece; 8];
-        let got = receive(slowly(pieces.clone(), Duration::from_secs(20))).await;
+        let got = receive(
+            slowly(pieces.clone(), Duration::from_secs(20)),
+            &HttpLimits::default(),
+        )
+        .await;
         assert_eq!(got.unwrap().len(), 8 * 400 * 1024);
-        let got = receive(slowly(pieces, Duration::from_secs(60))).await;
+        let got = receive(slowly(pieces, Duration::from_secs(60)), &HttpLimits::default()).await;
         assert_eq!(got, Err(ApiError::TooSlow));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_too_large_is_refused_when_it_has_been_sent() {
         let full = vec![b'x'; BYTES_MAX];
-        let got = receive(slowly(vec![full.clone()], Duration::ZERO)).await;
+        let got = receive(slowly(vec![full.clone()], Duration::ZERO), &HttpLimits::default()).await;
         assert_eq!(got.unwrap().len(), BYTES_MAX);
         let over = slowly(vec![full.clone(), vec![b'x']], Duration::ZERO);
-        assert_eq!(receive(over).await, Err(ApiError::TooLarge));
+        assert_eq!(
+            receive(over, &HttpLimits::default()).await,
+            Err(ApiError::TooLarge)
+        );
         let endless = slowly(vec![full; 3], Duration::ZERO);
-        assert_eq!(receive(endless).await, Err(ApiError::TooLarge));
+        assert_eq!(
+            receive(endless, &HttpLimits::default()).await,
+            Err(ApiError::TooLarge)
+        );
         let mut headers = HeaderMap::new();
         headers.insert(EXPECT, http::HeaderValue::from_static("100-continue"));
         headers.insert(CONTENT_LENGTH, http::HeaderValue::from(BYTES_MAX + 1));
+        let guard = Guard::new(HttpLimits::default());
         let never = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
-        assert_eq!(read(&headers, never).await, Err(ApiError::TooLarge));
+        assert_eq!(read(&headers, never, &guard).await, Err(ApiError::TooLarge));
     }
 }

@@ -15,8 +15,8 @@ use crate::throttle::Throttled;
 
 const SERVICE: &str = "com.amazonaws.dynamodb.v20120810";
 const VALIDATE: &str = "com.amazon.coral.validate";
-const AVAILABILITY: &str = "com.amazon.coral.availability";
 const CORAL: &str = "com.amazon.coral.service";
+const AVAILABILITY: &str = "com.amazon.coral.availability";
 
 /// What an operation answers when it does not succeed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -75,6 +75,12 @@ pub(crate) enum ApiError {
     /// Who sent the request is not proved, or has no right to it.
     #[error("{}: {}", .0.code(), .0)]
     Authentication(#[from] stator_iam::Error),
+    /// Who sent the request has no right to it.
+    #[error("AccessDeniedException: {0}")]
+    AccessDenied(String),
+    /// More than one client may ask for at a time.
+    #[error("ThrottlingException")]
+    Throttling,
     /// The body is larger than 16 MB.
     #[error("the request body is too large")]
     TooLarge,
@@ -149,6 +155,8 @@ impl ApiError {
             | Self::IdempotentParameterMismatch
             | Self::Throttled(_)
             | Self::DuplicateItem
+            | Self::AccessDenied(_)
+            | Self::Throttling
             | Self::Authentication(_) => StatusCode::BAD_REQUEST,
         }
     }
@@ -196,6 +204,8 @@ impl ApiError {
                 message(message::statement::DUPLICATE),
             ),
             Self::Authentication(error) => (CORAL, error.code(), message(&error.to_string())),
+            Self::AccessDenied(text) => (CORAL, "AccessDeniedException", Some(("Message", text.clone()))),
+            Self::Throttling => (AVAILABILITY, "ThrottlingException", message(message::THROTTLED)),
             Self::TooLarge => (
                 CORAL,
                 "RequestEntityTooLargeException",
@@ -243,8 +253,13 @@ impl ApiError {
         }
     }
 
+    /// Its name, without its namespace.
+    pub(crate) fn code(&self) -> &'static str {
+        self.parts().1
+    }
+
     /// What it says to the client.
-    pub(super) fn sentence(&self) -> Option<String> {
+    pub(crate) fn sentence(&self) -> Option<String> {
         self.parts().2.map(|(_, sentence)| sentence)
     }
 

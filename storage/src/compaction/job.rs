@@ -3,9 +3,10 @@
 //! Invariant: inputs stay until the version edit that replaces them is durable; a job that is given up leaves nothing
 //! but files that the next start deletes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::picker::{Choice, pick};
+use super::picker::{Choice, pick, pick_old};
 use super::retention::{Decision, Retention};
 use crate::core::Core;
 use crate::entry::{EntryKind, KeyspaceId};
@@ -24,6 +25,7 @@ const ENTRIES_BETWEEN_CHECKS: u32 = 1024;
 
 /// Does the most urgent compaction of all keyspaces that no other thread does; `false` if there is none.
 pub(crate) fn compact_one(core: &Core) -> Result<bool> {
+    let _writing = core.writing.read();
     let numbers = |(_, choice): &(Arc<KeyspaceVersion>, Choice)| {
         let (inputs, overlapped) = (&choice.inputs, &choice.overlapped);
         inputs.iter().chain(overlapped).copied().collect()
@@ -32,18 +34,15 @@ pub(crate) fn compact_one(core: &Core) -> Result<bool> {
         |busy| {
             // Under the lock: what another compaction has just replaced is not in this version any more.
             let version = Arc::clone(&core.views.load().version);
-            version
+            let chosen = version
                 .all_live()
-                .filter_map(|keyspace| {
-                    let levels: Vec<Vec<&SstableMeta>> = keyspace
-                        .levels
-                        .iter()
-                        .map(|level| level.iter().map(|sstable| &sstable.meta).collect())
-                        .collect();
-                    let choice = pick(&levels, keyspace.options.compaction, &core.settings, busy)?;
-                    Some((Arc::clone(keyspace), choice))
-                })
-                .max_by_key(|(_, choice)| choice.score)
+                .filter_map(|keyspace| choose(core, keyspace, busy))
+                .max_by_key(|(_, choice)| choice.score);
+            // Nothing is due by itself: files of old keys have time.
+            chosen.or_else(|| {
+                let mut keyspaces = version.all_live();
+                keyspaces.find_map(|keyspace| choose_old(core, keyspace, busy))
+            })
         },
         numbers,
     );
@@ -72,6 +71,7 @@ pub(crate) fn compact_one(core: &Core) -> Result<bool> {
         discard(core, &metas)?;
     }
     let bytes = |sstables: &[Arc<Sstable>]| sstables.iter().map(|sstable| sstable.meta.bytes).sum();
+    core.look_for_unused_keys();
     add(&core.counters.compactions, 1);
     add(&core.counters.compaction_read_bytes, bytes(&replaced));
     add(
@@ -79,6 +79,36 @@ pub(crate) fn compact_one(core: &Core) -> Result<bool> {
         bytes(&outputs),
     );
     Ok(true)
+}
+
+type Chosen = (Arc<KeyspaceVersion>, Choice);
+
+fn levels(keyspace: &KeyspaceVersion) -> Vec<Vec<&SstableMeta>> {
+    let levels = keyspace.levels.iter();
+    levels
+        .map(|level| level.iter().map(|sstable| &sstable.meta).collect())
+        .collect()
+}
+
+/// The most urgent compaction of a keyspace.
+fn choose(core: &Core, keyspace: &Arc<KeyspaceVersion>, busy: &BTreeSet<u64>) -> Option<Chosen> {
+    let strategy = keyspace.options.compaction;
+    let choice = pick(&levels(keyspace), strategy, &core.settings, busy)?;
+    Some((Arc::clone(keyspace), choice))
+}
+
+/// A compaction that writes sstables of old data keys anew, if that is wanted.
+fn choose_old(core: &Core, keyspace: &Arc<KeyspaceVersion>, busy: &BTreeSet<u64>) -> Option<Chosen> {
+    let old: BTreeSet<u64> = keyspace
+        .sstables()
+        .filter(|sstable| core.is_to_be_rewritten(sstable.data_key()))
+        .map(|sstable| sstable.meta.number)
+        .collect();
+    if old.is_empty() {
+        return None;
+    }
+    let choice = pick_old(&levels(keyspace), keyspace.options.compaction, &old, busy)?;
+    Some((Arc::clone(keyspace), choice))
 }
 
 fn find(keyspace: &KeyspaceVersion, level: usize, numbers: &[u64]) -> Vec<Arc<Sstable>> {

@@ -148,6 +148,43 @@ fn pick_tiered(levels: &[Vec<&SstableMeta>], settings: &Settings, busy: &BTreeSe
     })
 }
 
+/// Writes one of the sstables in `old` anew where it lies, one without others of them below it first; those of a leveled level
+/// 0 go down with the whole level.
+pub(crate) fn pick_old(
+    levels: &[Vec<&SstableMeta>],
+    strategy: CompactionStrategy,
+    old: &BTreeSet<u64>,
+    busy: &BTreeSet<u64>,
+) -> Option<Choice> {
+    let is_old = |meta: &&&SstableMeta| old.contains(&meta.number) && !busy.contains(&meta.number);
+    (0..levels.len()).rev().find_map(|level| {
+        let meta = levels[level].iter().rev().find(is_old)?;
+        if level == 0 && strategy == CompactionStrategy::Leveled {
+            let choice = descend(levels, 0, 0, busy)?;
+            // To be moved as it is would leave it under its key.
+            return Some(Choice {
+                is_move: false,
+                ..choice
+            });
+        }
+        let is_oldest = level > 0
+            || levels[0]
+                .last()
+                .is_some_and(|oldest| oldest.number == meta.number);
+        let deeper = levels.get(level + 1..).unwrap_or_default();
+        let is_alone = |level: &Vec<&SstableMeta>| overlapping(level, meta, meta).next().is_none();
+        Some(Choice {
+            level,
+            inputs: vec![meta.number],
+            output_level: level,
+            overlapped: Vec::new(),
+            is_move: false,
+            bottom: is_oldest && deeper.iter().all(is_alone),
+            score: 0,
+        })
+    })
+}
+
 fn numbers(sstables: &[&SstableMeta]) -> Vec<u64> {
     sstables.iter().map(|meta| meta.number).collect()
 }
@@ -313,6 +350,60 @@ mod tests {
         let choice = tiered(&[1, 900, 800, 5000], &[]).unwrap();
         assert_eq!(choice.inputs, vec![2, 1]);
         assert_eq!(tiered(&[10, 10, 900], &[1]), None);
+    }
+
+    fn pick_old_from(
+        levels: &[Vec<SstableMeta>],
+        strategy: CompactionStrategy,
+        old: &[u64],
+        busy: &[u64],
+    ) -> Option<Choice> {
+        let mut borrowed: Vec<Vec<&SstableMeta>> =
+            levels.iter().map(|level| level.iter().collect()).collect();
+        borrowed.resize(LEVELS, Vec::new());
+        let set = |numbers: &[u64]| numbers.iter().copied().collect();
+        pick_old(&borrowed, strategy, &set(old), &set(busy))
+    }
+
+    #[test]
+    fn old_sstables_are_written_anew_where_they_lie_from_the_bottom_up() {
+        let levels = [
+            vec![meta(9, 5, "a", "c"), meta(8, 5, "a", "c")],
+            vec![meta(1, 60, "a", "b"), meta(2, 60, "f", "g")],
+            vec![meta(3, 60, "a", "c")],
+        ];
+        let leveled = |old: &[u64], busy: &[u64]| {
+            pick_old_from(&levels, CompactionStrategy::Leveled, old, busy)
+                .map(|choice| (choice.level, choice.inputs, choice.output_level, choice.bottom))
+        };
+        assert_eq!(leveled(&[], &[]), None);
+        assert_eq!(leveled(&[1, 2, 3, 8], &[]), Some((2, vec![3], 2, true)));
+        assert_eq!(leveled(&[1, 2, 8], &[]), Some((1, vec![2], 1, true)));
+        assert_eq!(
+            leveled(&[1, 8], &[]),
+            Some((1, vec![1], 1, false)),
+            "3 is below it"
+        );
+        assert_eq!(leveled(&[1], &[1]), None);
+        let down = pick_old_from(&levels, CompactionStrategy::Leveled, &[8], &[]).unwrap();
+        assert_eq!(
+            (down.inputs, down.output_level, down.overlapped),
+            (vec![9, 8], 1, vec![1])
+        );
+        let single = [vec![meta(9, 5, "a", "c")]];
+        let down = pick_old_from(&single, CompactionStrategy::Leveled, &[9], &[]).unwrap();
+        assert!(!down.is_move && down.output_level == 1, "{down:?}");
+        let runs = [vec![
+            meta(9, 5, "a", "c"),
+            meta(8, 5, "a", "c"),
+            meta(7, 5, "a", "c"),
+        ]];
+        let tiered = |old: &[u64]| {
+            pick_old_from(&runs, CompactionStrategy::SizeTiered, old, &[])
+                .map(|choice| (choice.inputs, choice.output_level, choice.bottom))
+        };
+        assert_eq!(tiered(&[9, 7]), Some((vec![7], 0, true)));
+        assert_eq!(tiered(&[9]), Some((vec![9], 0, false)));
     }
 
     #[test]

@@ -35,6 +35,13 @@ const CRC_BYTES: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DataKeyId(pub(crate) u32);
 
+impl DataKeyId {
+    /// Its number within the key ring.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
 impl fmt::Display for DataKeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
@@ -54,7 +61,8 @@ pub(crate) struct KeyRing {
     vfs: Arc<dyn Vfs>,
     path: PathBuf,
     random: Random,
-    master_keys: MasterKeys,
+    /// Locked after `keys`.
+    master_keys: RwLock<MasterKeys>,
     keys: RwLock<Vec<DataKey>>,
 }
 
@@ -79,7 +87,7 @@ impl KeyRing {
             vfs,
             path: directory.join(KEYS),
             random,
-            master_keys,
+            master_keys: RwLock::new(master_keys),
             keys: RwLock::default(),
         };
         ring.add_key(now_ms)?;
@@ -104,11 +112,11 @@ impl KeyRing {
             vfs,
             path,
             random,
-            master_keys,
+            master_keys: RwLock::new(master_keys),
             keys: RwLock::new(keys),
         };
         if rewrap {
-            ring.write(&ring.keys.read())?;
+            ring.write(&ring.keys.read(), ring.master_keys.read().current())?;
         }
         Ok(ring)
     }
@@ -134,9 +142,49 @@ impl KeyRing {
             created_ms: now_ms,
             bytes,
         });
-        self.write(&next)?;
+        self.write(&next, self.master_keys.read().current())?;
         *keys = next;
         Ok(id)
+    }
+
+    /// Wraps all data keys anew; durable on return. After an error the old master key or the new one opens the ring.
+    pub(crate) fn rewrap(&self, master_keys: MasterKeys) -> Result<()> {
+        let keys = self.keys.write();
+        self.write(&keys, master_keys.current())?;
+        *self.master_keys.write() = master_keys;
+        Ok(())
+    }
+
+    /// The master key that wraps the data keys.
+    pub(crate) fn master(&self) -> MasterKeyId {
+        self.master_keys.read().current().id()
+    }
+
+    /// The data keys, ascending, with the times at which they were made; the last one is current.
+    pub(crate) fn list(&self) -> Vec<(DataKeyId, u64)> {
+        let keys = self.keys.read();
+        keys.iter().map(|key| (key.id, key.created_ms)).collect()
+    }
+
+    /// The master keys that the data keys of `directory` are wrapped by; none if it has no key ring.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`], [`Error::Corruption`], [`Error::UnsupportedFormat`].
+    pub(crate) fn wanted(vfs: &dyn Vfs, directory: &Path) -> Result<Vec<MasterKeyId>> {
+        let names = vfs.list(directory).map_err(Error::io("list", directory))?;
+        if !names.iter().any(|name| name == KEYS) {
+            return Ok(Vec::new());
+        }
+        let path = directory.join(KEYS);
+        let bytes = crate::files::read_file(vfs, &path)?;
+        let mut wanted: Vec<MasterKeyId> = entries(&path, &bytes)?
+            .chunks_exact(ENTRY_BYTES)
+            .filter_map(|entry| Some(MasterKeyId(entry.get(12..20)?.try_into().ok()?)))
+            .collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        Ok(wanted)
     }
 
     /// Forgets the data keys that are not in `used`, except the current one.
@@ -149,7 +197,7 @@ impl KeyRing {
             .cloned()
             .collect();
         if next.len() < keys.len() {
-            self.write(&next)?;
+            self.write(&next, self.master_keys.read().current())?;
             *keys = next;
         }
         Ok(())
@@ -197,13 +245,13 @@ impl KeyRing {
             .map_err(Error::io("take random bytes for", &self.path))
     }
 
-    fn write(&self, keys: &[DataKey]) -> Result<()> {
+    fn write(&self, keys: &[DataKey], master: &MasterKey) -> Result<()> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&u32::try_from(keys.len()).unwrap_or(u32::MAX).to_le_bytes());
         for key in keys {
             let nonce = self.random()?;
-            bytes.extend_from_slice(&wrap(key, self.master_keys.current(), nonce));
+            bytes.extend_from_slice(&wrap(key, master, nonce));
         }
         let crc = crc32fast::hash(&bytes);
         bytes.extend_from_slice(&crc.to_le_bytes());
@@ -254,8 +302,8 @@ fn wrap(key: &DataKey, master: &MasterKey, nonce: [u8; NONCE_BYTES]) -> Vec<u8> 
     .concat()
 }
 
-/// The keys in `bytes`, and whether some of them are not wrapped by the current master key.
-fn decode(path: &Path, bytes: &[u8], master_keys: &MasterKeys) -> Result<(Vec<DataKey>, bool)> {
+/// The entries of a key ring, after a look at everything around them.
+fn entries<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a [u8]> {
     let bad = |offset: usize, detail: &str| Error::corruption(path, offset as u64, detail);
     let crc_at = bytes
         .len()
@@ -278,6 +326,13 @@ fn decode(path: &Path, bytes: &[u8], master_keys: &MasterKeys) -> Result<(Vec<Da
     if count == 0 || count.checked_mul(ENTRY_BYTES) != Some(entries.len()) {
         return Err(bad(12, "the number of keys does not fit the file"));
     }
+    Ok(entries)
+}
+
+/// The keys in `bytes`, and whether some of them are not wrapped by the current master key.
+fn decode(path: &Path, bytes: &[u8], master_keys: &MasterKeys) -> Result<(Vec<DataKey>, bool)> {
+    let bad = |offset: usize, detail: &str| Error::corruption(path, offset as u64, detail);
+    let entries = entries(path, bytes)?;
     let mut keys: Vec<DataKey> = Vec::new();
     let mut rewrap = false;
     for (position, entry) in entries.chunks_exact(ENTRY_BYTES).enumerate() {
@@ -397,6 +452,24 @@ mod tests {
         ring.retain(&BTreeSet::new()).unwrap();
         assert!(ring.cipher(Path::new("f"), &header).is_err());
         assert!(ring.cipher(Path::new("f"), &later).is_ok());
+    }
+
+    #[test]
+    fn a_master_key_is_replaced_while_the_ring_is_in_use() {
+        let (vfs, ring) = created();
+        let (header, _) = sealed(&ring);
+        assert_eq!(KeyRing::wanted(&*vfs, directory()).unwrap(), [master(1).id()]);
+        ring.rewrap(MasterKeys::new(master(2))).unwrap();
+        assert_eq!(ring.master(), master(2).id());
+        assert_eq!(KeyRing::wanted(&*vfs, directory()).unwrap(), [master(2).id()]);
+        // What comes later is wrapped by the new one as well.
+        let second = ring.add_key(79).unwrap();
+        assert_eq!(ring.list(), [(DataKeyId(1), 77), (second, 79)]);
+        drop(ring);
+        assert!(open(&vfs, MasterKeys::new(master(1))).is_err());
+        let ring = open(&vfs, MasterKeys::new(master(2))).unwrap();
+        assert!(ring.cipher(Path::new("f"), &header).is_ok());
+        assert_eq!(KeyRing::wanted(&*vfs, Path::new("/d")).unwrap().len(), 1);
     }
 
     #[test]

@@ -130,17 +130,17 @@ impl MasterKeys {
     }
 
     pub(super) fn find(&self, id: MasterKeyId) -> Option<&MasterKey> {
-        std::iter::once(&self.current)
-            .chain(&self.older)
-            .find(|key| key.id == id)
+        self.all().find(|key| key.id == id)
+    }
+
+    /// All of them, the current one first.
+    pub fn all(&self) -> impl Iterator<Item = &MasterKey> {
+        std::iter::once(&self.current).chain(&self.older)
     }
 
     /// The names of all of them, the current one first.
     pub fn ids(&self) -> Vec<MasterKeyId> {
-        std::iter::once(&self.current)
-            .chain(&self.older)
-            .map(MasterKey::id)
-            .collect()
+        self.all().map(MasterKey::id).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::LEVELS;
 use super::edit::{self, Change};
-use crate::crypto::{FileCipher, KeyRing};
+use crate::crypto::{DataKeyId, FileCipher, KeyRing};
 use crate::entry::{KeyspaceId, SequenceNumber};
 use crate::error::{Error, Result};
 use crate::files::{CURRENT, FileName, read_file, replace_file};
@@ -299,6 +299,11 @@ impl Manifest {
 
     pub(crate) fn state(&self) -> &State {
         &self.state
+    }
+
+    /// The data key that its file is encrypted under.
+    pub(crate) fn data_key(&self) -> DataKeyId {
+        self.cipher.data_key()
     }
 
     /// A number for a new file. Durable with the next edit; until then a crash leaves only files that nothing names.

@@ -244,6 +244,13 @@ impl Log {
         first.map_or(0, |first| current.saturating_sub(first))
     }
 
+    /// The data key of the segment with the oldest entry of a stream.
+    pub(crate) fn first_data_key(&self, stream: StreamId) -> Option<DataKeyId> {
+        let table = self.table.lock();
+        let first = table.streams.get(stream).and_then(Stream::first_segment)?;
+        Some(table.segments.get(&first)?.segment.data_key())
+    }
+
     /// Takes out the segments before `first`, which nobody needs any more.
     pub(crate) fn take_before(&self, first: u64) -> Vec<Arc<Segment>> {
         let mut table = self.table.lock();

@@ -13,10 +13,63 @@ const SECURITY: &str = r#"[security]
 ca = "ca.pem"
 certificate = "node.pem"
 key = "node-key.pem"
-# The key that wraps the keys of the data. Whoever loses it loses the data.
+# The key that wraps the keys of the data. Whoever loses it loses the data. Instead of a file it may come from the environment,
+# from the output of a command, or from Vault's transit engine:
+#   master_key = { environment = "STATOR_MASTER_KEY" }
+#   master_key = { command = ["/usr/local/bin/master-key", "stator"], timeout_ms = 10000 }
+#   master_key = { vault = { address = "https://vault:8200", key = "stator", wrapped_key = "master.key.wrapped",
+#                            token_file = "vault-token", ca = "vault-ca.pem" } }
 master_key = "master.key"
+# Master keys from before, while data may still be wrapped by them: files, or sources as above.
+# older_master_keys = []
 # The key pair of the root principal, as the AWS command line reads it: AWS_SHARED_CREDENTIALS_FILE=root-credentials
 root_credentials = "root-credentials"
+
+# [security.rotation]
+# A data key that is so many days old is replaced by another; 0 leaves that to `stator keys rotate`.
+# data_key_days = 90
+# Whether files of older data keys are written anew when no other compaction is due, so that old keys go.
+# rewrite_files = true
+
+[audit]
+# Who has asked for what, as JSON lines with the fields of CloudTrail. Without this section nothing is written down.
+file = "audit/audit.jsonl"
+# Operations on items too, not only those on tables and denials; and what is in them: keys, items, expressions.
+# data_events = false
+# item_data = false
+# A file of this size is replaced; so many of those that were are kept.
+# file_bytes_max = 67108864
+# files_kept = 10
+# When lines are synced: "always", "interval" or "never".
+# sync = "interval"
+# sync_interval_ms = 1000
+# What may wait for the disk, in bytes. More is dropped and counted; no request waits.
+# queue_bytes_max = 16777216
+"#;
+
+/// What clients may do.
+const CLIENTS: &str = r#"# [http.limits]
+# What one client may take of the node. More connections are closed at once; more requests of a principal at a time, and more
+# failed authentications of an address, get a ThrottlingException.
+# connections_max = 10000
+# requests_per_principal_max = 4096
+# authentication_failures_burst = 100
+# authentication_failures_per_minute = 60
+# header_bytes_max = 65536
+# headers_max = 100
+# How long a client may take, in milliseconds: for the handshake, for headers, for a body; longer if it sends so many bytes a
+# second on the average.
+# handshake_timeout_ms = 10000
+# header_timeout_ms = 30000
+# body_timeout_ms = 30000
+# body_bytes_per_second_min = 16000
+
+# [http.client_certificates]
+# Clients may be known by a certificate of this authority instead of a signature. Names in certificates, and the principals
+# that they stand for.
+# authority = "clients-ca.pem"
+# principals = { "URI:spiffe://example/app" = "arn:aws:iam::000000000000:user/app" }
+
 "#;
 
 /// Time, and connections between nodes.
@@ -73,7 +126,7 @@ nodes = [
 # suspicion_ms = 250
 
 {TRANSPORT}
-{node_sections}[storage]
+{node_sections}{CLIENTS}[storage]
 # When a write is answered: "sync" survives a power cut, "interval" may lose the last 100 ms to one.
 durability = "{durability}"
 
@@ -203,6 +256,10 @@ mod tests {
         assert_eq!(format!("{:?}", full.node), format!("{:?}", bare.node));
         assert_eq!(format!("{:?}", full.storage), format!("{:?}", bare.storage));
         assert_eq!(full.limits, bare.limits);
+        assert_eq!(full.http.limits, bare.http.limits);
+        assert_eq!(full.audit, bare.audit);
+        assert_eq!(full.security.rotation, bare.security.rotation);
+        assert_eq!(full.security.older_master_keys, bare.security.older_master_keys);
         // An example rather than a default.
         assert_eq!(
             full.http.key.as_deref(),

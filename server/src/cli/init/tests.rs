@@ -79,7 +79,7 @@ fn one_node_gets_all_it_needs_and_secrets_are_private() {
         &config.security.ca,
         &config.security.certificate,
         &config.security.key,
-        &config.security.master_key,
+        &target.join("master.key"),
         &config.security.root_credentials,
     ] {
         assert!(path.exists(), "{}", path.display());

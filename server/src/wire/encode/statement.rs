@@ -72,10 +72,11 @@ impl ApiError {
             Self::CollectionTooLarge(_) => "ItemCollectionSizeLimitExceeded",
             Self::DuplicateItem => "DuplicateItem",
             Self::TransactionConflict => "TransactionConflict",
+            Self::Throttling => "ThrottlingError",
             Self::Throttled(throttled) if throttled.is_on_demand => "ThrottlingError",
             Self::Throttled(_) => "ProvisionedThroughputExceeded",
             Self::LimitExceeded(_) => "RequestLimitExceeded",
-            Self::Authentication(_) => "AccessDenied",
+            Self::Authentication(_) | Self::AccessDenied(_) => "AccessDenied",
             Self::ResourceInUse(_)
             | Self::ExpiredIterator(_)
             | Self::TrimmedDataAccess(_)
