@@ -15,7 +15,7 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use sha2::{Digest, Sha256};
 use stator_iam::{
-    Expected, Principal, RequestView, SecretKey, StaticCredentials, Timestamp, Transport, Verifier,
+    Expected, Principal, RequestView, SecretKey, Service, StaticCredentials, Timestamp, Transport, Verifier,
     parse_authorization,
 };
 
@@ -91,15 +91,13 @@ fn main() {
     };
     let now = Some(Timestamp::from_unix_s(NOW_S));
     let expected = Expected {
-        service: "dynamodb",
-        region: Some("us-east-1"),
+        services: &[Service {
+            name: "dynamodb",
+            regions: &["us-east-1"],
+        }],
         now,
     };
-    let arn = "arn:aws:iam::000000000000:root".to_owned();
-    let principal = Principal {
-        access_key_id: "AKIDEXAMPLE".to_owned(),
-        arn,
-    };
+    let principal = Principal::root("AKIDEXAMPLE", "000000000000");
     let store = StaticCredentials::new(principal, SecretKey::new(SECRET.to_owned()));
     let verifier = Verifier::new();
 

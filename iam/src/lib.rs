@@ -10,8 +10,11 @@ mod error;
 mod principal;
 mod sigv4;
 
-pub use error::{Error, MissingParts, ScopeProblem};
-pub use principal::{Credential, CredentialStore, Principal, SecretKey, StaticCredentials};
+pub use error::{Error, ExpiresProblem, MissingParts, ScopeProblem};
+pub use principal::{
+    Credential, CredentialStore, Identity, Principal, SecretKey, Session, StaticCredentials,
+};
 pub use sigv4::{
-    Authorization, Expected, MAX_SKEW_S, RequestView, Timestamp, Transport, Verifier, parse_authorization,
+    Authorization, Expected, MAX_EXPIRES_S, MAX_SKEW_S, RequestView, Service, Timestamp, Transport, Verifier,
+    parse_authorization,
 };
