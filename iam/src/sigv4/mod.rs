@@ -14,6 +14,7 @@ mod verify;
 
 pub use authorization::{Authorization, Expected, MAX_SKEW_S, parse_authorization};
 pub use timestamp::Timestamp;
+pub(crate) use timestamp::unix_day;
 pub use verify::{Transport, Verifier};
 
 /// The one algorithm.
