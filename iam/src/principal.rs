@@ -39,11 +39,10 @@ impl fmt::Debug for SecretKey {
     }
 }
 
-/// What a principal is an identity of.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What a principal is an identity of. There is no default, so that nobody is root by omission.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
     /// The owner of the account.
-    #[default]
     Root,
     /// A user, or a session of one by `GetSessionToken`.
     User {
@@ -78,7 +77,7 @@ pub struct Session {
 }
 
 /// Who a verified request acts as.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
     /// The access key the request was signed with, e.g. `AKIAIOSFODNN7EXAMPLE`.
     pub access_key_id: String,
@@ -96,7 +95,8 @@ impl Principal {
         Self {
             access_key_id: access_key_id.to_owned(),
             arn: format!("arn:aws:iam::{account}:root"),
-            ..Self::default()
+            identity: Identity::Root,
+            session: None,
         }
     }
 }

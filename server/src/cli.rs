@@ -5,6 +5,7 @@ mod credentials;
 mod demo_cluster;
 mod dev;
 mod files;
+mod iam;
 mod init;
 mod master_key;
 mod private_file;
@@ -37,6 +38,8 @@ enum Command {
     Serve(serve::Options),
     /// Ask a running node what it knows of the cluster
     Status(status::Options),
+    /// Manage users, groups, roles, policies and access keys of a running cluster
+    Iam(iam::Options),
     /// Run a cluster of nodes on this machine, to look at it
     DemoCluster(demo_cluster::Options),
     /// Look at, check and mend the data of a node that is not running
@@ -56,6 +59,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Init(options) => init::run(&options).map_err(|error| error.to_string()),
         Command::Serve(options) => serve::run(&options).map_err(|error| error.to_string()),
         Command::Status(options) => status::run(&options).map_err(|error| error.to_string()),
+        Command::Iam(options) => iam::run(&options).map_err(|error| error.to_string()),
         Command::DemoCluster(options) => demo_cluster::run(&options).map_err(|error| error.to_string()),
         Command::Storage(options) => storage::run(&options).map_err(|error| error.to_string()),
     };

@@ -6,6 +6,7 @@
 pub(crate) mod admin;
 mod body;
 mod dispatch;
+mod query;
 pub(crate) mod serve;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use stator_iam::RequestView;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::auth::Authenticator;
+use crate::identity::store::Identities;
 use crate::operation::Context;
 use crate::request_id::{RequestId, RequestIds};
 use crate::wire::decode::is_json;
@@ -42,6 +44,8 @@ const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 pub(crate) struct App {
     pub(crate) context: Context,
     pub(crate) authenticator: Authenticator,
+    /// Users, groups, roles and policies.
+    pub(crate) identities: Arc<Identities>,
     pub(crate) request_ids: RequestIds,
 }
 
@@ -56,7 +60,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     let id = app.request_ids.next();
     let (parts, body) = request.into_parts();
-    let mut response = if parts.method == Method::POST && parts.uri.path() == "/" {
+    let mut response = if query::is_query(&parts) {
+        query::answer(&app, &parts, body, id).await
+    } else if parts.method == Method::POST && parts.uri.path() == "/" {
         if is_amz_json(&parts.headers) {
             operation(&app, &parts, body, id).await
         } else {

@@ -87,7 +87,10 @@ impl Call<'_> {
     ///
     /// # Errors
     /// AccessDenied, and whatever the operation refuses with.
-    pub(crate) async fn perform<O: IdentityOperation>(&self, operation: O) -> Result<O::Output, IdentityError> {
+    pub(crate) async fn perform<O: IdentityOperation>(
+        &self,
+        operation: O,
+    ) -> Result<O::Output, IdentityError> {
         let shown = self.identities.latest().await?;
         if let Some(asks) = operation.asks(self, shown.directory())? {
             authorize::check(self, shown.directory(), &asks)?;

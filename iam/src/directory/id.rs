@@ -33,7 +33,11 @@ pub fn access_key(prefix: &str, random: &Zeroizing<[u8; KEY_RANDOM_BYTES]>) -> (
     let id = format!("{prefix}{}", id.iter().map(base32).collect::<String>());
     // Allocated whole, so that no part of the secret is left behind in a buffer that was too small.
     let mut text = String::with_capacity(secret.len());
-    text.extend(secret.iter().map(|byte| char::from(SECRET[usize::from(*byte % 64)])));
+    text.extend(
+        secret
+            .iter()
+            .map(|byte| char::from(SECRET[usize::from(*byte % 64)])),
+    );
     (id, SecretKey::new(text))
 }
 

@@ -236,7 +236,10 @@ impl Directory {
     /// # Errors
     /// NoSuchEntity.
     pub fn inline(&self, kind: Kind, name: &str, policy: &str) -> Result<&str, DirectoryError> {
-        let document = self.get(kind, name)?.inline().and_then(|inline| inline.get(policy));
+        let document = self
+            .get(kind, name)?
+            .inline()
+            .and_then(|inline| inline.get(policy));
         document
             .map(String::as_str)
             .ok_or_else(|| no_inline(kind, policy))
@@ -249,7 +252,9 @@ impl Directory {
     pub fn version(&self, arn: &str, version: &str) -> Result<&PolicyVersion, DirectoryError> {
         let policy = self.policy(arn)?;
         let number = version_number(policy, arn, version)?;
-        policy.version(number).ok_or_else(|| no_inline(Kind::Policy, version))
+        policy
+            .version(number)
+            .ok_or_else(|| no_inline(Kind::Policy, version))
     }
 
     /// The user of a name.
@@ -308,10 +313,12 @@ impl Directory {
 
     /// The groups of a user, in the order in which it came to them.
     pub fn groups_of<'d>(&'d self, user: &'d User) -> impl Iterator<Item = &'d Group> {
-        user.groups.iter().filter_map(|id| match self.by_id(id)?.as_ref() {
-            Record::Group(group) => Some(group),
-            _ => None,
-        })
+        user.groups
+            .iter()
+            .filter_map(|id| match self.by_id(id)?.as_ref() {
+                Record::Group(group) => Some(group),
+                _ => None,
+            })
     }
 
     /// The managed policies with these ids, as far as they are there.
@@ -325,6 +332,20 @@ impl Directory {
     /// By how many a managed policy is used.
     pub fn usage(&self, policy: &ManagedPolicy) -> Usage {
         self.usage.get(&policy.id).copied().unwrap_or_default()
+    }
+
+    /// Who acts under an ARN without an access key, such as the owner of a client's certificate: root or a user.
+    pub fn principal(&self, arn: &str) -> Option<Principal> {
+        if arn == self.root.arn {
+            return Some(Principal::root("", &self.account));
+        }
+        let user = self.user(arn.rsplit('/').next()?).ok()?;
+        (self.arn_of(Kind::User, &user.path, &user.name) == arn).then(|| Principal {
+            access_key_id: String::new(),
+            arn: arn.to_owned(),
+            identity: Identity::User { id: user.id.clone() },
+            session: None,
+        })
     }
 
     /// The name of the user whose access key it is, and when it was used last on this node.
@@ -403,12 +424,18 @@ impl Directory {
         compile: &mut impl FnMut(&str) -> Option<Arc<Policy>>,
     ) -> Option<PrincipalPolicies> {
         let mut documents: Vec<&str> = record.inline()?.values().map(String::as_str).collect();
-        documents.extend(self.policies_of(record.attached()).filter_map(ManagedPolicy::document));
+        documents.extend(
+            self.policies_of(record.attached())
+                .filter_map(ManagedPolicy::document),
+        );
         let mut own = match record {
             Record::User(user) => {
                 for group in self.groups_of(user) {
                     documents.extend(group.inline.values().map(String::as_str));
-                    documents.extend(self.policies_of(&group.attached).filter_map(ManagedPolicy::document));
+                    documents.extend(
+                        self.policies_of(&group.attached)
+                            .filter_map(ManagedPolicy::document),
+                    );
                 }
                 PrincipalPolicies::user(&self.account, &user.path, &user.name, &user.id)
             }
@@ -427,7 +454,10 @@ impl Directory {
         own.boundary = match record.boundary() {
             None => None,
             Some(id) => {
-                let policy = self.policies_of(std::slice::from_ref(&id.to_owned())).next().cloned();
+                let policy = self
+                    .policies_of(std::slice::from_ref(&id.to_owned()))
+                    .next()
+                    .cloned();
                 let document = policy.as_ref().and_then(ManagedPolicy::document);
                 // A boundary that is gone allows nothing.
                 document.and_then(compile).or_else(nothing)

@@ -59,7 +59,10 @@ impl LastUsed {
 impl Use {
     /// The bytes of its row.
     pub fn to_bytes(self) -> Vec<u8> {
-        let number = SERVICES.iter().position(|known| *known == self.service).unwrap_or(0);
+        let number = SERVICES
+            .iter()
+            .position(|known| *known == self.service)
+            .unwrap_or(0);
         let stored = Stored {
             at_s: self.at_s,
             service: u32::try_from(number).unwrap_or(0),

@@ -432,7 +432,9 @@ impl Record {
     pub fn from_bytes(kind: Kind, bytes: &[u8]) -> Result<Self, String> {
         let (version, message) = bytes.split_first().ok_or("it is empty")?;
         if *version != FORMAT_VERSION {
-            return Err(format!("its version is {version}, this program knows {FORMAT_VERSION}"));
+            return Err(format!(
+                "its version is {version}, this program knows {FORMAT_VERSION}"
+            ));
         }
         let record = match kind {
             Kind::User => User::decode(message).map(Self::User),

@@ -45,7 +45,10 @@ pub(super) fn inline_size_max(kind: Kind) -> usize {
 
 /// The size of a document as quotas count it.
 pub(super) fn size(document: &str) -> usize {
-    document.chars().filter(|character| !character.is_whitespace()).count()
+    document
+        .chars()
+        .filter(|character| !character.is_whitespace())
+        .count()
 }
 
 /// Collects what a call violates and tells it in one sentence.
@@ -209,7 +212,9 @@ pub(super) fn tags(tags: &[(String, String)]) -> Result<BTreeMap<String, String>
                 "aws: prefixed tag key names are not allowed for external use.",
             ));
         }
-        let taken = by_key.keys().any(|other: &String| other.eq_ignore_ascii_case(key));
+        let taken = by_key
+            .keys()
+            .any(|other: &String| other.eq_ignore_ascii_case(key));
         if taken {
             return Err(DirectoryError::invalid(
                 "Duplicate tag keys found. Please note that Tag keys are case insensitive.",
@@ -239,7 +244,10 @@ mod tests {
 
     #[test]
     fn names_and_paths_have_rules() {
-        assert_eq!(sentence(|checks| checks.name("userName", "a_b+c=d,e.f@g-9", 64)), None);
+        assert_eq!(
+            sentence(|checks| checks.name("userName", "a_b+c=d,e.f@g-9", 64)),
+            None
+        );
         assert_eq!(
             sentence(|checks| checks.name("userName", "a b", 64)).as_deref(),
             Some(

@@ -166,8 +166,17 @@ impl SealingKeys {
                 }
             }
             let bytes = opened.ok_or_else(|| RingError::OtherMasterKey {
-                wanted: key.wraps.iter().map(|wrap| &*wrap.master_key).collect::<Vec<_>>().join(", "),
-                given: wrapping.iter().map(|with| &*with.name).collect::<Vec<_>>().join(", "),
+                wanted: key
+                    .wraps
+                    .iter()
+                    .map(|wrap| &*wrap.master_key)
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                given: wrapping
+                    .iter()
+                    .map(|with| &*with.name)
+                    .collect::<Vec<_>>()
+                    .join(", "),
             })?;
             keys.push(SealingKey {
                 number: key.number,
@@ -209,13 +218,7 @@ impl SealingKeys {
     }
 
     /// Seals with the newest key.
-    pub fn seal(
-        &self,
-        purpose: Purpose,
-        context: &str,
-        nonce: [u8; NONCE_BYTES],
-        plain: &[u8],
-    ) -> Vec<u8> {
+    pub fn seal(&self, purpose: Purpose, context: &str, nonce: [u8; NONCE_BYTES], plain: &[u8]) -> Vec<u8> {
         let Some(key) = self.keys.last() else {
             unreachable!("`open` makes none without a key")
         };
@@ -266,15 +269,15 @@ fn bound(purpose: Purpose, context: &str) -> Vec<u8> {
 
 /// What is authenticated beside a wrapped key.
 fn wrap_bound(number: u32, master_key: &str) -> Vec<u8> {
-    [b"stator sealing key".as_slice(), &number.to_le_bytes(), master_key.as_bytes()].concat()
+    [
+        b"stator sealing key".as_slice(),
+        &number.to_le_bytes(),
+        master_key.as_bytes(),
+    ]
+    .concat()
 }
 
-fn wrap(
-    number: u32,
-    key: &Zeroizing<[u8; KEY_BYTES]>,
-    with: &WrappingKey,
-    nonce: [u8; NONCE_BYTES],
-) -> Wrap {
+fn wrap(number: u32, key: &Zeroizing<[u8; KEY_BYTES]>, with: &WrappingKey, nonce: [u8; NONCE_BYTES]) -> Wrap {
     let mut wrapped = Zeroizing::new(**key);
     let tag = Aes256Gcm::new((&*with.key).into())
         .encrypt_inout_detached(
@@ -346,14 +349,23 @@ mod tests {
         let sealed = keys.seal(Purpose::AccessKey, "AKIA1", [9; NONCE_BYTES], b"planted-secret");
         assert!(!sealed.windows(7).any(|window| window == b"planted"));
         let open = |purpose, context| keys.unseal(purpose, context, &sealed).map(|plain| plain.to_vec());
-        assert_eq!(open(Purpose::AccessKey, "AKIA1").as_deref(), Some(&b"planted-secret"[..]));
+        assert_eq!(
+            open(Purpose::AccessKey, "AKIA1").as_deref(),
+            Some(&b"planted-secret"[..])
+        );
         assert_eq!(open(Purpose::AccessKey, "AKIA2"), None);
         assert_eq!(open(Purpose::SessionToken, "AKIA1"), None);
         for at in 0..sealed.len() {
             let mut altered = sealed.clone();
             altered[at] ^= 1;
-            assert!(keys.unseal(Purpose::AccessKey, "AKIA1", &altered).is_none(), "{at}");
-            assert!(keys.unseal(Purpose::AccessKey, "AKIA1", &sealed[..at]).is_none(), "{at}");
+            assert!(
+                keys.unseal(Purpose::AccessKey, "AKIA1", &altered).is_none(),
+                "{at}"
+            );
+            assert!(
+                keys.unseal(Purpose::AccessKey, "AKIA1", &sealed[..at]).is_none(),
+                "{at}"
+            );
         }
     }
 

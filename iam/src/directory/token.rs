@@ -49,7 +49,12 @@ struct Token {
 }
 
 /// The token of a temporary credential, in base64.
-pub fn issue(keys: &SealingKeys, principal: &Principal, secret: &SecretKey, nonce: [u8; NONCE_BYTES]) -> String {
+pub fn issue(
+    keys: &SealingKeys,
+    principal: &Principal,
+    secret: &SecretKey,
+    nonce: [u8; NONCE_BYTES],
+) -> String {
     let (kind, id, session_name) = match &principal.identity {
         Identity::Root => (1, "", ""),
         Identity::User { id } => (2, id.as_str(), ""),

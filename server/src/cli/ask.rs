@@ -1,4 +1,4 @@
-//! Asking a running node: one signed GET over TLS.
+//! Asking a running node: one signed request over TLS.
 
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -9,7 +9,7 @@ use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 use bytes::Bytes;
 use http::{Request, Uri};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -54,16 +54,7 @@ impl Asker<'_> {
     /// # Errors
     /// [`AskError`], with what to look at.
     pub(super) async fn get(&self, path: &str) -> Result<Bytes, AskError> {
-        let uri = self.uri(path)?;
-        let no_answer = |cause: String| AskError::NoAnswer {
-            endpoint: self.endpoint.to_owned(),
-            cause,
-        };
-        let answer = tokio::time::timeout(TIMEOUT, self.exchange(&uri));
-        let (status, body) = answer
-            .await
-            .map_err(|_| no_answer(format!("it took longer than {} s", TIMEOUT.as_secs())))?
-            .map_err(|error| no_answer(error.to_string()))?;
+        let (status, body) = self.ask(path, "dynamodb", None).await?;
         if status.is_success() {
             return Ok(body);
         }
@@ -72,6 +63,36 @@ impl Asker<'_> {
             status,
             body: String::from_utf8_lossy(&body).into_owned(),
         })
+    }
+
+    /// Status and body of the answer to a call of the query API of a service.
+    ///
+    /// # Errors
+    /// [`AskError`] when there is none.
+    pub(super) async fn call(
+        &self,
+        service: &str,
+        form: String,
+    ) -> Result<(http::StatusCode, Bytes), AskError> {
+        self.ask("/", service, Some(form)).await
+    }
+
+    async fn ask(
+        &self,
+        path: &str,
+        service: &str,
+        form: Option<String>,
+    ) -> Result<(http::StatusCode, Bytes), AskError> {
+        let uri = self.uri(path)?;
+        let no_answer = |cause: String| AskError::NoAnswer {
+            endpoint: self.endpoint.to_owned(),
+            cause,
+        };
+        let answer = tokio::time::timeout(TIMEOUT, self.exchange(&uri, service, form));
+        answer
+            .await
+            .map_err(|_| no_answer(format!("it took longer than {} s", TIMEOUT.as_secs())))?
+            .map_err(|error| no_answer(error.to_string()))
     }
 
     fn uri(&self, path: &str) -> Result<Uri, AskError> {
@@ -91,7 +112,12 @@ impl Asker<'_> {
             .map_err(|_| wrong())
     }
 
-    async fn exchange(&self, uri: &Uri) -> Result<(http::StatusCode, Bytes), BoxError> {
+    async fn exchange(
+        &self,
+        uri: &Uri,
+        service: &str,
+        form: Option<String>,
+    ) -> Result<(http::StatusCode, Bytes), BoxError> {
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(443))).await?;
         let name = ServerName::try_from(host.to_owned())?;
@@ -101,7 +127,7 @@ impl Asker<'_> {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         // Ends with the sender; what goes wrong on it is told where the answer is missing.
         tokio::spawn(connection);
-        let answer = sender.send_request(self.request(uri)?).await?;
+        let answer = sender.send_request(self.request(uri, service, form)?).await?;
         let status = answer.status();
         let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
             .collect()
@@ -109,8 +135,13 @@ impl Asker<'_> {
         Ok((status, body.to_bytes()))
     }
 
-    /// The request with its signature.
-    fn request(&self, uri: &Uri) -> Result<Request<Empty<Bytes>>, BoxError> {
+    /// The request with its signature: a GET, or a POST of a form.
+    fn request(
+        &self,
+        uri: &Uri,
+        service: &str,
+        form: Option<String>,
+    ) -> Result<Request<Full<Bytes>>, BoxError> {
         let credentials = Credentials::new(
             &self.keys.access_key_id,
             self.keys.secret.expose(),
@@ -123,21 +154,28 @@ impl Asker<'_> {
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
             .region(self.region)
-            .name("dynamodb")
+            .name(service)
             .time(UNIX_EPOCH + Duration::from_millis(now_ms))
             .settings(SigningSettings::default())
             .build()?
             .into();
         let authority = uri.authority().map_or("", http::uri::Authority::as_str);
         let target = uri.to_string();
-        let headers = [("host", authority)];
-        let signable = SignableRequest::new("GET", &target, headers.into_iter(), SignableBody::Bytes(&[]))?;
+        let (method, content_type) = match form {
+            Some(_) => ("POST", Some("application/x-www-form-urlencoded")),
+            None => ("GET", None),
+        };
+        let body = Bytes::from(form.unwrap_or_default());
+        let headers = [("host", authority)]
+            .into_iter()
+            .chain(content_type.map(|content_type| ("content-type", content_type)));
+        let signable = SignableRequest::new(method, &target, headers.clone(), SignableBody::Bytes(&body))?;
         let (added, _) = sign(signable, &parameters)?.into_parts();
-        let mut request = Request::get(uri.path()).header("host", authority);
-        for (name, value) in added.headers() {
+        let mut request = Request::builder().method(method).uri(uri.path());
+        for (name, value) in headers.chain(added.headers()) {
             request = request.header(name, value);
         }
-        Ok(request.body(Empty::new())?)
+        Ok(request.body(Full::new(body))?)
     }
 }
 

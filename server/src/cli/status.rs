@@ -76,7 +76,7 @@ pub(crate) fn run(options: &Options) -> Result<(), StatusError> {
 }
 
 /// Where a listener is reached from its own machine.
-fn endpoint_of(listen: SocketAddr) -> String {
+pub(super) fn endpoint_of(listen: SocketAddr) -> String {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -76,7 +76,11 @@ impl IdentityOperation for AssumeRole {
             session_name: self.session_name.clone(),
         };
         let source_identity = session.source_identity.clone();
-        let characters: usize = policies.iter().flatten().map(|policy| policy.chars().count()).sum();
+        let characters: usize = policies
+            .iter()
+            .flatten()
+            .map(|policy| policy.chars().count())
+            .sum();
         let id = format!("{}:{}", role.id, self.session_name);
         Ok(AssumedRole {
             credentials: session::issue(call, arn.clone(), identity, session, duration_s).await?,

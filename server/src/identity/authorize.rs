@@ -6,7 +6,9 @@
 use std::borrow::Cow;
 
 use stator_iam::directory::{Directory, Record};
-use stator_iam::policy::{ContextKeys, Decision, Policy, PolicySource as _, Request, Value, Values, decide, decide_trust};
+use stator_iam::policy::{
+    ContextKeys, Decision, Policy, PolicySource as _, Request, Value, Values, decide, decide_trust,
+};
 
 use super::Call;
 use super::error::IdentityError;
@@ -84,7 +86,10 @@ impl ContextKeys for Context<'_> {
             found.map_or(Values::Absent, |(_, value)| Values::text(value.clone()))
         };
         if let Some(wanted) = key.strip_prefix("aws:requesttag/") {
-            return tag(wanted, &mut self.asks.tags.iter().map(|(key, value)| (key, value)));
+            return tag(
+                wanted,
+                &mut self.asks.tags.iter().map(|(key, value)| (key, value)),
+            );
         }
         let resource_tag = key
             .strip_prefix("aws:resourcetag/")
@@ -146,7 +151,9 @@ fn judge(
     trust: Option<&Policy>,
 ) -> Result<(), IdentityError> {
     let Some(policies) = directory.policies(call.principal) else {
-        return Err(IdentityError::Authentication(stator_iam::Error::UnrecognizedClient));
+        return Err(IdentityError::Authentication(
+            stator_iam::Error::UnrecognizedClient,
+        ));
     };
     let context = Context::new(call, directory, asks);
     let request = Request {

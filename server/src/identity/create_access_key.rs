@@ -28,7 +28,10 @@ impl IdentityOperation for CreateAccessKey {
 
     fn asks(&self, call: &Call<'_>, directory: &Directory) -> Result<Option<Asks>, IdentityError> {
         let name = call.user_name(self.user.as_ref(), directory)?;
-        Ok(Some(Asks::iam("CreateAccessKey", arn_of(directory, Kind::User, &name))))
+        Ok(Some(Asks::iam(
+            "CreateAccessKey",
+            arn_of(directory, Kind::User, &name),
+        )))
     }
 
     async fn run(self, call: &Call<'_>) -> Result<NewAccessKey, IdentityError> {
@@ -38,7 +41,9 @@ impl IdentityOperation for CreateAccessKey {
         let nonce = call.identities.random::<NONCE_BYTES>()?;
         let (id, secret) = access_key(USER_KEY, &random);
         let sealed = sealing.seal(Purpose::AccessKey, &id, *nonce, secret.expose().as_bytes());
-        let shown = call.change(|changes| changes.create_key(&name, &id, &sealed)).await?;
+        let shown = call
+            .change(|changes| changes.create_key(&name, &id, &sealed))
+            .await?;
         let user = shown.directory().user(&name)?;
         let key = user.keys.iter().find(|key| key.id == id);
         Ok(NewAccessKey {

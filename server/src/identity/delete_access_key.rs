@@ -18,7 +18,10 @@ impl IdentityOperation for DeleteAccessKey {
 
     fn asks(&self, call: &Call<'_>, directory: &Directory) -> Result<Option<Asks>, IdentityError> {
         let name = call.user_name(self.user.as_ref(), directory)?;
-        Ok(Some(Asks::iam("DeleteAccessKey", arn_of(directory, Kind::User, &name))))
+        Ok(Some(Asks::iam(
+            "DeleteAccessKey",
+            arn_of(directory, Kind::User, &name),
+        )))
     }
 
     async fn run(self, call: &Call<'_>) -> Result<(), IdentityError> {

@@ -25,7 +25,8 @@ impl IdentityOperation for DeleteEntity {
     }
 
     async fn run(self, call: &Call<'_>) -> Result<(), IdentityError> {
-        call.change(|changes| changes.delete(self.kind, &self.name)).await?;
+        call.change(|changes| changes.delete(self.kind, &self.name))
+            .await?;
         Ok(())
     }
 }

@@ -19,7 +19,9 @@ pub(crate) struct GetEntity {
 pub(crate) enum Got {
     Entity(Entity),
     /// The root of an account.
-    Root { account: String },
+    Root {
+        account: String,
+    },
 }
 
 impl GetEntity {
@@ -36,7 +38,11 @@ impl IdentityOperation for GetEntity {
             return Ok(None);
         }
         let name = call.user_name(self.name.as_ref(), directory)?;
-        let action = if self.kind == Kind::Role { "GetRole" } else { "GetUser" };
+        let action = if self.kind == Kind::Role {
+            "GetRole"
+        } else {
+            "GetUser"
+        };
         Ok(Some(Asks::iam(action, arn_of(directory, self.kind, &name))))
     }
 
@@ -49,6 +55,9 @@ impl IdentityOperation for GetEntity {
             });
         }
         let name = call.user_name(self.name.as_ref(), directory)?;
-        Ok(Got::Entity(Entity::new(directory, directory.get(self.kind, &name)?)))
+        Ok(Got::Entity(Entity::new(
+            directory,
+            directory.get(self.kind, &name)?,
+        )))
     }
 }

@@ -25,7 +25,10 @@ impl IdentityOperation for GetGroup {
     type Output = GroupUsers;
 
     fn asks(&self, _: &Call<'_>, directory: &Directory) -> Result<Option<Asks>, IdentityError> {
-        Ok(Some(Asks::iam("GetGroup", arn_of(directory, Kind::Group, &self.name))))
+        Ok(Some(Asks::iam(
+            "GetGroup",
+            arn_of(directory, Kind::Group, &self.name),
+        )))
     }
 
     async fn run(self, call: &Call<'_>) -> Result<GroupUsers, IdentityError> {

@@ -23,7 +23,10 @@ impl IdentityOperation for GroupMember {
         } else {
             "AddUserToGroup"
         };
-        Ok(Some(Asks::iam(action, arn_of(directory, Kind::Group, &self.group))))
+        Ok(Some(Asks::iam(
+            action,
+            arn_of(directory, Kind::Group, &self.group),
+        )))
     }
 
     async fn run(self, call: &Call<'_>) -> Result<(), IdentityError> {

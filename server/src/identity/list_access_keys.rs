@@ -26,14 +26,21 @@ impl IdentityOperation for ListAccessKeys {
 
     fn asks(&self, call: &Call<'_>, directory: &Directory) -> Result<Option<Asks>, IdentityError> {
         let name = call.user_name(self.user.as_ref(), directory)?;
-        Ok(Some(Asks::iam("ListAccessKeys", arn_of(directory, Kind::User, &name))))
+        Ok(Some(Asks::iam(
+            "ListAccessKeys",
+            arn_of(directory, Kind::User, &name),
+        )))
     }
 
     async fn run(self, call: &Call<'_>) -> Result<AccessKeys, IdentityError> {
         let shown = call.identities.latest().await?;
         let name = call.user_name(self.user.as_ref(), shown.directory())?;
         let user = shown.directory().user(&name)?;
-        let mut keys: Vec<_> = user.keys.iter().map(|key| (key.id.clone(), key.clone())).collect();
+        let mut keys: Vec<_> = user
+            .keys
+            .iter()
+            .map(|key| (key.id.clone(), key.clone()))
+            .collect();
         keys.sort_by(|one, two| one.0.cmp(&two.0));
         Ok(AccessKeys {
             user: user.name.clone(),

@@ -18,7 +18,11 @@ impl IdentityOperation for RenameEntity {
     type Output = ();
 
     fn asks(&self, _: &Call<'_>, directory: &Directory) -> Result<Option<Asks>, IdentityError> {
-        let action = if self.kind == Kind::Group { "UpdateGroup" } else { "UpdateUser" };
+        let action = if self.kind == Kind::Group {
+            "UpdateGroup"
+        } else {
+            "UpdateUser"
+        };
         Ok(Some(Asks::iam(action, arn_of(directory, self.kind, &self.name))))
     }
 

@@ -9,8 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use stator_iam::directory::{Directory, DirectoryError, ErrorCode, ManagedPolicy, Record, compile};
 use stator_iam::policy::{
-    ContextKeys, Decision, DocumentKind, Policy, PolicyType, Position, PrincipalPolicies, Request, Value, Values,
-    decide,
+    ContextKeys, Decision, DocumentKind, Policy, PolicyType, Position, PrincipalPolicies, Request, Value,
+    Values, decide,
 };
 
 use super::error::IdentityError;
@@ -188,9 +188,11 @@ impl Simulation {
             },
             matched,
             missing,
-            boundary: self.principal.boundary.as_ref().map(|_| {
-                !matches!(decision, Decision::Denied(denial) if denial.by == PolicyType::Boundary)
-            }),
+            boundary: self
+                .principal
+                .boundary
+                .as_ref()
+                .map(|_| !matches!(decision, Decision::Denied(denial) if denial.by == PolicyType::Boundary)),
         }
     }
 
@@ -222,7 +224,11 @@ fn entity<'d>(directory: &'d Directory, arn: &str) -> Result<&'d Record, Identit
 }
 
 /// The policies of an entity, and of its groups when it is a user.
-fn name_policies(directory: &Directory, record: &Record, named: &mut Vec<Named>) -> Result<(), IdentityError> {
+fn name_policies(
+    directory: &Directory,
+    record: &Record,
+    named: &mut Vec<Named>,
+) -> Result<(), IdentityError> {
     for (name, document) in record.inline().into_iter().flatten() {
         named.push(Named {
             id: format!("{}_{}_{name}", record.kind().word(), record.name()),
@@ -231,7 +237,9 @@ fn name_policies(directory: &Directory, record: &Record, named: &mut Vec<Named>)
         });
     }
     let attached = directory.policies_of(record.attached());
-    for (name, document) in attached.filter_map(|policy: &ManagedPolicy| Some((&policy.name, policy.document()?))) {
+    for (name, document) in
+        attached.filter_map(|policy: &ManagedPolicy| Some((&policy.name, policy.document()?)))
+    {
         named.push(Named {
             id: name.clone(),
             kind: "user-managed",

@@ -284,7 +284,9 @@ impl Identities {
             return;
         };
         while changes.changed().await.is_ok() {
-            let Some(identities) = identities.upgrade() else { return };
+            let Some(identities) = identities.upgrade() else {
+                return;
+            };
             if let Err(error) = identities.refresh().await {
                 tracing::error!(%error, "the directory could not be read anew");
             }
@@ -324,7 +326,9 @@ impl Identities {
     async fn keep_uses(identities: Weak<Self>) {
         loop {
             tokio::time::sleep(USES_INTERVAL).await;
-            let Some(identities) = identities.upgrade() else { return };
+            let Some(identities) = identities.upgrade() else {
+                return;
+            };
             let shown = identities.shown.load_full();
             for (id, seen) in shown.directory().keys() {
                 let (Some(seen), kept) = (seen.get(), shown.used.get(id)) else {
@@ -336,8 +340,7 @@ impl Identities {
                 let key = [PREFIX, USED, id.as_bytes()].concat();
                 let expected = kept.map(|kept| kept.to_bytes().into());
                 let cell = Some(seen.to_bytes().into());
-                if let Err(error) =
-                    compare_and_set::install(&identities.cluster, &key, expected, cell).await
+                if let Err(error) = compare_and_set::install(&identities.cluster, &key, expected, cell).await
                 {
                     tracing::debug!(%error, "the last use of an access key is kept later");
                     break;

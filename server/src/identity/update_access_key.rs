@@ -19,12 +19,16 @@ impl IdentityOperation for UpdateAccessKey {
 
     fn asks(&self, call: &Call<'_>, directory: &Directory) -> Result<Option<Asks>, IdentityError> {
         let name = call.user_name(self.user.as_ref(), directory)?;
-        Ok(Some(Asks::iam("UpdateAccessKey", arn_of(directory, Kind::User, &name))))
+        Ok(Some(Asks::iam(
+            "UpdateAccessKey",
+            arn_of(directory, Kind::User, &name),
+        )))
     }
 
     async fn run(self, call: &Call<'_>) -> Result<(), IdentityError> {
         let name = call.user_name(self.user.as_ref(), call.identities.shown().directory())?;
-        call.change(|changes| changes.update_key(&name, &self.id, self.active)).await?;
+        call.change(|changes| changes.update_key(&name, &self.id, self.active))
+            .await?;
         Ok(())
     }
 }

@@ -20,7 +20,10 @@ impl IdentityOperation for UpdateRole {
     type Output = Entity;
 
     fn asks(&self, _: &Call<'_>, directory: &Directory) -> Result<Option<Asks>, IdentityError> {
-        Ok(Some(Asks::iam(self.action, arn_of(directory, Kind::Role, &self.name))))
+        Ok(Some(Asks::iam(
+            self.action,
+            arn_of(directory, Kind::Role, &self.name),
+        )))
     }
 
     async fn run(self, call: &Call<'_>) -> Result<Entity, IdentityError> {

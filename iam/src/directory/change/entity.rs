@@ -112,7 +112,9 @@ impl Changes<'_> {
             return Ok(vec![Edit::put(new)]);
         }
         let mut leaving = old;
-        let came_from = leaving.moves().map_or_else(String::new, |(_, from)| from.to_owned());
+        let came_from = leaving
+            .moves()
+            .map_or_else(String::new, |(_, from)| from.to_owned());
         leaving.set_moves(&new_row.name, &came_from);
         new.set_moves("", &old_row.name);
         let remove = Edit::remove(kind, name);

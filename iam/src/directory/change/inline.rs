@@ -25,7 +25,12 @@ impl Changes<'_> {
             };
             inline.insert(policy.to_owned(), document.to_owned());
             let most = rules::inline_size_max(kind);
-            if inline.values().map(|document| rules::size(document)).sum::<usize>() > most {
+            if inline
+                .values()
+                .map(|document| rules::size(document))
+                .sum::<usize>()
+                > most
+            {
                 return Err(DirectoryError::limit(format!(
                     "Maximum policy size of {most} bytes exceeded for {} {name}",
                     kind.word()

@@ -80,7 +80,9 @@ impl<'d> Changes<'d> {
         }
         let (most, quota) = rules::entities_max(kind);
         if self.directory.all(kind).count() >= most {
-            return Err(DirectoryError::limit(format!("Cannot exceed quota for {quota}: {most}")));
+            return Err(DirectoryError::limit(format!(
+                "Cannot exceed quota for {quota}: {most}"
+            )));
         }
         Ok(())
     }

@@ -21,7 +21,9 @@ impl Changes<'_> {
     /// NoSuchEntity, LimitExceeded, what is wrong with the tags.
     pub fn tag(&self, kind: Kind, name: &str, tagging: &Tagging) -> Result<Vec<Edit>, DirectoryError> {
         self.change(kind, name, |record| {
-            let Some(tags) = record.tags_mut() else { return Ok(()) };
+            let Some(tags) = record.tags_mut() else {
+                return Ok(());
+            };
             match tagging {
                 Tagging::Add(added) => {
                     for (key, value) in rules::tags(added)? {

@@ -13,13 +13,16 @@ use crate::identity::create_user::CreateUser;
 use crate::identity::delete_access_key::DeleteAccessKey;
 use crate::identity::delete_entity::DeleteEntity;
 use crate::identity::delete_policy::DeletePolicy;
+use crate::identity::error::IdentityError;
 use crate::identity::get_caller_identity::GetCallerIdentity;
 use crate::identity::get_entity::GetEntity;
 use crate::identity::get_group::GetGroup;
 use crate::identity::get_policy::GetPolicy;
 use crate::identity::get_session_token::GetSessionToken;
 use crate::identity::group_member::GroupMember;
-use crate::identity::inline_policy::{DeleteInlinePolicy, GetInlinePolicy, ListInlinePolicies, PutInlinePolicy};
+use crate::identity::inline_policy::{
+    DeleteInlinePolicy, GetInlinePolicy, ListInlinePolicies, PutInlinePolicy,
+};
 use crate::identity::list_access_keys::ListAccessKeys;
 use crate::identity::list_attached_policies::ListAttachedPolicies;
 use crate::identity::list_entities::ListEntities;
@@ -32,7 +35,6 @@ use crate::identity::simulate::Simulate;
 use crate::identity::tag::{ChangeTags, ListTags};
 use crate::identity::update_access_key::UpdateAccessKey;
 use crate::identity::update_role::{UpdateAssumeRolePolicy, UpdateRole};
-use crate::identity::error::IdentityError;
 use crate::identity::{Call, IdentityOperation};
 use crate::wire::query::Api;
 use crate::wire::query::decode::{Decode, decode};
@@ -106,7 +108,10 @@ impl Asked<'_> {
             "RemoveUserFromGroup" => self.answer::<GroupMember>("RemoveUserFromGroup").await,
             "UpdateRole" => self.answer::<UpdateRole>("UpdateRole").await,
             "UpdateRoleDescription" => self.answer::<UpdateRole>("UpdateRoleDescription").await,
-            "UpdateAssumeRolePolicy" => self.answer::<UpdateAssumeRolePolicy>("UpdateAssumeRolePolicy").await,
+            "UpdateAssumeRolePolicy" => {
+                self.answer::<UpdateAssumeRolePolicy>("UpdateAssumeRolePolicy")
+                    .await
+            }
             "TagUser" => self.answer::<ChangeTags>("TagUser").await,
             "TagRole" => self.answer::<ChangeTags>("TagRole").await,
             "TagPolicy" => self.answer::<ChangeTags>("TagPolicy").await,
@@ -146,13 +151,26 @@ impl Asked<'_> {
             "DetachUserPolicy" => self.answer::<AttachPolicy>("DetachUserPolicy").await,
             "DetachGroupPolicy" => self.answer::<AttachPolicy>("DetachGroupPolicy").await,
             "DetachRolePolicy" => self.answer::<AttachPolicy>("DetachRolePolicy").await,
-            "ListAttachedUserPolicies" => self.answer::<ListAttachedPolicies>("ListAttachedUserPolicies").await,
-            "ListAttachedGroupPolicies" => self.answer::<ListAttachedPolicies>("ListAttachedGroupPolicies").await,
-            "ListAttachedRolePolicies" => self.answer::<ListAttachedPolicies>("ListAttachedRolePolicies").await,
+            "ListAttachedUserPolicies" => {
+                self.answer::<ListAttachedPolicies>("ListAttachedUserPolicies")
+                    .await
+            }
+            "ListAttachedGroupPolicies" => {
+                self.answer::<ListAttachedPolicies>("ListAttachedGroupPolicies")
+                    .await
+            }
+            "ListAttachedRolePolicies" => {
+                self.answer::<ListAttachedPolicies>("ListAttachedRolePolicies")
+                    .await
+            }
             "PutUserPermissionsBoundary" => self.answer::<SetBoundary>("PutUserPermissionsBoundary").await,
             "PutRolePermissionsBoundary" => self.answer::<SetBoundary>("PutRolePermissionsBoundary").await,
-            "DeleteUserPermissionsBoundary" => self.answer::<SetBoundary>("DeleteUserPermissionsBoundary").await,
-            "DeleteRolePermissionsBoundary" => self.answer::<SetBoundary>("DeleteRolePermissionsBoundary").await,
+            "DeleteUserPermissionsBoundary" => {
+                self.answer::<SetBoundary>("DeleteUserPermissionsBoundary").await
+            }
+            "DeleteRolePermissionsBoundary" => {
+                self.answer::<SetBoundary>("DeleteRolePermissionsBoundary").await
+            }
             "CreatePolicy" => self.answer::<CreatePolicy>("CreatePolicy").await,
             "GetPolicy" => self.answer::<GetPolicy>("GetPolicy").await,
             "DeletePolicy" => self.answer::<DeletePolicy>("DeletePolicy").await,
@@ -161,8 +179,14 @@ impl Asked<'_> {
             "GetPolicyVersion" => self.answer::<GetPolicyVersion>("GetPolicyVersion").await,
             "ListPolicyVersions" => self.answer::<ListPolicyVersions>("ListPolicyVersions").await,
             "DeletePolicyVersion" => self.answer::<ChangePolicyVersion>("DeletePolicyVersion").await,
-            "SetDefaultPolicyVersion" => self.answer::<ChangePolicyVersion>("SetDefaultPolicyVersion").await,
-            "ListEntitiesForPolicy" => self.answer::<ListEntitiesForPolicy>("ListEntitiesForPolicy").await,
+            "SetDefaultPolicyVersion" => {
+                self.answer::<ChangePolicyVersion>("SetDefaultPolicyVersion")
+                    .await
+            }
+            "ListEntitiesForPolicy" => {
+                self.answer::<ListEntitiesForPolicy>("ListEntitiesForPolicy")
+                    .await
+            }
             "SimulateCustomPolicy" => self.answer::<Simulate>("SimulateCustomPolicy").await,
             "SimulatePrincipalPolicy" => self.answer::<Simulate>("SimulatePrincipalPolicy").await,
             _ => Err(self.unknown(action)),

@@ -5,8 +5,8 @@ mod policy;
 mod session;
 mod simulate;
 
-use super::xml::Xml;
 use super::Api;
+use super::xml::Xml;
 use crate::identity::page::Page;
 
 /// An answer that is written into the result of a call.

@@ -51,7 +51,9 @@ pub(crate) fn parts(error: &IdentityError) -> (StatusCode, &'static str, String)
 fn directory_status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::NoSuchEntity => StatusCode::NOT_FOUND,
-        ErrorCode::EntityAlreadyExists | ErrorCode::DeleteConflict | ErrorCode::LimitExceeded => StatusCode::CONFLICT,
+        ErrorCode::EntityAlreadyExists | ErrorCode::DeleteConflict | ErrorCode::LimitExceeded => {
+            StatusCode::CONFLICT
+        }
         ErrorCode::MalformedPolicyDocument | ErrorCode::InvalidInput | ErrorCode::ValidationError => {
             StatusCode::BAD_REQUEST
         }
@@ -92,7 +94,11 @@ mod tests {
 
     #[test]
     fn errors_are_told_in_xml_and_failures_inside_are_not() {
-        let (status, body) = answer(Api::Iam, &IdentityError::AccessDenied("no <way>".to_owned()), "ID");
+        let (status, body) = answer(
+            Api::Iam,
+            &IdentityError::AccessDenied("no <way>".to_owned()),
+            "ID",
+        );
         assert_eq!(status, 403);
         assert_eq!(
             body,

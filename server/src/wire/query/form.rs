@@ -54,7 +54,9 @@ impl Form {
     /// A list of structures with a key and a value, such as tags.
     pub(crate) fn pairs(&self, name: &str, key: &str, value: &str) -> Vec<(String, String)> {
         let member = |prefix: &str, member: &str| {
-            self.get(&format!("{prefix}.{member}")).unwrap_or_default().to_owned()
+            self.get(&format!("{prefix}.{member}"))
+                .unwrap_or_default()
+                .to_owned()
         };
         self.members(name)
             .iter()
@@ -65,7 +67,9 @@ impl Form {
 
 fn decoded(text: &[u8]) -> Option<String> {
     let spaced: Cow<'_, [u8]> = if text.contains(&b'+') {
-        text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect()
+        text.iter()
+            .map(|byte| if *byte == b'+' { b' ' } else { *byte })
+            .collect()
     } else {
         text.into()
     };

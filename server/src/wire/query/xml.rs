@@ -50,7 +50,12 @@ impl Xml {
             } else {
                 encoded.push('%');
                 let digits = [byte >> 4, byte & 15].map(|digit| char::from_digit(u32::from(digit), 16));
-                encoded.extend(digits.into_iter().flatten().map(|digit| digit.to_ascii_uppercase()));
+                encoded.extend(
+                    digits
+                        .into_iter()
+                        .flatten()
+                        .map(|digit| digit.to_ascii_uppercase()),
+                );
             }
         }
         self.text(name, &encoded);

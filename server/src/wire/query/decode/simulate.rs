@@ -8,7 +8,11 @@ impl Decode for Simulate {
     fn decode(action: &'static str, fields: &mut Fields<'_>) -> Self {
         let form = fields.form();
         let context = form.members("ContextEntries").into_iter().map(|prefix| {
-            let member = |name: &str| form.get(&format!("{prefix}.{name}")).unwrap_or_default().to_owned();
+            let member = |name: &str| {
+                form.get(&format!("{prefix}.{name}"))
+                    .unwrap_or_default()
+                    .to_owned()
+            };
             ContextEntry {
                 key: member("ContextKeyName"),
                 values: form.list(&format!("{prefix}.ContextKeyValues")),

@@ -164,7 +164,11 @@ impl Encode for KeyUse {
                 let ms = i64::try_from(used.at_s).unwrap_or(0).saturating_mul(1000);
                 xml.time("LastUsedDate", ms);
                 xml.text("ServiceName", used.service);
-                let region = if used.service == "dynamodb" { &self.region } else { IAM_REGION };
+                let region = if used.service == "dynamodb" {
+                    &self.region
+                } else {
+                    IAM_REGION
+                };
                 xml.text("Region", region);
             }
             None => {

@@ -19,7 +19,9 @@ impl Encode for Page<Evaluation> {
                 position(xml, "StartPosition", matched.start);
                 position(xml, "EndPosition", matched.end);
             });
-            xml.list("MissingContextValues", &evaluation.missing, |xml, key| xml.escaped(key));
+            xml.list("MissingContextValues", &evaluation.missing, |xml, key| {
+                xml.escaped(key)
+            });
             if let Some(allowed) = evaluation.boundary {
                 xml.element("PermissionsBoundaryDecisionDetail", |xml| {
                     xml.boolean("AllowedByPermissionsBoundary", allowed);

@@ -1,0 +1,137 @@
+//! The IAM and STS APIs over HTTP: forms that are posted to `/`, or sent in its query string.
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use stator_iam::{Principal, RequestView};
+
+use super::{App, body, plain};
+use crate::identity::Call;
+use crate::identity::error::IdentityError;
+use crate::request_id::RequestId;
+use crate::wire::query::answer::Asked;
+use crate::wire::query::form::Form;
+use crate::wire::query::{Api, error};
+
+/// Whether a request is one of these: a form, or a GET with a call in its query string.
+pub(super) fn is_query(parts: &Parts) -> bool {
+    if parts.uri.path() != "/" {
+        return false;
+    }
+    match parts.method {
+        Method::POST => is_form(&parts.headers),
+        Method::GET => {
+            let query = parts.uri.query().unwrap_or_default();
+            query.split('&').any(|pair| pair.starts_with("Action="))
+        }
+        _ => false,
+    }
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
+    let essence = content_type
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
+    essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+}
+
+/// Answers a call.
+pub(super) async fn answer(app: &App, parts: &Parts, body: Body, id: RequestId) -> Response {
+    let (api, result) = match read(parts, body).await {
+        Ok((received, form)) => {
+            let api = Api::of_version(form.get("Version").unwrap_or_default());
+            (api, run(app, parts, &received, api, &form, id).await)
+        }
+        Err(error) => (Api::Iam, Err(error)),
+    };
+    let (status, xml) = match result {
+        Ok(xml) => (StatusCode::OK, xml),
+        Err(refusal) => {
+            log(&refusal, id);
+            error::answer(api, &refusal, id.as_str())
+        }
+    };
+    plain(status, "text/xml", xml)
+}
+
+/// The bytes that were signed, and the form that they are.
+async fn read(parts: &Parts, body: Body) -> Result<(Bytes, Form), IdentityError> {
+    let (received, decoded) = body::read(&parts.headers, body)
+        .await
+        .map_err(|_| IdentityError::Body)?;
+    let text = if parts.method == Method::GET {
+        parts.uri.query().unwrap_or_default().as_bytes()
+    } else {
+        &decoded
+    };
+    let form = Form::parse(text).ok_or(IdentityError::Body)?;
+    Ok((received, form))
+}
+
+async fn run(
+    app: &App,
+    parts: &Parts,
+    received: &Bytes,
+    api: Api,
+    form: &Form,
+    id: RequestId,
+) -> Result<String, IdentityError> {
+    let principal = authenticate(app, parts, received, api).map_err(IdentityError::Authentication)?;
+    let asked = Asked {
+        api,
+        form,
+        call: Call {
+            identities: &app.identities,
+            principal: &principal,
+            source: None,
+            is_secure: app.authenticator.is_secure(),
+            region: &app.context.region,
+        },
+        request_id: id.as_str(),
+    };
+    asked.run().await
+}
+
+fn authenticate(
+    app: &App,
+    parts: &Parts,
+    body: &[u8],
+    api: Api,
+) -> Result<std::sync::Arc<Principal>, stator_iam::Error> {
+    let mut headers: Vec<(&str, &[u8])> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    if let Some(authority) = authority.filter(|_| !parts.headers.contains_key(http::header::HOST)) {
+        headers.push(("host", authority.as_bytes()));
+    }
+    let view = RequestView {
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or_default(),
+        headers: &headers,
+        body,
+    };
+    app.authenticator
+        .authenticate_for(api.service(), &view, app.context.clock.now_ms())
+}
+
+fn log(error: &IdentityError, id: RequestId) {
+    match error {
+        IdentityError::Internal(_) | IdentityError::Unavailable(_) => {
+            tracing::error!(request_id = id.as_str(), %error, "request failed");
+        }
+        _ => tracing::debug!(request_id = id.as_str(), %error, "request refused"),
+    }
+}
