@@ -148,6 +148,7 @@ impl Directory {
 
     fn open_keys(&mut self, before: &Self) {
         let Some(sealing) = &self.sealing else { return };
+        let mut keys = HashMap::new();
         for user in self.users() {
             for key in &user.keys {
                 let opened = sealing.unseal(Purpose::AccessKey, &key.id, &key.sealed_secret);
@@ -168,9 +169,10 @@ impl Directory {
                     principal: Arc::new(principal),
                     last_used: last_used.unwrap_or_default(),
                 };
-                self.keys.insert(key.id.clone(), entry);
+                keys.insert(key.id.clone(), entry);
             }
         }
+        self.keys = keys;
     }
 
     /// The account's 12 digits.

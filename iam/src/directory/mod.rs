@@ -35,3 +35,11 @@ pub fn compile(document: &str, kind: DocumentKind) -> Result<Policy, DirectoryEr
     Policy::parse(document, kind)
         .map_err(|error| DirectoryError::new(ErrorCode::MalformedPolicyDocument, error.to_string()))
 }
+
+/// Checks the tags of a session.
+///
+/// # Errors
+/// As tags of users are refused.
+pub fn check_tags(all: &[(String, String)]) -> Result<(), DirectoryError> {
+    rules::tags(all).map(|_| ())
+}

@@ -234,7 +234,7 @@ impl SealingKeys {
                 (&mut sealed[HEAD_BYTES..]).into(),
             )
             .unwrap_or_else(|_| unreachable!("what is sealed is within the limits of AES-GCM"));
-        sealed.extend_from_slice(&tag);
+        sealed.extend_from_slice(&tag[..]);
         sealed
     }
 

@@ -75,7 +75,7 @@ impl Verifier {
         let credential = credential.ok_or(Error::UnrecognizedClient)?;
         let mut body_hash = [0; 64];
         let payload_hash = payload_hash(request, authorization, transport, &mut body_hash)?;
-        let signs = |left_out: &[&str]| {
+        let signs = |left_out: &[&str]| -> Result<bool, Error> {
             let expected = self.signature(request, authorization, left_out, payload_hash, &credential)?;
             Ok(bool::from(
                 expected.as_slice().ct_eq(authorization.signature.as_bytes()),

@@ -3,7 +3,7 @@
 //! Source: AWS STS API reference, AssumeRole; IAM User Guide, "Using session tags", "Role chaining". The role's trust policy
 //! and the caller's own policies decide together.
 
-use stator_iam::directory::{Directory, Kind, Record, Role, compile};
+use stator_iam::directory::{Directory, Kind, Record, Role, check_tags, compile};
 use stator_iam::policy::DocumentKind;
 use stator_iam::{Identity, Session};
 
@@ -56,6 +56,7 @@ impl IdentityOperation for AssumeRole {
         let shown = call.identities.latest().await?;
         let directory = shown.directory();
         let role = self.authorized(call, directory)?;
+        check_tags(&self.tags)?;
         let duration_s = self.duration(call, role)?;
         let policies = self.policies(directory)?;
         let inherited = call.principal.session.as_deref();
