@@ -30,7 +30,7 @@ impl Decode for AssumeRole {
         Self {
             role_arn: fields.arn("RoleArn"),
             session_name: {
-                fields.text("RoleSessionName", 2, 64);
+                fields.text("RoleSessionName", 2, usize::MAX);
                 fields.name("RoleSessionName", 64)
             },
             policy: form.get("Policy").is_some().then(|| fields.document("Policy")),

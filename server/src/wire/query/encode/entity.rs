@@ -165,7 +165,7 @@ impl Encode for KeyUse {
                 xml.time("LastUsedDate", ms);
                 xml.text("ServiceName", used.service);
                 let region = if used.service == "dynamodb" {
-                    &self.region
+                    self.region.as_str()
                 } else {
                     IAM_REGION
                 };
