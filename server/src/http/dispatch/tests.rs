@@ -38,8 +38,9 @@ impl Node {
     async fn start_with(limits: Limits, body: &str) -> Self {
         let directory = TempDir::new().unwrap();
         let key = MasterKey::new([3; MASTER_KEY_BYTES]);
-        let Opened { cluster, derivations } =
-            node::open_alone(Durability::Interval, directory.path(), key, limits).unwrap();
+        let Opened {
+            cluster, derivations, ..
+        } = node::open_alone(Durability::Interval, directory.path(), key, limits).unwrap();
         cluster.ready().await.unwrap();
         let context = Context {
             catalog: Catalog::open(cluster.clone(), derivations).await.unwrap(),
