@@ -39,6 +39,8 @@ pub(crate) mod session;
 pub(crate) mod simulate;
 pub(crate) mod store;
 pub(crate) mod tag;
+#[cfg(test)]
+mod tests;
 pub(crate) mod update_access_key;
 pub(crate) mod update_role;
 pub(crate) mod view;
