@@ -30,6 +30,17 @@ pub(super) fn result(answer: &str, action: &str) -> Result<Value, IamError> {
         .unwrap_or_else(|| Value::Object(Map::new())))
 }
 
+/// Elements that are lists, also when there is nothing in them.
+const LISTS: [&str; 7] = [
+    "AccessKeyMetadata",
+    "AttachedPolicies",
+    "Groups",
+    "Policies",
+    "PolicyNames",
+    "Roles",
+    "Users",
+];
+
 /// Reads elements without attributes but for namespaces, and texts.
 struct Reader<'a> {
     rest: &'a str,
@@ -64,7 +75,7 @@ impl<'a> Reader<'a> {
         }
         let value = match text {
             Some(text) if map.is_empty() && list.is_empty() => Value::String(text),
-            _ if map.is_empty() && !list.is_empty() => Value::Array(list),
+            _ if map.is_empty() && (!list.is_empty() || LISTS.contains(&name)) => Value::Array(list),
             _ if map.is_empty() => Value::String(String::new()),
             _ => Value::Object(map),
         };
@@ -141,6 +152,12 @@ mod tests {
         let none =
             "<DeleteUserResponse xmlns=\"x\"><ResponseMetadata></ResponseMetadata></DeleteUserResponse>";
         assert_eq!(result(none, "DeleteUser").unwrap(), serde_json::json!({}));
+        let empty =
+            "<ListRolesResponse><ListRolesResult><Roles></Roles></ListRolesResult></ListRolesResponse>";
+        assert_eq!(
+            result(empty, "ListRoles").unwrap(),
+            serde_json::json!({"Roles": []})
+        );
     }
 
     #[test]
