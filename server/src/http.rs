@@ -160,7 +160,9 @@ fn authenticate(app: &App, parts: &Parts, body: &[u8]) -> Result<(), stator_iam:
         headers: &headers,
         body,
     };
-    let principal = app.authenticator.authenticate(&view, app.context.clock.now_ms())?;
+    let principal = app
+        .authenticator
+        .authenticate(&view, app.context.clock.now_ms())?;
     // Until operations on tables are authorized by policies, they are for root alone.
     if principal.identity == stator_iam::Identity::Root {
         Ok(())

@@ -1,7 +1,7 @@
 //! All rows of a moment, indexed: who has an access key, and which policies count for whom.
 //!
-//! Invariant: built from rows alone, so that any two nodes with the same rows show the same. A row that is being renamed is
-//! shown once, under the name that its compare-and-sets have come to (`live`).
+//! Invariant: built from rows alone, so that any two nodes with the same rows show the same. What is being renamed is shown
+//! once, under the name that its compare-and-sets have come to (`is_live`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -58,6 +58,8 @@ pub struct Directory {
     records: BTreeMap<Row, Arc<Record>>,
     /// By id.
     rows: HashMap<String, Row>,
+    /// Old rows that were moved and are there still, by id.
+    left: HashMap<String, Row>,
     /// By id of the managed policy.
     usage: HashMap<String, Usage>,
     keys: HashMap<String, Key>,
@@ -87,6 +89,7 @@ impl Directory {
             root: Arc::new(PrincipalPolicies::root(account)),
             records: BTreeMap::new(),
             rows: HashMap::new(),
+            left: HashMap::new(),
             usage: HashMap::new(),
             keys: HashMap::new(),
             sealing: None,
@@ -120,7 +123,13 @@ impl Directory {
             .filter(|(row, record)| is_live(row, record, &all))
             .map(|(row, record)| (row.clone(), Arc::clone(record)))
             .collect();
+        let left = all
+            .iter()
+            .filter(|(row, record)| !record.is_obstacle() && !records.contains_key(row));
         let mut directory = Self {
+            left: left
+                .map(|(row, record)| (record.id().to_owned(), row.clone()))
+                .collect(),
             rows: records
                 .iter()
                 .map(|(row, record)| (record.id().to_owned(), row.clone()))
@@ -208,6 +217,11 @@ impl Directory {
         self.find(kind, name).ok_or_else(|| {
             DirectoryError::missing(format!("The {} with name {name} cannot be found.", kind.word()))
         })
+    }
+
+    /// The row from which a record was moved, if it is there still.
+    pub(super) fn left_behind(&self, id: &str) -> Option<&Row> {
+        self.left.get(id)
     }
 
     /// The record of an id.
@@ -377,22 +391,13 @@ impl Directory {
     }
 }
 
-/// Whether a row is shown, when rows that are renamed may be there twice.
-///
-/// A rename says in the old row where it goes, writes the new row, and deletes the old one. Whoever changes the old row
-/// meanwhile strikes out where it goes, and with that the new row, should it come. So of two rows of one id, the new one is live
-/// as long as the old one points to it.
+/// Whether a row is shown: an old row is not when the new one is there, and an obstacle never is (`change/entity.rs`).
 fn is_live(row: &Row, record: &Record, all: &BTreeMap<Row, Arc<Record>>) -> bool {
-    let Some((to, from)) = record.moves() else {
-        return true;
-    };
-    let other = |name: &str| {
-        let other = all.get(&Row::new(row.kind, name))?;
-        (!name.is_empty() && other.id() == record.id()).then_some(other)
-    };
-    let has_moved = other(to).is_some();
-    let is_struck_out = other(from).is_some_and(|old| old.moves().is_some_and(|(to, _)| to != row.name));
-    !has_moved && !is_struck_out
+    let has_moved = record.moving_to().is_some_and(|to| {
+        let new = all.get(&Row::new(row.kind, to));
+        new.is_some_and(|new| new.id() == record.id() && !new.is_obstacle())
+    });
+    !has_moved && !record.is_obstacle()
 }
 
 impl Directory {

@@ -109,15 +109,18 @@ pub struct User {
     /// The name in lower case of the row that this one is being moved to; empty when it is not.
     #[prost(string, tag = "9")]
     pub moving_to: String,
-    /// The name in lower case of the row that this one was moved from by the last change; empty when it was not.
-    #[prost(string, tag = "10")]
-    pub moved_from: String,
+    /// How often it was changed, so that no two rows of its life are equal.
+    #[prost(uint64, tag = "10")]
+    pub revision: u64,
     /// Ids of its groups.
     #[prost(string, repeated, tag = "11")]
     pub groups: Vec<String>,
     /// Its access keys, the oldest first.
     #[prost(message, repeated, tag = "12")]
     pub keys: Vec<AccessKey>,
+    /// Whether this is no user, but keeps a user from being moved to this row.
+    #[prost(bool, tag = "13")]
+    pub blocks: bool,
 }
 
 /// An access key of a user.
@@ -161,9 +164,12 @@ pub struct Group {
     /// As [`User::moving_to`].
     #[prost(string, tag = "9")]
     pub moving_to: String,
-    /// As [`User::moved_from`].
-    #[prost(string, tag = "10")]
-    pub moved_from: String,
+    /// As [`User::revision`].
+    #[prost(uint64, tag = "10")]
+    pub revision: u64,
+    /// As [`User::blocks`].
+    #[prost(bool, tag = "13")]
+    pub blocks: bool,
 }
 
 /// A role, which sessions act as.
@@ -394,23 +400,55 @@ impl Record {
         }
     }
 
-    /// Where it is being moved to and was moved from; users and groups alone are renamed.
-    pub(super) fn moves(&self) -> Option<(&str, &str)> {
+    /// The name of the row that it is being moved to; users and groups alone are renamed.
+    pub(super) fn moving_to(&self) -> Option<&str> {
+        let to = match self {
+            Self::User(user) => &user.moving_to,
+            Self::Group(group) => &group.moving_to,
+            Self::Role(_) | Self::Policy(_) => return None,
+        };
+        (!to.is_empty()).then_some(to)
+    }
+
+    /// Whether it is nothing but an obstacle (`change/entity.rs`).
+    pub(super) fn is_obstacle(&self) -> bool {
         match self {
-            Self::User(user) => Some((&user.moving_to, &user.moved_from)),
-            Self::Group(group) => Some((&group.moving_to, &group.moved_from)),
-            Self::Role(_) | Self::Policy(_) => None,
+            Self::User(user) => user.blocks,
+            Self::Group(group) => group.blocks,
+            Self::Role(_) | Self::Policy(_) => false,
         }
     }
 
-    pub(super) fn set_moves(&mut self, to: &str, from: &str) {
-        let (moving_to, moved_from) = match self {
-            Self::User(user) => (&mut user.moving_to, &mut user.moved_from),
-            Self::Group(group) => (&mut group.moving_to, &mut group.moved_from),
+    /// The next one in its life, which is being moved to a row, or to none.
+    pub(super) fn revise(&mut self, moving_to: &str) {
+        let (to, revision) = match self {
+            Self::User(user) => (&mut user.moving_to, &mut user.revision),
+            Self::Group(group) => (&mut group.moving_to, &mut group.revision),
             Self::Role(_) | Self::Policy(_) => return,
         };
-        to.clone_into(moving_to);
-        from.clone_into(moved_from);
+        moving_to.clone_into(to);
+        *revision += 1;
+    }
+
+    /// What keeps it, as it is now, from being moved to the row of a name.
+    pub(super) fn obstacle(&self, name: &str) -> Option<Self> {
+        Some(match self {
+            Self::User(user) => Self::User(User {
+                name: name.to_owned(),
+                id: user.id.clone(),
+                revision: user.revision,
+                blocks: true,
+                ..User::default()
+            }),
+            Self::Group(group) => Self::Group(Group {
+                name: name.to_owned(),
+                id: group.id.clone(),
+                revision: group.revision,
+                blocks: true,
+                ..Group::default()
+            }),
+            Self::Role(_) | Self::Policy(_) => return None,
+        })
     }
 
     /// The bytes of its row.

@@ -195,8 +195,8 @@ fn documents_are_judged_and_measured_when_they_are_put() {
 
     let long = |characters: usize| {
         let (head, tail) = ALLOW_GET.split_once("\"*\"").unwrap();
-        let fill = characters - head.len() - tail.len() - 2;
-        format!("{head}\"{}\"{tail}", "*".repeat(fill)).replace(',', ", \n")
+        let fill = characters - head.len() - tail.len() - 2 - "arn:aws:dynamodb:::".len();
+        format!("{head}\"arn:aws:dynamodb:::{}\"{tail}", "t".repeat(fill)).replace(',', ", \n")
     };
     world.change(|changes| changes.put_inline(Kind::User, "ann", "p", &long(2048)));
     assert_eq!(

@@ -1,7 +1,9 @@
-//! A rename is three rows, and may stop after each; somebody else may change the old row in between.
+//! A rename is three rows: it may stop after each, and others may change the same user at any point.
 
-use crate::world::World;
-use stator_iam::directory::{Edit, Kind};
+use std::collections::BTreeMap;
+
+use crate::world::{ALLOW_GET, Changed, World};
+use stator_iam::directory::{Changes, Edit, Kind, Record, Row};
 
 fn names(world: &World) -> Vec<String> {
     world.directory.users().map(|user| user.name.clone()).collect()
@@ -33,25 +35,27 @@ fn a_user_is_shown_once_wherever_its_rename_stops() {
         world.change(|changes| changes.delete_key(expected, &id));
         assert_eq!(names(&world), [expected], "changed after {installed}");
         world.change(|changes| changes.rename(Kind::User, expected, Some("Third"), None));
-        assert_eq!(names(&world), ["Third"]);
+        assert_eq!(names(&world), ["Third"], "renamed after {installed}");
         world.change(|changes| changes.delete(Kind::User, "third"));
         assert_eq!(names(&world), [""; 0], "deleted after {installed}");
+        // The names are free.
+        for name in ["old", "new", "third"] {
+            world.user(name);
+        }
+        assert_eq!(names(&world), ["new", "old", "third"]);
     }
 }
 
 #[test]
-fn who_changes_the_old_row_first_strikes_the_rename_out() {
-    let (mut world, edits) = renaming();
-    let mut edits = edits.into_iter();
-    world.install(edits.by_ref().take(1));
-    world.change(|changes| changes.put_inline(Kind::User, "old", "p", crate::world::ALLOW_GET));
-    // The second row comes late; the third is a compare-and-set that no longer fits.
-    world.install(edits.by_ref().take(1));
-    assert_eq!(names(&world), ["Old"]);
-    assert_eq!(world.directory.user("old").unwrap().inline.len(), 1);
-    // The name that was struck out is free.
-    world.user("new");
-    assert_eq!(names(&world), ["new", "Old"]);
+fn a_deleted_user_does_not_come_back_wherever_its_rename_stopped() {
+    for installed in 0..=3 {
+        let (mut world, edits) = renaming();
+        world.install(edits.into_iter().take(installed));
+        let user = world.directory.users().next().unwrap().clone();
+        world.change(|changes| changes.delete_key(&user.name, &user.keys[0].id));
+        world.change(|changes| changes.delete(Kind::User, &user.name));
+        assert_eq!(names(&world), [""; 0], "after {installed}");
+    }
 }
 
 #[test]
@@ -81,5 +85,144 @@ fn there_and_back_again() {
     for (at, edit) in back.into_iter().enumerate() {
         world.install([edit]);
         assert_eq!(names(&world), [if at == 0 { "New" } else { "Old" }]);
+    }
+}
+
+type Rows = BTreeMap<Row, Vec<u8>>;
+
+/// What somebody wants to do to the one user that there is, whatever it is called at that time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Want {
+    RenameTo(&'static str),
+    Put(&'static str),
+    Delete,
+}
+
+impl Want {
+    fn plan(self, changes: Changes<'_>, name: &str) -> Changed {
+        match self {
+            Self::RenameTo(new) => changes.rename(Kind::User, name, Some(new), None),
+            Self::Put(policy) => changes.put_inline(Kind::User, name, policy, ALLOW_GET),
+            Self::Delete => changes.delete(Kind::User, name),
+        }
+    }
+}
+
+/// Somebody on the way: what there was when it was planned, and what is still to be installed.
+#[derive(Debug, Clone)]
+struct Actor {
+    want: Want,
+    /// `None` before the first plan and after a compare-and-set that did not fit.
+    plan: Option<(Rows, Vec<Edit>)>,
+    /// `Some(false)`: it found nobody, or was refused.
+    done: Option<bool>,
+    tries: usize,
+}
+
+impl Actor {
+    fn new(want: Want) -> Self {
+        Self {
+            want,
+            plan: None,
+            done: None,
+            tries: 0,
+        }
+    }
+
+    /// One step: a plan, or one compare-and-set.
+    fn step(&mut self, world: &mut World) {
+        let Some((seen, edits)) = &mut self.plan else {
+            self.tries += 1;
+            let only = world.directory.users().next().map(|user| user.name.clone());
+            let planned = only.map(|name| world.plan(|changes| self.want.plan(changes, &name)));
+            match planned {
+                Some(Ok(edits)) => self.plan = Some((world.rows.clone(), edits)),
+                Some(Err(_)) | None => self.done = Some(false),
+            }
+            return;
+        };
+        let edit = edits.remove(0);
+        let wanted = edit.record.as_ref().map(Record::to_bytes);
+        let current = world.rows.get(&edit.row).cloned();
+        // As a node does it: what is as wanted already counts as done.
+        if current.as_ref() != seen.get(&edit.row) && current != wanted {
+            self.plan = None;
+            return;
+        }
+        match wanted {
+            Some(cell) => seen.insert(edit.row.clone(), cell),
+            None => seen.remove(&edit.row),
+        };
+        if edits.is_empty() {
+            self.done = Some(true);
+        }
+        world.install([edit]);
+    }
+}
+
+/// Every order of the steps of some actors, each checked at every point and at its end.
+fn explore(rows: &Rows, actors: &[Actor], ends: &mut usize) {
+    let mut world = World::new();
+    world.rows.clone_from(rows);
+    world.show();
+    assert!(names(&world).len() <= 1, "{:?} {actors:?}", names(&world));
+    let mut moved = false;
+    for at in 0..actors.len() {
+        if actors[at].done.is_some() || actors[at].tries > 3 {
+            continue;
+        }
+        moved = true;
+        let (mut world, mut actors) = (World::new(), actors.to_vec());
+        world.rows.clone_from(rows);
+        world.show();
+        actors[at].step(&mut world);
+        explore(&world.rows, &actors, ends);
+    }
+    if !moved {
+        *ends += 1;
+        check_end(&world, actors);
+    }
+}
+
+/// What was done stands: a deleted user is gone, and a policy that was put is there.
+fn check_end(world: &World, actors: &[Actor]) {
+    let done = |want: fn(Want) -> bool| {
+        actors
+            .iter()
+            .filter(move |actor| actor.done == Some(true) && want(actor.want))
+    };
+    let user = world.directory.users().next();
+    if done(|want| want == Want::Delete).next().is_some() {
+        assert!(user.is_none(), "{actors:?}");
+        return;
+    }
+    for actor in done(|want| matches!(want, Want::Put(_))) {
+        let Want::Put(policy) = actor.want else {
+            unreachable!()
+        };
+        assert!(user.unwrap().inline.contains_key(policy), "{actors:?}");
+    }
+}
+
+fn explore_all(wants: &[Want]) -> usize {
+    let mut world = World::new();
+    world.user("Old");
+    let actors: Vec<_> = wants.iter().map(|want| Actor::new(*want)).collect();
+    let mut ends = 0;
+    explore(&world.rows, &actors, &mut ends);
+    ends
+}
+
+#[test]
+fn in_every_order_of_steps_nothing_that_was_done_is_lost() {
+    use Want::{Delete, Put, RenameTo};
+    for wants in [
+        [RenameTo("new"), Put("p")],
+        [RenameTo("new"), Delete],
+        [RenameTo("new"), RenameTo("new")],
+        [RenameTo("new"), RenameTo("third")],
+    ] {
+        let ends = explore_all(&wants);
+        assert!(ends > 20, "{wants:?}: {ends}");
     }
 }

@@ -81,24 +81,15 @@ fn record_of<'d>(directory: &'d Directory, arn: &str) -> Option<&'d Record> {
 
 impl ContextKeys for Context<'_> {
     fn values(&self, key: &str) -> Values<'_> {
-        let tag = |wanted: &str, tags: &mut dyn Iterator<Item = (&String, &String)>| {
-            let found = tags.find(|(key, _)| key.eq_ignore_ascii_case(wanted));
-            found.map_or(Values::Absent, |(_, value)| Values::text(value.clone()))
-        };
         if let Some(wanted) = key.strip_prefix("aws:requesttag/") {
-            return tag(
-                wanted,
-                &mut self.asks.tags.iter().map(|(key, value)| (key, value)),
-            );
+            return tag(wanted, self.asks.tags.iter().map(|(key, value)| (key, value)));
         }
         let resource_tag = key
             .strip_prefix("aws:resourcetag/")
             .or_else(|| key.strip_prefix("iam:resourcetag/"));
         if let Some(wanted) = resource_tag {
-            return match self.record.and_then(Record::tags) {
-                Some(tags) => tag(wanted, &mut tags.iter()),
-                None => Values::Absent,
-            };
+            let tags = self.record.and_then(Record::tags);
+            return tag(wanted, tags.into_iter().flatten());
         }
         match key {
             "aws:tagkeys" if self.asks.tags.is_empty() => Values::Absent,
@@ -121,6 +112,12 @@ impl ContextKeys for Context<'_> {
             }
         }
     }
+}
+
+/// The value of a tag among several.
+fn tag<'t>(wanted: &str, mut tags: impl Iterator<Item = (&'t String, &'t String)>) -> Values<'t> {
+    let found = tags.find(|(key, _)| key.eq_ignore_ascii_case(wanted));
+    Values::optional(found.map(|(_, value)| value.as_str()))
 }
 
 /// Refuses what no policy of the caller allows.

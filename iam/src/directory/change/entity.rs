@@ -1,4 +1,10 @@
 //! Users and groups: making, renaming and deleting; and the deletion of roles, which has the same rules.
+//!
+//! A rename is three rows: the old one says where it goes; the new one is written; the old one goes. It may stop after each,
+//! and others may change the same user at any point. So whoever changes a user first settles what a rename has left
+//! (`settled`): an old row beside the new one goes; and while the old row counts, an obstacle takes the place of the new one,
+//! so that it cannot come any more. Revisions make each row of a life another one, so that a compare-and-set that was planned
+//! before fits no more.
 
 use std::collections::BTreeMap;
 
@@ -108,27 +114,44 @@ impl Changes<'_> {
         };
         new_name.unwrap_or(&own_name.clone()).clone_into(own_name);
         new_path.unwrap_or(&own_path.clone()).clone_into(own_path);
+        let mut edits = self.settled(&old);
         if old_row == new_row {
-            return Ok(vec![Edit::put(new)]);
+            edits.push(Edit::put(new));
+            return Ok(edits);
         }
         let mut leaving = old;
-        let came_from = leaving
-            .moves()
-            .map_or_else(String::new, |(_, from)| from.to_owned());
-        leaving.set_moves(&new_row.name, &came_from);
-        new.set_moves("", &old_row.name);
-        let remove = Edit::remove(kind, name);
-        Ok(vec![
-            Edit {
-                row: old_row,
-                record: Some(leaving),
-            },
-            Edit {
-                row: new_row,
-                record: Some(new),
-            },
-            remove,
-        ])
+        leaving.revise(&new_row.name);
+        new.revise("");
+        edits.push(Edit {
+            row: old_row,
+            record: Some(leaving),
+        });
+        edits.push(Edit {
+            row: new_row,
+            record: Some(new),
+        });
+        edits.push(Edit::remove(kind, name));
+        Ok(edits)
+    }
+
+    /// What has to be done before a record is changed, so that nothing of a rename comes after it.
+    pub(super) fn settled(&self, record: &Record) -> Vec<Edit> {
+        let mut edits = Vec::new();
+        if let Some(row) = self.directory.left_behind(record.id()) {
+            edits.push(Edit {
+                row: row.clone(),
+                record: None,
+            });
+        }
+        if let Some(to) = record.moving_to()
+            && self.directory.find(record.kind(), to).is_none()
+        {
+            edits.push(Edit {
+                row: Row::new(record.kind(), to),
+                record: record.obstacle(to),
+            });
+        }
+        edits
     }
 
     /// DeleteUser, DeleteGroup and DeleteRole.
@@ -158,6 +181,8 @@ impl Changes<'_> {
         if self.directory.policies_of(record.attached()).next().is_some() {
             return conflict("detach all policies");
         }
-        Ok(vec![Edit::remove(kind, name)])
+        let mut edits = self.settled(record);
+        edits.push(Edit::remove(kind, name));
+        Ok(edits)
     }
 }

@@ -1,7 +1,7 @@
 //! Changes of the directory: pure functions from what there is to the rows that become others.
 //!
 //! Almost every change is one row, so that installing it is one compare-and-set; a rename is three, in an order in which each
-//! may be the last (`index.rs`, `is_live`). Whoever installs asks again when a row has become another meanwhile.
+//! may be the last (`entity.rs`). Whoever installs asks again when a row has become another meanwhile.
 //! Invariant: a change that is refused changes nothing.
 
 mod attachment;
@@ -37,10 +37,7 @@ pub struct Edit {
 impl Edit {
     /// A record takes the row of its name.
     fn put(mut record: Record) -> Self {
-        if let Some((_, from)) = record.moves() {
-            let from = from.to_owned();
-            record.set_moves("", &from);
-        }
+        record.revise("");
         Self {
             row: Row::new(record.kind(), record.name()),
             record: Some(record),
@@ -94,9 +91,12 @@ impl<'d> Changes<'d> {
         name: &str,
         change: impl FnOnce(&mut Record) -> Result<(), DirectoryError>,
     ) -> Result<Vec<Edit>, DirectoryError> {
-        let mut record = self.directory.get(kind, name)?.as_ref().clone();
+        let old = self.directory.get(kind, name)?.as_ref();
+        let mut record = old.clone();
         change(&mut record)?;
-        Ok(vec![Edit::put(record)])
+        let mut edits = self.settled(old);
+        edits.push(Edit::put(record));
+        Ok(edits)
     }
 
     /// The id of the policy with an ARN, which is to be attached or to be a boundary.
