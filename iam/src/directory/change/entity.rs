@@ -125,12 +125,14 @@ impl Changes<'_> {
         edits.push(Edit {
             row: old_row,
             record: Some(leaving),
+            is_tidying: false,
         });
         edits.push(Edit {
             row: new_row,
             record: Some(new),
+            is_tidying: false,
         });
-        edits.push(Edit::remove(kind, name));
+        edits.push(Edit::tidy(kind, name));
         Ok(edits)
     }
 
@@ -141,6 +143,7 @@ impl Changes<'_> {
             edits.push(Edit {
                 row: row.clone(),
                 record: None,
+                is_tidying: false,
             });
         }
         if let Some(to) = record.moving_to()
@@ -149,6 +152,7 @@ impl Changes<'_> {
             edits.push(Edit {
                 row: Row::new(record.kind(), to),
                 record: record.obstacle(to),
+                is_tidying: false,
             });
         }
         edits
@@ -182,7 +186,20 @@ impl Changes<'_> {
             return conflict("detach all policies");
         }
         let mut edits = self.settled(record);
-        edits.push(Edit::remove(kind, name));
+        let mut last = record.clone();
+        last.revise("");
+        // What may be renamed becomes an obstacle first: of a row that is not there it cannot be told who has deleted it.
+        match last.obstacle(record.name()) {
+            Some(obstacle) => {
+                edits.push(Edit {
+                    row: Row::new(kind, name),
+                    record: Some(obstacle),
+                    is_tidying: false,
+                });
+                edits.push(Edit::tidy(kind, name));
+            }
+            None => edits.push(Edit::remove(kind, name)),
+        }
         Ok(edits)
     }
 }

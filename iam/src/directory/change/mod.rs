@@ -32,6 +32,8 @@ pub struct Edit {
     pub row: Row,
     /// What it becomes; `None`: it goes.
     pub record: Option<Record>,
+    /// Whether it only tidies up: that it does not fit any more is no reason to begin anew.
+    pub is_tidying: bool,
 }
 
 impl Edit {
@@ -41,6 +43,7 @@ impl Edit {
         Self {
             row: Row::new(record.kind(), record.name()),
             record: Some(record),
+            is_tidying: false,
         }
     }
 
@@ -48,6 +51,15 @@ impl Edit {
         Self {
             row: Row::new(kind, name),
             record: None,
+            is_tidying: false,
+        }
+    }
+
+    /// The same for a row that counts for nothing any more.
+    fn tidy(kind: Kind, name: &str) -> Self {
+        Self {
+            is_tidying: true,
+            ..Self::remove(kind, name)
         }
     }
 }
