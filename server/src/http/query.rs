@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use stator_iam::{Principal, RequestView};
 
-use super::{App, body, plain};
+use super::{App, TARGET, body, plain};
 use crate::identity::Call;
 use crate::identity::error::IdentityError;
 use crate::request_id::RequestId;
@@ -16,9 +16,9 @@ use crate::wire::query::answer::Asked;
 use crate::wire::query::form::Form;
 use crate::wire::query::{Api, error};
 
-/// Whether a request is one of these: a form, or a GET with a call in its query string.
+/// Whether a request is one of these: a form, or a GET with a call in its query string. One that names a target is none.
 pub(super) fn is_query(parts: &Parts) -> bool {
-    if parts.uri.path() != "/" {
+    if parts.uri.path() != "/" || parts.headers.contains_key(TARGET) {
         return false;
     }
     match parts.method {
