@@ -6,9 +6,12 @@
 pub(crate) mod admin;
 mod body;
 mod dispatch;
+mod impatient;
 mod query;
 pub(crate) mod serve;
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
@@ -16,6 +19,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_ENCODING,
@@ -23,7 +27,6 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts};
 use stator_iam::RequestView;
-use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::auth::Authenticator;
 use crate::identity::store::Identities;
@@ -51,10 +54,32 @@ pub(crate) struct App {
 
 /// The routes: one handler, because DynamoDB tells operations apart by a header.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .fallback(handle)
-        .layer(CatchPanicLayer::custom(panicked))
-        .with_state(app)
+    Router::new().fallback(guarded).with_state(app)
+}
+
+/// Answers, whatever happens.
+async fn guarded(State(app): State<Arc<App>>, request: Request) -> Response {
+    let ids = Arc::clone(&app);
+    caught(handle(State(app), request), || ids.request_ids.next()).await
+}
+
+/// A bug answers as a server fault; the connection and the server go on. Nothing that a request shares with others is left
+/// half done by a panic: locks are not held where answers are made.
+async fn caught(answer: impl Future<Output = Response>, next_id: impl FnOnce() -> RequestId) -> Response {
+    match AssertUnwindSafe(answer).catch_unwind().await {
+        Ok(response) => response,
+        Err(panic) => {
+            let mut response = panicked(panic.as_ref());
+            identify(&mut response, next_id());
+            response
+        }
+    }
+}
+
+fn identify(response: &mut Response, id: RequestId) {
+    if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
 }
 
 async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -88,10 +113,8 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     } else {
         unknown_operation()
     };
+    identify(&mut response, id);
     let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
-        headers.insert(REQUEST_ID, id);
-    }
     if parts.headers.contains_key(ORIGIN) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         headers.insert(
@@ -251,9 +274,8 @@ fn preflight(request: &HeaderMap) -> Response {
     response
 }
 
-/// A bug answers as a server fault; the connection and the server go on.
-#[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
-fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+/// The answer of a request that has panicked.
+fn panicked(panic: &(dyn Any + Send)) -> Response {
     let detail = panic
         .downcast_ref::<String>()
         .map(String::as_str)
@@ -262,4 +284,24 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!(detail, "a request panicked; please report this as a bug");
     let error = ApiError::Internal(detail.to_owned());
     amz_json(error.status(), error.body(), &HeaderMap::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_answered_with_a_fault_and_an_id() {
+        let ids = RequestIds::new([1, 2, 3, 4]);
+        let broken = async { panic!("a bug") };
+        let response = caught(broken, || ids.next()).await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers()[REQUEST_ID].len(), 52);
+        assert!(response.headers().contains_key(CRC32));
+        let whole = caught(
+            async { plain(StatusCode::OK, "text/plain", String::new()) },
+            || ids.next(),
+        );
+        assert_eq!(whole.await.status(), StatusCode::OK);
+    }
 }

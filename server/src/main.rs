@@ -24,6 +24,7 @@ mod random;
 mod request_id;
 mod steward;
 mod sweeper;
+mod throttle;
 mod tls;
 mod trimmer;
 mod upkeep;

@@ -107,6 +107,8 @@ pub(crate) struct TableDefinition {
     /// The last one may be enabled; those before it are read until their records are too old.
     pub(crate) streams: Vec<StreamDefinition>,
     pub(crate) time_to_live: Option<TimeToLive>,
+    /// Whether encryption with a key of the account's was asked for. All data is encrypted; this is what clients are told.
+    pub(crate) account_key: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -157,6 +159,8 @@ struct Record {
     streams: Vec<StreamRecord>,
     #[prost(message, optional, tag = "23")]
     time_to_live: Option<TimeToLiveRecord>,
+    #[prost(bool, tag = "24")]
+    account_key: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -278,6 +282,7 @@ impl TableDefinition {
             indexes: self.indexes.iter().map(IndexRecord::of).collect(),
             streams: self.streams.iter().map(StreamRecord::of).collect(),
             time_to_live: self.time_to_live.as_ref().map(TimeToLiveRecord::of),
+            account_key: self.account_key,
         };
         let mut bytes = BytesMut::with_capacity(1 + record.encoded_len());
         bytes.put_u8(FORMAT_VERSION);
@@ -341,6 +346,7 @@ impl TableDefinition {
             indexes: (record.indexes.into_iter().map(IndexRecord::read)).collect::<Result<_, _>>()?,
             streams: (record.streams.into_iter().map(StreamRecord::read)).collect::<Result<_, _>>()?,
             time_to_live: record.time_to_live.map(TimeToLiveRecord::read).transpose()?,
+            account_key: record.account_key,
         })
     }
 }
@@ -434,6 +440,7 @@ mod tests {
                 status: TimeToLiveStatus::Enabling,
                 changed_at_ms: 11,
             }),
+            account_key: true,
         };
         assert_eq!(
             TableDefinition::from_bytes(&definition.to_bytes()),

@@ -11,6 +11,7 @@ mod http;
 mod load;
 mod log;
 mod process;
+mod query;
 mod report;
 mod rounds;
 mod sign;
