@@ -1,7 +1,7 @@
 //! The HTTP face: method, path and size rules, request ids, checksums, CORS, compression. What is inside a body is the
 //! part of `wire`; who sent it is the part of `auth`.
 //!
-//! Order of refusal: method, path and content type; JSON; target; signature; everything else.
+//! Order of refusal: method, path and content type; JSON; target; signature; permission; everything else.
 
 pub(crate) mod admin;
 mod body;
@@ -18,13 +18,17 @@ use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_ENCODING,
-    CONTENT_TYPE, ORIGIN,
+    CONTENT_TYPE, ORIGIN, USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts};
-use stator_iam::RequestView;
+use stator_iam::policy::PolicySource;
+use stator_iam::{Principal, RequestView};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use self::dispatch::Asked;
+use self::serve::Origin;
 use crate::auth::Authenticator;
+use crate::authorize::{Caller, Judge};
 use crate::operation::Context;
 use crate::request_id::{RequestId, RequestIds};
 use crate::wire::decode::is_json;
@@ -38,10 +42,11 @@ const CRC32: HeaderName = HeaderName::from_static("x-amz-crc32");
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 
 /// Everything that a request needs.
-#[derive(Debug)]
 pub(crate) struct App {
     pub(crate) context: Context,
     pub(crate) authenticator: Authenticator,
+    /// What principals may do.
+    pub(crate) policies: Arc<dyn PolicySource>,
     pub(crate) request_ids: RequestIds,
 }
 
@@ -69,12 +74,9 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
             format!("healthy: dynamodb.{}.amazonaws.com ", app.context.region),
         )
     } else if parts.method == Method::GET && parts.uri.path() == admin::STATUS_PATH {
-        let (status, body) = match authenticate(&app, &parts, &[]) {
+        let (status, body) = match administer(&app, &parts, "GetStatus").await {
             Ok(()) => admin::status(&app),
-            Err(error) => {
-                let error = ApiError::from(error);
-                (error.status(), error.body())
-            }
+            Err(error) => (error.status(), error.body()),
         };
         amz_json(status, body, &parts.headers)
     } else if parts.method == Method::OPTIONS {
@@ -126,17 +128,43 @@ async fn answer(app: &App, parts: &Parts, received: &Bytes, json: &Bytes) -> Res
             ApiError::Serialization(None)
         });
     };
-    if let Err(error) = authenticate(app, parts, received) {
-        return Err(if is_json(json) {
+    let authenticated =
+        authenticate(app, parts, received).and_then(|principal| caller(app, parts, &principal));
+    let caller = authenticated.map_err(|error| {
+        if is_json(json) {
             error.into()
         } else {
             ApiError::Serialization(None)
-        });
-    }
-    dispatch::run(target, json, Head::new(&parts.headers), &app.context).await
+        }
+    })?;
+    let asked = Asked {
+        head: Head::new(&parts.headers),
+        caller: &caller,
+    };
+    dispatch::run_for(target, json, asked, &app.context).await
 }
 
-fn authenticate(app: &App, parts: &Parts, body: &[u8]) -> Result<(), stator_iam::Error> {
+/// Checks that whoever signed may do this with the node.
+async fn administer(app: &App, parts: &Parts, action: &str) -> Result<(), ApiError> {
+    let principal = authenticate(app, parts, &[])?;
+    let caller = caller(app, parts, &principal)?;
+    Judge::new(&caller, &app.context).require_of_node(action).await
+}
+
+/// Who asks, once it is known which principal that is.
+fn caller<'a>(app: &App, parts: &'a Parts, principal: &Principal) -> Result<Caller<'a>, stator_iam::Error> {
+    let policies = app.policies.policies(principal);
+    let origin = parts.extensions.get::<Origin>();
+    let user_agent = parts.headers.get(USER_AGENT);
+    Ok(Caller {
+        policies: policies.ok_or(stator_iam::Error::UnrecognizedClient)?,
+        source: origin.map(|origin| origin.address),
+        secure: origin.is_some_and(|origin| origin.secure),
+        user_agent: user_agent.and_then(|value| value.to_str().ok()),
+    })
+}
+
+fn authenticate(app: &App, parts: &Parts, body: &[u8]) -> Result<Arc<Principal>, stator_iam::Error> {
     let mut headers: Vec<(&str, &[u8])> = parts
         .headers
         .iter()
@@ -154,9 +182,7 @@ fn authenticate(app: &App, parts: &Parts, body: &[u8]) -> Result<(), stator_iam:
         headers: &headers,
         body,
     };
-    app.authenticator
-        .authenticate(&view, app.context.clock.now_ms())
-        .map(|_| ())
+    app.authenticator.authenticate(&view, app.context.clock.now_ms())
 }
 
 fn log(error: &ApiError, id: RequestId) {

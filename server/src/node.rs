@@ -16,10 +16,12 @@ use stator_cluster::{
     Alone, Cluster, Durability, Founder, Inbox, MasterKey, MasterKeys, Network, NodeId, NodeSettings,
     PosixVfs, Random, Settings, Surroundings, Timing, TokioWorld, World,
 };
+use stator_iam::policy::RootOnly;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::arn;
 use crate::auth::Authenticator;
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::{Clock, SystemClock};
@@ -186,6 +188,7 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
             random: random::fill,
         },
         authenticator: api.authenticator,
+        policies: Arc::new(RootOnly::new(arn::ACCOUNT)),
         request_ids: RequestIds::new(seed()?),
     }))
 }

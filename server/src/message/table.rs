@@ -53,7 +53,6 @@ pub(crate) const INVALID_NEXT_TOKEN: &str = "One or more parameter values were i
 pub(crate) enum Unsupported {
     VectorIndexes,
     Encryption,
-    ResourcePolicy,
     GlobalTables,
 }
 
@@ -63,7 +62,6 @@ impl Unsupported {
         let (what, member) = match self {
             Self::VectorIndexes => ("Vector indexes are", "VectorIndexes"),
             Self::Encryption => ("Encryption with a KMS key is", "SSESpecification"),
-            Self::ResourcePolicy => ("Resource-based policies are", "ResourcePolicy"),
             Self::GlobalTables => ("Global tables are", "ReplicaUpdates"),
         };
         ApiError::Validation(format!(

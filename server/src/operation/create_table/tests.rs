@@ -188,7 +188,6 @@ fn what_this_version_does_not_have_is_refused() {
     let with = |members: &str| refusal(&body(&format!(r#","BillingMode":"PAY_PER_REQUEST",{members}"#)));
     for (members, unsupported) in [
         (r#""VectorIndexes":[{}]"#, Unsupported::VectorIndexes),
-        (r#""ResourcePolicy":"{}""#, Unsupported::ResourcePolicy),
         (r#""GlobalTableSourceArn":"arn""#, Unsupported::GlobalTables),
         (r#""SSESpecification":{"Enabled":true}"#, Unsupported::Encryption),
     ] {

@@ -71,8 +71,9 @@ impl ApiError {
             Self::DuplicateItem => "DuplicateItem",
             Self::TransactionConflict => "TransactionConflict",
             Self::LimitExceeded(_) => "RequestLimitExceeded",
-            Self::Authentication(_) => "AccessDenied",
+            Self::Authentication(_) | Self::AccessDenied(_) => "AccessDenied",
             Self::ResourceInUse(_)
+            | Self::PolicyNotFound(_)
             | Self::ExpiredIterator(_)
             | Self::TrimmedDataAccess(_)
             | Self::TransactionCanceled(_)

@@ -323,6 +323,7 @@ mod tests {
                 indexes: Vec::new(),
                 streams: Vec::new(),
                 time_to_live: None,
+                resource_policies: Vec::new(),
             },
             status: TableStatus::Active,
             arn: "arn:x".to_owned(),
