@@ -139,3 +139,39 @@ def test_another_word_is_refused(raw: RawClient, table: str) -> None:
         "1 validation error detected: Value 'SOME' at 'returnConsumedCapacity' failed to satisfy constraint: "
         "Member must satisfy enum value set: [INDEXES, TOTAL, NONE]",
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [
+        ({"N": "1"}, 2),
+        ({"N": "-1"}, 3),
+        ({"N": "12"}, 2),
+        ({"N": "123"}, 3),
+        ({"N": "12000000"}, 2),
+        ({"N": "0.0012"}, 2),
+        ({"N": "1.5"}, 3),
+        ({"N": "-123.456"}, 6),
+        ({"N": "9" * 38}, 20),
+        ({"BOOL": False}, 1),
+        ({"NULL": True}, 1),
+        ({"S": "é"}, 2),
+        ({"B": "YWJj"}, 3),
+        ({"L": []}, 3),
+        ({"L": [{"S": "ab"}, {"L": []}]}, 10),
+        ({"M": {}}, 3),
+        ({"M": {"name": {"S": "ab"}}}, 10),
+        ({"SS": ["a", "bc"]}, 3),
+        ({"NS": ["1", "-22"]}, 5),
+        ({"BS": ["YWJj"]}, 3),
+    ],
+)
+def test_values_have_their_documented_size(
+    raw: RawClient, table: str, key: str, value: dict[str, Any], size: int
+) -> None:
+    """Amazon DynamoDB Developer Guide, "DynamoDB item sizes and formats"."""
+    others = len("pk" + key + "v" + "fill") + size
+    for more, write in [(0, 1), (1, 2)]:
+        fill = {"S": "x" * (1024 - others + more)}
+        put = {"TableName": table, "Item": {"pk": {"S": key}, "v": value, "fill": fill}}
+        assert units(raw, "PutItem", put) == write

@@ -517,3 +517,23 @@ def test_old_and_new_parameters_do_not_mix(
         "Can not use both expression and non-expression parameters in the same request: "
         f"Non-expression parameters: {{{legacy}}} Expression parameters: {{{modern}}}",
     )
+
+
+def test_sets_of_numbers_are_compared_to_the_last_digit(
+    dynamodb: Any, raw: RawClient, table: str, key: str
+) -> None:
+    stored = ["1." + "0" * 36 + "1", "2"]
+    dynamodb.put_item(TableName=table, Item={"pk": {"S": key}, "v": {"NS": stored}})
+    put: Values = {"TableName": table, "Item": {"pk": {"S": key}, "v": {"NS": stored}}}
+    put["ConditionExpression"] = "v = :v"
+    for numbers, equal in [
+        (["2.0", "10." + "0" * 35 + "1e-1"], True),
+        (["1." + "0" * 36 + "2", "2"], False),
+        (["1", "2"], False),
+        (["2"], False),
+    ]:
+        answer = raw.call("PutItem", put | {"ExpressionAttributeValues": {":v": {"NS": numbers}}})
+        if equal:
+            accepted(answer)
+        else:
+            failed_condition(answer)

@@ -153,6 +153,24 @@ class TestUpdate:
         assert raised("RETURNING MODIFIED OLD *") == [{"v": {"N": "3"}}]
         assert raised("RETURNING MODIFIED NEW *") == [{"v": {"N": "5"}}]
 
+    @pytest.mark.parametrize(
+        ("side", "sum_"),
+        [
+            ("v+1+1", 7),
+            ("v + 1 - w + 0.5", 3.5),
+            ("v - (w - 1 + 2)", 1),
+            ("if_not_exists(x, 1) + v + w", 9),
+            ("1 + 2 + 3 + 4", 10),
+        ],
+    )
+    def test_a_sum_has_any_number_of_operands(
+        self, dynamodb: Any, table: str, key: str, side: str, sum_: float
+    ) -> None:
+        execute(dynamodb, f"INSERT INTO \"{table}\" VALUE {{'pk': '{key}', 'v': 5, 'w': 3}}")
+        update = f"UPDATE \"{table}\" SET v = {side} WHERE pk = '{key}' RETURNING MODIFIED NEW *"
+        [changed] = execute(dynamodb, update)
+        assert float(changed["v"]["N"]) == sum_
+
     def test_sets_lose_elements_and_go_when_empty(self, dynamodb: Any, table: str, key: str) -> None:
         execute(dynamodb, f"INSERT INTO \"{table}\" VALUE {{'pk': '{key}', 's': <<'a', 'b'>>}}")
         update = f"UPDATE \"{table}\" SET s = set_delete(s, ?) WHERE pk = '{key}' RETURNING ALL NEW *"
@@ -282,6 +300,9 @@ class TestSelect:
             ("pk = 'a' AND pk = 'b'", []),
             ("pk = 'a' AND NOT v = 1 AND text IN ('t2', 't4', 't5')", [2, 4]),
             ("pk = 'a' AND begins_with(text, 't1')", [1]),
+            ("pk = 'a' AND begins_with(text, 't1') = true", [1]),
+            ("pk = 'a' AND false = contains(text, '3') AND sk > 2", [4, 5]),
+            ("pk = 'a' AND begins_with(text, 't1') <> false", [1]),
             ("pk = 'a' AND contains(\"text\", '3')", [3]),
             ("pk = 'a' AND attribute_type(v, 'N') AND size(text) = 2 AND sk < 1", [0]),
             ("pk = 'a' AND v IS MISSING", []),

@@ -2,8 +2,8 @@
 //! bytes, with nothing in between.
 //!
 //! It uses what Stator uses (axum, a multi-thread runtime of two workers, mimalloc, the same verifier), sends the headers
-//! that Stator sends, and says that it is ready by the same JSON line. It knows no tables: GetItem is answered with the
-//! body in a file, PutItem with `{}`.
+//! that Stator sends, and says that it is ready by the same JSON line. It knows no tables: GetItem and Query are answered
+//! with the bodies in two files, PutItem with `{}`.
 #![expect(clippy::print_stdout, reason = "the line that says that it is ready")]
 #![expect(clippy::disallowed_methods, reason = "an example has no clock to be given")]
 
@@ -38,10 +38,14 @@ struct Arguments {
     /// The file with the body of the answer to GetItem.
     #[arg(long)]
     get_item_body: PathBuf,
+    /// The file with the body of the answer to Query.
+    #[arg(long)]
+    query_body: PathBuf,
 }
 
 struct Shared {
     get_item_body: Bytes,
+    query_body: Bytes,
     verifier: Verifier,
     credentials: StaticCredentials,
 }
@@ -55,6 +59,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let shared = Shared {
         get_item_body: std::fs::read(arguments.get_item_body)?.into(),
+        query_body: std::fs::read(arguments.query_body)?.into(),
         verifier: Verifier::new(),
         credentials: StaticCredentials::new(principal, SecretKey::new(SECRET_ACCESS_KEY.to_owned())),
     };
@@ -83,6 +88,7 @@ async fn answer(
     let target = headers.get("x-amz-target").map(http::HeaderValue::as_bytes);
     let body = match target {
         Some(b"DynamoDB_20120810.GetItem") => shared.get_item_body.clone(),
+        Some(b"DynamoDB_20120810.Query") => shared.query_body.clone(),
         Some(b"DynamoDB_20120810.PutItem") => Bytes::from_static(b"{}"),
         _ => return Err(StatusCode::NOT_FOUND),
     };

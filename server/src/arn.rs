@@ -8,6 +8,11 @@ pub(crate) fn table(region: &str, name: &str) -> String {
     format!("arn:aws:dynamodb:{region}:{ACCOUNT}:table/{name}")
 }
 
+/// The ARN of the key that the data of the account is encrypted with.
+pub(crate) fn account_key(region: &str) -> String {
+    format!("arn:aws:kms:{region}:{ACCOUNT}:alias/aws/dynamodb")
+}
+
 /// The ARN of an index of a table.
 pub(crate) fn index(table: &str, name: &str) -> String {
     format!("{table}/index/{name}")

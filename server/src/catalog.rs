@@ -155,6 +155,11 @@ impl Catalog {
         self.tables.load().get(name).cloned()
     }
 
+    /// All tables, as of now on this node.
+    pub(crate) fn known(&self) -> Arc<Tables> {
+        self.tables.load_full()
+    }
+
     /// The table of a name. One that is not known here is looked for in what all nodes have acknowledged.
     ///
     /// # Errors

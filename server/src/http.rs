@@ -6,6 +6,7 @@
 pub(crate) mod admin;
 mod body;
 mod dispatch;
+mod impatient;
 pub(crate) mod serve;
 
 use std::sync::Arc;

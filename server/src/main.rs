@@ -23,6 +23,7 @@ mod random;
 mod request_id;
 mod steward;
 mod sweeper;
+mod throttle;
 mod tls;
 mod trimmer;
 mod upkeep;

@@ -13,6 +13,7 @@ pub(crate) mod time_to_live;
 use stator_model::attribute::Kind;
 use stator_model::key::{KeyError, KeyRole};
 
+use crate::throttle::Throttled;
 use crate::wire::error::ApiError;
 
 pub(crate) const ITEM_TOO_LARGE: &str = "Item size has exceeded the maximum allowed size";
@@ -43,6 +44,24 @@ pub(crate) const TRANSACTION_MANY_ACTIONS: &str =
     "TransactItems can only contain one of Check, Put, Update or Delete";
 pub(crate) const TRANSACTION_AT_ONE: &str = "One or more parameter values were invalid: ConsistencyLevel ONE is not supported for \
                                              transactions; use QUORUM or ALL";
+
+/// What a request is told whose table or index has no throughput left.
+///
+/// Source: the service model's documentation of TransactionCanceledException.
+pub(crate) fn throttled(throttled: &Throttled) -> &'static str {
+    match (throttled.is_on_demand, throttled.is_index) {
+        (true, _) => "Throughput exceeds the maximum OnDemandThroughput configured on table or index",
+        (false, false) => {
+            "The level of configured provisioned throughput for the table was exceeded. Consider increasing your \
+             provisioning level with the UpdateTable API."
+        }
+        (false, true) => {
+            "The level of configured provisioned throughput for one or more global secondary indexes of the table was \
+             exceeded. Consider increasing your provisioning level for the under-provisioned global secondary indexes \
+             with the UpdateTable API."
+        }
+    }
+}
 
 /// A transaction whose items are more than one may have.
 pub(crate) fn transaction_too_large(bytes: usize) -> ApiError {

@@ -3,6 +3,8 @@
 //! The names are part of the interface and listed in `docs/operations.md`. They are told without a signature, so that the
 //! listener is one of its own, in plain, for addresses that clients do not reach.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -10,16 +12,21 @@ use axum::routing::get;
 use http::header::CONTENT_TYPE;
 use stator_cluster::{Cluster, ClusterStatus, GroupStatus, Liveness};
 
+use crate::throttle::Throttle;
+
 /// The type of the text form.
 const TEXT_FORM: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Answers `GET /metrics`.
-pub(crate) fn router(cluster: Cluster) -> Router {
-    Router::new().route("/metrics", get(answer)).with_state(cluster)
+pub(crate) fn router(cluster: Cluster, throttle: Option<Arc<Throttle>>) -> Router {
+    Router::new()
+        .route("/metrics", get(answer))
+        .with_state((cluster, throttle))
 }
 
-async fn answer(State(cluster): State<Cluster>) -> Response {
-    ([(CONTENT_TYPE, TEXT_FORM)], text(&cluster.status())).into_response()
+async fn answer(State((cluster, throttle)): State<(Cluster, Option<Arc<Throttle>>)>) -> Response {
+    let throttled = throttle.map(|throttle| throttle.refused());
+    ([(CONTENT_TYPE, TEXT_FORM)], text(&cluster.status(), throttled)).into_response()
 }
 
 /// What is counted, and what can go down again.
@@ -186,11 +193,19 @@ fn count(number: usize) -> u64 {
 }
 
 /// The text of a status. Labels are numbers and words of ours, which need no quoting.
-fn text(status: &ClusterStatus) -> String {
+fn text(status: &ClusterStatus, throttled: Option<[(&'static str, u64); 2]>) -> String {
     let mut text = Text::default();
     for (name, kind, help, value) in METRICS {
         text.metric(name, kind, help);
         text.line(format_args!("{name} {}", value(status)));
+    }
+    let name = "stator_throttled_total";
+    let help = "Reads and writes that were refused because their table or index had no throughput left.";
+    if let Some(throttled) = throttled {
+        text.metric(name, Kind::Counter, help);
+        for (kind, count) in throttled {
+            text.line(format_args!("{name}{{kind=\"{kind}\"}} {count}"));
+        }
     }
     let name = "stator_node_alive";
     let help = "Whether this node takes another one (or itself) to be alive.";

@@ -35,6 +35,7 @@ use crate::metrics;
 use crate::operation::Context;
 use crate::random;
 use crate::request_id::RequestIds;
+use crate::throttle::Throttle;
 use crate::upkeep::{Upkeep, UpkeepSettings};
 
 /// How long handing over leaderships may take on a planned stop; the cluster elects others by itself afterwards.
@@ -160,6 +161,7 @@ pub(crate) struct Api {
     pub(crate) endpoint: String,
     pub(crate) authenticator: Authenticator,
     pub(crate) upkeep: UpkeepSettings,
+    pub(crate) limits: Limits,
 }
 
 /// The API over a cluster that is ready.
@@ -178,12 +180,19 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
         settings: api.upkeep,
     };
     upkeep.start();
+    let throttle = api.limits.throughput.then(|| {
+        let throttle = Arc::new(Throttle::new(api.region.clone(), Arc::clone(&clock)));
+        tokio::spawn(Throttle::follow(Arc::downgrade(&throttle), cluster.clone()));
+        throttle
+    });
     Ok(Arc::new(App {
         context: Context {
             catalog,
             cluster: cluster.clone(),
             region: api.region,
             endpoint: api.endpoint,
+            throttle,
+            limits: api.limits,
             clock,
             random: random::fill,
         },
@@ -214,7 +223,7 @@ pub(crate) async fn run(
 ) -> Result<(), NodeError> {
     let cluster = app.context.cluster.clone();
     let telling = listeners.metrics.map(|listener| {
-        let router = metrics::router(cluster.clone());
+        let router = metrics::router(cluster.clone(), app.context.throttle.clone());
         tokio::spawn(serve(listener, Security::Plain, router, std::future::pending()))
     });
     let mut failure = None;

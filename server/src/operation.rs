@@ -1,5 +1,7 @@
 //! The operations of the API, one file each: typed request, validation, work, typed answer. No JSON, no HTTP.
 
+mod account_limits;
+mod admission;
 pub(crate) mod batch_execute_statement;
 pub(crate) mod batch_get_item;
 pub(crate) mod batch_write_item;
@@ -58,7 +60,9 @@ use uuid::Uuid;
 
 use crate::catalog::{Catalog, Table};
 use crate::clock::Clock;
+use crate::limits::Limits;
 use crate::message;
+use crate::throttle::Throttle;
 use crate::wire::error::ApiError;
 
 /// What operations work with.
@@ -72,6 +76,10 @@ pub(crate) struct Context {
     pub(crate) region: String,
     /// The host and port that clients reach, for DescribeEndpoints.
     pub(crate) endpoint: String,
+    /// Holds tables to their throughput, if this node does.
+    pub(crate) throttle: Option<Arc<Throttle>>,
+    /// Quotas.
+    pub(crate) limits: Limits,
     /// The time.
     pub(crate) clock: Arc<dyn Clock>,
     /// Fills a buffer with random bytes.

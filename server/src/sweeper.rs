@@ -13,14 +13,17 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use stator_cluster::{Bounds, ConsistencyLevel, Direction, Error, Keyspace, LedRange, WriteOptions};
+use tokio::time::Instant;
 
 use crate::catalog::{Table, TimeToLiveStatus};
 use crate::command::{Expire, OLDEST_S};
 use crate::derive::time_to_live::{BUCKET_BYTES, read_key};
 use crate::upkeep::Upkeep;
 
-/// How many items are deleted at the same time.
-const AT_ONCE: usize = 16;
+/// How many items are deleted at the same time: few, so that no client finds a heap of them before its own request.
+const AT_ONCE: usize = 4;
+/// Deletions take one part in so many of the time at most, so that they make room where disk or processors are busy.
+const BUSY_SHARE: u32 = 2;
 /// How many are looked for at a time.
 const BATCH: usize = 256;
 
@@ -114,8 +117,10 @@ impl Upkeep {
         items: Vec<Vec<u8>>,
     ) -> Result<(), Error> {
         let rate = f64::from(self.settings.sweep_items_per_second);
+        let mut at = Instant::now();
         for items in items.chunks(AT_ONCE) {
-            let begun = tokio::time::Instant::now();
+            tokio::time::sleep_until(at).await;
+            let begun = Instant::now();
             let expire = Expire { attribute, now_s };
             let mut deletions = Vec::with_capacity(items.len());
             for item in items {
@@ -130,11 +135,16 @@ impl Upkeep {
                 });
             }
             try_join_all(deletions).await?;
-            let share = f64::from(u32::try_from(items.len()).unwrap_or(u32::MAX)) / rate;
-            tokio::time::sleep_until(begun + Duration::from_secs_f64(share)).await;
+            at = (at + share(items.len(), rate)).max(begun + begun.elapsed() * BUSY_SHARE);
         }
+        tokio::time::sleep_until(at).await;
         Ok(())
     }
+}
+
+/// The time of so many items at a rate a second.
+fn share(items: usize, rate: f64) -> Duration {
+    Duration::from_secs_f64(f64::from(u32::try_from(items).unwrap_or(u32::MAX)) / rate)
 }
 
 fn first_key(range: &LedRange) -> Vec<u8> {

@@ -122,6 +122,11 @@ impl<'t, 'p> Parser<'t, 'p> {
         })
     }
 
+    /// Whether the text has to keep within the API's bounds.
+    pub(super) fn is_bounded(&self) -> bool {
+        self.bounds == Bounds::Api
+    }
+
     /// Ends parsing: the text has to be used up, and the first recorded error is reported.
     pub(super) fn finish(self) -> Parsed<()> {
         if self.current.kind != TokenKind::End {

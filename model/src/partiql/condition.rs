@@ -169,11 +169,7 @@ pub(super) fn condition(text: &str, expression: Expression) -> Parsed<Condition>
             let Some(comparator) = comparator(&operator) else {
                 return error(Problem::ConditionOperator(operator));
             };
-            Condition::Compare {
-                comparator,
-                left: operand(text, *left)?,
-                right: operand(text, *right)?,
-            }
+            return comparison(text, comparator, left, right);
         }
         Node::Between {
             operand: compared,
@@ -215,6 +211,57 @@ pub(super) fn condition(text: &str, expression: Expression) -> Parsed<Condition>
         Node::Missing => return error(Problem::Missing),
         _ => return error(Problem::NotBoolean),
     })
+}
+
+/// The condition that two operands stand to each other in some way.
+fn comparison(
+    text: &str,
+    comparator: Comparator,
+    left: Box<Expression>,
+    right: Box<Expression>,
+) -> Parsed<Condition> {
+    // `begins_with(a, 'x') = true` is a longer way to say `begins_with(a, 'x')`.
+    match truth(comparator, left, right) {
+        Ok((call, true)) => condition(text, *call),
+        Ok((call, false)) => Ok(Condition::Not(Box::new(condition(text, *call)?))),
+        Err((left, right)) => Ok(Condition::Compare {
+            comparator,
+            left: operand(text, *left)?,
+            right: operand(text, *right)?,
+        }),
+    }
+}
+
+/// Both sides of a comparison.
+type Sides = (Box<Expression>, Box<Expression>);
+
+/// A call of a function that is a condition and is compared with `true` or `false`, and what it is to come to; the operands
+/// as they are for any other comparison.
+fn truth(
+    comparator: Comparator,
+    left: Box<Expression>,
+    right: Box<Expression>,
+) -> Result<(Box<Expression>, bool), Sides> {
+    let is_condition = |side: &Expression| match &side.node {
+        Node::Call { name, .. } => condition_function(name).is_some_and(|function| function != SIZE),
+        _ => false,
+    };
+    let equal = match comparator {
+        Comparator::Equal => true,
+        Comparator::NotEqual => false,
+        _ => return Err((left, right)),
+    };
+    match (&left.node, &right.node) {
+        (_, Node::Bool(truth)) if is_condition(&left) => {
+            let truth = *truth == equal;
+            Ok((left, truth))
+        }
+        (Node::Bool(truth), _) if is_condition(&right) => {
+            let truth = *truth == equal;
+            Ok((right, truth))
+        }
+        _ => Err((left, right)),
+    }
 }
 
 /// The condition that a call of a function is.

@@ -236,11 +236,13 @@ impl<'p> Speller<'p> {
                 out.push(')');
                 Ok(())
             }
-            SetValue::Arithmetic { sum, operands } => {
-                let [first, second] = &**operands;
+            SetValue::Arithmetic { first, rest } => {
                 self.spell_set_value(out, first)?;
-                out.push_str(if *sum { " + " } else { " - " });
-                self.spell_set_value(out, second)
+                for (sum, operand) in rest {
+                    out.push_str(if *sum { " + " } else { " - " });
+                    self.spell_set_value(out, operand)?;
+                }
+                Ok(())
             }
         }
     }

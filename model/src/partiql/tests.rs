@@ -112,6 +112,10 @@ fn conditions_say_the_same_in_the_expression_language() {
             "begins_with(a, 'x') AND contains(b, 1)",
         ),
         (
+            "begins_with(a, 'x') = true AND false = contains(b, 1) AND attribute_type(c, 'S') <> TRUE",
+            "begins_with(a, 'x') AND NOT contains(b, 1) AND NOT attribute_type(c, 'S')",
+        ),
+        (
             "attribute_type(a, 'S') AND size(a.b) > 2",
             "attribute_type(a, 'S') AND size(a.b) > 2",
         ),
@@ -136,6 +140,12 @@ fn updates_say_the_same_in_the_expression_language() {
             "SET b = b + 1 REMOVE a, c[1]",
         ),
         ("SET a = 1 - a", "SET a = 1 - a"),
+        ("SET a = b+1+1", "SET a = b + 1 + 1"),
+        ("SET a = b - (c - 1 + d) + 2", "SET a = b - c + 1 - d + 2"),
+        (
+            "SET a = if_not_exists(b, 0) + 1 - c",
+            "SET a = if_not_exists(b, 0) + 1 - c",
+        ),
         (
             "SET a = LIST_APPEND(if_not_exists(b, []), [1])",
             "SET a = list_append(if_not_exists(b, L), L)",

@@ -52,12 +52,12 @@ pub enum SetValue {
         /// Its arguments, at least one.
         arguments: Vec<SetValue>,
     },
-    /// `+` or `-` of two operands that are no arithmetic themselves.
+    /// `+` and `-` of two or more operands that are no arithmetic themselves: what parentheses say lies in the signs.
     Arithmetic {
-        /// True for `+`.
-        sum: bool,
-        /// The operands.
-        operands: Box<[SetValue; 2]>,
+        /// The first operand.
+        first: Box<SetValue>,
+        /// The others, each with true for `+`.
+        rest: Vec<(bool, SetValue)>,
     },
 }
 
@@ -123,6 +123,22 @@ fn set_operand(
     }
 }
 
+/// `left + right` or `left - right`, with the operands of both in one row.
+fn arithmetic_of(left: SetValue, sum: bool, right: SetValue) -> SetValue {
+    let (first, mut rest) = match left {
+        SetValue::Arithmetic { first, rest } => (first, rest),
+        left => (Box::new(left), Vec::new()),
+    };
+    match right {
+        SetValue::Arithmetic { first, rest: others } => {
+            rest.push((sum, *first));
+            rest.extend(others.into_iter().map(|(plus, value)| (plus == sum, value)));
+        }
+        right => rest.push((sum, right)),
+    }
+    SetValue::Arithmetic { first, rest }
+}
+
 fn set_value(text: &str, side: Expression, arithmetic: bool) -> Parsed<SetValue> {
     let problem = match side.node {
         Node::Path(path) => return Ok(SetValue::Path(path)),
@@ -131,9 +147,8 @@ fn set_value(text: &str, side: Expression, arithmetic: bool) -> Parsed<SetValue>
             left,
             right,
         } if arithmetic && matches!(&*operator, "+" | "-") => {
-            let operands = Box::new([set_value(text, *left, false)?, set_value(text, *right, false)?]);
-            let sum = operator == "+";
-            return Ok(SetValue::Arithmetic { sum, operands });
+            let (left, right) = (set_value(text, *left, true)?, set_value(text, *right, true)?);
+            return Ok(arithmetic_of(left, operator == "+", right));
         }
         Node::Binary { operator, .. } => Problem::UpdateOperator(operator),
         Node::Call { name, arguments } => match update_function(&name) {

@@ -112,6 +112,8 @@ pub(crate) struct TableDefinition {
     pub(crate) time_to_live: Option<TimeToLive>,
     /// At most one of the table, and one of each stream.
     pub(crate) resource_policies: Vec<ResourcePolicy>,
+    /// Whether encryption with a key of the account's was asked for. All data is encrypted; this is what clients are told.
+    pub(crate) account_key: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -164,6 +166,8 @@ struct Record {
     time_to_live: Option<TimeToLiveRecord>,
     #[prost(message, repeated, tag = "25")]
     resource_policies: Vec<ResourcePolicyRecord>,
+    #[prost(bool, tag = "24")]
+    account_key: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -286,6 +290,7 @@ impl TableDefinition {
             streams: self.streams.iter().map(StreamRecord::of).collect(),
             time_to_live: self.time_to_live.as_ref().map(TimeToLiveRecord::of),
             resource_policies: (self.resource_policies.iter().map(ResourcePolicyRecord::of)).collect(),
+            account_key: self.account_key,
         };
         let mut bytes = BytesMut::with_capacity(1 + record.encoded_len());
         bytes.put_u8(FORMAT_VERSION);
@@ -354,6 +359,7 @@ impl TableDefinition {
                 .into_iter()
                 .map(ResourcePolicyRecord::read))
             .collect::<Result<_, _>>()?,
+            account_key: record.account_key,
         })
     }
 }
@@ -454,6 +460,7 @@ mod tests {
                     revision: "1".into(),
                 })
                 .into(),
+            account_key: true,
         };
         assert_eq!(
             TableDefinition::from_bytes(&definition.to_bytes()),

@@ -95,6 +95,11 @@ impl Table {
         policies.find_map(|(of, policy)| (*of == stream).then_some(policy.as_ref()))
     }
 
+    /// Its indexes, in the order of the definition.
+    pub(crate) fn indexes(&self) -> impl Iterator<Item = &TableIndex> {
+        self.indexes.iter()
+    }
+
     /// The index of a name.
     pub(crate) fn index(&self, name: &str) -> Option<&TableIndex> {
         self.indexes.iter().find(|index| index.definition.name == name)

@@ -44,6 +44,9 @@ pub(crate) struct Options {
     /// Region that ARNs name
     #[arg(long, default_value = "us-east-1")]
     region: String,
+    /// Hold tables to their provisioned throughput and on-demand maximums
+    #[arg(long)]
+    throttle: bool,
     /// Print one line of JSON when ready
     #[arg(long)]
     json: bool,
@@ -143,6 +146,7 @@ async fn run_node(options: &Options) -> Result<(), DevError> {
             sweep_interval_ms: SWEEP_INTERVAL_MS,
             ..UpkeepSettings::default()
         },
+        limits: limits(options),
     };
     let app = node::app(&opened, api).await?;
     let stop = node::stop_signal()?;
@@ -157,6 +161,13 @@ async fn run_node(options: &Options) -> Result<(), DevError> {
 
 /// Whoever develops does not wait long for an item to go that is due.
 const SWEEP_INTERVAL_MS: u64 = 1000;
+
+fn limits(options: &Options) -> Limits {
+    Limits {
+        throughput: options.throttle,
+        ..Limits::default()
+    }
+}
 
 fn data_directory(path: &Path) -> Result<PathBuf, DevError> {
     std::fs::create_dir_all(path)

@@ -143,6 +143,7 @@ async fn run_node(
             stator_iam::Transport::Tls,
         ),
         upkeep: config.upkeep,
+        limits: config.limits,
     };
     let app = node::app(&opened, api).await?;
     let listeners = Listeners {

@@ -1,7 +1,7 @@
 //! Accepting connections and serving them until told to stop.
 //!
-//! HTTP/1.1 and HTTP/2 on one port, in plain or with TLS. A client that takes too long for its handshake or its headers is
-//! cut off; on shutdown, requests that are under way are answered first, for a bounded time.
+//! HTTP/1.1 and HTTP/2 on one port, in plain or with TLS. A client that takes too long for its handshake, its headers or an
+//! answer is cut off; on shutdown, requests that are under way are answered first, for a bounded time.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,12 +15,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use super::impatient::Impatient;
 use crate::tls::ServerTls;
 
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take for the headers of a request.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(30);
+/// Largest head of a request. A session token takes some thousand bytes of it.
+const HEADERS_BYTES_MAX: u32 = 64 * 1024;
+/// How often a client on HTTP/2 that says nothing is asked whether it is still there, and how long it may take to answer.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long requests under way may take on shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause after a failed accept (out of descriptors, mostly), so that the loop does not spin.
@@ -56,9 +62,14 @@ pub(crate) async fn serve(
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_TIMEOUT)
-        .pipeline_flush(true)
+        .max_buf_size(usize::try_from(HEADERS_BYTES_MAX).unwrap_or(usize::MAX))
         .half_close(true);
-    builder.http2().timer(TokioTimer::new());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(HEADERS_BYTES_MAX)
+        .keep_alive_interval(Some(PING_INTERVAL))
+        .keep_alive_timeout(PING_TIMEOUT);
     let graceful = GracefulShutdown::new();
     tokio::pin!(stop);
     loop {
@@ -122,7 +133,9 @@ impl Connection {
 
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let service = TowerToHyperService::new(self.router);
-        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
+        let connection = self
+            .builder
+            .serve_connection(TokioIo::new(Impatient::new(stream)), service);
         if let Err(error) = self.watcher.watch(connection).await {
             tracing::debug!(%error, "a connection ended early");
         }

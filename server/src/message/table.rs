@@ -21,6 +21,11 @@ pub(crate) const ON_DEMAND_UNITS: &str = "One or more parameter values were inva
      MaxWriteRequestUnits must be -1 or greater than or equal to 1";
 pub(crate) const VIEW_TYPE_WITHOUT_STREAM: &str = "One or more parameter values were invalid: StreamViewType must not be specified when StreamEnabled is false";
 
+pub(crate) const SSE_TYPE_NOT_KMS: &str =
+    "One or more parameter values were invalid: SSEType can only be KMS";
+pub(crate) const SSE_TYPE_WHEN_DISABLED: &str = "One or more parameter values were invalid: SSEType must not be \
+     specified when Enabled is false";
+
 pub(crate) const FIRST_KEY_NOT_HASH: &str =
     "Invalid KeySchema: The first KeySchemaElement is not a HASH key type";
 pub(crate) const SECOND_KEY_NOT_RANGE: &str =
@@ -51,18 +56,23 @@ pub(crate) const INVALID_NEXT_TOKEN: &str = "One or more parameter values were i
 /// What a request can ask for and this version does not have. Refused, so that no client believes that it has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unsupported {
-    VectorIndexes,
-    Encryption,
-    GlobalTables,
+    /// By this member.
+    VectorIndexes(&'static str),
+    EncryptionKey,
+    /// By this member.
+    GlobalTables(&'static str),
 }
 
 impl Unsupported {
     /// The refusal.
     pub(crate) fn refusal(self) -> ApiError {
         let (what, member) = match self {
-            Self::VectorIndexes => ("Vector indexes are", "VectorIndexes"),
-            Self::Encryption => ("Encryption with a KMS key is", "SSESpecification"),
-            Self::GlobalTables => ("Global tables are", "ReplicaUpdates"),
+            Self::VectorIndexes(member) => ("Vector indexes are", member),
+            Self::EncryptionKey => (
+                "Keys of KMS for single tables are",
+                "SSESpecification.KMSMasterKeyId",
+            ),
+            Self::GlobalTables(member) => ("Global tables are", member),
         };
         ApiError::Validation(format!(
             "One or more parameter values were invalid: {what} not supported yet by this version of Stator: {member}"
@@ -73,6 +83,30 @@ impl Unsupported {
 /// A table whose name is taken.
 pub(crate) fn exists(name: &str) -> ApiError {
     ApiError::ResourceInUse(format!("Table already exists: {name}"))
+}
+
+/// One table more than an account may have.
+pub(crate) fn too_many(tables_max: usize) -> ApiError {
+    ApiError::LimitExceeded(format!(
+        "Subscriber limit exceeded: There is a limit of {tables_max} tables per subscriber"
+    ))
+}
+
+/// Throughput that takes all tables together above what they may have.
+pub(crate) fn too_many_units(units_max: i64) -> ApiError {
+    ApiError::LimitExceeded(format!(
+        "Subscriber limit exceeded: Provisioned throughput of all tables and indexes is limited to {units_max} read and \
+         {units_max} write capacity units"
+    ))
+}
+
+/// Throughput that is lowered once more on a day on which it was lowered so often.
+pub(crate) fn too_many_decreases(today: u32) -> ApiError {
+    ApiError::LimitExceeded(format!(
+        "Subscriber limit exceeded: Provisioned throughput decreases are limited within a given UTC day. After the first \
+         4 decreases, each subsequent decrease in the same UTC day can be performed at most once every 3600 seconds. \
+         Number of decreases today: {today}."
+    ))
 }
 
 /// A failure of the catalog, as a table operation answers it.

@@ -1,6 +1,7 @@
 //! BatchGetItem: reads up to 100 items of any tables by their keys.
 //!
-//! Everything is validated before anything is read. What would take the answer over 16 MB comes back as unprocessed.
+//! Everything is validated before anything is read. What would take the answer over 16 MB, and what its table
+//! has no throughput for, comes back as unprocessed.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -205,7 +206,7 @@ async fn read(
         unprocessed: Vec::new(),
         consumed_capacity: (capacity != CapacityDetail::None).then(Vec::new),
     };
-    let mut bytes = 0;
+    let (mut bytes, mut done, mut throttled) = (0, false, None);
     for mut plan in plans {
         let (mut items, mut units) = (Vec::new(), 0.0);
         for (key_bytes, key) in plan.keys {
@@ -213,6 +214,15 @@ async fn read(
                 plan.again.keys.push(key);
                 continue;
             }
+            let permit = match context.admit_read(&plan.table, None, read_units(0, plan.level)) {
+                Ok(permit) => permit,
+                Err(error) => {
+                    throttled = Some(error);
+                    plan.again.keys.push(key);
+                    continue;
+                }
+            };
+            done = true;
             let cell = context
                 .cluster
                 .read(plan.table.keyspace(), key_bytes.as_bytes(), plan.level)
@@ -225,7 +235,9 @@ async fn read(
                 continue;
             }
             bytes += size;
-            units += read_units(size, plan.level);
+            let of_item = read_units(size, plan.level);
+            context.settle(&plan.table, permit, || of_item.into());
+            units += of_item;
             items.extend(item.map(|item| match &plan.projection {
                 Some(projection) => projection.apply(item.as_ref()),
                 None => item,
@@ -239,5 +251,9 @@ async fn read(
         }
         output.responses.push((plan.name, items));
     }
-    Ok(output)
+    match throttled {
+        // Of a request of which nothing is done a client hears with a pause.
+        Some(error) if !done => Err(error),
+        _ => Ok(output),
+    }
 }

@@ -1,8 +1,8 @@
 //! BatchWriteItem: puts and deletes up to 25 items of any tables, each on its own.
 //!
 //! Everything is validated before anything is written. The writes go out together, so that they share a sync of the log;
-//! one that fails because the node cannot serve, or because a transaction is about to write the item, comes back as
-//! unprocessed.
+//! one that fails because the node cannot serve, because a transaction is about to write the item, or because the table has no
+//! throughput left comes back as unprocessed.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -252,8 +252,8 @@ fn plan(table: &Table, writes: Vec<Write>, common: &mut Common) -> Result<Vec<Pl
     Ok(planned)
 }
 
-/// Whether what has failed can be given back as unprocessed: a transaction was about to write it, or it was not available and
-/// something else was done. A client gets what is unprocessed back at once and may send it again at once; an error it meets
+/// Whether what has failed can be given back as unprocessed: a transaction was about to write it, or it was not available or
+/// its table had no throughput left, and something else was done. A client gets what is unprocessed back at once and may send it again at once; an error it meets
 /// with a pause.
 fn check_results<'a>(results: impl Iterator<Item = &'a Result<Cost, ApiError>>) -> Result<(), ApiError> {
     let (mut done, mut unavailable) = (false, None);
@@ -261,7 +261,9 @@ fn check_results<'a>(results: impl Iterator<Item = &'a Result<Cost, ApiError>>) 
         match result {
             Ok(_) => done = true,
             Err(ApiError::TransactionConflict) => {}
-            Err(error @ ApiError::Unavailable(_)) => unavailable = Some(error.clone()),
+            Err(error @ (ApiError::Unavailable(_) | ApiError::Throttled(_))) => {
+                unavailable = Some(error.clone());
+            }
             Err(error) => return Err(error.clone()),
         }
     }
@@ -290,10 +292,14 @@ async fn apply(context: &Context, table: &Table, planned: &Planned) -> Result<Co
         guard,
         returns_old: false,
     };
+    let (item, _) = planned.item();
+    let permit = context.admit_write(table, Some(item))?;
     let (keyspace, key) = (table.keyspace(), planned.key.as_bytes());
     let written = context.cluster.write(keyspace, key, planned.options, &command);
     let WriteAnswer(answer) = written.await?;
-    Ok(Cost::of_write(&answer?))
+    let cost = Cost::of_write(&answer?);
+    context.settle(table, permit, || cost.clone());
+    Ok(cost)
 }
 
 #[cfg(test)]

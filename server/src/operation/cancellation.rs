@@ -8,6 +8,7 @@ use stator_model::item::Item;
 use crate::command::{Refusal, WriteAnswer};
 use crate::derive::unfit;
 use crate::message;
+use crate::throttle::{Permit, Throttled};
 use crate::wire::error::ApiError;
 
 /// What stands in the way of one action; nothing does where there is none.
@@ -25,6 +26,8 @@ pub(crate) enum CancellationCode {
     ConditionalCheckFailed,
     DuplicateItem,
     ItemCollectionSizeLimitExceeded,
+    ProvisionedThroughputExceeded,
+    ThrottlingError,
     TransactionConflict,
     ValidationError,
 }
@@ -36,6 +39,8 @@ impl CancellationCode {
             Self::ConditionalCheckFailed => "ConditionalCheckFailed",
             Self::DuplicateItem => "DuplicateItem",
             Self::ItemCollectionSizeLimitExceeded => "ItemCollectionSizeLimitExceeded",
+            Self::ProvisionedThroughputExceeded => "ProvisionedThroughputExceeded",
+            Self::ThrottlingError => "ThrottlingError",
             Self::TransactionConflict => "TransactionConflict",
             Self::ValidationError => "ValidationError",
         }
@@ -60,6 +65,19 @@ impl CancellationReason {
         Self {
             code: CancellationCode::TransactionConflict,
             message: message::TRANSACTION_CONFLICT.to_owned(),
+            item: None,
+        }
+    }
+
+    /// A table or index that has no throughput left.
+    fn throttled(throttled: &Throttled) -> Self {
+        Self {
+            code: if throttled.is_on_demand {
+                CancellationCode::ThrottlingError
+            } else {
+                CancellationCode::ProvisionedThroughputExceeded
+            },
+            message: message::throttled(throttled).to_owned(),
             item: None,
         }
     }
@@ -124,6 +142,29 @@ pub(super) fn check(reasons: CancellationReasons) -> Result<(), ApiError> {
         return Err(ApiError::TransactionCanceled(reasons));
     }
     Ok(())
+}
+
+/// Lets all actions of a transaction through, or none.
+///
+/// # Errors
+/// TransactionCanceledException with the actions whose tables or indexes have no throughput left.
+pub(super) fn admit<A>(
+    actions: &[A],
+    mut admit: impl FnMut(&A) -> Result<Permit, ApiError>,
+) -> Result<Vec<Permit>, ApiError> {
+    let (mut permits, mut reasons) = (Vec::with_capacity(actions.len()), Vec::new());
+    for action in actions {
+        reasons.push(match admit(action) {
+            Ok(permit) => {
+                permits.push(permit);
+                None
+            }
+            Err(ApiError::Throttled(throttled)) => Some(CancellationReason::throttled(&throttled)),
+            Err(error) => return Err(error),
+        });
+    }
+    check(reasons)?;
+    Ok(permits)
 }
 
 #[cfg(test)]

@@ -94,14 +94,20 @@ impl Cost {
         }
     }
 
+    /// Of the same in a transaction.
+    pub(crate) fn twice(mut self) -> Self {
+        self.add(self.clone());
+        self
+    }
+
     /// All together.
     pub(crate) fn total(&self) -> f64 {
         self.table + self.local.values().chain(self.global.values()).sum::<f64>()
     }
 }
 
-/// Of which kind units are, where the API says so: in transactions only, where either may be reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Of which kind units are. The API says so in transactions only, where either may be reported, and when it throttles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum UnitKind {
     Read,
     Write,
@@ -135,8 +141,7 @@ impl TransactionCost {
             self.0.len() - 1
         });
         if let Some((_, sum)) = self.0.get_mut(place) {
-            sum.add(cost.clone());
-            sum.add(cost);
+            sum.add(cost.twice());
         }
     }
 

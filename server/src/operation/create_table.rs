@@ -6,7 +6,7 @@ use stator_model::key::{KeyAttribute, KeySchema};
 use uuid::Uuid;
 
 use super::{
-    Context, Operation,
+    Context, Operation, account_limits,
     index_settings::{self, IndexRequest, Setting},
     resource_policy,
     table_description::{TableDescription, TableStatus, Tallies},
@@ -120,6 +120,11 @@ impl Operation for CreateTable {
 
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
         let definition = self.into_definition(&mut || context.new_id(), context.clock.now_ms())?;
+        let tables_max = context.limits.tables_max;
+        if context.catalog.known().len() >= tables_max && context.catalog.table(&definition.name).is_none() {
+            return Err(table::too_many(tables_max));
+        }
+        account_limits::check(context, &definition)?;
         context
             .catalog
             .create(&definition)
@@ -150,9 +155,8 @@ impl CreateTable {
             Some(stream) => stream.view()?,
             None => None,
         };
-        if let Some(encryption) = &self.sse_specification {
-            encryption.refuse_key()?;
-        }
+        let encryption = self.sse_specification.as_ref();
+        let encryption = encryption.map(SseSpecification::is_enabled).transpose()?;
         // Nothing was written yet that a stream or an index could lack.
         let mut streams = Vec::new();
         if let Some(view) = stream {
@@ -191,6 +195,7 @@ impl CreateTable {
             streams,
             time_to_live: None,
             resource_policies,
+            account_key: encryption.unwrap_or_default(),
         };
         if let Some(request) = &self.warm_throughput {
             definition.warm_units_requested = Some(request.applied(definition.warm_units())?);

@@ -4,9 +4,6 @@ use super::table_settings::TABLE_UNITS_MAX;
 use super::{Context, Operation};
 use crate::wire::error::ApiError;
 
-/// Most units of all tables together. Source: Amazon DynamoDB Developer Guide, "Quotas: throughput default quotas".
-const ACCOUNT_UNITS_MAX: i64 = 80_000;
-
 /// The request.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct DescribeLimits;
@@ -27,10 +24,10 @@ pub(crate) struct DescribeLimitsOutput {
 impl Operation for DescribeLimits {
     type Output = DescribeLimitsOutput;
 
-    async fn run(self, _: &Context) -> Result<Self::Output, ApiError> {
+    async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
         Ok(DescribeLimitsOutput {
-            account_max_read_capacity_units: ACCOUNT_UNITS_MAX,
-            account_max_write_capacity_units: ACCOUNT_UNITS_MAX,
+            account_max_read_capacity_units: context.limits.account_units_max,
+            account_max_write_capacity_units: context.limits.account_units_max,
             table_max_read_capacity_units: TABLE_UNITS_MAX,
             table_max_write_capacity_units: TABLE_UNITS_MAX,
         })

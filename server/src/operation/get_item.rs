@@ -54,14 +54,21 @@ impl Operation for GetItem {
             .key_of_key(key.as_ref())
             .map_err(|error| message::key(&error))?;
         let level = consistency::of_read(level, table.level(), self.consistent_read.unwrap_or_default());
+        let permit = context.admit_read(&table, None, read_units(0, level))?;
         let cell = context
             .cluster
             .read(table.keyspace(), key.as_bytes(), level)
             .await?;
         let item = cell.as_ref().map(open).transpose()?;
-        let size = item.as_ref().map_or(0, |item| item.as_ref().size());
+        // Sized only for who wants to know.
+        let units = || read_units(item.as_ref().map_or(0, |item| item.as_ref().size()), level);
+        context.settle(&table, permit, || units().into());
+        let consumed_capacity = match capacity {
+            CapacityDetail::None => None,
+            capacity => capacity.report(table.name(), units()),
+        };
         Ok(GetItemOutput {
-            consumed_capacity: capacity.report(table.name(), read_units(size, level)),
+            consumed_capacity,
             item: match projection {
                 Some(projection) => item.map(|item| projection.apply(item.as_ref())),
                 None => item,

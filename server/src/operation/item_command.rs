@@ -92,11 +92,13 @@ impl WriteChoices {
             level: consistency::of_write(self.level, table.level(), needs),
             invocation: self.invocation,
         };
+        let permit = context.admit_write(table, Some(item))?;
         let written = context
             .cluster
             .write(table.keyspace(), key.as_bytes(), options, command);
         let WriteAnswer(answer) = written.await?;
         let done = answer?;
+        context.settle(table, permit, || Cost::of_write(&done));
         let collection = match self.collection {
             CollectionMetrics::Size => {
                 ItemCollection::read(context, table, (item, key), options.level).await?

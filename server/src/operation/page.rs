@@ -348,6 +348,7 @@ pub(super) async fn read(
     let keyspace = source.keyspace(context)?;
     let table = &source.table;
     let level = consistency::of_read(plan.level, table.level(), plan.consistent);
+    let permit = context.admit_read(table, source.index(), read_units(0, level))?;
     context
         .cluster
         .range(keyspace, bounds, direction, level, |row| page.visit(row))
@@ -363,6 +364,7 @@ pub(super) async fn read(
     if is_raw {
         cost.table += page.fetch(context, source, level).await?;
     }
+    context.settle(table, permit, || cost.clone());
     let last = page.last.filter(|_| page.more);
     Ok(PageOutput {
         items: (!plan.count_only).then_some(page.items),

@@ -65,6 +65,8 @@ pub(crate) struct TableDescription {
     pub(crate) indexes: Vec<(i64, i64)>,
     /// How often the throughput was lowered since the day (UTC) began.
     pub(crate) decreases_today: u32,
+    /// The key that it is encrypted with, if one of the account's was asked for.
+    pub(crate) key_arn: Option<String>,
 }
 
 impl TableDescription {
@@ -86,6 +88,7 @@ impl TableDescription {
             bytes,
             indexes: (0..definition.indexes.len()).map(of_index).collect(),
             decreases_today: decreases_today(&definition, context.clock.now_ms()),
+            key_arn: definition.account_key.then(|| arn::account_key(&context.region)),
             definition,
         }
     }

@@ -209,6 +209,9 @@ pub(crate) struct SseSpecification {
     pub(crate) kms_master_key_id: Option<String>,
 }
 
+/// The only type that the API takes. Source: service model of DynamoDB, shape SSESpecification.
+const SSE_TYPE: &str = "KMS";
+
 /// How a table is encrypted.
 struct SseType;
 
@@ -225,12 +228,22 @@ impl SseSpecification {
         constraints.one_of::<SseType>("sSESpecification.sSEType", self.sse_type.as_deref());
     }
 
-    /// Refuses what asks for a key of the KMS; `Enabled: false` asks for the default.
-    pub(super) fn refuse_key(&self) -> Result<(), ApiError> {
-        if self.enabled == Some(true) || self.sse_type.is_some() || self.kms_master_key_id.is_some() {
-            return Err(Unsupported::Encryption.refusal());
+    /// Whether a key of the account's is asked for, which is the cluster's own. All data is encrypted with that, whether it is
+    /// asked for or not.
+    ///
+    /// # Errors
+    /// ValidationException for another key, and a type that does not go with the rest.
+    pub(super) fn is_enabled(&self) -> Result<bool, ApiError> {
+        if self.kms_master_key_id.is_some() {
+            return Err(Unsupported::EncryptionKey.refusal());
         }
-        Ok(())
+        let enabled = self.enabled.unwrap_or_default();
+        match self.sse_type.as_deref() {
+            None => Ok(enabled),
+            Some(kind) if kind != SSE_TYPE => Err(ApiError::validation(table::SSE_TYPE_NOT_KMS)),
+            Some(_) if !enabled => Err(ApiError::validation(table::SSE_TYPE_WHEN_DISABLED)),
+            Some(_) => Ok(true),
+        }
     }
 }
 
@@ -318,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_has_a_view_and_keys_are_refused() {
+    fn a_stream_has_a_view() {
         let view = |enabled, view: Option<&str>| {
             StreamSpecification {
                 stream_enabled: Some(enabled),
@@ -333,14 +346,32 @@ mod tests {
             view(false, Some("NEW_IMAGE")),
             Err(ApiError::validation(table::VIEW_TYPE_WITHOUT_STREAM))
         );
-        let key = |enabled| {
+    }
+
+    #[test]
+    fn encryption_is_by_the_key_of_the_cluster() {
+        let encryption = |enabled, kind: Option<&str>, key: Option<&str>| {
             SseSpecification {
                 enabled,
-                ..Default::default()
+                sse_type: kind.map(str::to_owned),
+                kms_master_key_id: key.map(str::to_owned),
             }
-            .refuse_key()
+            .is_enabled()
         };
-        assert_eq!(key(Some(false)), Ok(()));
-        assert_eq!(key(Some(true)), Err(Unsupported::Encryption.refusal()));
+        assert_eq!(encryption(None, None, None), Ok(false));
+        assert_eq!(encryption(Some(false), None, None), Ok(false));
+        assert_eq!(encryption(Some(true), None, None), Ok(true));
+        assert_eq!(encryption(Some(true), Some("KMS"), None), Ok(true));
+        let refused = |sentence| Err(ApiError::validation(sentence));
+        assert_eq!(
+            encryption(Some(true), Some("AES256"), None),
+            refused(table::SSE_TYPE_NOT_KMS)
+        );
+        assert_eq!(
+            encryption(None, Some("KMS"), None),
+            refused(table::SSE_TYPE_WHEN_DISABLED)
+        );
+        let key = Err(Unsupported::EncryptionKey.refusal());
+        assert_eq!(encryption(Some(true), Some("KMS"), Some("alias/mine")), key);
     }
 }

@@ -12,7 +12,7 @@ use stator_model::item::Item;
 use stator_model::key::{KeyBytes, KeyError};
 
 use super::cancellation::{self, CancellationReason};
-use super::capacity::{CapacityDetail, ConsumedCapacity, TransactionCost, UnitKind, read_units};
+use super::capacity::{CapacityDetail, ConsumedCapacity, Cost, TransactionCost, UnitKind, read_units};
 use super::expressions::{ExpressionInputs, check_all_used, parse};
 use super::item_command::open;
 use super::replacement::checked;
@@ -99,8 +99,18 @@ pub(super) async fn carry_out(
         (planned.table.keyspace(), key)
     };
     let keys: Vec<_> = planned.iter().map(key).collect();
+    let least = read_units(0, ConsistencyLevel::Quorum);
+    let permits = cancellation::admit(planned, |planned| context.admit_read(&planned.table, None, least))?;
     match context.cluster.read_together(&keys).await? {
-        Together::Cells(cells) => output(planned, &cells, capacity),
+        Together::Cells(cells) => {
+            for ((planned, permit), cell) in planned.iter().zip(permits).zip(&cells) {
+                let item = cell.as_ref().map(open).transpose()?;
+                let size = item.map_or(0, |item| item.as_ref().size());
+                let units = read_units(size, ConsistencyLevel::Quorum);
+                context.settle(&planned.table, permit, || Cost::from(units).twice());
+            }
+            output(planned, &cells, capacity)
+        }
         Together::Conflict(is_busy) => {
             let reason = |is_busy: bool| is_busy.then(CancellationReason::conflict);
             let reasons = is_busy.into_iter().map(reason).collect();

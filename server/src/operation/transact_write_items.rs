@@ -120,8 +120,19 @@ pub(super) async fn carry_out(
     let level = consistency::of_transaction(named, planned.iter().map(|planned| planned.table.level()))?;
     let token = token(client, invocation, planned);
     let commands: Vec<_> = planned.iter().map(Planned::action).collect();
+    let permits = cancellation::admit(planned, |planned| context.admit_write(&planned.table, None))?;
     let outcome = context.cluster.transact(&commands, token, level).await?;
     let (answers, is_repeated) = answers(outcome)?;
+    for ((planned, permit), done) in planned.iter().zip(permits).zip(&answers) {
+        // What had been done before has been paid for.
+        context.settle(&planned.table, permit, || {
+            if is_repeated {
+                Cost::default()
+            } else {
+                Cost::of_write(done).twice()
+            }
+        });
+    }
     Ok(cost(planned, &answers, is_repeated, capacity))
 }
 

@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use super::{
-    Context, Operation,
+    Context, Operation, account_limits,
     create_table::AttributeDefinition,
     index_changes::{IndexChanges, IndexUpdate},
     table_description,
@@ -22,6 +22,10 @@ use crate::constraint::Constraints;
 use crate::message::stream;
 use crate::message::table::{self, Unsupported};
 use crate::wire::error::ApiError;
+
+/// How often throughput may be lowered on a day, and after which pause once more. Source: the same as for [`check_decrease`].
+const DECREASES_FREE: u32 = 4;
+const DECREASE_PAUSE_MS: i64 = 3_600_000;
 
 /// The request.
 #[derive(Debug, Clone, Default)]
@@ -62,6 +66,9 @@ struct Plan {
     stream: Option<StreamChange>,
     /// Of a stream that is made.
     stream_id: Uuid,
+    account_key: Option<bool>,
+    /// Whether throughput may be lowered only so often.
+    limits_decreases: bool,
 }
 
 /// What is to become of a table's stream.
@@ -80,10 +87,14 @@ impl Operation for UpdateTable {
             plan.indexes.set_id(context.new_id()?);
         }
         plan.stream_id = context.new_id()?;
+        plan.limits_decreases = context.limits.throughput;
         let now_ms = context.clock.now_ms();
         let table = context
             .catalog
-            .change(&plan.table_name, |definition| plan.apply(definition, now_ms))
+            .change(&plan.table_name, |definition| {
+                plan.apply(definition, now_ms)?;
+                account_limits::check(context, definition)
+            })
             .await
             .map_err(table::catalog)??;
         // Whoever completes the change makes them otherwise; it only takes longer.
@@ -143,10 +154,10 @@ impl UpdateTable {
         if capacity.is_some() && stream.is_some() {
             return Err(ApiError::validation(table::THROUGHPUT_WITH_STREAM));
         }
-        if let Some(encryption) = &self.sse_specification {
-            encryption.refuse_key()?;
-        }
+        let encryption = self.sse_specification.as_ref();
         Ok(Plan {
+            account_key: encryption.map(SseSpecification::is_enabled).transpose()?,
+            limits_decreases: false,
             indexes,
             stream,
             stream_id: Uuid::nil(),
@@ -191,6 +202,9 @@ impl Plan {
                 definition.table_class_changed_at_ms = Some(now_ms);
             }
             definition.table_class = Some(table_class);
+        }
+        if let Some(account_key) = self.account_key {
+            definition.account_key = account_key;
         }
         if let Some(protection) = self.deletion_protection {
             definition.deletion_protection = protection;
@@ -252,6 +266,9 @@ impl Plan {
                 if capacity == (throughput.read_units, throughput.write_units) {
                     return Err(table::same_throughput(capacity));
                 }
+                if self.limits_decreases {
+                    check_decrease(definition, capacity, now_ms)?;
+                }
                 definition.throughput = changed_throughput(definition, capacity, now_ms);
             }
             (BillingMode::Provisioned, None) if before == BillingMode::PayPerRequest => {
@@ -262,6 +279,29 @@ impl Plan {
         definition.billing_mode = billing_mode;
         Ok(())
     }
+}
+
+/// Refuses to lower throughput once more on a day on which it was lowered often.
+///
+/// Source: Amazon DynamoDB Developer Guide, "Quotas: decreasing provisioned throughput".
+fn check_decrease(
+    definition: &TableDefinition,
+    (read_units, write_units): (i64, i64),
+    now_ms: i64,
+) -> Result<(), ApiError> {
+    let Throughput {
+        read_units: reads,
+        write_units: writes,
+        lowered_at_ms,
+        ..
+    } = definition.throughput;
+    let today = table_description::decreases_today(definition, now_ms);
+    let is_lower = read_units < reads || write_units < writes;
+    let is_soon = lowered_at_ms.is_some_and(|lowered_ms| now_ms < lowered_ms + DECREASE_PAUSE_MS);
+    if is_lower && is_soon && today >= DECREASES_FREE {
+        return Err(table::too_many_decreases(today));
+    }
+    Ok(())
 }
 
 /// The throughput of a provisioned table after a change to other units.
@@ -345,6 +385,24 @@ mod tests {
     }
 
     #[test]
+    fn after_four_decreases_there_is_one_an_hour() {
+        let mut table = definition();
+        let lower = |table: &mut TableDefinition, units_left: i64, now_ms| {
+            check_decrease(table, (units_left, 1), now_ms)?;
+            update(table, &units(units_left, 1), now_ms)
+        };
+        update(&mut table, &units(100, 1), NOON_MS - DAY_MS).unwrap();
+        for left in (96..100).rev() {
+            lower(&mut table, left, NOON_MS).unwrap();
+        }
+        let refused = Err(table::too_many_decreases(4));
+        assert_eq!(lower(&mut table, 95, NOON_MS + DECREASE_PAUSE_MS - 1), refused);
+        lower(&mut table, 101, NOON_MS + 1).unwrap();
+        lower(&mut table, 95, NOON_MS + DECREASE_PAUSE_MS).unwrap();
+        lower(&mut table, 94, NOON_MS + DAY_MS).unwrap();
+    }
+
+    #[test]
     fn billing_changes_both_ways() {
         let mut table = definition();
         update(&mut table, r#","BillingMode":"PAY_PER_REQUEST""#, NOON_MS).unwrap();
@@ -411,8 +469,14 @@ mod tests {
     #[test]
     fn what_this_version_does_not_have_is_refused() {
         for (members, unsupported) in [
-            (r#","ReplicaUpdates":[{}]"#, Unsupported::GlobalTables),
-            (r#","VectorIndexUpdates":[{}]"#, Unsupported::VectorIndexes),
+            (
+                r#","ReplicaUpdates":[{}]"#,
+                Unsupported::GlobalTables("ReplicaUpdates"),
+            ),
+            (
+                r#","VectorIndexUpdates":[{}]"#,
+                Unsupported::VectorIndexes("VectorIndexUpdates"),
+            ),
         ] {
             assert_eq!(
                 ApiError::Validation(refusal(members)),

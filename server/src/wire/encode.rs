@@ -21,11 +21,16 @@ use json::Json;
 pub(crate) trait Encode {
     /// Writes the whole body: one object.
     fn encode(&self, out: &mut Json);
+
+    /// About how many bytes that will be, so that the buffer need not grow on its way.
+    fn size_hint(&self) -> usize {
+        512
+    }
 }
 
 /// The bytes of an answer.
 pub(crate) fn encode<T: Encode>(answer: &T) -> Vec<u8> {
-    let mut json = Json::with_capacity(512);
+    let mut json = Json::with_capacity(answer.size_hint());
     answer.encode(&mut json);
     json.into_bytes()
 }

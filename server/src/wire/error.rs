@@ -11,9 +11,11 @@ use crate::command::Refusal;
 use crate::derive::unfit;
 use crate::message;
 use crate::operation::cancellation::{CancellationReason, CancellationReasons};
+use crate::throttle::Throttled;
 
 const SERVICE: &str = "com.amazonaws.dynamodb.v20120810";
 const VALIDATE: &str = "com.amazon.coral.validate";
+const AVAILABILITY: &str = "com.amazon.coral.availability";
 const CORAL: &str = "com.amazon.coral.service";
 
 /// What an operation answers when it does not succeed.
@@ -64,6 +66,9 @@ pub(crate) enum ApiError {
     /// The token belongs to a transaction that asks for something else.
     #[error("IdempotentParameterMismatchException")]
     IdempotentParameterMismatch,
+    /// A table or index has no throughput left.
+    #[error("throttled: {}", .0.reason())]
+    Throttled(Throttled),
     /// An item is inserted whose key is taken.
     #[error("DuplicateItemException")]
     DuplicateItem,
@@ -79,6 +84,9 @@ pub(crate) enum ApiError {
     /// The body is larger than 16 MB.
     #[error("the request body is too large")]
     TooLarge,
+    /// The body does not come in time.
+    #[error("the request body was not received in time")]
+    TooSlow,
     /// Something failed on our side. What it was is logged, not told; the request id finds it.
     #[error("InternalServerError: {0}")]
     Internal(String),
@@ -129,6 +137,7 @@ impl ApiError {
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Validation(_)
             | Self::Serialization(_)
             | Self::UnknownOperation
@@ -144,6 +153,7 @@ impl ApiError {
             | Self::TransactionConflict
             | Self::TransactionInProgress
             | Self::IdempotentParameterMismatch
+            | Self::Throttled(_)
             | Self::DuplicateItem
             | Self::Authentication(_)
             | Self::PolicyNotFound(_)
@@ -180,6 +190,14 @@ impl ApiError {
             | Self::TransactionConflict
             | Self::TransactionInProgress
             | Self::IdempotentParameterMismatch => self.transaction_parts(),
+            Self::Throttled(throttled) => {
+                let sentence = message(message::throttled(throttled));
+                if throttled.is_on_demand {
+                    (AVAILABILITY, "ThrottlingException", sentence)
+                } else {
+                    (SERVICE, "ProvisionedThroughputExceededException", sentence)
+                }
+            }
             Self::DuplicateItem => (
                 SERVICE,
                 "DuplicateItemException",
@@ -192,6 +210,12 @@ impl ApiError {
                 CORAL,
                 "RequestEntityTooLargeException",
                 message("Request size exceeds 16 MB"),
+            ),
+            // The name by which the SDKs know that it is worth a retry.
+            Self::TooSlow => (
+                CORAL,
+                "RequestTimeoutException",
+                message("The request was not received in time"),
             ),
             Self::Internal(_) => (SERVICE, "InternalServerError", message("Internal server error")),
             Self::Unavailable(_) => (
@@ -246,6 +270,9 @@ impl ApiError {
             if let Self::ConditionalCheckFailed(Some(item)) = self {
                 json.member("Item").item(item.as_ref());
             }
+            if let Self::Throttled(throttled) = self {
+                throttling_reasons(json, throttled);
+            }
             if let Self::TransactionCanceled(reasons) = self {
                 json.member("CancellationReasons")
                     .list(reasons, |json, reason| cancellation_reason(json, reason.as_ref()));
@@ -253,6 +280,21 @@ impl ApiError {
         });
         json.into_bytes()
     }
+}
+
+/// The service model spells the member in two ways.
+fn throttling_reasons(json: &mut Json, throttled: &Throttled) {
+    let member = if throttled.is_on_demand {
+        "throttlingReasons"
+    } else {
+        "ThrottlingReasons"
+    };
+    json.member(member).list([throttled], |json, throttled| {
+        json.object(|json| {
+            json.member("reason").text(&throttled.reason());
+            json.member("resource").text(&throttled.resource);
+        });
+    });
 }
 
 /// `Code` of what stands in the way of an action.

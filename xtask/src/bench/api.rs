@@ -1,4 +1,4 @@
-//! `bench api`: signed PutItem and GetItem of a 1 KB item of 10 attributes over HTTP.
+//! `bench api`: signed PutItem and GetItem of a 1 KB item of 10 attributes over HTTP, and Query of 100 small items.
 //!
 //! The peer is `server/examples/bare_handler.rs`: the same HTTP library and runtime, the same verification of the
 //! signature, the same bytes in the answer, and nothing in between. What Stator costs above it is what parsing, the
@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::load::{Generator, Until};
 use super::process::ServerProcess;
+use super::query;
 use super::report::Row;
 use super::rounds::{Effort, Side, compare};
 use super::sign::{Pool, Signer};
@@ -68,7 +69,15 @@ pub(super) fn run(workspace: &Workspace, effort: Effort) -> Result<Vec<Row>> {
     let interval = Ours::start(&stator, folder.path(), "interval", &bodies, "")?;
     let captured = folder.path().join("get_item.json");
     std::fs::write(&captured, interval.get_item(&bodies)?)?;
-    let peer = ServerProcess::start(&bare_handler, &["--get-item-body", path_text(&captured)?])?;
+    let queried = folder.path().join("query.json");
+    std::fs::write(&queried, query::fill(&interval)?)?;
+    let answers = [
+        "--get-item-body",
+        path_text(&captured)?,
+        "--query-body",
+        path_text(&queried)?,
+    ];
+    let peer = ServerProcess::start(&bare_handler, &answers)?;
     check_refusal(&peer, &bodies)?;
 
     let mut rows = Vec::new();
@@ -76,6 +85,14 @@ pub(super) fn run(workspace: &Workspace, effort: Effort) -> Result<Vec<Row>> {
         "get_item",
         "GetItem",
         &bodies.get,
+        &interval.process,
+        &peer,
+        effort,
+    )?);
+    rows.extend(measure(
+        "query 100 items",
+        "Query",
+        &query::bodies(),
         &interval.process,
         &peer,
         effort,

@@ -159,6 +159,18 @@ impl SetValue {
                 );
                 NewValue::Number(left.checked_sub(right)?)
             }
+            Self::Chain(first, rest) => {
+                let mut sum = first.read_number(old, placeholders)?;
+                for (plus, operand) in rest {
+                    let operand = operand.read_number(old, placeholders)?;
+                    sum = if *plus {
+                        sum.checked_add(operand)?
+                    } else {
+                        sum.checked_sub(operand)?
+                    };
+                }
+                NewValue::Number(sum)
+            }
             Self::Append(left, right) => NewValue::Append(
                 left.read_list(old, placeholders)?,
                 right.read_list(old, placeholders)?,

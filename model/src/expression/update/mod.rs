@@ -59,6 +59,9 @@ pub enum SetValue {
     Sum(SetOperand, SetOperand),
     /// `-`
     Difference(SetOperand, SetOperand),
+    /// Three operands or more that are added (true) to the first or taken from it, one after the other. The API has no such
+    /// update; statements have.
+    Chain(SetOperand, Vec<(bool, SetOperand)>),
     /// `list_append`
     Append(SetOperand, SetOperand),
 }

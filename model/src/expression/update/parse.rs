@@ -41,7 +41,11 @@ impl Clause {
 /// The right side of a `SET` as it stands in the text.
 enum Side {
     Term(Term),
-    Arithmetic { sum: bool, terms: [Term; 2] },
+    Arithmetic {
+        first: Term,
+        /// The others, each with true for `+`; more than one only without the API's bounds.
+        rest: Vec<(bool, Term)>,
+    },
 }
 
 impl Update {
@@ -165,35 +169,59 @@ impl Parser<'_, '_> {
         } else {
             self.simple_term()?
         };
-        let sum = match self.kind() {
-            TokenKind::Plus => true,
-            TokenKind::Minus => false,
-            _ => return Ok(Side::Term(first)),
+        let Some(sum) = self.accept_sign() else {
+            return Ok(Side::Term(first));
         };
-        self.advance();
         self.count_operator();
         let first = self.placed(first, &[Function::IfNotExists]);
         let second = self.term(&[Function::IfNotExists])?;
         let terms = [first, second];
+        self.check_numbers(sum, &terms);
+        let [first, second] = terms;
+        let mut rest = vec![(sum, second)];
+        while !self.is_bounded()
+            && let Some(sum) = self.accept_sign()
+        {
+            self.count_operator();
+            let operand = self.term(&[Function::IfNotExists])?;
+            self.check_numbers(sum, std::slice::from_ref(&operand));
+            rest.push((sum, operand));
+        }
+        Ok(Side::Arithmetic { first, rest })
+    }
+
+    /// Takes `+` (true) or `-`, if one comes next.
+    fn accept_sign(&mut self) -> Option<bool> {
+        let sum = match self.kind() {
+            TokenKind::Plus => true,
+            TokenKind::Minus => false,
+            _ => return None,
+        };
+        self.advance();
+        Some(sum)
+    }
+
+    fn check_numbers(&mut self, sum: bool, terms: &[Term]) {
         let operator = if sum { "+" } else { "-" };
-        let outcome = function::check_kinds(operator, &terms, self.placeholders, |kind| kind == Kind::Number);
+        let outcome = function::check_kinds(operator, terms, self.placeholders, |kind| kind == Kind::Number);
         self.check(outcome);
-        Ok(Side::Arithmetic { sum, terms })
     }
 }
 
 /// The right side of a `SET`; `None` when it, or a part of it, was refused.
 fn set_value(side: Side) -> Option<SetValue> {
     match side {
-        Side::Arithmetic {
-            sum,
-            terms: [first, second],
-        } => {
-            let (first, second) = (operand(first)?, operand(second)?);
-            Some(if sum {
-                SetValue::Sum(first, second)
-            } else {
-                SetValue::Difference(first, second)
+        Side::Arithmetic { first, rest } => {
+            let first = operand(first)?;
+            let rest = rest.into_iter().map(|(sum, term)| Some((sum, operand(term)?)));
+            let mut rest: Vec<_> = rest.collect::<Option<_>>()?;
+            Some(match (rest.len(), rest.pop()) {
+                (1, Some((true, second))) => SetValue::Sum(first, second),
+                (1, Some((false, second))) => SetValue::Difference(first, second),
+                (_, last) => {
+                    rest.extend(last);
+                    SetValue::Chain(first, rest)
+                }
             })
         }
         Side::Term(Term::Call(Call {

@@ -85,6 +85,12 @@ durability = "{durability}"
 # [limits]
 # How large all items of one partition key may be together in a table with local indexes, in bytes. The same on all nodes.
 # item_collection_bytes_max = 10737418240
+# How many tables there may be.
+# tables_max = 2500
+# How many read units, and how many write units, all tables may be provisioned for together.
+# account_units_max = 80000
+# Whether tables are held to their provisioned throughput and on-demand maximums.
+# throughput = true
 
 {SECURITY}"#,
         id = node.id,

@@ -2,6 +2,7 @@
 
 mod collections;
 mod deleted_streams;
+mod throttling;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use stator_cluster::{Durability, MASTER_KEY_BYTES, MasterKey};
@@ -45,6 +46,8 @@ impl Node {
             cluster,
             region: "us-east-1".to_owned(),
             endpoint: "localhost".to_owned(),
+            throttle: None,
+            limits,
             clock: Arc::new(SystemClock),
             random: random::fill,
         };
@@ -82,6 +85,8 @@ impl Node {
             cluster,
             region: "us-east-1".to_owned(),
             endpoint: "localhost".to_owned(),
+            throttle: None,
+            limits: self.context.limits,
             clock: Arc::new(SystemClock),
             random: random::fill,
         }
@@ -339,4 +344,26 @@ async fn the_tag_of_a_table_names_its_level() {
     ] {
         assert!(node.ask(target, &body, &[]).await.is_ok(), "{target:?}");
     }
+}
+
+#[tokio::test]
+async fn there_are_no_more_tables_than_there_may_be() {
+    let body = |name: &str| {
+        format!(
+            r#"{{"TableName":"{name}","BillingMode":"PAY_PER_REQUEST","KeySchema":[{{"AttributeName":"pk","KeyType":"HASH"}}],
+                "AttributeDefinitions":[{{"AttributeName":"pk","AttributeType":"S"}}]}}"#
+        )
+    };
+    let limits = Limits {
+        tables_max: 1,
+        ..Limits::default()
+    };
+    let node = Node::start_with(limits, &body("Tab")).await;
+    let create = async |name| node.ask(Target::CreateTable, &body(name), &[]).await;
+    assert_eq!(create("Other").await, Err(message::table::too_many(1)));
+    assert_eq!(create("Tab").await, Err(message::table::exists("Tab")));
+    node.ask(Target::DeleteTable, r#"{"TableName":"Tab"}"#, &[])
+        .await
+        .unwrap();
+    create("Other").await.unwrap();
 }

@@ -187,9 +187,18 @@ fn what_breaks_the_service_model_is_reported_together() {
 fn what_this_version_does_not_have_is_refused() {
     let with = |members: &str| refusal(&body(&format!(r#","BillingMode":"PAY_PER_REQUEST",{members}"#)));
     for (members, unsupported) in [
-        (r#""VectorIndexes":[{}]"#, Unsupported::VectorIndexes),
-        (r#""GlobalTableSourceArn":"arn""#, Unsupported::GlobalTables),
-        (r#""SSESpecification":{"Enabled":true}"#, Unsupported::Encryption),
+        (
+            r#""VectorIndexes":[{}]"#,
+            Unsupported::VectorIndexes("VectorIndexes"),
+        ),
+        (
+            r#""GlobalTableSourceArn":"arn""#,
+            Unsupported::GlobalTables("GlobalTableSourceArn"),
+        ),
+        (
+            r#""SSESpecification":{"Enabled":true,"KMSMasterKeyId":"k"}"#,
+            Unsupported::EncryptionKey,
+        ),
     ] {
         assert_eq!(
             ApiError::Validation(with(members)),

@@ -74,9 +74,11 @@ impl PointRead {
         level: ConsistencyLevel,
     ) -> Result<(Option<Item>, f64), ApiError> {
         let key = self.key_bytes.as_bytes();
+        let permit = context.admit_read(&self.table, None, read_units(0, level))?;
         let cell = context.cluster.read(self.table.keyspace(), key, level).await?;
         let item = cell.as_ref().map(open).transpose()?;
         let units = read_units(item.as_ref().map_or(0, |item| item.as_ref().size()), level);
+        context.settle(&self.table, permit, || units.into());
         Ok((item.map(|item| self.shown(item)), units))
     }
 

@@ -44,10 +44,15 @@ impl Decode for CreateTable {
 /// Reads a member that this version cannot honour, or skips one that does not exist.
 fn unsupported(reader: &mut Reader<'_>, name: &str) -> Decoded<Option<Unsupported>> {
     let (asked_for, unsupported) = match name {
-        "VectorIndexes" => (reader.skip_list()?, Unsupported::VectorIndexes),
-        "GlobalTableSourceArn" | "GlobalTableSettingsReplicationMode" => {
-            (reader.text()?.is_some(), Unsupported::GlobalTables)
-        }
+        "VectorIndexes" => (reader.skip_list()?, Unsupported::VectorIndexes("VectorIndexes")),
+        "GlobalTableSourceArn" => (
+            reader.text()?.is_some(),
+            Unsupported::GlobalTables("GlobalTableSourceArn"),
+        ),
+        "GlobalTableSettingsReplicationMode" => (
+            reader.text()?.is_some(),
+            Unsupported::GlobalTables("GlobalTableSettingsReplicationMode"),
+        ),
         _ => {
             reader.skip()?;
             return Ok(None);

@@ -77,12 +77,27 @@ impl Reader<'_> {
 /// Reads a member that this version cannot honour, or skips one that does not exist.
 fn unsupported(reader: &mut Reader<'_>, name: &str) -> Decoded<Option<Unsupported>> {
     let (asked_for, unsupported) = match name {
-        "VectorIndexUpdates" => (reader.skip_list()?, Unsupported::VectorIndexes),
-        "ReplicaUpdates" | "GlobalTableWitnessUpdates" => (reader.skip_list()?, Unsupported::GlobalTables),
-        "MultiRegionConsistency" | "GlobalTableSettingsReplicationMode" => {
-            (reader.text()?.is_some(), Unsupported::GlobalTables)
-        }
-        "DisassociationProtectionEnabled" => (reader.boolean()? == Some(true), Unsupported::GlobalTables),
+        "VectorIndexUpdates" => (
+            reader.skip_list()?,
+            Unsupported::VectorIndexes("VectorIndexUpdates"),
+        ),
+        "ReplicaUpdates" => (reader.skip_list()?, Unsupported::GlobalTables("ReplicaUpdates")),
+        "GlobalTableWitnessUpdates" => (
+            reader.skip_list()?,
+            Unsupported::GlobalTables("GlobalTableWitnessUpdates"),
+        ),
+        "MultiRegionConsistency" => (
+            reader.text()?.is_some(),
+            Unsupported::GlobalTables("MultiRegionConsistency"),
+        ),
+        "GlobalTableSettingsReplicationMode" => (
+            reader.text()?.is_some(),
+            Unsupported::GlobalTables("GlobalTableSettingsReplicationMode"),
+        ),
+        "DisassociationProtectionEnabled" => (
+            reader.boolean()? == Some(true),
+            Unsupported::GlobalTables("DisassociationProtectionEnabled"),
+        ),
         _ => {
             reader.skip()?;
             return Ok(None);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use stator_model::item::Item;
+
 use super::Encode;
 use super::json::Json;
 use crate::operation::batch_get_item::{BatchGetItemOutput, UnprocessedKeys};
@@ -95,6 +97,10 @@ impl Encode for GetItemOutput {
             json.consumed_capacity_member(self.consumed_capacity.as_ref());
         });
     }
+
+    fn size_hint(&self) -> usize {
+        AROUND_ITEMS + self.item.as_ref().map_or(0, size_of_item)
+    }
 }
 
 impl Encode for WriteOutput {
@@ -111,7 +117,19 @@ impl Encode for WriteOutput {
     }
 }
 
+/// Bytes for what stands around items.
+const AROUND_ITEMS: usize = 256;
+
+/// About what an item takes in JSON: a name and a value take some quotes, braces and a type more than they take stored.
+fn size_of_item(item: &Item) -> usize {
+    item.stored().len() + 12 * item.as_ref().attributes().len()
+}
+
 impl Encode for PageOutput {
+    fn size_hint(&self) -> usize {
+        AROUND_ITEMS + self.items.iter().flatten().map(size_of_item).sum::<usize>()
+    }
+
     fn encode(&self, out: &mut Json) {
         out.object(|json| {
             if let Some(items) = &self.items {

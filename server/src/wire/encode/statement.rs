@@ -62,14 +62,18 @@ impl ApiError {
     /// The code of an error in BatchStatementErrorCodeEnum of the service model.
     fn statement_code(&self) -> &'static str {
         match self {
-            Self::Validation(_) | Self::Serialization(_) | Self::UnknownOperation | Self::TooLarge => {
-                "ValidationError"
-            }
+            Self::Validation(_)
+            | Self::Serialization(_)
+            | Self::UnknownOperation
+            | Self::TooLarge
+            | Self::TooSlow => "ValidationError",
             Self::ResourceNotFound(_) | Self::TableDropped => "ResourceNotFound",
             Self::ConditionalCheckFailed(_) => "ConditionalCheckFailed",
             Self::CollectionTooLarge(_) => "ItemCollectionSizeLimitExceeded",
             Self::DuplicateItem => "DuplicateItem",
             Self::TransactionConflict => "TransactionConflict",
+            Self::Throttled(throttled) if throttled.is_on_demand => "ThrottlingError",
+            Self::Throttled(_) => "ProvisionedThroughputExceeded",
             Self::LimitExceeded(_) => "RequestLimitExceeded",
             Self::Authentication(_) | Self::AccessDenied(_) => "AccessDenied",
             Self::ResourceInUse(_)

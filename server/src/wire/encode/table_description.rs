@@ -84,7 +84,18 @@ impl Json {
             json.indexes(table, IndexKind::Local, "LocalSecondaryIndexes");
             json.indexes(table, IndexKind::Global, "GlobalSecondaryIndexes");
             json.stream_specification(table);
+            json.encryption(table);
         });
+    }
+
+    fn encryption(&mut self, table: &TableDescription) {
+        if let Some(key) = &table.key_arn {
+            self.member("SSEDescription").object(|json| {
+                json.member("Status").text("ENABLED");
+                json.member("SSEType").text("KMS");
+                json.member("KMSMasterKeyArn").text(key);
+            });
+        }
     }
 
     fn stream_specification(&mut self, table: &TableDescription) {
@@ -324,6 +335,7 @@ mod tests {
                 streams: Vec::new(),
                 time_to_live: None,
                 resource_policies: Vec::new(),
+                account_key: false,
             },
             status: TableStatus::Active,
             arn: "arn:x".to_owned(),
@@ -331,6 +343,7 @@ mod tests {
             bytes: 40,
             indexes: Vec::new(),
             decreases_today: 0,
+            key_arn: None,
         }
     }
 
@@ -361,6 +374,7 @@ mod tests {
         table.definition.table_class = Some(TableClass::Standard);
         table.definition.table_class_changed_at_ms = Some(4_000);
         table.definition.on_demand_limits.read_units = Some(9);
+        table.key_arn = Some("arn:key".to_owned());
         table.definition.warm_units_requested = Some(WarmUnits {
             read_units: 13_000,
             write_units: 4_000,
@@ -376,6 +390,7 @@ mod tests {
             r#""TableStatus":"UPDATING""#,
             r#""LastIncreaseDateTime":2.500,"LastDecreaseDateTime":3.050,"#,
             r#""BillingModeSummary":{"BillingMode":"PAY_PER_REQUEST","LastUpdateToPayPerRequestDateTime":1.000}"#,
+            r#""SSEDescription":{"Status":"ENABLED","SSEType":"KMS","KMSMasterKeyArn":"arn:key"}"#,
             r#""TableClassSummary":{"TableClass":"STANDARD","LastUpdateDateTime":4.000}"#,
             r#""OnDemandThroughput":{"MaxReadRequestUnits":9,"MaxWriteRequestUnits":-1}"#,
             r#""WarmThroughput":{"ReadUnitsPerSecond":13000,"WriteUnitsPerSecond":4000,"Status":"UPDATING"}"#,

@@ -8,6 +8,7 @@ const BYTES_MAX: u64 = 170;
 async fn node() -> Node {
     let limits = Limits {
         item_collection_bytes_max: BYTES_MAX,
+        ..Limits::default()
     };
     let attribute = |name| format!(r#"{{"AttributeName":"{name}","AttributeType":"S"}}"#);
     let keys = |sort| {
