@@ -125,11 +125,6 @@ impl Authenticator {
             Self::Verified(verification) => verification.authenticate(service, request, now_ms),
         }
     }
-
-    /// Whether requests come over TLS.
-    pub(crate) fn is_secure(&self) -> bool {
-        matches!(self, Self::Verified(verification) if verification.transport == Transport::Tls)
-    }
 }
 
 impl Verification {

@@ -1,7 +1,7 @@
 //! The HTTP face: method, path and size rules, request ids, checksums, CORS, compression. What is inside a body is the
 //! part of `wire`; who sent it is the part of `auth`.
 //!
-//! Order of refusal: method, path and content type; JSON; target; signature; everything else.
+//! Order of refusal: method, path and content type; JSON; target; signature; permission; everything else.
 
 pub(crate) mod admin;
 mod body;
@@ -10,8 +10,6 @@ mod impatient;
 mod query;
 pub(crate) mod serve;
 
-use std::any::Any;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
@@ -19,16 +17,20 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_ENCODING,
-    CONTENT_TYPE, ORIGIN,
+    CONTENT_TYPE, ORIGIN, USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts};
-use stator_iam::RequestView;
+use stator_iam::policy::PolicySource;
+use stator_iam::{Principal, RequestView};
+use tower_http::catch_panic::CatchPanicLayer;
 
+use self::dispatch::Asked;
+use self::serve::Origin;
 use crate::auth::Authenticator;
+use crate::authorize::{Caller, Judge};
 use crate::identity::store::Identities;
 use crate::operation::Context;
 use crate::request_id::{RequestId, RequestIds};
@@ -43,43 +45,22 @@ const CRC32: HeaderName = HeaderName::from_static("x-amz-crc32");
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 
 /// Everything that a request needs.
-#[derive(Debug)]
 pub(crate) struct App {
     pub(crate) context: Context,
     pub(crate) authenticator: Authenticator,
     /// Users, groups, roles and policies.
     pub(crate) identities: Arc<Identities>,
+    /// What principals may do.
+    pub(crate) policies: Arc<dyn PolicySource>,
     pub(crate) request_ids: RequestIds,
 }
 
 /// The routes: one handler, because DynamoDB tells operations apart by a header.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new().fallback(guarded).with_state(app)
-}
-
-/// Answers, whatever happens.
-async fn guarded(State(app): State<Arc<App>>, request: Request) -> Response {
-    let ids = Arc::clone(&app);
-    caught(handle(State(app), request), || ids.request_ids.next()).await
-}
-
-/// A bug answers as a server fault; the connection and the server go on. Nothing that a request shares with others is left
-/// half done by a panic: locks are not held where answers are made.
-async fn caught(answer: impl Future<Output = Response>, next_id: impl FnOnce() -> RequestId) -> Response {
-    match AssertUnwindSafe(answer).catch_unwind().await {
-        Ok(response) => response,
-        Err(panic) => {
-            let mut response = panicked(panic.as_ref());
-            identify(&mut response, next_id());
-            response
-        }
-    }
-}
-
-fn identify(response: &mut Response, id: RequestId) {
-    if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
+    Router::new()
+        .fallback(handle)
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(app)
 }
 
 async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -100,12 +81,9 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
             format!("healthy: dynamodb.{}.amazonaws.com ", app.context.region),
         )
     } else if parts.method == Method::GET && parts.uri.path() == admin::STATUS_PATH {
-        let (status, body) = match authenticate(&app, &parts, &[]) {
+        let (status, body) = match administer(&app, &parts, "GetStatus").await {
             Ok(()) => admin::status(&app),
-            Err(error) => {
-                let error = ApiError::from(error);
-                (error.status(), error.body())
-            }
+            Err(error) => (error.status(), error.body()),
         };
         amz_json(status, body, &parts.headers)
     } else if parts.method == Method::OPTIONS {
@@ -113,8 +91,10 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     } else {
         unknown_operation()
     };
-    identify(&mut response, id);
     let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
+        headers.insert(REQUEST_ID, id);
+    }
     if parts.headers.contains_key(ORIGIN) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         headers.insert(
@@ -155,17 +135,43 @@ async fn answer(app: &App, parts: &Parts, received: &Bytes, json: &Bytes) -> Res
             ApiError::Serialization(None)
         });
     };
-    if let Err(error) = authenticate(app, parts, received) {
-        return Err(if is_json(json) {
+    let authenticated =
+        authenticate(app, parts, received).and_then(|principal| caller(app, parts, &principal));
+    let caller = authenticated.map_err(|error| {
+        if is_json(json) {
             error.into()
         } else {
             ApiError::Serialization(None)
-        });
-    }
-    dispatch::run(target, json, Head::new(&parts.headers), &app.context).await
+        }
+    })?;
+    let asked = Asked {
+        head: Head::new(&parts.headers),
+        caller: &caller,
+    };
+    dispatch::run_for(target, json, asked, &app.context).await
 }
 
-fn authenticate(app: &App, parts: &Parts, body: &[u8]) -> Result<(), stator_iam::Error> {
+/// Checks that whoever signed may do this with the node.
+async fn administer(app: &App, parts: &Parts, action: &str) -> Result<(), ApiError> {
+    let principal = authenticate(app, parts, &[])?;
+    let caller = caller(app, parts, &principal)?;
+    Judge::new(&caller, &app.context).require_of_node(action).await
+}
+
+/// Who asks, once it is known which principal that is.
+fn caller<'a>(app: &App, parts: &'a Parts, principal: &Principal) -> Result<Caller<'a>, stator_iam::Error> {
+    let policies = app.policies.policies(principal);
+    let origin = parts.extensions.get::<Origin>();
+    let user_agent = parts.headers.get(USER_AGENT);
+    Ok(Caller {
+        policies: policies.ok_or(stator_iam::Error::UnrecognizedClient)?,
+        source: origin.map(|origin| origin.address),
+        secure: origin.is_some_and(|origin| origin.secure),
+        user_agent: user_agent.and_then(|value| value.to_str().ok()),
+    })
+}
+
+fn authenticate(app: &App, parts: &Parts, body: &[u8]) -> Result<Arc<Principal>, stator_iam::Error> {
     let mut headers: Vec<(&str, &[u8])> = parts
         .headers
         .iter()
@@ -183,15 +189,7 @@ fn authenticate(app: &App, parts: &Parts, body: &[u8]) -> Result<(), stator_iam:
         headers: &headers,
         body,
     };
-    let principal = app
-        .authenticator
-        .authenticate(&view, app.context.clock.now_ms())?;
-    // Until operations on tables are authorized by policies, they are for root alone.
-    if principal.identity == stator_iam::Identity::Root {
-        Ok(())
-    } else {
-        Err(stator_iam::Error::UnrecognizedClient)
-    }
+    app.authenticator.authenticate(&view, app.context.clock.now_ms())
 }
 
 fn log(error: &ApiError, id: RequestId) {
@@ -274,8 +272,9 @@ fn preflight(request: &HeaderMap) -> Response {
     response
 }
 
-/// The answer of a request that has panicked.
-fn panicked(panic: &(dyn Any + Send)) -> Response {
+/// A bug answers as a server fault; the connection and the server go on.
+#[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     let detail = panic
         .downcast_ref::<String>()
         .map(String::as_str)
@@ -284,24 +283,4 @@ fn panicked(panic: &(dyn Any + Send)) -> Response {
     tracing::error!(detail, "a request panicked; please report this as a bug");
     let error = ApiError::Internal(detail.to_owned());
     amz_json(error.status(), error.body(), &HeaderMap::new())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_panic_is_answered_with_a_fault_and_an_id() {
-        let ids = RequestIds::new([1, 2, 3, 4]);
-        let broken = async { panic!("a bug") };
-        let response = caught(broken, || ids.next()).await;
-        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-        assert_eq!(response.headers()[REQUEST_ID].len(), 52);
-        assert!(response.headers().contains_key(CRC32));
-        let whole = caught(
-            async { plain(StatusCode::OK, "text/plain", String::new()) },
-            || ids.next(),
-        );
-        assert_eq!(whole.await.status(), StatusCode::OK);
-    }
 }

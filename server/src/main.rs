@@ -4,6 +4,7 @@
 
 mod arn;
 mod auth;
+mod authorize;
 mod catalog;
 mod cli;
 mod clock;

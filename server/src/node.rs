@@ -17,10 +17,12 @@ use stator_cluster::{
     PosixVfs, Random, Settings, Surroundings, Timing, TokioWorld, World,
 };
 use stator_iam::directory::sealing::WrappingKey;
+use stator_iam::policy::PolicySource;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::arn;
 use crate::auth::Authenticator;
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::{Clock, SystemClock};
@@ -221,6 +223,7 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
             random: random::fill,
         },
         authenticator: api.authenticator.knowing(&identities),
+        policies: Arc::clone(&identities) as Arc<dyn PolicySource>,
         identities,
         request_ids: RequestIds::new(seed()?),
     }))

@@ -297,13 +297,13 @@ fn of_index<'a>(table: &Table, index: &'a TableIndex, kind: UnitKind) -> Option<
     )
 }
 
-fn resource<'a>(
-    (id, index): (Uuid, Option<&'a str>),
+fn resource(
+    (id, index): (Uuid, Option<&str>),
     billing_mode: BillingMode,
     provisioned: Throughput,
     maximum: OnDemandLimits,
     kind: UnitKind,
-) -> Option<Resource<'a>> {
+) -> Option<Resource<'_>> {
     let is_on_demand = billing_mode == BillingMode::PayPerRequest;
     let units = match (is_on_demand, kind) {
         (false, UnitKind::Read) => Some(provisioned.read_units),

@@ -104,6 +104,16 @@ pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
     }
 }
 
+/// Runs a command that must succeed and has no result. It reads nothing, and all that it says goes to our standard error:
+/// Maven complains on its standard output.
+pub(crate) fn require(command: &mut Command) -> Result<()> {
+    if succeeds(command.stdout(std::io::stderr()))? {
+        Ok(())
+    } else {
+        Err(format!("{} failed, see above", shown(command)).into())
+    }
+}
+
 /// Whether a command that shares our output has succeeded. It reads nothing.
 pub(crate) fn succeeds(command: &mut Command) -> Result<bool> {
     let status = command
@@ -127,7 +137,7 @@ mod tests {
     use std::path::Path;
     use std::process::Command;
 
-    use super::{Executables, output, succeeds};
+    use super::{Executables, output, require, succeeds};
 
     #[test]
     fn executables_are_found_by_kind_and_name() {
@@ -155,6 +165,9 @@ mod tests {
             "{failed}"
         );
         assert!(!succeeds(&mut Command::new("false")).unwrap());
+        require(&mut Command::new("true")).unwrap();
+        let failed = require(Command::new("sh").args(["-c", "exit 3"])).unwrap_err();
+        assert_eq!(failed.to_string(), "sh -c exit 3 failed, see above");
         let missing = succeeds(&mut Command::new("no-such-tool-of-stator")).unwrap_err();
         assert!(
             missing.to_string().starts_with("no-such-tool-of-stator: "),

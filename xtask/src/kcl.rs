@@ -78,7 +78,7 @@ fn get(workspace: &Workspace) -> Result<PathBuf> {
     std::fs::create_dir_all(&folder)?;
     let mut output = OsString::from("-Dstator.output=");
     output.push(&folder);
-    cargo::output(
+    cargo::require(
         Command::new("mvn")
             .args(["--quiet", "--batch-mode"])
             .arg(output)

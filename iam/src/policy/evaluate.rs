@@ -172,7 +172,7 @@ pub fn decide(request: &Request<'_>, principal: &PrincipalPolicies, resource: Op
         return Decision::Allowed;
     }
     match judge(&Scope::new(request, principal), resource) {
-        Ok(_) => Decision::Allowed,
+        Ok(()) => Decision::Allowed,
         Err(denial) => Decision::Denied(denial),
     }
 }
@@ -188,7 +188,7 @@ pub fn decide_trust(request: &Request<'_>, principal: &PrincipalPolicies, trust:
 }
 
 /// Every policy is looked at, because an explicit deny in any of them decides.
-fn judge(scope: &Scope<'_>, resource: Option<&Policy>) -> Result<Option<Reach>, Denial> {
+fn judge(scope: &Scope<'_>, resource: Option<&Policy>) -> Result<(), Denial> {
     let principal = scope.principal;
     let identity = allows(together(&principal.identity, scope), PolicyType::Identity)?;
     let resource = match resource {
@@ -203,14 +203,12 @@ fn judge(scope: &Scope<'_>, resource: Option<&Policy>) -> Result<Option<Reach>, 
         Some(policies) => allows(together(policies, scope), PolicyType::Session)?.is_some(),
         None => true,
     };
-    match resource {
-        // Nothing cuts what a resource policy gives to the principal itself.
-        Some(Reach::Itself) => return Ok(resource),
-        Some(Reach::Role) => {}
-        Some(Reach::Account) | None if identity.is_none() => {
-            return Err(Denial::implicit(PolicyType::Identity));
-        }
-        Some(Reach::Account) | None => {}
+    // Nothing cuts what a resource policy gives to the principal itself.
+    if resource == Some(Reach::Itself) {
+        return Ok(());
+    }
+    if resource != Some(Reach::Role) && identity.is_none() {
+        return Err(Denial::implicit(PolicyType::Identity));
     }
     if !boundary {
         return Err(Denial::implicit(PolicyType::Boundary));
@@ -218,5 +216,5 @@ fn judge(scope: &Scope<'_>, resource: Option<&Policy>) -> Result<Option<Reach>, 
     if !session {
         return Err(Denial::implicit(PolicyType::Session));
     }
-    Ok(resource)
+    Ok(())
 }

@@ -1,5 +1,4 @@
 //! Policies from the outside: documented decisions, documents that are refused, and what no document may do.
-#![expect(clippy::unwrap_used, reason = "a test stops where its assumption fails")]
 #![expect(clippy::panic, reason = "a test stops where its assumption fails")]
 
 mod decisions;

@@ -169,17 +169,7 @@ pub(super) fn condition(text: &str, expression: Expression) -> Parsed<Condition>
             let Some(comparator) = comparator(&operator) else {
                 return error(Problem::ConditionOperator(operator));
             };
-            // `begins_with(a, 'x') = true` is a longer way to say `begins_with(a, 'x')`.
-            let (left, right) = match truth(comparator, left, right) {
-                Ok((call, true)) => return condition(text, *call),
-                Ok((call, false)) => return Ok(Condition::Not(Box::new(condition(text, *call)?))),
-                Err(operands) => operands,
-            };
-            Condition::Compare {
-                comparator,
-                left: operand(text, *left)?,
-                right: operand(text, *right)?,
-            }
+            return comparison(text, comparator, left, right);
         }
         Node::Between {
             operand: compared,
@@ -223,13 +213,35 @@ pub(super) fn condition(text: &str, expression: Expression) -> Parsed<Condition>
     })
 }
 
+/// The condition that two operands stand to each other in some way.
+fn comparison(
+    text: &str,
+    comparator: Comparator,
+    left: Box<Expression>,
+    right: Box<Expression>,
+) -> Parsed<Condition> {
+    // `begins_with(a, 'x') = true` is a longer way to say `begins_with(a, 'x')`.
+    match truth(comparator, left, right) {
+        Ok((call, true)) => condition(text, *call),
+        Ok((call, false)) => Ok(Condition::Not(Box::new(condition(text, *call)?))),
+        Err((left, right)) => Ok(Condition::Compare {
+            comparator,
+            left: operand(text, *left)?,
+            right: operand(text, *right)?,
+        }),
+    }
+}
+
+/// Both sides of a comparison.
+type Sides = (Box<Expression>, Box<Expression>);
+
 /// A call of a function that is a condition and is compared with `true` or `false`, and what it is to come to; the operands
 /// as they are for any other comparison.
 fn truth(
     comparator: Comparator,
     left: Box<Expression>,
     right: Box<Expression>,
-) -> Result<(Box<Expression>, bool), (Box<Expression>, Box<Expression>)> {
+) -> Result<(Box<Expression>, bool), Sides> {
     let is_condition = |side: &Expression| match &side.node {
         Node::Call { name, .. } => condition_function(name).is_some_and(|function| function != SIZE),
         _ => false,

@@ -1,5 +1,5 @@
-//! What operators ask a node beside the API: a signed `GET /_stator/status`. Whoever signs is the root principal; there is no
-//! other one yet.
+//! What operators ask a node beside the API: a signed `GET /_stator/status`, by whoever may do
+//! `stator:GetStatus`.
 
 use http::StatusCode;
 

@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use stator_iam::{Principal, RequestView};
 
+use super::serve::Origin;
 use super::{App, TARGET, body, plain};
 use crate::identity::Call;
 use crate::identity::error::IdentityError;
@@ -86,14 +87,15 @@ async fn run(
     id: RequestId,
 ) -> Result<String, IdentityError> {
     let principal = authenticate(app, parts, received, api).map_err(IdentityError::Authentication)?;
+    let origin = parts.extensions.get::<Origin>();
     let asked = Asked {
         api,
         form,
         call: Call {
             identities: &app.identities,
             principal: &principal,
-            source: None,
-            is_secure: app.authenticator.is_secure(),
+            source: origin.map(|origin| origin.address),
+            is_secure: origin.is_some_and(|origin| origin.secure),
             region: &app.context.region,
         },
         request_id: id.as_str(),

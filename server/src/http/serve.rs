@@ -3,9 +3,10 @@
 //! HTTP/1.1 and HTTP/2 on one port, in plain or with TLS. A client that takes too long for its handshake, its headers or an
 //! answer is cut off; on shutdown, requests that are under way are answered first, for a bounded time.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -40,6 +41,15 @@ pub(crate) enum Security {
     Tls(ServerTls),
 }
 
+/// Where requests come from. Every request carries it as an extension.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    /// The address at the other end of the connection; an IPv4 address is never in IPv6's form.
+    pub(crate) address: IpAddr,
+    /// Whether the connection is encrypted.
+    pub(crate) secure: bool,
+}
+
 /// Serves until `stop` is ready, then finishes what is under way.
 pub(crate) async fn serve(
     listener: TcpListener,
@@ -65,10 +75,14 @@ pub(crate) async fn serve(
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
+                    let origin = Origin {
+                        address: peer.ip().to_canonical(),
+                        secure: matches!(security, Security::Tls(_)),
+                    };
                     let connection = Connection {
                         builder: builder.clone(),
-                        router: router.clone(),
+                        router: router.clone().layer(Extension(origin)),
                         watcher: graceful.watcher(),
                     };
                     connection.begin(stream, &security);

@@ -125,9 +125,12 @@ pub(super) async fn carry_out(
     let (answers, is_repeated) = answers(outcome)?;
     for ((planned, permit), done) in planned.iter().zip(permits).zip(&answers) {
         // What had been done before has been paid for.
-        context.settle(&planned.table, permit, || match is_repeated {
-            true => Cost::default(),
-            false => Cost::of_write(done).twice(),
+        context.settle(&planned.table, permit, || {
+            if is_repeated {
+                Cost::default()
+            } else {
+                Cost::of_write(done).twice()
+            }
         });
     }
     Ok(cost(planned, &answers, is_repeated, capacity))

@@ -75,6 +75,12 @@ pub(crate) enum ApiError {
     /// Who sent the request is not proved, or has no right to it.
     #[error("{}: {}", .0.code(), .0)]
     Authentication(#[from] stator_iam::Error),
+    /// There is no policy, or another one than is expected.
+    #[error("PolicyNotFoundException: {0}")]
+    PolicyNotFound(String),
+    /// The principal may not do that. The sentence names what is missing or what denies it.
+    #[error("AccessDeniedException: {0}")]
+    AccessDenied(String),
     /// The body is larger than 16 MB.
     #[error("the request body is too large")]
     TooLarge,
@@ -149,7 +155,9 @@ impl ApiError {
             | Self::IdempotentParameterMismatch
             | Self::Throttled(_)
             | Self::DuplicateItem
-            | Self::Authentication(_) => StatusCode::BAD_REQUEST,
+            | Self::Authentication(_)
+            | Self::PolicyNotFound(_)
+            | Self::AccessDenied(_) => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -195,6 +203,8 @@ impl ApiError {
                 "DuplicateItemException",
                 message(message::statement::DUPLICATE),
             ),
+            Self::PolicyNotFound(text) => (SERVICE, "PolicyNotFoundException", message(text)),
+            Self::AccessDenied(text) => (CORAL, "AccessDeniedException", Some(("Message", text.clone()))),
             Self::Authentication(error) => (CORAL, error.code(), message(&error.to_string())),
             Self::TooLarge => (
                 CORAL,

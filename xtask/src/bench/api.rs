@@ -71,15 +71,13 @@ pub(super) fn run(workspace: &Workspace, effort: Effort) -> Result<Vec<Row>> {
     std::fs::write(&captured, interval.get_item(&bodies)?)?;
     let queried = folder.path().join("query.json");
     std::fs::write(&queried, query::fill(&interval)?)?;
-    let peer = ServerProcess::start(
-        &bare_handler,
-        &[
-            "--get-item-body",
-            path_text(&captured)?,
-            "--query-body",
-            path_text(&queried)?,
-        ],
-    )?;
+    let answers = [
+        "--get-item-body",
+        path_text(&captured)?,
+        "--query-body",
+        path_text(&queried)?,
+    ];
+    let peer = ServerProcess::start(&bare_handler, &answers)?;
     check_refusal(&peer, &bodies)?;
 
     let mut rows = Vec::new();

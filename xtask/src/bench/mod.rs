@@ -10,7 +10,7 @@ mod engine;
 mod http;
 mod load;
 mod log;
-mod process;
+pub(crate) mod process;
 mod query;
 mod report;
 mod rounds;

@@ -19,17 +19,17 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a server says of itself when it is ready.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Ready {
+pub(crate) struct Ready {
     /// `http://127.0.0.1:8000`.
-    pub(super) endpoint: String,
-    pub(super) region: String,
-    pub(super) access_key_id: String,
-    pub(super) secret_access_key: String,
+    pub(crate) endpoint: String,
+    pub(crate) region: String,
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: String,
 }
 
 impl Ready {
     /// Where the endpoint listens.
-    pub(super) fn address(&self) -> Result<SocketAddr> {
+    pub(crate) fn address(&self) -> Result<SocketAddr> {
         self.endpoint
             .strip_prefix("http://")
             .and_then(|rest| rest.trim_end_matches('/').parse().ok())
@@ -39,14 +39,14 @@ impl Ready {
 
 /// A running server; it ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct ServerProcess {
+pub(crate) struct ServerProcess {
     child: Child,
-    pub(super) ready: Ready,
+    pub(crate) ready: Ready,
 }
 
 impl ServerProcess {
     /// Starts a server and waits until it is ready. What it writes to standard error is shown as ours.
-    pub(super) fn start(program: &Path, arguments: &[&str]) -> Result<Self> {
+    pub(crate) fn start(program: &Path, arguments: &[&str]) -> Result<Self> {
         let name = program.display();
         let mut child = Command::new(program)
             .args(arguments)

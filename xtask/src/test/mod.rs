@@ -2,11 +2,14 @@
 //! then those that use a running server as a client, and a sample of the oracle tests, which `--oracle` runs whole.
 //!
 //! Nothing has to be prepared: what the client tests need is made below the target folder by `python`, `films` and
-//! `tools`. One part failing does not keep the other from running, and the last lines are the test runners' own.
+//! `tools`. `--sdks` and `--libraries` are run by themselves: what they fetch and build takes minutes the first time. One part failing does not keep the other from running, and the last lines are the test runners' own.
 
 mod films;
+mod libraries;
+mod lossy;
 mod oracle;
 pub(crate) mod python;
+mod sdks;
 pub(crate) mod tools;
 
 use std::ffi::OsString;
@@ -33,7 +36,13 @@ pub(crate) struct Arguments {
     /// Compare Stator with DynamoDB Local, request by request, and run nothing else.
     #[arg(long, conflicts_with_all = ["rust", "python"])]
     oracle: bool,
-    /// Arguments for pytest, or for `compat-tests/oracle/run.py`.
+    /// Run the client suites in JavaScript, Java, Go and Rust, and nothing else.
+    #[arg(long, conflicts_with_all = ["rust", "python", "oracle"])]
+    sdks: bool,
+    /// Run the integration tests that other libraries for DynamoDB publish, and nothing else.
+    #[arg(long, conflicts_with_all = ["rust", "python", "oracle", "sdks"])]
+    libraries: bool,
+    /// Arguments for pytest or for `compat-tests/oracle/run.py`, or the names of suites or libraries.
     #[arg(last = true)]
     pytest: Vec<OsString>,
 }
@@ -44,6 +53,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     if arguments.oracle {
         let stator = cargo::build(&workspace, SERVER)?.get("bin", "stator")?;
         return oracle::run(&workspace, &stator, &arguments.pytest);
+    }
+    if arguments.sdks {
+        let stator = cargo::build(&workspace, SERVER)?.get("bin", "stator")?;
+        return sdks::run(&workspace, &stator, &arguments.pytest);
+    }
+    if arguments.libraries {
+        let stator = cargo::build(&workspace, SERVER)?.get("bin", "stator")?;
+        return libraries::run(&workspace, &stator, &arguments.pytest);
     }
     let both = arguments.rust == arguments.python;
     let mut passed = true;

@@ -70,7 +70,7 @@ fn local(workspace: &Workspace) -> Result<PathBuf> {
     std::fs::create_dir_all(&folder)?;
     let mut output = OsString::from("-DoutputDirectory=");
     output.push(&folder);
-    cargo::output(
+    cargo::require(
         Command::new("mvn")
             .args(["--quiet", "--batch-mode", "--file"])
             .arg(&project)

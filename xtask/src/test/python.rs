@@ -51,7 +51,11 @@ pub(crate) fn run(
 /// The interpreter of an environment that holds these requirements, made anew when they or the system's Python have
 /// changed.
 pub(super) fn environment(workspace: &Workspace, requirements: &Path) -> Result<PathBuf> {
-    let folder = workspace.target.join("compat-venv");
+    environment_in(&workspace.target.join("compat-venv"), requirements)
+}
+
+/// The same, in that folder.
+pub(super) fn environment_in(folder: &Path, requirements: &Path) -> Result<PathBuf> {
     let python = folder.join("bin").join("python");
     let stamp = folder.join(STAMP);
     tools::PYTHON.require()?;
@@ -63,7 +67,7 @@ pub(super) fn environment(workspace: &Workspace, requirements: &Path) -> Result<
     cargo::output(
         Command::new("python3")
             .args(["-m", "venv", "--clear"])
-            .arg(&folder),
+            .arg(folder),
     )?;
     cargo::output(
         Command::new(&python)

@@ -42,6 +42,28 @@ pub(super) const TAR: Tool = Tool {
     packages: &["gzip", "tar"],
 };
 
+/// Runs JavaScript. 20 is the oldest that the AWS SDK runs on.
+pub(super) const NODE: Tool = Tool {
+    name: "Node.js 20 or newer with npm",
+    probe: &[
+        "sh",
+        "-c",
+        "npm --version && node --eval 'process.exit(process.versions.node.split(`.`)[0] < 20)'",
+    ],
+    packages: &["nodejs", "npm"],
+};
+
+/// Builds and runs Go. 1.25 is what the modules of the tests ask for.
+pub(super) const GO: Tool = Tool {
+    name: "Go 1.25 or newer",
+    probe: &[
+        "sh",
+        "-c",
+        "go version | grep --extended-regexp 'go(1\\.(2[5-9]|[3-9][0-9])|[2-9])'",
+    ],
+    packages: &["golang-go"],
+};
+
 /// Builds Java programs; the packages bring a JDK.
 pub(crate) const MAVEN: Tool = Tool {
     name: "Maven with a JDK, Java 17 or newer",

@@ -115,6 +115,24 @@ impl Update {
         &self.actions
     }
 
+    /// Calls `visit` with every path that the update reads or changes.
+    pub fn for_each_path<'a>(&'a self, visit: &mut impl FnMut(&'a Path)) {
+        for action in &self.actions {
+            visit(action.target());
+            let Action::Set { value, .. } = action else {
+                continue;
+            };
+            let operands = match value {
+                SetValue::Operand(operand) => [Some(operand), None],
+                SetValue::Sum(left, right)
+                | SetValue::Difference(left, right)
+                | SetValue::Append(left, right) => [Some(left), Some(right)],
+            };
+            let operands = operands.into_iter().flatten();
+            operands.flat_map(|operand| &operand.paths).for_each(&mut *visit);
+        }
+    }
+
     /// The names of the attributes in which something is changed, in the order of the text; one may come twice.
     pub fn touched_top_level(&self) -> impl Iterator<Item = &str> {
         self.actions.iter().map(|action| action.target().top_level())

@@ -138,7 +138,10 @@ fn first_escaped(text: &[u8]) -> Option<usize> {
     const CHUNK: usize = 32;
     let mut clean = 0;
     for chunk in text.chunks(CHUNK) {
-        if chunk.iter().fold(false, |any, byte| any | is_escaped(*byte)) {
+        let any = chunk
+            .iter()
+            .fold(0, |any, byte| any | u8::from(is_escaped(*byte)));
+        if any != 0 {
             break;
         }
         clean += chunk.len();
@@ -148,7 +151,7 @@ fn first_escaped(text: &[u8]) -> Option<usize> {
 }
 
 fn is_escaped(byte: u8) -> bool {
-    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 #[cfg(test)]

@@ -75,8 +75,9 @@ impl ApiError {
             Self::Throttled(throttled) if throttled.is_on_demand => "ThrottlingError",
             Self::Throttled(_) => "ProvisionedThroughputExceeded",
             Self::LimitExceeded(_) => "RequestLimitExceeded",
-            Self::Authentication(_) => "AccessDenied",
+            Self::Authentication(_) | Self::AccessDenied(_) => "AccessDenied",
             Self::ResourceInUse(_)
+            | Self::PolicyNotFound(_)
             | Self::ExpiredIterator(_)
             | Self::TrimmedDataAccess(_)
             | Self::TransactionCanceled(_)

@@ -85,7 +85,7 @@ async fn a_table_serves_its_burst_and_then_its_rate() {
     let body = String::from_utf8(error.body()).unwrap();
     assert_eq!(
         body,
-        r##"{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API.","ThrottlingReasons":[{"reason":"TableWriteProvisionedThroughputExceeded","resource":"arn:aws:dynamodb:us-east-1:000000000000:table/Tab"}]}"##
+        r#"{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API.","ThrottlingReasons":[{"reason":"TableWriteProvisionedThroughputExceeded","resource":"arn:aws:dynamodb:us-east-1:000000000000:table/Tab"}]}"#
     );
     // Reads have a bucket of their own, and those that may lag cost half.
     let (count, _) = until_refused(&node, Target::GetItem, &on_item("")).await;
@@ -230,10 +230,7 @@ async fn a_transaction_is_cancelled_where_there_is_nothing_left_and_costs_twice(
     clock.turn(1000);
     let error = node.ask(Target::TransactWriteItems, &two, &[]).await.unwrap_err();
     let body = String::from_utf8(error.body()).unwrap();
-    assert!(
-        body.contains(r#"[None, ProvisionedThroughputExceeded]"#),
-        "{body}"
-    );
+    assert!(body.contains("[None, ProvisionedThroughputExceeded]"), "{body}");
     let get = |key: &str| format!(r#"{{"Get":{{"TableName":"Tab","Key":{{"pk":{{"S":"{key}"}}}}}}}}"#);
     let read = format!(r#"{{"TransactItems":[{},{}]}}"#, get("a"), get("b"));
     let (count, _) = until_refused(&node, Target::TransactGetItems, &read).await;
