@@ -22,7 +22,6 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::arn;
 use crate::auth::Authenticator;
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::{Clock, SystemClock};
