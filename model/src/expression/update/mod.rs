@@ -122,13 +122,16 @@ impl Update {
             let Action::Set { value, .. } = action else {
                 continue;
             };
-            let operands = match value {
-                SetValue::Operand(operand) => [Some(operand), None],
+            let (first, others) = match value {
+                SetValue::Operand(operand) => (operand, Vec::new()),
                 SetValue::Sum(left, right)
                 | SetValue::Difference(left, right)
-                | SetValue::Append(left, right) => [Some(left), Some(right)],
+                | SetValue::Append(left, right) => (left, vec![right]),
+                SetValue::Chain(first, others) => {
+                    (first, others.iter().map(|(_, operand)| operand).collect())
+                }
             };
-            let operands = operands.into_iter().flatten();
+            let operands = std::iter::once(first).chain(others);
             operands.flat_map(|operand| &operand.paths).for_each(&mut *visit);
         }
     }
