@@ -34,7 +34,9 @@ class Account:
 
     def client(self, service: str, credentials: dict[str, str] | None = None, **options: Any) -> Any:
         """A client of a service: of root, or of the credentials that IAM or STS has answered with."""
-        config = botocore.config.Config(retries={"total_max_attempts": 1}, **options)
+        config = botocore.config.Config(
+            retries={"total_max_attempts": 1}, parameter_validation=False, **options
+        )
         keys = credentials or {
             "AccessKeyId": self.target.access_key_id,
             "SecretAccessKey": self.target.secret_access_key,
