@@ -15,6 +15,7 @@ import pytest
 
 from conftest import eventually, unused_name
 from identity import Account, account, error_of, is_allowed, policy, trust
+from server import Server
 
 pytestmark = pytest.mark.needs_stator_binary
 
@@ -92,7 +93,9 @@ def test_lists_come_in_pages(own: Account) -> None:
 
 def test_a_policy_has_versions(own: Account) -> None:
     name = unused_name()
-    made = own.iam.create_policy(PolicyName=name, PolicyDocument=json.dumps(ALLOW_GET), Description="d")["Policy"]
+    made = own.iam.create_policy(
+        PolicyName=name, PolicyDocument=json.dumps(ALLOW_GET), Description="d"
+    )["Policy"]
     arn = made["Arn"]
     assert made["DefaultVersionId"] == "v1" and made["AttachmentCount"] == 0
     other = policy("Deny", "*")
@@ -211,7 +214,8 @@ def test_a_key_signs_while_it_is_active(own: Account) -> None:
     assert (code, status) == ("UnrecognizedClientException", 400)
     assert message == "The security token included in the request is invalid."
     statuses = {
-        one["AccessKeyId"]: one["Status"] for one in own.iam.list_access_keys(UserName=name)["AccessKeyMetadata"]
+        one["AccessKeyId"]: one["Status"]
+        for one in own.iam.list_access_keys(UserName=name)["AccessKeyMetadata"]
     }
     assert statuses[key["AccessKeyId"]] == "Inactive" and sorted(statuses.values()) == ["Active", "Inactive"]
     own.iam.update_access_key(UserName=name, AccessKeyId=key["AccessKeyId"], Status="Active")
@@ -242,7 +246,12 @@ def test_a_user_may_do_what_its_policies_allow_and_nothing_else(own: Account) ->
     assert is_allowed(db.put_item, TableName=table, Item=item("mine"))
     assert not is_allowed(db.put_item, TableName=table, Item=item("yours"))
     assert not is_allowed(db.delete_item, TableName=table, Key=item("mine"))
-    assert not is_allowed(db.query, TableName=table, KeyConditionExpression="pk = :p", ExpressionAttributeValues={":p": {"S": "mine"}})
+    assert not is_allowed(
+        db.query,
+        TableName=table,
+        KeyConditionExpression="pk = :p",
+        ExpressionAttributeValues={":p": {"S": "mine"}},
+    )
     assert not is_allowed(db.list_tables)
     code, message, _ = error_of(db.delete_item, TableName=table, Key=item("mine"))
     assert code == "AccessDeniedException"
@@ -304,7 +313,9 @@ def test_users_manage_what_they_may(own: Account) -> None:
         f"User: arn:aws:iam::000000000000:user/{name} is not authorized to perform: iam:CreateUser on resource: "
         "arn:aws:iam::000000000000:user/other because no identity-based policy allows the iam:CreateUser action"
     )
-    assert not is_allowed(mine.put_user_policy, UserName=name, PolicyName="p", PolicyDocument=json.dumps(ALLOW_GET))
+    assert not is_allowed(
+        mine.put_user_policy, UserName=name, PolicyName="p", PolicyDocument=json.dumps(ALLOW_GET)
+    )
     assert not is_allowed(mine.list_users)
     assert error_of(own.iam.create_access_key)[1] == (
         "Must specify userName when calling with non-User credentials"
@@ -328,7 +339,9 @@ def test_simulations_decide_as_requests_are_decided(own: Account) -> None:
     assert results[0]["MatchedStatements"][0]["SourcePolicyId"] == f"user_{name}_p"
     custom = own.iam.simulate_custom_policy(
         PolicyInputList=[
-            json.dumps(policy("Allow", "*", Condition={"StringEquals": {"aws:RequestedRegion": "eu-west-1"}})),
+            json.dumps(
+                policy("Allow", "*", Condition={"StringEquals": {"aws:RequestedRegion": "eu-west-1"}})
+            ),
             json.dumps(policy("Deny", "iam:*")),
         ],
         ActionNames=["dynamodb:GetItem", "iam:GetUser"],
@@ -392,8 +405,6 @@ def test_everything_is_there_after_a_restart(binary: str, tmp_path: Path) -> Non
 def test_secrets_come_nowhere_else(binary: str, tmp_path: Path) -> None:
     """Secrets of keys and sessions, planted by making them, are searched for where they must not be."""
     directory = tmp_path / "data"
-    from server import Server
-
     with Server(binary, "--auth", "--data-dir", str(directory)) as server:
         own = Account(server.target)
         key = own.user("ann", p=policy("Allow", "*"))

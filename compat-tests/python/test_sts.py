@@ -106,7 +106,9 @@ def test_session_policies_and_tags_cut_and_tell(own: Account) -> None:
             "Allow",
             "dynamodb:*Item",
             arn,
-            Condition={"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["${aws:PrincipalTag/tenant}"]}},
+            Condition={
+                "ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["${aws:PrincipalTag/tenant}"]}
+            },
         ),
     )
     ann = own.user(unused_name(), assume=policy("Allow", ["sts:AssumeRole", "sts:TagSession"]))
@@ -137,10 +139,13 @@ def test_sessions_have_limits(own: Account) -> None:
         "ValidationError",
         "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
     )
-    assert error_of(sts.assume_role, RoleArn=plain, RoleSessionName="s-1", DurationSeconds=60)[0] == "ValidationError"
     long = json.dumps(policy("Allow", ["dynamodb:GetItem"] * 150))
-    assert error_of(sts.assume_role, RoleArn=plain, RoleSessionName="s-1", Policy=long)[0] == "PackedPolicyTooLarge"
-    assert error_of(sts.assume_role, RoleArn=plain, RoleSessionName="s-1", Policy="{}")[0] == "MalformedPolicyDocument"
+    for wrong, code in [
+        ({"DurationSeconds": 60}, "ValidationError"),
+        ({"Policy": long}, "PackedPolicyTooLarge"),
+        ({"Policy": "{}"}, "MalformedPolicyDocument"),
+    ]:
+        assert error_of(sts.assume_role, RoleArn=plain, RoleSessionName="s-1", **wrong)[0] == code
 
 
 def test_a_session_of_a_user_is_the_user_and_needs_its_token(own: Account) -> None:
