@@ -6,6 +6,7 @@ botocore with a new member fails here until the document speaks of it.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -313,6 +314,7 @@ def create_table_(call: Caller) -> None:
             "StreamSpecification": {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"},
             "SSESpecification": {"Enabled": True, "SSEType": "KMS"},
             "Tags": [{"Key": "k", "Value": "v"}],
+            "ResourcePolicy": POLICY,
             "TableClass": "STANDARD_INFREQUENT_ACCESS",
             "DeletionProtectionEnabled": False,
         },
@@ -415,6 +417,18 @@ def tags(call: Caller) -> None:
     call("UntagResource", ResourceArn=arn, TagKeys=["01"])
 
 
+NOBODY = {"Effect": "Deny", "Principal": {"AWS": "123456789012"}, "Action": "dynamodb:*", "Resource": "*"}
+POLICY = json.dumps({"Version": "2012-10-17", "Statement": NOBODY})
+
+
+def resource_policies(call: Caller) -> None:
+    arn = call.dynamodb.describe_table(TableName=call.table())["Table"]["TableArn"]
+    expected = {"ExpectedRevisionId": "NO_POLICY", "ConfirmRemoveSelfResourceAccess": True}
+    revision = call("PutResourcePolicy", ResourceArn=arn, Policy=POLICY, **expected)["RevisionId"]
+    assert call("GetResourcePolicy", ResourceArn=arn)["Policy"] == POLICY
+    call("DeleteResourcePolicy", ResourceArn=arn, ExpectedRevisionId=revision)
+
+
 def time_to_live(call: Caller) -> None:
     table = call.table()
     call(
@@ -449,6 +463,7 @@ SAMPLES: dict[str, Callable[[Caller], None]] = {
     "BatchWriteItem": batch_write_item,
     "CreateTable": create_table_,
     "DeleteItem": delete_item,
+    "DeleteResourcePolicy": resource_policies,
     "DeleteTable": delete_table,
     "DescribeEndpoints": lambda call: check(call("DescribeEndpoints")["Endpoints"]),
     "DescribeLimits": lambda call: check(call("DescribeLimits")["TableMaxReadCapacityUnits"]),
@@ -459,11 +474,13 @@ SAMPLES: dict[str, Callable[[Caller], None]] = {
     "ExecuteTransaction": execute_transaction,
     "GetItem": get_item,
     "GetRecords": streams_,
+    "GetResourcePolicy": resource_policies,
     "GetShardIterator": streams_,
     "ListStreams": streams_,
     "ListTables": list_tables,
     "ListTagsOfResource": tags,
     "PutItem": put_item,
+    "PutResourcePolicy": resource_policies,
     "Query": query,
     "Scan": scan,
     "TagResource": tags,

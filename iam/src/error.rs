@@ -22,11 +22,37 @@ pub enum Error {
     #[error("Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.")]
     HeaderAndQuery,
 
-    /// A presigned request. AWS would accept it; Stator verifies the header form only. (Own sentence.)
+    /// A presigned request lacks a parameter.
     #[error(
-        "Signatures in the query string are not accepted. Sign the request with the 'Authorization' header."
+        "AWS query-string parameters must include '{parameter}'. Re-examine the query-string parameters."
     )]
-    PresignedNotAccepted,
+    IncompleteQuery {
+        /// `X-Amz-Credential`, ...
+        parameter: &'static str,
+    },
+
+    /// A parameter of a presigned request is given twice, so that two readers could disagree. (Own sentence.)
+    #[error("'{parameter}' is given more than once in the query string.")]
+    DuplicateQueryParameter {
+        /// `X-Amz-Credential`, ...
+        parameter: &'static str,
+    },
+
+    /// The expiry of a presigned request is of no use.
+    #[error("{problem}")]
+    MalformedExpires {
+        /// In which way.
+        problem: ExpiresProblem,
+    },
+
+    /// A presigned request is used after it has expired.
+    #[error("Signature expired: {expires_at} is now earlier than {now}")]
+    PresignedExpired {
+        /// Until when it was good.
+        expires_at: Timestamp,
+        /// This server's time.
+        now: Timestamp,
+    },
 
     /// The header names the algorithm but lacks parameters, or no date accompanies it.
     #[error("{missing}Authorization={header}")]
@@ -122,9 +148,13 @@ pub enum Error {
     #[error("'UNSIGNED-PAYLOAD' is accepted over TLS only. Sign the SHA-256 of the request body.")]
     UnsignedPayloadOverPlain,
 
-    /// No such access key, or one that is inactive, or a session token that nobody issued.
+    /// No such access key, or one that is inactive, or a session token that nobody issued for it.
     #[error("The security token included in the request is invalid.")]
     UnrecognizedClient,
+
+    /// The signature is right, but the session is over.
+    #[error("The security token included in the request is expired")]
+    TokenExpired,
 
     /// The signature is not the one that the secret makes over this request.
     #[error(
@@ -144,9 +174,12 @@ impl Error {
             | Self::DuplicateParameter { .. }
             | Self::UnsupportedAlgorithm { .. }
             | Self::MalformedCredential { .. }
+            | Self::IncompleteQuery { .. }
+            | Self::DuplicateQueryParameter { .. }
+            | Self::MalformedExpires { .. }
             | Self::MalformedDate { .. } => "IncompleteSignatureException",
             Self::HeaderAndQuery
-            | Self::PresignedNotAccepted
+            | Self::PresignedExpired { .. }
             | Self::HeaderNotSigned { .. }
             | Self::SignatureExpired { .. }
             | Self::SignatureNotYetCurrent { .. }
@@ -154,6 +187,7 @@ impl Error {
             | Self::UnsignedPayloadOverPlain
             | Self::SignatureMismatch => "InvalidSignatureException",
             Self::UnrecognizedClient => "UnrecognizedClientException",
+            Self::TokenExpired => "ExpiredTokenException",
         }
     }
 }
@@ -195,6 +229,23 @@ impl fmt::Display for MissingParts {
         }
         Ok(())
     }
+}
+
+/// What is wrong with `X-Amz-Expires`. Sentences: Amazon S3's, the one service that documents them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ExpiresProblem {
+    /// Not a whole number.
+    #[error("X-Amz-Expires should be a number")]
+    NotANumber,
+    /// Less than zero.
+    #[error("X-Amz-Expires must be non-negative")]
+    Negative,
+    /// More than a week.
+    #[error(
+        "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than 604800 \
+         seconds"
+    )]
+    TooLong,
 }
 
 /// One way in which a credential scope is not the one this server serves.

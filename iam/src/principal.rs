@@ -10,6 +10,8 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use crate::sigv4::Timestamp;
+
 /// A secret access key. Clones share one allocation, which is zeroized with the last of them.
 #[derive(Clone)]
 pub struct SecretKey(Arc<Zeroizing<String>>);
@@ -37,6 +39,43 @@ impl fmt::Debug for SecretKey {
     }
 }
 
+/// What a principal is an identity of. There is no default, so that nobody is root by omission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// The owner of the account.
+    Root,
+    /// A user, or a session of one by `GetSessionToken`.
+    User {
+        /// The user's id, `AIDA...`: it stays when the user is renamed, and is never used again.
+        id: String,
+    },
+    /// A session of a role by `AssumeRole`.
+    Role {
+        /// The role's id, `AROA...`.
+        id: String,
+        /// The name of the session.
+        session_name: String,
+    },
+}
+
+/// What a temporary credential says beside its principal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Session {
+    /// When it was issued.
+    pub issued_at_s: u64,
+    /// When it expires.
+    pub expires_at_s: u64,
+    /// The documents that cut what the session may do: given with the call, and those of managed policies that were named.
+    /// `None`: it is not cut.
+    pub policies: Option<Vec<String>>,
+    /// Tags of the session, `aws:PrincipalTag/...`, which go over those of the role.
+    pub tags: Vec<(String, String)>,
+    /// The keys of tags that the next role in a chain takes over.
+    pub transitive_tag_keys: Vec<String>,
+    /// `sts:SourceIdentity`, once set for all sessions of a chain.
+    pub source_identity: Option<String>,
+}
+
 /// Who a verified request acts as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
@@ -44,21 +83,43 @@ pub struct Principal {
     pub access_key_id: String,
     /// The identity behind the key, e.g. `arn:aws:iam::000000000000:root`.
     pub arn: String,
+    /// What it is an identity of.
+    pub identity: Identity,
+    /// What a temporary credential adds; `None` for a long-term key.
+    pub session: Option<Arc<Session>>,
+}
+
+impl Principal {
+    /// The root of an account (12 digits) with an access key.
+    pub fn root(access_key_id: &str, account: &str) -> Self {
+        Self {
+            access_key_id: access_key_id.to_owned(),
+            arn: format!("arn:aws:iam::{account}:root"),
+            identity: Identity::Root,
+            session: None,
+        }
+    }
 }
 
 /// What a store knows about an access key that is active.
 #[derive(Debug, Clone)]
 pub struct Credential {
-    /// The long-term secret of the access key.
+    /// The secret of the access key.
     pub secret: SecretKey,
     /// Who the access key belongs to.
     pub principal: Arc<Principal>,
+    /// Until when a temporary credential is good.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// Where credentials are looked up. Called once per verified request, so an implementation answers from memory.
 pub trait CredentialStore {
-    /// The credential of an active access key; `None` when there is none, or when it is inactive.
+    /// The credential of an active long-term access key; `None` when there is none, or when it is inactive.
     fn credential(&self, access_key_id: &str) -> Option<Credential>;
+
+    /// The temporary credential that a session token was issued with; `None` when the token was not issued, or not with this
+    /// access key. One that has expired is there still.
+    fn session(&self, access_key_id: &str, token: &str) -> Option<Credential>;
 }
 
 /// A store of exactly one key pair, such as the one `stator dev --auth` prints.
@@ -71,6 +132,7 @@ impl StaticCredentials {
         Self(Credential {
             secret,
             principal: Arc::new(principal),
+            expires_at: None,
         })
     }
 }
@@ -79,6 +141,10 @@ impl CredentialStore for StaticCredentials {
     fn credential(&self, access_key_id: &str) -> Option<Credential> {
         (access_key_id == self.0.principal.access_key_id).then(|| self.0.clone())
     }
+
+    fn session(&self, _: &str, _: &str) -> Option<Credential> {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -86,10 +152,7 @@ mod tests {
     use super::{Credential, CredentialStore, Principal, SecretKey, StaticCredentials};
 
     fn principal() -> Principal {
-        Principal {
-            access_key_id: "AKIDEXAMPLE".to_owned(),
-            arn: "arn:aws:iam::000000000000:root".to_owned(),
-        }
+        Principal::root("AKIDEXAMPLE", "000000000000")
     }
 
     #[test]
@@ -106,7 +169,9 @@ mod tests {
     #[test]
     fn static_store_knows_one_key_only() {
         let store = StaticCredentials::new(principal(), SecretKey::new("s".to_owned()));
-        let Credential { secret, principal } = store.credential("AKIDEXAMPLE").unwrap();
+        let Credential {
+            secret, principal, ..
+        } = store.credential("AKIDEXAMPLE").unwrap();
         assert_eq!(
             (secret.expose(), principal.arn.as_str()),
             ("s", "arn:aws:iam::000000000000:root")

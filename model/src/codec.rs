@@ -174,7 +174,7 @@ struct Entry {
 ///
 /// Entries may come in any order: a container that was not given in order is rearranged when it ends. A name that
 /// comes twice keeps the later value.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Writer {
     out: Vec<u8>,
     entries: Vec<Entry>,

@@ -5,14 +5,18 @@ use std::sync::Arc;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use stator_iam::{
-    Expected, Principal, RequestView, SecretKey, StaticCredentials, Timestamp, Transport, Verifier,
-    parse_authorization,
+    Credential, CredentialStore, Expected, Principal, RequestView, SecretKey, Service, StaticCredentials,
+    Timestamp, Transport, Verifier, parse_authorization,
 };
 
 use crate::arn;
+use crate::identity::store::{Identities, Shown};
 
-/// The service that requests are signed for.
-const SERVICE: &str = "dynamodb";
+/// The region that AWS's IAM is in, and STS where no other is named.
+const GLOBAL_REGION: &str = "us-east-1";
+
+/// The service of the tables.
+pub(crate) const DYNAMODB: &str = "dynamodb";
 
 /// The longest access key id (IAM API Reference, "AccessKey").
 const ACCESS_KEY_BYTES_MAX: usize = 128;
@@ -30,16 +34,33 @@ pub(crate) enum Authenticator {
 #[derive(Debug)]
 pub(crate) struct Verification {
     pub(crate) verifier: Verifier,
-    pub(crate) credentials: StaticCredentials,
+    /// The key pair of root.
+    pub(crate) root: StaticCredentials,
+    /// The keys of users and sessions; none until the directory is there.
+    pub(crate) identities: Option<Arc<Identities>>,
     pub(crate) region: String,
     pub(crate) transport: Transport,
 }
 
 /// The root principal with its access key.
 pub(crate) fn root(access_key_id: &str) -> Principal {
-    Principal {
-        access_key_id: access_key_id.to_owned(),
-        arn: format!("arn:aws:iam::{}:root", arn::ACCOUNT),
+    Principal::root(access_key_id, arn::ACCOUNT)
+}
+
+/// All credentials of a moment.
+struct Known<'a> {
+    root: &'a StaticCredentials,
+    shown: Option<&'a Shown>,
+}
+
+impl CredentialStore for Known<'_> {
+    fn credential(&self, access_key_id: &str) -> Option<Credential> {
+        let own = self.root.credential(access_key_id);
+        own.or_else(|| self.shown?.directory().credential(access_key_id))
+    }
+
+    fn session(&self, access_key_id: &str, token: &str) -> Option<Credential> {
+        self.shown?.directory().session(access_key_id, token)
     }
 }
 
@@ -81,13 +102,22 @@ impl Authenticator {
     ) -> Self {
         Self::Verified(Box::new(Verification {
             verifier: Verifier::new(),
-            credentials: StaticCredentials::new(root(access_key_id), secret),
+            root: StaticCredentials::new(root(access_key_id), secret),
+            identities: None,
             region,
             transport,
         }))
     }
 
-    /// Authenticates a request at a time in milliseconds since the Unix epoch.
+    /// Accepts also what users and sessions of a directory have signed.
+    pub(crate) fn knowing(mut self, identities: &Arc<Identities>) -> Self {
+        if let Self::Verified(verification) = &mut self {
+            verification.identities = Some(Arc::clone(identities));
+        }
+        self
+    }
+
+    /// Authenticates a request for the tables at a time in milliseconds since the Unix epoch.
     ///
     /// # Errors
     /// What is missing or wrong, in AWS's words.
@@ -96,34 +126,72 @@ impl Authenticator {
         request: &RequestView<'_>,
         now_ms: i64,
     ) -> Result<Arc<Principal>, stator_iam::Error> {
+        self.authenticate_for(DYNAMODB, request, now_ms)
+    }
+
+    /// Authenticates a request for a service.
+    ///
+    /// IAM is global, and its requests are signed for `us-east-1`; SDKs that are told an endpoint sign for the region that
+    /// they are told as well, which is taken too. So it is with STS.
+    ///
+    /// # Errors
+    /// As [`Authenticator::authenticate`].
+    pub(crate) fn authenticate_for(
+        &self,
+        service: &str,
+        request: &RequestView<'_>,
+        now_ms: i64,
+    ) -> Result<Arc<Principal>, stator_iam::Error> {
         match self {
             Self::AnyWellFormed(principal) => {
-                parse_authorization(
-                    request,
-                    &Expected {
-                        service: SERVICE,
-                        region: None,
-                        now: None,
-                    },
-                )?;
+                let services = [Service {
+                    name: service,
+                    regions: &[],
+                }];
+                let expected = Expected {
+                    services: &services,
+                    now: None,
+                };
+                parse_authorization(request, &expected)?;
                 Ok(Arc::clone(principal))
             }
-            Self::Verified(verification) => {
-                let Verification {
-                    verifier,
-                    credentials,
-                    region,
-                    transport,
-                } = verification.as_ref();
-                let now = Timestamp::from_unix_s(u64::try_from(now_ms / 1000).unwrap_or(0));
-                let expected = Expected {
-                    service: SERVICE,
-                    region: Some(region),
-                    now: Some(now),
-                };
-                let authorization = parse_authorization(request, &expected)?;
-                verifier.verify(request, &authorization, *transport, credentials)
-            }
+            Self::Verified(verification) => verification.authenticate(service, request, now_ms),
         }
+    }
+}
+
+impl Verification {
+    fn authenticate(
+        &self,
+        service: &str,
+        request: &RequestView<'_>,
+        now_ms: i64,
+    ) -> Result<Arc<Principal>, stator_iam::Error> {
+        let now_s = u64::try_from(now_ms / 1000).unwrap_or(0);
+        let (own, both) = ([self.region.as_str()], [GLOBAL_REGION, self.region.as_str()]);
+        let services = [Service {
+            name: service,
+            regions: if service == DYNAMODB { &own } else { &both },
+        }];
+        let expected = Expected {
+            services: &services,
+            now: Some(Timestamp::from_unix_s(now_s)),
+        };
+        let authorization = parse_authorization(request, &expected)?;
+        let shown = self.identities.as_ref().map(|identities| identities.shown());
+        let known = Known {
+            root: &self.root,
+            shown: shown.as_ref().map(|shown| &***shown),
+        };
+        let principal = self
+            .verifier
+            .verify(request, &authorization, self.transport, &known)?;
+        if let Some((_, last_used)) = known
+            .shown
+            .and_then(|shown| shown.directory().key(&principal.access_key_id))
+        {
+            last_used.note(now_s, service);
+        }
+        Ok(principal)
     }
 }

@@ -26,8 +26,9 @@ use crate::derive::Derivations;
 
 pub(crate) use record::{
     BillingMode, COLLECTION_KEYSPACE, DUE_KEYSPACE, DeletedTable, INDEX_KEYSPACE, IndexDefinition,
-    IndexStatus, OnDemandLimits, SLOTS, STREAM_KEYSPACE, Shard, StreamDefinition, StreamStatus, StreamView,
-    TableClass, TableDefinition, Throughput, TimeToLive, TimeToLiveStatus, WarmUnits,
+    IndexStatus, OnDemandLimits, ResourcePolicy, SLOTS, STREAM_KEYSPACE, Shard, StreamDefinition,
+    StreamStatus, StreamView, TableClass, TableDefinition, Throughput, TimeToLive, TimeToLiveStatus,
+    WarmUnits,
 };
 pub(crate) use table::{Table, TableIndex};
 

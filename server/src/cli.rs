@@ -6,6 +6,7 @@ mod demo_cluster;
 mod dev;
 mod files;
 mod https;
+mod iam;
 mod init;
 mod keys;
 mod master_key;
@@ -41,6 +42,8 @@ enum Command {
     Status(status::Options),
     /// Look at and replace the keys that a node's data is encrypted with
     Keys(keys::Options),
+    /// Manage users, groups, roles, policies and access keys of a running cluster
+    Iam(iam::Options),
     /// Run a cluster of nodes on this machine, to look at it
     DemoCluster(demo_cluster::Options),
     /// Look at, check and mend the data of a node that is not running
@@ -61,6 +64,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Serve(options) => serve::run(&options).map_err(|error| error.to_string()),
         Command::Status(options) => status::run(&options).map_err(|error| error.to_string()),
         Command::Keys(options) => keys::run(&options).map_err(|error| error.to_string()),
+        Command::Iam(options) => iam::run(&options).map_err(|error| error.to_string()),
         Command::DemoCluster(options) => demo_cluster::run(&options).map_err(|error| error.to_string()),
         Command::Storage(options) => storage::run(&options).map_err(|error| error.to_string()),
     };

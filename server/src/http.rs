@@ -1,7 +1,7 @@
 //! The HTTP face: method, path and size rules, request ids, checksums, CORS, compression. What is inside a body is the
 //! part of `wire`; who sent it is the part of `auth`.
 //!
-//! Order of refusal: method, path and content type; JSON; target; signature; everything else.
+//! Order of refusal: method, path and content type; JSON; target; signature; permission; everything else.
 
 pub(crate) mod admin;
 mod audit;
@@ -11,6 +11,7 @@ pub(crate) mod guard;
 mod impatient;
 pub(crate) mod limits;
 pub(crate) mod peer;
+mod query;
 pub(crate) mod serve;
 
 use std::sync::Arc;
@@ -23,18 +24,22 @@ use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_ENCODING,
-    CONTENT_TYPE, ORIGIN,
+    CONTENT_TYPE, ORIGIN, USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts};
+use stator_iam::policy::PolicySource;
 use stator_iam::{Principal, RequestView};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use self::audit::Trail;
 pub(crate) use self::audit::dropped as dropped_lines;
+use self::dispatch::Asked;
 use self::guard::Guard;
 use self::peer::Peer;
 use crate::audit::AuditLog;
-use crate::auth::{self, Authenticator};
+use crate::auth::{self, Authenticator, DYNAMODB};
+use crate::authorize::Caller;
+use crate::identity::store::Identities;
 use crate::keys::Keys;
 use crate::operation::Context;
 use crate::request_id::{RequestId, RequestIds};
@@ -49,10 +54,13 @@ const CRC32: HeaderName = HeaderName::from_static("x-amz-crc32");
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 
 /// Everything that a request needs.
-#[derive(Debug)]
 pub(crate) struct App {
     pub(crate) context: Context,
     pub(crate) authenticator: Authenticator,
+    /// Users, groups, roles and policies.
+    pub(crate) identities: Arc<Identities>,
+    /// What principals may do.
+    pub(crate) policies: Arc<dyn PolicySource>,
     pub(crate) request_ids: RequestIds,
     pub(crate) guard: Arc<Guard>,
     /// What the data is encrypted with.
@@ -72,7 +80,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     let id = app.request_ids.next();
     let (parts, body) = request.into_parts();
-    let mut response = if parts.method == Method::POST && parts.uri.path() == "/" {
+    let mut response = if query::is_query(&parts) {
+        query::answer(&app, &parts, body, id).await
+    } else if parts.method == Method::POST && parts.uri.path() == "/" {
         if is_amz_json(&parts.headers) {
             operation(&app, &parts, body, id).await
         } else {
@@ -144,7 +154,7 @@ async fn answer(
         });
     };
     trail.target = Some(target);
-    let principal = match authenticate(app, parts, received) {
+    let principal = match authenticate(app, parts, received, DYNAMODB) {
         Ok(principal) => trail.principal.insert(principal),
         Err(error) => {
             trail.denied = audit::is_denial(&error);
@@ -157,11 +167,28 @@ async fn answer(
     };
     let _slot = app.guard.enter(&principal.arn).ok_or(ApiError::Throttling)?;
     trail.json = json.clone();
-    dispatch::run(target, json, Head::new(&parts.headers), &app.context).await
+    let asked = Asked {
+        head: Head::new(&parts.headers),
+        caller: &caller(app, parts, principal)?,
+    };
+    dispatch::run_for(target, json, asked, &app.context).await
 }
 
-/// Who sent a request: who has signed it, or, if nobody has, whose certificate its connection has.
-fn authenticate(app: &App, parts: &Parts, body: &[u8]) -> Result<Arc<Principal>, ApiError> {
+/// Who asks, once it is known which principal that is.
+fn caller<'a>(app: &App, parts: &'a Parts, principal: &Principal) -> Result<Caller<'a>, stator_iam::Error> {
+    let policies = app.policies.policies(principal);
+    let peer = parts.extensions.get::<Peer>();
+    let user_agent = parts.headers.get(USER_AGENT);
+    Ok(Caller {
+        policies: policies.ok_or(stator_iam::Error::UnrecognizedClient)?,
+        source: peer.map(Peer::ip),
+        secure: peer.is_some_and(|peer| peer.tls().is_some()),
+        user_agent: user_agent.and_then(|value| value.to_str().ok()),
+    })
+}
+
+/// Who sent a request to a service: who has signed it, or, if nobody has, whose certificate its connection has.
+fn authenticate(app: &App, parts: &Parts, body: &[u8], service: &str) -> Result<Arc<Principal>, ApiError> {
     let peer = peer(parts);
     let key = auth::claimed_key(parts);
     let now_ms = app.context.clock.now_ms();
@@ -185,7 +212,8 @@ fn authenticate(app: &App, parts: &Parts, body: &[u8]) -> Result<Arc<Principal>,
         headers: &headers,
         body,
     };
-    match (app.authenticator.authenticate(&view, now_ms), peer.principal()) {
+    let proved = app.authenticator.authenticate_for(service, &view, now_ms);
+    match (proved, peer.principal()) {
         (Ok(principal), _) => {
             app.guard.proved(&peer, &principal.access_key_id, now_ms);
             Ok(principal)

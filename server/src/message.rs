@@ -4,6 +4,7 @@
 //! `wire/decode/attribute.rs`, those of numbers and expressions in `model`.
 
 pub(crate) mod index;
+pub(crate) mod policy;
 pub(crate) mod statement;
 pub(crate) mod stream;
 pub(crate) mod table;

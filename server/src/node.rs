@@ -16,6 +16,8 @@ use stator_cluster::{
     Alone, Cluster, Durability, Founder, Inbox, MasterKey, MasterKeys, Network, NodeId, NodeSettings,
     PosixVfs, Random, Settings, Surroundings, Timing, TokioWorld, World,
 };
+use stator_iam::directory::sealing::WrappingKey;
+use stator_iam::policy::PolicySource;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,6 +33,8 @@ use crate::http::guard::Guard;
 use crate::http::limits::HttpLimits;
 use crate::http::serve::{Security, serve};
 use crate::http::{App, router};
+use crate::identity::error::IdentityError;
+use crate::identity::store::{Identities, IdentitySettings};
 use crate::keys::{FetchMasterKeys, Keys};
 use crate::limits::Limits;
 use crate::metrics;
@@ -59,6 +63,8 @@ pub(crate) enum NodeError {
     },
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    #[error("the users and policies cannot be read: {0}")]
+    Identity(#[from] IdentityError),
     #[error(
         "the node stopped because it cannot go on: {cause}; what was acknowledged is in the log: start it again when the cause \
          is gone"
@@ -94,6 +100,7 @@ pub(crate) fn open(
     connect: impl FnOnce(Arc<dyn Inbox>, u64) -> Result<Arc<dyn Network>, String>,
 ) -> Result<Opened, NodeError> {
     let path = data_of(directory);
+    let wrapping = vec![wrapping_key(&master_key)];
     let derivations = Arc::new(Derivations::new(limits));
     let around = Surroundings {
         world,
@@ -107,7 +114,16 @@ pub(crate) fn open(
     };
     let cluster = Cluster::open(settings, around, connect);
     let cluster = cluster.map_err(|source| NodeError::Open { path, source })?;
-    Ok(Opened { cluster, derivations })
+    Ok(Opened {
+        cluster,
+        derivations,
+        wrapping,
+    })
+}
+
+/// The key that secrets of users are sealed under, which follows from the master key.
+fn wrapping_key(master_key: &MasterKey) -> WrappingKey {
+    WrappingKey::derive(master_key.id().to_string(), master_key.to_hex().as_bytes())
 }
 
 /// A node's part of the cluster.
@@ -116,6 +132,8 @@ pub(crate) struct Opened {
     pub(crate) cluster: Cluster,
     /// What its leaders derive from items; nothing until the catalog shows them the definitions.
     pub(crate) derivations: Arc<Derivations>,
+    /// What secrets of users are sealed under: of the current master key, then of older ones.
+    pub(crate) wrapping: Vec<WrappingKey>,
 }
 
 /// Opens the data of a node that is a cluster of one: its only founder, with no way to others.
@@ -175,7 +193,7 @@ pub(crate) struct Api {
 /// The API over a cluster that is ready.
 ///
 /// # Errors
-/// [`NodeError::Catalog`] when the tables cannot be read.
+/// [`NodeError::Catalog`] when the tables cannot be read, [`NodeError::Identity`] when the users cannot.
 pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError> {
     let cluster = &opened.cluster;
     let catalog = Catalog::open(cluster.clone(), Arc::clone(&opened.derivations)).await?;
@@ -190,6 +208,15 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
     upkeep.start();
     let keys = Keys::new(cluster.clone(), Arc::clone(&clock), api.fetch);
     tokio::spawn(keys.clone().keep(api.rotation));
+    let identities = Identities::open(
+        cluster.clone(),
+        IdentitySettings {
+            wrapping: opened.wrapping.clone(),
+            clock: Arc::clone(&clock),
+            random: random::fill,
+        },
+    )
+    .await?;
     let throttle = api.limits.throughput.then(|| {
         let throttle = Arc::new(Throttle::new(api.region.clone(), Arc::clone(&clock)));
         tokio::spawn(Throttle::follow(Arc::downgrade(&throttle), cluster.clone()));
@@ -206,7 +233,9 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
             clock,
             random: random::fill,
         },
-        authenticator: api.authenticator,
+        authenticator: api.authenticator.knowing(&identities),
+        policies: Arc::clone(&identities) as Arc<dyn PolicySource>,
+        identities,
         request_ids: RequestIds::new(seed()?),
         guard: Guard::new(api.http_limits),
         keys,

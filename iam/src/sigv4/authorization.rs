@@ -1,75 +1,173 @@
-//! Reading the `Authorization` header: is there a well-formed signature, and is it meant for this server and this time?
+//! Reading a signature: is there a well-formed one, and is it meant for this server and this time?
 //!
-//! Everything here can be judged without a secret. Invariant of an [`Authorization`]: all parts are present, the
-//! credential scope agrees with the date and the service, and `Host` is signed; whether the signature is right is for
-//! `verify` to say.
+//! A signature lies in the `Authorization` header or, presigned, in the query string; `presigned.rs` reads the latter, and
+//! both are judged by the same rules here. Everything can be judged without a secret. Invariant of an [`Authorization`]:
+//! all parts are present, the credential scope agrees with the date and a service, and `Host` is signed; whether the
+//! signature is right is for `verify` to say.
 
-use super::{ALGORITHM, RequestView, TERMINATOR, Timestamp};
+use std::borrow::Cow;
+
+use super::{ALGORITHM, RequestView, TERMINATOR, Timestamp, presigned};
 use crate::error::{Error, MissingParts, ScopeProblem};
 
 /// How far the date of a request may lie from the server's time, in seconds: 15 minutes either way.
 pub const MAX_SKEW_S: u64 = 15 * 60;
 
+/// A service that an endpoint answers for, and the regions that its requests may be signed for.
+#[derive(Debug, Clone, Copy)]
+pub struct Service<'a> {
+    /// The service in the credential scope: `dynamodb`, `iam` or `sts`.
+    pub name: &'a str,
+    /// The regions in the credential scope; any when there are none.
+    pub regions: &'a [&'a str],
+}
+
 /// What a signature must be made for.
 ///
-/// `stator dev` without `--auth` takes any well-formed signature: it leaves `region` and `now` unset, so a client may
-/// name any region and have any clock. All other checks still apply, because a client that fails them would fail
-/// against AWS with any credentials.
+/// `stator dev` without `--auth` takes any well-formed signature: it names no regions and no time, so a client may name any
+/// region and have any clock. All other checks still apply, because a client that fails them would fail against AWS with
+/// any credentials.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
-    /// The service in the credential scope: `dynamodb`.
-    pub service: &'a str,
-    /// The region in the credential scope; any when `None`.
-    pub region: Option<&'a str>,
+    /// At least one service. A scope of another service is told to be that of the first.
+    pub services: &'a [Service<'a>],
     /// The server's time; the request's date may differ by [`MAX_SKEW_S`]. Any date when `None`.
     pub now: Option<Timestamp>,
 }
 
-/// A well-formed signature and what it claims. Borrows from the request.
-#[derive(Debug, Clone, Copy)]
+/// Where a signature lies in its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Header,
+    /// In the query string, whose canonical form leaves the signature out.
+    Query,
+}
+
+/// A well-formed signature and what it claims. Borrows from the request what needs no decoding.
+#[derive(Debug, Clone)]
 pub struct Authorization<'a> {
     /// The whole credential, `keyid/day/region/service/aws4_request`: what a signing key is valid for.
-    pub(super) credential: &'a str,
-    /// The access key id.
-    pub access_key_id: &'a str,
-    /// The day of the scope, `YYYYMMDD`.
-    pub day: &'a str,
-    /// The region of the scope.
-    pub region: &'a str,
-    /// The service of the scope.
-    pub service: &'a str,
+    pub(super) credential: Cow<'a, str>,
+    /// Where the first four parts of the credential end.
+    ends: [usize; 4],
     /// Names of the signed headers as sent, separated by semicolons.
-    pub signed_headers: &'a str,
+    pub(super) signed_headers: Cow<'a, str>,
     /// The signature as sent; 64 lower-case hexadecimal digits if it is to be right.
-    pub signature: &'a str,
-    /// The date of the request.
-    pub signed_at: Timestamp,
+    pub(super) signature: Cow<'a, str>,
     /// The date of the request as sent.
-    pub(super) signed_at_text: &'a str,
+    pub(super) signed_at_text: Cow<'a, str>,
+    /// The session token, when the credential is a temporary one.
+    pub(super) token: Option<Cow<'a, str>>,
+    pub(super) place: Place,
+    /// The time at which the request was judged.
+    pub(super) now: Option<Timestamp>,
+}
+
+#[cfg(test)]
+impl<'a> Authorization<'a> {
+    /// With this credential and no signature.
+    pub(super) fn of_credential(credential: &'a str) -> Self {
+        Self {
+            credential: credential.into(),
+            ends: split_credential(credential).unwrap(),
+            signed_headers: "host".into(),
+            signature: "".into(),
+            signed_at_text: "19700101T000000Z".into(),
+            token: None,
+            place: Place::Header,
+            now: None,
+        }
+    }
 }
 
 impl Authorization<'_> {
+    /// The access key id.
+    pub fn access_key_id(&self) -> &str {
+        &self.credential[..self.ends[0]]
+    }
+
+    /// The day of the scope, `YYYYMMDD`.
+    pub fn day(&self) -> &str {
+        &self.credential[self.ends[0] + 1..self.ends[1]]
+    }
+
+    /// The region of the scope.
+    pub fn region(&self) -> &str {
+        &self.credential[self.ends[1] + 1..self.ends[2]]
+    }
+
+    /// The service of the scope.
+    pub fn service(&self) -> &str {
+        &self.credential[self.ends[2] + 1..self.ends[3]]
+    }
+
     /// `day/region/service/aws4_request`.
     pub(super) fn scope(&self) -> &str {
-        &self.credential[self.access_key_id.len() + 1..]
+        &self.credential[self.ends[0] + 1..]
+    }
+
+    fn terminator(&self) -> &str {
+        &self.credential[self.ends[3] + 1..]
     }
 
     pub(super) fn signs(&self, header: &str) -> bool {
-        signs(self.signed_headers, header)
+        signs(&self.signed_headers, header)
     }
+}
+
+/// The parts of a signature before they are judged.
+#[derive(Debug)]
+pub(super) struct Parts<'a> {
+    pub(super) credential: Cow<'a, str>,
+    pub(super) signed_headers: Cow<'a, str>,
+    pub(super) signature: Cow<'a, str>,
+    pub(super) date: Cow<'a, [u8]>,
+    pub(super) token: Option<Cow<'a, str>>,
+    /// For how long a presigned request is good, in seconds after its date.
+    pub(super) expires_s: Option<u64>,
+    pub(super) place: Place,
 }
 
 /// Reads and judges the signature of `request` as far as that goes without the secret.
 ///
 /// # Errors
-/// In AWS's order: no signature; one in header and query both; presigned; parts missing or not pairs; unknown
-/// algorithm; `Host` (or an `X-Amz-Target` that is there) not signed; date unreadable; date outside the window;
-/// credential not in five parts; credential scope for something else.
+/// In AWS's order: no signature; one in header and query both; parts missing or not pairs; unknown algorithm; `Host` (or an
+/// `X-Amz-Target` that is there) not signed; date unreadable; date outside the window, or a presigned request that has
+/// expired; credential not in five parts; credential scope for something else.
 pub fn parse_authorization<'a>(
     request: &RequestView<'a>,
     expected: &Expected<'_>,
 ) -> Result<Authorization<'a>, Error> {
-    let header = authorization_header(request)?;
+    let parts = match authorization_header(request)? {
+        Some(header) => header_parts(request, header)?,
+        None => presigned::parts(request)?,
+    };
+    require_signed(request, &parts.signed_headers)?;
+    let (signed_at, signed_at_text) = read_date(parts.date)?;
+    if let Some(now) = expected.now {
+        check_time(signed_at, parts.expires_s, now)?;
+    }
+    let Some(ends) = split_credential(&parts.credential) else {
+        return Err(Error::MalformedCredential {
+            credential: parts.credential.into_owned(),
+        });
+    };
+    let authorization = Authorization {
+        credential: parts.credential,
+        ends,
+        signed_headers: parts.signed_headers,
+        signature: parts.signature,
+        signed_at_text,
+        token: parts.token,
+        place: parts.place,
+        now: expected.now,
+    };
+    check_scope(&authorization, signed_at, expected)?;
+    Ok(authorization)
+}
+
+/// The parts of a signature in the `Authorization` header.
+fn header_parts<'a>(request: &RequestView<'a>, header: &'a str) -> Result<Parts<'a>, Error> {
     let (algorithm, parameters) = header.split_once(' ').unwrap_or((header, ""));
     if algorithm != ALGORITHM {
         return Err(Error::UnsupportedAlgorithm {
@@ -99,46 +197,39 @@ pub fn parse_authorization<'a>(
             header: header.to_owned(),
         });
     };
-
-    require_signed(request, signed_headers)?;
-    let (signed_at, signed_at_text) = read_date(date)?;
-    if let Some(now) = expected.now {
-        check_skew(signed_at, now)?;
-    }
-    let authorization =
-        split_credential(credential).map(|[access_key_id, day, region, service, terminator]| {
-            let authorization = Authorization {
-                credential,
-                access_key_id,
-                day,
-                region,
-                service,
-                signed_headers,
-                signature,
-                signed_at,
-                signed_at_text,
-            };
-            (authorization, terminator)
-        });
-    let Some((authorization, terminator)) = authorization else {
-        return Err(Error::MalformedCredential {
-            credential: credential.to_owned(),
-        });
-    };
-    check_scope(&authorization, terminator, expected)?;
-    Ok(authorization)
+    Ok(Parts {
+        credential: credential.into(),
+        signed_headers: signed_headers.into(),
+        signature: signature.into(),
+        date: date.trim_ascii().into(),
+        token: header_token(request)?,
+        expires_s: None,
+        place: Place::Header,
+    })
 }
 
-/// The one `Authorization` header of a version 4 signature, without surrounding spaces.
-fn authorization_header<'a>(request: &RequestView<'a>) -> Result<&'a str, Error> {
+/// The one session token of a request that is signed in its header.
+fn header_token<'a>(request: &RequestView<'a>) -> Result<Option<Cow<'a, str>>, Error> {
+    let mut tokens = request.values("x-amz-security-token");
+    let Some(token) = tokens.next() else {
+        return Ok(None);
+    };
+    match (str::from_utf8(token.trim_ascii()), tokens.next()) {
+        (Ok(token), None) => Ok(Some(token.into())),
+        _ => Err(Error::UnrecognizedClient),
+    }
+}
+
+/// The one `Authorization` header of a version 4 signature, without surrounding spaces; none when the request is presigned.
+fn authorization_header<'a>(request: &RequestView<'a>) -> Result<Option<&'a str>, Error> {
     let mut headers = request.values("authorization");
-    let in_query = is_presigned(request.query);
+    let in_query = presigned::is_presigned(request.query);
     let Some(header) = headers.next() else {
-        return Err(if in_query {
-            Error::PresignedNotAccepted
+        return if in_query {
+            Ok(None)
         } else {
-            Error::MissingAuthenticationToken
-        });
+            Err(Error::MissingAuthenticationToken)
+        };
     };
     if in_query {
         return Err(Error::HeaderAndQuery);
@@ -154,25 +245,17 @@ fn authorization_header<'a>(request: &RequestView<'a>) -> Result<&'a str, Error>
     if !header.starts_with(b"AWS4-") {
         return Err(Error::MissingAuthenticationToken);
     }
-    str::from_utf8(header).map_err(|_| Error::IncompleteAuthorization {
-        missing: MissingParts {
-            credential: true,
-            signature: true,
-            signed_headers: true,
-            date: false,
-        },
-        header: String::from_utf8_lossy(header).into_owned(),
-    })
-}
-
-/// Whether any of the parameters that make a presigned request is there.
-fn is_presigned(query: &str) -> bool {
-    query.split('&').any(|pair| {
-        let name = pair.split_once('=').map_or(pair, |(name, _)| name);
-        ["x-amz-algorithm", "x-amz-credential", "x-amz-signature"]
-            .iter()
-            .any(|parameter| name.eq_ignore_ascii_case(parameter))
-    })
+    str::from_utf8(header)
+        .map(Some)
+        .map_err(|_| Error::IncompleteAuthorization {
+            missing: MissingParts {
+                credential: true,
+                signature: true,
+                signed_headers: true,
+                date: false,
+            },
+            header: String::from_utf8_lossy(header).into_owned(),
+        })
 }
 
 /// The parameters of the header; one that is empty counts as absent.
@@ -235,19 +318,37 @@ fn require_signed(request: &RequestView<'_>, signed_headers: &str) -> Result<(),
     Ok(())
 }
 
-fn read_date(date: &[u8]) -> Result<(Timestamp, &str), Error> {
-    let date = date.trim_ascii();
-    str::from_utf8(date)
-        .ok()
-        .and_then(|text| Timestamp::parse(text).map(|timestamp| (timestamp, text)))
-        .ok_or_else(|| Error::MalformedDate {
-            date: String::from_utf8_lossy(date).into_owned(),
-        })
+fn read_date(date: Cow<'_, [u8]>) -> Result<(Timestamp, Cow<'_, str>), Error> {
+    let malformed = |date: &[u8]| Error::MalformedDate {
+        date: String::from_utf8_lossy(date).into_owned(),
+    };
+    let text = match date {
+        Cow::Borrowed(date) => Cow::Borrowed(str::from_utf8(date).map_err(|_| malformed(date))?),
+        Cow::Owned(date) => {
+            let text = String::from_utf8(date).map_err(|error| malformed(error.as_bytes()))?;
+            Cow::Owned(text)
+        }
+    };
+    match Timestamp::parse(&text) {
+        Some(timestamp) => Ok((timestamp, text)),
+        None => Err(malformed(text.as_bytes())),
+    }
+}
+
+/// A request with a signature in its header is good for 15 minutes; a presigned one as long as it says.
+fn check_time(signed_at: Timestamp, expires_s: Option<u64>, now: Timestamp) -> Result<(), Error> {
+    let Some(expires_s) = expires_s else {
+        return check_skew(signed_at, now);
+    };
+    let expires_at = Timestamp::from_unix_s(signed_at.unix_s().saturating_add(expires_s));
+    if now > expires_at {
+        return Err(Error::PresignedExpired { expires_at, now });
+    }
+    check_not_early(signed_at, now)
 }
 
 fn check_skew(signed_at: Timestamp, now: Timestamp) -> Result<(), Error> {
     let earliest = Timestamp::from_unix_s(now.unix_s().saturating_sub(MAX_SKEW_S));
-    let latest = Timestamp::from_unix_s(now.unix_s().saturating_add(MAX_SKEW_S));
     if signed_at < earliest {
         return Err(Error::SignatureExpired {
             signed_at,
@@ -255,6 +356,11 @@ fn check_skew(signed_at: Timestamp, now: Timestamp) -> Result<(), Error> {
             now,
         });
     }
+    check_not_early(signed_at, now)
+}
+
+fn check_not_early(signed_at: Timestamp, now: Timestamp) -> Result<(), Error> {
+    let latest = Timestamp::from_unix_s(now.unix_s().saturating_add(MAX_SKEW_S));
     if signed_at > latest {
         return Err(Error::SignatureNotYetCurrent {
             signed_at,
@@ -265,49 +371,50 @@ fn check_skew(signed_at: Timestamp, now: Timestamp) -> Result<(), Error> {
     Ok(())
 }
 
-/// The five parts of a credential.
-fn split_credential(credential: &str) -> Option<[&str; 5]> {
-    let mut parts = credential.split('/');
-    let split = [
-        parts.next()?,
-        parts.next()?,
-        parts.next()?,
-        parts.next()?,
-        parts.next()?,
-    ];
-    parts.next().is_none().then_some(split)
+/// Where the first four of the five parts of a credential end.
+fn split_credential(credential: &str) -> Option<[usize; 4]> {
+    let mut slashes = credential.bytes().enumerate().filter(|(_, byte)| *byte == b'/');
+    let mut next = || slashes.next().map(|(at, _)| at);
+    let ends = [next()?, next()?, next()?, next()?];
+    next().is_none().then_some(ends)
 }
 
 fn check_scope(
     authorization: &Authorization<'_>,
-    terminator: &str,
+    signed_at: Timestamp,
     expected: &Expected<'_>,
 ) -> Result<(), Error> {
     let mut problems = Vec::new();
-    if expected
-        .region
-        .is_some_and(|region| region != authorization.region)
-    {
+    let service = expected
+        .services
+        .iter()
+        .find(|service| service.name == authorization.service());
+    // What is told of a scope of another service is that of the first.
+    let regions = service
+        .or(expected.services.first())
+        .map_or(&[][..], |service| service.regions);
+    if !regions.is_empty() && !regions.contains(&authorization.region()) {
         problems.push(ScopeProblem::Region {
-            region: authorization.region.to_owned(),
+            region: authorization.region().to_owned(),
         });
     }
-    if authorization.service != expected.service {
+    if service.is_none() {
+        let first = expected.services.first();
         problems.push(ScopeProblem::Service {
-            expected: expected.service.to_owned(),
+            expected: first.map_or_else(String::new, |service| service.name.to_owned()),
         });
     }
-    if terminator != TERMINATOR {
+    if authorization.terminator() != TERMINATOR {
         problems.push(ScopeProblem::Terminator {
-            terminator: terminator.to_owned(),
+            terminator: authorization.terminator().to_owned(),
         });
     }
     let request_day = &authorization.signed_at_text[..8];
-    if authorization.day != request_day {
+    if authorization.day() != request_day {
         problems.push(ScopeProblem::Date {
-            scope_day: authorization.day.to_owned(),
+            scope_day: authorization.day().to_owned(),
             request_day: request_day.to_owned(),
-            signed_at: authorization.signed_at,
+            signed_at,
         });
     }
     if problems.is_empty() {

@@ -35,10 +35,14 @@ pub(super) struct NotCanonical;
 ///
 /// AWS requires the names in `signed_headers` to be sorted; that is checked, since names that ascend strictly are no
 /// more than there are headers, which bounds the work a client can cause.
+///
+/// Parameters of the query string whose names are in `left_out` are not part of it: a presigned request cannot sign its
+/// signature.
 pub(super) fn write_canonical_request(
     sink: &mut impl Sink,
     request: &RequestView<'_>,
     signed_headers: &str,
+    left_out: &[&str],
     payload_hash: &[u8],
 ) -> Result<(), NotCanonical> {
     sink.put(request.method.as_bytes());
@@ -46,7 +50,7 @@ pub(super) fn write_canonical_request(
     write_path(sink, request.path);
     sink.put(b"\n");
     if !request.query.is_empty() {
-        write_query(sink, request.query);
+        write_query(sink, request.query, left_out);
     }
     sink.put(b"\n");
     let mut last = "";
@@ -130,7 +134,7 @@ fn write_path(sink: &mut impl Sink, path: &str) {
 }
 
 /// The parameters, decoded, encoded the canonical way and sorted by name, then value.
-fn write_query(sink: &mut impl Sink, query: &str) {
+fn write_query(sink: &mut impl Sink, query: &str, left_out: &[&str]) {
     let canonical = |text: &str| {
         let mut encoded = Vec::with_capacity(text.len());
         write_encoded(&mut encoded, &decoded(text.as_bytes()));
@@ -140,6 +144,7 @@ fn write_query(sink: &mut impl Sink, query: &str) {
         .split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .filter(|(name, _)| !left_out.contains(name))
         .map(|(name, value)| (canonical(name), canonical(value)))
         .collect();
     parameters.sort_unstable();
@@ -170,7 +175,7 @@ fn write_encoded(sink: &mut impl Sink, bytes: &[u8]) {
 }
 
 /// Undoes `%XX` and the `+` that stands for a space in a query; a stray `%` stands for itself.
-fn decoded(bytes: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn decoded(bytes: &[u8]) -> Cow<'_, [u8]> {
     if !bytes.iter().any(|byte| b"%+".contains(byte)) {
         return Cow::Borrowed(bytes);
     }
@@ -220,7 +225,7 @@ mod tests {
             headers,
             body: b"",
         };
-        write_canonical_request(&mut out, &request, signed, b"hash")?;
+        write_canonical_request(&mut out, &request, signed, &["X-Amz-Signature"], b"hash")?;
         Ok(String::from_utf8(out).unwrap())
     }
 
@@ -302,6 +307,7 @@ mod tests {
             ("b=2&a=1&a=0&B=3", "B=3&a=0&a=1&b=2"),
             ("a", "a="),
             ("&a=1&&", "a=1"),
+            ("b=1&X-Amz-Signature=00&a=1", "a=1&b=1"),
             ("a=b=c", "a=b%3Dc"),
             ("a=%2f%2F/&b=x+y", "a=%2F%2F%2F&b=x%20y"),
             ("a=100%&b=%zz&c=%4", "a=100%25&b=%25zz&c=%254"),

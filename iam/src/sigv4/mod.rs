@@ -1,19 +1,22 @@
 //! AWS Signature Version 4, the verifying side.
 //!
 //! Source of every rule here: AWS IAM User Guide, "Create a signed AWS API request" (canonical request, string to
-//! sign, signing key) and "Troubleshoot signed requests for AWS APIs" (refusals). Only the header form is verified; a
-//! presigned request gets a clear refusal.
+//! sign, signing key) and "Troubleshoot signed requests for AWS APIs" (refusals). A signature comes in the `Authorization`
+//! header or, presigned, in the query string; with temporary credentials a session token comes along.
 //!
 //! Invariant: nothing in this module decides what a principal may do; it only says who signed.
 
 mod authorization;
 mod canonical;
+mod presigned;
 mod signing_key;
 mod timestamp;
 mod verify;
 
-pub use authorization::{Authorization, Expected, MAX_SKEW_S, parse_authorization};
+pub use authorization::{Authorization, Expected, MAX_SKEW_S, Service, parse_authorization};
+pub use presigned::MAX_EXPIRES_S;
 pub use timestamp::Timestamp;
+pub(crate) use timestamp::unix_day;
 pub use verify::{Transport, Verifier};
 
 /// The one algorithm.

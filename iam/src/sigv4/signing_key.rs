@@ -65,10 +65,10 @@ impl SigningKeyCache {
 
     /// The signing key for the scope of `authorization` under `secret`, cached or derived now.
     pub(super) fn get(&self, authorization: &Authorization<'_>, secret: &SecretKey) -> KeyedHmac {
-        let shard = self.shard(authorization.credential);
+        let shard = self.shard(&authorization.credential);
         {
             let entries = shard.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(entry) = entries.get(authorization.credential)
+            if let Some(entry) = entries.get(&*authorization.credential)
                 && entry.secret.same_as(secret)
             {
                 return entry.key.clone();
@@ -76,19 +76,19 @@ impl SigningKeyCache {
         }
         let key = derive(
             secret,
-            authorization.day,
-            authorization.region,
-            authorization.service,
+            authorization.day(),
+            authorization.region(),
+            authorization.service(),
         );
         let entry = Entry {
             secret: secret.clone(),
             key: key.clone(),
         };
         let mut entries = shard.write().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() >= self.shard_entries_max && !entries.contains_key(authorization.credential) {
-            make_room(&mut entries, authorization.day, self.shard_entries_max);
+        if entries.len() >= self.shard_entries_max && !entries.contains_key(&*authorization.credential) {
+            make_room(&mut entries, authorization.day(), self.shard_entries_max);
         }
-        entries.insert(authorization.credential.into(), entry);
+        entries.insert((&*authorization.credential).into(), entry);
         key
     }
 
@@ -114,25 +114,14 @@ mod tests {
 
     use super::{KeyedHmac, SHARDS, SigningKeyCache, derive};
     use crate::principal::SecretKey;
-    use crate::sigv4::{Authorization, Timestamp};
+    use crate::sigv4::Authorization;
 
     fn secret(text: &str) -> SecretKey {
         SecretKey::new(text.to_owned())
     }
 
     fn authorization(credential: &str) -> Authorization<'_> {
-        let parts: Vec<&str> = credential.split('/').collect();
-        Authorization {
-            credential,
-            access_key_id: parts[0],
-            day: parts[1],
-            region: parts[2],
-            service: parts[3],
-            signed_headers: "host",
-            signature: "",
-            signed_at: Timestamp::from_unix_s(0),
-            signed_at_text: "19700101T000000Z",
-        }
+        Authorization::of_credential(credential)
     }
 
     fn tag(key: &KeyedHmac) -> Vec<u8> {

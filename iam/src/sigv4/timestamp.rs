@@ -35,14 +35,11 @@ impl Timestamp {
             digits(&bytes[11..13])?,
             digits(&bytes[13..15])?,
         );
-        let is_date =
-            year >= 1970 && (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
-        if !is_date || hour > 23 || minute > 59 || second > 59 {
+        let days = unix_day(year, month, day)?;
+        if hour > 23 || minute > 59 || second > 59 {
             return None;
         }
-        Some(Self(
-            days_from_civil(year, month, day) * SECONDS_A_DAY + hour * 3600 + minute * 60 + second,
-        ))
+        Some(Self(days * SECONDS_A_DAY + hour * 3600 + minute * 60 + second))
     }
 }
 
@@ -65,6 +62,13 @@ fn digits(bytes: &[u8]) -> Option<u64> {
         byte.is_ascii_digit()
             .then(|| number * 10 + u64::from(byte - b'0'))
     })
+}
+
+/// Days since the Unix epoch of a date from 1970 on; `None` when there is no such date.
+pub(crate) fn unix_day(year: u64, month: u64, day: u64) -> Option<u64> {
+    let is_date =
+        year >= 1970 && (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
+    is_date.then(|| days_from_civil(year, month, day))
 }
 
 fn days_in_month(year: u64, month: u64) -> u64 {

@@ -10,11 +10,12 @@ use hmac::Mac;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::authorization::Place;
 use super::canonical::write_canonical_request;
 use super::signing_key::SigningKeyCache;
-use super::{ALGORITHM, Authorization, RequestView};
+use super::{ALGORITHM, Authorization, RequestView, presigned};
 use crate::error::Error;
-use crate::principal::{CredentialStore, Principal};
+use crate::principal::{Credential, CredentialStore, Principal};
 
 /// How many signing keys are kept: one per access key and day in use, 300 bytes or so each.
 const SIGNING_KEYS_MAX: usize = 16_384;
@@ -58,8 +59,8 @@ impl Verifier {
     /// `authorization` comes from [`parse_authorization`](super::parse_authorization) over the same request.
     ///
     /// # Errors
-    /// [`Error::UnrecognizedClient`] for an access key the store does not know and for any session token (none are
-    /// issued yet); [`Error::UnsignedPayloadOverPlain`]; [`Error::SignatureMismatch`] otherwise.
+    /// [`Error::UnrecognizedClient`] for an access key or a session token that the store does not know;
+    /// [`Error::UnsignedPayloadOverPlain`]; [`Error::SignatureMismatch`]; [`Error::TokenExpired`] last of all.
     pub fn verify(
         &self,
         request: &RequestView<'_>,
@@ -67,17 +68,48 @@ impl Verifier {
         transport: Transport,
         store: &(impl CredentialStore + ?Sized),
     ) -> Result<Arc<Principal>, Error> {
-        let credential = store
-            .credential(authorization.access_key_id)
-            .ok_or(Error::UnrecognizedClient)?;
-        if request.values("x-amz-security-token").next().is_some() {
-            return Err(Error::UnrecognizedClient);
-        }
-
+        let credential = match &authorization.token {
+            None => store.credential(authorization.access_key_id()),
+            Some(token) => store.session(authorization.access_key_id(), token),
+        };
+        let credential = credential.ok_or(Error::UnrecognizedClient)?;
         let mut body_hash = [0; 64];
         let payload_hash = payload_hash(request, authorization, transport, &mut body_hash)?;
+        let signs = |left_out: &[&str]| -> Result<bool, Error> {
+            let expected = self.signature(request, authorization, left_out, payload_hash, &credential)?;
+            Ok(bool::from(
+                expected.as_slice().ct_eq(authorization.signature.as_bytes()),
+            ))
+        };
+        let right = match (authorization.place, &authorization.token) {
+            (Place::Header, _) => signs(&[])?,
+            (Place::Query, None) => signs(&[presigned::SIGNATURE])?,
+            // Some signers add the token after signing. Nobody else can: it belongs to the access key.
+            (Place::Query, Some(_)) => {
+                signs(&[presigned::SIGNATURE])? || signs(&[presigned::SIGNATURE, presigned::TOKEN])?
+            }
+        };
+        if !right {
+            return Err(Error::SignatureMismatch);
+        }
+        match (credential.expires_at, authorization.now) {
+            (Some(expires_at), Some(now)) if expires_at <= now => Err(Error::TokenExpired),
+            _ => Ok(credential.principal),
+        }
+    }
+
+    /// The signature that the secret of a credential makes over a request.
+    fn signature(
+        &self,
+        request: &RequestView<'_>,
+        authorization: &Authorization<'_>,
+        left_out: &[&str],
+        payload_hash: &[u8],
+        credential: &Credential,
+    ) -> Result<[u8; 64], Error> {
         let mut hasher = Sha256::new();
-        write_canonical_request(&mut hasher, request, authorization.signed_headers, payload_hash)
+        let signed_headers = &authorization.signed_headers;
+        write_canonical_request(&mut hasher, request, signed_headers, left_out, payload_hash)
             .map_err(|_| Error::SignatureMismatch)?;
         let mut request_hash = [0; 64];
         encode_hex(&hasher.finalize(), &mut request_hash);
@@ -92,12 +124,7 @@ impl Verifier {
         hmac.update(&request_hash);
         let mut signature = [0; 64];
         encode_hex(&hmac.finalize().into_bytes(), &mut signature);
-
-        if bool::from(signature.as_slice().ct_eq(authorization.signature.as_bytes())) {
-            Ok(credential.principal)
-        } else {
-            Err(Error::SignatureMismatch)
-        }
+        Ok(signature)
     }
 }
 

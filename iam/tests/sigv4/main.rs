@@ -2,6 +2,7 @@
 //! signer of the AWS SDK for Rust as the other side.
 #![expect(clippy::unwrap_used, reason = "a test stops where its assumption fails")]
 
+mod presigned;
 mod property;
 mod refusals;
 mod signer;

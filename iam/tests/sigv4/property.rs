@@ -5,7 +5,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::Index;
 use stator_iam::{
-    Error, Expected, Principal, SecretKey, StaticCredentials, Timestamp, Transport, Verifier,
+    Error, Expected, Principal, SecretKey, Service, StaticCredentials, Timestamp, Transport, Verifier,
     parse_authorization,
 };
 
@@ -56,14 +56,13 @@ fn signers() -> impl Strategy<Value = Signer> {
 fn judge(verifier: &Verifier, signer: &Signer, request: &Request) -> Result<String, Error> {
     let now = Some(Timestamp::from_unix_s(signer.time_s));
     let expected = Expected {
-        service: "dynamodb",
-        region: Some(&signer.region),
+        services: &[Service {
+            name: "dynamodb",
+            regions: &[&signer.region],
+        }],
         now,
     };
-    let principal = Principal {
-        access_key_id: signer.access_key_id.clone(),
-        arn: "arn".to_owned(),
-    };
+    let principal = Principal::root(&signer.access_key_id, "000000000000");
     let store = StaticCredentials::new(principal, SecretKey::new(signer.secret.clone()));
     request.view(|view| {
         let authorization = parse_authorization(view, &expected)?;

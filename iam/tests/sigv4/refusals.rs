@@ -2,7 +2,7 @@
 
 use crate::signer::{Request, Signer};
 use stator_iam::{
-    Error, Expected, Principal, SecretKey, StaticCredentials, Timestamp, Transport, Verifier,
+    Error, Expected, Principal, SecretKey, Service, StaticCredentials, Timestamp, Transport, Verifier,
     parse_authorization,
 };
 
@@ -17,20 +17,18 @@ const INVALID_TOKEN: &str = "The security token included in the request is inval
 
 fn expected() -> Expected<'static> {
     Expected {
-        service: "dynamodb",
-        region: Some("us-east-1"),
+        services: &[Service {
+            name: "dynamodb",
+            regions: &["us-east-1"],
+        }],
         now: Some(Timestamp::from_unix_s(NOW_S)),
     }
 }
 
 fn store() -> StaticCredentials {
     let signer = Signer::default();
-    let arn = "arn:aws:iam::000000000000:root".to_owned();
     StaticCredentials::new(
-        Principal {
-            access_key_id: signer.access_key_id,
-            arn,
-        },
+        Principal::root(&signer.access_key_id, "000000000000"),
         SecretKey::new(signer.secret),
     )
 }
@@ -85,7 +83,7 @@ fn no_version_4_signature_is_a_missing_token() {
 }
 
 #[test]
-fn a_signature_in_the_query_string_is_refused() {
+fn a_signature_in_header_and_query_string_is_refused() {
     let query = "/?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=00";
     let mut both = signed();
     query.clone_into(&mut both.target);
@@ -94,9 +92,6 @@ fn a_signature_in_the_query_string_is_refused() {
         INVALID,
         "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.",
     );
-    let mut presigned = Request::get_item();
-    query.clone_into(&mut presigned.target);
-    assert_eq!(judge(&presigned), Err(Error::PresignedNotAccepted));
 }
 
 #[test]
@@ -412,8 +407,10 @@ fn an_unsigned_payload_needs_tls() {
 #[test]
 fn without_region_and_clock_any_well_formed_signature_parses() {
     let any = Expected {
-        service: "dynamodb",
-        region: None,
+        services: &[Service {
+            name: "dynamodb",
+            regions: &[],
+        }],
         now: None,
     };
     let signer = Signer {
@@ -423,8 +420,11 @@ fn without_region_and_clock_any_well_formed_signature_parses() {
     };
     signer.sign(Request::get_item()).view(|view| {
         let authorization = parse_authorization(view, &any).unwrap();
-        assert_eq!(authorization.access_key_id, "AKIDEXAMPLE");
-        assert_eq!((authorization.day, authorization.region), ("19700101", "mars-1"));
+        assert_eq!(authorization.access_key_id(), "AKIDEXAMPLE");
+        assert_eq!(
+            (authorization.day(), authorization.region()),
+            ("19700101", "mars-1")
+        );
         assert!(parse_authorization(view, &expected()).is_err());
     });
     for bad in [

@@ -3,7 +3,10 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{PayloadChecksumKind, SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, SessionTokenMode, SignableBody, SignableRequest, SignatureLocation,
+    SigningInstructions, SigningSettings, sign,
+};
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 use stator_iam::RequestView;
@@ -38,6 +41,12 @@ pub(crate) struct Signer {
     pub(crate) payload_header: bool,
     /// Whether to sign `UNSIGNED-PAYLOAD` in place of the body.
     pub(crate) unsigned_payload: bool,
+    /// Session token.
+    pub(crate) token: Option<String>,
+    /// For how long a presigned request is good.
+    pub(crate) expires_s: u64,
+    /// Whether a presigned request gets its token after signing.
+    pub(crate) token_after: bool,
 }
 
 impl Default for Signer {
@@ -50,6 +59,9 @@ impl Default for Signer {
             time_s: 1_440_938_160,
             payload_header: false,
             unsigned_payload: false,
+            token: None,
+            expires_s: 300,
+            token_after: false,
         }
     }
 }
@@ -57,12 +69,41 @@ impl Default for Signer {
 impl Signer {
     /// Adds the headers of a signature to `request`.
     pub(crate) fn sign(&self, mut request: Request) -> Request {
-        let identity: Identity =
-            Credentials::new(&self.access_key_id, &self.secret, None, None, "test").into();
         let mut settings = SigningSettings::default();
         if self.payload_header {
             settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
         }
+        let instructions = self.instructions(&request, settings);
+        let added: Vec<_> = instructions
+            .headers()
+            .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
+            .collect();
+        request.headers.extend(added);
+        request
+    }
+
+    /// Adds the parameters of a signature to the query string of `request`.
+    pub(crate) fn presign(&self, mut request: Request) -> Request {
+        let mut settings = SigningSettings::default();
+        settings.signature_location = SignatureLocation::QueryParams;
+        settings.expires_in = Some(Duration::from_secs(self.expires_s));
+        if self.token_after {
+            settings.session_token_mode = SessionTokenMode::Exclude;
+        }
+        let instructions = self.instructions(&request, settings);
+        let (_, parameters) = instructions.into_parts();
+        for (name, value) in parameters {
+            let separator = if request.target.contains('?') { '&' } else { '?' };
+            let value = encoded(&value);
+            request.target = format!("{}{separator}{name}={value}", request.target);
+        }
+        request
+    }
+
+    fn instructions(&self, request: &Request, settings: SigningSettings) -> SigningInstructions {
+        let token = self.token.clone();
+        let identity: Identity =
+            Credentials::new(&self.access_key_id, &self.secret, token, None, "test").into();
         let params = v4::SigningParams::builder()
             .identity(&identity)
             .region(&self.region)
@@ -83,14 +124,21 @@ impl Signer {
             SignableBody::Bytes(&request.body)
         };
         let signable = SignableRequest::new(&request.method, &uri, headers, body).unwrap();
-        let (instructions, _) = sign(signable, &params).unwrap().into_parts();
-        let added: Vec<_> = instructions
-            .headers()
-            .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
-            .collect();
-        request.headers.extend(added);
-        request
+        sign(signable, &params).unwrap().into_parts().0
     }
+}
+
+/// Percent-encoded for a query string.
+fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
 }
 
 impl Request {

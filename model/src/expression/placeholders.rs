@@ -23,7 +23,7 @@ pub struct ValueId(usize);
 
 /// What the placeholders of one request stand for. All its expressions are parsed with, and evaluated against, the same
 /// placeholders.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Placeholders {
     names: BTreeMap<String, Used<String>>,
     values: BTreeMap<String, Used<ValueId>>,
@@ -31,7 +31,7 @@ pub struct Placeholders {
     writer: Writer,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Used<T> {
     meaning: T,
     used: bool,

@@ -8,13 +8,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stator_cluster::{ConsistencyLevel, Error, Tally, WriteOptions};
+use stator_cluster::Tally;
 
 use super::{Catalog, CatalogError, STREAM_KEYSPACE, Table, TableDefinition, definition_key};
-use crate::command::{Fits, Install};
-
-/// How often a change is tried again when others come first, and how often a write whose outcome is not known is.
-pub(super) const TRIES: u32 = 16;
+use crate::compare_and_set::{self, TRIES};
 
 impl Catalog {
     /// Makes a table. It is there when its definition is: a keyspace that could not be made is made by whoever asks for
@@ -127,11 +124,8 @@ impl Catalog {
         })
     }
 
-    /// Replaces the cell of a definition. `false` when it is not as expected, and not as wanted either.
-    ///
-    /// A try whose outcome is not known may have taken effect, and so may one that was sent twice on the way; both are
-    /// told by the cell being as wanted. Somebody else who wants the same gets the same answer: of two deletions, both are
-    /// done, as DynamoDB answers a DeleteTable on a table that is being deleted.
+    /// Replaces the cell of a definition. `false` when it is not as expected, and not as wanted either: of two deletions,
+    /// both are done, as DynamoDB answers a DeleteTable on a table that is being deleted.
     async fn install(
         &self,
         name: &str,
@@ -148,28 +142,7 @@ impl Catalog {
         expected: Option<Bytes>,
         cell: Option<Bytes>,
     ) -> Result<bool, CatalogError> {
-        let metadata = self.cluster.metadata();
-        let install = Install { expected, cell };
-        let mut unknown = Error::OutcomeUnknown {
-            cause: "the change was not tried".to_owned(),
-        };
-        for _ in 0..TRIES {
-            match self
-                .cluster
-                .write(metadata, key, WriteOptions::default(), &install)
-                .await
-            {
-                Ok(Fits(true)) => return Ok(true),
-                Ok(Fits(false)) => {
-                    let level = ConsistencyLevel::Quorum;
-                    return Ok(self.cluster.read(metadata, key, level).await? == install.cell);
-                }
-                // Trying again is safe: what is expected now was expected before.
-                Err(error @ Error::OutcomeUnknown { .. }) => unknown = error,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(unknown.into())
+        Ok(compare_and_set::install(&self.cluster, key, expected, cell).await?)
     }
 
     /// Shows a change that stands. That it cannot be shown yet does not undo it.

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use stator_cluster::ConsistencyLevel;
 use uuid::Uuid;
 
-use super::change::TRIES;
 use super::record::DeletedTable;
 use super::{Catalog, CatalogError, TableDefinition};
+use crate::compare_and_set::TRIES;
 
 /// Prefix of the keys of what is kept of deleted tables; the 16 bytes of the table's id follow.
 pub(super) const DELETED: &[u8] = b"deleted/";

@@ -5,6 +5,7 @@
 
 mod deleted;
 mod index;
+mod resource_policy;
 mod stream;
 mod time_to_live;
 
@@ -20,10 +21,12 @@ use uuid::Uuid;
 
 pub(crate) use deleted::DeletedTable;
 pub(crate) use index::{INDEX_KEYSPACE, IndexDefinition, IndexStatus};
+pub(crate) use resource_policy::ResourcePolicy;
 pub(crate) use stream::{SLOTS, STREAM_KEYSPACE, Shard, StreamDefinition, StreamStatus, StreamView};
 pub(crate) use time_to_live::{DUE_KEYSPACE, TimeToLive, TimeToLiveStatus};
 
 use self::index::IndexRecord;
+use self::resource_policy::ResourcePolicyRecord;
 use self::stream::StreamRecord;
 use self::time_to_live::TimeToLiveRecord;
 
@@ -107,6 +110,8 @@ pub(crate) struct TableDefinition {
     /// The last one may be enabled; those before it are read until their records are too old.
     pub(crate) streams: Vec<StreamDefinition>,
     pub(crate) time_to_live: Option<TimeToLive>,
+    /// At most one of the table, and one of each stream.
+    pub(crate) resource_policies: Vec<ResourcePolicy>,
     /// Whether encryption with a key of the account's was asked for. All data is encrypted; this is what clients are told.
     pub(crate) account_key: bool,
 }
@@ -159,6 +164,8 @@ struct Record {
     streams: Vec<StreamRecord>,
     #[prost(message, optional, tag = "23")]
     time_to_live: Option<TimeToLiveRecord>,
+    #[prost(message, repeated, tag = "25")]
+    resource_policies: Vec<ResourcePolicyRecord>,
     #[prost(bool, tag = "24")]
     account_key: bool,
 }
@@ -282,6 +289,7 @@ impl TableDefinition {
             indexes: self.indexes.iter().map(IndexRecord::of).collect(),
             streams: self.streams.iter().map(StreamRecord::of).collect(),
             time_to_live: self.time_to_live.as_ref().map(TimeToLiveRecord::of),
+            resource_policies: (self.resource_policies.iter().map(ResourcePolicyRecord::of)).collect(),
             account_key: self.account_key,
         };
         let mut bytes = BytesMut::with_capacity(1 + record.encoded_len());
@@ -346,6 +354,11 @@ impl TableDefinition {
             indexes: (record.indexes.into_iter().map(IndexRecord::read)).collect::<Result<_, _>>()?,
             streams: (record.streams.into_iter().map(StreamRecord::read)).collect::<Result<_, _>>()?,
             time_to_live: record.time_to_live.map(TimeToLiveRecord::read).transpose()?,
+            resource_policies: (record
+                .resource_policies
+                .into_iter()
+                .map(ResourcePolicyRecord::read))
+            .collect::<Result<_, _>>()?,
             account_key: record.account_key,
         })
     }
@@ -440,6 +453,13 @@ mod tests {
                 status: TimeToLiveStatus::Enabling,
                 changed_at_ms: 11,
             }),
+            resource_policies: [None, Some(Uuid::from_u128(12))]
+                .map(|stream| ResourcePolicy {
+                    stream,
+                    document: "{}".into(),
+                    revision: "1".into(),
+                })
+                .into(),
             account_key: true,
         };
         assert_eq!(

@@ -1,12 +1,16 @@
 //! One table as operations see it: definition, keyspace, key bytes.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use stator_cluster::{ConsistencyLevel, Keyspace};
+use stator_iam::policy::{DocumentKind, Policy};
 use stator_model::index::{IndexKeys, Misfit};
 use stator_model::item::ItemRef;
 use stator_model::key::{KeyBytes, KeyError, KeySchema};
+use uuid::Uuid;
 
-use super::record::{IndexDefinition, IndexStatus, TableDefinition};
+use super::record::{IndexDefinition, IndexStatus, ResourcePolicy, TableDefinition};
 use crate::consistency;
 use crate::message;
 use crate::wire::error::ApiError;
@@ -22,7 +26,13 @@ pub(crate) struct Table {
     seed: u64,
     level: Option<ConsistencyLevel>,
     indexes: Vec<TableIndex>,
+    /// The resource policies by the stream that they belong to; `None` is the table itself.
+    policies: Vec<(Option<Uuid>, Arc<Policy>)>,
 }
+
+/// What stands for a policy that this program cannot read: nobody but root may do anything.
+const UNREADABLE: &str =
+    r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}}"#;
 
 /// An index of a table.
 #[derive(Debug)]
@@ -42,6 +52,7 @@ impl Table {
         Self {
             indexes: definition.indexes.iter().map(index).collect(),
             level: consistency::of_tags(&definition.tags),
+            policies: definition.resource_policies.iter().filter_map(compiled).collect(),
             definition,
             cell,
             keyspace,
@@ -76,6 +87,12 @@ impl Table {
     /// The consistency level that its tag names.
     pub(crate) fn level(&self) -> Option<ConsistencyLevel> {
         self.level
+    }
+
+    /// The policy of the table, or of its stream with this id.
+    pub(crate) fn policy(&self, stream: Option<Uuid>) -> Option<&Policy> {
+        let mut policies = self.policies.iter();
+        policies.find_map(|(of, policy)| (*of == stream).then_some(policy.as_ref()))
     }
 
     /// Its indexes, in the order of the definition.
@@ -123,4 +140,13 @@ impl Table {
     pub(crate) fn key_of_key(&self, key: ItemRef<'_>) -> Result<KeyBytes, KeyError> {
         self.definition.key_schema.key_of_key(self.seed, key)
     }
+}
+
+fn compiled(policy: &ResourcePolicy) -> Option<(Option<Uuid>, Arc<Policy>)> {
+    let read = |document| Policy::parse(document, DocumentKind::Resource);
+    let compiled = read(&policy.document).or_else(|error| {
+        tracing::error!(%error, "a resource policy cannot be read; it denies everything");
+        read(UNREADABLE)
+    });
+    Some((policy.stream, Arc::new(compiled.ok()?)))
 }

@@ -24,8 +24,9 @@ impl Nodes {
     async fn start() -> Self {
         let directory = TempDir::new().unwrap();
         let key = MasterKey::new([3; MASTER_KEY_BYTES]);
-        let Opened { cluster, derivations } =
-            node::open_alone(Durability::Interval, directory.path(), key, Limits::default()).unwrap();
+        let Opened {
+            cluster, derivations, ..
+        } = node::open_alone(Durability::Interval, directory.path(), key, Limits::default()).unwrap();
         cluster.ready().await.unwrap();
         Self {
             one: Catalog::open(cluster.clone(), Arc::clone(&derivations))

@@ -8,7 +8,7 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 use bytes::Bytes;
-use http::{Request, Uri};
+use http::{Request, StatusCode, Uri};
 use http_body_util::Full;
 use rustls::ClientConfig;
 
@@ -29,7 +29,7 @@ pub(crate) enum AskError {
     #[error("{endpoint} refuses: {status} {body}")]
     Refused {
         endpoint: String,
-        status: http::StatusCode,
+        status: StatusCode,
         body: String,
     },
 }
@@ -43,13 +43,23 @@ pub(super) struct Asker<'a> {
     pub(super) region: &'a str,
 }
 
+/// What is sent along.
+enum Asked {
+    /// A GET, without a body.
+    Nothing,
+    /// A POST of this.
+    Json(Bytes),
+    /// A POST of a form.
+    Form(String),
+}
+
 impl Asker<'_> {
     /// The body of the answer to a GET of a path.
     ///
     /// # Errors
     /// [`AskError`], with what to look at.
     pub(super) async fn get(&self, path: &str) -> Result<Bytes, AskError> {
-        self.ask("GET", path, Bytes::new()).await
+        self.ask_node(path, Asked::Nothing).await
     }
 
     /// The body of the answer to a POST of JSON to a path.
@@ -57,19 +67,19 @@ impl Asker<'_> {
     /// # Errors
     /// [`AskError`], with what to look at.
     pub(super) async fn post(&self, path: &str, json: Bytes) -> Result<Bytes, AskError> {
-        self.ask("POST", path, json).await
+        self.ask_node(path, Asked::Json(json)).await
     }
 
-    async fn ask(&self, method: &str, path: &str, body: Bytes) -> Result<Bytes, AskError> {
-        let uri = self.uri(path)?;
-        let no_answer = |error: BoxError| AskError::NoAnswer {
-            endpoint: self.endpoint.to_owned(),
-            cause: error.to_string(),
-        };
-        let request = self.request(method, &uri, body).map_err(no_answer)?;
-        let (status, body) = https::send(&uri, Some(&self.tls), request, TIMEOUT)
-            .await
-            .map_err(no_answer)?;
+    /// Status and body of the answer to a call of the query API of a service.
+    ///
+    /// # Errors
+    /// [`AskError`] when there is none.
+    pub(super) async fn call(&self, service: &str, form: String) -> Result<(StatusCode, Bytes), AskError> {
+        self.ask("/", service, Asked::Form(form)).await
+    }
+
+    async fn ask_node(&self, path: &str, asked: Asked) -> Result<Bytes, AskError> {
+        let (status, body) = self.ask(path, "dynamodb", asked).await?;
         if status.is_success() {
             return Ok(body);
         }
@@ -78,6 +88,18 @@ impl Asker<'_> {
             status,
             body: String::from_utf8_lossy(&body).into_owned(),
         })
+    }
+
+    async fn ask(&self, path: &str, service: &str, asked: Asked) -> Result<(StatusCode, Bytes), AskError> {
+        let uri = self.uri(path)?;
+        let no_answer = |error: BoxError| AskError::NoAnswer {
+            endpoint: self.endpoint.to_owned(),
+            cause: error.to_string(),
+        };
+        let request = self.request(&uri, service, asked).map_err(no_answer)?;
+        https::send(&uri, Some(&self.tls), request, TIMEOUT)
+            .await
+            .map_err(no_answer)
     }
 
     fn uri(&self, path: &str) -> Result<Uri, AskError> {
@@ -98,7 +120,7 @@ impl Asker<'_> {
     }
 
     /// The request with its signature.
-    fn request(&self, method: &str, uri: &Uri, body: Bytes) -> Result<Request<Full<Bytes>>, BoxError> {
+    fn request(&self, uri: &Uri, service: &str, asked: Asked) -> Result<Request<Full<Bytes>>, BoxError> {
         let credentials = Credentials::new(
             &self.keys.access_key_id,
             self.keys.secret.expose(),
@@ -111,22 +133,25 @@ impl Asker<'_> {
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
             .region(self.region)
-            .name("dynamodb")
+            .name(service)
             .time(UNIX_EPOCH + Duration::from_millis(now_ms))
             .settings(SigningSettings::default())
             .build()?
             .into();
         let authority = uri.authority().map_or("", http::uri::Authority::as_str);
         let target = uri.to_string();
-        let headers = [("host", authority)];
-        let signable =
-            SignableRequest::new(method, &target, headers.into_iter(), SignableBody::Bytes(&body))?;
+        let (method, content_type, body) = match asked {
+            Asked::Nothing => ("GET", None, Bytes::new()),
+            Asked::Json(json) => ("POST", None, json),
+            Asked::Form(form) => ("POST", Some("application/x-www-form-urlencoded"), form.into()),
+        };
+        let headers = [("host", authority)]
+            .into_iter()
+            .chain(content_type.map(|content_type| ("content-type", content_type)));
+        let signable = SignableRequest::new(method, &target, headers.clone(), SignableBody::Bytes(&body))?;
         let (added, _) = sign(signable, &parameters)?.into_parts();
-        let mut request = Request::builder()
-            .method(method)
-            .uri(uri.path())
-            .header("host", authority);
-        for (name, value) in added.headers() {
+        let mut request = Request::builder().method(method).uri(uri.path());
+        for (name, value) in headers.chain(added.headers()) {
             request = request.header(name, value);
         }
         Ok(request.body(Full::new(body))?)

@@ -1,4 +1,5 @@
-//! What operators ask a node beside the API: signed requests under `/_stator/`. All of it is the root principal's.
+//! What operators ask a node beside the API: signed requests under `/_stator/`, by whoever may do the action of the request,
+//! such as `stator:GetStatus`.
 
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ use stator_cluster::KeyStatus;
 use stator_iam::Principal;
 
 use super::{App, amz_json, audit, authenticate, body};
+use crate::auth::DYNAMODB;
+use crate::authorize::Judge;
 use crate::keys::RotationError;
 use crate::request_id::RequestId;
 use crate::wire::error::ApiError;
@@ -72,10 +75,10 @@ pub(super) async fn answer(app: &App, parts: &Parts, body: Body, id: RequestId) 
     };
     let mut principal = None;
     let result = match body::read(&parts.headers, body, &app.guard).await {
-        Ok((received, json)) => match authenticate(app, parts, &received) {
+        Ok((received, json)) => match authenticate(app, parts, &received, DYNAMODB) {
             Ok(found) => {
                 let principal = Arc::clone(principal.insert(found));
-                carry_out(app, ask, &principal, &json).await
+                carry_out(app, parts, ask, &principal, &json).await
             }
             Err(error) => Err(error),
         },
@@ -92,12 +95,17 @@ pub(super) async fn answer(app: &App, parts: &Parts, body: Body, id: RequestId) 
     amz_json(status, body, &parts.headers)
 }
 
-async fn carry_out(app: &App, ask: Ask, principal: &Principal, json: &[u8]) -> Result<Value, ApiError> {
-    if !principal.arn.ends_with(":root") {
-        let (arn, name) = (&principal.arn, ask.name());
-        let sentence = format!("User: {arn} is not authorized to perform: stator:{name}");
-        return Err(ApiError::AccessDenied(sentence));
-    }
+async fn carry_out(
+    app: &App,
+    parts: &Parts,
+    ask: Ask,
+    principal: &Principal,
+    json: &[u8],
+) -> Result<Value, ApiError> {
+    let caller = super::caller(app, parts, principal)?;
+    Judge::new(&caller, &app.context)
+        .require_of_node(ask.name())
+        .await?;
     match ask {
         Ask::Status => serde_json::to_value(app.context.cluster.status())
             .map_err(|error| ApiError::Internal(error.to_string())),

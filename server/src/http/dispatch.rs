@@ -1,11 +1,16 @@
-//! From a target to its operation: decode, run, encode. The one list of which type serves which operation.
+//! From a target to its operation: decode, authorize, run, encode. The one list of which type serves which operation.
 
+#[cfg(test)]
+use std::sync::Arc;
+
+use crate::authorize::{Authorize, Caller, Judge};
 use crate::message::table;
 use crate::operation::batch_execute_statement::BatchExecuteStatement;
 use crate::operation::batch_get_item::BatchGetItem;
 use crate::operation::batch_write_item::BatchWriteItem;
 use crate::operation::create_table::CreateTable;
 use crate::operation::delete_item::DeleteItem;
+use crate::operation::delete_resource_policy::DeleteResourcePolicy;
 use crate::operation::delete_table::DeleteTable;
 use crate::operation::describe_endpoints::DescribeEndpoints;
 use crate::operation::describe_limits::DescribeLimits;
@@ -16,11 +21,13 @@ use crate::operation::execute_statement::ExecuteStatement;
 use crate::operation::execute_transaction::ExecuteTransaction;
 use crate::operation::get_item::GetItem;
 use crate::operation::get_records::GetRecords;
+use crate::operation::get_resource_policy::GetResourcePolicy;
 use crate::operation::get_shard_iterator::GetShardIterator;
 use crate::operation::list_streams::ListStreams;
 use crate::operation::list_tables::ListTables;
 use crate::operation::list_tags_of_resource::ListTagsOfResource;
 use crate::operation::put_item::PutItem;
+use crate::operation::put_resource_policy::PutResourcePolicy;
 use crate::operation::query::Query;
 use crate::operation::scan::Scan;
 use crate::operation::tag_resource::TagResource;
@@ -37,64 +44,99 @@ use crate::wire::error::ApiError;
 use crate::wire::head::Head;
 use crate::wire::target::Target;
 
-/// Runs the operation of a target on a JSON body and the headers it came with, and returns the JSON of its answer.
+/// What a request comes with beside its body.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) head: Head<'a>,
+    pub(super) caller: &'a Caller<'a>,
+}
+
+/// Runs the operation of a target on a JSON body for a caller, and returns the JSON of its answer.
 ///
 /// # Errors
-/// Whatever the operation refuses with.
-pub(super) async fn run(
+/// AccessDeniedException, and whatever the operation refuses with.
+pub(super) async fn run_for(
     target: Target,
     json: &[u8],
-    head: Head<'_>,
+    asked: Asked<'_>,
     context: &Context,
 ) -> Result<Vec<u8>, ApiError> {
     match target {
-        Target::BatchExecuteStatement => answer::<BatchExecuteStatement>(json, head, context).await,
-        Target::BatchGetItem => answer::<BatchGetItem>(json, head, context).await,
-        Target::BatchWriteItem => answer::<BatchWriteItem>(json, head, context).await,
-        Target::CreateTable => answer::<CreateTable>(json, head, context).await,
-        Target::DeleteItem => answer::<DeleteItem>(json, head, context).await,
-        Target::DeleteTable => answer::<DeleteTable>(json, head, context).await,
-        Target::DescribeEndpoints => answer::<DescribeEndpoints>(json, head, context).await,
-        Target::DescribeLimits => answer::<DescribeLimits>(json, head, context).await,
-        Target::DescribeStream => answer::<DescribeStream>(json, head, context).await,
-        Target::DescribeTable => answer::<DescribeTable>(json, head, context).await,
-        Target::DescribeTimeToLive => answer::<DescribeTimeToLive>(json, head, context).await,
-        Target::ExecuteStatement => answer::<ExecuteStatement>(json, head, context).await,
-        Target::ExecuteTransaction => answer::<ExecuteTransaction>(json, head, context).await,
-        Target::GetItem => answer::<GetItem>(json, head, context).await,
-        Target::GetRecords => answer::<GetRecords>(json, head, context).await,
-        Target::GetShardIterator => answer::<GetShardIterator>(json, head, context).await,
-        Target::ListStreams => answer::<ListStreams>(json, head, context).await,
-        Target::ListTables => answer::<ListTables>(json, head, context).await,
-        Target::ListTagsOfResource => answer::<ListTagsOfResource>(json, head, context).await,
-        Target::PutItem => answer::<PutItem>(json, head, context).await,
-        Target::Query => answer::<Query>(json, head, context).await,
-        Target::Scan => answer::<Scan>(json, head, context).await,
-        Target::TagResource => answer::<TagResource>(json, head, context).await,
-        Target::TransactGetItems => answer::<TransactGetItems>(json, head, context).await,
-        Target::TransactWriteItems => answer::<TransactWriteItems>(json, head, context).await,
-        Target::UntagResource => answer::<UntagResource>(json, head, context).await,
-        Target::UpdateItem => answer::<UpdateItem>(json, head, context).await,
-        Target::UpdateTable => answer::<UpdateTable>(json, head, context).await,
-        Target::UpdateTimeToLive => answer::<UpdateTimeToLive>(json, head, context).await,
+        Target::BatchExecuteStatement => answer::<BatchExecuteStatement>(json, asked, context).await,
+        Target::BatchGetItem => answer::<BatchGetItem>(json, asked, context).await,
+        Target::BatchWriteItem => answer::<BatchWriteItem>(json, asked, context).await,
+        Target::CreateTable => answer::<CreateTable>(json, asked, context).await,
+        Target::DeleteItem => answer::<DeleteItem>(json, asked, context).await,
+        Target::DeleteResourcePolicy => answer::<DeleteResourcePolicy>(json, asked, context).await,
+        Target::DeleteTable => answer::<DeleteTable>(json, asked, context).await,
+        Target::DescribeEndpoints => answer::<DescribeEndpoints>(json, asked, context).await,
+        Target::DescribeLimits => answer::<DescribeLimits>(json, asked, context).await,
+        Target::DescribeStream => answer::<DescribeStream>(json, asked, context).await,
+        Target::DescribeTable => answer::<DescribeTable>(json, asked, context).await,
+        Target::DescribeTimeToLive => answer::<DescribeTimeToLive>(json, asked, context).await,
+        Target::ExecuteStatement => answer::<ExecuteStatement>(json, asked, context).await,
+        Target::ExecuteTransaction => answer::<ExecuteTransaction>(json, asked, context).await,
+        Target::GetItem => answer::<GetItem>(json, asked, context).await,
+        Target::GetRecords => answer::<GetRecords>(json, asked, context).await,
+        Target::GetResourcePolicy => answer::<GetResourcePolicy>(json, asked, context).await,
+        Target::GetShardIterator => answer::<GetShardIterator>(json, asked, context).await,
+        Target::ListStreams => answer::<ListStreams>(json, asked, context).await,
+        Target::ListTables => answer::<ListTables>(json, asked, context).await,
+        Target::ListTagsOfResource => answer::<ListTagsOfResource>(json, asked, context).await,
+        Target::PutItem => answer::<PutItem>(json, asked, context).await,
+        Target::PutResourcePolicy => answer::<PutResourcePolicy>(json, asked, context).await,
+        Target::Query => answer::<Query>(json, asked, context).await,
+        Target::Scan => answer::<Scan>(json, asked, context).await,
+        Target::TagResource => answer::<TagResource>(json, asked, context).await,
+        Target::TransactGetItems => answer::<TransactGetItems>(json, asked, context).await,
+        Target::TransactWriteItems => answer::<TransactWriteItems>(json, asked, context).await,
+        Target::UntagResource => answer::<UntagResource>(json, asked, context).await,
+        Target::UpdateItem => answer::<UpdateItem>(json, asked, context).await,
+        Target::UpdateTable => answer::<UpdateTable>(json, asked, context).await,
+        Target::UpdateTimeToLive => answer::<UpdateTimeToLive>(json, asked, context).await,
     }
 }
 
-async fn answer<O>(json: &[u8], head: Head<'_>, context: &Context) -> Result<Vec<u8>, ApiError>
+/// Runs the operation of a target as the root of the account.
+#[cfg(test)]
+async fn run(target: Target, json: &[u8], head: Head<'_>, context: &Context) -> Result<Vec<u8>, ApiError> {
+    let caller = Caller {
+        policies: Arc::new(stator_iam::policy::PrincipalPolicies::root(crate::arn::ACCOUNT)),
+        source: None,
+        secure: false,
+        user_agent: None,
+    };
+    let caller = &caller;
+    run_for(target, json, Asked { head, caller }, context).await
+}
+
+async fn answer<O>(json: &[u8], asked: Asked<'_>, context: &Context) -> Result<Vec<u8>, ApiError>
 where
-    O: Operation + Decode,
+    O: Operation + Decode + Authorize,
     O::Output: Encode,
 {
-    let output = match decode::<O>(json, head)?.run(context).await {
+    let output = match permitted::<O>(json, asked, context).await?.run(context).await {
         // The name may be that of another table by now. What other nodes have acknowledged is looked at before the
         // client is told that there is none.
         Err(ApiError::TableDropped) => {
             context.catalog.catch_up().await.map_err(table::catalog)?;
-            decode::<O>(json, head)?.run(context).await?
+            // So it is authorized anew, too.
+            permitted::<O>(json, asked, context).await?.run(context).await?
         }
         result => result?,
     };
     Ok(encode(&output))
+}
+
+/// A request that its caller may make.
+async fn permitted<O: Decode + Authorize>(
+    json: &[u8],
+    asked: Asked<'_>,
+    context: &Context,
+) -> Result<O, ApiError> {
+    let mut request = decode::<O>(json, asked.head)?;
+    request.authorize(&Judge::new(asked.caller, context)).await?;
+    Ok(request)
 }
 
 #[cfg(test)]

@@ -59,7 +59,6 @@ pub(crate) enum Unsupported {
     /// By this member.
     VectorIndexes(&'static str),
     EncryptionKey,
-    ResourcePolicy,
     /// By this member.
     GlobalTables(&'static str),
 }
@@ -73,7 +72,6 @@ impl Unsupported {
                 "Keys of KMS for single tables are",
                 "SSESpecification.KMSMasterKeyId",
             ),
-            Self::ResourcePolicy => ("Resource-based policies are", "ResourcePolicy"),
             Self::GlobalTables(member) => ("Global tables are", member),
         };
         ApiError::Validation(format!(

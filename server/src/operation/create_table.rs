@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     Context, Operation, account_limits,
     index_settings::{self, IndexRequest, Setting},
+    resource_policy,
     table_description::{TableDescription, TableStatus, Tallies},
     table_name, table_settings,
     table_settings::{
@@ -47,6 +48,7 @@ pub(crate) struct CreateTable {
     pub(crate) tags: Option<Vec<Tag>>,
     pub(crate) local_indexes: Option<Vec<IndexRequest>>,
     pub(crate) global_indexes: Option<Vec<IndexRequest>>,
+    pub(crate) resource_policy: Option<String>,
     /// What else the request asks for, in its order.
     pub(crate) unsupported: Vec<Unsupported>,
 }
@@ -166,6 +168,10 @@ impl CreateTable {
             Some(request) => request.applied(checked.billing_mode, none)?,
             None => none,
         };
+        let mut resource_policies = Vec::new();
+        if let Some(document) = self.resource_policy.take() {
+            resource_policies.push(resource_policy::first(document, now_ms)?);
+        }
         let (read_units, write_units) = capacity.unwrap_or_default();
         let mut definition = TableDefinition {
             name,
@@ -188,6 +194,7 @@ impl CreateTable {
             indexes,
             streams,
             time_to_live: None,
+            resource_policies,
             account_key: encryption.unwrap_or_default(),
         };
         if let Some(request) = &self.warm_throughput {

@@ -10,7 +10,7 @@ use crate::wire::error::ApiError;
 
 /// ExpressionAttributeNames and ExpressionAttributeValues as they came. Values are already written where
 /// [`Placeholders`] keeps them; they get their names in [`ExpressionInputs::check`].
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct ExpressionInputs {
     pub(crate) placeholders: Placeholders,
     pub(crate) names: Option<Vec<(String, String)>>,
@@ -18,7 +18,7 @@ pub(crate) struct ExpressionInputs {
 }
 
 /// An entry of ExpressionAttributeValues.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ValueInput {
     pub(crate) placeholder: String,
     /// Where the value starts in the writer of the placeholders.

@@ -1,6 +1,7 @@
 //! Query: reads the items of one partition in the order of the sort key, or backward.
 
 use std::ops::Bound;
+use std::sync::Arc;
 
 use stator_cluster::{Bounds, Direction};
 use stator_model::attribute::RawValue;
@@ -12,6 +13,7 @@ use stator_model::key::{after_prefix, escape, escape_open};
 use super::expressions::{parse, refusal};
 use super::page::{PageOutput, PageParameters, PagePlan, Source, read};
 use super::{Context, Operation, table_name};
+use crate::catalog::Table;
 use crate::constraint::Constraints;
 use crate::message;
 use crate::wire::error::ApiError;
@@ -77,6 +79,28 @@ impl Operation for Query {
             Direction::Backward
         };
         read(context, &source, &plan, &bounds, direction).await
+    }
+}
+
+impl Query {
+    /// What `make` makes of the value that the request names for the first attribute of the partition key; `None` when the
+    /// request will be refused.
+    pub(crate) fn partition<T>(&self, table: &Arc<Table>, make: impl FnOnce(RawValue<'_>) -> T) -> Option<T> {
+        let source = Source::of(Arc::clone(table), self.page.index_name.as_deref())?;
+        let mut placeholders = self.page.expressions.clone().register().ok()?;
+        let condition = match &self.key_condition {
+            Some(text) => Condition::parse(text, &mut placeholders).ok()?,
+            None => {
+                self.page
+                    .legacy
+                    .key_conditions(&mut placeholders)
+                    .ok()??
+                    .condition
+            }
+        };
+        let (hash, range) = (source.hash(), source.range());
+        let condition = KeyCondition::of_attributes(&condition, &placeholders, &hash, &range).ok()?;
+        condition.hash(&placeholders).next().map(make)
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) const RETENTION_MS: i64 = 24 * 60 * 60 * 1000;
 const ITERATOR_MS: i64 = 15 * 60 * 1000;
 /// Added to every sequence number, so that it has 21 digits.
 const SEQUENCE_BASE: u128 = 100_000_000_000_000_000_000;
+/// Between the ARN of the stream and the rest of an iterator.
+const ITERATOR_MARK: &str = "|1|";
 /// Bits of a sequence number that say which of the records of one entry it is.
 const PLACE_BITS: u32 = 24;
 const ITERATOR_VERSION: u8 = 1;
@@ -93,6 +95,11 @@ impl Place {
         place.copy_from_slice(&self.place.to_be_bytes());
         bytes
     }
+}
+
+/// The ARN of the stream that an iterator names, which may be no iterator of ours.
+pub(crate) fn stream_of_iterator(text: &str) -> Option<&str> {
+    text.split_once(ITERATOR_MARK).map(|(arn, _)| arn)
 }
 
 /// The label of a stream: when it was made, as `2015-05-11T21:21:33.291`.
@@ -282,7 +289,7 @@ impl NamedStream {
         bytes.extend_from_slice(&place.to_bytes());
         let tag = self.tag(&bytes);
         bytes.extend_from_slice(&tag);
-        format!("{}|1|{}", self.arn, URL_SAFE_NO_PAD.encode(bytes))
+        format!("{}{ITERATOR_MARK}{}", self.arn, URL_SAFE_NO_PAD.encode(bytes))
     }
 
     /// The keyed hash of an iterator.
@@ -302,7 +309,7 @@ impl NamedStream {
     /// ValidationException for one that was not made here, ExpiredIteratorException, ResourceNotFoundException.
     pub(super) async fn of_iterator(context: &Context, text: &str) -> Result<(Self, Shard, Place), ApiError> {
         let bad = || ApiError::validation(stream::BAD_ITERATOR);
-        let (arn, encoded) = text.split_once("|1|").ok_or_else(bad)?;
+        let (arn, encoded) = text.split_once(ITERATOR_MARK).ok_or_else(bad)?;
         let bytes = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| bad())?;
         let (bytes, tag) = bytes.split_last_chunk::<TAG_BYTES>().ok_or_else(bad)?;
         let named = Self::find(context, arn).await?;

@@ -8,6 +8,7 @@
 //! Rules: Amazon DynamoDB Developer Guide, "PartiQL - a SQL-compatible query language for Amazon DynamoDB"; where it is
 //! silent, DynamoDB Local.
 
+mod access;
 mod point;
 mod ranges;
 mod read;
@@ -17,6 +18,7 @@ mod write;
 use stator_model::expression::{ExpressionError, Placeholders};
 use stator_model::partiql::{Problem as Refused, Statement, StatementError};
 
+pub(crate) use access::StatementAccess;
 pub(crate) use point::PointRead;
 pub(crate) use read::{ReadChoices, ReadOutput, TableRead};
 pub(crate) use token::NextToken;
@@ -31,7 +33,7 @@ use crate::wire::error::ApiError;
 const LENGTH_MAX: usize = 8192;
 
 /// A statement with what belongs to it, as it came.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct StatementInput {
     pub(crate) statement: Option<String>,
     /// `Parameters`. Their values are written where the placeholders keep them.
@@ -40,10 +42,12 @@ pub(crate) struct StatementInput {
     pub(crate) consistent_read: Option<bool>,
     /// `ReturnValuesOnConditionCheckFailure`
     pub(crate) on_failure: Option<String>,
+    /// Why it may not be carried out, in a batch, which answers for each statement.
+    pub(crate) denied: Option<ApiError>,
 }
 
 /// An element of `Parameters`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ParameterInput {
     /// Where the value starts in the writer of the placeholders.
     pub(crate) start: usize,
@@ -51,7 +55,7 @@ pub(crate) struct ParameterInput {
 }
 
 /// A statement that has been parsed, with the values of its parameters.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct PreparedStatement {
     pub(crate) statement: Statement,
     /// Where the values of the parameters start in the writer of the placeholders.
@@ -93,8 +97,11 @@ impl StatementInput {
     /// been refused.
     ///
     /// # Errors
-    /// ValidationException.
+    /// ValidationException, and why it is denied.
     pub(super) fn prepare(self) -> Result<PreparedStatement, ApiError> {
+        if let Some(denied) = self.denied {
+            return Err(denied);
+        }
         let (statement, count) = Statement::parse(&self.statement.unwrap_or_default())?;
         let parameters = self.parameters.unwrap_or_default();
         if parameters.len() < count {

@@ -12,6 +12,7 @@ mod legacy;
 mod list_tables;
 mod page;
 pub(crate) mod reader;
+mod resource_policy;
 mod statement;
 mod stream;
 mod table_reference;

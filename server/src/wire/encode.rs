@@ -7,6 +7,7 @@ pub(crate) mod item;
 mod items;
 pub(crate) mod json;
 mod list_tables;
+mod resource_policy;
 mod statement;
 mod stream;
 mod table_description;

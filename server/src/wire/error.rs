@@ -75,7 +75,10 @@ pub(crate) enum ApiError {
     /// Who sent the request is not proved, or has no right to it.
     #[error("{}: {}", .0.code(), .0)]
     Authentication(#[from] stator_iam::Error),
-    /// Who sent the request has no right to it.
+    /// There is no policy, or another one than is expected.
+    #[error("PolicyNotFoundException: {0}")]
+    PolicyNotFound(String),
+    /// The principal may not do that. The sentence names what is missing or what denies it.
     #[error("AccessDeniedException: {0}")]
     AccessDenied(String),
     /// More than one client may ask for at a time.
@@ -155,9 +158,10 @@ impl ApiError {
             | Self::IdempotentParameterMismatch
             | Self::Throttled(_)
             | Self::DuplicateItem
-            | Self::AccessDenied(_)
             | Self::Throttling
-            | Self::Authentication(_) => StatusCode::BAD_REQUEST,
+            | Self::Authentication(_)
+            | Self::PolicyNotFound(_)
+            | Self::AccessDenied(_) => StatusCode::BAD_REQUEST,
         }
     }
 
@@ -203,8 +207,9 @@ impl ApiError {
                 "DuplicateItemException",
                 message(message::statement::DUPLICATE),
             ),
-            Self::Authentication(error) => (CORAL, error.code(), message(&error.to_string())),
+            Self::PolicyNotFound(text) => (SERVICE, "PolicyNotFoundException", message(text)),
             Self::AccessDenied(text) => (CORAL, "AccessDeniedException", Some(("Message", text.clone()))),
+            Self::Authentication(error) => (CORAL, error.code(), message(&error.to_string())),
             Self::Throttling => (AVAILABILITY, "ThrottlingException", message(message::THROTTLED)),
             Self::TooLarge => (
                 CORAL,

@@ -115,6 +115,27 @@ impl Update {
         &self.actions
     }
 
+    /// Calls `visit` with every path that the update reads or changes.
+    pub fn for_each_path<'a>(&'a self, visit: &mut impl FnMut(&'a Path)) {
+        for action in &self.actions {
+            visit(action.target());
+            let Action::Set { value, .. } = action else {
+                continue;
+            };
+            let (first, others) = match value {
+                SetValue::Operand(operand) => (operand, Vec::new()),
+                SetValue::Sum(left, right)
+                | SetValue::Difference(left, right)
+                | SetValue::Append(left, right) => (left, vec![right]),
+                SetValue::Chain(first, others) => {
+                    (first, others.iter().map(|(_, operand)| operand).collect())
+                }
+            };
+            let operands = std::iter::once(first).chain(others);
+            operands.flat_map(|operand| &operand.paths).for_each(&mut *visit);
+        }
+    }
+
     /// The names of the attributes in which something is changed, in the order of the text; one may come twice.
     pub fn touched_top_level(&self) -> impl Iterator<Item = &str> {
         self.actions.iter().map(|action| action.target().top_level())

@@ -4,8 +4,6 @@ mod collections;
 mod deleted_streams;
 mod throttling;
 
-use std::sync::Arc;
-
 use http::{HeaderMap, HeaderName, HeaderValue};
 use stator_cluster::{Durability, MASTER_KEY_BYTES, MasterKey};
 use tempfile::TempDir;
@@ -18,6 +16,7 @@ use crate::message;
 use crate::node::Opened;
 use crate::{node, random};
 
+mod permissions;
 mod transactions;
 
 /// A node of its own with the table `Tab`, whose partition key is `pk`.
@@ -39,8 +38,9 @@ impl Node {
     async fn start_with(limits: Limits, body: &str) -> Self {
         let directory = TempDir::new().unwrap();
         let key = MasterKey::new([3; MASTER_KEY_BYTES]);
-        let Opened { cluster, derivations } =
-            node::open_alone(Durability::Interval, directory.path(), key, limits).unwrap();
+        let Opened {
+            cluster, derivations, ..
+        } = node::open_alone(Durability::Interval, directory.path(), key, limits).unwrap();
         cluster.ready().await.unwrap();
         let context = Context {
             catalog: Catalog::open(cluster.clone(), derivations).await.unwrap(),

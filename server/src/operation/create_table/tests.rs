@@ -191,7 +191,6 @@ fn what_this_version_does_not_have_is_refused() {
             r#""VectorIndexes":[{}]"#,
             Unsupported::VectorIndexes("VectorIndexes"),
         ),
-        (r#""ResourcePolicy":"{}""#, Unsupported::ResourcePolicy),
         (
             r#""GlobalTableSourceArn":"arn""#,
             Unsupported::GlobalTables("GlobalTableSourceArn"),

@@ -59,6 +59,17 @@ impl Source {
         }
     }
 
+    /// A table or one of its indexes, whatever state the index is in; `None` when there is no such index.
+    pub(in crate::operation) fn of(table: Arc<Table>, index: Option<&str>) -> Option<Self> {
+        if let Some(index) = index {
+            table.index(index)?;
+        }
+        Some(Self {
+            table,
+            index: index.map(str::to_owned),
+        })
+    }
+
     /// The index, if it is one.
     pub(in crate::operation) fn index(&self) -> Option<&TableIndex> {
         self.table.index(self.index.as_deref()?)

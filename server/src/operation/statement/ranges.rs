@@ -261,6 +261,14 @@ impl Conjuncts<'_> {
     }
 }
 
+/// The values to which a condition binds an attribute; `None` when it may have others. As partitions are found.
+pub(super) fn bound_to(condition: Option<Condition>, attribute: &str) -> Option<Vec<ValueId>> {
+    let mut conditions = Vec::new();
+    flatten(condition, &mut conditions);
+    let mut choices = conditions.iter();
+    choices.find_map(|(condition, _)| choice(condition, attribute).map(|choice| choice.values))
+}
+
 /// The values that a condition leaves for an attribute, if those are some that it names.
 fn choice(condition: &Condition, attribute: &str) -> Option<Choice> {
     match condition {

@@ -177,7 +177,7 @@ impl TableRead {
 }
 
 /// A condition in the words of the expression language.
-fn spelled(
+pub(super) fn spelled(
     condition: &Condition,
     placeholders: &mut Placeholders,
     parameters: &[usize],

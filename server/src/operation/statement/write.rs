@@ -64,6 +64,14 @@ impl TableWrite {
     pub(crate) async fn plan(context: &Context, prepared: PreparedStatement) -> Result<Self, ApiError> {
         let name = table_name::resolve(prepared.statement.table())?;
         let table = context.table(name).await?;
+        Self::of(table, prepared)
+    }
+
+    /// What a prepared statement writes into its table.
+    ///
+    /// # Errors
+    /// ValidationException.
+    pub(super) fn of(table: Arc<Table>, prepared: PreparedStatement) -> Result<Self, ApiError> {
         let planner = Planner {
             table,
             placeholders: prepared.placeholders,
@@ -94,6 +102,28 @@ impl TableWrite {
             WriteAction::Update { .. } => Needs::ReadModifyWrite,
             _ if self.condition.is_some() => Needs::Condition,
             _ => Needs::Nothing,
+        }
+    }
+
+    /// The item that is stored, if one is.
+    pub(super) fn stored(&self) -> Option<&Item> {
+        match &self.action {
+            WriteAction::Insert(item) => Some(item),
+            WriteAction::Update { .. } | WriteAction::Delete { .. } | WriteAction::Check => None,
+        }
+    }
+
+    /// The names of the attributes that the statement names beside those of an item that it stores.
+    pub(super) fn for_each_name<'a>(&'a self, visit: &mut impl FnMut(&'a str)) {
+        let mut of_path = |path: &'a expression::Path| visit(path.top_level());
+        if let Some((_, condition)) = &self.condition {
+            condition.for_each_path(&mut of_path);
+        }
+        if let WriteAction::Update {
+            update: (_, update), ..
+        } = &self.action
+        {
+            update.for_each_path(&mut of_path);
         }
     }
 

@@ -32,6 +32,7 @@ impl Decode for CreateTable {
                     request.local_indexes = reader.list_of(Reader::index_request)?;
                 }
                 "Tags" => request.tags = reader.list_of(Reader::tag)?,
+                "ResourcePolicy" => request.resource_policy = reader.text()?,
                 _ => request.unsupported.extend(unsupported(reader, name)?),
             }
             Ok(())
@@ -44,7 +45,6 @@ impl Decode for CreateTable {
 fn unsupported(reader: &mut Reader<'_>, name: &str) -> Decoded<Option<Unsupported>> {
     let (asked_for, unsupported) = match name {
         "VectorIndexes" => (reader.skip_list()?, Unsupported::VectorIndexes("VectorIndexes")),
-        "ResourcePolicy" => (reader.text()?.is_some(), Unsupported::ResourcePolicy),
         "GlobalTableSourceArn" => (
             reader.text()?.is_some(),
             Unsupported::GlobalTables("GlobalTableSourceArn"),

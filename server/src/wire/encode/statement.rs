@@ -78,6 +78,7 @@ impl ApiError {
             Self::LimitExceeded(_) => "RequestLimitExceeded",
             Self::Authentication(_) | Self::AccessDenied(_) => "AccessDenied",
             Self::ResourceInUse(_)
+            | Self::PolicyNotFound(_)
             | Self::ExpiredIterator(_)
             | Self::TrimmedDataAccess(_)
             | Self::TransactionCanceled(_)

@@ -334,6 +334,7 @@ mod tests {
                 indexes: Vec::new(),
                 streams: Vec::new(),
                 time_to_live: None,
+                resource_policies: Vec::new(),
                 account_key: false,
             },
             status: TableStatus::Active,

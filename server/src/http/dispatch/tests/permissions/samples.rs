@@ -1,0 +1,192 @@
+//! A request of every operation, and what it has to be permitted.
+
+use crate::wire::target::Target;
+
+/// The table of the tests.
+pub(super) const TABLE: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/Tab";
+
+/// One request.
+pub(super) struct Sample {
+    pub(super) body: String,
+    /// Actions without their service, each with its resource, in the order in which they are asked for.
+    pub(super) needs: Vec<(&'static str, String)>,
+    /// The one partition key that it is about.
+    pub(super) leading: Option<&'static str>,
+    /// The attributes that it is about; empty for an operation on no items.
+    pub(super) attributes: &'static [&'static str],
+}
+
+/// On the table `Tab`, by an action of the operation's name.
+fn on_table(action: &'static str, members: &str) -> Sample {
+    Sample {
+        body: format!(r#"{{"TableName":"Tab"{members}}}"#),
+        needs: vec![(action, TABLE.to_owned())],
+        leading: None,
+        attributes: &[],
+    }
+}
+
+/// On items of the key `k` and their attribute `a`.
+fn on_items(needs: &[&'static str], body: &str) -> Sample {
+    Sample {
+        body: body.to_owned(),
+        needs: needs.iter().map(|action| (*action, TABLE.to_owned())).collect(),
+        leading: Some("k"),
+        attributes: &["a", "pk"],
+    }
+}
+
+/// On the rows of the index `by_g`.
+fn on_index(action: &'static str, body: &str) -> Sample {
+    Sample {
+        body: body.to_owned(),
+        needs: vec![(action, format!("{TABLE}/index/by_g"))],
+        leading: Some("k"),
+        attributes: &["a", "g", "pk"],
+    }
+}
+
+fn on_account(action: &'static str) -> Sample {
+    Sample {
+        body: "{}".to_owned(),
+        needs: vec![(action, "*".to_owned())],
+        leading: None,
+        attributes: &[],
+    }
+}
+
+/// On the table, by its ARN.
+fn on_arn(action: &'static str, members: &str) -> Sample {
+    Sample {
+        body: format!(r#"{{"ResourceArn":"{TABLE}"{members}}}"#),
+        ..on_table(action, "")
+    }
+}
+
+/// On a stream, whose ARN stands for `@` in the body.
+fn on_stream(action: &'static str, body: &str) -> Sample {
+    let stream = format!("{TABLE}/stream/2026-01-01T00:00:00.000");
+    Sample {
+        body: body.replace('@', &stream),
+        needs: vec![(action, stream)],
+        leading: None,
+        attributes: &[],
+    }
+}
+
+impl Sample {
+    /// The request of a target.
+    pub(super) fn of(target: Target) -> Self {
+        match target {
+            Target::BatchExecuteStatement
+            | Target::BatchGetItem
+            | Target::BatchWriteItem
+            | Target::DeleteItem
+            | Target::ExecuteStatement
+            | Target::ExecuteTransaction
+            | Target::GetItem
+            | Target::PutItem
+            | Target::Query
+            | Target::Scan
+            | Target::TransactGetItems
+            | Target::TransactWriteItems
+            | Target::UpdateItem => Self::of_items(target),
+            Target::CreateTable => {
+                let mut sample = on_table(
+                    "CreateTable",
+                    r#","ResourcePolicy":"{}","Tags":[{"Key":"team","Value":"red"}]"#,
+                );
+                let more = ["PutResourcePolicy", "TagResource"];
+                sample.needs.extend(more.map(|action| (action, TABLE.to_owned())));
+                sample
+            }
+            Target::DeleteResourcePolicy => on_arn("DeleteResourcePolicy", ""),
+            Target::DeleteTable => on_table("DeleteTable", ""),
+            Target::DescribeEndpoints => on_account("DescribeEndpoints"),
+            Target::DescribeLimits => on_account("DescribeLimits"),
+            Target::DescribeStream => on_stream("DescribeStream", r#"{"StreamArn":"@"}"#),
+            Target::DescribeTable => on_table("DescribeTable", ""),
+            Target::DescribeTimeToLive => on_table("DescribeTimeToLive", ""),
+            Target::GetRecords => on_stream("GetRecords", r#"{"ShardIterator":"@|1|AAAA"}"#),
+            Target::GetResourcePolicy => on_arn("GetResourcePolicy", ""),
+            Target::GetShardIterator => on_stream("GetShardIterator", r#"{"StreamArn":"@"}"#),
+            Target::ListStreams => on_account("ListStreams"),
+            Target::ListTables => on_account("ListTables"),
+            Target::ListTagsOfResource => on_arn("ListTagsOfResource", ""),
+            Target::PutResourcePolicy => on_arn("PutResourcePolicy", r#","Policy":"{}""#),
+            Target::TagResource => on_arn("TagResource", r#","Tags":[{"Key":"a","Value":"b"}]"#),
+            Target::UntagResource => on_arn("UntagResource", r#","TagKeys":["a"]"#),
+            Target::UpdateTable => on_table("UpdateTable", ""),
+            Target::UpdateTimeToLive => on_table("UpdateTimeToLive", ""),
+        }
+    }
+
+    fn of_items(target: Target) -> Self {
+        match target {
+            Target::BatchExecuteStatement => on_items(
+                &["PartiQLSelect"],
+                r#"{"Statements":[{"Statement":"SELECT a FROM Tab WHERE pk = 'k'"}]}"#,
+            ),
+            Target::BatchGetItem => on_items(
+                &["BatchGetItem"],
+                r#"{"RequestItems":{"Tab":{"Keys":[{"pk":{"S":"k"}}],"ProjectionExpression":"a"}}}"#,
+            ),
+            Target::BatchWriteItem => on_items(
+                &["BatchWriteItem"],
+                r#"{"RequestItems":{"Tab":[{"PutRequest":{"Item":{"pk":{"S":"k"},"a":{"N":"1"}}}}]}}"#,
+            ),
+            Target::DeleteItem => on_items(
+                &["DeleteItem"],
+                r#"{"TableName":"Tab","Key":{"pk":{"S":"k"}},"ConditionExpression":"attribute_exists(a)"}"#,
+            ),
+            Target::ExecuteStatement => on_index(
+                "PartiQLSelect",
+                r#"{"Statement":"SELECT a FROM \"Tab\".\"by_g\" WHERE g = 'k'"}"#,
+            ),
+            Target::ExecuteTransaction => on_items(
+                &["PartiQLUpdate", "PartiQLDelete"],
+                r#"{"TransactStatements":[{"Statement":"UPDATE Tab SET a = 1 WHERE pk = 'k'"},
+                    {"Statement":"DELETE FROM Tab WHERE pk = ?","Parameters":[{"S":"k"}]}]}"#,
+            ),
+            Target::GetItem => on_items(
+                &["GetItem"],
+                r#"{"TableName":"Tab","Key":{"pk":{"S":"k"}},"ProjectionExpression":"a.b[0]"}"#,
+            ),
+            Target::PutItem => on_items(
+                &["PutItem"],
+                r#"{"TableName":"Tab","Item":{"pk":{"S":"k"},"a":{"N":"1"}}}"#,
+            ),
+            Target::Query => on_index(
+                "Query",
+                r##"{"TableName":"Tab","IndexName":"by_g","KeyConditionExpression":"#g = :k",
+                    "ExpressionAttributeNames":{"#g":"g"},"ExpressionAttributeValues":{":k":{"S":"k"}},
+                    "ProjectionExpression":"a"}"##,
+            ),
+            Target::Scan => Self {
+                leading: None,
+                ..on_items(
+                    &["Scan"],
+                    r#"{"TableName":"Tab","FilterExpression":"a = :a","ExpressionAttributeValues":{":a":{"N":"1"}}}"#,
+                )
+            },
+            Target::TransactGetItems => on_items(
+                &["GetItem"],
+                r#"{"TransactItems":[{"Get":{"TableName":"Tab","Key":{"pk":{"S":"k"}},"ProjectionExpression":"a"}}]}"#,
+            ),
+            Target::TransactWriteItems => on_items(
+                &["ConditionCheckItem", "PutItem", "UpdateItem", "DeleteItem"],
+                r##"{"TransactItems":[
+                    {"ConditionCheck":{"TableName":"Tab","Key":{"pk":{"S":"k"}},"ConditionExpression":"attribute_exists(a)"}},
+                    {"Put":{"TableName":"Tab","Item":{"pk":{"S":"k"}}}},
+                    {"Update":{"TableName":"Tab","Key":{"pk":{"S":"k"}},"UpdateExpression":"REMOVE #a",
+                        "ExpressionAttributeNames":{"#a":"a"}}},
+                    {"Delete":{"TableName":"Tab","Key":{"pk":{"S":"k"}}}}]}"##,
+            ),
+            _ => on_items(
+                &["UpdateItem"],
+                r#"{"TableName":"Tab","Key":{"pk":{"S":"k"}},"UpdateExpression":"SET a = :a",
+                    "ExpressionAttributeValues":{":a":{"N":"1"}}}"#,
+            ),
+        }
+    }
+}

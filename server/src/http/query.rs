@@ -1,0 +1,122 @@
+//! The IAM and STS APIs over HTTP: forms that are posted to `/`, or sent in its query string.
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use super::peer::Peer;
+use super::{App, TARGET, authenticate, body, plain};
+use crate::identity::Call;
+use crate::identity::error::IdentityError;
+use crate::request_id::RequestId;
+use crate::wire::error::ApiError;
+use crate::wire::query::answer::Asked;
+use crate::wire::query::form::Form;
+use crate::wire::query::{Api, error};
+
+/// Whether a request is one of these: a form, or a GET with a call in its query string. One that names a target is none.
+pub(super) fn is_query(parts: &Parts) -> bool {
+    if parts.uri.path() != "/" || parts.headers.contains_key(TARGET) {
+        return false;
+    }
+    match parts.method {
+        Method::POST => is_form(&parts.headers),
+        Method::GET => {
+            let query = parts.uri.query().unwrap_or_default();
+            query.split('&').any(|pair| pair.starts_with("Action="))
+        }
+        _ => false,
+    }
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .map(HeaderValue::as_bytes)
+        .unwrap_or_default();
+    let essence = content_type
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii();
+    essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+}
+
+/// Answers a call.
+pub(super) async fn answer(app: &App, parts: &Parts, body: Body, id: RequestId) -> Response {
+    let (api, result) = match read(app, parts, body).await {
+        Ok((received, form)) => {
+            let api = Api::of_version(form.get("Version").unwrap_or_default());
+            (api, run(app, parts, &received, api, &form, id).await)
+        }
+        Err(error) => (Api::Iam, Err(error)),
+    };
+    let (status, xml) = match result {
+        Ok(xml) => (StatusCode::OK, xml),
+        Err(refusal) => {
+            log(&refusal, id);
+            error::answer(api, &refusal, id.as_str())
+        }
+    };
+    plain(status, "text/xml", xml)
+}
+
+/// The bytes that were signed, and the form that they are.
+async fn read(app: &App, parts: &Parts, body: Body) -> Result<(Bytes, Form), IdentityError> {
+    let (received, decoded) = body::read(&parts.headers, body, &app.guard)
+        .await
+        .map_err(|_| IdentityError::Body)?;
+    let text = if parts.method == Method::GET {
+        parts.uri.query().unwrap_or_default().as_bytes()
+    } else {
+        &decoded
+    };
+    let form = Form::parse(text).ok_or(IdentityError::Body)?;
+    Ok((received, form))
+}
+
+async fn run(
+    app: &App,
+    parts: &Parts,
+    received: &Bytes,
+    api: Api,
+    form: &Form,
+    id: RequestId,
+) -> Result<String, IdentityError> {
+    let principal = authenticate(app, parts, received, api.service()).map_err(unproved)?;
+    let _slot = app.guard.enter(&principal.arn).ok_or(IdentityError::Throttling)?;
+    let peer = parts.extensions.get::<Peer>();
+    let asked = Asked {
+        api,
+        form,
+        call: Call {
+            identities: &app.identities,
+            principal: &principal,
+            source: peer.map(Peer::ip),
+            is_secure: peer.is_some_and(|peer| peer.tls().is_some()),
+            region: &app.context.region,
+        },
+        request_id: id.as_str(),
+    };
+    asked.run().await
+}
+
+fn unproved(error: ApiError) -> IdentityError {
+    match error {
+        ApiError::Authentication(error) => IdentityError::Authentication(error),
+        ApiError::Throttling => IdentityError::Throttling,
+        error => IdentityError::Internal(error.to_string()),
+    }
+}
+
+fn log(error: &IdentityError, id: RequestId) {
+    match error {
+        IdentityError::Internal(_) | IdentityError::Unavailable(_) => {
+            tracing::error!(request_id = id.as_str(), %error, "request failed");
+        }
+        _ => tracing::debug!(request_id = id.as_str(), %error, "request refused"),
+    }
+}

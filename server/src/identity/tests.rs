@@ -1,0 +1,276 @@
+//! Calls from their form to their XML, on the directory of a cluster of one, as two nodes would see it.
+
+use std::sync::Arc;
+
+use stator_cluster::{Cluster, Durability, MASTER_KEY_BYTES, MasterKey};
+use stator_iam::{Identity, Principal};
+use tempfile::TempDir;
+
+use super::Call;
+use super::error::IdentityError;
+use super::store::{Identities, IdentitySettings};
+use crate::arn;
+use crate::clock::Clock;
+use crate::limits::Limits;
+use crate::node::{self, Opened};
+use crate::wire::query::answer::Asked;
+use crate::wire::query::form::Form;
+use crate::wire::query::{Api, error};
+
+/// A clock that stands still: 2015-08-30T12:36:00Z.
+#[derive(Debug)]
+struct Still;
+
+impl Clock for Still {
+    fn now_ms(&self) -> i64 {
+        1_440_938_160_000
+    }
+}
+
+struct World {
+    cluster: Cluster,
+    settings: IdentitySettings,
+    one: Arc<Identities>,
+    two: Arc<Identities>,
+    _directory: TempDir,
+}
+
+impl World {
+    async fn start() -> Self {
+        let directory = TempDir::new().unwrap();
+        let key = MasterKey::new([3; MASTER_KEY_BYTES]);
+        let Opened {
+            cluster, wrapping, ..
+        } = node::open_alone(Durability::Interval, directory.path(), key, Limits::default()).unwrap();
+        cluster.ready().await.unwrap();
+        let settings = IdentitySettings {
+            wrapping,
+            clock: Arc::new(Still),
+            random: crate::random::fill,
+        };
+        let open = || Identities::open(cluster.clone(), settings.clone());
+        let (one, two) = (open().await.unwrap(), open().await.unwrap());
+        Self {
+            cluster,
+            settings,
+            one,
+            two,
+            _directory: directory,
+        }
+    }
+
+    async fn ask(
+        &self,
+        identities: &Identities,
+        principal: &Principal,
+        api: Api,
+        form: &str,
+    ) -> Result<String, IdentityError> {
+        let version = if api == Api::Sts {
+            "2011-06-15"
+        } else {
+            "2010-05-08"
+        };
+        let form = Form::parse(format!("Version={version}&Action={form}").as_bytes()).unwrap();
+        let asked = Asked {
+            api,
+            form: &form,
+            call: Call {
+                identities,
+                principal,
+                source: None,
+                is_secure: false,
+                region: "us-east-1",
+            },
+            request_id: "ID",
+        };
+        asked.run().await
+    }
+
+    /// As root, to IAM, of the first node.
+    async fn iam(&self, form: &str) -> Result<String, IdentityError> {
+        let root = Principal::root("AKIAROOT", arn::ACCOUNT);
+        self.ask(&self.one, &root, Api::Iam, form).await
+    }
+}
+
+/// The text of the first element of a name.
+fn text<'x>(xml: &'x str, name: &str) -> &'x str {
+    let (_, rest) = xml.split_once(&format!("<{name}>")).unwrap();
+    rest.split_once(&format!("</{name}>")).unwrap().0
+}
+
+fn told(error: &IdentityError) -> (u16, &'static str, String) {
+    let (status, code, message) = error::parts(error);
+    (status.as_u16(), code, message)
+}
+
+#[tokio::test]
+async fn a_call_is_answered_in_xml() {
+    let world = World::start().await;
+    let made = world
+        .iam("CreateUser&UserName=Ann&Path=/a/&Tags.member.1.Key=k&Tags.member.1.Value=%3Cv%3E")
+        .await
+        .unwrap();
+    let id = text(&made, "UserId");
+    assert_eq!(
+        made,
+        format!(
+            "<CreateUserResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><CreateUserResult><User>\
+             <Path>/a/</Path><UserName>Ann</UserName><UserId>{id}</UserId>\
+             <Arn>arn:aws:iam::000000000000:user/a/Ann</Arn><CreateDate>2015-08-30T12:36:00Z</CreateDate>\
+             <Tags><member><Key>k</Key><Value>&lt;v&gt;</Value></member></Tags></User></CreateUserResult>\
+             <ResponseMetadata><RequestId>ID</RequestId></ResponseMetadata></CreateUserResponse>"
+        )
+    );
+    assert_eq!(
+        world.iam("DeleteUser&UserName=ANN").await.unwrap(),
+        "<DeleteUserResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><ResponseMetadata>\
+         <RequestId>ID</RequestId></ResponseMetadata></DeleteUserResponse>"
+    );
+    let error = world.iam("DeleteUser&UserName=ann").await.unwrap_err();
+    assert_eq!(
+        told(&error),
+        (
+            404,
+            "NoSuchEntity",
+            "The user with name ann cannot be found.".to_owned()
+        )
+    );
+    assert_eq!(
+        told(&world.iam("NoSuchCall").await.unwrap_err()).1,
+        "InvalidAction"
+    );
+    assert_eq!(
+        told(&world.iam("DeleteUser").await.unwrap_err()).1,
+        "ValidationError"
+    );
+    assert_eq!(
+        told(&world.iam("AssumeRole").await.unwrap_err()).2,
+        "Could not find operation AssumeRole for version 2010-05-08"
+    );
+}
+
+#[tokio::test]
+async fn every_node_knows_what_one_has_changed() {
+    let world = World::start().await;
+    world.iam("CreateUser&UserName=ann").await.unwrap();
+    let key = world.iam("CreateAccessKey&UserName=ann").await.unwrap();
+    let id = text(&key, "AccessKeyId");
+    let shown = world.two.latest().await.unwrap();
+    let credential = shown.directory().credential(id).unwrap();
+    assert_eq!(credential.secret.expose(), text(&key, "SecretAccessKey"));
+    assert_eq!(credential.principal.arn, "arn:aws:iam::000000000000:user/ann");
+    // Not the row itself: it holds the secret sealed.
+    let planted = text(&key, "SecretAccessKey").as_bytes();
+    let cells = world.cluster.metadata();
+    let row = world
+        .cluster
+        .read(cells, b"iam/user/ann", stator_cluster::ConsistencyLevel::Quorum)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(!row.windows(planted.len()).any(|window| window == planted));
+    // A node that starts later opens it with the same master key.
+    let three = Identities::open(world.cluster.clone(), world.settings.clone())
+        .await
+        .unwrap();
+    assert!(three.shown().directory().credential(id).is_some());
+}
+
+#[tokio::test]
+async fn users_get_what_policies_give_them() {
+    let world = World::start().await;
+    world.iam("CreateUser&UserName=ann").await.unwrap();
+    let directory = world.one.latest().await.unwrap();
+    let ann = Principal {
+        access_key_id: "AKIA1".to_owned(),
+        arn: "arn:aws:iam::000000000000:user/ann".to_owned(),
+        identity: Identity::User {
+            id: directory.directory().user("ann").unwrap().id.clone(),
+        },
+        session: None,
+    };
+    let refused = world
+        .ask(&world.one, &ann, Api::Iam, "GetUser")
+        .await
+        .unwrap_err();
+    assert_eq!(
+        told(&refused),
+        (
+            403,
+            "AccessDenied",
+            "User: arn:aws:iam::000000000000:user/ann is not authorized to perform: iam:GetUser on resource: \
+             arn:aws:iam::000000000000:user/ann because no identity-based policy allows the iam:GetUser action"
+                .to_owned()
+        )
+    );
+    let document = "%7B%22Version%22:%222012-10-17%22,%22Statement%22:%7B%22Effect%22:%22Allow%22,%22Action%22:%22iam:Get*%22,\
+                    %22Resource%22:%22*%22%7D%7D";
+    world
+        .iam(&format!(
+            "PutUserPolicy&UserName=ann&PolicyName=p&PolicyDocument={document}"
+        ))
+        .await
+        .unwrap();
+    let got = world.ask(&world.one, &ann, Api::Iam, "GetUser").await.unwrap();
+    assert_eq!(text(&got, "UserName"), "ann");
+    let identity = world
+        .ask(&world.two, &ann, Api::Sts, "GetCallerIdentity")
+        .await
+        .unwrap();
+    assert_eq!(text(&identity, "Arn"), ann.arn);
+    let session = world
+        .ask(&world.one, &ann, Api::Sts, "GetSessionToken&DurationSeconds=900")
+        .await
+        .unwrap();
+    assert_eq!(text(&session, "Expiration"), "2015-08-30T12:51:00Z");
+    // The other node opens the token; it has issued nothing itself.
+    let shown = world.two.latest().await.unwrap();
+    let opened = shown
+        .directory()
+        .session(text(&session, "AccessKeyId"), text(&session, "SessionToken"))
+        .unwrap();
+    assert_eq!(opened.secret.expose(), text(&session, "SecretAccessKey"));
+    assert_eq!(opened.principal.identity, ann.identity);
+}
+
+#[tokio::test]
+async fn a_rename_keeps_the_user_and_frees_the_name() {
+    let world = World::start().await;
+    let made = world.iam("CreateUser&UserName=ann").await.unwrap();
+    world
+        .iam("UpdateUser&UserName=ann&NewUserName=bea")
+        .await
+        .unwrap();
+    let bea = world.iam("GetUser&UserName=bea").await.unwrap();
+    assert_eq!(text(&bea, "UserId"), text(&made, "UserId"));
+    world.iam("CreateUser&UserName=ann").await.unwrap();
+    let list = world.iam("ListUsers&MaxItems=1").await.unwrap();
+    assert_eq!(text(&list, "UserName"), "ann");
+    assert_eq!(text(&list, "IsTruncated"), "true");
+    let next = format!("ListUsers&Marker={}", text(&list, "Marker"));
+    let list = world.iam(&next).await.unwrap();
+    assert_eq!(text(&list, "UserName"), "bea");
+    assert_eq!(text(&list, "IsTruncated"), "false");
+}
+
+#[tokio::test]
+async fn changes_of_the_same_user_at_once_all_stand() {
+    let world = World::start().await;
+    world.iam("CreateUser&UserName=ann").await.unwrap();
+    let document =
+        "%7B%22Statement%22:%7B%22Effect%22:%22Allow%22,%22Action%22:%22a:b%22,%22Resource%22:%22*%22%7D%7D";
+    let root = Principal::root("AKIAROOT", arn::ACCOUNT);
+    let puts = (0..6).map(|number| {
+        let node = if number % 2 == 0 { &world.one } else { &world.two };
+        let form = format!("PutUserPolicy&UserName=ann&PolicyName=p{number}&PolicyDocument={document}");
+        let (world, root) = (&world, &root);
+        async move { world.ask(node, root, Api::Iam, &form).await }
+    });
+    for done in futures_util::future::join_all(puts).await {
+        done.unwrap();
+    }
+    let shown = world.one.latest().await.unwrap();
+    assert_eq!(shown.directory().user("ann").unwrap().inline.len(), 6);
+}
