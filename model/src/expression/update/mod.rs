@@ -122,14 +122,18 @@ impl Update {
             let Action::Set { value, .. } = action else {
                 continue;
             };
-            let operands = match value {
-                SetValue::Operand(operand) => [Some(operand), None],
+            let operands: Vec<&SetOperand> = match value {
+                SetValue::Operand(operand) => vec![operand],
                 SetValue::Sum(left, right)
                 | SetValue::Difference(left, right)
-                | SetValue::Append(left, right) => [Some(left), Some(right)],
+                | SetValue::Append(left, right) => vec![left, right],
+                SetValue::Chain(first, others) => {
+                    let others = others.iter().map(|(_, operand)| operand);
+                    std::iter::once(first).chain(others).collect()
+                }
             };
-            let operands = operands.into_iter().flatten();
-            operands.flat_map(|operand| &operand.paths).for_each(&mut *visit);
+            let paths = operands.into_iter().flat_map(|operand| &operand.paths);
+            paths.for_each(&mut *visit);
         }
     }
 
