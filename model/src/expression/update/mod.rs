@@ -122,18 +122,17 @@ impl Update {
             let Action::Set { value, .. } = action else {
                 continue;
             };
-            let operands: Vec<&SetOperand> = match value {
-                SetValue::Operand(operand) => vec![operand],
+            let (first, others) = match value {
+                SetValue::Operand(operand) => (operand, Vec::new()),
                 SetValue::Sum(left, right)
                 | SetValue::Difference(left, right)
-                | SetValue::Append(left, right) => vec![left, right],
+                | SetValue::Append(left, right) => (left, vec![right]),
                 SetValue::Chain(first, others) => {
-                    let others = others.iter().map(|(_, operand)| operand);
-                    std::iter::once(first).chain(others).collect()
+                    (first, others.iter().map(|(_, operand)| operand).collect())
                 }
             };
-            let paths = operands.into_iter().flat_map(|operand| &operand.paths);
-            paths.for_each(&mut *visit);
+            let operands = std::iter::once(first).chain(others);
+            operands.flat_map(|operand| &operand.paths).for_each(&mut *visit);
         }
     }
 
