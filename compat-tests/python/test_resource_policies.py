@@ -25,7 +25,7 @@ def document(resource: str, effect: str = "Deny") -> str:
         "Effect": effect,
         "Principal": {"AWS": "arn:aws:iam::123456789012:user/eve"},
         "Action": ["dynamodb:GetItem", "dynamodb:Query"],
-        "Resource": [resource, f"{resource}/index/*"],
+        "Resource": resource if resource == "*" else [resource, f"{resource}/index/*"],
     }
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 

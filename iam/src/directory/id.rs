@@ -24,13 +24,16 @@ const SECRET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 
 /// The id of a new entity, such as `AIDACKCEVSQ6C2EXAMPLE`.
 pub(super) fn entity(prefix: &str, random: &[u8; ENTITY_RANDOM_BYTES]) -> String {
-    format!("{prefix}{}", random.iter().map(base32).collect::<String>())
+    format!(
+        "{prefix}{}",
+        random.iter().copied().map(base32).collect::<String>()
+    )
 }
 
 /// Id and secret of a new access key, `AKIA...` or `ASIA...`.
 pub fn access_key(prefix: &str, random: &Zeroizing<[u8; KEY_RANDOM_BYTES]>) -> (String, SecretKey) {
     let (id, secret) = random.split_at(16);
-    let id = format!("{prefix}{}", id.iter().map(base32).collect::<String>());
+    let id = format!("{prefix}{}", id.iter().copied().map(base32).collect::<String>());
     // Allocated whole, so that no part of the secret is left behind in a buffer that was too small.
     let mut text = String::with_capacity(secret.len());
     text.extend(
@@ -41,8 +44,8 @@ pub fn access_key(prefix: &str, random: &Zeroizing<[u8; KEY_RANDOM_BYTES]>) -> (
     (id, SecretKey::new(text))
 }
 
-fn base32(byte: &u8) -> char {
-    char::from(BASE32[usize::from(*byte % 32)])
+fn base32(byte: u8) -> char {
+    char::from(BASE32[usize::from(byte % 32)])
 }
 
 #[cfg(test)]

@@ -61,14 +61,19 @@ impl fmt::Debug for WrappingKey {
 
 impl WrappingKey {
     /// Derives it from the bytes of a master key with a public name.
-    #[expect(clippy::expect_used, reason = "HMAC is defined for keys of every length")]
     pub fn derive(name: String, master_key: &[u8]) -> Self {
-        let mut hmac = Hmac::<Sha256>::new_from_slice(master_key).expect("HMAC takes keys of every length");
+        let mut hmac = keyed(master_key);
         hmac.update(WRAPPING);
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         key.copy_from_slice(&hmac.finalize().into_bytes());
         Self { name, key }
     }
+}
+
+/// HMAC takes a key of any length (RFC 2104, section 2), so there is no error to pass on.
+#[expect(clippy::expect_used, reason = "HMAC is defined for keys of every length")]
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of every length")
 }
 
 /// The row of the sealing keys.

@@ -109,7 +109,7 @@ fn told(error: &IdentityError) -> (u16, &'static str, String) {
 async fn a_call_is_answered_in_xml() {
     let world = World::start().await;
     let made = world
-        .iam("CreateUser&UserName=Ann&Path=/a/&Tags.member.1.Key=k&Tags.member.1.Value=%3Cv%3E")
+        .iam("CreateUser&UserName=Ann&Path=/a/&Tags.member.1.Key=k&Tags.member.1.Value=v%40w")
         .await
         .unwrap();
     let id = text(&made, "UserId");
@@ -119,7 +119,7 @@ async fn a_call_is_answered_in_xml() {
             "<CreateUserResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><CreateUserResult><User>\
              <Path>/a/</Path><UserName>Ann</UserName><UserId>{id}</UserId>\
              <Arn>arn:aws:iam::000000000000:user/a/Ann</Arn><CreateDate>2015-08-30T12:36:00Z</CreateDate>\
-             <Tags><member><Key>k</Key><Value>&lt;v&gt;</Value></member></Tags></User></CreateUserResult>\
+             <Tags><member><Key>k</Key><Value>v@w</Value></member></Tags></User></CreateUserResult>\
              <ResponseMetadata><RequestId>ID</RequestId></ResponseMetadata></CreateUserResponse>"
         )
     );
