@@ -145,7 +145,7 @@ impl Reader {
             sid,
             effect,
             principals: self.principals(node, &members)?,
-            actions: self.actions(node, &members)?,
+            actions: Self::actions(node, &members)?,
             resources: self.resources(node, &members)?,
             conditions: members
                 .condition
@@ -176,7 +176,7 @@ impl Reader {
         }
     }
 
-    fn actions(self, node: &Node, members: &Members<'_>) -> Result<Selection, DocumentError> {
+    fn actions(node: &Node, members: &Members<'_>) -> Result<Selection, DocumentError> {
         let (list, negated) = members.action.ok_or_else(|| node.refuse(Problem::NoActions))?;
         let syntax = Syntax {
             wildcards: true,

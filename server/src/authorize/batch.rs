@@ -23,7 +23,7 @@ impl Authorize for BatchGetItem {
                 select: Some(shown(
                     wanted.projection.is_some() || wanted.attributes_to_get.is_some(),
                 )),
-                consumed_capacity: or_none(self.consumed_capacity.as_ref()),
+                consumed_capacity: Some(or_none(self.consumed_capacity.as_ref())),
                 ..Facts::default()
             };
             let table = Resource::Table(name);
@@ -59,7 +59,7 @@ impl Authorize for BatchWriteItem {
             let facts = Facts {
                 leading: Some(&leading),
                 attributes: Some(&attributes),
-                consumed_capacity: or_none(self.consumed_capacity.as_ref()),
+                consumed_capacity: Some(or_none(self.consumed_capacity.as_ref())),
                 ..Facts::default()
             };
             let table = Resource::Table(name);

@@ -169,6 +169,6 @@ pub(super) fn scalar(value: RawValue<'_>) -> Value<'static> {
 }
 
 /// A parameter that has a default.
-pub(super) fn or_none(parameter: Option<&String>) -> Option<&str> {
-    Some(parameter.map_or("NONE", String::as_str))
+pub(super) fn or_none(parameter: Option<&String>) -> &str {
+    parameter.map_or("NONE", String::as_str)
 }

@@ -32,7 +32,7 @@ impl Authorize for GetItem {
             select: Some(shown(
                 this.projection.is_some() || this.attributes_to_get.is_some(),
             )),
-            consumed_capacity: or_none(this.consumed_capacity.as_ref()),
+            consumed_capacity: Some(or_none(this.consumed_capacity.as_ref())),
             ..Facts::default()
         };
         let table = Resource::of(this.table_name.as_deref(), None);
@@ -110,8 +110,8 @@ impl Write<'_> {
         let facts = Facts {
             leading: Some(&leading),
             attributes: Some(&attributes),
-            return_values: or_none(parameters.return_values.as_ref()),
-            consumed_capacity: or_none(parameters.consumed_capacity.as_ref()),
+            return_values: Some(or_none(parameters.return_values.as_ref())),
+            consumed_capacity: Some(or_none(parameters.consumed_capacity.as_ref())),
             ..Facts::default()
         };
         let table = Resource::of(parameters.table_name.as_deref(), None);

@@ -67,7 +67,7 @@ fn facts(page: &PageParameters) -> Facts<'_> {
     };
     Facts {
         select: Some(page.select.as_deref().unwrap_or(shown)),
-        consumed_capacity: or_none(page.consumed_capacity.as_ref()),
+        consumed_capacity: Some(or_none(page.consumed_capacity.as_ref())),
         ..Facts::default()
     }
 }

@@ -21,14 +21,14 @@ use crate::wire::error::ApiError;
 
 impl Authorize for ExecuteStatement {
     async fn authorize(&mut self, judge: &Judge<'_>) -> Result<(), ApiError> {
-        let capacity = or_none(self.consumed_capacity.as_ref());
+        let capacity = Some(or_none(self.consumed_capacity.as_ref()));
         one(&self.statement, judge, capacity, None).await
     }
 }
 
 impl Authorize for BatchExecuteStatement {
     async fn authorize(&mut self, judge: &Judge<'_>) -> Result<(), ApiError> {
-        let capacity = or_none(self.consumed_capacity.as_ref());
+        let capacity = Some(or_none(self.consumed_capacity.as_ref()));
         for statement in self.statements.iter_mut().flatten() {
             match one(statement, judge, capacity, None).await {
                 Err(
@@ -47,7 +47,7 @@ impl Authorize for BatchExecuteStatement {
 
 impl Authorize for ExecuteTransaction {
     async fn authorize(&mut self, judge: &Judge<'_>) -> Result<(), ApiError> {
-        let capacity = or_none(self.consumed_capacity.as_ref());
+        let capacity = Some(or_none(self.consumed_capacity.as_ref()));
         for statement in self.statements.iter().flatten() {
             one(statement, judge, capacity, Some("ExecuteTransaction")).await?;
         }

@@ -25,7 +25,7 @@ impl Authorize for TransactGetItems {
                 leading: Some(&leading),
                 attributes: Some(&attributes),
                 select: Some(shown(get.projection.is_some())),
-                consumed_capacity: or_none(self.consumed_capacity.as_ref()),
+                consumed_capacity: Some(or_none(self.consumed_capacity.as_ref())),
                 enclosing: Some("TransactGetItems"),
                 ..Facts::default()
             };
@@ -51,8 +51,8 @@ impl Authorize for TransactWriteItems {
                 leading: Some(&leading),
                 attributes: Some(&attributes),
                 // The only values that an action of a transaction returns.
-                return_values: or_none(input.on_failure.as_ref()),
-                consumed_capacity: or_none(self.consumed_capacity.as_ref()),
+                return_values: Some(or_none(input.on_failure.as_ref())),
+                consumed_capacity: Some(or_none(self.consumed_capacity.as_ref())),
                 enclosing: Some("TransactWriteItems"),
                 ..Facts::default()
             };

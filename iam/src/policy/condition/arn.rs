@@ -59,23 +59,23 @@ impl ArnPattern {
 
 /// Adds a piece to the last part; its colons begin new parts, until there are six.
 fn split(piece: Piece, parts: &mut Vec<Vec<Piece>>) {
-    let Piece::Literal(literal) = &piece else {
-        parts
-            .last_mut()
-            .into_iter()
-            .for_each(|part| part.push(piece.clone()));
-        return;
+    let literal = match piece {
+        Piece::Literal(literal) => literal,
+        other => return push(other, parts),
     };
     for (index, text) in literal.splitn(PARTS + 1 - parts.len(), ':').enumerate() {
         if index > 0 {
             parts.push(Vec::new());
         }
         if !text.is_empty() {
-            let piece = Piece::Literal(text.into());
-            parts
-                .last_mut()
-                .into_iter()
-                .for_each(|part| part.push(piece.clone()));
+            push(Piece::Literal(text.into()), parts);
         }
+    }
+}
+
+/// Adds a piece to the last part.
+fn push(piece: Piece, parts: &mut [Vec<Piece>]) {
+    if let Some(part) = parts.last_mut() {
+        part.push(piece);
     }
 }
