@@ -21,7 +21,7 @@ use bytes::Bytes;
 use clap::Parser;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use stator_iam::{
-    Expected, Principal, RequestView, SecretKey, StaticCredentials, Timestamp, Transport, Verifier,
+    Expected, Principal, RequestView, SecretKey, Service, StaticCredentials, Timestamp, Transport, Verifier,
     parse_authorization,
 };
 
@@ -53,10 +53,7 @@ struct Shared {
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    let principal = Principal {
-        access_key_id: ACCESS_KEY_ID.to_owned(),
-        arn: "arn:aws:iam::000000000000:root".to_owned(),
-    };
+    let principal = Principal::root(ACCESS_KEY_ID, "000000000000");
     let shared = Shared {
         get_item_body: std::fs::read(arguments.get_item_body)?.into(),
         query_body: std::fs::read(arguments.query_body)?.into(),
@@ -121,9 +118,12 @@ fn verify(
     let now_s = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
+    let service = Service {
+        name: "dynamodb",
+        regions: &[REGION],
+    };
     let expected = Expected {
-        service: "dynamodb",
-        region: Some(REGION),
+        services: &[service],
         now: Some(Timestamp::from_unix_s(now_s)),
     };
     let authorization = parse_authorization(&request, &expected)?;

@@ -64,14 +64,6 @@ impl CredentialStore for Known<'_> {
     }
 }
 
-/// A principal that a client's certificate stands for.
-pub(crate) fn by_certificate(arn: &str) -> Principal {
-    Principal {
-        access_key_id: String::new(),
-        arn: arn.to_owned(),
-    }
-}
-
 /// The access key that a request names in its header or its query, before anything is verified.
 pub(crate) fn claimed_key(parts: &Parts) -> Option<&str> {
     let header = parts

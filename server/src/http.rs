@@ -218,7 +218,11 @@ fn authenticate(app: &App, parts: &Parts, body: &[u8], service: &str) -> Result<
             app.guard.proved(&peer, &principal.access_key_id, now_ms);
             Ok(principal)
         }
-        (Err(stator_iam::Error::MissingAuthenticationToken), Some(principal)) => Ok(Arc::clone(principal)),
+        (Err(stator_iam::Error::MissingAuthenticationToken), Some(arn)) => {
+            let principal = app.identities.shown().directory().principal(arn);
+            let principal = principal.ok_or(stator_iam::Error::UnrecognizedClient)?;
+            Ok(Arc::new(principal))
+        }
         (Err(error), _) => {
             app.guard.failed(&peer, key, now_ms);
             Err(error.into())

@@ -12,6 +12,8 @@ use stator_cluster::{Cluster, DataKeyId, KeyStatus, MasterKeyId, MasterKeys};
 
 use crate::clock::Clock;
 use crate::config::Rotation;
+use crate::identity::store::Identities;
+use crate::node::wrapping_keys;
 
 /// How often it is looked whether a data key is too old.
 const LOOK: Duration = Duration::from_secs(600);
@@ -43,6 +45,8 @@ pub(crate) struct Keys {
     cluster: Cluster,
     clock: Arc<dyn Clock>,
     fetch: Option<FetchMasterKeys>,
+    /// Whose secrets follow from the master key, too.
+    identities: Option<Arc<Identities>>,
 }
 
 impl fmt::Debug for Keys {
@@ -58,7 +62,14 @@ impl Keys {
             cluster,
             clock,
             fetch,
+            identities: None,
         }
+    }
+
+    /// Wraps what secrets of users are sealed with as well.
+    pub(crate) fn wrapping(mut self, identities: &Arc<Identities>) -> Self {
+        self.identities = Some(Arc::clone(identities));
+        self
     }
 
     /// The keys, and the files that need them.
@@ -102,6 +113,15 @@ impl Keys {
                 "the master key is still {before}; put the new one where security.master_key says, keep the old one until \
                  this is done, and try again"
             )));
+        }
+        if let Some(identities) = &self.identities {
+            // First of all: once the data keys are wrapped anew, the old master key may be taken away.
+            let learnt = identities.learn(wrapping_keys(&keys)).await;
+            learnt.map_err(|error| {
+                RotationError::MasterKey(format!(
+                    "the keys that secrets of users are sealed with cannot be wrapped now: {error}; keep the old master key and try again"
+                ))
+            })?;
         }
         let cluster = self.cluster.clone();
         tokio::task::spawn_blocking(move || cluster.rotate_master_key(keys)).await??;

@@ -100,7 +100,7 @@ pub(crate) fn open(
     connect: impl FnOnce(Arc<dyn Inbox>, u64) -> Result<Arc<dyn Network>, String>,
 ) -> Result<Opened, NodeError> {
     let path = data_of(directory);
-    let wrapping = vec![wrapping_key(&master_key)];
+    let wrapping = wrapping_keys(&master_keys);
     let derivations = Arc::new(Derivations::new(limits));
     let around = Surroundings {
         world,
@@ -121,9 +121,10 @@ pub(crate) fn open(
     })
 }
 
-/// The key that secrets of users are sealed under, which follows from the master key.
-fn wrapping_key(master_key: &MasterKey) -> WrappingKey {
-    WrappingKey::derive(master_key.id().to_string(), master_key.to_hex().as_bytes())
+/// What the sealing keys of users' secrets are wrapped with, which follows from the master keys.
+pub(crate) fn wrapping_keys(master_keys: &MasterKeys) -> Vec<WrappingKey> {
+    let derive = |key: &MasterKey| WrappingKey::derive(key.id().to_string(), key.to_hex().as_bytes());
+    master_keys.all().map(derive).collect()
 }
 
 /// A node's part of the cluster.
@@ -206,8 +207,6 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
         settings: api.upkeep,
     };
     upkeep.start();
-    let keys = Keys::new(cluster.clone(), Arc::clone(&clock), api.fetch);
-    tokio::spawn(keys.clone().keep(api.rotation));
     let identities = Identities::open(
         cluster.clone(),
         IdentitySettings {
@@ -217,6 +216,8 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
         },
     )
     .await?;
+    let keys = Keys::new(cluster.clone(), Arc::clone(&clock), api.fetch).wrapping(&identities);
+    tokio::spawn(keys.clone().keep(api.rotation));
     let throttle = api.limits.throughput.then(|| {
         let throttle = Arc::new(Throttle::new(api.region.clone(), Arc::clone(&clock)));
         tokio::spawn(Throttle::follow(Arc::downgrade(&throttle), cluster.clone()));

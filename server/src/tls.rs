@@ -12,7 +12,6 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ProtocolVersion, RootCertStore, ServerConfig, ServerConnection};
-use stator_iam::Principal;
 use tokio_rustls::TlsAcceptor;
 
 use crate::http::peer::{Principals, TlsDetails};
@@ -91,7 +90,7 @@ impl ServerTls {
     }
 
     /// Who a client's certificate, which was verified, stands for.
-    pub(crate) fn principal_of(&self, certificate: Option<&CertificateDer<'_>>) -> Option<Arc<Principal>> {
+    pub(crate) fn principal_of(&self, certificate: Option<&CertificateDer<'_>>) -> Option<Arc<str>> {
         self.principals.of(certificate?)
     }
 }

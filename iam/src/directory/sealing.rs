@@ -68,6 +68,11 @@ impl WrappingKey {
         key.copy_from_slice(&hmac.finalize().into_bytes());
         Self { name, key }
     }
+
+    /// The public name of the master key.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 /// HMAC takes a key of any length (RFC 2104, section 2), so there is no error to pass on.

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use serde::Deserialize;
-use stator_iam::Principal;
 use x509_parser::prelude::{FromDer as _, GeneralName, ParsedExtension, X509Certificate};
 
 /// One end of a connection. Clones share it.
@@ -32,17 +31,13 @@ pub(crate) struct TlsDetails {
 struct Connected {
     address: SocketAddr,
     tls: Option<TlsDetails>,
-    principal: Option<Arc<Principal>>,
+    principal: Option<Arc<str>>,
     known: AtomicU64,
 }
 
 impl Peer {
     /// A client at this address; `tls` if what it sends is encrypted, `principal` if its certificate stands for one.
-    pub(crate) fn new(
-        address: SocketAddr,
-        tls: Option<TlsDetails>,
-        principal: Option<Arc<Principal>>,
-    ) -> Self {
+    pub(crate) fn new(address: SocketAddr, tls: Option<TlsDetails>, principal: Option<Arc<str>>) -> Self {
         Self(Arc::new(Connected {
             address,
             tls,
@@ -66,8 +61,8 @@ impl Peer {
         self.0.tls
     }
 
-    /// Who its certificate stands for.
-    pub(crate) fn principal(&self) -> Option<&Arc<Principal>> {
+    /// The ARN of whom its certificate stands for.
+    pub(crate) fn principal(&self) -> Option<&Arc<str>> {
         self.0.principal.as_ref()
     }
 
@@ -135,28 +130,24 @@ impl fmt::Display for CertificateName {
     }
 }
 
-/// Which names stand for which principals.
+/// Which names stand for which principals, by their ARNs.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Principals(BTreeMap<CertificateName, Arc<Principal>>);
+pub(crate) struct Principals(BTreeMap<CertificateName, Arc<str>>);
 
 impl Principals {
     /// From names to ARNs.
     pub(crate) fn new(arns: &BTreeMap<CertificateName, String>) -> Self {
-        let principal = |arn: &String| Arc::new(crate::auth::by_certificate(arn));
-        Self(
-            arns.iter()
-                .map(|(name, arn)| (name.clone(), principal(arn)))
-                .collect(),
-        )
+        let pairs = arns.iter().map(|(name, arn)| (name.clone(), arn.as_str().into()));
+        Self(pairs.collect())
     }
 
     /// Who a certificate stands for, if for anybody.
-    pub(crate) fn of(&self, certificate: &[u8]) -> Option<Arc<Principal>> {
+    pub(crate) fn of(&self, certificate: &[u8]) -> Option<Arc<str>> {
         let names = names(certificate)?;
-        let mut found: Option<&Arc<Principal>> = None;
+        let mut found: Option<&Arc<str>> = None;
         for principal in names.iter().filter_map(|name| self.0.get(name)) {
             match found {
-                Some(other) if other.arn != principal.arn => {
+                Some(other) if other != principal => {
                     let names: Vec<String> = names.iter().map(ToString::to_string).collect();
                     tracing::warn!(
                         names = names.join(" "),
@@ -218,7 +209,7 @@ mod tests {
             .map(|(name, arn)| (name.parse().unwrap(), (*arn).to_owned()))
             .collect();
         let principal = Principals::new(&arns).of(&certificate())?;
-        Some(principal.arn.clone())
+        Some(principal.to_string())
     }
 
     #[test]

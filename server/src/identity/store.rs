@@ -46,7 +46,7 @@ type Random = fn(&mut [u8]) -> io::Result<()>;
 /// What identity works with.
 #[derive(Debug, Clone)]
 pub(crate) struct IdentitySettings {
-    /// The master keys of this node, the current one first.
+    /// The master keys of this node, the current one first, as they are when it begins.
     pub(crate) wrapping: Vec<WrappingKey>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Random,
@@ -79,6 +79,8 @@ impl Shown {
 pub(crate) struct Identities {
     cluster: Cluster,
     settings: IdentitySettings,
+    /// The master keys of this node, the current one first.
+    wrapping: ArcSwap<Vec<WrappingKey>>,
     shown: ArcSwap<Shown>,
     /// The change of the metadata up to which the rows are shown. Held while they are read.
     read_at: Mutex<Option<u64>>,
@@ -103,6 +105,7 @@ impl Identities {
         let identities = Self {
             changes: cluster.metadata_changes(),
             cluster,
+            wrapping: ArcSwap::from_pointee(settings.wrapping.clone()),
             settings,
             shown: ArcSwap::from_pointee(shown),
             read_at: Mutex::new(None),
@@ -206,11 +209,12 @@ impl Identities {
                 continue;
             }
             if let Some(ring) = &shown.ring {
-                let error = SealingKeys::open(ring, &self.settings.wrapping).err();
+                let error = SealingKeys::open(ring, &self.wrapping.load()).err();
                 let error = error.map_or_else(String::new, |error| error.to_string());
                 return Err(IdentityError::Internal(error));
             }
-            let Some(wrapping) = self.settings.wrapping.first() else {
+            let wrapping = self.wrapping.load_full();
+            let Some(wrapping) = wrapping.first() else {
                 return Err(IdentityError::Internal("the node has no master key".to_owned()));
             };
             let (key, nonce) = (self.random::<KEY_BYTES>()?, self.random::<NONCE_BYTES>()?);
@@ -248,7 +252,7 @@ impl Identities {
     }
 
     fn open_ring(&self, ring: &[u8]) -> Option<SealingKeys> {
-        match SealingKeys::open(ring, &self.settings.wrapping) {
+        match SealingKeys::open(ring, &self.wrapping.load()) {
             Ok(keys) => Some(keys),
             Err(error @ (RingError::Malformed(_) | RingError::OtherMasterKey { .. })) => {
                 tracing::error!(%error, "access keys of users and sessions are refused by this node");
@@ -293,36 +297,53 @@ impl Identities {
             if let Err(error) = identities.refresh().await {
                 tracing::error!(%error, "the directory could not be read anew");
             }
-            identities.wrap_ring().await;
+            if let Err(error) = identities.wrap_ring().await {
+                tracing::warn!(%error, "the sealing keys are wrapped with the new master key later");
+            }
         }
     }
 
-    /// Wraps the sealing keys with the current master key, if it has not wrapped them yet.
-    async fn wrap_ring(&self) {
-        let shown = self.shown.load_full();
-        let (Some(ring), Some(keys), Some(current)) = (
-            &shown.ring,
-            shown.directory().sealing(),
-            self.settings.wrapping.first(),
-        ) else {
-            return;
+    /// Goes over to other master keys, the current one first, and answers when the current one has wrapped the sealing keys.
+    /// Those of before open them as long as this process runs.
+    ///
+    /// # Errors
+    /// Failures of the cluster; then it may be tried again, and the older master keys have to be kept.
+    pub(crate) async fn learn(&self, mut wrapping: Vec<WrappingKey>) -> Result<(), IdentityError> {
+        for before in self.wrapping.load().iter() {
+            if !wrapping.iter().any(|key| key.name() == before.name()) {
+                wrapping.push(before.clone());
+            }
+        }
+        self.wrapping.store(Arc::new(wrapping));
+        for _ in 0..TRIES {
+            self.catch_up().await?;
+            if self.wrap_ring().await? {
+                return Ok(());
+            }
+        }
+        Err(IdentityError::Contended)
+    }
+
+    /// Wraps the sealing keys with the current master key, if it has not wrapped them yet. `false` if somebody else has changed
+    /// them meanwhile.
+    async fn wrap_ring(&self) -> Result<bool, IdentityError> {
+        let (shown, wrapping) = (self.shown.load_full(), self.wrapping.load_full());
+        let (Some(ring), Some(keys), Some(current)) =
+            (&shown.ring, shown.directory().sealing(), wrapping.first())
+        else {
+            return Ok(true);
         };
         let nonce = || {
             let nonce = self.random::<NONCE_BYTES>();
             nonce.map(|nonce| *nonce).map_err(|error| error.to_string())
         };
-        match keys.wrap_also(ring, current, nonce) {
-            Ok(Some(wrapped)) => {
-                let key = [PREFIX, RING].concat();
-                let installed =
-                    compare_and_set::install(&self.cluster, &key, Some(ring.clone()), Some(wrapped.into()));
-                if let Err(error) = installed.await {
-                    tracing::warn!(%error, "the sealing keys are wrapped with the new master key later");
-                }
-            }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "the sealing keys are not wrapped with the new master key"),
-        }
+        let wrapped = keys
+            .wrap_also(ring, current, nonce)
+            .map_err(|error| IdentityError::Internal(error.to_string()))?;
+        let Some(wrapped) = wrapped else { return Ok(true) };
+        let key = [PREFIX, RING].concat();
+        let before = Some(ring.clone());
+        Ok(compare_and_set::install(&self.cluster, &key, before, Some(wrapped.into())).await?)
     }
 
     /// Keeps the last uses of access keys now and then, for as long as there is a directory.
