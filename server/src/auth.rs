@@ -109,25 +109,13 @@ impl Authenticator {
         self
     }
 
-    /// Authenticates a request for the tables at a time in milliseconds since the Unix epoch.
-    ///
-    /// # Errors
-    /// What is missing or wrong, in AWS's words.
-    pub(crate) fn authenticate(
-        &self,
-        request: &RequestView<'_>,
-        now_ms: i64,
-    ) -> Result<Arc<Principal>, stator_iam::Error> {
-        self.authenticate_for(DYNAMODB, request, now_ms)
-    }
-
-    /// Authenticates a request for a service.
+    /// Authenticates a request for a service at a time in milliseconds since the Unix epoch.
     ///
     /// IAM is global, and its requests are signed for `us-east-1`; SDKs that are told an endpoint sign for the region that
     /// they are told as well, which is taken too. So it is with STS.
     ///
     /// # Errors
-    /// As [`Authenticator::authenticate`].
+    /// What is missing or wrong, in AWS's words.
     pub(crate) fn authenticate_for(
         &self,
         service: &str,

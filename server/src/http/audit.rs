@@ -21,15 +21,21 @@ use uuid::{Builder, Uuid};
 use super::App;
 use crate::arn;
 use crate::auth;
+use crate::identity::error::IdentityError;
 use crate::random;
 use crate::request_id::RequestId;
 use crate::wire::error::ApiError;
+use crate::wire::query::form::Form;
+use crate::wire::query::{Api, error};
 use crate::wire::target::Target;
 
 /// The version of the record's format.
 const EVENT_VERSION: &str = "1.11";
 /// CloudTrail's name for DynamoDB and its streams.
 const DYNAMODB: &str = "dynamodb.amazonaws.com";
+/// CloudTrail's names for IAM and STS.
+const IAM: &str = "iam.amazonaws.com";
+const STS: &str = "sts.amazonaws.com";
 /// The name for what is Stator's own.
 const STATOR: &str = "stator";
 const API_VERSION: &str = "2012-08-10";
@@ -74,6 +80,8 @@ pub(super) struct Trail {
 pub(super) struct Call<'a> {
     /// Whose operation it is, such as `dynamodb.amazonaws.com`.
     pub(super) source: &'static str,
+    /// The version of its API.
+    pub(super) api_version: &'static str,
     /// The operation.
     pub(super) name: &'a str,
     /// Whether it changes nothing.
@@ -163,6 +171,7 @@ pub(super) fn operation(
     tables.dedup();
     let call = Call {
         source: DYNAMODB,
+        api_version: API_VERSION,
         read_only,
         data,
         principal: trail.principal.as_deref(),
@@ -190,12 +199,55 @@ pub(super) fn own(
 ) {
     let call = Call {
         source: STATOR,
+        api_version: API_VERSION,
         name,
         read_only: parts.method == http::Method::GET,
         data: false,
         principal,
         error: result.as_ref().err().map(|error| told(error, false)),
         parameters: Value::Null,
+        response: Value::Null,
+        tables: Vec::new(),
+    };
+    write(app, parts, call, id);
+}
+
+/// Writes a call of the IAM or STS API down. Of one that nobody has proved, its parameters are left out.
+pub(super) fn query(
+    app: &App,
+    parts: &Parts,
+    (api, form): (Api, &Form),
+    principal: Option<&Principal>,
+    (result, id): (&Result<String, IdentityError>, RequestId),
+) {
+    // What is throttled before it is looked at is counted only: it could fill the log.
+    if app.audit.is_none() || (principal.is_none() && matches!(result, Err(IdentityError::Throttling))) {
+        return;
+    }
+    let error = result.as_ref().err().map(|error| {
+        let (_, code, sentence) = error::parts(error);
+        (code, Some(without_signature(cut(&sentence))))
+    });
+    let name = form.get("Action").unwrap_or_default();
+    let members = form
+        .iter()
+        .filter(|(name, _)| !matches!(*name, "Action" | "Version"));
+    let members = members.filter(|(name, _)| !name.starts_with("X-Amz-"));
+    let members: Map<_, _> = members
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect();
+    let call = Call {
+        source: match api {
+            Api::Iam => IAM,
+            Api::Sts => STS,
+        },
+        api_version: api.version(),
+        name: cut(name),
+        read_only: parameters::is_read_only(name),
+        data: false,
+        principal,
+        error,
+        parameters: principal.map_or(Value::Null, |_| parameters::whole(Value::Object(members))),
         response: Value::Null,
         tables: Vec::new(),
     };
@@ -229,7 +281,7 @@ pub(super) fn write(app: &App, parts: &Parts, call: Call<'_>, id: RequestId) {
         read_only: call.read_only,
         resources: call.tables.iter().map(|arn| table(arn)).collect(),
         event_type: "AwsApiCall",
-        api_version: API_VERSION,
+        api_version: call.api_version,
         management_event: !call.data,
         recipient_account_id: arn::ACCOUNT,
         event_category: if call.data { "Data" } else { "Management" },

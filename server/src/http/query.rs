@@ -1,14 +1,17 @@
 //! The IAM and STS APIs over HTTP: forms that are posted to `/`, or sent in its query string.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use stator_iam::Principal;
 
 use super::peer::Peer;
-use super::{App, TARGET, authenticate, body, plain};
+use super::{App, TARGET, audit, authenticate, body, plain};
 use crate::identity::Call;
 use crate::identity::error::IdentityError;
 use crate::request_id::RequestId;
@@ -50,7 +53,10 @@ pub(super) async fn answer(app: &App, parts: &Parts, body: Body, id: RequestId) 
     let (api, result) = match read(app, parts, body).await {
         Ok((received, form)) => {
             let api = Api::of_version(form.get("Version").unwrap_or_default());
-            (api, run(app, parts, &received, api, &form, id).await)
+            let mut principal = None;
+            let result = run(app, parts, (&received, &form), api, (id, &mut principal)).await;
+            audit::query(app, parts, (api, &form), principal.as_deref(), (&result, id));
+            (api, result)
         }
         Err(error) => (Api::Iam, Err(error)),
     };
@@ -81,12 +87,12 @@ async fn read(app: &App, parts: &Parts, body: Body) -> Result<(Bytes, Form), Ide
 async fn run(
     app: &App,
     parts: &Parts,
-    received: &Bytes,
+    (received, form): (&Bytes, &Form),
     api: Api,
-    form: &Form,
-    id: RequestId,
+    (id, proved): (RequestId, &mut Option<Arc<Principal>>),
 ) -> Result<String, IdentityError> {
     let principal = authenticate(app, parts, received, api.service()).map_err(unproved)?;
+    let principal = proved.insert(principal);
     let _slot = app.guard.enter(&principal.arn).ok_or(IdentityError::Throttling)?;
     let peer = parts.extensions.get::<Peer>();
     let asked = Asked {
@@ -94,7 +100,7 @@ async fn run(
         form,
         call: Call {
             identities: &app.identities,
-            principal: &principal,
+            principal,
             source: peer.map(Peer::ip),
             is_secure: peer.is_some_and(|peer| peer.tls().is_some()),
             region: &app.context.region,

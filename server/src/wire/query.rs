@@ -27,7 +27,8 @@ impl Api {
         }
     }
 
-    fn version(self) -> &'static str {
+    /// Its version.
+    pub(crate) fn version(self) -> &'static str {
         match self {
             Self::Iam => "2010-05-08",
             Self::Sts => "2011-06-15",

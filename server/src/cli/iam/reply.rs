@@ -109,16 +109,16 @@ fn write(lines: &mut String, value: &Value, indent: &str) {
     for (name, value) in members {
         match value {
             Value::String(text) if name != "IsTruncated" && !text.is_empty() => {
-                lines.push_str(&format!("{indent}{name:<24} {text}\n"));
+                lines.extend([indent, &format!("{name:<24} {text}\n")]);
             }
             Value::Object(_) => {
-                lines.push_str(&format!("{indent}{name}\n"));
+                lines.extend([indent, name.as_str(), "\n"]);
                 write(lines, value, &format!("{indent}  "));
             }
             Value::Array(items) => {
                 for item in items {
                     match item {
-                        Value::String(text) => lines.push_str(&format!("{indent}{text}\n")),
+                        Value::String(text) => lines.extend([indent, text.as_str(), "\n"]),
                         item => {
                             write(lines, item, indent);
                             lines.push('\n');

@@ -117,7 +117,7 @@ impl Server {
 async fn told(request: AxumRequest) -> String {
     let peer = request.extensions().get::<Peer>().unwrap();
     match peer.principal() {
-        Some(principal) => format!("{} {}", peer.ip(), principal.arn),
+        Some(arn) => format!("{} {arn}", peer.ip()),
         None => format!("{} nobody", peer.ip()),
     }
 }

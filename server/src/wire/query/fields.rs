@@ -107,17 +107,13 @@ impl<'f> Fields<'f> {
     /// A whole number in a range.
     pub(super) fn number(&mut self, name: &str, least: u32, most: u32) -> Option<u32> {
         let text = self.optional(name)?;
-        match text.parse::<i64>() {
-            Ok(number) => {
-                self.checks
-                    .range(&camel(name), number, i64::from(least), i64::from(most));
-                u32::try_from(number).ok()
-            }
-            Err(_) => {
-                self.malformed(format!("{name} must be a whole number."));
-                None
-            }
-        }
+        let Ok(number) = text.parse::<i64>() else {
+            self.malformed(format!("{name} must be a whole number."));
+            return None;
+        };
+        self.checks
+            .range(&camel(name), number, i64::from(least), i64::from(most));
+        u32::try_from(number).ok()
     }
 
     pub(super) fn boolean(&mut self, name: &str) -> bool {

@@ -140,7 +140,7 @@ mod tests {
         xml.root("R", "ns", |xml| {
             xml.text("T", "a<b>&\"c\"\r\n\u{1}");
             xml.document("D", "{\"a\": \u{e4}}");
-            xml.list("L", ["x", "y"], |xml, item| xml.escaped(item));
+            xml.list("L", ["x", "y"], Xml::escaped);
             xml.time("C", 1_440_938_160_123);
         });
         assert_eq!(

@@ -159,8 +159,8 @@ impl Encode for AccessKeys {
 impl Encode for KeyUse {
     fn encode(&self, _: &str, xml: &mut Xml) {
         xml.optional("UserName", self.user.as_deref());
-        xml.element("AccessKeyLastUsed", |xml| match self.last {
-            Some(used) => {
+        xml.element("AccessKeyLastUsed", |xml| {
+            if let Some(used) = self.last {
                 let ms = i64::try_from(used.at_s).unwrap_or(0).saturating_mul(1000);
                 xml.time("LastUsedDate", ms);
                 xml.text("ServiceName", used.service);
@@ -170,8 +170,7 @@ impl Encode for KeyUse {
                     IAM_REGION
                 };
                 xml.text("Region", region);
-            }
-            None => {
+            } else {
                 xml.text("ServiceName", "N/A");
                 xml.text("Region", "N/A");
             }

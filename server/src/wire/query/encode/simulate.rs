@@ -20,7 +20,7 @@ impl Encode for Page<Evaluation> {
                 position(xml, "EndPosition", matched.end);
             });
             xml.list("MissingContextValues", &evaluation.missing, |xml, key| {
-                xml.escaped(key)
+                xml.escaped(key);
             });
             if let Some(allowed) = evaluation.boundary {
                 xml.element("PermissionsBoundaryDecisionDetail", |xml| {
