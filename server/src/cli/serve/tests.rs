@@ -61,6 +61,20 @@ fn made(more: &str) -> (TempDir, Config) {
     (directory, files::config(&path).unwrap())
 }
 
+/// Waits until nobody listens there any more: what has listened ends after the error that ends it is told.
+async fn until_free(address: SocketAddr) {
+    let patience = Duration::from_secs(20);
+    let free = async {
+        while Reserved::take("node.listen", address)
+            .and_then(Reserved::listen)
+            .is_err()
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(patience, free).await.unwrap();
+}
+
 impl Running {
     async fn start(more: &str) -> Self {
         let (directory, config) = made(more);
@@ -371,6 +385,7 @@ fn a_node_without_its_master_key_does_not_start_and_names_the_key() {
             let error = run_node(config, false, never, |_| Ok(())).await.unwrap_err();
             let text = error.to_string();
             assert!(text.contains(&id) && !text.contains('\n'), "{text}");
+            until_free(config.node.listen).await;
             text
         };
         let new = "5a".repeat(32);
