@@ -105,7 +105,7 @@ impl Condition {
         let values = scope.values(&self.key);
         if let Test::Null(wanted) = &self.test {
             let is_missing = is_missing(&values);
-            return wanted.iter().any(|wanted| *wanted == is_missing);
+            return wanted.contains(&is_missing);
         }
         if is_missing(&values) {
             return match self.quantifier {
