@@ -61,7 +61,7 @@ fn made(more: &str) -> (TempDir, Config) {
     (directory, files::config(&path).unwrap())
 }
 
-/// Waits until nobody listens there any more: what has listened ends after the error that ends it is told.
+/// Waits until nobody listens there any more: the task that has listened ends a moment after the node has.
 async fn until_free(address: SocketAddr) {
     let patience = Duration::from_secs(20);
     let free = async {
@@ -153,6 +153,7 @@ impl Running {
     async fn stop(self) -> TempDir {
         drop(self.stop);
         self.ended.await.unwrap().unwrap();
+        until_free(self.config.node.listen).await;
         self.directory
     }
 }
