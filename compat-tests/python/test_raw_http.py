@@ -521,6 +521,9 @@ class Http2:
         ended: set[int] = set()
         while len(ended) < count or (last is not None and last not in ended):
             kind, flags, stream, payload = self.read()
+            if kind == self.RESET and last is not None and stream != last:
+                # It has been answered and is given up by both ends.
+                continue
             assert kind in (self.DATA, self.HEADERS), f"frame {kind} on stream {stream}: {payload!r}"
             if kind == self.HEADERS:
                 heads[stream] = payload[:1]
