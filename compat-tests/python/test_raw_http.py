@@ -462,6 +462,7 @@ class Http2:
 
     PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
     DATA, HEADERS, RESET, SETTINGS, PING, WINDOW = 0, 1, 3, 4, 6, 8
+    NO_ERROR = b"\0\0\0\0"
     ACK, END_STREAM, END_HEADERS = 1, 1, 4
 
     def __init__(self, connection: socket.socket) -> None:
@@ -521,8 +522,9 @@ class Http2:
         ended: set[int] = set()
         while len(ended) < count or (last is not None and last not in ended):
             kind, flags, stream, payload = self.read()
-            if kind == self.RESET and last is not None and stream != last:
-                # It has been answered and is given up by both ends.
+            if kind == self.RESET and stream in ended:
+                # What was answered early needs no more of its request (RFC 9113, section 8.1).
+                assert payload == self.NO_ERROR, f"stream {stream}: {payload!r}"
                 continue
             assert kind in (self.DATA, self.HEADERS), f"frame {kind} on stream {stream}: {payload!r}"
             if kind == self.HEADERS:

@@ -93,7 +93,10 @@ fn judged(name: &str, report: Result<Report>) -> Report {
         "{name}: no write was answered for {}",
         report.gap
     );
-    assert!(report.writes > 40 && report.counters > 0, "{name}: hardly a load");
+    assert!(
+        report.writes > 100 && report.counters > 0,
+        "{name}: hardly a load"
+    );
     report
 }
 

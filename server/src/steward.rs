@@ -231,7 +231,7 @@ impl Upkeep {
         let (what, done) = (filling.encode(), self.progress(id).await?);
         let ranges: Vec<RangeId> = self
             .cluster
-            .ranges()
+            .ranges()?
             .into_iter()
             .filter(|range| range.0 >= done)
             .collect();

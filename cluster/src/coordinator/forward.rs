@@ -112,29 +112,22 @@ impl Cluster {
         replica.is_some_and(|replica| replica.is_leader())
     }
 
-    /// All token ranges; none before there is a layout.
-    pub fn ranges(&self) -> Vec<RangeId> {
-        let layout = self.node.layout();
-        layout.map_or_else(Vec::new, |layout| layout.bits().ranges().collect())
+    /// All token ranges.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] before there is a layout: who knows of no ranges cannot say anything about all of them.
+    pub fn ranges(&self) -> Result<Vec<RangeId>, Error> {
+        let layout = self.node.layout().ok_or_else(no_layout)?;
+        Ok(layout.bits().ranges().collect())
     }
 
-    /// All token ranges; who knows of none cannot say anything about all of them.
-    fn known_ranges(&self) -> Result<Vec<RangeId>, Error> {
-        let ranges = self.ranges();
-        if ranges.is_empty() {
-            let cause = "the node is starting and knows no layout yet".to_owned();
-            return Err(Error::Unavailable { cause });
-        }
-        Ok(ranges)
-    }
-
-    /// The token ranges that this node leads.
+    /// The token ranges that this node leads; none before there is a layout.
     pub fn led_ranges(&self) -> Vec<LedRange> {
         let leads = |range: &RangeId| {
             let replica = self.node.replica(group_of(*range));
             replica.is_some_and(|replica| replica.is_leader())
         };
-        let ranges = self.ranges().into_iter().filter(leads);
+        let ranges = self.ranges().unwrap_or_default().into_iter().filter(leads);
         ranges
             .filter_map(|range| {
                 let bounds = self.bounds_of(range)?;
@@ -189,7 +182,7 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::write`]; it may be tried again.
     pub async fn require(&self, known: u64) -> Result<(), Error> {
-        for ranges in self.known_ranges()?.chunks(AT_ONCE) {
+        for ranges in self.ranges()?.chunks(AT_ONCE) {
             let all = ranges
                 .iter()
                 .map(|range| self.require_of(group_of(*range), known));
@@ -227,9 +220,7 @@ impl Cluster {
     /// As [`Cluster::write`]; it may be tried again from the same place.
     pub async fn fill(&self, fill: &Fill) -> Result<Filled, Error> {
         let group = group_of(fill.range);
-        let mut bounds = self.bounds_of(fill.range).ok_or_else(|| Error::Unavailable {
-            cause: "the node is starting and knows no layout yet".to_owned(),
-        })?;
+        let mut bounds = self.bounds_of(fill.range).ok_or_else(no_layout)?;
         if let Some(key) = &fill.behind {
             bounds.start = std::ops::Bound::Excluded(key.to_vec());
         }
@@ -277,7 +268,7 @@ impl Cluster {
     /// # Errors
     /// [`Error::Unavailable`] when a range has no leader; it may be tried again.
     pub async fn settled(&self) -> Result<(), Error> {
-        for ranges in self.known_ranges()?.chunks(AT_ONCE) {
+        for ranges in self.ranges()?.chunks(AT_ONCE) {
             let all = ranges.iter().map(|range| self.settled_range(group_of(*range)));
             futures_util::future::try_join_all(all).await?;
         }
@@ -310,5 +301,11 @@ impl Cluster {
                 return Ok(index);
             }
         }
+    }
+}
+
+fn no_layout() -> Error {
+    Error::Unavailable {
+        cause: "the node is starting and knows no layout yet".to_owned(),
     }
 }

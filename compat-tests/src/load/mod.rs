@@ -40,6 +40,8 @@ pub struct Settings {
     pub counters: u64,
     /// After so many operations all items are left for new ones, so that no history gets too long to be judged.
     pub operations_of_an_item_set: u64,
+    /// So many are begun at least, also on a machine that is slow while the faults last.
+    pub operations_min: u64,
     /// Decides what each client asks.
     pub seed: u64,
 }
@@ -53,6 +55,7 @@ impl Settings {
             registers: 16,
             counters: 8,
             operations_of_an_item_set: 10_000,
+            operations_min: 400,
             seed,
         }
     }
@@ -188,7 +191,9 @@ impl Load {
         let mut sdk = self.sdk(client);
         let mut random = Random::new(self.settings.seed, client * 2);
         let mut known = HashMap::new();
-        while !self.is_ended.load(Ordering::Relaxed) {
+        while !self.is_ended.load(Ordering::Relaxed)
+            || self.drawn.load(Ordering::Relaxed) < self.settings.operations_min
+        {
             let drawn = self.drawn.fetch_add(1, Ordering::Relaxed);
             let set = drawn / self.settings.operations_of_an_item_set.max(1);
             let slot = random.below(self.settings.registers + self.settings.counters);

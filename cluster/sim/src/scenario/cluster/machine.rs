@@ -338,8 +338,9 @@ impl Node for Member {
         self.cluster.metadata_index()
     }
 
-    fn ranges(&self) -> Vec<u32> {
-        self.cluster.ranges().into_iter().map(|range| range.0).collect()
+    fn ranges(&self) -> Result<Vec<u32>, Trouble> {
+        let ranges = self.cluster.ranges().map_err(trouble)?;
+        Ok(ranges.into_iter().map(|range| range.0).collect())
     }
 
     fn require(&self, known: u64) -> Answering<'_, ()> {

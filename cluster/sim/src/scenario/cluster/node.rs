@@ -137,9 +137,9 @@ pub(super) trait Node: Send + Sync {
         0
     }
 
-    /// The numbers of the token ranges.
-    fn ranges(&self) -> Vec<u32> {
-        Vec::new()
+    /// The numbers of the token ranges; a node that is starting does not know them.
+    fn ranges(&self) -> Result<Vec<u32>, Trouble> {
+        Ok(Vec::new())
     }
 
     /// Has all ranges ask their leaders to know the metadata up to an entry.

@@ -13,7 +13,7 @@ use super::command::encode_cell;
 use super::deriving::{Deriving, LATE, SOURCE, index_key};
 use super::everyone::{Attempt, Everyone, Sending};
 use super::invariant::Invariant;
-use super::node::{Answering, Node, Trouble};
+use super::node::{Answering, Node};
 use super::place::{KeyspaceName, Place};
 use super::work::Numbers;
 use crate::check::cell::{Input, Stored};
@@ -87,14 +87,7 @@ impl Maker {
         };
         self.insist("require the index", require).await;
         let ranges = move |node: Arc<dyn Node>| -> Answering<'static, Vec<u32>> {
-            Box::pin(async move {
-                let ranges = node.ranges();
-                if ranges.is_empty() {
-                    // A node that is starting names none.
-                    return Err(Trouble::Unavailable("it knows no layout yet".to_owned()));
-                }
-                Ok(ranges)
-            })
+            Box::pin(async move { node.ranges() })
         };
         let ranges = self.insist("name the ranges", ranges).await;
         for range in ranges {
