@@ -245,17 +245,19 @@ fn log(error: &ApiError, id: RequestId) {
 }
 
 fn is_amz_json(headers: &HeaderMap) -> bool {
+    let essence = essence(headers);
+    essence.eq_ignore_ascii_case(b"application/x-amz-json-1.0")
+        || essence.eq_ignore_ascii_case(b"application/json")
+}
+
+/// The content type without its parameters.
+fn essence(headers: &HeaderMap) -> &[u8] {
     let content_type = headers
         .get(CONTENT_TYPE)
         .map(HeaderValue::as_bytes)
         .unwrap_or_default();
-    let essence = content_type
-        .split(|byte| *byte == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
-    essence.eq_ignore_ascii_case(b"application/x-amz-json-1.0")
-        || essence.eq_ignore_ascii_case(b"application/json")
+    let essence = content_type.split(|byte| *byte == b';').next();
+    essence.unwrap_or_default().trim_ascii()
 }
 
 /// A JSON response with its checksum, compressed if the client asks for it and it is worth it.

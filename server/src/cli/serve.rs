@@ -26,6 +26,7 @@ use crate::http::peer::Principals;
 use crate::http::serve::Security;
 use crate::keys::FetchMasterKeys;
 use crate::node::{self, Api, Listeners, NodeError};
+use crate::random;
 use crate::tls::{ServerTls, TlsError};
 
 /// How often it is told what the node waits for, if that has changed.
@@ -348,7 +349,7 @@ fn start_audit(config: &Config, settings: &AuditSettings) -> Result<AuditLog, Se
     let region = config.http.region.clone();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let told_by = Arc::clone(&clock);
-    let tell_dropped = Box::new(move |count| dropped_lines(&region, told_by.now_ms(), count));
+    let tell_dropped = Box::new(move |count| dropped_lines(&region, told_by.now_ms(), random::fill, count));
     AuditLog::start(settings.clone(), clock, tell_dropped).map_err(|source| ServeError::Audit {
         path: settings.file.clone(),
         source,

@@ -8,6 +8,7 @@ mod parameters;
 #[cfg(test)]
 mod tests;
 
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,12 +23,14 @@ use super::App;
 use crate::arn;
 use crate::auth;
 use crate::identity::error::IdentityError;
-use crate::random;
 use crate::request_id::RequestId;
 use crate::wire::error::ApiError;
 use crate::wire::query::form::Form;
 use crate::wire::query::{Api, error};
 use crate::wire::target::Target;
+
+/// Fills a buffer with random bytes.
+type Fill = fn(&mut [u8]) -> io::Result<()>;
 
 /// The version of the record's format.
 const EVENT_VERSION: &str = "1.11";
@@ -42,25 +45,28 @@ const API_VERSION: &str = "2012-08-10";
 /// The longest text of a client or of an error, in bytes (CloudTrail User Guide, "Maximum size").
 const TEXT_BYTES_MAX: usize = 1024;
 
-/// Operations on items and records, which CloudTrail calls data events (Amazon DynamoDB Developer Guide, "DynamoDB data plane
-/// events in CloudTrail"). Every other operation is a management event.
-const DATA_EVENTS: [&str; 15] = [
-    "BatchExecuteStatement",
-    "BatchGetItem",
-    "BatchWriteItem",
-    "DeleteItem",
-    "ExecuteStatement",
-    "ExecuteTransaction",
-    "GetItem",
-    "GetRecords",
-    "GetShardIterator",
-    "PutItem",
-    "Query",
-    "Scan",
-    "TransactGetItems",
-    "TransactWriteItems",
-    "UpdateItem",
-];
+/// Whether it is about items or records, which CloudTrail calls a data event (Amazon DynamoDB Developer Guide, "DynamoDB data
+/// plane events in CloudTrail"). Every other operation is a management event.
+fn is_data_event(target: Target) -> bool {
+    matches!(
+        target,
+        Target::BatchExecuteStatement
+            | Target::BatchGetItem
+            | Target::BatchWriteItem
+            | Target::DeleteItem
+            | Target::ExecuteStatement
+            | Target::ExecuteTransaction
+            | Target::GetItem
+            | Target::GetRecords
+            | Target::GetShardIterator
+            | Target::PutItem
+            | Target::Query
+            | Target::Scan
+            | Target::TransactGetItems
+            | Target::TransactWriteItems
+            | Target::UpdateItem
+    )
+}
 
 /// What is known of a request by the time it is answered.
 #[derive(Debug, Default)]
@@ -146,8 +152,7 @@ pub(super) fn operation(
     let (Some(log), Some(target)) = (&app.audit, trail.target) else {
         return;
     };
-    let name = format!("{target:?}");
-    let data = DATA_EVENTS.contains(&name.as_str());
+    let (name, data) = (target.name(), is_data_event(target));
     let error = result.as_ref().err();
     // What is throttled before it is looked at is counted only: it could fill the log.
     let denied = trail.denied || error.is_some_and(is_denial);
@@ -160,7 +165,7 @@ pub(super) fn operation(
         [] => Value::Null,
         json => serde_json::from_slice(json).unwrap_or_default(),
     };
-    let read_only = parameters::is_read_only(&name);
+    let read_only = parameters::is_read_only(name);
     let response = match result {
         Ok(answer) if !data && !read_only => serde_json::from_slice(answer).unwrap_or_default(),
         _ => Value::Null,
@@ -183,7 +188,7 @@ pub(super) fn operation(
         },
         response: parameters::whole(response),
         tables,
-        name: &name,
+        name,
     };
     write(app, parts, call, id);
 }
@@ -277,7 +282,7 @@ pub(super) fn write(app: &App, parts: &Parts, call: Call<'_>, id: RequestId) {
         request_parameters: parameters::bounded(call.parameters),
         response_elements: parameters::bounded(call.response),
         request_id: id.as_str(),
-        event_id: event_id(),
+        event_id: event_id(app.context.random),
         read_only: call.read_only,
         resources: call.tables.iter().map(|arn| table(arn)).collect(),
         event_type: "AwsApiCall",
@@ -299,7 +304,7 @@ pub(super) fn write(app: &App, parts: &Parts, call: Call<'_>, id: RequestId) {
 }
 
 /// The line that tells how many lines were dropped.
-pub(crate) fn dropped(region: &str, now_ms: i64, count: u64) -> Vec<u8> {
+pub(crate) fn dropped(region: &str, now_ms: i64, random: Fill, count: u64) -> Vec<u8> {
     let record = json!({
         "eventVersion": EVENT_VERSION,
         "userIdentity": {"type": "AWSService", "invokedBy": STATOR},
@@ -312,7 +317,7 @@ pub(crate) fn dropped(region: &str, now_ms: i64, count: u64) -> Vec<u8> {
         "requestParameters": null,
         "responseElements": null,
         "additionalEventData": {"dropped": count},
-        "eventID": event_id(),
+        "eventID": event_id(random),
         "readOnly": false,
         "eventType": "AwsServiceEvent",
         "managementEvent": true,
@@ -417,9 +422,9 @@ pub(super) fn time(now_ms: i64) -> String {
 }
 
 /// A random id; nil when the operating system has no randomness to give.
-fn event_id() -> Uuid {
+fn event_id(random: Fill) -> Uuid {
     let mut bytes = [0; 16];
-    match random::fill(&mut bytes) {
+    match random(&mut bytes) {
         Ok(()) => Builder::from_random_bytes(bytes).into_uuid(),
         Err(_) => Uuid::nil(),
     }

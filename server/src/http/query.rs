@@ -5,13 +5,12 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 use stator_iam::Principal;
 
 use super::peer::Peer;
-use super::{App, TARGET, audit, authenticate, body, plain};
+use super::{App, TARGET, audit, authenticate, body, essence, plain};
 use crate::identity::Call;
 use crate::identity::error::IdentityError;
 use crate::request_id::RequestId;
@@ -26,26 +25,13 @@ pub(super) fn is_query(parts: &Parts) -> bool {
         return false;
     }
     match parts.method {
-        Method::POST => is_form(&parts.headers),
+        Method::POST => essence(&parts.headers).eq_ignore_ascii_case(b"application/x-www-form-urlencoded"),
         Method::GET => {
             let query = parts.uri.query().unwrap_or_default();
             query.split('&').any(|pair| pair.starts_with("Action="))
         }
         _ => false,
     }
-}
-
-fn is_form(headers: &HeaderMap) -> bool {
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .map(HeaderValue::as_bytes)
-        .unwrap_or_default();
-    let essence = content_type
-        .split(|byte| *byte == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
-    essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
 }
 
 /// Answers a call.

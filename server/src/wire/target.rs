@@ -5,9 +5,29 @@ const PREFIX: &str = "DynamoDB_20120810.";
 /// Prefix of the targets of DynamoDB Streams.
 const STREAMS_PREFIX: &str = "DynamoDBStreams_20120810.";
 
-/// The operations that this version has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Target {
+/// Makes the operations of their names, so that each stands here once.
+macro_rules! targets {
+    ($($name:ident,)+) => {
+        /// The operations that this version has.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Target {
+            $($name,)+
+        }
+
+        impl Target {
+            const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// Its name in the API.
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)+
+                }
+            }
+        }
+    };
+}
+
+targets! {
     BatchExecuteStatement,
     BatchGetItem,
     BatchWriteItem,
@@ -45,46 +65,19 @@ pub(crate) enum Target {
 impl Target {
     /// The operation of a header value; `None` when there is none or this version does not have it.
     pub(crate) fn parse(header: &str) -> Option<Self> {
-        if let Some(name) = header.strip_prefix(STREAMS_PREFIX) {
-            return Some(match name {
-                "DescribeStream" => Self::DescribeStream,
-                "GetRecords" => Self::GetRecords,
-                "GetShardIterator" => Self::GetShardIterator,
-                "ListStreams" => Self::ListStreams,
-                _ => return None,
-            });
-        }
-        Some(match header.strip_prefix(PREFIX)? {
-            "BatchExecuteStatement" => Self::BatchExecuteStatement,
-            "BatchGetItem" => Self::BatchGetItem,
-            "BatchWriteItem" => Self::BatchWriteItem,
-            "CreateTable" => Self::CreateTable,
-            "DeleteItem" => Self::DeleteItem,
-            "DeleteResourcePolicy" => Self::DeleteResourcePolicy,
-            "DeleteTable" => Self::DeleteTable,
-            "DescribeEndpoints" => Self::DescribeEndpoints,
-            "DescribeLimits" => Self::DescribeLimits,
-            "DescribeTable" => Self::DescribeTable,
-            "DescribeTimeToLive" => Self::DescribeTimeToLive,
-            "ExecuteStatement" => Self::ExecuteStatement,
-            "ExecuteTransaction" => Self::ExecuteTransaction,
-            "GetItem" => Self::GetItem,
-            "GetResourcePolicy" => Self::GetResourcePolicy,
-            "ListTables" => Self::ListTables,
-            "ListTagsOfResource" => Self::ListTagsOfResource,
-            "PutItem" => Self::PutItem,
-            "PutResourcePolicy" => Self::PutResourcePolicy,
-            "Query" => Self::Query,
-            "Scan" => Self::Scan,
-            "TagResource" => Self::TagResource,
-            "TransactGetItems" => Self::TransactGetItems,
-            "TransactWriteItems" => Self::TransactWriteItems,
-            "UntagResource" => Self::UntagResource,
-            "UpdateItem" => Self::UpdateItem,
-            "UpdateTable" => Self::UpdateTable,
-            "UpdateTimeToLive" => Self::UpdateTimeToLive,
-            _ => return None,
-        })
+        let (name, of_streams) = match header.strip_prefix(PREFIX) {
+            Some(name) => (name, false),
+            None => (header.strip_prefix(STREAMS_PREFIX)?, true),
+        };
+        let mut all = Self::ALL.iter().copied();
+        all.find(|target| target.name() == name && target.is_of_streams() == of_streams)
+    }
+
+    fn is_of_streams(self) -> bool {
+        matches!(
+            self,
+            Self::DescribeStream | Self::GetRecords | Self::GetShardIterator | Self::ListStreams
+        )
     }
 }
 

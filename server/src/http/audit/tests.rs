@@ -63,7 +63,7 @@ fn denials_are_told_from_other_errors() {
 
 #[test]
 fn dropped_lines_are_told_in_a_line() {
-    let line = dropped("eu-west-1", 0, 7);
+    let line = dropped("eu-west-1", 0, crate::random::fill, 7);
     assert_eq!(line.last(), Some(&b'\n'));
     let record: Value = serde_json::from_slice(&line).unwrap();
     assert_eq!(record["additionalEventData"], json!({"dropped": 7}));
