@@ -27,7 +27,6 @@ use http::header::{
     CONTENT_TYPE, ORIGIN, USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts};
-use stator_iam::policy::PolicySource;
 use stator_iam::{Principal, RequestView};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -57,10 +56,8 @@ const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 pub(crate) struct App {
     pub(crate) context: Context,
     pub(crate) authenticator: Authenticator,
-    /// Users, groups, roles and policies.
+    /// Users, groups, roles and policies: who there is, and what they may do.
     pub(crate) identities: Arc<Identities>,
-    /// What principals may do.
-    pub(crate) policies: Arc<dyn PolicySource>,
     pub(crate) request_ids: RequestIds,
     pub(crate) guard: Arc<Guard>,
     /// What the data is encrypted with.
@@ -176,7 +173,7 @@ async fn answer(
 
 /// Who asks, once it is known which principal that is.
 fn caller<'a>(app: &App, parts: &'a Parts, principal: &Principal) -> Result<Caller<'a>, stator_iam::Error> {
-    let policies = app.policies.policies(principal);
+    let policies = app.identities.shown().directory().policies(principal);
     let peer = parts.extensions.get::<Peer>();
     let user_agent = parts.headers.get(USER_AGENT);
     Ok(Caller {

@@ -17,7 +17,6 @@ use stator_cluster::{
     PosixVfs, Random, Settings, Surroundings, Timing, TokioWorld, World,
 };
 use stator_iam::directory::sealing::WrappingKey;
-use stator_iam::policy::PolicySource;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
@@ -235,7 +234,6 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
             random: random::fill,
         },
         authenticator: api.authenticator.knowing(&identities),
-        policies: Arc::clone(&identities) as Arc<dyn PolicySource>,
         identities,
         request_ids: RequestIds::new(seed()?),
         guard: Guard::new(api.http_limits),

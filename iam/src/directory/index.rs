@@ -13,7 +13,7 @@ use super::last_used::LastUsed;
 use super::record::{Group, Kind, ManagedPolicy, PolicyVersion, Record, Role, Row, User};
 use super::sealing::{Purpose, SealingKeys};
 use super::token;
-use crate::policy::{DocumentKind, Policy, PolicySource, PrincipalPolicies};
+use crate::policy::{DocumentKind, Policy, PrincipalPolicies};
 use crate::principal::{Credential, Identity, Principal, SecretKey};
 
 /// How many sessions have their policies at hand.
@@ -517,8 +517,10 @@ fn nothing() -> Option<Arc<Policy>> {
     parse(NOTHING).or_else(|| parse(DENIAL))
 }
 
-impl PolicySource for Directory {
-    fn policies(&self, principal: &Principal) -> Option<Arc<PrincipalPolicies>> {
+impl Directory {
+    /// The policies of a principal that was authenticated; `None` when it is gone since, which is refused like an unknown
+    /// access key.
+    pub fn policies(&self, principal: &Principal) -> Option<Arc<PrincipalPolicies>> {
         if principal.session.is_none() {
             return match &principal.identity {
                 Identity::Root => Some(Arc::clone(&self.root)),

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use super::Policy;
 use super::document::Effect;
 use super::principal::Reach;
+use super::principal_policies::{PrincipalKind, PrincipalPolicies};
 use super::request::{Request, Scope};
-use super::source::{PrincipalKind, PrincipalPolicies};
 
 /// Whether a request may be carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 //! evaluated for each request.
 //!
 //! The way in is [`Policy::parse`], when a document is put, and [`decide`], when a request is made. A [`Policy`] is
-//! shared (`Arc`) by everybody whom it is attached to and never changes. Who has which policies is asked of a
-//! [`PolicySource`]; what a request has for the keys of conditions, of its [`ContextKeys`].
+//! shared (`Arc`) by everybody whom it is attached to and never changes. Who has which policies is said by
+//! the directory as [`PrincipalPolicies`]; what a request has for the keys of conditions is asked of its [`ContextKeys`].
 //!
 //! Source: IAM User Guide, "IAM JSON policy reference" and "Policy evaluation logic".
 
@@ -14,16 +14,16 @@ mod evaluate;
 mod json;
 mod pattern;
 mod principal;
+mod principal_policies;
 mod request;
-mod source;
 mod statement;
 mod variable;
 
 pub use document::{DocumentKind, Effect};
 pub use error::{DocumentError, Position, Problem};
 pub use evaluate::{Decision, Denial, PolicyType, Verdict, decide, decide_trust};
+pub use principal_policies::{PrincipalKind, PrincipalPolicies};
 pub use request::{ContextKeys, Request, Value, Values};
-pub use source::{PolicySource, PrincipalKind, PrincipalPolicies, RootOnly};
 pub use statement::Statement;
 
 use request::Scope;

@@ -105,8 +105,8 @@ fn begins(text: &str, prefix: &str, case: Case) -> Option<usize> {
 mod tests {
     use proptest::prelude::{prop_assert_eq, proptest};
 
+    use super::super::principal_policies::PrincipalPolicies;
     use super::super::request::{ContextKeys, Request, Values};
-    use super::super::source::PrincipalPolicies;
     use super::*;
 
     struct Nothing;

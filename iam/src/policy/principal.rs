@@ -7,7 +7,7 @@
 use super::document::Effect;
 use super::error::{DocumentError, Problem};
 use super::json::{Json, Node};
-use super::source::{PrincipalKind, PrincipalPolicies};
+use super::principal_policies::{PrincipalKind, PrincipalPolicies};
 
 /// Who a statement is about.
 #[derive(Debug, Clone)]

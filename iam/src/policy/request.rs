@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::source::{PrincipalKind, PrincipalPolicies};
+use super::principal_policies::{PrincipalKind, PrincipalPolicies};
 use super::variable::Variable;
 use crate::sigv4::Timestamp;
 

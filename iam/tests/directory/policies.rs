@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::world::{ACCOUNT, ALLOW_ALL, ALLOW_GET, World};
 use stator_iam::directory::{Kind, token};
-use stator_iam::policy::{ContextKeys, PolicySource, Request, Values, decide};
+use stator_iam::policy::{ContextKeys, Request, Values, decide};
 use stator_iam::{Identity, Principal, SecretKey, Session};
 
 struct NoContext;

@@ -6,9 +6,7 @@
 use std::borrow::Cow;
 
 use stator_iam::directory::{Directory, Record};
-use stator_iam::policy::{
-    ContextKeys, Decision, Policy, PolicySource as _, Request, Value, Values, decide, decide_trust,
-};
+use stator_iam::policy::{ContextKeys, Decision, Policy, Request, Value, Values, decide, decide_trust};
 
 use super::Call;
 use super::error::IdentityError;

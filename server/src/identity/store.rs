@@ -14,10 +14,8 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
 use stator_cluster::{Bounds, Cluster, ConsistencyLevel, Direction};
-use stator_iam::Principal;
 use stator_iam::directory::sealing::{KEY_BYTES, NONCE_BYTES, RingError, SealingKeys, WrappingKey};
 use stator_iam::directory::{Changes, Directory, DirectoryError, Edit, Kind, Row, Use};
-use stator_iam::policy::{PolicySource, PrincipalPolicies};
 use tokio::sync::{Mutex, watch};
 use zeroize::Zeroizing;
 
@@ -383,12 +381,6 @@ impl Identities {
         if let Err(error) = compare_and_set::install(&self.cluster, &key, expected, None).await {
             tracing::debug!(%error, "the last use of a deleted access key stays");
         }
-    }
-}
-
-impl PolicySource for Identities {
-    fn policies(&self, principal: &Principal) -> Option<Arc<PrincipalPolicies>> {
-        self.shown().directory().policies(principal)
     }
 }
 

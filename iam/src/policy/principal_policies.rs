@@ -1,13 +1,12 @@
-//! Where the policies of a principal come from: the seam between decisions and whoever keeps users and roles.
+//! The policies of a principal, as a decision needs them.
 //!
-//! Invariant: what a source hands out is whole and of one moment. A change of a user or a policy makes new
-//! [`PrincipalPolicies`]; those that a request holds stay as they are until its decision is made. How principals are
-//! kept and changed is not here.
+//! Invariant: they are whole and of one moment. A change of a user or a policy makes new [`PrincipalPolicies`]; those that a
+//! request holds stay as they are until its decision is made. How principals are kept and changed is not here
+//! (`directory/`).
 
 use std::sync::Arc;
 
 use super::Policy;
-use crate::Principal;
 
 /// What kind of principal acts. Decides how a resource policy that names it counts (see `evaluate.rs`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,29 +94,5 @@ impl PrincipalPolicies {
             boundary: None,
             session: None,
         }
-    }
-}
-
-/// Who knows the policies of principals. Asked once per request, so an implementation answers from memory.
-pub trait PolicySource: Send + Sync {
-    /// The policies of a principal that was authenticated; `None` when it is gone since, which is refused like an
-    /// unknown access key.
-    fn policies(&self, principal: &Principal) -> Option<Arc<PrincipalPolicies>>;
-}
-
-/// A source that knows one principal, the root of an account, whoever asks.
-#[derive(Debug, Clone)]
-pub struct RootOnly(Arc<PrincipalPolicies>);
-
-impl RootOnly {
-    /// The root of `account` (12 digits).
-    pub fn new(account: &str) -> Self {
-        Self(Arc::new(PrincipalPolicies::root(account)))
-    }
-}
-
-impl PolicySource for RootOnly {
-    fn policies(&self, _: &Principal) -> Option<Arc<PrincipalPolicies>> {
-        Some(Arc::clone(&self.0))
     }
 }
