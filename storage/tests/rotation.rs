@@ -311,3 +311,43 @@ fn a_power_cut_after_any_operation_of_a_rotation_loses_nothing() {
     }
     eprintln!("{operations} operations of the rotation, each with three ways for what was not synced");
 }
+
+#[test]
+fn what_was_overwritten_or_deleted_stays_so_when_old_files_are_written_anew() {
+    let disk = MemVfs::new();
+    let engine = open(&disk, MasterKeys::new(master(1))).unwrap();
+    let ids = keyspaces(&engine);
+    let mut expected = Entries::new();
+    for number in 0_u32..400 {
+        let key = (number % 37).to_be_bytes();
+        let mut batch = WriteBatch::new();
+        expected.retain(|(other, _)| other[..] != key);
+        for id in ids {
+            match number % 5 {
+                0 => batch.delete(id, &key),
+                _ => batch.put(id, &key, &value(number)),
+            }
+        }
+        if number % 5 != 0 {
+            expected.push((key.to_vec(), value(number)));
+        }
+        engine.write(batch, Durability::Sync).unwrap();
+        turn_to_end(&engine);
+    }
+    expected.sort_unstable();
+    engine.rotate_data_key(78).unwrap();
+    turn_to_end(&engine);
+    assert!(engine.key_status().data_keys[0].sstables > 0);
+    engine.rewrite_old_files().unwrap();
+    turn_to_end(&engine);
+    assert_eq!(engine.key_status().data_keys.len(), 1);
+    for id in ids {
+        assert_eq!(read_all(&engine, id).unwrap(), expected);
+    }
+    engine.close().unwrap();
+    drop(engine);
+    let engine = open(&disk, MasterKeys::new(master(1))).unwrap();
+    for id in ids {
+        assert_eq!(read_all(&engine, id).unwrap(), expected);
+    }
+}

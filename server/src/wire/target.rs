@@ -15,7 +15,8 @@ macro_rules! targets {
         }
 
         impl Target {
-            const ALL: &'static [Self] = &[$(Self::$name,)+];
+            /// All of them.
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)+];
 
             /// Its name in the API.
             pub(crate) fn name(self) -> &'static str {
@@ -84,6 +85,20 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_operation_is_asked_for_by_its_name_under_one_prefix() {
+        for target in Target::ALL {
+            let ask = |prefix: &str| Target::parse(&format!("{prefix}{}", target.name()));
+            let asked = [PREFIX, STREAMS_PREFIX].map(ask);
+            let (own, other) = if target.is_of_streams() {
+                (asked[1], asked[0])
+            } else {
+                (asked[0], asked[1])
+            };
+            assert_eq!((own, other), (Some(*target), None));
+        }
+    }
 
     #[test]
     fn names_are_exact() {

@@ -75,23 +75,10 @@ impl Node {
     }
 }
 
-/// Every target of the enumeration, as its source has it.
+/// Every operation with its name.
 fn targets() -> Vec<(String, Target)> {
-    let source = include_str!("../../../wire/target.rs");
-    let (_, rest) = source.split_once("enum Target {").unwrap();
-    let (variants, _) = rest.split_once('}').unwrap();
-    let names = variants.split(',').map(str::trim).filter(|name| !name.is_empty());
-    let targets = names.map(|name| {
-        let prefixes = ["DynamoDB_20120810.", "DynamoDBStreams_20120810."];
-        let mut found = prefixes
-            .iter()
-            .filter_map(|prefix| Target::parse(&format!("{prefix}{name}")));
-        (
-            name.to_owned(),
-            found.next().unwrap_or_else(|| panic!("{name} is never parsed")),
-        )
-    });
-    targets.collect()
+    let named = |target: &Target| (target.name().to_owned(), *target);
+    Target::ALL.iter().map(named).collect()
 }
 
 fn allow(action: &str, resource: &str) -> String {
