@@ -46,7 +46,7 @@ pub use level::ConsistencyLevel;
 pub use node::exchange::ExchangeStatistics;
 pub use node::settings::{Alone, Founder, NodeSettings, Surroundings};
 pub use runtime::TokioWorld;
-pub use stator_storage::vfs::{Vfs, posix::PosixVfs};
+pub use stator_storage::vfs::{Vfs, fault as disk_fault, posix::PosixVfs};
 pub use stator_storage::{
     DataKeyId, DataKeyStatus, KeyStatus, MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random,
     Settings as EngineSettings,

@@ -3,6 +3,7 @@
 //! Invariant: plain data for people and programs to look at; nothing is decided from it. Not here: gathering it from other
 //! nodes.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
@@ -192,6 +193,23 @@ impl Cluster {
             },
             exchange: node.exchange.statistics(),
         }
+    }
+
+    /// Whether this node knows of more than half of the cluster's nodes that they may be alive, itself included. One that does
+    /// not can neither lead nor reach who leads: its clients are better off with another one.
+    pub fn reaches_majority(&self) -> bool {
+        let node = self.inner();
+        let (Some(gossip), Some(layout)) = (node.gossip.get(), node.layout()) else {
+            return true;
+        };
+        let members = gossip.members().into_iter();
+        let reached: BTreeSet<NodeId> = members
+            .filter(|member| member.liveness != gossip::Liveness::Down)
+            .map(|member| member.node)
+            .chain([node.settings.node])
+            .collect();
+        let nodes = layout.nodes();
+        nodes.keys().filter(|node| reached.contains(node)).count() * 2 > nodes.len()
     }
 
     fn nodes(&self) -> Vec<NodeStatus> {

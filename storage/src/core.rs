@@ -163,10 +163,17 @@ impl Core {
 
     /// Refuses everything after a failure.
     pub(crate) fn check(&self) -> Result<()> {
-        match self.poison.get() {
-            Some(cause) => Err(Error::Poisoned { cause: cause.clone() }),
+        match self.failure() {
+            Some(cause) => Err(Error::Poisoned {
+                cause: cause.to_owned(),
+            }),
             None => Ok(()),
         }
+    }
+
+    /// The message of the first failure.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.poison.get().map(String::as_str)
     }
 
     /// Stops the engine for good: what the disk holds is not known any more.

@@ -360,6 +360,11 @@ impl Engine {
         self.shared.core.applied.flushed_index(stream)
     }
 
+    /// Why the engine has stopped, once a write or a sync has failed, in the background too. A cheap look without a lock.
+    pub fn failure(&self) -> Option<&str> {
+        self.shared.core.failure()
+    }
+
     /// Forgets how far a stream was applied, so that another one can take its number; durable on return.
     ///
     /// # Errors

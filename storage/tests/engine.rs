@@ -157,11 +157,17 @@ fn after_a_failed_sync_or_write_nothing_more_is_acknowledged() {
         let engine = Engine::open(environment(Arc::new(faulty.clone())), Path::new("/d"), tiny()).unwrap();
         let id = engine.create_keyspace("a").unwrap();
         put(&engine, id, b"before", b"1").unwrap();
+        assert_eq!(engine.failure(), None);
         faulty.fail(operation, fault, 0, 1);
         let error = put(&engine, id, b"during", b"2").unwrap_err();
         assert!(
             matches!(&error, Error::Poisoned { cause } if cause.contains("log-0000000001.log")),
             "{error}"
+        );
+        assert!(
+            engine
+                .failure()
+                .is_some_and(|cause| cause.contains("log-0000000001.log"))
         );
         // The disk works again, but nobody knows what it holds.
         assert!(matches!(

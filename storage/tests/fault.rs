@@ -62,6 +62,7 @@ fn any_operation_that_fails_is_an_error_and_loses_nothing() {
     for operation in [
         Operation::Read,
         Operation::Write,
+        Operation::Allocate,
         Operation::Sync,
         Operation::Open,
         Operation::Name,
@@ -109,6 +110,7 @@ fn a_disk_that_refuses_to_open_a_directory_can_be_tried_again() {
     for operation in [
         Operation::Read,
         Operation::Write,
+        Operation::Allocate,
         Operation::Sync,
         Operation::Open,
         Operation::Name,

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use std::num::{NonZeroU8, NonZeroU32};
 
+use stator_storage::vfs::fault::{Fault, FaultVfs, Operation};
 use stator_storage::vfs::posix::PosixVfs;
 use stator_storage::{MASTER_KEY_BYTES, MasterKey};
 use tempfile::TempDir;
@@ -220,6 +221,28 @@ async fn a_command_in_bytes_does_what_the_typed_one_does() {
         assert_eq!(typed, encoded, "byte {byte}");
     }
     cluster.close().unwrap();
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_in_the_background_is_noticed_though_nobody_asks_for_anything() {
+    let directory = TempDir::new().unwrap();
+    let disk = FaultVfs::new(Arc::new(PosixVfs));
+    let cluster = open_with(Surroundings {
+        disk: Arc::new(disk.clone()),
+        ..surroundings(&directory)
+    })
+    .await;
+    let keyspace = cluster.create_keyspace("k").await.unwrap();
+    let options = WriteOptions::default();
+    cluster
+        .write(keyspace, b"key", options, &Append(9))
+        .await
+        .unwrap();
+    disk.fail(Operation::Allocate, Fault::Enospc, 0, u64::MAX);
+    cluster.inner().engine.flush().unwrap_err();
+    let failed = tokio::time::timeout(Duration::from_secs(20), cluster.failed()).await;
+    let cause = failed.unwrap();
+    assert!(cause.contains("No space left on device"), "{cause}");
 }
 
 #[tokio::test]

@@ -26,6 +26,11 @@ impl Node {
             };
             sleep.await;
             let Some(node) = node.upgrade() else { return };
+            if let Some(cause) = node.engine.failure() {
+                // What has failed may be in the background, where nobody waits for it; and who leads on a dead disk must not
+                // go on saying so.
+                return node.host.fail(cause);
+            }
             let peers = node.peers();
             for replica in node.replicas().iter().flatten() {
                 replica.tick(&peers);

@@ -1,7 +1,9 @@
-//! A disk that refuses operations: wraps another file system and fails where it is told to.
+//! A disk that refuses operations: wraps another file system and fails where it is told to, by a plan or by somebody who
+//! is asked each time.
 //!
 //! Invariant: an operation that is refused has changed nothing; everything else is the wrapped file system's.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +20,9 @@ pub enum Operation {
     Read,
     /// Writing, preallocating or truncating a file.
     Write,
+    /// Taking space: creating or preallocating a file, writing behind its end. What a full disk refuses; a write into space
+    /// that the file has already is none.
+    Allocate,
     /// Syncing a file or a directory.
     Sync,
     /// Creating or opening a file.
@@ -44,6 +49,12 @@ impl Fault {
     }
 }
 
+/// Says of each operation whether it is refused, and how.
+pub trait Refuse: Send + Sync + fmt::Debug {
+    /// The error to return instead of doing it; `None` lets it go on. May be asked about one operation under several kinds.
+    fn refuse(&self, operation: Operation) -> Option<Fault>;
+}
+
 #[derive(Debug)]
 struct Plan {
     operation: Operation,
@@ -60,11 +71,18 @@ struct State {
     refused: u64,
 }
 
+/// What is to fail.
+#[derive(Debug, Default)]
+struct Demand {
+    state: Mutex<State>,
+    asked: Option<Arc<dyn Refuse>>,
+}
+
 /// A file system that fails on demand. Clones share the demand.
 #[derive(Clone, Debug)]
 pub struct FaultVfs {
     inner: Arc<dyn Vfs>,
-    state: Arc<Mutex<State>>,
+    demand: Arc<Demand>,
 }
 
 impl FaultVfs {
@@ -72,13 +90,25 @@ impl FaultVfs {
     pub fn new(inner: Arc<dyn Vfs>) -> Self {
         Self {
             inner,
-            state: Arc::default(),
+            demand: Arc::default(),
+        }
+    }
+
+    /// Wraps `inner`, and asks before every operation.
+    pub fn asking(inner: Arc<dyn Vfs>, asked: Arc<dyn Refuse>) -> Self {
+        let demand = Demand {
+            asked: Some(asked),
+            ..Demand::default()
+        };
+        Self {
+            inner,
+            demand: Arc::new(demand),
         }
     }
 
     /// Lets `after` further operations of this kind succeed and refuses the `times` after them.
     pub fn fail(&self, operation: Operation, fault: Fault, after: u64, times: u64) {
-        self.state.lock().plan = Some(Plan {
+        self.demand.state.lock().plan = Some(Plan {
             operation,
             fault,
             after,
@@ -88,48 +118,50 @@ impl FaultVfs {
 
     /// Lets everything succeed again.
     pub fn heal(&self) {
-        self.state.lock().plan = None;
+        self.demand.state.lock().plan = None;
     }
 
     /// How many operations were refused.
     pub fn refused(&self) -> u64 {
-        self.state.lock().refused
-    }
-
-    fn check(&self, operation: Operation) -> io::Result<()> {
-        check(&self.state, operation)
+        self.demand.state.lock().refused
     }
 
     fn wrap(&self, file: Arc<dyn File>) -> Arc<dyn File> {
         Arc::new(FaultFile {
             inner: file,
-            state: Arc::clone(&self.state),
+            demand: Arc::clone(&self.demand),
         })
     }
 }
 
-fn check(state: &Mutex<State>, operation: Operation) -> io::Result<()> {
-    let mut state = state.lock();
-    let Some(plan) = state.plan.as_mut().filter(|plan| plan.operation == operation) else {
-        return Ok(());
-    };
-    if plan.after > 0 {
-        plan.after -= 1;
-        return Ok(());
+impl Demand {
+    fn check(&self, operation: Operation) -> io::Result<()> {
+        if let Some(fault) = self.asked.as_ref().and_then(|asked| asked.refuse(operation)) {
+            self.state.lock().refused += 1;
+            return Err(fault.error());
+        }
+        let mut state = self.state.lock();
+        let Some(plan) = state.plan.as_mut().filter(|plan| plan.operation == operation) else {
+            return Ok(());
+        };
+        if plan.after > 0 {
+            plan.after -= 1;
+            return Ok(());
+        }
+        if plan.times == 0 {
+            return Ok(());
+        }
+        plan.times -= 1;
+        let error = plan.fault.error();
+        state.refused += 1;
+        Err(error)
     }
-    if plan.times == 0 {
-        return Ok(());
-    }
-    plan.times -= 1;
-    let error = plan.fault.error();
-    state.refused += 1;
-    Err(error)
 }
 
 #[derive(Debug)]
 struct FaultFile {
     inner: Arc<dyn File>,
-    state: Arc<Mutex<State>>,
+    demand: Arc<Demand>,
 }
 
 impl Vfs for FaultVfs {
@@ -138,37 +170,38 @@ impl Vfs for FaultVfs {
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.check(Operation::Open)?;
+        self.demand.check(Operation::Open)?;
+        self.demand.check(Operation::Allocate)?;
         self.inner.create(path).map(|file| self.wrap(file))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.check(Operation::Open)?;
+        self.demand.check(Operation::Open)?;
         self.inner.open(path).map(|file| self.wrap(file))
     }
 
     fn hard_link(&self, existing: &Path, name: &Path) -> io::Result<()> {
-        self.check(Operation::Name)?;
+        self.demand.check(Operation::Name)?;
         self.inner.hard_link(existing, name)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.check(Operation::Name)?;
+        self.demand.check(Operation::Name)?;
         self.inner.remove(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.check(Operation::Name)?;
+        self.demand.check(Operation::Name)?;
         self.inner.rename(from, to)
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
-        self.check(Operation::Read)?;
+        self.demand.check(Operation::Read)?;
         self.inner.list(directory)
     }
 
     fn sync_dir(&self, directory: &Path) -> io::Result<()> {
-        self.check(Operation::Sync)?;
+        self.demand.check(Operation::Sync)?;
         self.inner.sync_dir(directory)
     }
 
@@ -183,27 +216,75 @@ impl File for FaultFile {
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        check(&self.state, Operation::Read)?;
+        self.demand.check(Operation::Read)?;
         self.inner.read_exact_at(buffer, offset)
     }
 
     fn write_all_at(&self, buffer: &[u8], offset: u64) -> io::Result<()> {
-        check(&self.state, Operation::Write)?;
+        self.demand.check(Operation::Write)?;
+        if offset + buffer.len() as u64 > self.inner.size()? {
+            self.demand.check(Operation::Allocate)?;
+        }
         self.inner.write_all_at(buffer, offset)
     }
 
     fn preallocate(&self, bytes: u64) -> io::Result<()> {
-        check(&self.state, Operation::Write)?;
+        self.demand.check(Operation::Write)?;
+        self.demand.check(Operation::Allocate)?;
         self.inner.preallocate(bytes)
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {
-        check(&self.state, Operation::Write)?;
+        self.demand.check(Operation::Write)?;
         self.inner.truncate(bytes)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        check(&self.state, Operation::Sync)?;
+        self.demand.check(Operation::Sync)?;
         self.inner.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vfs::mem::MemVfs;
+
+    #[test]
+    fn a_full_disk_takes_what_goes_into_space_that_a_file_has() {
+        let disk = FaultVfs::new(Arc::new(MemVfs::new()));
+        disk.create_dir_all(Path::new("/d")).unwrap();
+        let file = disk.create(Path::new("/d/a")).unwrap();
+        file.preallocate(8).unwrap();
+        disk.fail(Operation::Allocate, Fault::Enospc, 0, u64::MAX);
+        file.write_all_at(b"12345678", 0).unwrap();
+        file.sync_data().unwrap();
+        let full = |result: io::Result<()>| result.unwrap_err().kind() == io::ErrorKind::StorageFull;
+        assert!(full(file.write_all_at(b"9", 8)));
+        assert!(full(file.preallocate(9)));
+        assert!(full(disk.create(Path::new("/d/b")).map(drop)));
+        assert_eq!((file.size().unwrap(), disk.refused()), (8, 3));
+        disk.heal();
+        file.write_all_at(b"9", 8).unwrap();
+    }
+
+    #[test]
+    fn who_is_asked_decides() {
+        #[derive(Debug)]
+        struct NoSync;
+        impl Refuse for NoSync {
+            fn refuse(&self, operation: Operation) -> Option<Fault> {
+                (operation == Operation::Sync).then_some(Fault::Eio)
+            }
+        }
+        let disk = FaultVfs::asking(Arc::new(MemVfs::new()), Arc::new(NoSync));
+        disk.create_dir_all(Path::new("/d")).unwrap();
+        let file = disk.create(Path::new("/d/a")).unwrap();
+        file.write_all_at(b"1", 0).unwrap();
+        assert_eq!(
+            file.sync_data().unwrap_err().raw_os_error(),
+            Some(Errno::IO.raw_os_error())
+        );
+        assert_eq!(disk.refused(), 1);
     }
 }

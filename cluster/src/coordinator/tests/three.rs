@@ -119,6 +119,25 @@ impl Three {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_hears_nobody_knows_that_it_reaches_no_majority() {
+    let hub = Hub::default();
+    let three = three_with(3, &hub, Arc::new(Appends)).await;
+    let becomes = async |node: &Cluster, reaches: bool| {
+        while node.reaches_majority() != reaches {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let deaf = &three.nodes[0];
+    becomes(deaf, true).await;
+    let inbox = hub.inboxes.lock().remove(&NodeId(1)).unwrap();
+    becomes(deaf, false).await;
+    assert!(three.nodes[1..].iter().all(Cluster::reaches_majority));
+    hub.inboxes.lock().insert(NodeId(1), inbox);
+    becomes(deaf, true).await;
+    three.close();
+}
+
 /// Keys over all token ranges.
 fn keys() -> Vec<[u8; 2]> {
     (0..=255).step_by(5).map(|first| [first, 1]).collect()
