@@ -23,10 +23,10 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_ENCODING,
-    CONTENT_TYPE, ORIGIN, USER_AGENT,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, CONNECTION,
+    CONTENT_ENCODING, CONTENT_TYPE, ORIGIN, USER_AGENT,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, request::Parts};
 use stator_iam::{Principal, RequestView};
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -86,11 +86,7 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
             unknown_operation()
         }
     } else if parts.method == Method::GET && parts.uri.path() == "/" {
-        plain(
-            StatusCode::OK,
-            "text/plain",
-            format!("healthy: dynamodb.{}.amazonaws.com ", app.context.region),
-        )
+        health(&app)
     } else if parts.uri.path().starts_with(admin::PREFIX) {
         admin::answer(&app, &parts, body, id).await
     } else if parts.method == Method::OPTIONS {
@@ -98,6 +94,12 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     } else {
         unknown_operation()
     };
+    let sends_away = response.status().is_server_error() && parts.version < Version::HTTP_2;
+    if sends_away && !app.context.cluster.reaches_majority() {
+        // The client asks again, and over another connection it may come to another node.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
         headers.insert(REQUEST_ID, id);
@@ -110,6 +112,19 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
         );
     }
     response
+}
+
+/// The health check of balancers, in DynamoDB's words. A node that reaches no majority of its cluster fails it: every other
+/// one can do more for clients.
+fn health(app: &App) -> Response {
+    let region = &app.context.region;
+    let (status, word) = if app.context.cluster.reaches_majority() {
+        (StatusCode::OK, "healthy")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "unhealthy")
+    };
+    let body = format!("{word}: dynamodb.{region}.amazonaws.com ");
+    plain(status, "text/plain", body)
 }
 
 /// Answers a POST: one operation.

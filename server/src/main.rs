@@ -15,6 +15,8 @@ mod config;
 mod consistency;
 mod constraint;
 mod derive;
+#[cfg(feature = "fault-injection")]
+mod fault_injection;
 mod http;
 mod identity;
 mod keys;

@@ -2,7 +2,7 @@
 //! `stator serve` have in common.
 //!
 //! Invariant: a node ends in the order in which nobody notices: leaderships are handed over while it still serves, then
-//! requests under way are answered, then the data is closed. Not here: options, files, what is printed.
+//! requests under way are answered, then the data is closed. A node whose disk has failed ends at once. Not here: options, files, what is printed.
 
 use std::io;
 use std::num::{NonZeroU8, NonZeroU32};
@@ -14,7 +14,7 @@ use stator_cluster::gossip::GossipSettings;
 use stator_cluster::ring::RangeBits;
 use stator_cluster::{
     Alone, Cluster, Durability, Founder, Inbox, MasterKey, MasterKeys, Network, NodeId, NodeSettings,
-    PosixVfs, Random, Settings, Surroundings, Timing, TokioWorld, World,
+    PosixVfs, Random, Settings, Surroundings, Timing, TokioWorld, Vfs, World,
 };
 use stator_iam::directory::sealing::WrappingKey;
 use tokio::net::TcpListener;
@@ -78,7 +78,18 @@ pub(crate) enum NodeError {
 /// # Errors
 /// When the operating system has no randomness to give.
 pub(crate) fn world() -> io::Result<Arc<dyn World>> {
-    Ok(Arc::new(TokioWorld::new(Handle::current())?))
+    let world: Arc<dyn World> = Arc::new(TokioWorld::new(Handle::current())?);
+    #[cfg(feature = "fault-injection")]
+    let world = crate::fault_injection::world(world);
+    Ok(world)
+}
+
+/// The disk of a process.
+fn disk() -> Arc<dyn Vfs> {
+    let disk: Arc<dyn Vfs> = Arc::new(PosixVfs);
+    #[cfg(feature = "fault-injection")]
+    let disk = crate::fault_injection::disk(disk);
+    disk
 }
 
 /// Where the engine's files of a data directory lie.
@@ -103,7 +114,7 @@ pub(crate) fn open(
     let derivations = Arc::new(Derivations::new(limits));
     let around = Surroundings {
         world,
-        disk: Arc::new(PosixVfs),
+        disk: disk(),
         directory: path.clone(),
         random: Random::new(random::fill),
         master_keys,
@@ -281,18 +292,21 @@ pub(crate) async fn run(
             std::future::pending(),
         ))
     });
-    let mut failure = None;
-    serve(listeners.clients, listeners.security, router(app), guard, async {
-        tokio::select! {
-            () = stop => {
-                if tokio::time::timeout(HAND_OVER_TIMEOUT, cluster.hand_over()).await.is_err() {
-                    tracing::warn!("other nodes have not taken over everything; they elect leaders by themselves");
-                }
-            }
-            cause = cluster.failed() => failure = Some(cause),
+    let serving = serve(listeners.clients, listeners.security, router(app), guard, async {
+        stop.await;
+        if tokio::time::timeout(HAND_OVER_TIMEOUT, cluster.hand_over())
+            .await
+            .is_err()
+        {
+            tracing::warn!("other nodes have not taken over everything; they elect leaders by themselves");
         }
-    })
-    .await;
+    });
+    let failure = tokio::select! {
+        () = serving => None,
+        // Requests under way are not waited for: they wait for the disk themselves, and as long as this process is there
+        // others take its replicas for leaders.
+        cause = cluster.failed() => Some(cause),
+    };
     if let Some(telling) = telling {
         telling.abort();
     }

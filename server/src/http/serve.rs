@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use futures_util::FutureExt as _;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -63,23 +64,24 @@ pub(crate) async fn serve(
 ) {
     let builder = builder(&guard.limits);
     let graceful = GracefulShutdown::new();
+    let begin = |stream, address| {
+        // One too many is closed at once, so that its client goes to another node.
+        let Some(open) = guard.connect() else { return };
+        let connection = Connection {
+            builder: builder.clone(),
+            router: router.clone(),
+            watcher: graceful.watcher(),
+            guard: Arc::clone(&guard),
+            address,
+            _open: open,
+        };
+        connection.begin(stream, &security);
+    };
     tokio::pin!(stop);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, address)) => {
-                    // One too many is closed at once, so that its client goes to another node.
-                    let Some(open) = guard.connect() else { continue };
-                    let connection = Connection {
-                        builder: builder.clone(),
-                        router: router.clone(),
-                        watcher: graceful.watcher(),
-                        guard: Arc::clone(&guard),
-                        address,
-                        _open: open,
-                    };
-                    connection.begin(stream, &security);
-                }
+                Ok((stream, address)) => begin(stream, address),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -87,6 +89,11 @@ pub(crate) async fn serve(
             },
             () = &mut stop => break,
         }
+    }
+    // Whoever the kernel has let in already gets its handshake: one that is reset there is no reason for some SDKs to ask
+    // again (botocore, `SSLError`), one that is closed behind it is.
+    while let Some(Ok((stream, address))) = listener.accept().now_or_never() {
+        begin(stream, address);
     }
     drop(listener);
     if tokio::time::timeout(SHUTDOWN_TIMEOUT, graceful.shutdown())

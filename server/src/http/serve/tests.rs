@@ -154,6 +154,22 @@ async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
 }
 
 #[tokio::test]
+async fn who_has_connected_before_the_end_is_let_in_and_closed_instead_of_reset() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        clients.push(TcpStream::connect(address).await.unwrap());
+    }
+    let guard = Guard::new(HttpLimits::default());
+    let router = Router::new().fallback(told);
+    serve(listener, Security::Plain, router, guard, async {}).await;
+    for mut client in clients {
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
 async fn a_connection_outlives_the_certificate_that_it_began_with() {
     let issuer = Issuer::new();
     let (first, second) = (issuer.issue(1), issuer.issue(2));
