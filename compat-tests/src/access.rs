@@ -22,6 +22,8 @@ pub struct Access {
     region: String,
     /// Without it, HTTP is spoken in clear.
     tls: Option<Arc<ClientConfig>>,
+    keys: (String, String),
+    ca_file: Option<PathBuf>,
 }
 
 impl Access {
@@ -40,7 +42,23 @@ impl Access {
             identity: credentials.into(),
             region: region.to_owned(),
             tls: ca_file.map(trusting).transpose()?.map(Arc::new),
+            keys: (access_key_id.to_owned(), secret_access_key.to_owned()),
+            ca_file: ca_file.map(Path::to_path_buf),
         })
+    }
+
+    /// The key pair: its id and its secret.
+    pub(crate) fn keys(&self) -> (&str, &str) {
+        (&self.keys.0, &self.keys.1)
+    }
+
+    pub(crate) fn region(&self) -> &str {
+        &self.region
+    }
+
+    /// The authority of the server's certificate.
+    pub(crate) fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
     }
 
     /// How a connection is encrypted; `None` for HTTP in clear.

@@ -23,6 +23,7 @@ pub struct Client {
     stream: BufReader<Stream>,
     host: String,
     access: Access,
+    is_over: bool,
 }
 
 #[derive(Debug)]
@@ -124,6 +125,7 @@ impl Client {
             stream: BufReader::new(stream),
             host: address.to_string(),
             access,
+            is_over: false,
         })
     }
 
@@ -148,6 +150,11 @@ impl Client {
             status,
             body: serde_json::from_slice(&body)?,
         })
+    }
+
+    /// Whether the node has said that it answers nothing more over this connection.
+    pub fn is_over(&self) -> bool {
+        self.is_over
     }
 
     /// The health check of a balancer: whether a node says within a time that it is well (`GET /`, AWS General Reference,
@@ -181,6 +188,7 @@ impl Client {
             if name.eq_ignore_ascii_case("content-length") {
                 length = value.parse()?;
             }
+            self.is_over |= name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close");
         }
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;

@@ -1,14 +1,17 @@
 //! The links between the nodes of a cluster: each node is reached through a relay here, which carries bytes from one node
-//! to another as long as nobody has cut that way.
+//! to another as the [`Condition`] of that way says.
 //!
-//! Invariant: a cut way loses nothing that was not lost with its connection: bytes wait, as they do in a kernel whose
-//! packets get no answer, and flow when the way is whole again if the connection still stands. Ways are cut one by one, so that
-//! two nodes may hear a third that does not hear them. Who has made a connection is found out from the kernel: the process
-//! that holds its other end. Not here: what listens and calls, which are the nodes.
+//! Invariant: a way in a bad condition loses nothing that was not lost with its connection, and nothing overtakes: bytes
+//! wait, as they do in a kernel whose packets get no answer, and flow when the way is whole again if the connection still
+//! stands. Ways are broken one by one, so that two nodes may hear a third that does not hear them. Who has made a connection is
+//! found out from the kernel: the process that holds its other end. Not here: what listens and calls, which are the nodes;
+//! how bytes go one way (`way.rs`).
+
+mod way;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +22,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::{Result, clock};
+pub use way::Condition;
+use way::Way;
 
 /// How often a relay that has nothing to carry looks whether it is to end.
 const LOOK: Duration = Duration::from_millis(20);
@@ -26,9 +31,6 @@ const LOOK: Duration = Duration::from_millis(20);
 const KNOWN_WITHIN: Duration = Duration::from_secs(5);
 /// A node on this machine that takes longer to take a connection takes none.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// From one node to another, by their ids.
-type Way = (u64, u64);
 
 /// All ways between nodes. When the last handle is dropped, the relays end.
 #[derive(Debug, Clone)]
@@ -45,8 +47,8 @@ struct Open(Arc<Shared>);
 struct Shared {
     /// The processes that run, by the ids of their nodes.
     processes: Mutex<BTreeMap<u64, u32>>,
-    /// Whether a way is cut.
-    ways: Mutex<BTreeMap<Way, Arc<AtomicBool>>>,
+    /// From one node to another, by their ids.
+    ways: Mutex<BTreeMap<(u64, u64), Arc<Way>>>,
     is_closed: AtomicBool,
 }
 
@@ -90,13 +92,25 @@ impl Links {
 
     /// Nothing that `from` says reaches `to` until it is healed.
     pub fn cut(&self, from: u64, to: u64) {
-        self.shared.way((from, to)).store(true, Ordering::Relaxed);
+        self.change(from, to, |condition| condition.is_cut = true);
+    }
+
+    /// Changes how it goes from one node to another, for what is carried from now on.
+    pub fn change(&self, from: u64, to: u64, change: impl FnOnce(&mut Condition)) {
+        self.shared.way((from, to)).change(change);
+    }
+
+    /// Breaks all connections between two nodes; they may make others at once.
+    pub fn disconnect(&self, one: u64, other: u64) {
+        for way in [(one, other), (other, one)] {
+            self.shared.way(way).disconnect();
+        }
     }
 
     /// All ways are whole.
     pub fn heal(&self) {
-        for is_cut in self.shared.ways.lock().values() {
-            is_cut.store(false, Ordering::Relaxed);
+        for way in self.shared.ways.lock().values() {
+            way.change(|condition| *condition = Condition::default());
         }
     }
 }
@@ -114,10 +128,11 @@ impl Drop for Open {
 }
 
 impl Shared {
-    fn way(&self, way: Way) -> Arc<AtomicBool> {
+    fn way(&self, way: (u64, u64)) -> Arc<Way> {
         Arc::clone(self.ways.lock().entry(way).or_default())
     }
 
+    /// Carries a connection until either end has ended, or it is broken.
     fn carry(
         &self,
         call: &TcpStream,
@@ -130,47 +145,32 @@ impl Shared {
             return Ok(());
         };
         let (there, back) = (self.way((from, node)), self.way((node, from)));
-        let called = TcpStream::connect_timeout(&behind, CONNECT_TIMEOUT)?;
-        for stream in [call, &called] {
+        let called = &TcpStream::connect_timeout(&behind, CONNECT_TIMEOUT)?;
+        for stream in [call, called] {
             stream.set_nodelay(true)?;
             stream.set_read_timeout(Some(LOOK))?;
         }
-        let is_over = AtomicBool::new(false);
+        let (times, is_over) = (there.disconnected(), AtomicBool::new(false));
+        let goes_on = || {
+            let is_ended = is_over.load(Ordering::Relaxed) || self.is_closed.load(Ordering::Relaxed);
+            !is_ended && there.disconnected() == times
+        };
+        let (goes_on, is_over) = (&goes_on, &is_over);
         thread::scope(|scope| {
-            scope.spawn(|| self.flow((call, &called), &there, &is_over));
-            self.flow((&called, call), &back, &is_over);
+            for (way, from, to) in [(&there, call, called), (&back, called, call)] {
+                let (sender, receiver) = way::queue();
+                scope.spawn(move || way.take(from, &sender, goes_on));
+                scope.spawn(move || {
+                    way.give(&receiver, to, goes_on);
+                    is_over.store(true, Ordering::Relaxed);
+                    for stream in [from, to] {
+                        // It may have ended already.
+                        stream.shutdown(Shutdown::Both).unwrap_or_default();
+                    }
+                });
+            }
         });
         Ok(())
-    }
-
-    /// Carries bytes one way until either end has ended.
-    fn flow(&self, (mut from, mut to): (&TcpStream, &TcpStream), is_cut: &AtomicBool, is_over: &AtomicBool) {
-        let mut buffer = vec![0; 64 << 10];
-        let goes_on = || !is_over.load(Ordering::Relaxed) && !self.is_closed.load(Ordering::Relaxed);
-        while goes_on() {
-            if is_cut.load(Ordering::Relaxed) {
-                clock::pause(LOOK);
-                continue;
-            }
-            let count = match from.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if is_to_be_continued(&error) => continue,
-                Err(_) => break,
-            };
-            // What was read before the way was cut waits with the rest.
-            while goes_on() && is_cut.load(Ordering::Relaxed) {
-                clock::pause(LOOK);
-            }
-            if to.write_all(buffer.get(..count).unwrap_or_default()).is_err() {
-                break;
-            }
-        }
-        is_over.store(true, Ordering::Relaxed);
-        for stream in [from, to] {
-            // It may have ended already.
-            stream.shutdown(Shutdown::Both).unwrap_or_default();
-        }
     }
 
     /// The node whose process has made a connection from one port of this machine to another.
@@ -189,13 +189,6 @@ impl Shared {
         });
         found
     }
-}
-
-fn is_to_be_continued(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-    )
 }
 
 /// The kernel's name for the end of a connection at port `from`: `socket:[inode]` (proc(5), `/proc/net/tcp`, `/proc/PID/fd`).
@@ -222,34 +215,83 @@ fn holds(process: u32, socket: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+
     use super::*;
 
-    #[test]
-    fn a_way_that_is_cut_holds_bytes_back_and_the_other_one_does_not() {
+    /// This process as node 1, connected with node 2, which is this process, too.
+    fn connected(links: &Links) -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let spare = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = spare.local_addr().unwrap().port();
         drop(spare);
-        let links = Links::new();
         links.lead_to(2, port, listener.local_addr().unwrap()).unwrap();
         links.runs(1, std::process::id());
         let mut call = TcpStream::connect(("127.0.0.1", port)).unwrap();
         let (mut called, _) = listener.accept().unwrap();
-        let mut byte = [0];
         call.write_all(b"a").unwrap();
-        called.read_exact(&mut byte).unwrap();
+        assert_eq!(next(&mut called), b'a');
+        (call, called)
+    }
+
+    fn next(stream: &mut TcpStream) -> u8 {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        byte[0]
+    }
+
+    #[test]
+    fn a_way_that_is_cut_holds_bytes_back_and_the_other_one_does_not() {
+        let links = Links::new();
+        let (mut call, mut called) = connected(&links);
         links.cut(1, 2);
         call.write_all(b"b").unwrap();
         called.write_all(b"c").unwrap();
-        call.read_exact(&mut byte).unwrap();
-        assert_eq!(&byte, b"c");
+        assert_eq!(next(&mut call), b'c');
         called.set_read_timeout(Some(LOOK * 5)).unwrap();
-        assert!(is_to_be_continued(&called.read(&mut byte).unwrap_err()));
+        assert!(way::is_to_be_continued(&called.read(&mut [0]).unwrap_err()));
         links.heal();
         called.set_read_timeout(None).unwrap();
-        called.read_exact(&mut byte).unwrap();
-        assert_eq!(&byte, b"b");
+        assert_eq!(next(&mut called), b'b');
         drop(call);
-        assert_eq!(called.read(&mut byte).unwrap(), 0);
+        assert_eq!(called.read(&mut [0]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_slow_way_is_slow_in_its_own_direction_only_and_keeps_the_order() {
+        const DELAY: Duration = Duration::from_millis(150);
+        let links = Links::new();
+        let (mut call, mut called) = connected(&links);
+        links.change(1, 2, |condition| {
+            condition.delay = DELAY;
+            condition.jitter = DELAY;
+        });
+        let sent = clock::now();
+        for byte in 0..20 {
+            call.write_all(&[byte]).unwrap();
+            clock::pause(Duration::from_millis(1));
+        }
+        called.write_all(b"c").unwrap();
+        assert_eq!(next(&mut call), b'c');
+        assert!(sent.elapsed() < DELAY);
+        for byte in 0..20 {
+            assert_eq!(next(&mut called), byte);
+            assert!(sent.elapsed() >= DELAY);
+        }
+        links.heal();
+        links.change(2, 1, |condition| condition.bytes_per_second = Some(40_000));
+        let sent = clock::now();
+        called.write_all(&vec![7; 20_000]).unwrap();
+        call.read_exact(&mut vec![0; 20_000]).unwrap();
+        assert!(sent.elapsed() >= Duration::from_millis(400));
+    }
+
+    #[test]
+    fn a_connection_that_is_broken_ends_at_both_ends() {
+        let links = Links::new();
+        let (mut call, mut called) = connected(&links);
+        links.disconnect(2, 1);
+        assert_eq!(call.read(&mut [0]).unwrap_or(0), 0);
+        assert_eq!(called.read(&mut [0]).unwrap_or(0), 0);
     }
 }

@@ -45,7 +45,7 @@ pub fn stator() -> Result<Command> {
 /// Builds the binary as the tests are built and finds it beside them.
 fn build() -> Result<PathBuf> {
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--package", "stator"])
+        .args(["build", "--package", "stator", "--features", "fault-injection"])
         .status()?;
     if !status.success() {
         return Err("cargo build --package stator failed".into());

@@ -92,6 +92,22 @@ impl std::fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// A client that tries again by itself.
+pub trait Caller {
+    /// Sends an operation until it is answered or given up. Any answer that is not tried again is returned, an error of the
+    /// operation as well.
+    ///
+    /// # Errors
+    /// [`Failure::GaveUp`].
+    fn call(&mut self, operation: &str, body: &Value) -> std::result::Result<Answer, Failure>;
+
+    /// Closes its connection, as pools do now and then.
+    fn disconnect(&mut self);
+
+    /// How many attempts have been made beyond the first of each call.
+    fn retries(&self) -> u64;
+}
+
 /// A client of one address, with one call at a time.
 #[derive(Debug)]
 pub struct Sdk {
@@ -174,8 +190,22 @@ impl Sdk {
             None => Client::open(self.access.clone(), self.address)?,
         };
         let answer = client.call_with(operation, body, headers)?;
-        self.connection = Some(client);
+        self.connection = (!client.is_over()).then_some(client);
         Ok(answer)
+    }
+}
+
+impl Caller for Sdk {
+    fn call(&mut self, operation: &str, body: &Value) -> std::result::Result<Answer, Failure> {
+        Self::call(self, operation, body)
+    }
+
+    fn disconnect(&mut self) {
+        Self::disconnect(self);
+    }
+
+    fn retries(&self) -> u64 {
+        Self::retries(self)
     }
 }
 

@@ -269,3 +269,26 @@ fn a_node_that_has_lost_its_data_does_not_vote_as_what_it_was() {
     // The refused ones may have been proposed, and then take effect when there is a majority again.
     assert!(is_there && matches!(kept, Some(7..=9)), "{kept:?}");
 }
+
+/// A node without the others takes connections and answers on them, so that its clients would stay. It sends them away.
+#[test]
+fn a_node_that_is_cut_off_costs_no_client_an_error() {
+    let _alone = alone();
+    let seed = seed();
+    let (rounds, length) = rounds();
+    let (mut cluster, links) = Cluster::with_links(3, Durability::Sync).unwrap();
+    let balancer = Balancer::start(cluster.addresses(), cluster.health_check()).unwrap();
+    for round in 0..rounds {
+        let seed = seed.wrapping_add(round);
+        let settings = Settings::usual(&format!("cut-{round}"), seed);
+        let load = Load::new(settings, cluster.access(), balancer.address()).unwrap();
+        let report = load.run(|| {
+            let faults = Faults::new(seed, &[Fault::Cut]).with_links(&links);
+            let count = faults.run(&mut cluster, length * 3)?;
+            assert!(count > 0, "nothing was broken");
+            Ok(())
+        });
+        let report = judged("cut", report);
+        assert_eq!(report.failures, [""; 0], "clients saw errors");
+    }
+}

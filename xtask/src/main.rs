@@ -5,6 +5,7 @@
 mod audit;
 mod bench;
 mod cargo;
+mod chaos;
 mod clock;
 mod faults;
 mod kcl;
@@ -33,6 +34,8 @@ enum Command {
     Audit(audit::Arguments),
     /// Measure what Stator costs, beside a peer on the same machine in the same minute.
     Bench(bench::Arguments),
+    /// Break nodes, links, disks and clocks of a real cluster by a plan, under load, and check what its clients saw.
+    Chaos(chaos::Arguments),
     /// Kill and freeze nodes of real clusters under load, and check what their clients saw.
     Faults(faults::Arguments),
     /// Build the consumer with the Kinesis Client Library, and test that it reads a stream to its end.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Chaos(arguments) => chaos::run(&arguments),
         Command::Faults(arguments) => faults::run(&arguments),
         Command::Kcl(arguments) => kcl::run(&arguments),
         Command::Kill(arguments) => kill::run(&arguments),

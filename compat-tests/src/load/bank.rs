@@ -40,6 +40,7 @@ pub struct Bank {
     name: String,
     seed: u64,
     clients: u64,
+    patience: Duration,
     is_ended: AtomicBool,
     begun: Instant,
 }
@@ -102,6 +103,7 @@ impl Bank {
             name: name.to_owned(),
             seed,
             clients,
+            patience: SEEN_WITHIN,
             is_ended: AtomicBool::new(false),
             begun: clock::now(),
         };
@@ -122,6 +124,14 @@ impl Bank {
         let puts: Vec<Value> = (0..ACCOUNTS).map(put).collect();
         sdk.ok("TransactWriteItems", &json!({ "TransactItems": puts }))?;
         Ok(bank)
+    }
+
+    /// Lets a look at all accounts take longer: where so much is broken that some range has no leader or a transfer comes
+    /// between nearly every time.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// Lets the clients work while `meanwhile` goes on, and judges what they saw and what is there then.
@@ -151,6 +161,11 @@ impl Bank {
         self.is_unlocked(&mut sdk)?;
         self.audit(&mut sdk, &told)?;
         Ok(all)
+    }
+
+    /// The tables that it has made.
+    pub fn tables(&self) -> Vec<String> {
+        vec![self.accounts(), self.notes()]
     }
 
     fn accounts(&self) -> String {
@@ -290,10 +305,17 @@ impl Bank {
         let get = |account| json!({ "Get": { "TableName": self.accounts(), "Key": key(account) } });
         let gets: Vec<Value> = (0..ACCOUNTS).map(get).collect();
         let (request, begun) = (json!({ "TransactItems": gets }), clock::now());
-        while begun.elapsed() < SEEN_WITHIN {
+        let mut last = String::new();
+        while begun.elapsed() < self.patience {
             let answer = match sdk.call("TransactGetItems", &request) {
                 Ok(answer) => answer,
-                Err(Failure::GaveUp { .. }) => continue,
+                Err(failure @ Failure::GaveUp { .. }) => {
+                    last = failure.to_string();
+                    if self.is_ended.load(Ordering::Relaxed) {
+                        return Ok(());
+                    }
+                    continue;
+                }
                 Err(refused @ Failure::Refused(_)) => return Err(refused.into()),
             };
             if answer.status == 200 {
@@ -316,12 +338,14 @@ impl Bank {
                 return Err(format!("a look at all accounts: {} {}", answer.status, answer.body).into());
             }
             seen.report.conflicts += 1;
+            last = answer.body.to_string();
             clock::pause(random.duration(Duration::from_millis(20)));
             if self.is_ended.load(Ordering::Relaxed) {
                 return Ok(());
             }
         }
-        Err(format!("no look at all accounts in {} s", SEEN_WITHIN.as_secs()).into())
+        let patience = self.patience.as_secs();
+        Err(format!("no look at all accounts in {patience} s: {last}").into())
     }
 
     /// Holds that a transaction may have all accounts soon.
@@ -394,7 +418,7 @@ impl Transfer {
 }
 
 impl Report {
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.made += other.made;
         self.poor += other.poor;
         self.conflicts += other.conflicts;

@@ -13,6 +13,7 @@ mod question;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,7 +24,8 @@ use stator_history::check::linearizable::{CONFIGURATIONS_MAX, Judged, check_keys
 use stator_history::check::register::{Input, Output, Register, Value};
 use stator_history::history::{Client, History};
 
-use crate::sdk::{Failure, Mode, Sdk};
+use crate::boto::Boto;
+use crate::sdk::{Caller, Failure, Mode, Sdk};
 use crate::{Access, Random, Result, clock};
 use gap::Gap;
 
@@ -32,8 +34,12 @@ use gap::Gap;
 pub struct Settings {
     /// The table; it is made when the load begins.
     pub table: String,
-    /// Clients at once, each with one call at a time. They use the retry modes of [`Mode::ALL`] in turn.
+    /// Clients at once, each with one call at a time.
     pub clients: u64,
+    /// The retry modes that they use in turn.
+    pub modes: Vec<Mode>,
+    /// So many of them, the first ones, are processes of boto3, if there is a Python that has it.
+    pub boto: (u64, Option<PathBuf>),
     /// Items that are put, updated under conditions, deleted and read.
     pub registers: u64,
     /// Items that are only added to, and read.
@@ -52,6 +58,8 @@ impl Settings {
         Self {
             table: table.to_owned(),
             clients: 32,
+            modes: Mode::ALL.to_vec(),
+            boto: (0, None),
             registers: 16,
             counters: 8,
             operations_of_an_item_set: 10_000,
@@ -176,19 +184,38 @@ impl Load {
     }
 
     fn sdk(&self, client: u64) -> Sdk {
-        let modes = Mode::ALL;
+        let modes = &self.settings.modes;
         let mode = usize::try_from(client)
             .ok()
-            .and_then(|client| modes.get(client % modes.len()));
+            .and_then(|client| modes.get(client % modes.len().max(1)));
         let random = Random::new(self.settings.seed, client * 2 + 1);
         let mode = mode.copied().unwrap_or(Mode::Standard);
         Sdk::new(self.access.clone(), self.address, mode, random)
     }
 
+    fn caller(&self, client: u64) -> Result<Box<dyn Caller>> {
+        match &self.settings.boto {
+            (count, Some(python)) if client < *count => {
+                Ok(Box::new(Boto::start(python, &self.access, self.address)?))
+            }
+            _ => Ok(Box::new(self.sdk(client))),
+        }
+    }
+
     fn work(&self, client: u64) {
         /// Pools close connections now and then; a node that comes back gets clients again.
         const DISCONNECT_PERCENT: u64 = 1;
-        let mut sdk = self.sdk(client);
+        /// How long a client waits at most that has given a call up.
+        const AFTER_FAILURE: Duration = Duration::from_millis(200);
+        let mut caller = match self.caller(client) {
+            Ok(caller) => caller,
+            Err(error) => {
+                let failure = format!("client {client} did not begin: {error}");
+                self.seen.lock().failures.push(failure);
+                return;
+            }
+        };
+        let sdk = &mut *caller;
         let mut random = Random::new(self.settings.seed, client * 2);
         let mut known = HashMap::new();
         while !self.is_ended.load(Ordering::Relaxed)
@@ -202,12 +229,14 @@ impl Load {
             let value = i64::try_from(drawn).unwrap_or_default() * 1000;
             let is_counter = slot >= self.settings.registers;
             let input = question::draw(&mut random, is_counter, last, value);
-            if let Some(output) = self.ask(&mut sdk, client, slot, &key, input) {
+            if let Some(output) = self.ask(sdk, client, slot, &key, input) {
                 if let Some(value) = question::told(&output) {
                     known.insert(key, value);
                 }
             } else {
                 known.remove(&key);
+                // Whoever meets errors does not go on as fast as it can.
+                clock::pause(random.duration(AFTER_FAILURE));
             }
             if random.percent(DISCONNECT_PERCENT) {
                 sdk.disconnect();
@@ -224,7 +253,7 @@ impl Load {
     }
 
     /// One operation, taken down; its answer, unless the client has given up.
-    fn ask(&self, sdk: &mut Sdk, client: u64, slot: u64, key: &str, input: Input) -> Option<Output> {
+    fn ask(&self, sdk: &mut dyn Caller, client: u64, slot: u64, key: &str, input: Input) -> Option<Output> {
         let (operation, body) = question::request(&self.settings.table, key, &input);
         let began = self.begun.elapsed();
         let id = self.history.begin(Client(client), key.to_owned(), input, began);

@@ -21,7 +21,9 @@ use crate::cargo::{self, Workspace};
 use crate::sim;
 
 /// What `cargo test` has built.
-const EVERYTHING: &[&str] = &["--workspace", "--all-targets"];
+const EVERYTHING: &[&str] = &["--workspace", "--all-targets", BREAKABLE[0], BREAKABLE[1]];
+/// Lets tests break servers from inside; nothing is broken unless a test says so.
+const BREAKABLE: &[&str] = &["--features", "stator/fault-injection"];
 /// The server alone.
 const SERVER: &[&str] = &["--package", "stator", "--bin", "stator"];
 
@@ -68,12 +70,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         // Built as a whole first: tests that start servers would otherwise build one themselves, with the features of that
         // package alone, and nearly everything a second time.
         let built = cargo::build(&workspace, EVERYTHING)?;
-        passed &= cargo::succeeds(
-            cargo::cargo()
-                .args(["test", "--workspace", "--no-fail-fast"])
-                .env("STATOR_BIN", built.get("bin", "stator")?)
-                .current_dir(&workspace.root),
-        )?;
+        let mut command = cargo::cargo();
+        command
+            .args(["test", "--workspace", "--no-fail-fast"])
+            .args(BREAKABLE)
+            .env("STATOR_BIN", built.get("bin", "stator")?)
+            .current_dir(&workspace.root);
+        match python::client_environment(&workspace) {
+            Ok(python) => drop(command.env("STATOR_PYTHON", python)),
+            // Tests that would have clients in boto3 do without, and say so.
+            Err(error) => eprintln!("xtask: no Python for the tests of the crates: {error}"),
+        }
+        passed &= cargo::succeeds(&mut command)?;
         passed &= sim::test(&built.get("bin", "stator-sim")?)?;
     }
     if both || arguments.python {

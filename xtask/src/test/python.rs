@@ -22,7 +22,7 @@ pub(crate) fn run(
     consumer: Option<&Path>,
 ) -> Result<bool> {
     let tests = workspace.root.join(TESTS);
-    let python = environment(workspace, &tests.join("requirements.txt"))?;
+    let python = client_environment(workspace)?;
     let films = films::get(workspace)?;
     let mut command = Command::new(python);
     match consumer {
@@ -46,6 +46,12 @@ pub(crate) fn run(
             .env_remove("AWS_ENDPOINT_URL")
             .env_remove("AWS_ENDPOINT_URL_DYNAMODB"),
     )
+}
+
+/// The interpreter of the client tests' environment, which has boto3.
+pub(crate) fn client_environment(workspace: &Workspace) -> Result<PathBuf> {
+    let tests = workspace.root.join(TESTS);
+    environment(workspace, &tests.join("requirements.txt"))
 }
 
 /// The interpreter of an environment that holds these requirements, made anew when they or the system's Python have

@@ -24,6 +24,9 @@ pub(super) struct Package {
     pub(super) license: Option<String>,
     pub(super) manifest_path: String,
     pub(super) dependencies: Vec<Dependency>,
+    /// Each with what it turns on.
+    #[serde(default)]
+    pub(super) features: HashMap<String, Vec<String>>,
 }
 
 /// A dependency as declared in a manifest.
@@ -34,6 +37,9 @@ pub(super) struct Dependency {
     pub(super) kind: Option<String>,
     /// Set when the dependency is a folder, so one of ours.
     pub(super) path: Option<String>,
+    /// Features that it is asked for with.
+    #[serde(default)]
+    pub(super) features: Vec<String>,
 }
 
 /// The graph of packages that cargo settled on.

@@ -4,6 +4,7 @@
 //! alone. A finding names the place and what to do about it.
 
 mod arrows;
+mod doors;
 mod heads;
 mod hygiene;
 mod length;
@@ -96,6 +97,7 @@ pub(crate) fn run(update_ratchet: bool) -> Result<bool> {
     let mut findings = Vec::new();
     findings.extend(arrows::check_crates(&metadata, &files));
     findings.extend(arrows::check_sources(&files));
+    findings.extend(doors::check(&metadata, &files));
     findings.extend(heads::check(&files));
     findings.extend(length::check(&files, &ratchet));
     findings.extend(links::check(&files, |path| root.join(path).exists()));

@@ -1,0 +1,286 @@
+//! Who carries a plan out on a cluster, and looks after the nodes meanwhile.
+//!
+//! Invariant: a node that should run runs: a process that ends by itself without a fault that demands it is an error, and so is
+//! one that goes on where it must end, or says nothing of the cause. When it returns, every node runs and every link is whole. Not here:
+//! what is to befall whom (`plan.rs`), what clients saw (`load/`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use super::broken;
+use super::plan::{Fault, Moment, Plan, Step};
+use crate::{Cluster, Inside, Links, Member, Result, clock};
+
+/// Within which time a node ends whose disk has failed: the next write or sync comes at once under load.
+const ENDS_WITHIN: Duration = Duration::from_secs(3);
+/// What a process says that ends because of its disk (`server/src/node.rs`, `NodeError::Failed`).
+const FAILED: &str = "cannot go on";
+/// What the operating system says of a disk without room, and of one that has failed (`strerror(3)`).
+const NO_ROOM: &str = "No space left on device";
+const DEVICE_FAILED: &str = "Input/output error";
+
+/// What was broken, and what came of it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Broken {
+    /// How often each kind of fault came.
+    pub(super) kinds: BTreeMap<&'static str, usize>,
+    /// How long processes took to end after their disks had failed.
+    pub(super) ended_after: Vec<Duration>,
+}
+
+/// See the head of the file.
+#[derive(Debug)]
+pub(super) struct Nemesis<'a> {
+    cluster: &'a mut Cluster,
+    links: &'a Links,
+    plan: &'a Plan,
+    begun: Instant,
+    /// Steps that last, by their places in the plan.
+    lasting: BTreeSet<usize>,
+    /// Nodes that may end because of their disks, or have.
+    failing: BTreeSet<u64>,
+    broken: Broken,
+}
+
+impl<'a> Nemesis<'a> {
+    pub(super) fn new(cluster: &'a mut Cluster, links: &'a Links, plan: &'a Plan) -> Self {
+        Self {
+            cluster,
+            links,
+            plan,
+            begun: clock::now(),
+            lasting: BTreeSet::new(),
+            failing: BTreeSet::new(),
+            broken: Broken::default(),
+        }
+    }
+
+    /// Carries the plan out.
+    ///
+    /// # Errors
+    /// What the head of the file says.
+    pub(super) fn run(mut self) -> Result<Broken> {
+        for (at, moment) in self.plan.moments() {
+            while self.begun.elapsed() < at {
+                clock::pause((at.saturating_sub(self.begun.elapsed())).min(ENDS_WITHIN / 10));
+                self.look_after()?;
+            }
+            match moment {
+                Moment::Begin(place) => {
+                    let step = self.step(place)?;
+                    self.say(&format!("begins: {}", step.fault));
+                    *self.broken.kinds.entry(step.fault.kind()).or_default() += 1;
+                    self.lasting.insert(place);
+                    self.begin(&step.fault)?;
+                }
+                Moment::End(place) => {
+                    let step = self.step(place)?;
+                    self.lasting.remove(&place);
+                    self.end(&step.fault)?;
+                    self.say(&format!("over:   {}", step.fault));
+                }
+            }
+            self.look_after()?;
+        }
+        self.links.heal();
+        Ok(self.broken)
+    }
+
+    fn step(&self, place: usize) -> Result<Step> {
+        let step = self.plan.steps.get(place).cloned();
+        step.ok_or_else(|| "a step that is not in the plan".into())
+    }
+
+    fn say(&self, what: &str) {
+        eprintln!("{:8.3} s  {what}", self.begun.elapsed().as_secs_f64());
+    }
+
+    fn member(&mut self, node: u64) -> Result<&mut Member> {
+        let mut members = self.cluster.members.iter_mut();
+        let found = members.find(|member| member.id == node);
+        found.ok_or_else(|| format!("there is no node {node}").into())
+    }
+
+    fn begin(&mut self, fault: &Fault) -> Result<()> {
+        match *fault {
+            Fault::Kill(node) => self.member(node)?.kill(),
+            Fault::Freeze(node) => self.member(node)?.freeze(),
+            Fault::CutOff(..) | Fault::Cut(..) | Fault::Delay(..) | Fault::Slow(..) => {
+                self.change_links();
+                Ok(())
+            }
+            Fault::Disconnect(one, other) => {
+                self.links.disconnect(one, other);
+                Ok(())
+            }
+            Fault::SyncFails(node) | Fault::DiskFull(node) => {
+                self.failing.insert(node);
+                self.change_inside(node)?;
+                self.must_end(node)
+            }
+            Fault::NoRoom(node) => {
+                self.failing.insert(node);
+                self.change_inside(node)
+            }
+            Fault::Clock(node, _) => self.change_inside(node),
+            Fault::RollingRestart => self.restart_all(),
+            Fault::Blackout => self.cluster.members.iter_mut().try_for_each(Member::kill),
+        }
+    }
+
+    fn end(&mut self, fault: &Fault) -> Result<()> {
+        match *fault {
+            Fault::Kill(node) => self.member(node)?.start()?.ready().map(drop),
+            Fault::Freeze(node) => self.member(node)?.thaw(),
+            Fault::CutOff(..) | Fault::Cut(..) | Fault::Delay(..) | Fault::Slow(..) => {
+                self.change_links();
+                Ok(())
+            }
+            Fault::Disconnect(..) | Fault::RollingRestart => Ok(()),
+            Fault::SyncFails(node) | Fault::DiskFull(node) | Fault::NoRoom(node) => {
+                self.change_inside(node)?;
+                self.failing.remove(&node);
+                let member = self.member(node)?;
+                if member.is_running() {
+                    return Ok(());
+                }
+                member.start()?.ready().map(drop)
+            }
+            Fault::Clock(node, _) => self.change_inside(node),
+            Fault::Blackout => self.cluster.start_all(),
+        }
+    }
+
+    fn lasting(&self) -> impl Iterator<Item = &Fault> {
+        let steps = self
+            .lasting
+            .iter()
+            .filter_map(|place| self.plan.steps.get(*place));
+        steps.map(|step| &step.fault)
+    }
+
+    /// Makes every link what the faults that last make of it.
+    fn change_links(&self) {
+        let nodes: Vec<u64> = self.cluster.members.iter().map(|member| member.id).collect();
+        for from in &nodes {
+            for to in nodes.iter().filter(|to| *to != from) {
+                let condition = broken::condition(self.lasting(), *from, *to);
+                self.links.change(*from, *to, |own| *own = condition);
+            }
+        }
+    }
+
+    /// Makes a node what the faults that last make of it.
+    fn change_inside(&mut self, node: u64) -> Result<()> {
+        let inside = broken::inside(self.lasting(), node);
+        self.member(node)?.door()?.set(inside)
+    }
+
+    /// Waits for the end of a node whose disk has failed, and holds that it comes at once and says why.
+    fn must_end(&mut self, node: u64) -> Result<()> {
+        let member = self.member(node)?;
+        let (took, status) = ended(member, ENDS_WITHIN)?;
+        says_why(member, status)?;
+        self.say(&format!(
+            "node {node} ended {} ms after its disk failed",
+            took.as_millis()
+        ));
+        self.broken.ended_after.push(took);
+        Ok(())
+    }
+
+    /// Holds that the nodes that should run do.
+    fn look_after(&mut self) -> Result<()> {
+        for member in &mut self.cluster.members {
+            if !member.is_running() {
+                continue;
+            }
+            let Some(status) = member.has_ended()? else {
+                continue;
+            };
+            if !self.failing.contains(&member.id) {
+                let said = last_lines(&member.stderr());
+                return Err(format!("node {} ended by itself ({status}): {said}", member.id).into());
+            }
+            says_why(member, status)?;
+        }
+        Ok(())
+    }
+
+    /// Restarts one node after the other, as one does for a new version.
+    fn restart_all(&mut self) -> Result<()> {
+        for member in &mut self.cluster.members {
+            let status = member.terminate()?;
+            if !status.success() {
+                return Err(format!("node {} ended with {status} on SIGTERM", member.id).into());
+            }
+            member.start()?.ready()?;
+        }
+        Ok(())
+    }
+}
+
+/// Breaks the inside of a node and waits for its end, for those who look at single faults; how long it took.
+///
+/// # Errors
+/// When it goes on, or does not say why it ends.
+pub fn fail_disk(member: &mut Member, inside: Inside) -> Result<Duration> {
+    member.door()?.set(inside)?;
+    let (took, status) = ended(member, ENDS_WITHIN)?;
+    says_why(member, status)?;
+    Ok(took)
+}
+
+/// Waits for the end of a process.
+fn ended(member: &mut Member, within: Duration) -> Result<(Duration, ExitStatus)> {
+    let (begun, mut status) = (clock::now(), None);
+    let mut failed = None;
+    clock::holds_within(within, || match member.has_ended() {
+        Ok(ended) => {
+            status = ended;
+            status.is_some()
+        }
+        Err(error) => {
+            failed = Some(error);
+            true
+        }
+    });
+    match (status, failed) {
+        (Some(status), _) => Ok((begun.elapsed(), status)),
+        (None, Some(error)) => Err(error),
+        (None, None) => {
+            let (id, within) = (member.id, within.as_millis());
+            Err(format!("node {id} goes on {within} ms after its disk has failed").into())
+        }
+    }
+}
+
+/// Holds that a process ended with an error that names the cause.
+fn says_why(member: &Member, status: ExitStatus) -> Result<()> {
+    let text = member.stderr();
+    let said = text
+        .lines()
+        .rev()
+        .find(|line| line.contains(FAILED))
+        .unwrap_or_default();
+    let names_cause = said.contains(NO_ROOM) || said.contains(DEVICE_FAILED);
+    if status.code() == Some(1) && names_cause {
+        return Ok(());
+    }
+    let said = last_lines(&text);
+    Err(format!(
+        "node {} ended with {status} and did not say why: {said}",
+        member.id
+    )
+    .into())
+}
+
+fn last_lines(text: &str) -> String {
+    const LINES: usize = 12;
+    let lines: Vec<&str> = text.lines().collect();
+    lines
+        .get(lines.len().saturating_sub(LINES)..)
+        .unwrap_or_default()
+        .join("\n")
+}

@@ -1,0 +1,227 @@
+//! What must hold when everything is healed: nodes agree, nothing is locked, nothing waits, nothing has leaked.
+//!
+//! Invariant: only looks. A read at ALL mends what it finds; that it had to is an error here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::usage::Usage;
+use crate::{Access, Client, Cluster, Member, Result, clock};
+
+/// Within which time a cluster that is whole again has done what was left to do.
+const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+/// Items of a table that are read at ALL; all are compared as each node has them.
+const READ_AT_ALL: usize = 400;
+/// What names the level of a request (`server/src/consistency.rs`).
+const LEVEL: &str = "x-stator-consistency";
+
+/// What was compared.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Agreed {
+    /// Items that every node has alike.
+    pub items: usize,
+    /// Items that were read at ALL.
+    pub read_at_all: usize,
+}
+
+/// Waits until all nodes know each other again and every range has a leader.
+///
+/// # Errors
+/// What is missing after a while, in words.
+pub(super) fn wait_until_whole(cluster: &Cluster) -> Result<()> {
+    wait_for(|| statuses(cluster)?.iter().try_for_each(is_whole))
+}
+
+/// Waits until the nodes have nothing left to do.
+///
+/// # Errors
+/// What is left after a while, in words.
+pub(super) fn wait_until_idle(cluster: &Cluster) -> Result<()> {
+    wait_for(|| {
+        let statuses = statuses(cluster)?;
+        statuses.iter().try_for_each(is_whole)?;
+        statuses.iter().try_for_each(is_idle)?;
+        are_even(&statuses)
+    })
+}
+
+fn wait_for(condition: impl Fn() -> Result<()>) -> Result<()> {
+    let mut left = String::new();
+    let holds = clock::holds_within(SETTLED_WITHIN, || {
+        left = condition()
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default();
+        left.is_empty()
+    });
+    if holds {
+        return Ok(());
+    }
+    Err(format!(
+        "{} s after everything was healed: {left}",
+        SETTLED_WITHIN.as_secs()
+    )
+    .into())
+}
+
+fn statuses(cluster: &Cluster) -> Result<Vec<Value>> {
+    cluster.members.iter().map(Member::status).collect()
+}
+
+fn groups(status: &Value) -> impl Iterator<Item = &Value> {
+    status["groups"].as_array().into_iter().flatten()
+}
+
+fn is_whole(status: &Value) -> Result<()> {
+    let node = &status["node"];
+    let mut nodes = status["nodes"].as_array().into_iter().flatten();
+    let takes_part =
+        |other: &&Value| other["liveness"] == json!("alive") && other["standing"] == json!("member");
+    if let Some(other) = nodes.find(|other| !takes_part(other)) {
+        return Err(format!("node {node} says: {other}").into());
+    }
+    let is_led = |group: &&Value| group["diverged_at"].is_null() && !group["leader"].is_null();
+    match groups(status).find(|group| !is_led(group)) {
+        Some(group) => Err(format!("node {node} has the group {group}").into()),
+        None => Ok(()),
+    }
+}
+
+fn is_idle(status: &Value) -> Result<()> {
+    let (node, waiting) = (&status["node"], &status["hints"]["waiting"]);
+    if *waiting != json!(0) {
+        return Err(format!("node {node} has {waiting} hints").into());
+    }
+    let is_idle = |group: &&Value| {
+        let is_zero = |name: &str| group[name] == json!(0);
+        is_zero("prepared") && is_zero("forwarding") && group["applied"] == group["committed"]
+    };
+    match groups(status).find(|group| !is_idle(group)) {
+        Some(group) => Err(format!("node {node} has the group {group}").into()),
+        None => Ok(()),
+    }
+}
+
+/// Holds that each group is applied equally far wherever it has a replica.
+fn are_even(statuses: &[Value]) -> Result<()> {
+    let mut applied: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for group in statuses.iter().flat_map(groups) {
+        let own = applied.entry(group["group"].to_string()).or_default();
+        own.insert(group["applied"].to_string());
+    }
+    match applied.iter().find(|(_, indices)| indices.len() > 1) {
+        Some((group, indices)) => Err(format!("group {group} is applied up to {indices:?}").into()),
+        None => Ok(()),
+    }
+}
+
+/// Holds that all nodes have the same items, also at ALL.
+///
+/// # Errors
+/// The first item that they have not, and what each has.
+pub(super) fn agree(cluster: &Cluster, tables: &[String]) -> Result<Agreed> {
+    let mut agreed = Agreed::default();
+    let repaired = |cluster: &Cluster| -> Result<Vec<Value>> {
+        let statuses = cluster.members.iter().map(Member::status);
+        statuses
+            .map(|status| Ok(status?["read_repair"]["repaired"].clone()))
+            .collect()
+    };
+    for table in tables {
+        let mut first: Option<BTreeMap<String, Value>> = None;
+        for member in &cluster.members {
+            let items = scan(cluster.access(), member.address, table)?;
+            match &first {
+                None => first = Some(items),
+                Some(first) => differ(table, member.id, first, &items)?,
+            }
+        }
+        let items = first.unwrap_or_default();
+        let any = cluster.members.first().ok_or("no nodes")?;
+        let mut client = Client::open(cluster.access(), any.address)?;
+        for (key, item) in items.iter().take(READ_AT_ALL) {
+            let request = json!({ "TableName": table, "Key": { "pk": { "S": key } } });
+            let answer = client.call_with("GetItem", &request, &[(LEVEL, "ALL")])?.ok()?;
+            if answer["Item"] != *item {
+                return Err(format!("{table}, {key}: {item} on each node, {answer} at ALL").into());
+            }
+            agreed.read_at_all += 1;
+        }
+        agreed.items += items.len();
+    }
+    let repaired = repaired(cluster)?;
+    if repaired.iter().any(|count| *count != json!(0)) {
+        return Err(format!("nodes have found replicas that differ, and repaired them: {repaired:?}").into());
+    }
+    Ok(agreed)
+}
+
+/// All items of a table as one node has applied them.
+fn scan(access: Access, node: SocketAddr, table: &str) -> Result<BTreeMap<String, Value>> {
+    let mut client = Client::open(access, node)?;
+    let (mut items, mut request) = (BTreeMap::new(), json!({ "TableName": table }));
+    loop {
+        let page = client.call_with("Scan", &request, &[(LEVEL, "ONE")])?.ok()?;
+        for item in page["Items"].as_array().into_iter().flatten() {
+            let key = item["pk"]["S"].as_str().ok_or("an item without a key")?;
+            items.insert(key.to_owned(), item.clone());
+        }
+        match &page["LastEvaluatedKey"] {
+            Value::Null => return Ok(items),
+            last => request["ExclusiveStartKey"] = last.clone(),
+        }
+    }
+}
+
+fn differ(
+    table: &str,
+    node: u64,
+    first: &BTreeMap<String, Value>,
+    items: &BTreeMap<String, Value>,
+) -> Result<()> {
+    let keys: BTreeSet<&String> = first.keys().chain(items.keys()).collect();
+    match keys.into_iter().find(|key| first.get(*key) != items.get(*key)) {
+        None => Ok(()),
+        Some(key) => {
+            let (one, other) = (first.get(key), items.get(key));
+            Err(format!("{table}, {key}: {one:?} on the first node, {other:?} on node {node}").into())
+        }
+    }
+}
+
+/// What each node has of the machine.
+///
+/// # Errors
+/// When one does not run.
+pub(super) fn usage(cluster: &Cluster) -> Result<Vec<Usage>> {
+    let pids = cluster
+        .members
+        .iter()
+        .map(|member| member.pid().ok_or("a node does not run"));
+    pids.map(|pid| Usage::of(pid?)).collect()
+}
+
+/// Waits until each node has about as much of the machine as at first.
+///
+/// # Errors
+/// What a node has that it does not let go of.
+pub(super) fn nothing_leaked(cluster: &Cluster, first: &[Usage]) -> Result<Vec<Usage>> {
+    let mut now = usage(cluster)?;
+    clock::holds_within(SETTLED_WITHIN, || {
+        now = usage(cluster).unwrap_or_default();
+        now.len() == first.len()
+            && first
+                .iter()
+                .zip(&now)
+                .all(|(first, now)| now.leaked_since(first).is_none())
+    });
+    for ((member, first), now) in cluster.members.iter().zip(first).zip(&now) {
+        if let Some(what) = now.leaked_since(first) {
+            return Err(format!("node {} keeps {what}: {now}; {first} at first", member.id).into());
+        }
+    }
+    Ok(now)
+}
