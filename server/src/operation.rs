@@ -24,6 +24,7 @@ pub(crate) mod get_item;
 pub(crate) mod get_records;
 pub(crate) mod get_resource_policy;
 pub(crate) mod get_shard_iterator;
+mod in_use;
 pub(crate) mod index_changes;
 pub(crate) mod index_settings;
 pub(crate) mod item_collection;

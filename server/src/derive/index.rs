@@ -15,7 +15,7 @@ use stator_model::item::{Item, ItemRef};
 use uuid::Uuid;
 
 use super::{Images, unfit};
-use crate::catalog::{IndexDefinition, IndexStatus, TableDefinition};
+use crate::catalog::{IndexDefinition, TableDefinition};
 use crate::message;
 
 /// Bytes that one write unit covers.
@@ -68,7 +68,7 @@ impl DerivedIndex {
             keyspace: index.keyspace(),
             keys: index.keys(&table.key_schema, table.seed()),
             projection: index.projection.clone(),
-            is_being_made: index.status == IndexStatus::Creating,
+            is_being_made: index.status.is_being_made(),
         }
     }
 

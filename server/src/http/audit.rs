@@ -81,6 +81,43 @@ pub(super) struct Trail {
     pub(super) json: Bytes,
 }
 
+/// An operation that is not answered yet. One that never is, because it panics or its client goes away, is written down too:
+/// it may have taken effect.
+pub(super) struct Pending<'a> {
+    app: &'a App,
+    parts: &'a Parts,
+    id: RequestId,
+    pub(super) trail: Trail,
+    is_answered: bool,
+}
+
+impl<'a> Pending<'a> {
+    pub(super) fn new(app: &'a App, parts: &'a Parts, id: RequestId) -> Self {
+        Self {
+            app,
+            parts,
+            id,
+            trail: Trail::default(),
+            is_answered: false,
+        }
+    }
+
+    /// Writes it down with its answer.
+    pub(super) fn answered(mut self, result: &Result<Vec<u8>, ApiError>) {
+        self.is_answered = true;
+        operation(self.app, self.parts, &self.trail, result, self.id);
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            let unknown = Err(ApiError::Internal("not answered".to_owned()));
+            operation(self.app, self.parts, &self.trail, &unknown, self.id);
+        }
+    }
+}
+
 /// A call that is written down.
 #[derive(Debug)]
 pub(super) struct Call<'a> {
@@ -142,7 +179,7 @@ struct Record<'a> {
 }
 
 /// Writes an operation of the API down, if it is one that is to be.
-pub(super) fn operation(
+fn operation(
     app: &App,
     parts: &Parts,
     trail: &Trail,
