@@ -30,8 +30,8 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, request::Parts};
 use stator_iam::{Principal, RequestView};
 
-use self::audit::{Pending, Trail};
 pub(crate) use self::audit::dropped as dropped_lines;
+use self::audit::{Pending, Trail};
 use self::dispatch::Asked;
 use self::guard::Guard;
 use self::peer::Peer;

@@ -147,7 +147,12 @@ impl<'t, 'p> Parser<'t, 'p> {
         });
         let is_too_large = self.bounds == Bounds::Api && self.expanded > EXPANDED_BYTES_MAX;
         let too_large = is_too_large.then_some(ExpressionError::TooLong { size: self.expanded });
-        match misused.or(too_many).or(self.target).or(self.meaning).or(too_large) {
+        match misused
+            .or(too_many)
+            .or(self.target)
+            .or(self.meaning)
+            .or(too_large)
+        {
             Some(error) => Err(error),
             None => Ok(()),
         }

@@ -106,7 +106,9 @@ impl Placeholders {
     /// # Errors
     /// [`ExpressionError::VariablesTooLarge`].
     pub fn check_names_size(&self) -> Result<(), ExpressionError> {
-        let sizes = self.names().map(|(placeholder, name)| placeholder.len() + name.len());
+        let sizes = self
+            .names()
+            .map(|(placeholder, name)| placeholder.len() + name.len());
         let size = sizes.sum();
         check_size(size, NAMES)?;
         check_size(
@@ -116,7 +118,9 @@ impl Placeholders {
     }
 
     fn values_size(&self) -> usize {
-        let sizes = self.values().map(|(placeholder, value)| placeholder.len() + value.size());
+        let sizes = self
+            .values()
+            .map(|(placeholder, value)| placeholder.len() + value.size());
         sizes.sum()
     }
 

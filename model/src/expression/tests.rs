@@ -147,8 +147,15 @@ fn a_text_may_have_a_megabyte_with_what_stands_in_it() {
     assert_eq!(expanded("a = :v", MOST - 5).unwrap_err(), refused(MOST + 1));
     assert_eq!(expanded("#n = a", MOST - 5).unwrap_err(), refused(MOST + 1));
     let half = MOST / 2;
-    assert_eq!(expanded("a = :v OR b = :v", half).unwrap_err(), refused(MOST + 16));
-    assert!(expanded("a = :v b", MOST).unwrap_err().starts_with("Syntax error"));
+    assert_eq!(
+        expanded("a = :v OR b = :v", half).unwrap_err(),
+        refused(MOST + 16)
+    );
+    assert!(
+        expanded("a = :v b", MOST)
+            .unwrap_err()
+            .starts_with("Syntax error")
+    );
 }
 
 #[test]

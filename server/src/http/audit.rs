@@ -179,13 +179,7 @@ struct Record<'a> {
 }
 
 /// Writes an operation of the API down, if it is one that is to be.
-fn operation(
-    app: &App,
-    parts: &Parts,
-    trail: &Trail,
-    result: &Result<Vec<u8>, ApiError>,
-    id: RequestId,
-) {
+fn operation(app: &App, parts: &Parts, trail: &Trail, result: &Result<Vec<u8>, ApiError>, id: RequestId) {
     let (Some(log), Some(target)) = (&app.audit, trail.target) else {
         return;
     };

@@ -52,7 +52,11 @@ impl ResponseForPanic for Answer {
     fn response_for_panic(&mut self, panic: Box<dyn Any + Send>) -> Response {
         let request_id = self.id.as_str();
         let detail = said(panic.as_ref());
-        tracing::error!(request_id, detail, "a request panicked; please report this as a bug");
+        tracing::error!(
+            request_id,
+            detail,
+            "a request panicked; please report this as a bug"
+        );
         if self.is_query {
             let error = IdentityError::Internal(detail.to_owned());
             let (status, xml): (StatusCode, String) = error::answer(Api::Iam, &error, request_id);
@@ -155,7 +159,10 @@ mod tests {
         assert_eq!(response.status(), 500);
         assert_eq!(response.headers()[CONTENT_TYPE], "text/xml");
         let body = response.body();
-        assert!(body.contains("<Code>ServiceFailure</Code>") && body.contains(id.as_str()), "{body}");
+        assert!(
+            body.contains("<Code>ServiceFailure</Code>") && body.contains(id.as_str()),
+            "{body}"
+        );
         assert!(!body.contains("secret"));
     }
 

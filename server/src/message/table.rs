@@ -86,7 +86,9 @@ pub(crate) fn exists(name: &str) -> ApiError {
 }
 
 fn still_in_use(what: impl Display) -> ApiError {
-    ApiError::ResourceInUse(format!("Attempt to change a resource which is still in use: {what}"))
+    ApiError::ResourceInUse(format!(
+        "Attempt to change a resource which is still in use: {what}"
+    ))
 }
 
 /// A change of a table that is changing. Source: quoted in public by users of DynamoDB.
@@ -207,6 +209,14 @@ pub(crate) fn level_tag(value: &str) -> ApiError {
          must satisfy enum value set: [{}]",
         consistency::TAG,
         ConsistencyLevel::NAMES.join(", ")
+    ))
+}
+
+/// A key or a value of a tag with characters that it cannot have.
+pub(crate) fn tag_characters(what: &str, text: &str) -> ApiError {
+    ApiError::Validation(format!(
+        "One or more parameter values were invalid: A tag {what} can only have letters, white space, numbers and the \
+         characters + - = . _ : / @: {text}"
     ))
 }
 

@@ -205,9 +205,8 @@ mod tests {
 
     #[test]
     fn a_table_goes_when_its_indexes_have_come_to_rest() {
-        let sentence = format!(
-            "{IN_USE}Cannot delete table while indexes are being created, updated, or deleted."
-        );
+        let sentence =
+            format!("{IN_USE}Cannot delete table while indexes are being created, updated, or deleted.");
         for index in [
             IndexStatus::Creating,
             IndexStatus::Backfilling,
@@ -234,10 +233,16 @@ mod tests {
             IndexStatus::Deleting,
         ] {
             let another = check_index(&with_index(index), "by-b", false);
-            assert_eq!(another, Err(ApiError::LimitExceeded(index::ONE_AT_A_TIME.to_owned())));
+            assert_eq!(
+                another,
+                Err(ApiError::LimitExceeded(index::ONE_AT_A_TIME.to_owned()))
+            );
         }
         let settings = |index| in_use(check_index_settings("Tab", &with_index(index).indexes[0]));
-        assert_eq!(settings(IndexStatus::Creating), being("created but not backfilling"));
+        assert_eq!(
+            settings(IndexStatus::Creating),
+            being("created but not backfilling")
+        );
         assert_eq!(settings(IndexStatus::Backfilling), None);
         assert_eq!(settings(IndexStatus::Deleting), being("deleted"));
     }

@@ -102,8 +102,10 @@ impl IndexChanges {
 
     /// Changes a definition, or refuses to because of what it is now.
     pub(super) fn apply(&self, table: &mut TableDefinition, now_ms: i64) -> Result<(), ApiError> {
-        let is_online = |update: &&IndexUpdate| update.create.is_some() || update.delete.is_some();
-        let online = self.updates.iter().filter(is_online).count();
+        let online = |update: &IndexUpdate| {
+            usize::from(update.create.is_some()) + usize::from(update.delete.is_some())
+        };
+        let online: usize = self.updates.iter().map(online).sum();
         if online > 1 {
             return Err(ApiError::LimitExceeded(index::ONE_AT_A_TIME.to_owned()));
         }

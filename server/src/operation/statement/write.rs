@@ -288,7 +288,15 @@ impl Planner {
                 stator_model::partiql::Problem::OnIndex.to_string(),
             ));
         }
-        let (key, key_bytes, rest) = self.key(select.condition)?;
+        let refusal = || ApiError::validation(message::statement::EXISTS_OF_MORE);
+        let key_not_given = ApiError::validation(message::statement::KEY_NOT_GIVEN);
+        let of_key = self
+            .key(select.condition)
+            .map_err(|error| if error == key_not_given { refusal() } else { error });
+        let (key, key_bytes, rest) = of_key?;
+        if rest.is_empty() {
+            return Err(refusal());
+        }
         let mut all = vec![Condition::presence(&self.table.schema().partition.name, true)];
         all.extend(rest);
         let condition = Some(self.spelled(&Condition::All(all))?);
