@@ -5,6 +5,7 @@
 //! files (`crate::audit`).
 
 mod parameters;
+mod pending;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use serde_json::{Map, Value, json};
 use stator_iam::{Principal, Timestamp};
 use uuid::{Builder, Uuid};
 
+pub(super) use self::pending::{Pending, PendingCall};
 use super::App;
 use crate::arn;
 use crate::auth;
@@ -79,43 +81,6 @@ pub(super) struct Trail {
     pub(super) denied: bool,
     /// Its body, once it is known who has sent it.
     pub(super) json: Bytes,
-}
-
-/// An operation that is not answered yet. One that never is, because it panics or its client goes away, is written down too:
-/// it may have taken effect.
-pub(super) struct Pending<'a> {
-    app: &'a App,
-    parts: &'a Parts,
-    id: RequestId,
-    pub(super) trail: Trail,
-    is_answered: bool,
-}
-
-impl<'a> Pending<'a> {
-    pub(super) fn new(app: &'a App, parts: &'a Parts, id: RequestId) -> Self {
-        Self {
-            app,
-            parts,
-            id,
-            trail: Trail::default(),
-            is_answered: false,
-        }
-    }
-
-    /// Writes it down with its answer.
-    pub(super) fn answered(mut self, result: &Result<Vec<u8>, ApiError>) {
-        self.is_answered = true;
-        operation(self.app, self.parts, &self.trail, result, self.id);
-    }
-}
-
-impl Drop for Pending<'_> {
-    fn drop(&mut self) {
-        if !self.is_answered {
-            let unknown = Err(ApiError::Internal("not answered".to_owned()));
-            operation(self.app, self.parts, &self.trail, &unknown, self.id);
-        }
-    }
 }
 
 /// A call that is written down.
@@ -249,7 +214,7 @@ pub(super) fn own(
 }
 
 /// Writes a call of the IAM or STS API down. Of one that nobody has proved, its parameters are left out.
-pub(super) fn query(
+fn query(
     app: &App,
     parts: &Parts,
     (api, form): (Api, &Form),
