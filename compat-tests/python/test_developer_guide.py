@@ -23,6 +23,47 @@ def put(raw: RawClient, table: str, key: str, **more: Any) -> Answer:
     return raw.call("PutItem", {"TableName": table, "Item": {"pk": {"S": key}}, **more})
 
 
+@pytest.fixture(scope="module")
+def indexed(make_shared_table: MakeTable) -> str:
+    """A table with an index that has whole items and one that has keys only."""
+    return make_shared_table(
+        "pk:S",
+        "sk:S",
+        AttributeDefinitions=definitions("pk:S", "sk:S", "a:S", "b:S"),
+        LocalSecondaryIndexes=[
+            index("whole", "pk", "a"),
+            index("keys", "pk", "b", projection="KEYS_ONLY"),
+        ],
+    )
+
+
+@pytest.fixture(scope="module")
+def arn(dynamodb: Any, make_shared_table: MakeTable) -> str:
+    """The ARN of a table for tags."""
+    described = dynamodb.describe_table(TableName=make_shared_table())["Table"]
+    return str(described["TableArn"])
+
+
+@pytest.fixture(scope="module")
+def stored(dynamodb: Any, make_shared_table: MakeTable) -> str:
+    """A table with an item."""
+    table = make_shared_table()
+    dynamodb.put_item(TableName=table, Item={"pk": {"S": "a"}, "n": {"N": "1"}})
+    return table
+
+
+@pytest.fixture(scope="module")
+def orders(dynamodb: Any, make_shared_table: MakeTable) -> str:
+    """The table of orders of the examples."""
+    table = make_shared_table("OrderID:N")
+    watched = {"M": {"FireStick": {"M": {"DateWatched": {"L": [{"S": "12/13/19"}]}}}}}
+    more: dict[int, Item] = {1: {"Address": {"S": "some address"}}, 2: {"Devices": watched}}
+    for number, total in ((1, 100), (2, 200), (3, 300), (4, 600)):
+        item = {"OrderID": {"N": str(number)}, "Total": {"N": str(total)}, **more.get(number, {})}
+        dynamodb.put_item(TableName=table, Item=item)
+    return table
+
+
 class TestQuotasOfExpressions:
     """Quotas, "Expression parameters": the maximum length of all substitution variables in an expression is 2 MB."""
 
@@ -78,18 +119,6 @@ class TestQuotasOfExpressions:
 class TestItemsWithLocalIndexes:
     """Quotas, "Item size for tables with local secondary indexes": 400 KB for an item and its row in an index."""
 
-    @pytest.fixture(scope="class")
-    def indexed(self, make_shared_table: MakeTable) -> str:
-        return make_shared_table(
-            "pk:S",
-            "sk:S",
-            AttributeDefinitions=definitions("pk:S", "sk:S", "a:S", "b:S"),
-            LocalSecondaryIndexes=[
-                index("whole", "pk", "a"),
-                index("keys", "pk", "b", projection="KEYS_ONLY"),
-            ],
-        )
-
     def item(self, key: str, size: int, **more: Any) -> Item:
         """An item of this size."""
         item: Item = {"pk": {"S": key}, "sk": {"S": "s"}, "x": {"S": ""}, **more}
@@ -133,11 +162,6 @@ class TestItemsWithLocalIndexes:
 
 class TestTags:
     """Tagging restrictions in DynamoDB."""
-
-    @pytest.fixture(scope="class")
-    def arn(self, dynamodb: Any, make_shared_table: MakeTable) -> str:
-        described = dynamodb.describe_table(TableName=make_shared_table())["Table"]
-        return str(described["TableArn"])
 
     def test_keys_and_values_are_case_sensitive_and_have_few_signs(self, dynamodb: Any, arn: str) -> None:
         tags = [
@@ -214,12 +238,6 @@ class TestMusic:
 class TestExists:
     """Using the EXISTS function: the SELECT must specify a full primary key and one other condition."""
 
-    @pytest.fixture(scope="class")
-    def stored(self, dynamodb: Any, make_shared_table: MakeTable) -> str:
-        table = make_shared_table()
-        dynamodb.put_item(TableName=table, Item={"pk": {"S": "a"}, "n": {"N": "1"}})
-        return table
-
     def ask(self, raw: RawClient, table: str, where: str) -> Answer:
         statement = f'EXISTS(SELECT * FROM "{table}" {where})'
         return raw.call("ExecuteTransaction", {"TransactStatements": [{"Statement": statement}]})
@@ -275,16 +293,6 @@ ORDERS = [
 
 class TestOrders:
     """The examples of "PartiQL select statements" and of the pages about functions."""
-
-    @pytest.fixture(scope="class")
-    def orders(self, dynamodb: Any, make_shared_table: MakeTable) -> str:
-        table = make_shared_table("OrderID:N")
-        watched = {"M": {"FireStick": {"M": {"DateWatched": {"L": [{"S": "12/13/19"}]}}}}}
-        more: dict[int, Item] = {1: {"Address": {"S": "some address"}}, 2: {"Devices": watched}}
-        for number, total in ((1, 100), (2, 200), (3, 300), (4, 600)):
-            item = {"OrderID": {"N": str(number)}, "Total": {"N": str(total)}, **more.get(number, {})}
-            dynamodb.put_item(TableName=table, Item=item)
-        return table
 
     @pytest.mark.parametrize(("where", "numbers"), ORDERS)
     def test_they_find_what_they_ask_for(
