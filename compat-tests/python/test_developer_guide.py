@@ -160,6 +160,7 @@ class TestItemsWithLocalIndexes:
         assert reason == {"Code": "ValidationError", "Message": TOO_LARGE}
 
 
+@pytest.mark.differs_from_dynamodb_local("it does not support tags at all")
 class TestTags:
     """Tagging restrictions in DynamoDB."""
 
@@ -175,7 +176,6 @@ class TestTags:
             tags, key=lambda tag: str(tag["Key"])
         )
 
-    @pytest.mark.differs_from_dynamodb_local("it takes any character")
     @pytest.mark.parametrize("tag", [{"Key": "a*", "Value": "b"}, {"Key": "a", "Value": "b?"}])
     def test_other_signs_are_refused(self, raw: RawClient, arn: str, tag: Item) -> None:
         answer = raw.call("TagResource", {"ResourceArn": arn, "Tags": [tag]})
@@ -199,6 +199,7 @@ class TestMusic:
         ]
         return items
 
+    @pytest.mark.differs_from_dynamodb_local("it names the exception DuplicateItem")
     def test_they_do_what_they_say(self, dynamodb: Any, music: str) -> None:
         def run(statement: str) -> list[Item]:
             return self.run(dynamodb, music, statement)
@@ -343,6 +344,7 @@ def test_names_are_case_sensitive(dynamodb: Any, raw: RawClient, make_table: Mak
     assert raw.call("DescribeTable", {"TableName": table.upper()}).status == 400
 
 
+@pytest.mark.differs_from_dynamodb_local("it counts a unit for the whole table")
 def test_three_items_of_a_transaction_cost_six_units(dynamodb: Any, table: str, key: str) -> None:
     """Transactions, "Capacity management": two units for each of three items of 500 bytes."""
     items = [{"pk": {"S": f"{key}{number}"}, "x": {"S": "x" * 450}} for number in range(3)]
