@@ -167,7 +167,14 @@ impl TableWrite {
         context: &Context,
         choices: WriteChoices,
     ) -> Result<WriteOutput, ApiError> {
-        let guard = self.guard();
+        let choices = WriteChoices {
+            on_failure: self.on_failure,
+            ..choices
+        };
+        let guard = Guard {
+            on_failure: choices.on_failure(context),
+            ..self.guard()
+        };
         let (table, needs) = (&self.table, self.needs());
         let of = (self.key.as_ref(), &self.key_bytes);
         match &self.action {
