@@ -71,9 +71,7 @@ class TestQuotasOfExpressions:
         values = {f":v{place}": {"S": "x" * size} for place, size in enumerate(sizes)}
         names = ", ".join(values)
         condition = f"attribute_not_exists(q) OR q IN ({names})"
-        return put(
-            raw, table, key, ConditionExpression=condition, ExpressionAttributeValues=values, **more
-        )
+        return put(raw, table, key, ConditionExpression=condition, ExpressionAttributeValues=values, **more)
 
     def test_values_have_two_megabytes(self, raw: RawClient, table: str, key: str) -> None:
         refused(
@@ -172,9 +170,7 @@ class TestTags:
         ]
         dynamodb.tag_resource(ResourceArn=arn, Tags=tags)
         found = dynamodb.list_tags_of_resource(ResourceArn=arn)["Tags"]
-        assert sorted(found, key=lambda tag: str(tag["Key"])) == sorted(
-            tags, key=lambda tag: str(tag["Key"])
-        )
+        assert sorted(found, key=lambda tag: str(tag["Key"])) == sorted(tags, key=lambda tag: str(tag["Key"]))
 
     @pytest.mark.parametrize("tag", [{"Key": "a*", "Value": "b"}, {"Key": "a", "Value": "b?"}])
     def test_other_signs_are_refused(self, raw: RawClient, arn: str, tag: Item) -> None:
@@ -208,7 +204,9 @@ class TestMusic:
         assert run(insert) == []
         with pytest.raises(dynamodb.exceptions.DuplicateItemException):
             run(insert)
-        awards = f"UPDATE \"Music\" \nSET AwardsWon=1 \nSET AwardDetail={{'Grammys':[2020, 2018]}} \n{self.KEY}"
+        awards = (
+            f"UPDATE \"Music\" \nSET AwardsWon=1 \nSET AwardDetail={{'Grammys':[2020, 2018]}} \n{self.KEY}"
+        )
         assert run(f"{awards}\nRETURNING ALL OLD *") == [self.ITEM]
         (new,) = run(f"{awards} RETURNING ALL NEW *")
         assert new == {**self.ITEM, "AwardsWon": {"N": "1"}, "AwardDetail": self.GRAMMYS}
@@ -222,7 +220,7 @@ class TestMusic:
         read = self.read(dynamodb, music)
         assert read["AwardDetail"]["M"] == {**self.GRAMMYS["M"], "BillBoard": {"L": [{"N": "2020"}]}}
         assert sorted(read["BandMembers"]["SS"]) == ["member1", "member2", "newbandmember"]
-        assert run("DELETE FROM \"Music\" WHERE \"Artist\" = 'nobody' AND \"SongTitle\" = 'none'") == []
+        assert run('DELETE FROM "Music" WHERE "Artist" = \'nobody\' AND "SongTitle" = \'none\'') == []
         with pytest.raises(dynamodb.exceptions.ConditionalCheckFailedException):
             run(f'DELETE FROM "Music" {self.KEY} AND AwardsWon = 7')
         assert run(f'DELETE FROM "Music" {self.KEY} RETURNING ALL OLD *') == [read]
@@ -244,7 +242,8 @@ class TestExists:
         return raw.call("ExecuteTransaction", {"TransactStatements": [{"Statement": statement}]})
 
     @pytest.mark.parametrize(
-        "where", ["", "WHERE pk = 'a'", "WHERE n = 1", "WHERE pk = 'a' OR n = 1", "WHERE pk IN ['a'] AND n = 1"]
+        "where",
+        ["", "WHERE pk = 'a'", "WHERE n = 1", "WHERE pk = 'a' OR n = 1", "WHERE pk IN ['a'] AND n = 1"],
     )
     def test_without_it_is_refused(self, raw: RawClient, stored: str, where: str) -> None:
         refused(
@@ -285,7 +284,7 @@ ORDERS = [
     ("WHERE Total IN [300, 600]", [3, 4]),
     ("WHERE Total BETWEEN 200 AND 600", [2, 3, 4]),
     ("WHERE OrderID=1 AND contains(\"Address\", 'some')", [1]),
-    ("WHERE size(\"Address\") >10", [1]),
+    ('WHERE size("Address") >10', [1]),
     ("WHERE Address IS MISSING", [2, 3, 4]),
     ("WHERE Total IS NOT NULL AND NOT OrderID IN [1, 2]", [3, 4]),
     ("WHERE Devices.FireStick.DateWatched[0] >= '12/12/19'", [2]),
@@ -358,7 +357,9 @@ def test_three_items_of_a_transaction_cost_six_units(dynamodb: Any, table: str, 
 
 def test_one_update_of_an_index_has_one_action(raw: RawClient, make_table: MakeTable) -> None:
     """Quotas: only one global secondary index is created or deleted by one UpdateTable, however it is written."""
-    table = make_table("pk:S", AttributeDefinitions=definitions("pk:S", "a:S"), GlobalSecondaryIndexes=[index("by-a", "a")])
+    table = make_table(
+        "pk:S", AttributeDefinitions=definitions("pk:S", "a:S"), GlobalSecondaryIndexes=[index("by-a", "a")]
+    )
     both = {"Create": index("by-b", "b"), "Delete": {"IndexName": "by-a"}}
     request = {
         "TableName": table,

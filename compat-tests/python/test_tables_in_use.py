@@ -17,7 +17,9 @@ from conftest import MakeTable, active, definitions, index, index_active, index_
 from errors import SERVICE, accepted, refused
 from raw import Answer, RawClient
 
-pytestmark = pytest.mark.differs_from_dynamodb_local("words it otherwise, and deletes tables that are changing")
+pytestmark = pytest.mark.differs_from_dynamodb_local(
+    "words it otherwise, and deletes tables that are changing"
+)
 
 ITEMS = 2000
 ROUNDS = 40

@@ -11,10 +11,15 @@ ACME: dict[str, Any] = {"pk": {"S": "Acme"}, "sk": {"N": "1"}}
 TABLE = [
     Step(
         "CreateTable",
-        fixtures.table("$T", "pk:S", "sk:N", defined=["g:S"], GlobalSecondaryIndexes=[fixtures.index("one", "g")]),
+        fixtures.table(
+            "$T", "pk:S", "sk:N", defined=["g:S"], GlobalSecondaryIndexes=[fixtures.index("one", "g")]
+        ),
     ),
     Step("PutItem", {"TableName": "$T", "Item": {**ACME, "x": {"N": "1"}, "s": {"SS": ["a", "b"]}}}),
-    Step("PutItem", {"TableName": "$T", "Item": {**ACME, "sk": {"N": "2"}, "m": {"M": {"l": {"L": [{"N": "7"}]}}}}}),
+    Step(
+        "PutItem",
+        {"TableName": "$T", "Item": {**ACME, "sk": {"N": "2"}, "m": {"M": {"l": {"L": [{"N": "7"}]}}}}},
+    ),
 ]
 KEY = "WHERE pk = 'Acme' AND sk = 1"
 
@@ -61,7 +66,7 @@ WHERES = [
     "AND sk BETWEEN 1 AND 1",
     "ORDER BY sk DESC",
     "ORDER BY x",
-    "AND x = \"Acme\"",
+    'AND x = "Acme"',
     "LIMIT 1",
     "GROUP BY pk",
     "AND sk = '1'",
@@ -109,7 +114,7 @@ WHOLE = [
     "INSERT INTO \"$T\" VALUES {'pk': 'b', 'sk': 1}",
     "INSERT INTO \"$T\" VALUE {'pk': 'c', 'sk': 1, 't': TRUE, 'n': Null, 'e': 1e0, 'l': [], 'm': {}, 'z': ''}",
     "SELECT * FROM \"$T\" WHERE pk = 'c'",
-    f"EXISTS(SELECT * FROM \"$T\" {KEY})",
+    f'EXISTS(SELECT * FROM "$T" {KEY})',
 ]
 
 
@@ -151,7 +156,7 @@ CASES = [
     Case(
         "statements of transactions",
         [
-            transaction(f"EXISTS(SELECT * FROM \"$T\" {where})", "DELETE FROM \"$T\" WHERE pk = 'z' AND sk = 1")
+            transaction(f'EXISTS(SELECT * FROM "$T" {where})', "DELETE FROM \"$T\" WHERE pk = 'z' AND sk = 1")
             for where in (
                 KEY,
                 f"{KEY} AND x = 1",
@@ -181,7 +186,7 @@ CASES = [
             batch(SELECT, UPDATE),
             batch(SELECT, SELECT),
             batch(UPDATE, UPDATE.replace("sk = 1", "sk = 9")),
-            batch(f"EXISTS(SELECT * FROM \"$T\" {KEY})"),
+            batch(f'EXISTS(SELECT * FROM "$T" {KEY})'),
         ],
         TABLE,
     ),
