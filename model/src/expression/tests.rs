@@ -130,6 +130,7 @@ fn a_text_may_have_4096_bytes() {
 
 #[test]
 fn a_text_may_have_a_megabyte_with_what_stands_in_it() {
+    const MOST: usize = 1 << 20;
     let expanded = |text: &str, each: usize| {
         let mut placeholders = Placeholders::default();
         let start = placeholders.values_writer().len();
@@ -138,7 +139,6 @@ fn a_text_may_have_a_megabyte_with_what_stands_in_it() {
         placeholders.add_name("#n".into(), "y".repeat(each)).unwrap();
         Condition::parse(text, &mut placeholders).map_err(|error| error.to_string())
     };
-    const MOST: usize = 1 << 20;
     assert!(expanded("a = :v", MOST - 6).is_ok());
     assert!(expanded("#n = a", MOST - 6).is_ok());
     let refused = |size: usize| {
