@@ -77,7 +77,8 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let is_query = query::is_query(&parts);
     let request = Request::from_parts(parts, body);
-    let answering = |request| respond(&app, request, (id, is_query));
+    // On the heap once, where it stays while layers around it are moved.
+    let answering = |request| Box::pin(respond(&app, request, (id, is_query)));
     let mut response = panic::guard(request, (id, is_query), answering).await;
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {

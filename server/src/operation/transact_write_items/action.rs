@@ -217,17 +217,13 @@ impl Action {
                 let Some(new) = replacement.new_item() else {
                     return Ok(key);
                 };
-                match table.index_misfit(new.as_ref()) {
-                    Some((misfit, index)) => {
-                        let refusal = message::index::misfit(&misfit, index);
-                        Err(Misfit::new(&misfit.error, refusal))
-                    }
-                    None => {
-                        let fits = table.check_local_rows(new.as_ref());
-                        fits.map_err(Misfit::of_action)?;
-                        Ok(key)
-                    }
+                if let Some((misfit, index)) = table.index_misfit(new.as_ref()) {
+                    let refusal = message::index::misfit(&misfit, index);
+                    return Err(Misfit::new(&misfit.error, refusal));
                 }
+                let fits = table.check_local_rows(new.as_ref());
+                fits.map_err(Misfit::of_action)?;
+                Ok(key)
             }
         }
     }
