@@ -43,7 +43,7 @@ impl Directory {
         }
         let resource = name.splitn(6, ':').nth(5).unwrap_or_default();
         let (word, path) = resource.split_once('/').unwrap_or_default();
-        let is_of_iam = name.splitn(6, ':').nth(2) == Some("iam");
+        let is_of_iam = name.split(':').nth(2) == Some("iam");
         let Some(kind) = BOUND.into_iter().find(|kind| is_of_iam && kind.word() == word) else {
             return Some(name.to_owned());
         };

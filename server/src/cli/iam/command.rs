@@ -252,7 +252,7 @@ impl Permission {
         let Kind { word, name: owner } = of;
         let managed = |verb: &str, attachment: &Attachment| {
             let arn = policy_arn(&attachment.policy);
-            let parameters = [(owner, attachment.name.as_str()), ("PolicyArn", &arn)];
+            let parameters = [(owner, attachment.name.as_str()), ("PolicyArn", arn.as_str())];
             call(format!("{verb}{word}Policy"), parameters)
         };
         Ok(match self {
