@@ -6,6 +6,7 @@
 pub(crate) mod admin;
 mod audit;
 mod body;
+mod connections;
 mod dispatch;
 pub(crate) mod guard;
 mod impatient;

@@ -216,10 +216,13 @@ impl Replica {
         if !state.ticks.is_multiple_of(TEND_EVERY_TICKS) {
             return;
         }
-        let engine = &self.host.engine;
-        let is_held = engine.holds_log(Journal::stream_of(self.group));
+        let (engine, stream) = (&self.host.engine, Journal::stream_of(self.group));
+        let is_held = engine.holds_log(stream);
         let remembered = state.invocations.oldest_entry().unwrap_or(u64::MAX);
         let needed = self.first_needed(state);
+        if is_held && needed == engine.flushed_index(stream) + 1 {
+            engine.flush_behind_rotation(stream);
+        }
         if (is_held && remembered < needed) || engine.holds_log(Journal::note_stream_of(self.group)) {
             if !std::mem::replace(&mut self.log.lock().is_noting, true) {
                 let replica = Arc::clone(self);

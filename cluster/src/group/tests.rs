@@ -3,6 +3,7 @@
 
 mod derived;
 mod room;
+mod rotation;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -348,23 +349,27 @@ impl Group {
 
     /// Until nothing happens any more.
     fn run(&self) {
-        loop {
-            self.turn();
-            let Some((from, to, bytes)) = self.basket.lock().pop_front() else {
-                return;
-            };
-            if self.away.contains(&from) || self.away.contains(&to) {
-                continue;
-            }
-            if let Some(node) = self.nodes.get(&to) {
-                if QuietMessage::is_one(&bytes) {
-                    node.replica
-                        .receive_quiet(from, QuietMessage::decode(bytes).unwrap());
-                } else {
-                    node.replica.receive(from, RaftMessage::decode(bytes).unwrap());
-                }
+        while self.step() {}
+    }
+
+    /// Disks work, and a message arrives; `false` if there is none.
+    fn step(&self) -> bool {
+        self.turn();
+        let Some((from, to, bytes)) = self.basket.lock().pop_front() else {
+            return false;
+        };
+        if self.away.contains(&from) || self.away.contains(&to) {
+            return true;
+        }
+        if let Some(node) = self.nodes.get(&to) {
+            if QuietMessage::is_one(&bytes) {
+                node.replica
+                    .receive_quiet(from, QuietMessage::decode(bytes).unwrap());
+            } else {
+                node.replica.receive(from, RaftMessage::decode(bytes).unwrap());
             }
         }
+        true
     }
 
     fn peers(&self) -> Peers {

@@ -69,7 +69,7 @@ pub(crate) async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => {
                     // One too many is closed at once, so that its client goes to another node.
-                    let Some(open) = guard.connect() else { continue };
+                    let Some(open) = guard.connect(address.ip()) else { continue };
                     let connection = Connection {
                         builder: builder.clone(),
                         router: router.clone(),
