@@ -44,7 +44,7 @@ pub use group::settings::{Timing, TimingError};
 pub use hints::HintStatus;
 pub use level::ConsistencyLevel;
 pub use node::exchange::ExchangeStatistics;
-pub use node::settings::{Alone, Founder, NodeSettings, Surroundings};
+pub use node::settings::{Alone, Founder, MoveSettings, NodeSettings, Surroundings};
 pub use runtime::TokioWorld;
 pub use stator_storage::vfs::{Vfs, posix::PosixVfs};
 pub use stator_storage::{

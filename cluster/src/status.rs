@@ -162,7 +162,7 @@ impl Cluster {
             GroupStatus {
                 group,
                 range: (group != METADATA_GROUP).then(|| RangeId(group - 1)),
-                replicas: replica.nodes().collect(),
+                replicas: replica.nodes(),
                 leader: standing.leader,
                 term: standing.term,
                 committed: standing.committed,

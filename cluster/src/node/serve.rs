@@ -67,7 +67,8 @@ pub(super) fn invocation_of(bytes: &Bytes) -> Result<Option<InvocationId>, Refus
 }
 
 impl Node {
-    async fn carry_out(self: &Arc<Self>, ask: Ask) -> Result<Tell, Refused> {
+    /// Does what another node asks, or this one asks of itself.
+    pub(crate) async fn carry_out(self: &Arc<Self>, ask: Ask) -> Result<Tell, Refused> {
         match ask {
             Ask::Write(write) => self.serve_write(write).await.map(Tell::Written),
             Ask::Read(read) => self.serve_read(read).await,
@@ -100,6 +101,7 @@ impl Node {
             Ask::EndPart(end) => self.serve_end(end).await,
             Ask::See(see) => self.serve_see(see).await,
             Ask::Ledger(write) => self.serve_ledger(write).await.map(Tell::Written),
+            ask => self.carry_out_move(ask).await,
         }
     }
 
@@ -109,10 +111,8 @@ impl Node {
 
     fn asked_to_read(&self, group: u32) -> Result<Arc<Replica>, Refused> {
         let replica = self.asked(group)?;
-        if replica.is_diverged() {
-            let cause =
-                "the replica holds what the majority has lost, and waits to be filled anew".to_owned();
-            return Err(Refused::NotNow(cause));
+        if !replica.is_readable() {
+            return Err(Refused::NotNow("the replica waits to be filled".to_owned()));
         }
         Ok(replica)
     }
@@ -200,8 +200,8 @@ impl Node {
             metadata.keyspaces.push(number);
             metadata.names.push(name.to_string());
         }
-        if let Some(layout) = self.read_layout()? {
-            metadata.layout = layout.to_bytes();
+        if let Some(plan) = self.read_plan()? {
+            metadata.plan = plan.to_bytes();
         }
         Ok(metadata)
     }
@@ -266,7 +266,7 @@ impl Node {
         You {
             is_known: known.is_some(),
             incarnation: known.unwrap_or_default(),
-            other_founders: asks.founders != self.settings.founders_hash(),
+            other_founders: asks.founders != 0 && asks.founders != self.settings.founders_hash(),
         }
     }
 

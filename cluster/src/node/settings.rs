@@ -2,9 +2,10 @@
 //!
 //! Invariant: plain data. Not here: reading it from a file (`server`).
 
-use std::num::{NonZeroU8, NonZeroU32};
+use std::num::{NonZeroU8, NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use stator_storage::vfs::Vfs;
@@ -58,6 +59,32 @@ pub struct NodeSettings {
     pub timing: Timing,
     /// Gossip.
     pub gossip: GossipSettings,
+    /// Replicas that move.
+    pub moves: MoveSettings,
+}
+
+/// How fast replicas move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MoveSettings {
+    /// Bytes per second that a replica which is being filled takes; two of a node are filled at a time.
+    pub bytes_per_second: NonZeroU64,
+    /// A node that is away for so long is replaced: its ranges get replicas elsewhere. `None`: only when it is asked for.
+    pub replace_after: Option<Duration>,
+}
+
+/// As [`MoveSettings::bytes_per_second`] if nothing else is said: a range of a gigabyte in sixteen seconds.
+const BYTES_PER_SECOND_DEFAULT: u64 = 64 << 20;
+
+/// As [`MoveSettings::replace_after`] if nothing else is said: longer than a restart of a machine takes.
+const REPLACE_AFTER_DEFAULT: Duration = Duration::from_secs(10 * 60);
+
+impl Default for MoveSettings {
+    fn default() -> Self {
+        Self {
+            bytes_per_second: NonZeroU64::new(BYTES_PER_SECOND_DEFAULT).unwrap_or(NonZeroU64::MAX),
+            replace_after: Some(REPLACE_AFTER_DEFAULT),
+        }
+    }
 }
 
 /// What a node is given from outside.

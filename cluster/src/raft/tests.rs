@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use super::*;
+use crate::world::NodeId;
 
 const ELECTION_TICKS: usize = 10;
 
@@ -54,10 +55,7 @@ impl Trio {
     fn new(seed: u64, count: u64) -> Self {
         let ids: Vec<ReplicaId> = (1..=count).map(ReplicaId).collect();
         let disk = Recovered {
-            members: Members {
-                voters: ids.clone(),
-                learners: Vec::new(),
-            },
+            members: Members::founding(ids.iter().map(|id| (*id, NodeId(id.0))).collect()),
             ..Recovered::default()
         };
         let mut trio = Self {
@@ -148,9 +146,9 @@ impl Trio {
                 replica.log.retain(|entry| entry.index < first.index);
             }
             replica.log.extend(persist.entries);
-            if let Some((hard_state, members, before)) = persist.state {
-                replica.disk.hard_state = hard_state;
-                (replica.disk.members, replica.disk.before) = (members, before);
+            if let Some(kept) = persist.state {
+                replica.disk.hard_state = kept.hard_state;
+                (replica.disk.members, replica.disk.before) = (kept.members, kept.before);
             }
             replica.core.persisted(persist.number);
             self.network.extend(persist.then_send);
@@ -390,7 +388,7 @@ fn the_head_of_the_log_goes_and_terms_are_still_known() {
     let first = trio.core(leader).last() - 3;
     trio.core(leader).cut_head(first);
     assert_eq!(trio.core(leader).first(), first);
-    let (_, _, (before, term)) = trio.core(leader).state();
+    let (before, term) = trio.core(leader).state().before;
     assert_eq!((before, term), (first - 1, trio.core(leader).term()));
     trio.core(leader).propose("more".into()).unwrap();
     trio.settle();
@@ -446,14 +444,12 @@ fn half_applied(voters: u64, commit: u64, applied: usize) -> (Recovered, Vec<Ent
             vote: 1,
             commit,
         },
-        members: Members {
-            voters: (1..=voters).map(ReplicaId).collect(),
-            learners: Vec::new(),
-        },
+        members: Members::founding((1..=voters).map(|id| (ReplicaId(id), NodeId(id))).collect()),
         before: (0, 0),
         terms: vec![(1, 2), (4, 3)],
         last: 7,
         unapplied: log[applied..].to_vec(),
+        is_unfilled: false,
     };
     (disk, log)
 }
