@@ -82,6 +82,10 @@ pub struct GroupStatus {
     pub group: u32,
     /// Its token range.
     pub range: Option<RangeId>,
+    /// The id of this node's replica in the group.
+    pub replica: u64,
+    /// Whether it has what the group has; otherwise it is being filled.
+    pub is_filled: bool,
     /// The nodes that have a replica.
     pub replicas: Vec<NodeId>,
     /// The node that leads, as far as this one knows.
@@ -162,6 +166,8 @@ impl Cluster {
             GroupStatus {
                 group,
                 range: (group != METADATA_GROUP).then(|| RangeId(group - 1)),
+                replica: replica.id().0,
+                is_filled: !replica.is_unfilled(),
                 replicas: replica.nodes(),
                 leader: standing.leader,
                 term: standing.term,

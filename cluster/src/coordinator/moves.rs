@@ -23,11 +23,11 @@ use crate::group::apply::METADATA_GROUP;
 use crate::group::members::GroupStatus;
 use crate::group::replica::Refused;
 use crate::metadata::rows::{OwnCommand, OwnRow};
-use crate::node::message::moves::{ChangeMembers, Inventory, Joining, ReplicaOf};
+use crate::node::message::moves::{ChangeMembers, Hosting, Inventory, Joining, ReplicaOf};
 use crate::node::message::{Ask, Tell};
 use crate::node::{Node, group_of};
 use crate::raft::{MemberChange, ReplicaId};
-use crate::ring::{Move, NodeDescription, NodeStanding, Plan, RangeId, Replica};
+use crate::ring::{Layout, Move, NodeDescription, NodeStanding, Plan, RangeId, Replica};
 use crate::world::NodeId;
 
 /// How often the steward looks when something is under way.
@@ -58,7 +58,8 @@ struct Memory {
     down_since: BTreeMap<NodeId, Duration>,
     /// Replicas that have gone from a range and are to be removed.
     leftovers: BTreeSet<(NodeId, u32, u64)>,
-    swept_at: Option<Duration>,
+    /// When that was last looked for, and with which plan.
+    swept: Option<(Duration, u64)>,
 }
 
 impl Cluster {
@@ -127,6 +128,15 @@ impl Cluster {
         alive
     }
 
+    /// How often nodes were started, as gossip has it.
+    fn starts(&self) -> BTreeMap<NodeId, u64> {
+        let members = self.node.gossip.get().map(Gossiper::members).unwrap_or_default();
+        let starts = members.iter().map(|member| (member.node, member.incarnation));
+        let mut starts: BTreeMap<_, _> = starts.collect();
+        starts.insert(self.node.settings.node, self.node.incarnation());
+        starts
+    }
+
     /// Nodes that have been away for too long, that have come back, or that have lost what they had.
     async fn look_at_nodes(
         &self,
@@ -164,13 +174,9 @@ impl Cluster {
             if member.liveness != Liveness::Alive || !is_rejoining || !is_known {
                 continue;
             }
-            let held = self.inventory(member.node).await?;
-            let in_ranges = held.replicas.iter().filter_map(|held| {
-                Some((RangeId(held.group.checked_sub(1)?), held.replica))
-            });
-            let metadata = held.replicas.iter().find(|held| held.group == METADATA_GROUP);
+            let (lost, is_metadata_lost) = self.lost_on(plan, member.node).await?;
             let next = plan
-                .replace(member.node, &in_ranges.collect(), metadata.map(|held| held.replica))
+                .replace(member.node, &lost, is_metadata_lost)
                 .map_err(plan_error)?;
             if next.is_some() {
                 tracing::info!(node = member.node.0, "a node that has lost its directory gets new replicas");
@@ -178,6 +184,42 @@ impl Cluster {
             }
         }
         Ok(None)
+    }
+
+    /// The replicas that a node has lost: those that are members of their groups and that it does not have. One that is no member
+    /// yet is still to be brought.
+    async fn lost_on(&self, plan: &Plan, node: NodeId) -> Result<(BTreeSet<(RangeId, u64)>, bool), Error> {
+        let held = self.inventory(node).await?.replicas;
+        let holds = |group, id| {
+            let mut held = held.iter();
+            held.any(|held| (held.group, held.replica) == (group, id))
+        };
+        let counted = plan.layout.replicas_on(node);
+        let planned = plan.target.iter().flat_map(|target| target.replicas_on(node));
+        let missing: BTreeSet<_> = counted
+            .chain(planned)
+            .map(|(range, replica)| (range, replica.id))
+            .filter(|(range, id)| !holds(group_of(*range), *id))
+            .collect();
+        let mut lost = BTreeSet::new();
+        for (range, id) in missing {
+            if self.is_member(group_of(range), id).await? {
+                lost.insert((range, id));
+            }
+        }
+        let metadata = plan.metadata.iter().find(|replica| replica.node == node);
+        let is_metadata_lost = match metadata {
+            Some(replica) if !holds(METADATA_GROUP, replica.id) => {
+                self.is_member(METADATA_GROUP, replica.id).await?
+            }
+            _ => false,
+        };
+        Ok((lost, is_metadata_lost))
+    }
+
+    async fn is_member(&self, group: u32, id: u64) -> Result<bool, Error> {
+        let status = self.group_status(group).await?;
+        Ok(status.members.iter().any(|member| member.replica.0 == id))
     }
 
     async fn inventory(&self, node: NodeId) -> Result<Inventory, Error> {
@@ -232,11 +274,12 @@ impl Cluster {
 
     /// The next step of the metadata group; says whether something is under way.
     async fn look_at_metadata(&self, plan: &Plan, alive: &BTreeSet<u64>) -> Result<bool, Error> {
+        let starts = self.starts();
         let status = self.group_status(METADATA_GROUP).await?;
         let step = step_of_metadata(&status, &plan.metadata, alive);
         match step {
             Step::Done | Step::Wait => Ok(false),
-            step => self.take(METADATA_GROUP, step).await.map(|()| true),
+            step => self.take(METADATA_GROUP, step, &starts).await.map(|()| true),
         }
     }
 
@@ -253,6 +296,8 @@ impl Cluster {
         let admitted = admit(&pending, alive);
         for step in &admitted {
             let group = group_of(step.range);
+            // Before the members are asked for: a node that loses its disk later is another one then.
+            let starts = self.starts();
             let status = match self.group_status(group).await {
                 Ok(status) => status,
                 Err(error) => {
@@ -264,7 +309,7 @@ impl Cluster {
             match step_of_move(&status, step) {
                 Step::Done | Step::Wait => {}
                 step => {
-                    if let Err(error) = self.take(group, step).await {
+                    if let Err(error) = self.take(group, step, &starts).await {
                         tracing::debug!(%error, group, ?step, "a step of a move was not taken");
                     }
                 }
@@ -294,14 +339,15 @@ impl Cluster {
     }
 
     /// Takes a step.
-    async fn take(&self, group: u32, step: Step) -> Result<(), Error> {
+    async fn take(&self, group: u32, step: Step, starts: &BTreeMap<NodeId, u64>) -> Result<(), Error> {
         match step {
             Step::Bring(replica) => {
-                let of = ReplicaOf {
+                let hosting = Hosting {
                     group,
                     replica: replica.id,
+                    incarnation: starts.get(&replica.node).copied().unwrap_or_default(),
                 };
-                self.ask_node(replica.node, Ask::Host(of), PATIENCE)
+                self.ask_node(replica.node, Ask::Host(hosting), PATIENCE)
                     .await
                     .map_err(failed)?;
                 let learn = MemberChange::Learn(ReplicaId(replica.id), replica.node);
@@ -371,17 +417,18 @@ impl Cluster {
     /// Now and then looks for replicas that nobody knows of, whatever has left them there.
     async fn sweep(&self, plan: &Plan, alive: &BTreeSet<u64>, memory: &mut Memory) -> Result<(), Error> {
         let now = self.node.surroundings.world.now();
-        let is_due = memory
-            .swept_at
-            .is_none_or(|swept| now.saturating_sub(swept) >= SWEEP_EVERY);
+        // What is to be, which stays the same while it is being reached.
+        let aim = plan.target.as_ref().map_or(plan.epoch(), Layout::epoch);
+        let is_due = memory.swept.is_none_or(|(swept_at, before)| {
+            now.saturating_sub(swept_at) >= SWEEP_EVERY || before != aim
+        });
         if !is_due {
             return Ok(());
         }
-        memory.swept_at = Some(now);
-        for node in plan.layout.nodes().keys().filter(|node| alive.contains(&node.0)) {
-            for held in self.inventory(*node).await?.replicas {
+        for node in alive.iter().copied().map(NodeId) {
+            for held in self.inventory(node).await?.replicas {
                 let replica = Replica {
-                    node: *node,
+                    node,
                     id: held.replica,
                 };
                 let is_known = match held.group.checked_sub(1) {
@@ -389,10 +436,11 @@ impl Cluster {
                     None => plan.metadata.contains(&replica),
                 };
                 if !is_known {
-                    memory.leftovers.insert((*node, held.group, held.replica));
+                    memory.leftovers.insert((node, held.group, held.replica));
                 }
             }
         }
+        memory.swept = Some((now, aim));
         Ok(())
     }
 

@@ -110,7 +110,7 @@ impl Replica {
             since = kept.members.since,
             "the members of a group have changed"
         );
-        self.set_nodes(kept.members.nodes.clone());
+        self.set_members(&kept.members);
         self.log.lock().push_state(kept);
         self.tend_members(state);
     }

@@ -34,7 +34,7 @@ use super::settings::GroupSettings;
 use crate::error::Error;
 use crate::level::ConsistencyLevel;
 use crate::raft::{
-    Core, CoreSettings, Fetch, Kept, RaftMessage, Recovered, ReplicaId, Role,
+    Core, CoreSettings, Fetch, Kept, Members, RaftMessage, Recovered, ReplicaId, Role,
 };
 use crate::world::NodeId;
 
@@ -100,6 +100,8 @@ pub(crate) struct Replica {
     is_diverged: AtomicBool,
     /// Whether a leader has said that the group's log does not have any more what this replica needs.
     is_outdated: AtomicBool,
+    /// Whether it has applied that it is no member any more.
+    is_dismissed: AtomicBool,
     /// Whether another replica object takes its place, so that nothing happens to it any more. Changed under the lock.
     is_retired: AtomicBool,
     /// Whether it leads and derived rows are so far behind that writes have to wait. Read without the lock.
@@ -243,6 +245,7 @@ impl Replica {
             core.apply_members(*index, data).map_err(failed)?;
         }
         let nodes = core.members().nodes.clone();
+        let is_dismissed = !is_unfilled && !core.members().contains(birth.id);
         let state = State {
             core,
             leadership: (0, false),
@@ -284,6 +287,7 @@ impl Replica {
             serves_alone: AtomicBool::new(false),
             is_diverged: AtomicBool::new(false),
             is_outdated: AtomicBool::new(false),
+            is_dismissed: AtomicBool::new(is_dismissed),
             is_retired: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
         }))
@@ -342,8 +346,10 @@ impl Replica {
         self.nodes.load().get(&replica).copied()
     }
 
-    pub(super) fn set_nodes(&self, nodes: BTreeMap<ReplicaId, NodeId>) {
-        self.nodes.store(Arc::new(nodes));
+    pub(super) fn set_members(&self, members: &Members) {
+        self.nodes.store(Arc::new(members.nodes.clone()));
+        let is_dismissed = !members.contains(self.id);
+        self.is_dismissed.store(is_dismissed, Ordering::Release);
     }
 
     /// Whether a message is from who it says: a member on that node. A replica that is unfilled does not know who the
@@ -363,7 +369,10 @@ impl Replica {
 
     /// Whether its cells may be read.
     pub(crate) fn is_readable(&self) -> bool {
-        !self.is_diverged() && !self.is_unfilled && !self.is_retired()
+        !self.is_diverged()
+            && !self.is_unfilled
+            && !self.is_retired()
+            && !self.is_dismissed.load(Ordering::Acquire)
     }
 
     /// Whether it has nothing of what its group has, and waits for somebody to fill it.

@@ -79,7 +79,7 @@ pub(crate) enum Ask {
     Ledger(Write),
     /// A replica is to be made here.
     #[prost(message, tag = "21")]
-    Host(moves::ReplicaOf),
+    Host(moves::Hosting),
     /// A replica that is no member any more is to go.
     #[prost(message, tag = "22")]
     Discard(moves::ReplicaOf),
@@ -319,9 +319,12 @@ pub(crate) struct End {
 pub(crate) struct WhoAmI {
     #[prost(uint64, tag = "1")]
     pub(crate) node: u64,
-    /// The founders as the asking node knows them, as a hash.
+    /// The founders as the asking node knows them, as a hash; 0 if it is none of them.
     #[prost(uint64, tag = "2")]
     pub(crate) founders: u64,
+    /// Where the answer goes.
+    #[prost(string, tag = "3")]
+    pub(crate) address: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -400,6 +403,9 @@ pub(crate) struct You {
     /// Whether the founders are other ones where this was answered.
     #[prost(bool, tag = "3")]
     pub(crate) other_founders: bool,
+    /// Whether the node has left the cluster, for good.
+    #[prost(bool, tag = "4")]
+    pub(crate) has_left: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]

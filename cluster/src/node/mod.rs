@@ -93,6 +93,8 @@ pub(crate) struct Node {
     layout: ArcSwapOption<Layout>,
     /// The nodes of group 0, as the plan has them.
     metadata_nodes: ArcSwap<Vec<NodeId>>,
+    /// Those that have left.
+    departed: ArcSwap<BTreeSet<NodeId>>,
     incarnation: AtomicU64,
     /// Whether it has lost its directory.
     is_rejoining: AtomicBool,
@@ -180,6 +182,7 @@ impl Node {
             beginning: Mutex::new(()),
             layout: ArcSwapOption::empty(),
             metadata_nodes: ArcSwap::default(),
+            departed: ArcSwap::default(),
             incarnation: AtomicU64::new(0),
             is_rejoining: AtomicBool::new(false),
             is_mirroring: AtomicBool::new(false),
@@ -287,6 +290,11 @@ impl Node {
     /// The nodes of group 0, as far as this one knows; none before it has heard of a plan.
     pub(crate) fn metadata_nodes(&self) -> Vec<NodeId> {
         self.metadata_nodes.load().to_vec()
+    }
+
+    /// Whether a node has left the cluster.
+    pub(crate) fn has_left(&self, node: NodeId) -> bool {
+        self.departed.load().contains(&node)
     }
 
     /// Whether this node follows the metadata of other nodes.

@@ -10,7 +10,7 @@ use stator_storage::{Durability, LogBatch, WriteBatch};
 
 use super::Node;
 use super::install::Writer;
-use super::message::moves::{Held, Inventory, ReplicaOf};
+use super::message::moves::{Held, Hosting, Inventory, ReplicaOf};
 use crate::error::Error;
 use crate::group::journal::{Journal, Standing};
 use crate::group::recover::unfilled;
@@ -23,8 +23,12 @@ impl Node {
     ///
     /// # Errors
     /// [`Refused::NotNow`] while this node has another replica of the group, [`Refused::Finally`] if this one was given up.
-    pub(super) fn host_replica(self: &Arc<Self>, of: ReplicaOf) -> Result<(), Refused> {
-        let (group, id) = (of.group, of.id());
+    pub(super) fn host_replica(self: &Arc<Self>, hosting: Hosting) -> Result<(), Refused> {
+        let (group, id) = (hosting.group, ReplicaId(hosting.replica));
+        if hosting.incarnation != self.incarnation() {
+            let cause = "the node was started anew since it was asked".to_owned();
+            return Err(Refused::NotNow(cause));
+        }
         let _beginning = self.beginning.lock();
         let kept = Journal::kept(&self.engine, group).map_err(Error::from)?;
         match kept {

@@ -36,11 +36,18 @@ const PAGE_BYTES_MAX: usize = 4 << 20;
 pub(super) struct Server(pub(super) Weak<Node>);
 
 impl Serve for Server {
-    fn serve(&self, _: NodeId, body: Bytes, answer: Reply) {
+    fn serve(&self, from: NodeId, body: Bytes, answer: Reply) {
         let Some(node) = self.0.upgrade() else { return };
         let Ok(Question { ask: Some(ask) }) = Question::decode(body) else {
             return;
         };
+        if let Ask::WhoAmI(asks) = &ask
+            && asks.node == from.0
+            && !asks.address.is_empty()
+        {
+            // Nobody has told yet where it is.
+            node.exchange.introduce(from, &asks.address);
+        }
         let world = Arc::clone(&node.surroundings.world);
         world.spawn(Box::pin(async move {
             let tell = node.carry_out(ask).await;
@@ -266,6 +273,7 @@ impl Node {
         You {
             is_known: known.is_some(),
             incarnation: known.unwrap_or_default(),
+            has_left: self.has_left(node),
             other_founders: asks.founders != 0 && asks.founders != self.settings.founders_hash(),
         }
     }

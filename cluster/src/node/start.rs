@@ -282,6 +282,7 @@ impl Node {
             } else {
                 0
             },
+            address: self.settings.address.clone(),
         }));
         let answer = self
             .exchange
@@ -298,6 +299,15 @@ impl Node {
             return Err(Error::Start {
                 cause: format!(
                     "node {peer} was told of other nodes that make the cluster; give all nodes the same list"
+                ),
+            });
+        }
+        if you.has_left {
+            return Err(Error::Start {
+                cause: format!(
+                    "node {} has left the cluster, as node {peer} knows; start it with an empty directory under a number \
+                     that was never used",
+                    self.settings.node
                 ),
             });
         }

@@ -46,8 +46,7 @@ impl Node {
 
     /// Mirrors the metadata of other nodes from the time on when this node's own replica holds what the majority has lost.
     fn look_at_metadata(self: &Arc<Self>) {
-        let replica = self.replica(METADATA_GROUP);
-        if replica.is_some_and(|replica| !replica.is_readable()) {
+        if self.readable(METADATA_GROUP).is_none() {
             self.begin_mirroring();
         }
     }
@@ -229,6 +228,7 @@ impl Node {
         }
         let metadata = plan.metadata.iter().map(|replica| replica.node).collect();
         self.metadata_nodes.store(Arc::new(metadata));
+        self.departed.store(Arc::new(plan.departed));
         let layout = Arc::new(plan.layout);
         self.layout.store(Some(Arc::clone(&layout)));
         for replica in self.replicas().iter().flatten() {

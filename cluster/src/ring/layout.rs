@@ -168,11 +168,14 @@ impl Layout {
             && pairs.into_iter().all(|(one, other)| one.replicas == other.replicas)
     }
 
-    /// Takes a replica out, in the same epoch.
-    pub(super) fn remove_replica(&mut self, range: RangeId, replica: Replica) {
-        if let Some(range) = self.range_mut(range) {
-            range.replicas.retain(|other| *other != replica);
-        }
+    /// Takes a replica out, in the same epoch. Says whether it was there.
+    pub(super) fn remove_replica(&mut self, range: RangeId, replica: Replica) -> bool {
+        let Some(range) = self.range_mut(range) else {
+            return false;
+        };
+        let before = range.replicas.len();
+        range.replicas.retain(|other| *other != replica);
+        range.replicas.len() < before
     }
 
     /// Gives out no replica id that another layout has given out, and has no epoch before its own.

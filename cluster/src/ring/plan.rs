@@ -219,33 +219,28 @@ impl Plan {
         self.layout.replication()
     }
 
-    /// Replicas that their nodes have lost with their directories, and the replica of the metadata group if that is lost, are to be
-    /// replaced: the target gets fresh ids for them. `None` if there is nothing to be replaced.
+    /// Replicas that a node has lost with its directory get others in their place, with fresh ids: those of ranges by range and id,
+    /// and that of the metadata group. `None` if there are none.
     ///
     /// # Errors
     /// [`PlanError::Placement`].
-    pub fn replace(&self, node: NodeId, held: &BTreeSet<(RangeId, u64)>, metadata: Option<u64>) -> Result<Option<Self>, PlanError> {
+    pub fn replace(
+        &self,
+        node: NodeId,
+        lost: &BTreeSet<(RangeId, u64)>,
+        is_metadata_lost: bool,
+    ) -> Result<Option<Self>, PlanError> {
         let mut plan = self.clone();
-        let mut has_changed = false;
-        if let Some(place) = plan.metadata.iter().position(|replica| replica.node == node)
-            && let Some(replica) = plan.metadata.get(place)
-            && metadata != Some(replica.id)
-        {
-            plan.metadata.remove(place);
+        if is_metadata_lost {
+            plan.metadata.retain(|replica| replica.node != node);
             plan.give_metadata(node);
-            has_changed = true;
         }
-        let is_lost = |range: RangeId, replica: &Replica| replica.node == node && !held.contains(&(range, replica.id));
-        // Those that the target has already replaced are not looked at again.
-        let planned = plan.target.as_ref().unwrap_or(&plan.layout);
-        let lost: Vec<_> = (plan.layout.replicas_on(node))
-            .filter(|(range, replica)| is_lost(*range, replica) && planned.replicas(*range).contains(replica))
-            .collect();
-        if !lost.is_empty() {
-            let mut without = planned.clone();
-            for (range, replica) in &lost {
-                without.remove_replica(*range, *replica);
-            }
+        let mut without = plan.target.clone().unwrap_or_else(|| plan.layout.clone());
+        let mut is_without = false;
+        for (range, id) in lost {
+            is_without |= without.remove_replica(*range, Replica { node, id: *id });
+        }
+        if is_without {
             // Ids that the layout has given out are given out.
             without.follow(&plan.layout);
             let target = place(&without, &plan.placeable(), plan.layout.replication())?;
@@ -253,10 +248,8 @@ impl Plan {
             plan.target = Some(target);
             return Ok(Some(plan));
         }
-        if has_changed {
-            plan.layout.next_epoch();
-        }
-        Ok(has_changed.then_some(plan))
+        plan.layout.next_epoch();
+        Ok(is_metadata_lost.then_some(plan))
     }
 
     /// Sees to it that the target is what follows from the nodes; a plan whose moves are done gets rid of it, and of the nodes that

@@ -35,6 +35,18 @@ impl ReplicaOf {
     }
 }
 
+/// A replica that a node is to make.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(crate) struct Hosting {
+    #[prost(uint32, tag = "1")]
+    pub(crate) group: u32,
+    #[prost(uint64, tag = "2")]
+    pub(crate) replica: u64,
+    /// Which start of the node is asked: one that has lost its disk since makes no replica that it may have had before.
+    #[prost(uint64, tag = "3")]
+    pub(crate) incarnation: u64,
+}
+
 /// All replicas of a node.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Inventory {

@@ -20,6 +20,7 @@ use super::invariant::indexed::{self, Table};
 use super::invariant::{Invariant, counted, serializable, streamed};
 use super::keeper::{KEYS, Kept};
 use super::list::decode_list;
+use super::mover::unsettled;
 use super::place::{KeyspaceName, Place};
 use super::work::{FIRST_COUNTER, FIRST_OWN};
 use crate::check::cell::{Cell, Input};
@@ -162,6 +163,9 @@ impl Steward {
                 ));
             }
             groups.insert(*id, node.groups());
+        }
+        if let Some(why) = unsettled(&self.everyone, &[]) {
+            return Err(why);
         }
         converged::at_rest(&groups)
     }
