@@ -98,6 +98,15 @@ impl Cluster {
             return self.put_plan(&plan, &next).await.map(|_| true);
         }
         if let Some(next) = plan.aim().map_err(plan_error)? {
+            // What was under way counts as it has ended: the next target is placed from where replicas are.
+            let mut seen = plan.clone();
+            for step in plan.pending() {
+                let status = self.group_status(group_of(step.range)).await?;
+                self.observe(&mut seen, step.range, &status, memory);
+            }
+            if seen.epoch() != plan.epoch() {
+                return self.put_plan(&plan, &seen).await.map(|_| true);
+            }
             tracing::info!(
                 epoch = next.epoch(),
                 moves = next.pending().len(),
@@ -106,13 +115,13 @@ impl Cluster {
             );
             return self.put_plan(&plan, &next).await.map(|_| true);
         }
-        let is_metadata_busy = self.look_at_metadata(&plan, &alive).await?;
+        let is_metadata_busy = self.look_at_metadata(&plan, &alive, memory).await?;
         let mut next = plan.clone();
         let is_moving = self.look_at_moves(&plan, &mut next, &alive, memory).await;
+        self.remove_leftovers(&mut next, &alive, memory).await;
         if next.epoch() != plan.epoch() && !self.put_plan(&plan, &next).await? {
             return Ok(true);
         }
-        self.remove_leftovers(&next, &alive, memory).await;
         self.sweep(&next, &alive, memory).await?;
         Ok(is_metadata_busy || is_moving || !memory.leftovers.is_empty())
     }
@@ -273,13 +282,30 @@ impl Cluster {
     }
 
     /// The next step of the metadata group; says whether something is under way.
-    async fn look_at_metadata(&self, plan: &Plan, alive: &BTreeSet<u64>) -> Result<bool, Error> {
+    async fn look_at_metadata(
+        &self,
+        plan: &Plan,
+        alive: &BTreeSet<u64>,
+        memory: &mut Memory,
+    ) -> Result<bool, Error> {
         let starts = self.starts();
         let status = self.group_status(METADATA_GROUP).await?;
         let step = step_of_metadata(&status, &plan.metadata, alive);
         match step {
             Step::Done | Step::Wait => Ok(false),
-            step => self.take(METADATA_GROUP, step, &starts).await.map(|()| true),
+            step => {
+                for gone in &status.members {
+                    if !plan.metadata.iter().any(|replica| replica.id == gone.replica.0) {
+                        memory.leftovers.insert((gone.node, METADATA_GROUP, gone.replica.0));
+                    }
+                }
+                if let Err(error) = self.take(METADATA_GROUP, step, &starts).await {
+                    tracing::debug!(%error, ?step, "a step of the metadata group was not taken");
+                    // Perhaps something is in the way.
+                    memory.swept = None;
+                }
+                Ok(true)
+            }
         }
     }
 
@@ -311,6 +337,7 @@ impl Cluster {
                 step => {
                     if let Err(error) = self.take(group, step, &starts).await {
                         tracing::debug!(%error, group, ?step, "a step of a move was not taken");
+                        memory.swept = None;
                     }
                 }
             }
@@ -372,7 +399,7 @@ impl Cluster {
     }
 
     /// Removes replicas that are no members any more.
-    async fn remove_leftovers(&self, plan: &Plan, alive: &BTreeSet<u64>, memory: &mut Memory) {
+    async fn remove_leftovers(&self, plan: &mut Plan, alive: &BTreeSet<u64>, memory: &mut Memory) {
         let leftovers: Vec<_> = memory.leftovers.iter().copied().collect();
         for leftover in leftovers {
             let (node, group, replica) = leftover;
@@ -381,37 +408,46 @@ impl Cluster {
                 memory.leftovers.remove(&leftover);
                 continue;
             }
-            match self.remove_leftover(plan, node, group, replica).await {
-                Ok(()) => {
+            match self.remove_leftover(plan, (node, group, replica), memory).await {
+                Ok(true) => {
                     memory.leftovers.remove(&leftover);
                 }
+                Ok(false) => {}
                 Err(error) => tracing::debug!(%error, group, node = node.0, "a replica cannot be removed yet"),
             }
         }
     }
 
-    async fn remove_leftover(&self, plan: &Plan, node: NodeId, group: u32, id: u64) -> Result<(), Error> {
+    /// Says whether there is nothing left to do.
+    async fn remove_leftover(
+        &self,
+        plan: &mut Plan,
+        (node, group, id): (NodeId, u32, u64),
+        memory: &mut Memory,
+    ) -> Result<bool, Error> {
         let replica = Replica { node, id };
         let is_known = match group.checked_sub(1) {
             Some(range) => plan.knows(RangeId(range), replica),
             None => plan.metadata.contains(&replica),
         };
         if is_known {
-            return Ok(());
+            return Ok(true);
         }
         let status = self.group_status(group).await?;
         if let Some(member) = status.members.iter().find(|member| member.replica.0 == id) {
             if member.is_voter || member.is_leaving {
-                // The layout follows when it is looked at.
-                return Ok(());
+                // A step that came late has put it there; what the group says counts.
+                if let Some(range) = group.checked_sub(1) {
+                    self.observe(plan, RangeId(range), &status, memory);
+                }
+                return Ok(false);
             }
-            return self.change(group, &MemberChange::Forget(member.replica)).await;
+            self.change(group, &MemberChange::Forget(member.replica)).await?;
+            return Ok(false);
         }
         let ask = Ask::Discard(ReplicaOf { group, replica: id });
-        self.ask_node(node, ask, REMOVAL_PATIENCE)
-            .await
-            .map(drop)
-            .map_err(failed)
+        self.ask_node(node, ask, REMOVAL_PATIENCE).await.map_err(failed)?;
+        Ok(true)
     }
 
     /// Now and then looks for replicas that nobody knows of, whatever has left them there.

@@ -75,8 +75,9 @@ pub(crate) fn step_of_metadata(status: &GroupStatus, wanted: &[Replica], alive: 
         return Step::Wait;
     }
     let is_wanted = |member: &MemberStatus| wanted.iter().any(|replica| replica.id == member.replica.0);
+    // A node that still has the replica before has no place for the next one.
     let is_missing = |replica: &&Replica| {
-        alive.contains(&replica.node.0) && member(status, ReplicaId(replica.id)).is_none()
+        alive.contains(&replica.node.0) && !status.members.iter().any(|member| member.node == replica.node)
     };
     let missing = wanted.iter().find(is_missing);
     let voters: Vec<_> = status.members.iter().filter(|member| member.is_voter).collect();

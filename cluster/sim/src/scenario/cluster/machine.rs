@@ -360,7 +360,7 @@ impl Node for Member {
             epoch: plan.epoch(),
             moves: plan.pending().len(),
             leaving: plan.standings.keys().copied().collect(),
-            departed: plan.departed.clone(),
+            nodes: plan.layout.nodes().keys().copied().collect(),
             replicas: held.chain(metadata).collect(),
         }))
     }

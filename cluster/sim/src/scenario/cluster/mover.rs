@@ -82,8 +82,8 @@ impl Mover {
     }
 
     fn lose_disk(&mut self, node: NodeId) {
-        let is_running = !self.joiners.contains(&node);
-        if self.has_lost_a_disk || !is_running || unsettled(&self.everyone, &self.joiners).is_some() {
+        let is_one = members(&self.everyone).contains(&node);
+        if self.has_lost_a_disk || !is_one || unsettled(&self.everyone).is_some() {
             return;
         }
         self.has_lost_a_disk = true;
@@ -92,19 +92,31 @@ impl Mover {
     }
 }
 
+/// The newest plan that some node knows; models of nodes have none.
+fn plan(everyone: &Everyone) -> Option<PlanView> {
+    let nodes = everyone.nodes.iter();
+    let plans = nodes.filter_map(|id| everyone.node(*id)?.plan().ok()?);
+    plans.max_by_key(|plan| plan.epoch)
+}
+
+/// The nodes that are in the cluster: all of them, if nobody joins or leaves.
+pub(super) fn members(everyone: &Everyone) -> Vec<NodeId> {
+    match plan(everyone) {
+        Some(plan) => plan.nodes.into_iter().collect(),
+        None => everyone.nodes.to_vec(),
+    }
+}
+
 /// What is not yet as the plan of the cluster wants it, if anything: moves, or replicas that are not where they are counted.
-/// `absent` nodes were never there.
-pub(super) fn unsettled(everyone: &Everyone, absent: &[NodeId]) -> Option<String> {
-    let mut plans: Vec<PlanView> = Vec::new();
+pub(super) fn unsettled(everyone: &Everyone) -> Option<String> {
     let mut held = BTreeSet::new();
-    for id in everyone.nodes.iter().filter(|id| !absent.contains(id)) {
+    for id in everyone.nodes.iter() {
         let Some(node) = everyone.node(*id) else {
-            return Some(format!("node {id} is not open"));
+            if members(everyone).contains(id) {
+                return Some(format!("node {id} is not open"));
+            }
+            continue;
         };
-        match node.plan() {
-            Ok(plan) => plans.extend(plan),
-            Err(trouble) => return Some(format!("node {id} does not know the plan: {trouble}")),
-        }
         for view in node.groups() {
             if !view.is_filled {
                 return Some(format!("node {id} waits for what group {} has", view.group));
@@ -112,8 +124,7 @@ pub(super) fn unsettled(everyone: &Everyone, absent: &[NodeId]) -> Option<String
             held.insert((*id, view.group, view.replica));
         }
     }
-    // A node that has left is told nothing any more. Models of nodes have no plan.
-    let plan = plans.into_iter().max_by_key(|plan| plan.epoch)?;
+    let plan = plan(everyone)?;
     if plan.moves > 0 || !plan.leaving.is_empty() {
         return Some(format!(
             "at epoch {}, {} replicas have to move and nodes {:?} are leaving or lost",

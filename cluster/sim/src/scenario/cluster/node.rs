@@ -71,12 +71,12 @@ pub(super) struct GroupView {
 pub(super) struct PlanView {
     /// Its epoch.
     pub(super) epoch: u64,
+    /// The nodes of the cluster.
+    pub(super) nodes: BTreeSet<NodeId>,
     /// How many replicas have to move.
     pub(super) moves: usize,
     /// Nodes that leave, or are held for lost.
     pub(super) leaving: BTreeSet<NodeId>,
-    /// Nodes that have left.
-    pub(super) departed: BTreeSet<NodeId>,
     /// Node, group and id of each replica.
     pub(super) replicas: BTreeSet<(NodeId, u64, u64)>,
 }

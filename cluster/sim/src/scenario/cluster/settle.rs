@@ -20,7 +20,7 @@ use super::invariant::indexed::{self, Table};
 use super::invariant::{Invariant, counted, serializable, streamed};
 use super::keeper::{KEYS, Kept};
 use super::list::decode_list;
-use super::mover::unsettled;
+use super::mover::{members, unsettled};
 use super::place::{KeyspaceName, Place};
 use super::work::{FIRST_COUNTER, FIRST_OWN};
 use crate::check::cell::{Cell, Input};
@@ -128,6 +128,10 @@ impl Steward {
                 self.waits(format!("node {node} does not answer a read of {place} at QUORUM"));
                 let level = ConsistencyLevel::Quorum;
                 while self.everyone.read(Client(0), *node, place, level).await.is_none() {
+                    if !members(&self.everyone).contains(node) {
+                        // It has left, and need not serve.
+                        break;
+                    }
                     self.everyone.pause(100).await;
                 }
             }
@@ -147,7 +151,7 @@ impl Steward {
     fn at_rest(&self) -> Result<(), String> {
         let mut groups = BTreeMap::new();
         let mut keyspaces: Option<Vec<KeyspaceName>> = None;
-        for id in &*self.everyone.nodes {
+        for id in &members(&self.everyone) {
             let node = self.everyone.node(*id);
             let node = node.ok_or_else(|| format!("node {id} is not open"))?;
             let hints = node.hints_waiting();
@@ -164,7 +168,7 @@ impl Steward {
             }
             groups.insert(*id, node.groups());
         }
-        if let Some(why) = unsettled(&self.everyone, &[]) {
+        if let Some(why) = unsettled(&self.everyone) {
             return Err(why);
         }
         converged::at_rest(&groups)
@@ -229,7 +233,7 @@ impl Steward {
     async fn settle_rows(&self) {
         self.waits("rows that follow from writes are still under way".to_owned());
         loop {
-            for node in &*self.everyone.nodes {
+            for node in &members(&self.everyone) {
                 let attempt = self.everyone.ask(*node, "settle", |node| {
                     Box::pin(async move { node.settled().await })
                 });
