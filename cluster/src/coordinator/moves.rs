@@ -42,9 +42,6 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How long another node may take for a step.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long it may take to remove the cells of a replica.
-const REMOVAL_PATIENCE: Duration = Duration::from_secs(60);
-
 /// Moves of a node that are under way at a time, coming and going each.
 const MOVES_OF_A_NODE: usize = 2;
 
@@ -58,8 +55,8 @@ struct Memory {
     down_since: BTreeMap<NodeId, Duration>,
     /// Replicas that have gone from a range and are to be removed.
     leftovers: BTreeSet<(NodeId, u32, u64)>,
-    /// When that was last looked for, and with which plan.
-    swept: Option<(Duration, u64)>,
+    /// When that was last looked for, with which aim, and on which nodes.
+    swept: Option<(Duration, u64, BTreeSet<u64>)>,
 }
 
 impl Cluster {
@@ -94,6 +91,7 @@ impl Cluster {
             return Ok(false);
         };
         let alive = self.alive();
+        tracing::trace!(epoch = plan.epoch(), moves = plan.pending().len(), ?alive, "the steward looks");
         if let Some(next) = self.look_at_nodes(&plan, &alive, memory).await? {
             return self.put_plan(&plan, &next).await.map(|_| true);
         }
@@ -446,7 +444,7 @@ impl Cluster {
             return Ok(false);
         }
         let ask = Ask::Discard(ReplicaOf { group, replica: id });
-        self.ask_node(node, ask, REMOVAL_PATIENCE).await.map_err(failed)?;
+        self.ask_node(node, ask, PATIENCE).await.map_err(failed)?;
         Ok(true)
     }
 
@@ -455,8 +453,8 @@ impl Cluster {
         let now = self.node.surroundings.world.now();
         // What is to be, which stays the same while it is being reached.
         let aim = plan.target.as_ref().map_or(plan.epoch(), Layout::epoch);
-        let is_due = memory.swept.is_none_or(|(swept_at, before)| {
-            now.saturating_sub(swept_at) >= SWEEP_EVERY || before != aim
+        let is_due = memory.swept.as_ref().is_none_or(|(swept_at, before, nodes)| {
+            now.saturating_sub(*swept_at) >= SWEEP_EVERY || *before != aim || nodes != alive
         });
         if !is_due {
             return Ok(());
@@ -476,7 +474,7 @@ impl Cluster {
                 }
             }
         }
-        memory.swept = Some((now, aim));
+        memory.swept = Some((now, aim, alive.clone()));
         Ok(())
     }
 

@@ -264,6 +264,8 @@ impl Journal {
             return Ok(None);
         }
         if standing.is_unfilled {
+            // It may have been filled half-way.
+            hard_state.commit = 0;
             let recovered = Recovered {
                 hard_state,
                 members,

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::balance::successor;
 use super::quiet::Reason;
 use super::replica::{Refused, Replica, State, Todo};
 use crate::raft::{MemberChange, Members, ReplicaId};
@@ -117,7 +118,17 @@ impl Replica {
 
     /// Leaves a joint configuration, as the leader.
     pub(super) fn tend_members(&self, state: &mut State) {
-        if state.leads() && state.core.members().is_joint() {
+        if !state.leads() || !state.core.members().is_joint() {
+            return;
+        }
+        if !state.core.members().voters.contains(&self.id()) {
+            // It has come to lead after it was decided that it goes.
+            if let Some(heir) = successor(&self.candidates(state))
+                && !state.core.is_handing_over()
+            {
+                state.core.transfer_leadership(heir);
+            }
+        } else {
             // Refused while the entry that has entered it is not applied here yet, or while the same was proposed before.
             let _proposed = state.core.propose_members(&MemberChange::Leave);
         }

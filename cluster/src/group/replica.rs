@@ -38,6 +38,9 @@ use crate::raft::{
 };
 use crate::world::NodeId;
 
+/// Others than members whose nodes are kept in mind; the newest ids are the ones that matter.
+const MET_MAX: usize = 16;
+
 /// Why a replica does not do what it was asked.
 #[derive(Debug)]
 pub(crate) enum Refused {
@@ -83,8 +86,10 @@ pub(crate) struct Replica {
     pub(super) host: Arc<Host>,
     pub(super) group: u32,
     id: ReplicaId,
-    /// Where the members are; while it is unfilled, whoever has said something as one. Read without the lock.
+    /// Where the members are. Read without the lock.
     nodes: ArcSwap<BTreeMap<ReplicaId, NodeId>>,
+    /// Where others are who have said something, as members that this replica has not heard of yet may.
+    met: ArcSwap<BTreeMap<ReplicaId, NodeId>>,
     /// The member whom the layout prefers to lead; 0 for nobody.
     preferred: AtomicU64,
     /// Whether it has nothing of what its group has, and waits for somebody to fill it.
@@ -278,6 +283,7 @@ impl Replica {
             group: birth.group,
             id: birth.id,
             nodes: ArcSwap::from_pointee(nodes),
+            met: ArcSwap::default(),
             preferred: AtomicU64::new(birth.preferred.map_or(0, |preferred| preferred.0)),
             is_unfilled,
             state: Mutex::new(state),
@@ -343,28 +349,32 @@ impl Replica {
     }
 
     pub(super) fn node_of(&self, replica: ReplicaId) -> Option<NodeId> {
-        self.nodes.load().get(&replica).copied()
+        let known = self.nodes.load().get(&replica).copied();
+        known.or_else(|| self.met.load().get(&replica).copied())
     }
 
     pub(super) fn set_members(&self, members: &Members) {
         self.nodes.store(Arc::new(members.nodes.clone()));
+        self.met.store(Arc::default());
         let is_dismissed = !members.contains(self.id);
         self.is_dismissed.store(is_dismissed, Ordering::Release);
     }
 
-    /// Whether a message is from who it says: a member on that node. A replica that is unfilled does not know who the
-    /// members are, and does not believe them anything that matters.
+    /// Whether a message is from who it says. A replica that lags may not have heard of a member, which may even lead; and one that
+    /// is no member any more does no harm, because its log is no majority's.
     fn is_from(&self, replica: ReplicaId, node: NodeId) -> bool {
         let known = self.node_of(replica);
-        if self.is_unfilled && known != Some(node) {
-            self.nodes.rcu(|nodes| {
-                let mut nodes = BTreeMap::clone(nodes);
-                nodes.insert(replica, node);
-                nodes
+        if known.is_none() {
+            self.met.rcu(|met| {
+                let mut met = BTreeMap::clone(met);
+                while met.len() >= MET_MAX {
+                    met.pop_first();
+                }
+                met.insert(replica, node);
+                met
             });
-            return true;
         }
-        known == Some(node)
+        known.is_none_or(|known| known == node)
     }
 
     /// Whether its cells may be read.
@@ -423,7 +433,7 @@ impl Replica {
 
     /// Takes a message of another member. Messages are put into the outbox and not flushed.
     pub(crate) fn receive(self: &Arc<Self>, from: NodeId, message: RaftMessage) {
-        // A replica that has been given up speaks under an id that nobody has.
+        // What was meant for a replica that has been given up goes to nobody.
         if message.to() != self.id || !self.is_from(message.from(), from) {
             return;
         }

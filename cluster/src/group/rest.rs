@@ -174,7 +174,7 @@ impl Replica {
         state.others.alive.get(&preferred).copied()?.then_some(preferred)
     }
 
-    fn candidates(&self, state: &State) -> Vec<Candidate> {
+    pub(super) fn candidates(&self, state: &State) -> Vec<Candidate> {
         let voters = &state.core.members().voters;
         let others = state
             .core

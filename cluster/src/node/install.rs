@@ -88,7 +88,7 @@ impl Node {
         let of = ReplicaOf::new(group, replica.id());
         let (source, head) = cluster.begin_snapshot(of).await?;
         tracing::info!(group, replica = replica.id().0, source = source.0, index = head.at().0, "a replica is filled");
-        let mut writer = Writer::begin(self, group)?;
+        let mut writer = Writer::begin(self, group).await?;
         writer.clear().await?;
         let mut entries = Vec::new();
         let mut place = None;
@@ -160,8 +160,11 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Begins: what is known of how far the engine has the group's log is forgotten.
-    pub(super) fn begin(node: &Arc<Node>, group: u32) -> Result<Self, Error> {
+    /// Begins, when it is known which keys the group has: what is known of how far the engine has its log is forgotten.
+    pub(super) async fn begin(node: &Arc<Node>, group: u32) -> Result<Self, Error> {
+        while node.layout().is_none() {
+            node.surroundings.world.sleep(LOOK).await;
+        }
         node.engine.forget_applied(Journal::stream_of(group))?;
         node.engine.forget_applied(stream_of(group))?;
         Ok(Self {

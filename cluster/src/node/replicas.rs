@@ -114,11 +114,12 @@ impl Node {
         Ok(())
     }
 
-    /// Gives up a replica that is no member of its group any more, and removes its cells.
+    /// Gives up a replica that is no member of its group any more, and begins to remove its cells. Nothing is left of it when this
+    /// returns without an error.
     ///
     /// # Errors
-    /// [`Refused::NotNow`] while it is being filled, or if this node has another one.
-    pub(super) async fn discard(self: &Arc<Self>, of: ReplicaOf) -> Result<(), Refused> {
+    /// [`Refused::NotNow`] as long as something is left.
+    pub(super) fn discard(self: &Arc<Self>, of: ReplicaOf) -> Result<(), Refused> {
         let (group, id) = (of.group, of.id());
         let Some((standing, _)) = Journal::kept(&self.engine, group).map_err(Error::from)? else {
             return Ok(());
@@ -126,12 +127,17 @@ impl Node {
         if standing.id != id || standing.is_gone {
             return Ok(());
         }
-        if !self.discarding.lock().insert(group) {
-            return Err(Refused::NotNow("the replica is being removed".to_owned()));
+        if self.discarding.lock().insert(group) {
+            let node = Arc::clone(self);
+            self.surroundings.world.spawn(Box::pin(async move {
+                match node.discard_alone(group, id).await {
+                    Ok(()) | Err(Error::Storage(stator_storage::Error::Closed)) => {}
+                    Err(error) => node.host.fail(&error.to_string()),
+                }
+                node.discarding.lock().remove(&group);
+            }));
         }
-        let discarded = self.discard_alone(group, id).await;
-        self.discarding.lock().remove(&group);
-        discarded.map_err(Refused::Finally)
+        Err(Refused::NotNow("the replica is being removed".to_owned()))
     }
 
     async fn discard_alone(self: &Arc<Self>, group: u32, id: ReplicaId) -> Result<(), Error> {
@@ -158,7 +164,8 @@ impl Node {
                 .append_and_write(batch, WriteBatch::new(), Durability::Sync)?;
             self.remove_replica(group);
         }
-        let mut writer = Writer::begin(self, group)?;
+        tracing::debug!(group, replica = id.0, "the cells of a replica are removed");
+        let mut writer = Writer::begin(self, group).await?;
         writer.clear().await?;
         writer.end().await?;
         let mut batch = LogBatch::new();

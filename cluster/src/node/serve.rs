@@ -20,6 +20,7 @@ use crate::coordinator::{Bounds, Direction};
 use crate::error::Error;
 use crate::gossip::Gossiper;
 use crate::group::apply::METADATA_GROUP;
+use crate::group::journal::Journal;
 use crate::group::replica::{Refused, Replica};
 use crate::group::write::{Encoded, Target, Typed};
 use crate::level::ConsistencyLevel;
@@ -81,7 +82,7 @@ impl Node {
             Ask::Read(read) => self.serve_read(read).await,
             Ask::Page(page) => self.serve_page(page).await.map(Tell::Rows),
             Ask::ReadIndex(group) => Ok(Tell::Index(self.asked(group)?.read_index().await?)),
-            Ask::WhoAmI(asks) => Ok(Tell::You(self.who_is(&asks))),
+            Ask::WhoAmI(asks) => Ok(Tell::You(self.who_is(&asks)?)),
             Ask::Tally(of) => Ok(Tell::Tally(self.sums(&of))),
             Ask::ReadAt(at) => self.serve_read_at(at).await,
             Ask::Repair(repair) => self.serve_repair(repair).await,
@@ -259,9 +260,20 @@ impl Node {
     }
 
     /// What this node knows of one that has just started.
-    fn who_is(&self, asks: &WhoAmI) -> You {
+    fn who_is(&self, asks: &WhoAmI) -> Result<You, Refused> {
         let node = NodeId(asks.node);
-        let in_layout = self.layout().and_then(|layout| {
+        let layout = match self.layout() {
+            Some(layout) => Some(layout),
+            None => self.read_plan()?.map(|plan| Arc::new(plan.layout)),
+        };
+        // One that makes the cluster has nothing yet.
+        let is_fresh = self.settings.is_founder() && Journal::groups(&self.engine).is_empty();
+        if layout.is_none() && self.readable(METADATA_GROUP).is_none() && !is_fresh {
+            // It is starting, or goes by what others say and they have not said anything yet.
+            let cause = "the node knows no layout yet".to_owned();
+            return Err(Refused::NotNow(cause));
+        }
+        let in_layout = layout.and_then(|layout| {
             let description = layout.node(node)?;
             Some(description.incarnation)
         });
@@ -270,12 +282,12 @@ impl Node {
         let met = met.map(|member| member.incarnation);
         // Before there is a layout nobody has anything to lose: a node that was met only then is still new.
         let known = in_layout.map(|incarnation| incarnation.max(met.unwrap_or_default()));
-        You {
+        Ok(You {
             is_known: known.is_some(),
             incarnation: known.unwrap_or_default(),
             has_left: self.has_left(node),
             other_founders: asks.founders != 0 && asks.founders != self.settings.founders_hash(),
-        }
+        })
     }
 
     fn sums(&self, of: &TallyOf) -> Sums {

@@ -16,7 +16,7 @@ impl Node {
         let done = Tell::Index(0);
         match ask {
             Ask::Host(of) => self.host_replica(of).map(|()| done),
-            Ask::Discard(of) => self.discard(of).await.map(|()| done),
+            Ask::Discard(of) => self.discard(of).map(|()| done),
             Ask::Inventory(_) => Ok(Tell::Inventory(self.inventory()?)),
             Ask::GroupStatus(group) => {
                 let status = self.asked(group)?.group_status().await?;

@@ -140,7 +140,7 @@ impl NodeSettings {
     }
 
     /// Whether this node is one of those that make the cluster.
-    fn is_founder(&self) -> bool {
+    pub(super) fn is_founder(&self) -> bool {
         self.founders.iter().any(|founder| founder.node == self.node)
     }
 }

@@ -390,6 +390,14 @@ impl Core {
             return Ok(());
         }
         let (change, added) = members::decode(data)?;
+        let me = self.settings.replica;
+        let members = self.members();
+        let goes = members.is_joint() && !members.voters.contains(&me) && !members.learners.contains(&me);
+        if change.leave_joint() && goes && self.node.raft.state == StateRole::Leader {
+            // The crate has no leaders that are no members. Another one was to hand over before, but leads no longer.
+            let term = self.node.raft.term;
+            self.node.raft.become_follower(term, 0);
+        }
         let members = match self.node.apply_conf_change(&change) {
             Ok(conf_state) => self.members().changed(&conf_state, &added, index),
             Err(error) => {

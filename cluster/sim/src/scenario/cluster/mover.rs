@@ -21,6 +21,7 @@ const BEGINS_AFTER: Duration = Duration::from_millis(1_500);
 pub(super) struct Mover {
     everyone: Everyone,
     stream: Stream,
+    founders: Vec<NodeId>,
     /// Nodes that were never started.
     joiners: Vec<NodeId>,
     has_lost_a_disk: bool,
@@ -29,9 +30,12 @@ pub(super) struct Mover {
 impl Mover {
     pub(super) fn new(everyone: Everyone, joiners: Vec<NodeId>) -> Self {
         let stream = everyone.control.stream("mover", 0);
+        let founders = everyone.nodes.iter().copied();
+        let founders = founders.filter(|node| !joiners.contains(node)).collect();
         Self {
             everyone,
             stream,
+            founders,
             joiners,
             has_lost_a_disk: false,
         }
@@ -82,8 +86,10 @@ impl Mover {
     }
 
     fn lose_disk(&mut self, node: NodeId) {
-        let is_one = members(&self.everyone).contains(&node);
-        if self.has_lost_a_disk || !is_one || unsettled(&self.everyone).is_some() {
+        // A node without a disk asks those that have made the cluster who it is.
+        let members = members(&self.everyone);
+        let can_be_told = self.founders.iter().all(|founder| members.contains(founder));
+        if self.has_lost_a_disk || !can_be_told || !members.contains(&node) || unsettled(&self.everyone).is_some() {
             return;
         }
         self.has_lost_a_disk = true;
