@@ -51,6 +51,6 @@ pub use stator_storage::{
     DataKeyId, DataKeyStatus, KeyStatus, MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random,
     Settings as EngineSettings,
 };
-pub use status::{ClusterStatus, GroupStatus, Liveness, NodeStatus, ReadRepairStatus, Standing};
+pub use status::{ClusterStatus, GroupStatus, Liveness, MovesStatus, NodeStatus, ReadRepairStatus, Standing};
 pub use transaction::{Reason, Together, Token, TransactionAction, TransactionOutcome};
 pub use world::{Inbox, MESSAGE_BYTES_MAX, Network, NodeId, Priority, Task, World};

@@ -164,7 +164,7 @@ impl Cluster {
                 continue;
             }
             let since = *memory.down_since.entry(*node).or_insert(now);
-            let Some(after) = self.node.settings.moves.replace_after else {
+            let Some(after) = self.node.settings.moves.replace_after() else {
                 continue;
             };
             if now.saturating_sub(since) >= after

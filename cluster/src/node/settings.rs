@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::Deserialize;
 use stator_storage::vfs::Vfs;
 use stator_storage::{Clock, MasterKeys, Random};
 use uuid::Uuid;
@@ -64,25 +65,33 @@ pub struct NodeSettings {
 }
 
 /// How fast replicas move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct MoveSettings {
     /// Bytes per second that a replica which is being filled takes; two of a node are filled at a time.
     pub bytes_per_second: NonZeroU64,
-    /// A node that is away for so long is replaced: its ranges get replicas elsewhere. `None`: only when it is asked for.
-    pub replace_after: Option<Duration>,
+    /// A node that is away for so many seconds is replaced: its ranges get replicas elsewhere. 0 for never.
+    pub replace_after_s: u64,
+}
+
+impl MoveSettings {
+    /// When a node that is away is replaced; `None` for never.
+    pub(crate) fn replace_after(&self) -> Option<Duration> {
+        (self.replace_after_s > 0).then(|| Duration::from_secs(self.replace_after_s))
+    }
 }
 
 /// As [`MoveSettings::bytes_per_second`] if nothing else is said: a range of a gigabyte in sixteen seconds.
 const BYTES_PER_SECOND_DEFAULT: u64 = 64 << 20;
 
-/// As [`MoveSettings::replace_after`] if nothing else is said: longer than a restart of a machine takes.
-const REPLACE_AFTER_DEFAULT: Duration = Duration::from_secs(10 * 60);
+/// As [`MoveSettings::replace_after_s`] if nothing else is said: ten minutes, longer than a restart of a machine takes.
+const REPLACE_AFTER_S_DEFAULT: u64 = 10 * 60;
 
 impl Default for MoveSettings {
     fn default() -> Self {
         Self {
             bytes_per_second: NonZeroU64::new(BYTES_PER_SECOND_DEFAULT).unwrap_or(NonZeroU64::MAX),
-            replace_after: Some(REPLACE_AFTER_DEFAULT),
+            replace_after_s: REPLACE_AFTER_S_DEFAULT,
         }
     }
 }

@@ -91,7 +91,7 @@ fn node_settings(boot: &Boot, shape: &Shape, control: &Control) -> NodeSettings 
         timing: Timing::default(),
         gossip: GossipSettings::default(),
         moves: MoveSettings {
-            replace_after: Some(Duration::from_secs(8)),
+            replace_after_s: 8,
             ..MoveSettings::default()
         },
     }
