@@ -205,3 +205,41 @@ fn kind(number: i32) -> Result<ConfChangeType, String> {
         _ => Err(format!("a change of members has the unknown kind {number}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_what_the_crate_takes_them_for() {
+        let added = |change: MemberChange| decode(&change.encode()).unwrap();
+        let (learn, nodes) = added(MemberChange::Learn(ReplicaId(4), NodeId(9)));
+        assert_eq!(nodes, [(ReplicaId(4), NodeId(9))]);
+        assert_eq!((learn.changes.len(), learn.enter_joint(), learn.leave_joint()), (1, None, false));
+        let (exchange, _) = added(MemberChange::Exchange {
+            add: None,
+            remove: Some(ReplicaId(2)),
+        });
+        assert_eq!((exchange.changes.len(), exchange.enter_joint()), (1, Some(false)));
+        let (leave, _) = added(MemberChange::Leave);
+        assert!(leave.leave_joint());
+        let (forget, _) = added(MemberChange::Forget(ReplicaId(4)));
+        assert_eq!(forget.enter_joint(), None);
+        assert!(decode(&Bytes::from_static(&[8, 9])).is_err(), "an unknown transition");
+        assert!(decode(&Bytes::from_static(&[255])).is_err());
+    }
+
+    #[test]
+    fn whoever_has_gone_is_nowhere() {
+        let three = (1..=3).map(|id| (ReplicaId(id), NodeId(id)));
+        let members = Members::founding(three.collect());
+        let mut conf_state = members.to_conf_state();
+        conf_state.voters = vec![1, 2];
+        conf_state.learners = vec![4];
+        let changed = members.changed(&conf_state, &[(ReplicaId(4), NodeId(4))], 7);
+        let nodes: Vec<_> = changed.nodes.keys().map(|id| id.0).collect();
+        assert_eq!((nodes, changed.since), (vec![1, 2, 4], 7));
+        assert!(changed.contains(ReplicaId(4)) && !changed.votes(ReplicaId(4)));
+        assert!(!changed.contains(ReplicaId(3)));
+    }
+}

@@ -409,3 +409,159 @@ impl Plan {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ring::RangeBits;
+
+    fn description(node: u64) -> NodeDescription {
+        NodeDescription {
+            address: format!("h{node}:1"),
+            zone: "z".to_owned(),
+            rack: format!("r{node}"),
+            capacity: NonZeroU32::MIN,
+            incarnation: 1,
+        }
+    }
+
+    fn cluster(nodes: u64) -> Plan {
+        let nodes: BTreeMap<_, _> = (1..=nodes).map(|node| (NodeId(node), description(node))).collect();
+        let three = NonZeroU8::new(3).unwrap();
+        let empty = Layout::empty(RangeBits::new(3).unwrap(), three);
+        let layout = place(&empty, &nodes, three).unwrap();
+        let founders: Vec<_> = nodes.keys().copied().collect();
+        Plan::first(layout, &founders)
+    }
+
+    /// Carries out all moves, as groups that do what they are told would say.
+    fn reached(mut plan: Plan) -> Plan {
+        while let Some(next) = plan.aim().unwrap() {
+            assert!(next.epoch() > plan.epoch());
+            plan = next;
+            for step in plan.pending() {
+                let mut voters = plan.layout.replicas(step.range).to_vec();
+                voters.retain(|replica| Some(*replica) != step.remove);
+                voters.extend(step.add);
+                assert!(plan.observe(step.range, &voters));
+                assert!(!plan.observe(step.range, &voters), "it is no news twice");
+            }
+        }
+        plan.layout.validate().unwrap();
+        assert_eq!(plan.target, None);
+        plan
+    }
+
+    fn holders(plan: &Plan) -> BTreeSet<u64> {
+        let ranges = plan.layout.bits().ranges();
+        let replicas = ranges.flat_map(|range| plan.layout.replicas(range).to_vec());
+        replicas.map(|replica| replica.node.0).collect()
+    }
+
+    #[test]
+    fn nodes_come_and_go() {
+        let plan = cluster(3);
+        assert_eq!(plan.aim().unwrap(), None);
+        let plan = plan.take_in(NodeId(4), description(4)).unwrap().unwrap();
+        assert_eq!(plan.take_in(NodeId(4), description(4)).unwrap(), None);
+        assert_eq!(plan.metadata.last(), Some(&Replica { node: NodeId(4), id: 4 }));
+        let plan = reached(plan);
+        assert_eq!(holders(&plan), [1, 2, 3, 4].into());
+        let plan = plan.leave(NodeId(2)).unwrap().unwrap();
+        assert_eq!(plan.leave(NodeId(2)).unwrap(), None);
+        let plan = reached(plan);
+        assert_eq!(holders(&plan), [1, 3, 4].into());
+        assert!(plan.departed.contains(&NodeId(2)) && plan.layout.node(NodeId(2)).is_none());
+        assert!(plan.standings.is_empty());
+        let again = plan.take_in(NodeId(2), description(2));
+        assert!(matches!(again, Err(PlanError::Departed(NodeId(2)))));
+    }
+
+    #[test]
+    fn a_node_that_changes_its_mind_stays_as_it_was() {
+        let plan = reached(cluster(4));
+        let leaving = plan.leave(NodeId(1)).unwrap().unwrap();
+        let staying = leaving.stay(NodeId(1)).unwrap().unwrap();
+        let staying = reached(staying);
+        assert!(staying.layout.has_same_replicas(&plan.layout));
+        assert_eq!(staying.stay(NodeId(1)).unwrap(), None);
+        assert!(matches!(
+            staying.stay(NodeId(9)),
+            Err(PlanError::NoSuchNode(NodeId(9)))
+        ));
+    }
+
+    #[test]
+    fn too_few_nodes_are_not_left() {
+        let plan = cluster(3);
+        let refused = plan.leave(NodeId(1)).unwrap_err().to_string();
+        assert!(refused.contains("2 nodes would be left"), "{refused}");
+        assert_eq!(plan.lose(NodeId(1)), None);
+        let five = NonZeroU8::new(5).unwrap();
+        assert!(matches!(
+            plan.replicate(five),
+            Err(PlanError::TooFew { left: 3, .. })
+        ));
+        let plan = reached(cluster(5).replicate(five).unwrap().unwrap());
+        for range in plan.layout.bits().ranges() {
+            assert_eq!(plan.layout.replicas(range).len(), 5);
+        }
+        let three = NonZeroU8::new(3).unwrap();
+        let plan = reached(plan.replicate(three).unwrap().unwrap());
+        for range in plan.layout.bits().ranges() {
+            assert_eq!(plan.layout.replicas(range).len(), 3);
+        }
+    }
+
+    #[test]
+    fn what_a_node_has_lost_gets_fresh_ids() {
+        let plan = cluster(3);
+        let lost: BTreeSet<_> = (plan.layout.replicas_on(NodeId(2)))
+            .map(|(range, replica)| (range, replica.id))
+            .collect();
+        let replaced = plan.replace(NodeId(2), &lost, true).unwrap().unwrap();
+        let plan = reached(replaced);
+        assert_eq!(holders(&plan), [1, 2, 3].into());
+        for (range, replica) in plan.layout.replicas_on(NodeId(2)) {
+            assert!(!lost.contains(&(range, replica.id)), "{range}");
+        }
+        assert!(plan.metadata.contains(&Replica { node: NodeId(2), id: 4 }));
+        assert_eq!(plan.replace(NodeId(2), &BTreeSet::new(), false).unwrap(), None);
+    }
+
+    #[test]
+    fn a_node_that_was_lost_and_is_back_gets_ranges_again() {
+        let plan = reached(cluster(4));
+        let lost = reached(plan.lose(NodeId(4)).unwrap());
+        assert_eq!(holders(&lost), [1, 2, 3].into());
+        assert!(lost.layout.node(NodeId(4)).is_some());
+        let back = reached(lost.stay(NodeId(4)).unwrap().unwrap());
+        assert_eq!(holders(&back), [1, 2, 3, 4].into());
+    }
+
+    proptest! {
+        #[test]
+        fn a_plan_comes_back_as_it_was(nodes in 3_u64..8, leaving in 1_u64..8, lost in 1_u64..8) {
+            let mut plan = cluster(nodes);
+            for next in [plan.leave(NodeId(leaving)).ok().flatten(), plan.lose(NodeId(lost))].into_iter().flatten() {
+                plan = next.aim().unwrap().unwrap_or(next);
+            }
+            prop_assert_eq!(Plan::from_bytes(&plan.to_bytes()).unwrap(), plan);
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_refused_and_never_panic(bytes in vec(any::<u8>(), 0..60)) {
+            let mut versioned = vec![FORMAT_VERSION];
+            versioned.extend(&bytes);
+            prop_assert!(Plan::from_bytes(&versioned).is_err());
+            if bytes.first() != Some(&FORMAT_VERSION) {
+                prop_assert!(Plan::from_bytes(&bytes).is_err());
+            }
+        }
+    }
+}
