@@ -10,6 +10,7 @@ mod keys;
 mod ledger;
 mod local;
 mod metadata;
+pub(crate) mod moves;
 mod range;
 mod repair;
 pub(crate) mod route;

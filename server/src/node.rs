@@ -13,7 +13,7 @@ use std::time::Duration;
 use stator_cluster::gossip::GossipSettings;
 use stator_cluster::ring::RangeBits;
 use stator_cluster::{
-    Alone, Cluster, Durability, Founder, Inbox, MasterKey, MasterKeys, Network, NodeId, NodeSettings,
+    Alone, Cluster, Durability, Founder, Inbox, MasterKey, MasterKeys, Network, NodeId, MoveSettings, NodeSettings,
     PosixVfs, Random, Settings, Surroundings, Timing, TokioWorld, World,
 };
 use stator_iam::directory::sealing::WrappingKey;
@@ -168,6 +168,7 @@ pub(crate) fn open_alone(
         },
         timing: Timing::default(),
         gossip: GossipSettings::default(),
+        moves: MoveSettings::default(),
     };
     let connect = |_, _| Ok(Arc::new(Alone) as Arc<dyn Network>);
     let keys = MasterKeys::new(master_key);

@@ -125,7 +125,7 @@ impl Cluster {
         let mut ranges = groups.iter().skip(1);
         match level {
             ConsistencyLevel::One => {
-                ranges.all(|replica| replica.as_ref().is_some_and(|replica| !replica.is_diverged()))
+                ranges.all(|replica| replica.as_ref().is_some_and(|replica| replica.is_readable()))
             }
             ConsistencyLevel::Quorum | ConsistencyLevel::All => {
                 ranges.all(|replica| replica.as_ref().is_some_and(|replica| replica.serves_alone()))

@@ -168,7 +168,7 @@ impl Cluster {
         let nodes = self.nodes_of(group);
         let may_ask = |node: &&NodeId| {
             let is_mine = **node == me;
-            self.is_alive(**node) && (!is_mine || here.as_ref().is_some_and(|replica| !replica.is_diverged()))
+            self.is_alive(**node) && (!is_mine || here.as_ref().is_some_and(|replica| replica.is_readable()))
         };
         let alive: Vec<_> = nodes.iter().filter(may_ask).collect();
         let node = **alive.get(tried.checked_rem(alive.len())?)?;
@@ -186,6 +186,11 @@ impl Cluster {
     /// The nodes of a group's members, the preferred leader first.
     pub(super) fn nodes_of(&self, group: u32) -> Vec<NodeId> {
         if group == METADATA_GROUP {
+            let known = self.node.metadata_nodes();
+            if !known.is_empty() {
+                return known;
+            }
+            // Nobody has said yet who it is: those that have made the cluster, or that this node was told to ask.
             let founders = self.node.settings.founders.iter();
             return founders.map(|founder| founder.node).collect();
         }
@@ -197,7 +202,7 @@ impl Cluster {
     }
 
     /// Asks another node.
-    pub(super) async fn ask(&self, node: NodeId, ask: Ask, patience: Duration) -> Result<Tell, Refused> {
+    pub(crate) async fn ask(&self, node: NodeId, ask: Ask, patience: Duration) -> Result<Tell, Refused> {
         let answer = self
             .node
             .exchange

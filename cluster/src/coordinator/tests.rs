@@ -20,7 +20,7 @@ use crate::command::{Answer, Commands, MalformedCommand, Verdict};
 use crate::gossip::GossipSettings;
 use crate::group::settings::Timing;
 use crate::group::write::Encoded;
-use crate::node::settings::{Alone, Founder};
+use crate::node::settings::{Alone, Founder, MoveSettings};
 use crate::ring::RangeBits;
 use crate::runtime::TokioWorld;
 use crate::world::NodeId;
@@ -158,6 +158,7 @@ fn settings() -> NodeSettings {
         storage: Settings::default(),
         timing: Timing::default(),
         gossip: GossipSettings::default(),
+        moves: MoveSettings::default(),
     }
 }
 

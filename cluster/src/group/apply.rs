@@ -18,6 +18,7 @@ use super::own::{self, OwnMark};
 use super::prepared::Commit;
 use super::replica::{ONLY_QUORUM, Refused, Remembered, Replica, State, Todo};
 use super::rows::{Row, RowKind, Sent};
+use super::snapshot::SnapshotWanted;
 use crate::derive::Route;
 use crate::error::Error;
 use crate::level::ConsistencyLevel;
@@ -35,11 +36,17 @@ pub(super) struct ApplyQueue {
     is_draining: bool,
     /// The keyspace that the first entry waits for.
     waits_for: Option<u32>,
+    /// Who wants the replica as it is between two entries.
+    snapshots: Vec<SnapshotWanted>,
 }
 
 impl ApplyQueue {
     pub(super) fn push(&mut self, entries: Vec<Entry>) {
         self.entries.extend(entries);
+    }
+
+    pub(super) fn want_snapshot(&mut self, wanted: SnapshotWanted) {
+        self.snapshots.push(wanted);
     }
 }
 
@@ -49,6 +56,8 @@ pub(super) struct Done {
     index: u64,
     bytes: u64,
     record: Option<Record>,
+    /// How it changes the members, if it does.
+    members: Option<Bytes>,
     /// By how much keyspaces grow, as far as that was found out here.
     found: Vec<(u32, Change)>,
 }
@@ -56,7 +65,8 @@ pub(super) struct Done {
 impl Done {
     fn of(entry: Entry) -> Result<Self, String> {
         let (index, bytes) = (entry.index, entry.data.len() as u64);
-        // An empty entry begins a term; members do not change yet.
+        let members = (entry.kind == EntryKind::Membership).then(|| entry.data.clone());
+        // An empty entry begins a term.
         let is_command = entry.kind == EntryKind::Command && !entry.data.is_empty();
         let record = is_command.then(|| Record::decode(entry.data)).transpose();
         let record = record.map_err(|error| format!("entry {index}: {error}"))?;
@@ -64,6 +74,7 @@ impl Done {
             index,
             bytes,
             record,
+            members,
             found: Vec::new(),
         })
     }
@@ -86,8 +97,11 @@ impl Replica {
             return self.apply_all();
         }
         // Making a keyspace waits for the disk, and this may be the thread that others wait for.
-        if self.apply.lock().entries.is_empty() {
-            return;
+        {
+            let queue = self.apply.lock();
+            if queue.entries.is_empty() && queue.snapshots.is_empty() {
+                return;
+            }
         }
         let replica = Arc::clone(self);
         self.host.world.spawn(Box::pin(async move {
@@ -117,6 +131,13 @@ impl Replica {
         }
         queue.is_draining = true;
         loop {
+            if !queue.snapshots.is_empty() {
+                let wanted = std::mem::take(&mut queue.snapshots);
+                drop(queue);
+                self.take_snapshots(wanted);
+                queue = self.apply.lock();
+                continue;
+            }
             let next = match self.next_run(&mut queue) {
                 Ok(next) => next,
                 Err(cause) => {
@@ -215,7 +236,13 @@ impl Replica {
         }
         let mut state = self.state.lock();
         let mut todo = Todo::default();
-        state.take_run(run, &mut todo);
+        let has_changed = state.take_run(run, &mut todo).map_err(|cause| Error::Group {
+            group: self.group,
+            cause,
+        })?;
+        if has_changed {
+            self.members_have_changed(&mut state);
+        }
         self.advance_with(state, todo);
         Ok(())
     }
@@ -427,6 +454,9 @@ impl Remembered {
             )
             | None => {}
         }
+        if let Some(data) = &done.members {
+            self.changes.push((done.index, data.clone()));
+        }
         if let Some(record) = done.record.as_ref().filter(|record| record.is_forwarded()) {
             self.open.push_back((done.index, record.at_ms()));
         }
@@ -435,9 +465,15 @@ impl Remembered {
 
 impl State {
     /// Entries are in the engine: notes what they were, and wakes who waits for them.
-    fn take_run(&mut self, run: Vec<Done>, todo: &mut Todo) {
+    /// Says whether the members have changed.
+    fn take_run(&mut self, run: Vec<Done>, todo: &mut Todo) -> Result<bool, String> {
+        let mut has_changed = false;
         for done in run {
             self.applied = done.index;
+            if let Some(data) = &done.members {
+                self.core.apply_members(done.index, data)?;
+                has_changed = true;
+            }
             if let Some(record) = &done.record {
                 self.take_record(&done, record);
             }
@@ -449,7 +485,7 @@ impl State {
             .iter()
             .any(|pending| pending.level == ConsistencyLevel::All)
         {
-            self.everywhere()
+            self.at_every_voter()
         } else {
             0
         };
@@ -461,6 +497,7 @@ impl State {
             }
         }
         self.answer_applied(todo);
+        Ok(has_changed)
     }
 
     fn take_record(&mut self, done: &Done, record: &Record) {

@@ -4,24 +4,31 @@
 //! after a crash together or not at all; the indices of the stream are those of the group's log. So do a cut and the note
 //! of what went with it. Not here: when a batch is written, and what entries mean.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use stator_storage::{Engine, LogBatch, StreamId};
 
 use super::note::Note;
-use crate::raft::{Entry, EntryKind, Fetch, HardState, Members, Persist, Recovered, ReplicaId};
+use crate::raft::{Entry, EntryKind, Fetch, HardState, Kept, Members, Persist, Recovered, ReplicaId};
+use crate::world::NodeId;
 
 /// First byte of a state.
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
 
 /// Bytes of an entry in front of its data: kind, term.
 const ENTRY_HEADER_BYTES: usize = 1 + 8;
 const COMMAND: u8 = 0;
 const MEMBERSHIP: u8 = 1;
 
-/// Bytes of a state in front of the members: version, term, vote, commit, index and term before the first entry.
-const STATE_HEADER_BYTES: usize = 1 + 5 * 8;
+/// Bytes of a state in front of the members: version, how the replica stands, its id, term, vote, commit, index and
+/// term before the first entry, the entry that has made the members.
+const STATE_HEADER_BYTES: usize = 1 + 1 + 7 * 8;
+
+const FULL: u8 = 0;
+const UNFILLED: u8 = 1;
+const GONE: u8 = 2;
 
 /// As much is read at a time when the log is read from one end to the other.
 const READ_BYTES_MAX: usize = 4 << 20;
@@ -60,10 +67,41 @@ pub enum JournalError {
 #[derive(Debug)]
 pub(crate) struct Journal {
     reader: JournalReader,
+    standing: Standing,
     /// The index that the next entry gets, when everything handed out is written.
     next: u64,
     /// The same for the stream of the note.
     next_note: u64,
+}
+
+/// Which replica it is, and whether it has what its group has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Its id.
+    pub(crate) id: ReplicaId,
+    /// It waits to be filled from another replica, and has no log until then.
+    pub(crate) is_unfilled: bool,
+    /// It was given up; what is left says that its id is not to be begun again.
+    pub(crate) is_gone: bool,
+}
+
+impl Standing {
+    /// A replica that takes part.
+    pub(crate) fn full(id: ReplicaId) -> Self {
+        Self {
+            id,
+            is_unfilled: false,
+            is_gone: false,
+        }
+    }
+
+    /// One that waits to be filled.
+    pub(crate) fn unfilled(id: ReplicaId) -> Self {
+        Self {
+            is_unfilled: true,
+            ..Self::full(id)
+        }
+    }
 }
 
 /// Reads the log of a group, from any thread.
@@ -85,23 +123,115 @@ impl Journal {
         StreamId(NOTE_STREAMS + u64::from(group))
     }
 
-    /// The log of a replica that has none yet, and the batch that makes it.
-    pub(crate) fn create(engine: Engine, group: u32, members: &Members) -> (Self, LogBatch) {
-        let stream = Self::stream_of(group);
+    /// The log of a replica of a new group, and the batch that makes it.
+    pub(crate) fn create(engine: Engine, group: u32, id: ReplicaId, members: &Members) -> (Self, LogBatch) {
+        let kept = Kept {
+            members: members.clone(),
+            ..Kept::default()
+        };
+        let standing = Standing::full(id);
         let mut batch = LogBatch::new();
-        let state = encode_state(&HardState::default(), members, (0, 0));
-        batch.set_state(stream, &state);
+        batch.set_state(Self::stream_of(group), &encode_state(standing, &kept));
+        (Self::empty(engine, group, standing, 1), batch)
+    }
+
+    /// The log of a replica that is to be filled, in the place of whatever log there is, and the batch that makes it. It
+    /// does not forget what it has promised.
+    pub(crate) fn create_unfilled(
+        engine: Engine,
+        group: u32,
+        id: ReplicaId,
+        (hard_state, members): (HardState, Members),
+    ) -> (Self, LogBatch) {
+        let standing = Standing::unfilled(id);
+        let kept = Kept {
+            hard_state: HardState {
+                commit: 0,
+                ..hard_state
+            },
+            members,
+            before: (0, 0),
+        };
+        let mut batch = LogBatch::new();
+        let stream = Self::stream_of(group);
+        batch.drop_stream(stream);
+        batch.drop_stream(Self::note_stream_of(group));
+        batch.set_state(stream, &encode_state(standing, &kept));
+        (Self::empty(engine, group, standing, 1), batch)
+    }
+
+    /// Adds to a batch the first entries of a log that is being filled. What is there of it goes.
+    pub(crate) fn fill(group: u32, standing: Standing, kept: &Kept, entries: &[Entry], batch: &mut LogBatch) {
+        let stream = Self::stream_of(group);
+        batch.drop_stream(stream);
+        batch.set_state(stream, &encode_state(standing, kept));
+        for entry in entries {
+            append(stream, entry, batch);
+        }
+    }
+
+    /// Adds to a batch that the replica is filled: it is what `kept` says, and remembers what the note says.
+    pub(crate) fn filled(group: u32, id: ReplicaId, kept: &Kept, note: &Note, batch: &mut LogBatch) {
+        batch.set_state(Self::stream_of(group), &encode_state(Standing::full(id), kept));
+        let notes = Self::note_stream_of(group);
+        batch.drop_stream(notes);
+        if !note.requests.is_empty() {
+            batch.append(notes, 1, &note.encode());
+        }
+    }
+
+    /// Adds to a batch that a replica was given up.
+    pub(crate) fn gone(group: u32, id: ReplicaId, batch: &mut LogBatch) {
+        let standing = Standing {
+            is_gone: true,
+            ..Standing::full(id)
+        };
+        let stream = Self::stream_of(group);
+        batch.drop_stream(stream);
+        batch.drop_stream(Self::note_stream_of(group));
+        batch.set_state(stream, &encode_state(standing, &Kept::default()));
+    }
+
+    fn empty(engine: Engine, group: u32, standing: Standing, next: u64) -> Self {
+        let stream = Self::stream_of(group);
         let reader = JournalReader {
             engine,
             group,
             stream,
         };
-        let journal = Self {
+        Self {
             reader,
-            next: 1,
+            standing,
+            next,
             next_note: 1,
+        }
+    }
+
+    /// What is kept of a replica on this node; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Malformed`].
+    pub(crate) fn kept(engine: &Engine, group: u32) -> Result<Option<(Standing, Kept)>, JournalError> {
+        let Some(info) = engine.stream(Self::stream_of(group)) else {
+            return Ok(None);
         };
-        (journal, batch)
+        let kept = decode_state(&info.state).ok_or_else(|| JournalError::Malformed {
+            group,
+            detail: "its state does not decode".to_owned(),
+        })?;
+        Ok(Some(kept))
+    }
+
+    /// The groups of which this node has a replica.
+    pub(crate) fn groups(engine: &Engine) -> Vec<u32> {
+        let streams = engine.streams().into_iter();
+        streams
+            .filter_map(|(stream, _)| {
+                let group = stream.0.checked_sub(1)?;
+                u32::try_from(group).ok()
+            })
+            .collect()
     }
 
     /// The log of a replica as it is on this node, and what its core begins with; `None` if there is none. Entries behind
@@ -123,8 +253,27 @@ impl Journal {
             return Ok(None);
         };
         let malformed = |detail: String| JournalError::Malformed { group, detail };
-        let (mut hard_state, members, mut before) =
+        let (standing, kept) =
             decode_state(&info.state).ok_or_else(|| malformed("its state does not decode".to_owned()))?;
+        let Kept {
+            mut hard_state,
+            members,
+            mut before,
+        } = kept;
+        if standing.is_gone {
+            return Ok(None);
+        }
+        if standing.is_unfilled {
+            // It may have been filled half-way.
+            hard_state.commit = 0;
+            let recovered = Recovered {
+                hard_state,
+                members,
+                is_unfilled: true,
+                ..Recovered::default()
+            };
+            return Ok(Some((Self::empty(engine, group, standing, 1), recovered)));
+        }
         // A stream that never had an entry begins behind what the state says.
         let next = if info.next == 0 { before.0 + 1 } else { info.next };
         let first = if info.next == 0 { next } else { info.head };
@@ -173,11 +322,13 @@ impl Journal {
             terms: reader.terms(first, last)?,
             last,
             unapplied,
+            is_unfilled: false,
         };
         let notes = reader.engine.stream(Self::note_stream_of(group));
         let next_note = notes.map_or(1, |info| info.next.max(1));
         let journal = Self {
             reader,
+            standing,
             next,
             next_note,
         };
@@ -212,32 +363,25 @@ impl Journal {
                 batch.cut_tail(self.reader.stream, first.index);
             }
             for entry in &persist.entries {
-                let mut header = [0; ENTRY_HEADER_BYTES];
-                header[0] = match entry.kind {
-                    EntryKind::Command => COMMAND,
-                    EntryKind::Membership => MEMBERSHIP,
-                };
-                header[1..].copy_from_slice(&entry.term.to_le_bytes());
-                batch.append_parts(self.reader.stream, entry.index, &[&header, &entry.data]);
+                append(self.reader.stream, entry, batch);
                 self.next = entry.index + 1;
             }
         }
-        if let Some((hard_state, members, before)) = &persist.state {
-            batch.set_state(self.reader.stream, &encode_state(hard_state, members, *before));
+        if let Some(kept) = &persist.state {
+            self.set_state(kept, batch);
         }
     }
 
-    /// Adds the records with which the log begins with entry `first` from then on. `state` is that of a core whose head was
+    /// Adds what is kept of the replica from then on.
+    pub(crate) fn set_state(&self, kept: &Kept, batch: &mut LogBatch) {
+        batch.set_state(self.reader.stream, &encode_state(self.standing, kept));
+    }
+
+    /// Adds the records with which the log begins with entry `first` from then on. `kept` is that of a core whose head was
     /// cut at the same entry.
-    pub(crate) fn cut_head(
-        &self,
-        first: u64,
-        state: &(HardState, Members, (u64, u64)),
-        batch: &mut LogBatch,
-    ) {
-        let (hard_state, members, before) = state;
+    pub(crate) fn cut_head(&self, first: u64, kept: &Kept, batch: &mut LogBatch) {
         batch.cut_head(self.reader.stream, first);
-        batch.set_state(self.reader.stream, &encode_state(hard_state, members, *before));
+        self.set_state(kept, batch);
     }
 
     /// Adds the records with which there is this note and no other; an empty one is none.
@@ -397,54 +541,111 @@ fn decode_entry(index: u64, mut payload: Bytes) -> Option<Entry> {
     })
 }
 
-fn encode_state(hard_state: &HardState, members: &Members, before: (u64, u64)) -> Vec<u8> {
-    let replicas = members.voters.len() + members.learners.len();
-    let mut bytes = Vec::with_capacity(STATE_HEADER_BYTES + 2 * 4 + 8 * replicas);
+fn append(stream: StreamId, entry: &Entry, batch: &mut LogBatch) {
+    let mut header = [0; ENTRY_HEADER_BYTES];
+    header[0] = match entry.kind {
+        EntryKind::Command => COMMAND,
+        EntryKind::Membership => MEMBERSHIP,
+    };
+    header[1..].copy_from_slice(&entry.term.to_le_bytes());
+    batch.append_parts(stream, entry.index, &[&header, &entry.data]);
+}
+
+fn encode_state(standing: Standing, kept: &Kept) -> Vec<u8> {
+    let Kept {
+        hard_state,
+        members,
+        before,
+    } = kept;
+    let lists = [&members.voters, &members.learners, &members.outgoing];
+    let replicas: usize = lists.iter().map(|replicas| replicas.len()).sum();
+    let nodes = members.nodes.len();
+    let mut bytes = Vec::with_capacity(STATE_HEADER_BYTES + 4 * 4 + 8 * replicas + 16 * nodes);
     bytes.put_u8(STATE_VERSION);
+    bytes.put_u8(match standing {
+        Standing { is_gone: true, .. } => GONE,
+        Standing { is_unfilled: true, .. } => UNFILLED,
+        Standing { .. } => FULL,
+    });
     let numbers = [
+        standing.id.0,
         hard_state.term,
         hard_state.vote,
         hard_state.commit,
         before.0,
         before.1,
+        members.since,
     ];
     for number in numbers {
         bytes.put_u64_le(number);
     }
-    for replicas in [&members.voters, &members.learners] {
+    for replicas in lists {
         bytes.put_u32_le(u32::try_from(replicas.len()).unwrap_or(u32::MAX));
         for replica in replicas {
             bytes.put_u64_le(replica.0);
         }
     }
+    bytes.put_u32_le(u32::try_from(nodes).unwrap_or(u32::MAX));
+    for (replica, node) in &members.nodes {
+        bytes.put_u64_le(replica.0);
+        bytes.put_u64_le(node.0);
+    }
     bytes
 }
 
-/// What `encode_state` has written.
-type State = (HardState, Members, (u64, u64));
-
-fn decode_state(mut bytes: &[u8]) -> Option<State> {
+fn decode_state(mut bytes: &[u8]) -> Option<(Standing, Kept)> {
     if bytes.len() < STATE_HEADER_BYTES || bytes.get_u8() != STATE_VERSION {
         return None;
     }
+    let kind = bytes.get_u8();
+    if kind > GONE {
+        return None;
+    }
+    let standing = Standing {
+        id: ReplicaId(bytes.get_u64_le()),
+        is_unfilled: kind == UNFILLED,
+        is_gone: kind == GONE,
+    };
     let hard_state = HardState {
         term: bytes.get_u64_le(),
         vote: bytes.get_u64_le(),
         commit: bytes.get_u64_le(),
     };
     let before = (bytes.get_u64_le(), bytes.get_u64_le());
+    let since = bytes.get_u64_le();
     let mut replicas = || -> Option<Vec<ReplicaId>> {
-        let count = usize::try_from(bytes.try_get_u32_le().ok()?).ok()?;
-        if count > bytes.len() / 8 {
-            return None;
-        }
+        let count = count(&mut bytes, 8)?;
         Some((0..count).map(|_| ReplicaId(bytes.get_u64_le())).collect())
     };
+    let (voters, learners, outgoing) = (replicas()?, replicas()?, replicas()?);
+    let mut nodes = BTreeMap::new();
+    for _ in 0..count(&mut bytes, 16)? {
+        let replica = ReplicaId(bytes.get_u64_le());
+        // In their order, so that there is one way to write a state.
+        if nodes.last_key_value().is_some_and(|(last, _)| *last >= replica) {
+            return None;
+        }
+        nodes.insert(replica, NodeId(bytes.get_u64_le()));
+    }
     let members = Members {
-        voters: replicas()?,
-        learners: replicas()?,
+        voters,
+        learners,
+        outgoing,
+        nodes,
+        since,
     };
-    bytes.is_empty().then_some((hard_state, members, before))
+    let kept = Kept {
+        hard_state,
+        members,
+        before,
+    };
+    bytes.is_empty().then_some((standing, kept))
+}
+
+/// Reads how many pieces of so many bytes follow.
+fn count(bytes: &mut &[u8], each: usize) -> Option<usize> {
+    let count = usize::try_from(bytes.try_get_u32_le().ok()?).ok()?;
+    (count <= bytes.len() / each).then_some(count)
 }
 
 #[cfg(test)]
@@ -485,9 +686,15 @@ mod tests {
     }
 
     fn members() -> Members {
+        let ids = |ids: &[u64]| ids.iter().copied().map(ReplicaId).collect::<Vec<_>>();
         Members {
-            voters: vec![ReplicaId(1), ReplicaId(4), ReplicaId(9)],
-            learners: vec![ReplicaId(11)],
+            voters: ids(&[1, 4, 9]),
+            learners: ids(&[11]),
+            outgoing: ids(&[1, 3]),
+            nodes: (ids(&[1, 3, 4, 9, 11]).into_iter())
+                .map(|id| (id, NodeId(id.0 + 20)))
+                .collect(),
+            since: 0,
         }
     }
 
@@ -500,6 +707,14 @@ mod tests {
     }
 
     impl Model {
+        fn kept(&self) -> Kept {
+            Kept {
+                hard_state: self.hard_state.clone(),
+                members: members(),
+                before: self.before,
+            }
+        }
+
         fn last(&self) -> u64 {
             self.before.0 + self.entries.len() as u64
         }
@@ -531,6 +746,7 @@ mod tests {
                 terms,
                 last: self.last(),
                 unapplied: behind(replayed, u64::MAX),
+                is_unfilled: false,
             };
             (behind(applied, replayed), recovered)
         }
@@ -613,7 +829,7 @@ mod tests {
             }
             Step::CutHead { .. } | Step::PowerCut { .. } => {}
         }
-        persist.state = Some((model.hard_state.clone(), members(), model.before));
+        persist.state = Some(model.kept());
         persist
     }
 
@@ -624,7 +840,7 @@ mod tests {
         fn a_log_comes_back_as_it_was_handed_out(steps in vec(step(), 1..40)) {
             let mut disk = MemVfs::new();
             let mut engine = open(&disk);
-            let (mut journal, batch) = Journal::create(engine.clone(), GROUP, &members());
+            let (mut journal, batch) = Journal::create(engine.clone(), GROUP, ReplicaId(4), &members());
             write(&engine, batch);
             let mut model = Model::default();
             for (number, step) in (1..).zip(&steps) {
@@ -635,7 +851,7 @@ mod tests {
                             model.before = (last.index, last.term);
                         }
                         model.entries.retain(|entry| entry.index >= first);
-                        let state = (model.hard_state.clone(), members(), model.before);
+                        let state = model.kept();
                         let mut batch = LogBatch::new();
                         journal.cut_head(first, &state, &mut batch);
                         write(&engine, batch);
@@ -671,8 +887,8 @@ mod tests {
 
         #[test]
         fn arbitrary_states_and_entries_never_panic(bytes in vec(0_u8..4, 0..80)) {
-            if let Some((hard_state, members, before)) = decode_state(&bytes) {
-                prop_assert_eq!(encode_state(&hard_state, &members, before), bytes.clone());
+            if let Some((standing, kept)) = decode_state(&bytes) {
+                prop_assert_eq!(encode_state(standing, &kept), bytes.clone());
             }
             decode_entry(1, Bytes::from(bytes));
         }
@@ -689,7 +905,7 @@ mod tests {
     fn a_log_that_ends_before_what_was_applied_is_refused() {
         let disk = MemVfs::new();
         let engine = open(&disk);
-        let (_, batch) = Journal::create(engine.clone(), GROUP, &members());
+        let (_, batch) = Journal::create(engine.clone(), GROUP, ReplicaId(4), &members());
         write(&engine, batch);
         let error = Journal::recover(engine, GROUP, 3, &mut |_| Ok(ControlFlow::Continue(()))).unwrap_err();
         assert!(

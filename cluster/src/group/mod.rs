@@ -14,7 +14,8 @@ pub(crate) mod invocations;
 pub(crate) mod journal;
 mod locks;
 mod log;
-mod note;
+pub(crate) mod members;
+pub(crate) mod note;
 mod overlay;
 mod own;
 mod prepared;
@@ -27,6 +28,7 @@ pub(crate) mod restore;
 mod rows;
 pub(crate) mod see;
 pub(crate) mod settings;
+pub(crate) mod snapshot;
 mod sums;
 #[cfg(test)]
 mod tests;

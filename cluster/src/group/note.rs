@@ -123,7 +123,7 @@ impl Note {
     }
 
     /// Reads the answers that are missing; `false` if one is not there any more, or not yet.
-    fn complete(&mut self, reader: &JournalReader) -> Result<bool, String> {
+    pub(super) fn complete(&mut self, reader: &JournalReader) -> Result<bool, String> {
         let missing: Vec<u64> = (self.requests.iter())
             .filter(|noted| noted.answer.is_none())
             .map(|noted| noted.index)

@@ -11,6 +11,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
+use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
@@ -31,8 +33,13 @@ use super::rest::Others;
 use super::settings::GroupSettings;
 use crate::error::Error;
 use crate::level::ConsistencyLevel;
-use crate::raft::{Core, CoreSettings, Fetch, RaftMessage, Recovered, ReplicaId, Role};
+use crate::raft::{
+    Core, CoreSettings, Fetch, Kept, Members, RaftMessage, Recovered, ReplicaId, Role,
+};
 use crate::world::NodeId;
+
+/// Others than members whose nodes are kept in mind; the newest ids are the ones that matter.
+const MET_MAX: usize = 16;
 
 /// Why a replica does not do what it was asked.
 #[derive(Debug)]
@@ -79,8 +86,14 @@ pub(crate) struct Replica {
     pub(super) host: Arc<Host>,
     pub(super) group: u32,
     id: ReplicaId,
-    peers: BTreeMap<ReplicaId, NodeId>,
-    preferred: Option<ReplicaId>,
+    /// Where the members are. Read without the lock.
+    nodes: ArcSwap<BTreeMap<ReplicaId, NodeId>>,
+    /// Where others are who have said something, as members that this replica has not heard of yet may.
+    met: ArcSwap<BTreeMap<ReplicaId, NodeId>>,
+    /// The member whom the layout prefers to lead; 0 for nobody.
+    preferred: AtomicU64,
+    /// Whether it has nothing of what its group has, and waits for somebody to fill it.
+    is_unfilled: bool,
     pub(super) state: Mutex<State>,
     pub(super) log: Mutex<LogQueue>,
     pub(super) apply: Mutex<ApplyQueue>,
@@ -90,6 +103,12 @@ pub(crate) struct Replica {
     serves_alone: AtomicBool,
     /// Whether it holds what the majority has lost, so that it serves nothing.
     is_diverged: AtomicBool,
+    /// Whether a leader has said that the group's log does not have any more what this replica needs.
+    is_outdated: AtomicBool,
+    /// Whether it has applied that it is no member any more.
+    is_dismissed: AtomicBool,
+    /// Whether another replica object takes its place, so that nothing happens to it any more. Changed under the lock.
+    is_retired: AtomicBool,
     /// Whether it leads and derived rows are so far behind that writes have to wait. Read without the lock.
     pub(super) is_behind: AtomicBool,
 }
@@ -167,7 +186,6 @@ impl State {
 pub(crate) struct Birth {
     pub(crate) group: u32,
     pub(crate) id: ReplicaId,
-    pub(crate) peers: BTreeMap<ReplicaId, NodeId>,
     /// The member whom the layout prefers to lead.
     pub(crate) preferred: Option<ReplicaId>,
 }
@@ -223,10 +241,16 @@ impl Replica {
             messages_in_flight_max,
         };
         let applied = recovered.last - recovered.unapplied.len() as u64;
+        let is_unfilled = recovered.is_unfilled;
         let (logged, cut) = (recovered.last, recovered.before.0 + 1);
         let group = birth.group;
-        let core = Core::new(settings, recovered, &mut || host.world.random_u64())
-            .map_err(|cause| Error::Group { group, cause })?;
+        let failed = |cause| Error::Group { group, cause };
+        let mut core = Core::new(settings, recovered, &mut || host.world.random_u64()).map_err(failed)?;
+        for (index, data) in &remembered.changes {
+            core.apply_members(*index, data).map_err(failed)?;
+        }
+        let nodes = core.members().nodes.clone();
+        let is_dismissed = !is_unfilled && !core.members().contains(birth.id);
         let state = State {
             core,
             leadership: (0, false),
@@ -258,14 +282,19 @@ impl Replica {
             host,
             group: birth.group,
             id: birth.id,
-            peers: birth.peers,
-            preferred: birth.preferred,
+            nodes: ArcSwap::from_pointee(nodes),
+            met: ArcSwap::default(),
+            preferred: AtomicU64::new(birth.preferred.map_or(0, |preferred| preferred.0)),
+            is_unfilled,
             state: Mutex::new(state),
             log: Mutex::new(LogQueue::new(journal)),
             apply: Mutex::new(ApplyQueue::default()),
             leader: AtomicU64::new(0),
             serves_alone: AtomicBool::new(false),
             is_diverged: AtomicBool::new(false),
+            is_outdated: AtomicBool::new(false),
+            is_dismissed: AtomicBool::new(is_dismissed),
+            is_retired: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
         }))
     }
@@ -292,25 +321,105 @@ impl Replica {
     }
 
     /// The nodes of the members.
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> {
-        self.peers.values().copied()
+    pub(crate) fn nodes(&self) -> Vec<NodeId> {
+        self.nodes.load().values().copied().collect()
     }
 
-    pub(super) fn id(&self) -> ReplicaId {
+    /// Its id in the group.
+    pub(crate) fn id(&self) -> ReplicaId {
         self.id
     }
 
     pub(super) fn preferred(&self) -> Option<ReplicaId> {
-        self.preferred
+        Some(self.preferred.load(Ordering::Acquire))
+            .filter(|id| *id != 0)
+            .map(ReplicaId)
     }
 
-    pub(super) fn other_members(&self) -> impl Iterator<Item = (ReplicaId, NodeId)> {
-        let others = self.peers.iter().filter(|(id, _)| **id != self.id);
-        others.map(|(id, node)| (*id, *node))
+    /// The layout prefers this member to lead.
+    pub(crate) fn prefer(&self, preferred: Option<ReplicaId>) {
+        let id = preferred.map_or(0, |preferred| preferred.0);
+        self.preferred.store(id, Ordering::Release);
+    }
+
+    pub(super) fn other_members(&self) -> Vec<(ReplicaId, NodeId)> {
+        let nodes = self.nodes.load();
+        let others = nodes.iter().filter(|(id, _)| **id != self.id);
+        others.map(|(id, node)| (*id, *node)).collect()
     }
 
     pub(super) fn node_of(&self, replica: ReplicaId) -> Option<NodeId> {
-        self.peers.get(&replica).copied()
+        let known = self.nodes.load().get(&replica).copied();
+        known.or_else(|| self.met.load().get(&replica).copied())
+    }
+
+    pub(super) fn set_members(&self, members: &Members) {
+        self.nodes.store(Arc::new(members.nodes.clone()));
+        self.met.store(Arc::default());
+        let is_dismissed = !members.contains(self.id);
+        self.is_dismissed.store(is_dismissed, Ordering::Release);
+    }
+
+    /// Whether a message is from who it says. A replica that lags may not have heard of a member, which may even lead; and one that
+    /// is no member any more does no harm, because its log is no majority's.
+    fn is_from(&self, replica: ReplicaId, node: NodeId) -> bool {
+        let known = self.node_of(replica);
+        if known.is_none() {
+            self.met.rcu(|met| {
+                let mut met = BTreeMap::clone(met);
+                while met.len() >= MET_MAX {
+                    met.pop_first();
+                }
+                met.insert(replica, node);
+                met
+            });
+        }
+        known.is_none_or(|known| known == node)
+    }
+
+    /// Whether its cells may be read.
+    pub(crate) fn is_readable(&self) -> bool {
+        !self.is_diverged()
+            && !self.is_unfilled
+            && !self.is_retired()
+            && !self.is_dismissed.load(Ordering::Acquire)
+    }
+
+    /// Whether it has nothing of what its group has, and waits for somebody to fill it.
+    pub(crate) fn is_unfilled(&self) -> bool {
+        self.is_unfilled
+    }
+
+    /// Whether a leader has said that the group's log does not have any more what this replica needs.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.is_outdated.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing happens to it any more.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Acquire)
+    }
+
+    /// Nothing happens to it from now on; whoever waits is told that the outcome is not known. What it has promised is on
+    /// its way to the log, or there.
+    pub(crate) fn retire(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        self.is_retired.store(true, Ordering::Release);
+        self.leader.store(0, Ordering::Release);
+        self.serves_alone.store(false, Ordering::Release);
+        let mut todo = Todo::default();
+        state.core.retire();
+        state.leadership.1 = false;
+        state.end_leadership(&mut todo);
+        drop(state);
+        self.carry_out(todo);
+        self.host.outbox.flush();
+    }
+
+    /// What it has to keep, and whether all that is on its way to the log is there.
+    pub(crate) fn kept(&self) -> (Kept, bool) {
+        let kept = self.state.lock().core.state();
+        (kept, self.log.lock().is_idle())
     }
 
     /// Asks for votes at once.
@@ -324,8 +433,8 @@ impl Replica {
 
     /// Takes a message of another member. Messages are put into the outbox and not flushed.
     pub(crate) fn receive(self: &Arc<Self>, from: NodeId, message: RaftMessage) {
-        // A replica that has been given up speaks under an id that nobody has.
-        if message.to() != self.id || self.node_of(message.from()) != Some(from) {
+        // What was meant for a replica that has been given up goes to nobody.
+        if message.to() != self.id || !self.is_from(message.from(), from) {
             return;
         }
         if message.is_bulk() && self.host.is_full() {
@@ -333,11 +442,17 @@ impl Replica {
             return;
         }
         let mut state = self.state.lock();
+        if self.is_retired() {
+            return;
+        }
         let mut todo = Todo::default();
         self.wake(&mut state, Reason::Message, &mut todo);
         let world = &self.host.world;
         state.core.receive(message, &mut || world.random_u64());
         self.look_at_divergence(&state);
+        if state.core.is_outdated() {
+            self.is_outdated.store(true, Ordering::Release);
+        }
         self.advance_with(state, todo);
     }
 
@@ -366,6 +481,10 @@ impl Replica {
     }
 
     pub(super) fn advance_with(self: &Arc<Self>, mut state: MutexGuard<'_, State>, mut todo: Todo) {
+        if self.is_retired() {
+            drop(state);
+            return self.carry_out(todo);
+        }
         self.look_at_leadership(&mut state, &mut todo);
         while let Some(step) = state.core.step() {
             todo.messages.extend(step.messages);
@@ -498,7 +617,7 @@ impl State {
         let Some(first) = self.spreading.front() else {
             return;
         };
-        let everywhere = self.everywhere();
+        let everywhere = self.at_every_voter();
         if first.index > everywhere {
             return;
         }
@@ -511,6 +630,19 @@ impl State {
     pub(super) fn everywhere(&self) -> u64 {
         let matched = self.core.progress().map(|progress| progress.matched);
         matched.min().unwrap_or_default()
+    }
+
+    /// The same for the members that have a vote.
+    pub(super) fn at_every_voter(&self) -> u64 {
+        let members = self.core.members();
+        let voters = self
+            .core
+            .progress()
+            .filter(|progress| members.votes(progress.replica));
+        voters
+            .map(|progress| progress.matched)
+            .min()
+            .unwrap_or_default()
     }
 }
 
@@ -526,6 +658,8 @@ pub(crate) struct Remembered {
     pub(crate) floor: u64,
     /// Entries with rows for other ranges, and their times.
     pub(crate) open: VecDeque<(u64, u64)>,
+    /// Entries that change the members, with their data.
+    pub(crate) changes: Vec<(u64, Bytes)>,
     /// What the replica keeps about its group.
     pub(crate) own: Own,
 }

@@ -290,10 +290,7 @@ fn turn(host: &Host, world: &Still) {
 impl Group {
     fn new(group: u32, nodes: u64) -> Self {
         let basket = Basket::default();
-        let members = Members {
-            voters: peers(nodes).into_keys().collect(),
-            learners: Vec::new(),
-        };
+        let members = Members::founding(peers(nodes));
         let node = |(id, node): (ReplicaId, NodeId)| {
             let (disk, world) = (MemVfs::new(), Arc::new(Still::default()));
             *world.random.lock() = node.0;
@@ -301,7 +298,6 @@ impl Group {
             let birth = Birth {
                 group,
                 id,
-                peers: peers(nodes),
                 preferred: Some(ReplicaId(11)),
             };
             let (replica, batch) = recover::found(&host, birth, &members).unwrap();
@@ -439,7 +435,7 @@ impl Group {
         let disk = disk.after_power_cut(Unsynced::Lost);
         world.tasks.lock().clear();
         let host = host(&disk, id, &world, &self.basket);
-        let replica = recover::recover(&host, self.number, peers(3), Some(ReplicaId(11)))
+        let replica = recover::recover(&host, self.number, Some(ReplicaId(11)))
             .unwrap()
             .unwrap();
         self.nodes.insert(
