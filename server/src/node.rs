@@ -13,8 +13,8 @@ use std::time::Duration;
 use stator_cluster::gossip::GossipSettings;
 use stator_cluster::ring::RangeBits;
 use stator_cluster::{
-    Alone, Cluster, Durability, Founder, Inbox, MasterKey, MasterKeys, Network, NodeId, MoveSettings, NodeSettings,
-    PosixVfs, Random, Settings, Surroundings, Timing, TokioWorld, World,
+    Alone, Cluster, Durability, Founder, Inbox, MasterKey, MasterKeys, MoveSettings, Network, NodeId,
+    NodeSettings, PosixVfs, Random, Settings, Surroundings, Timing, TokioWorld, World,
 };
 use stator_iam::directory::sealing::WrappingKey;
 use tokio::net::TcpListener;

@@ -7,6 +7,7 @@
 //! is no member. Not here: what is to be where (`ring/`), which step comes next (`step.rs`), what nodes do
 //! (`node/replicas.rs`).
 
+mod change;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,9 +46,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Moves of a node that are under way at a time, coming and going each.
 const MOVES_OF_A_NODE: usize = 2;
 
-/// How often a change of the plan is tried again when somebody else has changed it meanwhile.
-const TRIES: usize = 32;
-
 /// What the steward keeps in mind between two looks. Nothing depends on it but time.
 #[derive(Debug, Default)]
 struct Memory {
@@ -70,7 +68,7 @@ impl Cluster {
                 let cluster = Self { node };
                 let mut pause = IDLE_LOOK;
                 if leads {
-                    match cluster.look(&mut memory).await {
+                    match Box::pin(cluster.look(&mut memory)).await {
                         Ok(true) => pause = LOOK,
                         Ok(false) => {}
                         Err(error) => tracing::debug!(%error, "moves of replicas do not go on yet"),
@@ -91,7 +89,12 @@ impl Cluster {
             return Ok(false);
         };
         let alive = self.alive();
-        tracing::trace!(epoch = plan.epoch(), moves = plan.pending().len(), ?alive, "the steward looks");
+        tracing::trace!(
+            epoch = plan.epoch(),
+            moves = plan.pending().len(),
+            ?alive,
+            "the steward looks"
+        );
         if let Some(next) = self.look_at_nodes(&plan, &alive, memory).await? {
             return self.put_plan(&plan, &next).await.map(|_| true);
         }
@@ -100,7 +103,7 @@ impl Cluster {
             let mut seen = plan.clone();
             for step in plan.pending() {
                 let status = self.group_status(group_of(step.range)).await?;
-                self.observe(&mut seen, step.range, &status, memory);
+                Self::observe(&mut seen, step.range, &status, memory);
             }
             if seen.epoch() != plan.epoch() {
                 return self.put_plan(&plan, &seen).await.map(|_| true);
@@ -127,9 +130,7 @@ impl Cluster {
     /// Nodes that are there, as gossip has it.
     fn alive(&self) -> BTreeSet<u64> {
         let members = self.node.gossip.get().map(Gossiper::members).unwrap_or_default();
-        let alive = members
-            .iter()
-            .filter(|member| member.liveness == Liveness::Alive);
+        let alive = members.iter().filter(|member| member.liveness == Liveness::Alive);
         let mut alive: BTreeSet<_> = alive.map(|member| member.node.0).collect();
         alive.insert(self.node.settings.node.0);
         alive
@@ -170,7 +171,10 @@ impl Cluster {
             if now.saturating_sub(since) >= after
                 && let Some(next) = plan.lose(*node)
             {
-                tracing::warn!(node = node.0, "a node is away for so long that its ranges get replicas elsewhere");
+                tracing::warn!(
+                    node = node.0,
+                    "a node is away for so long that its ranges get replicas elsewhere"
+                );
                 return Ok(Some(next));
             }
         }
@@ -186,7 +190,10 @@ impl Cluster {
                 .replace(member.node, &lost, is_metadata_lost)
                 .map_err(plan_error)?;
             if next.is_some() {
-                tracing::info!(node = member.node.0, "a node that has lost its directory gets new replicas");
+                tracing::info!(
+                    node = member.node.0,
+                    "a node that has lost its directory gets new replicas"
+                );
                 return Ok(next);
             }
         }
@@ -294,7 +301,9 @@ impl Cluster {
             step => {
                 for gone in &status.members {
                     if !plan.metadata.iter().any(|replica| replica.id == gone.replica.0) {
-                        memory.leftovers.insert((gone.node, METADATA_GROUP, gone.replica.0));
+                        memory
+                            .leftovers
+                            .insert((gone.node, METADATA_GROUP, gone.replica.0));
                     }
                 }
                 if let Err(error) = self.take(METADATA_GROUP, step, &starts).await {
@@ -329,7 +338,7 @@ impl Cluster {
                     continue;
                 }
             };
-            self.observe(next, step.range, &status, memory);
+            Self::observe(next, step.range, &status, memory);
             match step_of_move(&status, step) {
                 Step::Done | Step::Wait => {}
                 step => {
@@ -344,7 +353,7 @@ impl Cluster {
     }
 
     /// Takes over who the voters of a range are.
-    fn observe(&self, plan: &mut Plan, range: RangeId, status: &GroupStatus, memory: &mut Memory) {
+    fn observe(plan: &mut Plan, range: RangeId, status: &GroupStatus, memory: &mut Memory) {
         if status.is_changing {
             return;
         }
@@ -392,7 +401,9 @@ impl Cluster {
         let Some(wanted) = ChangeMembers::new(group, change) else {
             return Ok(());
         };
-        let changed = self.ask_leader(group, || Ask::ChangeMembers(wanted.clone()), Some).await;
+        let changed = self
+            .ask_leader(group, || Ask::ChangeMembers(wanted.clone()), Some)
+            .await;
         changed.map(drop)
     }
 
@@ -411,7 +422,9 @@ impl Cluster {
                     memory.leftovers.remove(&leftover);
                 }
                 Ok(false) => {}
-                Err(error) => tracing::debug!(%error, group, node = node.0, "a replica cannot be removed yet"),
+                Err(error) => {
+                    tracing::debug!(%error, group, node = node.0, "a replica cannot be removed yet");
+                }
             }
         }
     }
@@ -436,7 +449,7 @@ impl Cluster {
             if member.is_voter || member.is_leaving {
                 // A step that came late has put it there; what the group says counts.
                 if let Some(range) = group.checked_sub(1) {
-                    self.observe(plan, RangeId(range), &status, memory);
+                    Self::observe(plan, RangeId(range), &status, memory);
                 }
                 return Ok(false);
             }
@@ -476,116 +489,6 @@ impl Cluster {
         }
         memory.swept = Some((now, aim, alive.clone()));
         Ok(())
-    }
-
-    /// Puts a plan in the place of another one; `false` if that is not the plan any more.
-    async fn put_plan(&self, from: &Plan, plan: &Plan) -> Result<bool, Error> {
-        let command = OwnCommand::PutLayout {
-            from: from.epoch(),
-            epoch: plan.epoch(),
-            plan: plan.to_bytes(),
-        };
-        let key = OwnRow::Layout.key();
-        let changed = self
-            .write_row(self.metadata(), &key, WriteOptions::default(), &command)
-            .await?;
-        Ok(changed.0)
-    }
-
-    /// Changes the plan as a function says, which gives `None` if it is as it should be.
-    async fn change_plan(
-        &self,
-        change: impl Fn(&Plan) -> Result<Option<Plan>, Error>,
-    ) -> Result<(), Error> {
-        for _ in 0..TRIES {
-            self.catch_up_metadata().await?;
-            let plan = self.node.read_plan()?.ok_or_else(|| Error::Unavailable {
-                cause: "the cluster is being made".to_owned(),
-            })?;
-            let Some(next) = change(&plan)? else {
-                return Ok(());
-            };
-            if self.put_plan(&plan, &next).await? {
-                return self.catch_up_metadata().await;
-            }
-        }
-        Err(Error::Unavailable {
-            cause: "the plan of the cluster changes all the time; try again".to_owned(),
-        })
-    }
-
-    /// Takes a node into the cluster, or notes how it describes itself now.
-    pub(crate) async fn take_in(&self, joining: &Joining) -> Result<(), Refused> {
-        let description = NodeDescription {
-            address: joining.address.clone(),
-            zone: joining.zone.clone(),
-            rack: joining.rack.clone(),
-            capacity: joining.capacity.try_into().map_err(|_| {
-                Refused::NotNow("a node needs a capacity".to_owned())
-            })?,
-            incarnation: joining.incarnation,
-        };
-        let node = NodeId(joining.node);
-        let change = |plan: &Plan| {
-            let mut description = description.clone();
-            if let Some(known) = plan.layout.node(node) {
-                // Each start has another one; the layout need not change for it.
-                description.incarnation = known.incarnation;
-            }
-            plan.take_in(node, description).map_err(plan_error)
-        };
-        self.change_plan(change).await.map_err(Refused::Finally)
-    }
-
-    /// A node is to give up all that it has, and to leave the cluster when that is elsewhere. Repeating it changes nothing.
-    ///
-    /// # Errors
-    /// [`Error::Plan`] if there is no such node, or if too few would be left; those of [`Cluster::write`].
-    pub async fn drain(&self, node: NodeId) -> Result<(), Error> {
-        self.change_plan(|plan| plan.leave(node).map_err(plan_error)).await
-    }
-
-    /// A node is not to leave after all.
-    ///
-    /// # Errors
-    /// [`Error::Plan`] if there is no such node; those of [`Cluster::write`].
-    pub async fn undrain(&self, node: NodeId) -> Result<(), Error> {
-        self.change_plan(|plan| plan.stay(node).map_err(plan_error)).await
-    }
-
-    /// How many replicas each range is to have.
-    ///
-    /// # Errors
-    /// [`Error::Plan`] if there are fewer nodes than that; those of [`Cluster::write`].
-    pub async fn set_replication(&self, replication: std::num::NonZeroU8) -> Result<(), Error> {
-        self.change_plan(|plan| plan.replicate(replication).map_err(plan_error))
-            .await
-    }
-
-    /// What the cluster agrees on about its replicas, as far as this node knows; `None` while the cluster is being made.
-    ///
-    /// # Errors
-    /// [`Error::Storage`], [`Error::Layout`].
-    pub fn plan(&self) -> Result<Option<Plan>, Error> {
-        self.node.read_plan()
-    }
-
-    /// Has this node be one of the cluster's, as it describes itself; waits until it is.
-    pub(crate) async fn join(node: &Arc<Node>) -> Result<(), Error> {
-        let me = &node.settings;
-        let joining = Joining {
-            node: me.node.0,
-            address: me.address.clone(),
-            zone: me.zone.clone(),
-            rack: me.rack.clone(),
-            capacity: me.capacity.get(),
-            incarnation: node.incarnation(),
-        };
-        let cluster = Self::of(Arc::clone(node));
-        let joined = cluster
-            .ask_leader(METADATA_GROUP, || Ask::Join(joining.clone()), Some)
-            .await;
-        joined.map(drop)
     }
 }
 

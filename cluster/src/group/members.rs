@@ -121,16 +121,14 @@ impl Replica {
         if !state.leads() || !state.core.members().is_joint() {
             return;
         }
-        if !state.core.members().voters.contains(&self.id()) {
-            // It has come to lead after it was decided that it goes.
-            if let Some(heir) = successor(&self.candidates(state))
-                && !state.core.is_handing_over()
-            {
-                state.core.transfer_leadership(heir);
-            }
-        } else {
+        if state.core.members().voters.contains(&self.id()) {
             // Refused while the entry that has entered it is not applied here yet, or while the same was proposed before.
             let _proposed = state.core.propose_members(&MemberChange::Leave);
+        } else if let Some(heir) = successor(&self.candidates(state))
+            && !state.core.is_handing_over()
+        {
+            // It has come to lead after it was decided that it goes.
+            state.core.transfer_leadership(heir);
         }
     }
 
@@ -156,9 +154,9 @@ fn ids(replicas: &[ReplicaId]) -> Vec<u64> {
 fn unfit(state: &State, me: ReplicaId, change: &MemberChange) -> Option<&'static str> {
     let members: &Members = state.core.members();
     match *change {
-        MemberChange::Learn(replica, _) => {
-            members.contains(replica).then_some("the replica takes part already")
-        }
+        MemberChange::Learn(replica, _) => members
+            .contains(replica)
+            .then_some("the replica takes part already"),
         MemberChange::Forget(replica) => {
             (!members.learners.contains(&replica)).then_some("only a replica without a vote is forgotten")
         }

@@ -29,6 +29,7 @@ mod rows;
 pub(crate) mod see;
 pub(crate) mod settings;
 pub(crate) mod snapshot;
+mod standing;
 mod sums;
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,7 @@ use super::journal::{Journal, JournalError};
 use super::own::Own;
 use super::replica::{Birth, Remembered, Replica};
 use crate::error::Error;
-use crate::raft::{HardState, Members, Recovered, ReplicaId};
+use crate::raft::{HardState, Kept, Members, Recovered, ReplicaId};
 
 /// A replica that has never been. It may begin when the batch is durable.
 ///
@@ -48,15 +48,11 @@ pub(crate) fn unfilled(
     let (engine, group, id) = (host.engine.clone(), birth.group, birth.id);
     let (journal, batch) = Journal::create_unfilled(engine, group, id, promised.clone());
     let (hard_state, members) = promised;
-    let recovered = Recovered {
-        hard_state: HardState {
-            commit: 0,
-            ..hard_state
-        },
+    let recovered = Recovered::unfilled(Kept {
+        hard_state,
         members,
-        is_unfilled: true,
-        ..Recovered::default()
-    };
+        before: (0, 0),
+    });
     let replica = Replica::new(Arc::clone(host), birth, journal, recovered, Remembered::default())?;
     Ok((replica, batch))
 }
@@ -87,13 +83,7 @@ pub(crate) fn recover(
     if standing.is_unfilled {
         let found = Journal::recover(host.engine.clone(), group, 0, &mut |_| Ok(ControlFlow::Break(())))?;
         let replica = found.map(|(journal, recovered)| {
-            Replica::new(
-                Arc::clone(host),
-                birth,
-                journal,
-                recovered,
-                Remembered::default(),
-            )
+            Replica::new(Arc::clone(host), birth, journal, recovered, Remembered::default())
         });
         return replica.transpose();
     }

@@ -33,13 +33,8 @@ use super::rest::Others;
 use super::settings::GroupSettings;
 use crate::error::Error;
 use crate::level::ConsistencyLevel;
-use crate::raft::{
-    Core, CoreSettings, Fetch, Kept, Members, RaftMessage, Recovered, ReplicaId, Role,
-};
+use crate::raft::{Core, CoreSettings, Fetch, Kept, Members, RaftMessage, Recovered, ReplicaId, Role};
 use crate::world::NodeId;
-
-/// Others than members whose nodes are kept in mind; the newest ids are the ones that matter.
-const MET_MAX: usize = 16;
 
 /// Why a replica does not do what it was asked.
 #[derive(Debug)]
@@ -85,30 +80,30 @@ pub(super) struct Pending {
 pub(crate) struct Replica {
     pub(super) host: Arc<Host>,
     pub(super) group: u32,
-    id: ReplicaId,
+    pub(super) id: ReplicaId,
     /// Where the members are. Read without the lock.
-    nodes: ArcSwap<BTreeMap<ReplicaId, NodeId>>,
+    pub(super) nodes: ArcSwap<BTreeMap<ReplicaId, NodeId>>,
     /// Where others are who have said something, as members that this replica has not heard of yet may.
-    met: ArcSwap<BTreeMap<ReplicaId, NodeId>>,
+    pub(super) met: ArcSwap<BTreeMap<ReplicaId, NodeId>>,
     /// The member whom the layout prefers to lead; 0 for nobody.
-    preferred: AtomicU64,
+    pub(super) preferred: AtomicU64,
     /// Whether it has nothing of what its group has, and waits for somebody to fill it.
-    is_unfilled: bool,
+    pub(super) is_unfilled: bool,
     pub(super) state: Mutex<State>,
     pub(super) log: Mutex<LogQueue>,
     pub(super) apply: Mutex<ApplyQueue>,
     /// The node of the leader, as far as this replica knows; 0 for nobody. Read without the lock.
-    leader: AtomicU64,
+    pub(super) leader: AtomicU64,
     /// Whether this replica is the only voter and may answer reads from its engine alone.
-    serves_alone: AtomicBool,
+    pub(super) serves_alone: AtomicBool,
     /// Whether it holds what the majority has lost, so that it serves nothing.
     is_diverged: AtomicBool,
     /// Whether a leader has said that the group's log does not have any more what this replica needs.
-    is_outdated: AtomicBool,
+    pub(super) is_outdated: AtomicBool,
     /// Whether it has applied that it is no member any more.
-    is_dismissed: AtomicBool,
+    pub(super) is_dismissed: AtomicBool,
     /// Whether another replica object takes its place, so that nothing happens to it any more. Changed under the lock.
-    is_retired: AtomicBool,
+    pub(super) is_retired: AtomicBool,
     /// Whether it leads and derived rows are so far behind that writes have to wait. Read without the lock.
     pub(super) is_behind: AtomicBool,
 }
@@ -126,7 +121,7 @@ impl fmt::Debug for Replica {
 pub(super) struct State {
     pub(super) core: Core,
     /// Term and whether this replica led in it, when that was last looked at.
-    leadership: (u64, bool),
+    pub(super) leadership: (u64, bool),
     pub(super) overlay: Overlay,
     /// Requests that were proposed and are not applied yet, with their entries.
     pub(super) proposed: HashMap<RequestHash, u64>,
@@ -167,6 +162,42 @@ pub(super) struct State {
 }
 
 impl State {
+    /// After a start: what is applied, what is in the log, and where that begins.
+    fn new(
+        core: Core,
+        (applied, logged, cut): (u64, u64, u64),
+        remembered: Remembered,
+        quiet_ticks: u32,
+    ) -> Self {
+        Self {
+            core,
+            leadership: (0, false),
+            overlay: Overlay::default(),
+            proposed: HashMap::new(),
+            pending: VecDeque::new(),
+            unlogged: VecDeque::new(),
+            spreading: VecDeque::new(),
+            reads: Reads::default(),
+            invocations: remembered.invocations,
+            applied,
+            logged,
+            last_at_ms: remembered.last_at_ms,
+            floor: remembered.floor,
+            cut,
+            tallies: BTreeMap::new(),
+            forwarding: Forwarding::new(remembered.open, remembered.own.forwarded),
+            accepted: remembered.own.accepted,
+            accepting: HashMap::new(),
+            required: remembered.own.required,
+            requiring: 0,
+            locks: Locks::new(remembered.own.prepared),
+            ticks: 0,
+            others: Others::default(),
+            quiet: Quiet::new(quiet_ticks),
+            balance: Balance::new(BalanceSettings::default()),
+        }
+    }
+
     pub(super) fn leads(&self) -> bool {
         self.leadership.1
     }
@@ -183,6 +214,7 @@ impl State {
 }
 
 /// What a start of a replica needs.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Birth {
     pub(crate) group: u32,
     pub(crate) id: ReplicaId,
@@ -251,33 +283,7 @@ impl Replica {
         }
         let nodes = core.members().nodes.clone();
         let is_dismissed = !is_unfilled && !core.members().contains(birth.id);
-        let state = State {
-            core,
-            leadership: (0, false),
-            overlay: Overlay::default(),
-            proposed: HashMap::new(),
-            pending: VecDeque::new(),
-            unlogged: VecDeque::new(),
-            spreading: VecDeque::new(),
-            reads: Reads::default(),
-            invocations: remembered.invocations,
-            applied,
-            logged,
-            last_at_ms: remembered.last_at_ms,
-            floor: remembered.floor,
-            cut,
-            tallies: BTreeMap::new(),
-            forwarding: Forwarding::new(remembered.open, remembered.own.forwarded),
-            accepted: remembered.own.accepted,
-            accepting: HashMap::new(),
-            required: remembered.own.required,
-            requiring: 0,
-            locks: Locks::new(remembered.own.prepared),
-            ticks: 0,
-            others: Others::default(),
-            quiet: Quiet::new(timing.quiet_ticks),
-            balance: Balance::new(BalanceSettings::default()),
-        };
+        let state = State::new(core, (applied, logged, cut), remembered, timing.quiet_ticks);
         Ok(Arc::new(Self {
             host,
             group: birth.group,
@@ -318,108 +324,6 @@ impl Replica {
     /// Whether this replica is the only voter and may answer reads from its engine.
     pub(crate) fn serves_alone(&self) -> bool {
         self.serves_alone.load(Ordering::Acquire)
-    }
-
-    /// The nodes of the members.
-    pub(crate) fn nodes(&self) -> Vec<NodeId> {
-        self.nodes.load().values().copied().collect()
-    }
-
-    /// Its id in the group.
-    pub(crate) fn id(&self) -> ReplicaId {
-        self.id
-    }
-
-    pub(super) fn preferred(&self) -> Option<ReplicaId> {
-        Some(self.preferred.load(Ordering::Acquire))
-            .filter(|id| *id != 0)
-            .map(ReplicaId)
-    }
-
-    /// The layout prefers this member to lead.
-    pub(crate) fn prefer(&self, preferred: Option<ReplicaId>) {
-        let id = preferred.map_or(0, |preferred| preferred.0);
-        self.preferred.store(id, Ordering::Release);
-    }
-
-    pub(super) fn other_members(&self) -> Vec<(ReplicaId, NodeId)> {
-        let nodes = self.nodes.load();
-        let others = nodes.iter().filter(|(id, _)| **id != self.id);
-        others.map(|(id, node)| (*id, *node)).collect()
-    }
-
-    pub(super) fn node_of(&self, replica: ReplicaId) -> Option<NodeId> {
-        let known = self.nodes.load().get(&replica).copied();
-        known.or_else(|| self.met.load().get(&replica).copied())
-    }
-
-    pub(super) fn set_members(&self, members: &Members) {
-        self.nodes.store(Arc::new(members.nodes.clone()));
-        self.met.store(Arc::default());
-        let is_dismissed = !members.contains(self.id);
-        self.is_dismissed.store(is_dismissed, Ordering::Release);
-    }
-
-    /// Whether a message is from who it says. A replica that lags may not have heard of a member, which may even lead; and one that
-    /// is no member any more does no harm, because its log is no majority's.
-    fn is_from(&self, replica: ReplicaId, node: NodeId) -> bool {
-        let known = self.node_of(replica);
-        if known.is_none() {
-            self.met.rcu(|met| {
-                let mut met = BTreeMap::clone(met);
-                while met.len() >= MET_MAX {
-                    met.pop_first();
-                }
-                met.insert(replica, node);
-                met
-            });
-        }
-        known.is_none_or(|known| known == node)
-    }
-
-    /// Whether its cells may be read.
-    pub(crate) fn is_readable(&self) -> bool {
-        !self.is_diverged()
-            && !self.is_unfilled
-            && !self.is_retired()
-            && !self.is_dismissed.load(Ordering::Acquire)
-    }
-
-    /// Whether it has nothing of what its group has, and waits for somebody to fill it.
-    pub(crate) fn is_unfilled(&self) -> bool {
-        self.is_unfilled
-    }
-
-    /// Whether a leader has said that the group's log does not have any more what this replica needs.
-    pub(crate) fn is_outdated(&self) -> bool {
-        self.is_outdated.load(Ordering::Acquire)
-    }
-
-    /// Whether nothing happens to it any more.
-    pub(crate) fn is_retired(&self) -> bool {
-        self.is_retired.load(Ordering::Acquire)
-    }
-
-    /// Nothing happens to it from now on; whoever waits is told that the outcome is not known. What it has promised is on
-    /// its way to the log, or there.
-    pub(crate) fn retire(self: &Arc<Self>) {
-        let mut state = self.state.lock();
-        self.is_retired.store(true, Ordering::Release);
-        self.leader.store(0, Ordering::Release);
-        self.serves_alone.store(false, Ordering::Release);
-        let mut todo = Todo::default();
-        state.core.retire();
-        state.leadership.1 = false;
-        state.end_leadership(&mut todo);
-        drop(state);
-        self.carry_out(todo);
-        self.host.outbox.flush();
-    }
-
-    /// What it has to keep, and whether all that is on its way to the log is there.
-    pub(crate) fn kept(&self) -> (Kept, bool) {
-        let kept = self.state.lock().core.state();
-        (kept, self.log.lock().is_idle())
     }
 
     /// Asks for votes at once.
@@ -516,7 +420,7 @@ impl Replica {
         self.carry_out(todo);
     }
 
-    fn carry_out(self: &Arc<Self>, todo: Todo) {
+    pub(super) fn carry_out(self: &Arc<Self>, todo: Todo) {
         for (wake, outcome) in todo.wakes {
             // Whoever waited may have left.
             drop(wake.send(outcome));
@@ -594,7 +498,7 @@ impl Replica {
 
 impl State {
     /// What was decided in this leadership may be overruled now: who waits for it cannot be told how it ends.
-    fn end_leadership(&mut self, todo: &mut Todo) {
+    pub(super) fn end_leadership(&mut self, todo: &mut Todo) {
         self.overlay.clear();
         self.proposed.clear();
         self.forwarding.end();
@@ -639,10 +543,7 @@ impl State {
             .core
             .progress()
             .filter(|progress| members.votes(progress.replica));
-        voters
-            .map(|progress| progress.matched)
-            .min()
-            .unwrap_or_default()
+        voters.map(|progress| progress.matched).min().unwrap_or_default()
     }
 }
 

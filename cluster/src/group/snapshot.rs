@@ -213,10 +213,8 @@ impl GroupSnapshot {
             let Some(keyspace) = usize::try_from(at).ok().and_then(|at| self.keyspaces.get(at)) else {
                 return Ok(page);
             };
-            match self.cells(*keyspace, span, &behind, (bytes_max, &mut bytes), &mut page)? {
-                Some(last) => behind = last,
-                None => (at, behind) = (at + 1, Bytes::new()),
-            }
+            let last = self.cells(*keyspace, span, &behind, (bytes_max, &mut bytes), &mut page)?;
+            (at, behind) = last.map_or((at + 1, Bytes::new()), |last| (at, last));
         }
         page.next = Some(Place::Cell(at, behind).encode());
         Ok(page)
@@ -260,10 +258,7 @@ impl GroupSnapshot {
         if !behind.is_empty() {
             start = Bound::Excluded(behind.to_vec());
         }
-        let bounds = (
-            start.as_ref().map(Vec::as_slice),
-            end.as_ref().map(Vec::as_slice),
-        );
+        let bounds = (start.as_ref().map(Vec::as_slice), end.as_ref().map(Vec::as_slice));
         let mut rows = match self.there.range(id, bounds, Direction::Forward) {
             // It was dropped since, and everywhere else as well.
             Err(stator_storage::Error::NoSuchKeyspace { .. }) => return Ok(None),

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use stator_storage::{Direction, Durability, KeyspaceId, LogBatch, StreamId, WriteBatch};
 
+use super::Node;
 use super::message::moves::{ReplicaOf, SnapshotEnd, SnapshotFrom, SnapshotHead};
 use super::message::{Ask, Tell};
-use super::Node;
 use crate::coordinator::Cluster;
 use crate::error::Error;
 use crate::group::apply::METADATA_GROUP;
@@ -87,14 +87,24 @@ impl Node {
         let cluster = Cluster::of(Arc::clone(self));
         let of = ReplicaOf::new(group, replica.id());
         let (source, head) = cluster.begin_snapshot(of).await?;
-        tracing::info!(group, replica = replica.id().0, source = source.0, index = head.at().0, "a replica is filled");
+        tracing::info!(
+            group,
+            replica = replica.id().0,
+            source = source.0,
+            index = head.at().0,
+            "a replica is filled"
+        );
         let mut writer = Writer::begin(self, group).await?;
         writer.clear().await?;
         let mut entries = Vec::new();
         let mut place = None;
         loop {
             let page = cluster.snapshot_page(source, head.session, place).await?;
-            let SnapshotPage { entries: more, cells, next } = page;
+            let SnapshotPage {
+                entries: more,
+                cells,
+                next,
+            } = page;
             entries.extend(more);
             writer.put(cells).await?;
             if replica.is_retired() {
@@ -112,12 +122,22 @@ impl Node {
             self.host.fail(&error.to_string());
             return Err(error);
         }
-        cluster.end_snapshot(source, SnapshotEnd {
-            session: head.session,
+        cluster
+            .end_snapshot(
+                source,
+                SnapshotEnd {
+                    session: head.session,
+                    group,
+                    replica: replica.id().0,
+                },
+            )
+            .await;
+        tracing::info!(
             group,
-            replica: replica.id().0,
-        }).await;
-        tracing::info!(group, replica = replica.id().0, index = head.at().0, "a replica has been filled");
+            replica = replica.id().0,
+            index = head.at().0,
+            "a replica has been filled"
+        );
         Ok(())
     }
 
@@ -131,7 +151,11 @@ impl Node {
         let group = unfilled.group();
         let _beginning = self.beginning.lock();
         if group == METADATA_GROUP {
-            let named = head.keyspaces.iter().copied().zip(head.names.iter().map(String::as_str));
+            let named = head
+                .keyspaces
+                .iter()
+                .copied()
+                .zip(head.names.iter().map(String::as_str));
             let named: Vec<_> = named.collect();
             self.host.keyspaces.mirror(head.at().0, &named)?;
         }
@@ -179,7 +203,11 @@ impl Writer {
 
     fn write(&mut self, batch: WriteBatch) -> Result<(), Error> {
         self.mark += 1;
-        match self.node.engine.apply_now(batch, stream_of(self.group), self.mark) {
+        match self
+            .node
+            .engine
+            .apply_now(batch, stream_of(self.group), self.mark)
+        {
             // Dropped since the look: its cells are gone with it.
             Err(stator_storage::Error::NoSuchKeyspace { .. }) => Ok(()),
             written => Ok(written.map(drop)?),
@@ -345,10 +373,14 @@ pub(super) fn refused(refused: Refused) -> Error {
 impl Cluster {
     /// Has the leader of a group begin to hand it out; says which node that is.
     async fn begin_snapshot(&self, of: ReplicaOf) -> Result<(NodeId, SnapshotHead), Error> {
-        self.ask_leader(of.group, || Ask::Snapshot(of), |tell| match tell {
-            Tell::SnapshotHead(head) => Some(head),
-            _ => None,
-        })
+        self.ask_leader(
+            of.group,
+            || Ask::Snapshot(of),
+            |tell| match tell {
+                Tell::SnapshotHead(head) => Some(head),
+                _ => None,
+            },
+        )
         .await
     }
 
@@ -371,7 +403,11 @@ impl Cluster {
     /// the answers of the member.
     async fn end_snapshot(&self, source: NodeId, end: SnapshotEnd) {
         if let Err(error) = self.ask(source, Ask::SnapshotEnd(end), PAGE_PATIENCE).await {
-            tracing::debug!(?error, node = source.0, "the source of a snapshot was not told that it is over");
+            tracing::debug!(
+                ?error,
+                node = source.0,
+                "the source of a snapshot was not told that it is over"
+            );
         }
     }
 }

@@ -4,6 +4,7 @@
 //! decisions of one group (`group/`, `raft/`), connections (`transport/`), where operations go (`coordinator/`).
 
 pub(crate) mod exchange;
+mod groups;
 mod install;
 pub(crate) mod message;
 mod replicas;
@@ -35,9 +36,9 @@ use crate::gossip::{Gossiper, NodeState};
 use crate::group::host::{Host, Outbox};
 use crate::group::quiet::QuietMessage;
 use crate::group::replica::Replica;
+use crate::group::snapshot::KeySpan;
 use crate::hints::Hints;
 use crate::raft::RaftMessage;
-use crate::group::snapshot::KeySpan;
 use crate::ring::{Layout, RangeBits, RangeId};
 use crate::world::{Inbox, Network, NodeId};
 
@@ -137,7 +138,10 @@ pub(crate) fn key_span(bits: RangeBits, group: u32) -> KeySpan {
     let Some(range) = group.checked_sub(1) else {
         return (Bound::Unbounded, Bound::Unbounded);
     };
-    let first = |range| bits.first_token(RangeId(range)).map(|token| token.0.to_be_bytes().to_vec());
+    let first = |range| {
+        bits.first_token(RangeId(range))
+            .map(|token| token.0.to_be_bytes().to_vec())
+    };
     (
         first(range).map_or(Bound::Unbounded, Bound::Included),
         first(range + 1).map_or(Bound::Unbounded, Bound::Excluded),

@@ -32,18 +32,18 @@ impl Node {
         let _beginning = self.beginning.lock();
         let kept = Journal::kept(&self.engine, group).map_err(Error::from)?;
         match kept {
-            Some((Standing { id: here, .. }, _)) if here == id && self.replica(group).is_some() => return Ok(()),
-            Some((standing, _)) if standing.is_gone => {
-                if standing.id >= id {
-                    let cause = format!("replica {} of group {group} was given up here", id.0);
-                    return Err(Refused::Finally(Error::Group { group, cause }));
-                }
+            Some((Standing { id: here, .. }, _)) if here == id && self.replica(group).is_some() => {
+                return Ok(());
             }
-            Some((standing, _)) => {
+            Some((standing, _)) if standing.is_gone && standing.id >= id => {
+                let cause = format!("replica {} of group {group} was given up here", id.0);
+                return Err(Refused::Finally(Error::Group { group, cause }));
+            }
+            Some((standing, _)) if !standing.is_gone => {
                 let cause = format!("this node has replica {} of group {group}", standing.id.0);
                 return Err(Refused::NotNow(cause));
             }
-            None => {}
+            Some(_) | None => {}
         }
         let replica = self.make_unfilled(group, id, (HardState::default(), Members::default()))?;
         tracing::info!(group, replica = id.0, "this node gets a replica");
@@ -172,7 +172,11 @@ impl Node {
         Journal::gone(group, id, &mut batch);
         self.engine
             .append_and_write(batch, WriteBatch::new(), Durability::Sync)?;
-        tracing::info!(group, replica = id.0, "a replica of this node was removed with its cells");
+        tracing::info!(
+            group,
+            replica = id.0,
+            "a replica of this node was removed with its cells"
+        );
         Ok(())
     }
 

@@ -69,9 +69,9 @@ impl Node {
     pub(super) fn serve_snapshot_page(&self, from: SnapshotFrom) -> Result<SnapshotPart, Refused> {
         let snapshot = {
             let mut snapshots = self.snapshots.0.lock();
-            let handed_out = snapshots.get_mut(&from.session).ok_or_else(|| {
-                Refused::NotNow("the snapshot was forgotten; begin anew".to_owned())
-            })?;
+            let handed_out = snapshots
+                .get_mut(&from.session)
+                .ok_or_else(|| Refused::NotNow("the snapshot was forgotten; begin anew".to_owned()))?;
             handed_out.asked_at = self.surroundings.world.now();
             Arc::clone(&handed_out.snapshot)
         };

@@ -171,14 +171,17 @@ impl MemberChange {
 /// What an entry changes, for the crate, and where replicas are that come with it.
 pub(super) fn decode(data: &Bytes) -> Result<(ConfChangeV2, Vec<(ReplicaId, NodeId)>), String> {
     let mut encoded = Encoded::decode(data.clone()).map_err(|error| error.to_string())?;
-    let mut change = ConfChangeV2::default();
-    change.transition = transition(encoded.transition)?;
+    let mut change = ConfChangeV2 {
+        transition: transition(encoded.transition)?,
+        ..ConfChangeV2::default()
+    };
     let mut singles = Vec::with_capacity(encoded.changes.len());
     for single in &encoded.changes {
-        let mut change = ConfChangeSingle::default();
-        change.change_type = kind(single.kind)?;
-        change.node_id = single.replica;
-        singles.push(change);
+        singles.push(ConfChangeSingle {
+            change_type: kind(single.kind)?,
+            node_id: single.replica,
+            ..ConfChangeSingle::default()
+        });
     }
     change.set_changes(singles.into());
     let mut added = Vec::new();
@@ -215,7 +218,10 @@ mod tests {
         let added = |change: MemberChange| decode(&change.encode()).unwrap();
         let (learn, nodes) = added(MemberChange::Learn(ReplicaId(4), NodeId(9)));
         assert_eq!(nodes, [(ReplicaId(4), NodeId(9))]);
-        assert_eq!((learn.changes.len(), learn.enter_joint(), learn.leave_joint()), (1, None, false));
+        assert_eq!(
+            (learn.changes.len(), learn.enter_joint(), learn.leave_joint()),
+            (1, None, false)
+        );
         let (exchange, _) = added(MemberChange::Exchange {
             add: None,
             remove: Some(ReplicaId(2)),
@@ -225,7 +231,10 @@ mod tests {
         assert!(leave.leave_joint());
         let (forget, _) = added(MemberChange::Forget(ReplicaId(4)));
         assert_eq!(forget.enter_joint(), None);
-        assert!(decode(&Bytes::from_static(&[8, 9])).is_err(), "an unknown transition");
+        assert!(
+            decode(&Bytes::from_static(&[8, 9])).is_err(),
+            "an unknown transition"
+        );
         assert!(decode(&Bytes::from_static(&[255])).is_err());
     }
 

@@ -34,6 +34,22 @@ pub(crate) struct Recovered {
     pub(crate) is_unfilled: bool,
 }
 
+impl Recovered {
+    /// Of a replica that waits to be filled, and has kept this.
+    pub(crate) fn unfilled(kept: Kept) -> Self {
+        Self {
+            // It may have been filled half-way.
+            hard_state: HardState {
+                commit: 0,
+                ..kept.hard_state
+            },
+            members: kept.members,
+            is_unfilled: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// Entries that are wanted from the disk.
 #[derive(Debug)]
 pub(crate) struct Fetch {

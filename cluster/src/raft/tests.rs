@@ -623,7 +623,11 @@ fn a_learner_follows_and_counts_for_nothing() {
     trio.tick();
     assert_eq!(trio.commands(new), ["a"]);
     // With it there are two that hear of the next one, but only one of three votes.
-    trio.cut_off = [1, 2, 3].map(ReplicaId).into_iter().filter(|id| *id != leader).collect();
+    trio.cut_off = [1, 2, 3]
+        .map(ReplicaId)
+        .into_iter()
+        .filter(|id| *id != leader)
+        .collect();
     trio.core(leader).propose("b".into()).unwrap();
     trio.settle();
     assert_eq!(trio.commands(leader), ["a"]);
@@ -632,17 +636,29 @@ fn a_learner_follows_and_counts_for_nothing() {
 #[test]
 fn while_votes_are_exchanged_a_majority_of_both_is_needed() {
     let (mut trio, leader, new) = with_learner(12);
-    let others: Vec<_> = [1, 2, 3].map(ReplicaId).into_iter().filter(|id| *id != leader).collect();
+    let others: Vec<_> = [1, 2, 3]
+        .map(ReplicaId)
+        .into_iter()
+        .filter(|id| *id != leader)
+        .collect();
     let exchange = MemberChange::Exchange {
         add: Some(new),
         remove: Some(others[0]),
     };
     trio.core(leader).propose_members(&exchange).unwrap();
-    assert_eq!(trio.core(leader).propose_members(&exchange), None, "one is under way");
+    assert_eq!(
+        trio.core(leader).propose_members(&exchange),
+        None,
+        "one is under way"
+    );
     trio.settle();
     trio.tick();
     assert!(trio.core(leader).members().is_joint());
-    assert_eq!(trio.core(leader).propose_members(&exchange), None, "it has to be left first");
+    assert_eq!(
+        trio.core(leader).propose_members(&exchange),
+        None,
+        "it has to be left first"
+    );
     // Of the new voters two are there, of the old ones only the leader.
     trio.cut_off = others.clone();
     trio.core(leader).propose("a".into()).unwrap();
@@ -668,7 +684,11 @@ fn while_votes_are_exchanged_a_majority_of_both_is_needed() {
 #[test]
 fn with_the_entry_that_leaves_it_is_durable_that_the_one_before_it_is_committed() {
     let (mut trio, leader, new) = with_learner(13);
-    let gone = [1, 2, 3].map(ReplicaId).into_iter().find(|id| *id != leader).unwrap();
+    let gone = [1, 2, 3]
+        .map(ReplicaId)
+        .into_iter()
+        .find(|id| *id != leader)
+        .unwrap();
     let exchange = MemberChange::Exchange {
         add: Some(new),
         remove: Some(gone),
@@ -679,10 +699,16 @@ fn with_the_entry_that_leaves_it_is_durable_that_the_one_before_it_is_committed(
     trio.core(leader).propose_members(&MemberChange::Leave).unwrap();
     trio.settle();
     for (id, replica) in &trio.replicas {
-        let memberships = replica.log.iter().filter(|entry| entry.kind == EntryKind::Membership);
+        let memberships = replica
+            .log
+            .iter()
+            .filter(|entry| entry.kind == EntryKind::Membership);
         if memberships.count() >= 3 {
             let known = replica.disk.hard_state.commit;
-            assert!(known >= entered, "{id:?} knows {known} after it has entered at {entered}");
+            assert!(
+                known >= entered,
+                "{id:?} knows {known} after it has entered at {entered}"
+            );
         }
     }
 }

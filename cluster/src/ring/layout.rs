@@ -165,7 +165,9 @@ impl Layout {
     pub(super) fn has_same_replicas(&self, other: &Self) -> bool {
         let pairs = self.ranges.iter().zip(&other.ranges);
         self.ranges.len() == other.ranges.len()
-            && pairs.into_iter().all(|(one, other)| one.replicas == other.replicas)
+            && pairs
+                .into_iter()
+                .all(|(one, other)| one.replicas == other.replicas)
     }
 
     /// Takes a replica out, in the same epoch. Says whether it was there.
@@ -217,7 +219,11 @@ impl Layout {
             }
         }
         replicas.append(&mut new);
-        let highest = replicas.iter().map(|replica| replica.id).max().unwrap_or_default();
+        let highest = replicas
+            .iter()
+            .map(|replica| replica.id)
+            .max()
+            .unwrap_or_default();
         range.next_id = range.next_id.max(highest + 1);
         range.replicas = replicas;
         self.epoch += 1;

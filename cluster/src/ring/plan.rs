@@ -390,7 +390,10 @@ impl Plan {
         if record.metadata_nodes.len() != record.metadata_ids.len() {
             return Err(malformed("the metadata group has nodes without ids".to_owned()));
         }
-        let leaving = record.leaving.iter().map(|node| (NodeId(*node), NodeStanding::Leaving));
+        let leaving = record
+            .leaving
+            .iter()
+            .map(|node| (NodeId(*node), NodeStanding::Leaving));
         let lost = record.lost.iter().map(|node| (NodeId(*node), NodeStanding::Lost));
         let metadata = record.metadata_nodes.iter().zip(&record.metadata_ids);
         let target = Some(&record.target).filter(|target| !target.is_empty());
@@ -431,7 +434,9 @@ mod tests {
     }
 
     fn cluster(nodes: u64) -> Plan {
-        let nodes: BTreeMap<_, _> = (1..=nodes).map(|node| (NodeId(node), description(node))).collect();
+        let nodes: BTreeMap<_, _> = (1..=nodes)
+            .map(|node| (NodeId(node), description(node)))
+            .collect();
         let three = NonZeroU8::new(3).unwrap();
         let empty = Layout::empty(RangeBits::new(3).unwrap(), three);
         let layout = place(&empty, &nodes, three).unwrap();
@@ -469,7 +474,13 @@ mod tests {
         assert_eq!(plan.aim().unwrap(), None);
         let plan = plan.take_in(NodeId(4), description(4)).unwrap().unwrap();
         assert_eq!(plan.take_in(NodeId(4), description(4)).unwrap(), None);
-        assert_eq!(plan.metadata.last(), Some(&Replica { node: NodeId(4), id: 4 }));
+        assert_eq!(
+            plan.metadata.last(),
+            Some(&Replica {
+                node: NodeId(4),
+                id: 4
+            })
+        );
         let plan = reached(plan);
         assert_eq!(holders(&plan), [1, 2, 3, 4].into());
         let plan = plan.leave(NodeId(2)).unwrap().unwrap();
@@ -530,7 +541,10 @@ mod tests {
         for (range, replica) in plan.layout.replicas_on(NodeId(2)) {
             assert!(!lost.contains(&(range, replica.id)), "{range}");
         }
-        assert!(plan.metadata.contains(&Replica { node: NodeId(2), id: 4 }));
+        assert!(plan.metadata.contains(&Replica {
+            node: NodeId(2),
+            id: 4
+        }));
         assert_eq!(plan.replace(NodeId(2), &BTreeSet::new(), false).unwrap(), None);
     }
 

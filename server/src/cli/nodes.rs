@@ -102,7 +102,9 @@ pub(crate) fn drain(options: &Drain) -> Result<(), NodesError> {
     let node = options.node;
     if options.undo {
         let change = json!({"change": "stay", "node": node});
-        return options.whom.change(&change, &format!("node {node} stays"), |_| true);
+        return options
+            .whom
+            .change(&change, &format!("node {node} stays"), |_| true);
     }
     let change = json!({"change": "drain", "node": node});
     let done = format!("node {node} has left the cluster; stop it and keep its number for nobody else");
@@ -224,7 +226,11 @@ impl Progress {
             Some(bar) => {
                 bar.set_length(self.most);
                 bar.set_position(self.most - pending);
-                bar.set_message(if moves.leaving.is_empty() { "" } else { "(a node is leaving)" });
+                bar.set_message(if moves.leaving.is_empty() {
+                    ""
+                } else {
+                    "(a node is leaving)"
+                });
             }
             None if self.last != Some(pending) => {
                 drop(writeln!(io::stderr(), "{pending} replicas have to move"));

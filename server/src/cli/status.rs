@@ -342,7 +342,9 @@ impl Status {
             return None;
         }
         let by_node = |what: &str, nodes: &BTreeMap<String, u64>| {
-            let nodes = nodes.iter().map(|(node, count)| format!("{count} {what} node {node}"));
+            let nodes = nodes
+                .iter()
+                .map(|(node, count)| format!("{count} {what} node {node}"));
             nodes.collect::<Vec<_>>()
         };
         let named = |what: &str, nodes: &[u64]| {

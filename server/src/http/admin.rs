@@ -160,7 +160,8 @@ async fn change_nodes(app: &App, change: ChangeNodes) -> Result<(), ApiError> {
         ChangeNodes::Drain { node } => cluster.drain(NodeId(node)).await,
         ChangeNodes::Remove { node } => {
             let nodes = cluster.status().nodes;
-            let is_alive = |known: &NodeStatus| known.node == NodeId(node) && known.liveness == Liveness::Alive;
+            let is_alive =
+                |known: &NodeStatus| known.node == NodeId(node) && known.liveness == Liveness::Alive;
             if nodes.iter().any(is_alive) {
                 return Err(ApiError::validation(format!(
                     "node {node} is alive; let it leave with `stator drain {node}`, or stop it first"

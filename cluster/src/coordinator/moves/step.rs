@@ -6,9 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::ring::{Move, Replica};
 use crate::group::members::{GroupStatus, MemberStatus};
 use crate::raft::{MemberChange, ReplicaId};
+use crate::ring::{Move, Replica};
 
 /// See the head of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,11 @@ pub(crate) fn step_of_metadata(status: &GroupStatus, wanted: &[Replica], alive: 
         }
         return exchange(heir.map(|heir| heir.replica), Some(goes.replica));
     }
-    if let Some(gone) = status.members.iter().find(|member| !member.is_voter && !is_wanted(member)) {
+    if let Some(gone) = status
+        .members
+        .iter()
+        .find(|member| !member.is_voter && !is_wanted(member))
+    {
         return Step::Change(MemberChange::Forget(gone.replica));
     }
     if let Some(missing) = missing {
@@ -106,13 +110,16 @@ pub(crate) fn step_of_metadata(status: &GroupStatus, wanted: &[Replica], alive: 
     }
     // An even number of votes bears no more failures than one less.
     let most = wanted.len().min(METADATA_VOTERS_MAX);
-    let most = most - usize::from(most > 1 && most % 2 == 0);
+    let most = most - usize::from(most.is_multiple_of(2));
     if voters.len() < most
         && let Some(heir) = heir
     {
         return exchange(Some(heir.replica), None);
     }
-    let idle = status.members.iter().any(|member| !member.is_voter && !member.has_caught_up);
+    let idle = status
+        .members
+        .iter()
+        .any(|member| !member.is_voter && !member.has_caught_up);
     if idle { Step::Wait } else { Step::Done }
 }
 

@@ -17,8 +17,9 @@ use stator_cluster::gossip::GossipSettings;
 use stator_cluster::ring::{RangeBits, RangeId};
 use stator_cluster::{
     Answer as _, Applier as _, Cluster, Commands, ConsistencyLevel, Direction, EngineSettings, Error, Fill,
-    Founder, InvocationId, Keyspace, MASTER_KEY_BYTES, MasterKey, MasterKeys, MoveSettings, NodeId, NodeSettings, Random, Settings,
-    Surroundings, Timing, Together, Token, TransactionAction, TransactionOutcome, World, WriteOptions,
+    Founder, InvocationId, Keyspace, MASTER_KEY_BYTES, MasterKey, MasterKeys, MoveSettings, NodeId,
+    NodeSettings, Random, Settings, Surroundings, Timing, Together, Token, TransactionAction,
+    TransactionOutcome, World, WriteOptions,
 };
 use stator_storage::{Clock, Compression};
 use uuid::Uuid;
@@ -353,7 +354,9 @@ impl Node for Member {
         let ranges = plan.layout.bits().ranges();
         let held = ranges.flat_map(|range| {
             let replicas = plan.layout.replicas(range).to_vec();
-            replicas.into_iter().map(move |replica| (replica.node, u64::from(range.0) + 1, replica.id))
+            replicas
+                .into_iter()
+                .map(move |replica| (replica.node, u64::from(range.0) + 1, replica.id))
         });
         let metadata = plan.metadata.iter().map(|replica| (replica.node, 0, replica.id));
         Ok(Some(PlanView {

@@ -89,7 +89,11 @@ impl Mover {
         // A node without a disk asks those that have made the cluster who it is.
         let members = members(&self.everyone);
         let can_be_told = self.founders.iter().all(|founder| members.contains(founder));
-        if self.has_lost_a_disk || !can_be_told || !members.contains(&node) || unsettled(&self.everyone).is_some() {
+        if self.has_lost_a_disk
+            || !can_be_told
+            || !members.contains(&node)
+            || unsettled(&self.everyone).is_some()
+        {
             return;
         }
         self.has_lost_a_disk = true;
@@ -139,6 +143,7 @@ pub(super) fn unsettled(everyone: &Everyone) -> Option<String> {
     }
     let missing: Vec<_> = plan.replicas.difference(&held).collect();
     let left: Vec<_> = held.difference(&plan.replicas).collect();
-    (!missing.is_empty() || !left.is_empty())
-        .then(|| format!("by node, group and id, replicas {missing:?} are missing and {left:?} are left over"))
+    (!missing.is_empty() || !left.is_empty()).then(|| {
+        format!("by node, group and id, replicas {missing:?} are missing and {left:?} are left over")
+    })
 }
