@@ -11,24 +11,22 @@ mod change;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 use std::time::Duration;
 
 use self::step::{Step, step_of_metadata, step_of_move};
 use super::Cluster;
 use super::route::{Place, Route, unexpected};
-use crate::command::WriteOptions;
 use crate::error::Error;
 use crate::gossip::{Gossiper, Liveness};
 use crate::group::apply::METADATA_GROUP;
 use crate::group::members::GroupStatus;
 use crate::group::replica::Refused;
-use crate::metadata::rows::{OwnCommand, OwnRow};
-use crate::node::message::moves::{ChangeMembers, Hosting, Inventory, Joining, ReplicaOf};
+use crate::node::message::moves::{ChangeMembers, Hosting, Inventory, ReplicaOf};
 use crate::node::message::{Ask, Tell};
 use crate::node::{Node, group_of};
 use crate::raft::{MemberChange, ReplicaId};
-use crate::ring::{Layout, Move, NodeDescription, NodeStanding, Plan, RangeId, Replica};
+use crate::ring::{Layout, Move, NodeStanding, Plan, RangeId, Replica};
 use crate::world::NodeId;
 
 /// How often the steward looks when something is under way.

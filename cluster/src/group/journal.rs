@@ -8,7 +8,7 @@ mod state;
 
 use std::ops::ControlFlow;
 
-use bytes::{Buf as _, BufMut as _, Bytes};
+use bytes::{Buf as _, Bytes};
 use stator_storage::{Engine, LogBatch, StreamId};
 
 pub(crate) use self::state::Standing;
@@ -255,20 +255,7 @@ impl Journal {
         let first = first.max(before.0 + 1);
         before.0 = first - 1;
         hard_state.commit = commit;
-        let mut unapplied = Vec::new();
-        reader.each(applied + 1..next, &mut |entry| {
-            let is_replayed = unapplied.is_empty() && entry.index <= commit;
-            if is_replayed {
-                // The copy shares the data.
-                let replayed = replay(entry.clone());
-                let flow = replayed.map_err(|cause| JournalError::Replay { group, cause })?;
-                if flow == ControlFlow::Continue(()) {
-                    return Ok(());
-                }
-            }
-            unapplied.push(entry);
-            Ok(())
-        })?;
+        let unapplied = reader.replay(applied + 1..next, commit, replay)?;
         let recovered = Recovered {
             hard_state,
             members,
@@ -443,6 +430,31 @@ impl JournalReader {
             }
         }
         Ok(())
+    }
+
+    /// Hands on the entries of a range that are known to be committed, as long as they are taken; gives all others.
+    fn replay(
+        &self,
+        range: std::ops::Range<u64>,
+        commit: u64,
+        replay: &mut dyn FnMut(Entry) -> Result<ControlFlow<()>, String>,
+    ) -> Result<Vec<Entry>, JournalError> {
+        let group = self.group;
+        let mut unapplied = Vec::new();
+        self.each(range, &mut |entry| {
+            let is_replayed = unapplied.is_empty() && entry.index <= commit;
+            if is_replayed {
+                // The copy shares the data.
+                let replayed = replay(entry.clone());
+                let flow = replayed.map_err(|cause| JournalError::Replay { group, cause })?;
+                if flow == ControlFlow::Continue(()) {
+                    return Ok(());
+                }
+            }
+            unapplied.push(entry);
+            Ok(())
+        })?;
+        Ok(unapplied)
     }
 
     /// The first index of each term. Terms only rise, so that the places where they do are found by bisection.

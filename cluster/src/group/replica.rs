@@ -33,7 +33,7 @@ use super::rest::Others;
 use super::settings::GroupSettings;
 use crate::error::Error;
 use crate::level::ConsistencyLevel;
-use crate::raft::{Core, CoreSettings, Fetch, Kept, Members, RaftMessage, Recovered, ReplicaId, Role};
+use crate::raft::{Core, CoreSettings, Fetch, RaftMessage, Recovered, ReplicaId, Role};
 use crate::world::NodeId;
 
 /// Why a replica does not do what it was asked.

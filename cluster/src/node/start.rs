@@ -4,17 +4,17 @@
 //! begins with the founders, and its leader makes the first layout when all of them are there. Not here: the rules of
 //! identities (`identity.rs`), of placement (`ring/`).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message as _;
-use stator_storage::{Durability, Engine, Environment, LogBatch, Snapshot, WriteBatch};
+use stator_storage::{Durability, Engine, Environment, WriteBatch};
 
 use super::exchange::Exchange;
 use super::message::{Ask, Reply, Tell, WhoAmI, question};
 use super::settings::{NodeSettings, Surroundings};
-use super::{Node, Receiver, Stage, group_of};
+use super::{Node, Receiver, Stage};
 use crate::command::WriteOptions;
 use crate::coordinator::Cluster;
 use crate::error::Error;
@@ -31,7 +31,7 @@ use crate::identity::{self, Answer, Expected, Known, Standing};
 use crate::metadata::keyspaces::{Keyspaces, METADATA};
 use crate::metadata::rows::{OwnCommand, OwnRow};
 use crate::raft::{Members, ReplicaId};
-use crate::ring::{Layout, NodeDescription, Plan, RangeId, place};
+use crate::ring::{Layout, NodeDescription, Plan, place};
 use crate::world::{NodeId, Priority};
 
 /// How long another founder is waited for at a time.

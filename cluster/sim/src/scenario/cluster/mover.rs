@@ -73,7 +73,8 @@ impl Mover {
         let attempt = self.everyone.ask(asked, what, move |node| {
             Box::pin(async move { node.drain(leaving).await })
         });
-        drop(attempt.await);
+        // Whatever comes of it is what the cluster has to live with.
+        let _outcome = attempt.await;
     }
 
     async fn undrain(&mut self, staying: NodeId) {
@@ -82,7 +83,8 @@ impl Mover {
         let attempt = self.everyone.ask(asked, what, move |node| {
             Box::pin(async move { node.undrain(staying).await })
         });
-        drop(attempt.await);
+        // Whatever comes of it is what the cluster has to live with.
+        let _outcome = attempt.await;
     }
 
     fn lose_disk(&mut self, node: NodeId) {

@@ -426,6 +426,8 @@ impl Node for Ideal {
                 applied: index(applied),
                 prepared: 0,
                 is_diverged: false,
+                is_filled: true,
+                replica: 1,
             })
             .collect()
     }
