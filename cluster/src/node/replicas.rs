@@ -180,6 +180,22 @@ impl Node {
         Ok(())
     }
 
+    /// Gives up all replicas that the directory has, because they may have forgotten what they have promised. Their cells go when
+    /// their ranges come back to this node.
+    pub(super) fn give_up_all(&self) -> Result<(), Error> {
+        let mut batch = LogBatch::new();
+        for group in Journal::groups(&self.engine) {
+            if let Some((standing, _)) = Journal::kept(&self.engine, group)? {
+                Journal::gone(group, standing.id, &mut batch);
+            }
+        }
+        if !batch.is_empty() {
+            self.engine
+                .append_and_write(batch, WriteBatch::new(), Durability::Sync)?;
+        }
+        Ok(())
+    }
+
     /// All replicas of this node.
     pub(super) fn inventory(&self) -> Result<Inventory, Refused> {
         let mut inventory = Inventory::default();

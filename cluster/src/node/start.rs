@@ -218,6 +218,12 @@ impl Node {
             node: self.settings.node,
             rejoin: self.settings.rejoin,
         };
+        let was_member = found.is_some_and(|found| found.standing == Standing::Member);
+        let decided = identity::decide(found.as_ref(), &expected, &answer);
+        if was_member && decided.is_ok_and(|next| next.standing == Standing::Rejoining) {
+            // The directory is an old copy. Before anything is known of it, so that it is tried again after a crash.
+            self.give_up_all()?;
+        }
         let identity = identity::start(&*around.disk, &around.directory, &expected, &answer)?;
         self.incarnation
             .store(identity.incarnation, std::sync::atomic::Ordering::Release);
