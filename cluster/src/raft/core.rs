@@ -245,6 +245,9 @@ impl Core {
             // Nothing is taken of either; whoever has sent it leads all the same.
             self.is_outdated |= kind == MessageType::MsgSnapshot && message.term >= self.node.raft.term;
             self.hear_leader(&message);
+            // An answer would be answered by the same again, without a pause.
+            let messages = &mut self.node.raft.msgs;
+            messages.pop_if(|answer| answer.get_msg_type() == MessageType::MsgHeartbeatResponse);
             return self.draw_timeout(draw);
         }
         if self.is_unfilled && kind == MessageType::MsgTimeoutNow {
