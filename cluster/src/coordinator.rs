@@ -368,9 +368,7 @@ impl Cluster {
         if keyspace.number == METADATA {
             return Ok(METADATA_GROUP);
         }
-        let layout = self.node.layout().ok_or_else(|| Error::Unavailable {
-            cause: "the node is starting and knows no layout yet".to_owned(),
-        })?;
+        let layout = self.node.known_layout()?;
         Ok(group_of(layout.bits().range_of_key(key)))
     }
 

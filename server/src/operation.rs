@@ -84,7 +84,7 @@ pub(crate) struct Context {
     /// The time.
     pub(crate) clock: Arc<dyn Clock>,
     /// Fills a buffer with random bytes.
-    pub(crate) random: fn(&mut [u8]) -> std::io::Result<()>,
+    pub(crate) random: crate::random::Fill,
 }
 
 impl Context {

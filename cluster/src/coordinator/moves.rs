@@ -236,9 +236,13 @@ impl Cluster {
 
     async fn inventory(&self, node: NodeId) -> Result<Inventory, Error> {
         let ask = Ask::Inventory(true);
-        match self.ask_node(node, ask, PATIENCE).await.map_err(failed)? {
+        match self
+            .ask_node(node, ask, PATIENCE)
+            .await
+            .map_err(Refused::of_what_repeats)?
+        {
             Tell::Inventory(inventory) => Ok(inventory),
-            _ => Err(failed(unexpected(node))),
+            _ => Err(unexpected(node).of_what_repeats()),
         }
     }
 
@@ -268,7 +272,7 @@ impl Cluster {
             if let Some(tell) = route.settle(outcome)? {
                 return match read(tell) {
                     Some(answer) => Ok((node, answer)),
-                    None => Err(failed(unexpected(node))),
+                    None => Err(unexpected(node).of_what_repeats()),
                 };
             }
         }
@@ -381,7 +385,7 @@ impl Cluster {
                 };
                 self.ask_node(replica.node, Ask::Host(hosting), PATIENCE)
                     .await
-                    .map_err(failed)?;
+                    .map_err(Refused::of_what_repeats)?;
                 let learn = MemberChange::Learn(ReplicaId(replica.id), replica.node);
                 self.change(group, &learn).await
             }
@@ -455,7 +459,9 @@ impl Cluster {
             return Ok(false);
         }
         let ask = Ask::Discard(ReplicaOf { group, replica: id });
-        self.ask_node(node, ask, PATIENCE).await.map_err(failed)?;
+        self.ask_node(node, ask, PATIENCE)
+            .await
+            .map_err(Refused::of_what_repeats)?;
         Ok(true)
     }
 
@@ -513,16 +519,6 @@ fn admit(pending: &[Move], alive: &BTreeSet<u64>) -> Vec<Move> {
         admitted.push(*step);
     }
     admitted
-}
-
-fn failed(refused: Refused) -> Error {
-    match refused {
-        Refused::Finally(error) => error,
-        Refused::NotNow(cause) | Refused::Unknown(cause) => Error::Unavailable { cause },
-        Refused::NotLeader(_) => Error::Unavailable {
-            cause: "the range has no leader".to_owned(),
-        },
-    }
 }
 
 fn plan_error(error: impl Into<crate::ring::PlanError>) -> Error {

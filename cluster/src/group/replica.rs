@@ -49,6 +49,19 @@ pub(crate) enum Refused {
     Finally(Error),
 }
 
+impl Refused {
+    /// The error of what may be tried again whatever has become of it, because a second time changes nothing.
+    pub(crate) fn of_what_repeats(self) -> Error {
+        match self {
+            Self::Finally(error) => error,
+            Self::NotNow(cause) | Self::Unknown(cause) => Error::Unavailable { cause },
+            Self::NotLeader(_) => Error::Unavailable {
+                cause: "the range has no leader".to_owned(),
+            },
+        }
+    }
+}
+
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
         Self::Finally(error)

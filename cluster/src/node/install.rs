@@ -223,7 +223,7 @@ impl Writer {
             let all = self.node.host.keyspaces.all();
             keyspaces.extend(all.into_iter().map(|(number, id, _)| (number, id)));
         }
-        let span = self.node.span_of_group(self.group).map_err(refused)?;
+        let span = self.node.span_of_group(self.group)?;
         for (number, id) in keyspaces {
             let (mut start, end) = span_of(self.group, number, &span);
             loop {
@@ -360,16 +360,6 @@ fn stream_of(group: u32) -> StreamId {
     StreamId(FILLING_STREAMS + u64::from(group))
 }
 
-pub(super) fn refused(refused: Refused) -> Error {
-    match refused {
-        Refused::Finally(error) => error,
-        Refused::NotNow(cause) | Refused::Unknown(cause) => Error::Unavailable { cause },
-        Refused::NotLeader(_) => Error::Unavailable {
-            cause: "the range has no leader".to_owned(),
-        },
-    }
-}
-
 impl Cluster {
     /// Has the leader of a group begin to hand it out; says which node that is.
     async fn begin_snapshot(&self, of: ReplicaOf) -> Result<(NodeId, SnapshotHead), Error> {
@@ -391,7 +381,11 @@ impl Cluster {
         place: Option<bytes::Bytes>,
     ) -> Result<SnapshotPage, Error> {
         let ask = Ask::SnapshotPage(SnapshotFrom { session, place });
-        match self.ask(source, ask, PAGE_PATIENCE).await.map_err(refused)? {
+        match self
+            .ask(source, ask, PAGE_PATIENCE)
+            .await
+            .map_err(Refused::of_what_repeats)?
+        {
             Tell::SnapshotPart(part) => Ok(part.read()),
             _ => Err(Error::Unavailable {
                 cause: format!("node {source} has answered something else"),

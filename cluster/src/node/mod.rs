@@ -306,6 +306,16 @@ impl Node {
         self.is_mirroring.load(Ordering::Acquire)
     }
 
+    /// The same as [`Node::layout`] for what cannot be done without one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] before the node knows one.
+    pub(crate) fn known_layout(&self) -> Result<Arc<Layout>, Error> {
+        self.layout().ok_or_else(|| Error::Unavailable {
+            cause: "the node is starting and knows no layout yet".to_owned(),
+        })
+    }
+
     /// Whether this node has lost its directory, and with it its replicas; `false` while that is not known yet.
     pub(crate) fn is_rejoining(&self) -> bool {
         self.is_rejoining.load(Ordering::Acquire)

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::Node;
 use super::message::moves::{ReplicaOf, SnapshotEnd, SnapshotFrom, SnapshotHead, SnapshotPart};
+use crate::error::Error;
 use crate::group::replica::Refused;
 use crate::group::snapshot::{GroupSnapshot, KeySpan};
 
@@ -75,7 +76,9 @@ impl Node {
             handed_out.asked_at = self.surroundings.world.now();
             Arc::clone(&handed_out.snapshot)
         };
-        let span = self.span_of_group(snapshot.group())?;
+        let span = self
+            .span_of_group(snapshot.group())
+            .map_err(|error| Refused::NotNow(error.to_string()))?;
         let page = snapshot.page(from.place, &span, PAGE_BYTES)?;
         Ok(SnapshotPart::new(page))
     }
@@ -89,10 +92,10 @@ impl Node {
     }
 
     /// The span of keys of a group.
-    pub(super) fn span_of_group(&self, group: u32) -> Result<KeySpan, Refused> {
-        let Some(layout) = self.layout() else {
-            return Err(Refused::NotNow("the node knows no layout yet".to_owned()));
-        };
-        Ok(super::key_span(layout.bits(), group))
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] while this node knows no layout.
+    pub(super) fn span_of_group(&self, group: u32) -> Result<KeySpan, Error> {
+        Ok(super::key_span(self.known_layout()?.bits(), group))
     }
 }

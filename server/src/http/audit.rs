@@ -9,7 +9,6 @@ mod pending;
 #[cfg(test)]
 mod tests;
 
-use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -25,14 +24,12 @@ use super::App;
 use crate::arn;
 use crate::auth;
 use crate::identity::error::IdentityError;
+use crate::random::Fill;
 use crate::request_id::RequestId;
 use crate::wire::error::ApiError;
 use crate::wire::query::form::Form;
 use crate::wire::query::{Api, error};
 use crate::wire::target::Target;
-
-/// Fills a buffer with random bytes.
-type Fill = fn(&mut [u8]) -> io::Result<()>;
 
 /// The version of the record's format.
 const EVENT_VERSION: &str = "1.11";
