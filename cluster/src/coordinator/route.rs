@@ -9,6 +9,7 @@ use std::time::Duration;
 use prost::Message as _;
 
 use super::Cluster;
+use crate::command::WriteOptions;
 use crate::error::Error;
 use crate::gossip::Liveness;
 use crate::group::apply::METADATA_GROUP;
@@ -110,6 +111,14 @@ impl<'a> Route<'a> {
                 return Ok((place, left));
             }
         }
+    }
+
+    /// What the next try of a write is to be like: whether another one may be under way.
+    pub(super) fn options(&self, mut options: WriteOptions) -> WriteOptions {
+        if let Some(invocation) = &mut options.invocation {
+            invocation.is_repeated |= self.unknown.is_some();
+        }
+        options
     }
 
     /// A try within its time.

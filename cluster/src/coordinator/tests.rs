@@ -243,7 +243,7 @@ async fn a_request_that_is_sent_again_takes_effect_once() {
     let (_directory, cluster, keyspace) = cluster().await;
     let options = WriteOptions {
         level: ConsistencyLevel::Quorum,
-        invocation: Some(InvocationId::hashed(b"request")),
+        invocation: Some(Invocation::first(InvocationId::hashed(b"request"))),
     };
     for _ in 0..3 {
         let answer = cluster

@@ -12,7 +12,6 @@ use stator_storage::{KeyspaceId, WriteBatch};
 
 use super::effect::{Change, Effect, Record};
 use super::host::Host;
-use super::invocations::RequestHash;
 use super::journal::Journal;
 use super::own::{self, OwnMark};
 use super::prepared::Commit;
@@ -409,7 +408,7 @@ impl Done {
             Record::Commit(Commit { transaction, .. }) | Record::Release { transaction } => {
                 return own::remove_prepared(batch, marks, group, *transaction);
             }
-            Record::Effect(_) | Record::Fill(_) | Record::Floor { .. } => return,
+            Record::Effect(_) | Record::Fill(_) | Record::Floor { .. } | Record::Answered(_) => return,
         };
         mark.put(batch, marks, group, index);
     }
@@ -425,18 +424,15 @@ impl Remembered {
     fn take(&mut self, done: &Done) {
         match &done.record {
             // The note says it.
-            Some(Record::Effect(_)) if done.index <= self.invocations.noted() => {}
-            Some(Record::Effect(effect)) => {
-                self.last_at_ms = self.last_at_ms.max(effect.at_ms);
-                if let Some(id) = &effect.invocation {
-                    let request = RequestHash::of(id, effect.keyspace, &effect.key);
-                    self.invocations.remember(
-                        request,
-                        (done.index, effect.at_ms),
-                        (done.bytes, &effect.answer),
-                    );
+            Some(Record::Effect(_) | Record::Answered(_)) if done.index <= self.invocations.noted() => {}
+            Some(record @ (Record::Effect(_) | Record::Answered(_))) => {
+                let at_ms = record.at_ms();
+                self.last_at_ms = self.last_at_ms.max(at_ms);
+                if let Some((request, answer)) = record.answered() {
+                    self.invocations
+                        .remember(request, (done.index, at_ms), (done.bytes, answer));
                 }
-                self.invocations.forget_before(effect.at_ms);
+                self.invocations.forget_before(at_ms);
             }
             Some(Record::Floor { index }) => self.floor = self.floor.max(*index),
             Some(Record::Fill(fill)) => self.last_at_ms = self.last_at_ms.max(fill.at_ms),
@@ -502,7 +498,12 @@ impl State {
 
     fn take_record(&mut self, done: &Done, record: &Record) {
         match record {
-            Record::Effect(effect) => self.take_effect(done, effect),
+            Record::Effect(effect) => {
+                self.take_answer(done, record);
+                self.overlay.applied(effect.keyspace, &effect.key, done.index);
+                self.count(effect.keyspace, effect.change);
+            }
+            Record::Answered(_) => self.take_answer(done, record),
             Record::Fill(fill) => self.last_at_ms = self.last_at_ms.max(fill.at_ms),
             Record::Floor { index } => self.floor = self.floor.max(*index),
             Record::Accept(accept) => {
@@ -546,17 +547,16 @@ impl State {
         }
     }
 
-    fn take_effect(&mut self, done: &Done, effect: &Effect) {
-        self.last_at_ms = self.last_at_ms.max(effect.at_ms);
-        if let Some(id) = &effect.invocation {
-            let request = RequestHash::of(id, effect.keyspace, &effect.key);
+    /// Remembers what the request of an entry was answered, if it may be sent again.
+    fn take_answer(&mut self, done: &Done, record: &Record) {
+        let at_ms = record.at_ms();
+        self.last_at_ms = self.last_at_ms.max(at_ms);
+        if let Some((request, answer)) = record.answered() {
             self.invocations
-                .remember(request, (done.index, effect.at_ms), (done.bytes, &effect.answer));
+                .remember(request, (done.index, at_ms), (done.bytes, answer));
             self.proposed.remove(&request);
         }
-        self.invocations.forget_before(effect.at_ms);
-        self.overlay.applied(effect.keyspace, &effect.key, done.index);
-        self.count(effect.keyspace, effect.change);
+        self.invocations.forget_before(at_ms);
     }
 }
 

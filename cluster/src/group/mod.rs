@@ -3,6 +3,7 @@
 //! Not here: the decisions of consensus (`raft/`), who holds which range (`ring/`).
 
 mod accept;
+mod answered;
 pub(crate) mod apply;
 pub(crate) mod balance;
 mod derive;

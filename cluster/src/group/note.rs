@@ -164,6 +164,7 @@ fn in_log(reader: &JournalReader, index: u64) -> Result<Option<Bytes>, String> {
     let record = entry.and_then(|entry| Record::decode(entry.data).ok());
     Ok(match record {
         Some(Record::Effect(effect)) => Some(effect.answer),
+        Some(Record::Answered(answered)) => Some(answered.answer),
         _ => None,
     })
 }

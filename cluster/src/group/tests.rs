@@ -29,7 +29,7 @@ use super::rest::{Peer, Peers};
 use super::restore::Restore;
 use super::settings::{GroupSettings, Timing};
 use super::write::{Decision, Target};
-use crate::command::{Cell, Commands, InvocationId, MalformedCommand, Verdict, WriteOptions};
+use crate::command::{Cell, Commands, Invocation, InvocationId, MalformedCommand, Verdict, WriteOptions};
 use crate::derive::{
     Action, CellChange, Derived, DerivedRow, DerivedSum, Growth, Origin, Route, Unfit, UnfitSum, Value,
 };
@@ -456,7 +456,15 @@ fn answered(answer: Option<Answer>) -> Bytes {
 
 fn invocation(number: u64) -> WriteOptions {
     WriteOptions {
-        invocation: Some(InvocationId::hashed(&number.to_le_bytes())),
+        invocation: Some(Invocation::first(InvocationId::hashed(&number.to_le_bytes()))),
+        ..WriteOptions::default()
+    }
+}
+
+/// A later try of the same call.
+fn again(number: u64) -> WriteOptions {
+    WriteOptions {
+        invocation: Some(Invocation::repeated(InvocationId::hashed(&number.to_le_bytes()))),
         ..WriteOptions::default()
     }
 }
@@ -614,6 +622,55 @@ fn a_request_that_is_sent_again_is_answered_again_and_not_done_again() {
     group.run();
     assert_eq!(answered(fourth.poll()), "");
     assert_eq!(group.cell(3).unwrap(), "ab");
+}
+
+#[test]
+fn a_refusal_that_was_answered_to_a_retry_stays_one() {
+    let mut group = Group::led();
+    let mut write = group.write(1, Change::Append("a"));
+    group.run();
+    answered(write.poll());
+    // The first try is still on its way.
+    let mut second = group.write_with(1, Change::Swap("x", "y"), again(1));
+    group.run();
+    assert_eq!(answered(second.poll()), "a");
+    let mut write = group.write(1, Change::Swap("a", "x"));
+    group.run();
+    assert_eq!(answered(write.poll()), "a");
+    let mut first = group.write_with(1, Change::Swap("x", "y"), invocation(1));
+    group.run();
+    assert_eq!(answered(first.poll()), "a");
+    assert_eq!(group.cell(1).unwrap(), "x");
+    // On another leader, and after a restart of everybody, too.
+    group.away = vec![NodeId(1)];
+    let leader = group.fail_over();
+    let mut late = group.write_with(leader, Change::Swap("x", "y"), invocation(1));
+    group.run();
+    assert_eq!(answered(late.poll()), "a");
+    group.away.clear();
+    group.tick(leader, 3);
+    for node in 1..=3 {
+        group.restart(node);
+    }
+    group.replica(3).campaign();
+    group.run();
+    let mut late = group.write_with(3, Change::Swap("x", "y"), invocation(1));
+    group.run();
+    assert_eq!(answered(late.poll()), "a");
+    assert_eq!(group.cell(3).unwrap(), "x");
+}
+
+#[test]
+fn a_refusal_of_a_first_try_costs_no_entry() {
+    let group = Group::led();
+    let mut write = group.write(1, Change::Append("a"));
+    group.run();
+    answered(write.poll());
+    let before = group.replica(1).state.lock().applied;
+    let mut first = group.write_with(1, Change::Swap("x", "y"), invocation(1));
+    group.run();
+    assert_eq!(answered(first.poll()), "a");
+    assert_eq!(group.replica(1).state.lock().applied, before);
 }
 
 #[test]

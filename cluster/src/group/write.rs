@@ -3,8 +3,9 @@
 //! Invariant: a command is decided under its key's latch on the newest image of the key, proposed ones included, and the
 //! latch is let go as soon as the entry has its place in the log, so that writes of one key follow each other without
 //! waiting for the network. What is refused, or changes nothing, is answered when the image that it was decided on is
-//! committed and a fresh ReadIndex says that no other leader knows better. The log says results, never expressions. A
-//! caller that goes away cancels nothing. Not here: commands.
+//! committed and a fresh ReadIndex says that no other leader knows better; if another try of it may be under way, when the
+//! answer is in the log (`answered.rs`), so that it stays the answer. The log says results, never expressions. A caller
+//! that goes away cancels nothing. Not here: commands.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,6 +13,7 @@ use std::sync::atomic::Ordering;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
+use super::answered::Answered;
 use super::derive::{Following, behind};
 use super::effect::{Change, Effect};
 use super::invocations::RequestHash;
@@ -64,8 +66,8 @@ pub(crate) struct Target<'a> {
 
 impl Target<'_> {
     fn request(&self, options: &WriteOptions) -> Option<RequestHash> {
-        let invocation = options.invocation.as_ref()?;
-        Some(RequestHash::of(invocation, self.keyspace, self.key))
+        let invocation = options.invocation?;
+        Some(RequestHash::of(&invocation.id, self.keyspace, self.key))
     }
 }
 
@@ -81,12 +83,10 @@ enum Look {
 struct Proposal {
     encoded: BytesMut,
     request: Option<RequestHash>,
-    key_bytes: usize,
-    /// Whether the cell stays, and how long it is.
-    cell_bytes: Option<usize>,
+    /// What becomes of a cell, if it is not left as it is.
+    placed: Option<Placed>,
     term: u64,
     level: ConsistencyLevel,
-    keyspace: u32,
     /// The metadata that what follows from it takes into account.
     known: u64,
     sums: Sums,
@@ -95,6 +95,21 @@ struct Proposal {
 impl Replica {
     /// Carries out a command on a cell as the leader, and answers when it stands as the level asks.
     pub(crate) async fn write<D: Decision>(
+        self: &Arc<Self>,
+        target: Target<'_>,
+        options: &WriteOptions,
+        decision: &D,
+    ) -> Result<D::Answer, Refused> {
+        let outcome = self.write_once(target, options, decision).await;
+        match outcome {
+            Err(Refused::Finally(error)) if options.invocation.is_some_and(|one| one.is_repeated) => {
+                Err(stays_open(error))
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn write_once<D: Decision>(
         self: &Arc<Self>,
         target: Target<'_>,
         options: &WriteOptions,
@@ -122,8 +137,9 @@ impl Replica {
             Verdict::Put { cell, answer } => (Some(cell), answer),
             Verdict::Delete { answer } => (None, answer),
             Verdict::Keep { answer } => {
-                drop(latch);
-                self.confirm(term, decided_on).await?;
+                let recorded = || decision.record(&answer);
+                self.answer_unchanged(&target, options, recorded, (term, decided_on), latch)
+                    .await?;
                 return Ok(answer);
             }
         };
@@ -147,10 +163,48 @@ impl Replica {
         let recorded = request.map_or_else(Bytes::new, |_| decision.record(&answer));
         let images = (current.as_ref(), cell);
         let proposal = self.prepare(&target, options, images, (recorded, term), (following, sums));
+        self.propose_and_wait(proposal, latch).await?;
+        Ok(answer)
+    }
+
+    /// Waits until a request that changes nothing, decided on the image of the entry `decided_on`, may be answered.
+    async fn answer_unchanged(
+        self: &Arc<Self>,
+        target: &Target<'_>,
+        options: &WriteOptions,
+        answer: impl FnOnce() -> Bytes,
+        (term, decided_on): (u64, u64),
+        latch: Latch,
+    ) -> Result<(), Refused> {
+        let Some(invocation) = options.invocation.filter(|one| one.is_repeated) else {
+            drop(latch);
+            return self.confirm(term, decided_on).await;
+        };
+        let answered = Answered {
+            // Set when the entry has its place.
+            at_ms: 0,
+            keyspace: target.keyspace,
+            invocation: invocation.id,
+            key: Bytes::copy_from_slice(target.key),
+            answer: answer(),
+        };
+        let proposal = Proposal {
+            encoded: answered.encode(),
+            request: target.request(options),
+            placed: None,
+            term,
+            // With less, another leader might decide anew.
+            level: ConsistencyLevel::Quorum,
+            known: u64::MAX,
+            sums: Sums::default(),
+        };
+        self.propose_and_wait(proposal, latch).await
+    }
+
+    async fn propose_and_wait(self: &Arc<Self>, proposal: Proposal, latch: Latch) -> Result<(), Refused> {
         self.propose(proposal, latch)?
             .await
-            .unwrap_or_else(|_| Err(Refused::Unknown("the node was closed under the write".to_owned())))?;
-        Ok(answer)
+            .unwrap_or_else(|_| Err(Refused::Unknown("the node was closed under the write".to_owned())))
     }
 
     /// The term, the newest image of a key, proposed ones included, and the entry that the image was proposed with (0 for
@@ -294,7 +348,7 @@ impl Replica {
             // The time is set when the entry has its place.
             at_ms: 0,
             keyspace: target.keyspace,
-            invocation: options.invocation,
+            invocation: options.invocation.map(|invocation| invocation.id),
             change,
             key: Bytes::copy_from_slice(target.key),
             answer,
@@ -304,11 +358,13 @@ impl Replica {
         Proposal {
             encoded: effect.encode(),
             request: target.request(options),
-            key_bytes: target.key.len(),
-            cell_bytes,
+            placed: Some(Placed {
+                keyspace: target.keyspace,
+                key_bytes: target.key.len(),
+                cell_bytes,
+            }),
             term,
             level: options.level,
-            keyspace: target.keyspace,
             known: following.known,
             sums,
         }
@@ -338,16 +394,7 @@ impl Replica {
             return Err(refused(self));
         };
         state.remember_sums(index, &proposal.sums);
-        state.remember_proposal(
-            index,
-            &encoded,
-            &Placed {
-                request: proposal.request,
-                keyspace: proposal.keyspace,
-                key_bytes: proposal.key_bytes,
-                cell_bytes: proposal.cell_bytes,
-            },
-        );
+        state.remember_proposal(index, &encoded, proposal.request, proposal.placed.as_ref());
         let level = proposal.level;
         let pending = Pending { index, level, wake };
         match level {
@@ -365,21 +412,42 @@ impl Replica {
 
 /// What of a proposal the overlay has to know.
 struct Placed {
-    request: Option<RequestHash>,
     keyspace: u32,
     key_bytes: usize,
+    /// Whether the cell stays, and how long it is.
     cell_bytes: Option<usize>,
+}
+
+/// What is said instead of a refusal that is not logged, while another try of the same call may come and be decided
+/// otherwise.
+fn stays_open(error: Error) -> Refused {
+    match error {
+        // It is soon over.
+        Error::TransactionConflict => Refused::NotNow("a transaction holds the cell".to_owned()),
+        Error::Unfit(unfit) => Refused::Unknown(format!(
+            "an earlier try may be under way, and this one does not fit: {}",
+            unfit.reason
+        )),
+        error => Refused::Finally(error),
+    }
 }
 
 impl State {
     /// Notes the image and the request of an entry until it is applied. They share the entry's memory.
-    fn remember_proposal(&mut self, index: u64, encoded: &Bytes, placed: &Placed) {
-        if let Some(request) = placed.request {
+    fn remember_proposal(
+        &mut self,
+        index: u64,
+        encoded: &Bytes,
+        request: Option<RequestHash>,
+        placed: Option<&Placed>,
+    ) {
+        if let Some(request) = request {
             self.proposed.insert(request, index);
         }
+        let Some(placed) = placed else { return };
         let end = encoded.len();
         let cell = placed.cell_bytes.map(|bytes| encoded.slice(end - bytes..));
-        let key = Effect::key_in(encoded, placed.key_bytes, placed.request.is_some());
+        let key = Effect::key_in(encoded, placed.key_bytes, request.is_some());
         self.overlay.put(placed.keyspace, key, Image { index, cell });
     }
 }

@@ -11,12 +11,14 @@ use std::ops::Bound;
 use bytes::Bytes;
 use prost::{Message, Oneof};
 
+use crate::command::WriteOptions;
 use crate::coordinator::{Bounds, Direction};
 use crate::derive::Unfit;
 use crate::error::Error;
 use crate::group::fill::Filling;
 use crate::group::replica::Refused;
 use crate::group::restore::Restore;
+use crate::group::write::Target;
 use crate::level::ConsistencyLevel;
 use crate::world::NodeId;
 
@@ -233,7 +235,7 @@ impl Repair {
     pub(crate) fn new(
         (group, keyspace): (u32, u32),
         key: &[u8],
-        invocation: &[u8],
+        options: &WriteOptions,
         restore: &Restore,
     ) -> Self {
         let maybe = |cell: &Option<Bytes>| MaybeCell { cell: cell.clone() };
@@ -241,7 +243,7 @@ impl Repair {
             group,
             keyspace,
             key: Bytes::copy_from_slice(key),
-            invocation: Bytes::copy_from_slice(invocation),
+            invocation: invocation_bytes(options),
             seen: restore.seen.iter().map(maybe).collect(),
             right: Some(maybe(&restore.right)),
             since: restore.since,
@@ -273,6 +275,29 @@ pub(crate) struct Write {
     pub(crate) invocation: Bytes,
     #[prost(bytes = "bytes", tag = "6")]
     pub(crate) command: Bytes,
+    /// Whether another try of the invocation may be under way.
+    #[prost(bool, tag = "7")]
+    pub(crate) is_repeated: bool,
+}
+
+impl Write {
+    pub(crate) fn new(group: u32, target: Target<'_>, options: &WriteOptions, command: Bytes) -> Self {
+        Self {
+            group,
+            keyspace: target.keyspace,
+            key: Bytes::copy_from_slice(target.key),
+            level: level_number(options.level),
+            invocation: invocation_bytes(options),
+            command,
+            is_repeated: options.invocation.is_some_and(|invocation| invocation.is_repeated),
+        }
+    }
+}
+
+/// The id of the call, if there is one.
+fn invocation_bytes(options: &WriteOptions) -> Bytes {
+    let id = options.invocation.map(|invocation| invocation.id);
+    id.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(id.as_bytes()))
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -15,7 +15,7 @@ use super::message::{
     Ask, At, FilledPart, MaybeCell, Metadata, Page, Question, Read, Refusal, Repair, Rows, Sums, TallyOf,
     Tell, WhoAmI, Write, You, level_of, reply,
 };
-use crate::command::{Commands, InvocationId, MalformedCommand, WriteOptions};
+use crate::command::{Commands, Invocation, InvocationId, MalformedCommand, WriteOptions};
 use crate::coordinator::{Bounds, Direction};
 use crate::error::Error;
 use crate::gossip::Gossiper;
@@ -64,14 +64,23 @@ pub(super) fn malformed(detail: &str) -> Refused {
     Refused::Finally(MalformedCommand { detail }.into())
 }
 
-/// The invocation id of a question, if there is one.
-pub(super) fn invocation_of(bytes: &Bytes) -> Result<Option<InvocationId>, Refused> {
+/// The invocation of a question, if there is one.
+fn invocation_of(bytes: &Bytes, is_repeated: bool) -> Result<Option<Invocation>, Refused> {
     if bytes.is_empty() {
         return Ok(None);
     }
     let id = bytes[..].try_into();
     let id = id.map_err(|_| malformed("its invocation id has a wrong length"))?;
-    Ok(Some(InvocationId::new(id)))
+    let id = InvocationId::new(id);
+    Ok(Some(Invocation { id, is_repeated }))
+}
+
+/// What a write is to be like, beside its command.
+pub(super) fn options_of(write: &Write) -> Result<WriteOptions, Refused> {
+    Ok(WriteOptions {
+        level: level_of(write.level).ok_or_else(|| malformed("its level is unknown"))?,
+        invocation: invocation_of(&write.invocation, write.is_repeated)?,
+    })
 }
 
 impl Node {
@@ -126,14 +135,12 @@ impl Node {
     }
 
     async fn serve_write(self: &Arc<Self>, write: Write) -> Result<Bytes, Refused> {
-        let level = level_of(write.level).ok_or_else(|| malformed("its level is unknown"))?;
-        let invocation = invocation_of(&write.invocation)?;
+        let options = options_of(&write)?;
         let replica = self.asked(write.group)?;
         let target = Target {
             keyspace: write.keyspace,
             key: &write.key,
         };
-        let options = WriteOptions { level, invocation };
         if write.keyspace == METADATA && OwnRow::of_key(&write.key).is_some() {
             let command = OwnCommand::decode(&write.command).map_err(Error::from)?;
             let answer = replica.write(target, &options, &Typed(&command)).await?;
@@ -183,7 +190,8 @@ impl Node {
         let restore = repair.restore();
         let options = WriteOptions {
             level: ConsistencyLevel::Quorum,
-            invocation: invocation_of(&repair.invocation)?,
+            // One that comes late finds the cell written, and does nothing.
+            invocation: invocation_of(&repair.invocation, false)?,
         };
         let target = Target {
             keyspace: repair.keyspace,

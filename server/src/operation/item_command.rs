@@ -1,6 +1,6 @@
 //! What the operations on one item share: parameters, opening the cell, the outcome of a write.
 
-use stator_cluster::{Applier, Cell, ConsistencyLevel, InvocationId, WriteOptions};
+use stator_cluster::{Applier, Cell, ConsistencyLevel, Invocation, WriteOptions};
 use stator_model::item::{Item, ItemRef};
 use stator_model::key::KeyBytes;
 
@@ -28,7 +28,7 @@ pub(crate) struct WriteParameters {
     pub(crate) legacy: LegacyWrite,
     pub(crate) levels: NamedLevels,
     /// Which call the request is a try of.
-    pub(crate) invocation: Option<InvocationId>,
+    pub(crate) invocation: Option<Invocation>,
 }
 
 /// The same, understood.
@@ -40,7 +40,7 @@ pub(crate) struct WriteChoices {
     pub(crate) collection: CollectionMetrics,
     /// The level that the request names.
     pub(crate) level: Option<ConsistencyLevel>,
-    pub(crate) invocation: Option<InvocationId>,
+    pub(crate) invocation: Option<Invocation>,
 }
 
 impl WriteParameters {
