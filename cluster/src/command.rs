@@ -182,6 +182,13 @@ pub struct WriteOptions {
     pub invocation: Option<Invocation>,
 }
 
+impl WriteOptions {
+    /// Whether another try of the same call may be under way.
+    pub(crate) fn is_repeated(&self) -> bool {
+        self.invocation.is_some_and(|invocation| invocation.is_repeated)
+    }
+}
+
 impl Default for WriteOptions {
     /// A majority, and no id.
     fn default() -> Self {
@@ -205,12 +212,18 @@ pub struct Invocation {
 impl Invocation {
     /// The first try of a call, before which nothing was sent.
     pub const fn first(id: InvocationId) -> Self {
-        Self { id, is_repeated: false }
+        Self {
+            id,
+            is_repeated: false,
+        }
     }
 
     /// A try behind others of which nobody knows what has become.
     pub const fn repeated(id: InvocationId) -> Self {
-        Self { id, is_repeated: true }
+        Self {
+            id,
+            is_repeated: true,
+        }
     }
 
     /// As [`InvocationId::of_part`], the same try.

@@ -29,7 +29,8 @@ pub mod transport;
 mod world;
 
 pub use command::{
-    Answer, Applier, Cell, Commands, Invocation, InvocationId, MalformedAnswer, MalformedCommand, Verdict, WriteOptions,
+    Answer, Applier, Cell, Commands, Invocation, InvocationId, MalformedAnswer, MalformedCommand, Verdict,
+    WriteOptions,
 };
 pub use coordinator::{
     Bounds, Cluster, Direction, Durability, Fill, Filled, Keyspace, LedRange, Row, Secrets, Settings, Tally,

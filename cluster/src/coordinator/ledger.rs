@@ -75,9 +75,7 @@ impl Cluster {
             key,
         };
         match place {
-            Place::Here(replica) => {
-                replica.write(target, options, &Unwatched(command)).await
-            }
+            Place::Here(replica) => replica.write(target, options, &Unwatched(command)).await,
             Place::There(node) => {
                 let mut bytes = Vec::new();
                 command.encode(&mut bytes);

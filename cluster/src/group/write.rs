@@ -21,7 +21,7 @@ use super::overlay::Image;
 use super::quiet::Reason;
 use super::replica::{Pending, Refused, Replica, State, Todo};
 use super::sums::Sums;
-use crate::command::{Answer as _, Applier, Cell, Commands, Verdict, WriteOptions};
+use crate::command::{Answer as _, Applier, Cell, Commands, InvocationId, Verdict, WriteOptions};
 use crate::derive::Origin;
 use crate::error::Error;
 use crate::latch::Latch;
@@ -100,21 +100,6 @@ impl Replica {
         options: &WriteOptions,
         decision: &D,
     ) -> Result<D::Answer, Refused> {
-        let outcome = self.write_once(target, options, decision).await;
-        match outcome {
-            Err(Refused::Finally(error)) if options.invocation.is_some_and(|one| one.is_repeated) => {
-                Err(stays_open(error))
-            }
-            outcome => outcome,
-        }
-    }
-
-    async fn write_once<D: Decision>(
-        self: &Arc<Self>,
-        target: Target<'_>,
-        options: &WriteOptions,
-        decision: &D,
-    ) -> Result<D::Answer, Refused> {
         self.keyspace(target.keyspace)?;
         self.host.admit(target.key.len()).await;
         if self.is_behind.load(Ordering::Acquire) {
@@ -123,7 +108,7 @@ impl Replica {
         let latch = self.host.latches.acquire(target.keyspace, target.key).await;
         let request = target.request(options);
         let (term, image) = match self.look(&target, request)? {
-            Look::New(_, _, true) => return Err(Refused::Finally(Error::TransactionConflict)),
+            Look::New(_, _, true) => return Err(unlogged(options, Error::TransactionConflict)),
             Look::New(term, image, false) => (term, image),
             Look::Before(term, index) => {
                 drop(latch);
@@ -137,14 +122,26 @@ impl Replica {
             Verdict::Put { cell, answer } => (Some(cell), answer),
             Verdict::Delete { answer } => (None, answer),
             Verdict::Keep { answer } => {
-                let recorded = || decision.record(&answer);
-                self.answer_unchanged(&target, options, recorded, (term, decided_on), latch)
-                    .await?;
+                let repeated = options.invocation.filter(|one| one.is_repeated);
+                let Some((invocation, request)) = repeated.zip(request) else {
+                    drop(latch);
+                    self.confirm(term, decided_on).await?;
+                    return Ok(answer);
+                };
+                let recorded = decision.record(&answer);
+                let proposal = unchanged(&target, (invocation.id, request), (recorded, term));
+                self.stand(proposal, latch).await?;
                 return Ok(answer);
             }
         };
         let following = match decision.origin() {
-            Some(origin) => self.follow(&target, (current.as_ref(), cell.as_ref()), origin, false)?,
+            Some(origin) => {
+                let followed = self.follow(&target, (current.as_ref(), cell.as_ref()), origin, false);
+                followed.map_err(|refused| match refused {
+                    Refused::Finally(error) => unlogged(options, error),
+                    refused => refused,
+                })?
+            }
             None => Following {
                 known: u64::MAX,
                 ..Following::default()
@@ -158,53 +155,19 @@ impl Replica {
             let decided_on = decided_on.max(sums.decided_on());
             drop((latch, sums));
             self.confirm(term, decided_on).await?;
-            return Err(Refused::Finally(Error::Unfit(unfit)));
+            return Err(unlogged(options, Error::Unfit(unfit)));
         }
         let recorded = request.map_or_else(Bytes::new, |_| decision.record(&answer));
         let images = (current.as_ref(), cell);
         let proposal = self.prepare(&target, options, images, (recorded, term), (following, sums));
-        self.propose_and_wait(proposal, latch).await?;
+        self.stand(proposal, latch).await?;
         Ok(answer)
     }
 
-    /// Waits until a request that changes nothing, decided on the image of the entry `decided_on`, may be answered.
-    async fn answer_unchanged(
-        self: &Arc<Self>,
-        target: &Target<'_>,
-        options: &WriteOptions,
-        answer: impl FnOnce() -> Bytes,
-        (term, decided_on): (u64, u64),
-        latch: Latch,
-    ) -> Result<(), Refused> {
-        let Some(invocation) = options.invocation.filter(|one| one.is_repeated) else {
-            drop(latch);
-            return self.confirm(term, decided_on).await;
-        };
-        let answered = Answered {
-            // Set when the entry has its place.
-            at_ms: 0,
-            keyspace: target.keyspace,
-            invocation: invocation.id,
-            key: Bytes::copy_from_slice(target.key),
-            answer: answer(),
-        };
-        let proposal = Proposal {
-            encoded: answered.encode(),
-            request: target.request(options),
-            placed: None,
-            term,
-            // With less, another leader might decide anew.
-            level: ConsistencyLevel::Quorum,
-            known: u64::MAX,
-            sums: Sums::default(),
-        };
-        self.propose_and_wait(proposal, latch).await
-    }
-
-    async fn propose_and_wait(self: &Arc<Self>, proposal: Proposal, latch: Latch) -> Result<(), Refused> {
-        self.propose(proposal, latch)?
-            .await
-            .unwrap_or_else(|_| Err(Refused::Unknown("the node was closed under the write".to_owned())))
+    /// Proposes, and waits until it stands as its level asks.
+    async fn stand(self: &Arc<Self>, proposal: Proposal, latch: Latch) -> Result<(), Refused> {
+        let outcome = self.propose(proposal, latch)?.await;
+        outcome.unwrap_or_else(|_| Err(Refused::Unknown("the node was closed under the write".to_owned())))
     }
 
     /// The term, the newest image of a key, proposed ones included, and the entry that the image was proposed with (0 for
@@ -418,16 +381,46 @@ struct Placed {
     cell_bytes: Option<usize>,
 }
 
-/// What is said instead of a refusal that is not logged, while another try of the same call may come and be decided
-/// otherwise.
-fn stays_open(error: Error) -> Refused {
+/// A request that changes nothing, to be logged with its answer: another try of it may be under way.
+fn unchanged(
+    target: &Target<'_>,
+    (invocation, request): (InvocationId, RequestHash),
+    (answer, term): (Bytes, u64),
+) -> Proposal {
+    let answered = Answered {
+        // The time is set when the entry has its place.
+        at_ms: 0,
+        keyspace: target.keyspace,
+        invocation,
+        key: Bytes::copy_from_slice(target.key),
+        answer,
+    };
+    Proposal {
+        encoded: answered.encode(),
+        request: Some(request),
+        placed: None,
+        term,
+        // With less, another leader might decide anew.
+        level: ConsistencyLevel::Quorum,
+        known: u64::MAX,
+        sums: Sums::default(),
+    }
+}
+
+/// What is said in the place of a refusal that is not logged: while another try may be under way that might be decided
+/// otherwise, not that nothing is done.
+fn unlogged(options: &WriteOptions, error: Error) -> Refused {
     match error {
         // It is soon over.
-        Error::TransactionConflict => Refused::NotNow("a transaction holds the cell".to_owned()),
-        Error::Unfit(unfit) => Refused::Unknown(format!(
-            "an earlier try may be under way, and this one does not fit: {}",
-            unfit.reason
-        )),
+        Error::TransactionConflict if options.is_repeated() => {
+            Refused::NotNow("a transaction holds the cell".to_owned())
+        }
+        Error::Unfit(unfit) if options.is_repeated() => {
+            let reason = unfit.reason;
+            Refused::Unknown(format!(
+                "an earlier try may be under way, and this one does not fit: {reason}"
+            ))
+        }
         error => Refused::Finally(error),
     }
 }

@@ -289,7 +289,7 @@ impl Write {
             level: level_number(options.level),
             invocation: invocation_bytes(options),
             command,
-            is_repeated: options.invocation.is_some_and(|invocation| invocation.is_repeated),
+            is_repeated: options.is_repeated(),
         }
     }
 }

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stator_cluster::{
-    Answer as _, ConsistencyLevel, Invocation, InvocationId, Reason, Token, TransactionAction, TransactionOutcome,
+    Answer as _, ConsistencyLevel, Invocation, InvocationId, Reason, Token, TransactionAction,
+    TransactionOutcome,
 };
 use stator_model::key::KeyBytes;
 

@@ -80,7 +80,11 @@ mod tests {
 
     #[test]
     fn a_uuid_is_its_bytes_and_other_text_its_hash() {
-        let id = |value| Head::new(&headers(INVOCATION, value)).invocation().map(|one| one.id);
+        let id = |value| {
+            Head::new(&headers(INVOCATION, value))
+                .invocation()
+                .map(|one| one.id)
+        };
         let uuid = 0x0123_4567_89ab_4def_8123_4567_89ab_cdef_u128;
         let expected = Some(InvocationId::new(uuid.to_be_bytes()));
         assert_eq!(id(b"01234567-89ab-4def-8123-456789abcdef"), expected);

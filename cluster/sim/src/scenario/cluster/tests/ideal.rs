@@ -14,7 +14,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use stator_cluster::ring::{RangeBits, RangeId};
 use stator_cluster::{
-    Applier, Cell, ConsistencyLevel, Direction, Inbox, Invocation, InvocationId, NodeId, Verdict, World, WriteOptions,
+    Applier, Cell, ConsistencyLevel, Direction, Inbox, Invocation, InvocationId, NodeId, Verdict, World,
+    WriteOptions,
 };
 
 use crate::check::cell::Stored;
