@@ -178,8 +178,15 @@ pub struct MalformedAnswer {
 pub struct WriteOptions {
     /// How many replicas have to have it before it is answered.
     pub level: ConsistencyLevel,
-    /// Under which id the client would ask again. Without one, a write that is sent twice is done twice.
-    pub invocation: Option<InvocationId>,
+    /// Which call it is a try of. Without one, a write that is sent twice is done twice.
+    pub invocation: Option<Invocation>,
+}
+
+impl WriteOptions {
+    /// Whether another try of the same call may be under way.
+    pub(crate) fn is_repeated(&self) -> bool {
+        self.invocation.is_some_and(|invocation| invocation.is_repeated)
+    }
 }
 
 impl Default for WriteOptions {
@@ -188,6 +195,43 @@ impl Default for WriteOptions {
         Self {
             level: ConsistencyLevel::Quorum,
             invocation: None,
+        }
+    }
+}
+
+/// A try of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Invocation {
+    /// The call.
+    pub id: InvocationId,
+    /// Whether another try may be under way, so that it must not take effect later when this one is refused: what is
+    /// answered to it is logged even if it changes nothing.
+    pub is_repeated: bool,
+}
+
+impl Invocation {
+    /// The first try of a call, before which nothing was sent.
+    pub const fn first(id: InvocationId) -> Self {
+        Self {
+            id,
+            is_repeated: false,
+        }
+    }
+
+    /// A try behind others of which nobody knows what has become.
+    pub const fn repeated(id: InvocationId) -> Self {
+        Self {
+            id,
+            is_repeated: true,
+        }
+    }
+
+    /// As [`InvocationId::of_part`], the same try.
+    #[must_use]
+    pub fn of_part(self, place: u32) -> Self {
+        Self {
+            id: self.id.of_part(place),
+            ..self
         }
     }
 }

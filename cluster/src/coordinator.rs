@@ -10,6 +10,7 @@ mod keys;
 mod ledger;
 mod local;
 mod metadata;
+pub(crate) mod moves;
 mod range;
 mod repair;
 pub(crate) mod route;
@@ -25,7 +26,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use stator_storage::{Engine, KeyspaceId, MasterKeys, Random, vfs};
 
-use crate::command::{Answer as _, Applier, Cell, InvocationId, WriteOptions};
+use crate::command::{Answer as _, Applier, Cell, Invocation, InvocationId, WriteOptions};
 use crate::error::Error;
 use crate::group::apply::METADATA_GROUP;
 use crate::group::replica::Refused;
@@ -33,7 +34,7 @@ use crate::group::write::{Target, Typed};
 use crate::level::ConsistencyLevel;
 use crate::metadata::keyspaces::METADATA;
 use crate::metadata::rows::OWN;
-use crate::node::message::{Ask, Read, Tell, Write, level_number};
+use crate::node::message::{Ask, Read, Tell, Write};
 use crate::node::settings::{NodeSettings, Surroundings};
 use crate::node::{Node, Stage, group_of};
 use crate::world::{Inbox, Network};
@@ -305,6 +306,7 @@ impl Cluster {
                 }
                 Err(error) => return Err(error),
             };
+            let options = route.options(options);
             let outcome = route
                 .attempt(left, self.write_at(place, left, group, target, &options, command))
                 .await;
@@ -328,15 +330,7 @@ impl Cluster {
             Place::There(node) => {
                 let mut bytes = Vec::new();
                 command.encode(&mut bytes);
-                let invocation = options.invocation.as_ref().map(InvocationId::as_bytes);
-                let write = Write {
-                    group,
-                    keyspace: target.keyspace,
-                    key: Bytes::copy_from_slice(target.key),
-                    level: level_number(options.level),
-                    invocation: invocation.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(id)),
-                    command: bytes.into(),
-                };
+                let write = Write::new(group, target, options, bytes.into());
                 match self.ask(node, Ask::Write(write), patience).await? {
                     Tell::Written(answer) => {
                         A::Answer::decode(&answer).map_err(|error| Refused::Unknown(error.to_string()))
@@ -358,7 +352,7 @@ impl Cluster {
         head.copy_from_slice(&world.random_u64().to_le_bytes());
         tail.copy_from_slice(&world.random_u64().to_le_bytes());
         WriteOptions {
-            invocation: Some(InvocationId::new(id)),
+            invocation: Some(Invocation::first(InvocationId::new(id))),
             ..options
         }
     }
@@ -367,9 +361,7 @@ impl Cluster {
         if keyspace.number == METADATA {
             return Ok(METADATA_GROUP);
         }
-        let layout = self.node.layout().ok_or_else(|| Error::Unavailable {
-            cause: "the node is starting and knows no layout yet".to_owned(),
-        })?;
+        let layout = self.node.known_layout()?;
         Ok(group_of(layout.bits().range_of_key(key)))
     }
 

@@ -78,6 +78,9 @@ pub enum Error {
     /// No layout can be made of these nodes.
     #[error(transparent)]
     Placement(#[from] crate::ring::PlacementError),
+    /// The nodes of the cluster cannot be changed so; nothing was changed.
+    #[error(transparent)]
+    Plan(#[from] crate::ring::PlanError),
     /// Another node has failed at it; trying again does not help.
     #[error("node {node} has failed: {cause}")]
     OtherNode {

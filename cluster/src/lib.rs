@@ -29,7 +29,8 @@ pub mod transport;
 mod world;
 
 pub use command::{
-    Answer, Applier, Cell, Commands, InvocationId, MalformedAnswer, MalformedCommand, Verdict, WriteOptions,
+    Answer, Applier, Cell, Commands, Invocation, InvocationId, MalformedAnswer, MalformedCommand, Verdict,
+    WriteOptions,
 };
 pub use coordinator::{
     Bounds, Cluster, Direction, Durability, Fill, Filled, Keyspace, LedRange, Row, Secrets, Settings, Tally,
@@ -44,13 +45,13 @@ pub use group::settings::{Timing, TimingError};
 pub use hints::HintStatus;
 pub use level::ConsistencyLevel;
 pub use node::exchange::ExchangeStatistics;
-pub use node::settings::{Alone, Founder, NodeSettings, Surroundings};
+pub use node::settings::{Alone, Founder, MoveSettings, NodeSettings, Surroundings};
 pub use runtime::TokioWorld;
 pub use stator_storage::vfs::{Vfs, fault as disk_fault, posix::PosixVfs};
 pub use stator_storage::{
     DataKeyId, DataKeyStatus, KeyStatus, MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random,
     Settings as EngineSettings,
 };
-pub use status::{ClusterStatus, GroupStatus, Liveness, NodeStatus, ReadRepairStatus, Standing};
+pub use status::{ClusterStatus, GroupStatus, Liveness, MovesStatus, NodeStatus, ReadRepairStatus, Standing};
 pub use transaction::{Reason, Together, Token, TransactionAction, TransactionOutcome};
 pub use world::{Inbox, MESSAGE_BYTES_MAX, Network, NodeId, Priority, Task, World};

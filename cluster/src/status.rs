@@ -3,7 +3,7 @@
 //! Invariant: plain data for people and programs to look at; nothing is decided from it. Not here: gathering it from other
 //! nodes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
@@ -14,7 +14,7 @@ use crate::gossip::{self, Gossiper, NodeState};
 use crate::group::apply::METADATA_GROUP;
 use crate::hints::HintStatus;
 use crate::node::exchange::ExchangeStatistics;
-use crate::ring::{Layout, RangeId};
+use crate::ring::{Layout, NodeStanding, Plan, RangeId};
 use crate::world::NodeId;
 
 /// Whether a node takes part.
@@ -83,6 +83,10 @@ pub struct GroupStatus {
     pub group: u32,
     /// Its token range.
     pub range: Option<RangeId>,
+    /// The id of this node's replica in the group.
+    pub replica: u64,
+    /// Whether it has what the group has; otherwise it is being filled.
+    pub is_filled: bool,
     /// The nodes that have a replica.
     pub replicas: Vec<NodeId>,
     /// The node that leads, as far as this one knows.
@@ -117,6 +121,50 @@ pub struct ReadRepairStatus {
     pub repaired: u64,
 }
 
+/// Replicas that are to be elsewhere, and nodes that are not simply members.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MovesStatus {
+    /// How many replicas have to move.
+    pub pending: usize,
+    /// By node, how many it is to get.
+    pub coming: BTreeMap<NodeId, usize>,
+    /// By node, how many it is to give up.
+    pub going: BTreeMap<NodeId, usize>,
+    /// Nodes that give up all that they have and leave.
+    pub leaving: Vec<NodeId>,
+    /// Nodes that have been away for so long that their ranges get replicas elsewhere.
+    pub lost: Vec<NodeId>,
+    /// Nodes that have left.
+    pub departed: Vec<NodeId>,
+}
+
+impl MovesStatus {
+    fn of(plan: &Plan) -> Self {
+        let standing = |wanted: NodeStanding| {
+            let nodes = plan.standings.iter();
+            let nodes = nodes.filter(|(_, standing)| **standing == wanted);
+            nodes.map(|(node, _)| *node).collect()
+        };
+        let pending = plan.pending();
+        let mut status = Self {
+            pending: pending.len(),
+            leaving: standing(NodeStanding::Leaving),
+            lost: standing(NodeStanding::Lost),
+            departed: plan.departed.iter().copied().collect(),
+            ..Self::default()
+        };
+        for step in pending {
+            if let Some(replica) = step.add {
+                *status.coming.entry(replica.node).or_default() += 1;
+            }
+            if let Some(replica) = step.remove {
+                *status.going.entry(replica.node).or_default() += 1;
+            }
+        }
+        status
+    }
+}
+
 /// How a cluster stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ClusterStatus {
@@ -134,6 +182,8 @@ pub struct ClusterStatus {
     pub range_bits: u8,
     /// How many replicas a range is to have.
     pub replication: u8,
+    /// Replicas on their way, as far as this node has the plan itself.
+    pub moves: MovesStatus,
     /// All nodes that it knows.
     pub nodes: Vec<NodeStatus>,
     /// The groups that it has a replica of.
@@ -163,7 +213,9 @@ impl Cluster {
             GroupStatus {
                 group,
                 range: (group != METADATA_GROUP).then(|| RangeId(group - 1)),
-                replicas: replica.nodes().collect(),
+                replica: replica.id().0,
+                is_filled: !replica.is_unfilled(),
+                replicas: replica.nodes(),
                 leader: standing.leader,
                 term: standing.term,
                 committed: standing.committed,
@@ -184,6 +236,12 @@ impl Cluster {
             layout_epoch: layout.as_deref().map_or(0, Layout::epoch),
             range_bits: bits.get(),
             replication: replication.get(),
+            moves: node
+                .read_plan()
+                .ok()
+                .flatten()
+                .map(|plan| MovesStatus::of(&plan))
+                .unwrap_or_default(),
             nodes: self.nodes(),
             groups: groups.collect(),
             hints: node.hints.status(),

@@ -102,13 +102,15 @@ class Peer:
             self._connection = None
 
     def filled(self, body: Any) -> Any:
-        """`body` with this server's own values in place of `"$Member"`."""
+        """`body` with this server's own values in place of `"$Member"`, and its table in that of `"$T"` in statements."""
         if isinstance(body, dict):
             return {self.filled(key): self.filled(value) for key, value in body.items()}
         if isinstance(body, list):
             return [self.filled(value) for value in body]
         if isinstance(body, str) and re.fullmatch(r"\$[A-Za-z]+", body):
             return self.memory.get(body[1:], body)
+        if isinstance(body, str):
+            return body.replace('"$T"', f'"{self.memory.get("T")}"')
         return body
 
     def _remember(self, answer: Answer) -> None:

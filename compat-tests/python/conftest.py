@@ -217,6 +217,19 @@ def unused_name(prefix: str = "test") -> str:
     return f"{prefix}.{uuid.uuid4().hex}"
 
 
+def delete_table(client: Any, name: str) -> None:
+    """Deletes a table as soon as it is at rest: one that is changing stays."""
+
+    def deleted() -> bool:
+        try:
+            client.delete_table(TableName=name)
+        except client.exceptions.ResourceInUseException:
+            return False
+        return True
+
+    wait_for(f"the deletion of {name}", deleted)
+
+
 def _maker(client: Any) -> Iterator[MakeTable]:
     made: list[str] = []
 
@@ -229,7 +242,7 @@ def _maker(client: Any) -> Iterator[MakeTable]:
     yield make
     for name in made:
         try:
-            client.delete_table(TableName=name)
+            delete_table(client, name)
         except client.exceptions.ResourceNotFoundException:
             pass  # The test deleted it itself.
 

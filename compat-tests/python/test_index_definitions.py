@@ -11,6 +11,7 @@ import pytest
 from conftest import (
     MakeTable,
     active,
+    delete_table,
     definitions,
     index,
     index_active,
@@ -52,7 +53,7 @@ def create(raw: RawClient, dynamodb: Any) -> Iterator[Any]:
 
     yield make
     for name in made:
-        dynamodb.delete_table(TableName=name)
+        delete_table(dynamodb, name)
 
 
 class TestCreateTable:

@@ -83,9 +83,11 @@ def test_a_role_is_assumed_by_whom_both_sides_allow(own: Account) -> None:
 
 def test_a_role_that_does_not_trust_is_not_assumed(own: Account) -> None:
     ann = own.user(unused_name(), all=policy("Allow", "*"))
-    trusting_nobody = role(own, AssumeRolePolicyDocument=trust("arn:aws:iam::000000000000:user/nobody"))
+    other = unused_name()
+    own.user(other)
+    trusting_other = role(own, AssumeRolePolicyDocument=trust(f"arn:aws:iam::000000000000:user/{other}"))
     sts = own.client("sts", ann)
-    assert not is_allowed(sts.assume_role, RoleArn=trusting_nobody, RoleSessionName="s-1")
+    assert not is_allowed(sts.assume_role, RoleArn=trusting_other, RoleSessionName="s-1")
     with_id = role(
         own,
         AssumeRolePolicyDocument=trust(ROOT, Condition={"StringEquals": {"sts:ExternalId": "right"}}),
@@ -95,6 +97,38 @@ def test_a_role_that_does_not_trust_is_not_assumed(own: Account) -> None:
     assert is_allowed(sts.assume_role, RoleArn=with_id, RoleSessionName="s-1", ExternalId="right")
     missing = "arn:aws:iam::000000000000:role/none"
     assert not is_allowed(sts.assume_role, RoleArn=missing, RoleSessionName="s-1")
+
+
+def test_trust_is_in_the_user_and_not_in_the_name(own: Account) -> None:
+    name = unused_name()
+    arn = f"arn:aws:iam::000000000000:user/{name}"
+    assert error_of(own.iam.create_role, RoleName=name, AssumeRolePolicyDocument=trust(arn))[0] == (
+        "MalformedPolicyDocument"
+    )
+    key = own.user(name)
+    id_of_old = own.iam.get_user(UserName=name)["User"]["UserId"]
+    trusting = role(own, AssumeRolePolicyDocument=trust(arn))
+    role_name = trusting.rsplit("/", 1)[1]
+
+    def trusted() -> str:
+        document = own.iam.get_role(RoleName=role_name)["Role"]["AssumeRolePolicyDocument"]
+        shown: str = document["Statement"]["Principal"]["AWS"]
+        return shown
+
+    assert trusted() == arn
+    asked = {"RoleArn": trusting, "RoleSessionName": "s-1"}
+    session = own.client("sts", key).assume_role(**asked)["Credentials"]
+    own.iam.delete_access_key(UserName=name, AccessKeyId=key["AccessKeyId"])
+    own.iam.delete_user(UserName=name)
+    assert trusted() == id_of_old
+    key = own.user(name)
+    assert not is_allowed(own.client("sts", key).assume_role, **asked)
+    assert trusted() == id_of_old
+    # The session is of the role, which is there still.
+    assert is_allowed(own.client("sts", session).get_caller_identity)
+    own.iam.update_assume_role_policy(RoleName=role_name, PolicyDocument=trust(arn))
+    assert trusted() == arn
+    assert is_allowed(own.client("sts", key).assume_role, **asked)
 
 
 def test_session_policies_and_tags_cut_and_tell(own: Account) -> None:

@@ -67,9 +67,37 @@ def test_the_refusal_says_what_is_exhausted(client: Any) -> None:
         assert BURST_SECONDS <= count < BURST_SECONDS + 60
         assert told["ResponseMetadata"]["HTTPStatusCode"] == 400
         assert told["Error"]["Code"] == "ProvisionedThroughputExceededException"
-        assert told["Error"]["Message"].startswith("The level of configured provisioned throughput for the table")
+        assert told["Error"]["Message"].startswith(
+            "The level of configured provisioned throughput for the table"
+        )
         reason = f"Table{kind}ProvisionedThroughputExceeded"
         assert told["ThrottlingReasons"] == [{"reason": reason, "resource": arn}]
+
+
+@pytest.mark.parametrize("statement", [False, True])
+def test_a_false_condition_costs_what_the_item_that_is_there_would(client: Any, statement: bool) -> None:
+    """Working with items, "Capacity units consumed by conditional writes"."""
+    table = provisioned(client)
+    large = {**KEY, "x": {"S": "x" * 50 * 1024}}
+
+    def fails(key: str, there: str) -> None:
+        try:
+            if statement:
+                client.execute_statement(
+                    Statement=f"UPDATE \"{table}\" SET y = 1 WHERE pk = '{key}' AND y = 2",
+                )
+            else:
+                client.put_item(TableName=table, Item={**large, "pk": {"S": key}}, ConditionExpression=there)
+        except client.exceptions.ConditionalCheckFailedException as failure:
+            assert "Item" not in failure.response
+
+    client.put_item(TableName=table, Item=large)
+    count, _ = until_refused(client, lambda: fails("a", "attribute_not_exists(pk)"))
+    assert count in range(4, 7)
+    # Where there is no item it is one unit, however large the new one is.
+    table = provisioned(client)
+    count, _ = until_refused(client, lambda: fails("b", "attribute_exists(pk)"))
+    assert count in range(BURST_SECONDS - 60, BURST_SECONDS + 60)
 
 
 def test_an_index_has_its_own_throughput(client: Any) -> None:
@@ -109,7 +137,9 @@ def test_a_batch_gives_back_what_has_to_wait(client: Any) -> None:
     def write(left: int) -> int:
         """Writes until so many are left of a batch, and says how many."""
         while True:
-            answer = client.batch_write_item(RequestItems={table: [{"PutRequest": {"Item": k}} for k in keys]})
+            answer = client.batch_write_item(
+                RequestItems={table: [{"PutRequest": {"Item": k}} for k in keys]}
+            )
             unprocessed = answer["UnprocessedItems"].get(table, [])
             if len(unprocessed) >= left:
                 return len(unprocessed)

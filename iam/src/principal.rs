@@ -27,6 +27,12 @@ impl SecretKey {
         &self.0
     }
 
+    /// How many share the secret.
+    #[cfg(test)]
+    pub(crate) fn owners(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
     /// Whether both hold the same secret. Takes the same time wherever the first difference lies.
     pub(crate) fn same_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0) || self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
@@ -120,6 +126,12 @@ pub trait CredentialStore {
     /// The temporary credential that a session token was issued with; `None` when the token was not issued, or not with this
     /// access key. One that has expired is there still.
     fn session(&self, access_key_id: &str, token: &str) -> Option<Credential>;
+
+    /// A number that is another one as soon as [`CredentialStore::session`] might answer otherwise for a token that it has
+    /// answered for. A verifier keeps answers as long as it stays; `None`: nothing may be kept.
+    fn session_epoch(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// A store of exactly one key pair, such as the one `stator dev --auth` prints.

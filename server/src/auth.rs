@@ -62,6 +62,10 @@ impl CredentialStore for Known<'_> {
     fn session(&self, access_key_id: &str, token: &str) -> Option<Credential> {
         self.shown?.directory().session(access_key_id, token)
     }
+
+    fn session_epoch(&self) -> Option<u64> {
+        self.shown?.directory().session_epoch()
+    }
 }
 
 /// The access key that a request names in its header or its query, before anything is verified.

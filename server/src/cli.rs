@@ -10,6 +10,7 @@ mod iam;
 mod init;
 mod keys;
 mod master_key;
+mod nodes;
 mod private_file;
 mod root_credentials;
 mod serve;
@@ -40,6 +41,12 @@ enum Command {
     Serve(serve::Options),
     /// Ask a running node what it knows of the cluster
     Status(status::Options),
+    /// Let a node give up its data to the others and leave the cluster
+    Drain(nodes::Drain),
+    /// Give up a node that is gone; its ranges get replicas on others
+    Remove(nodes::Remove),
+    /// Change on how many nodes each item lies
+    Replication(nodes::Replication),
     /// Look at and replace the keys that a node's data is encrypted with
     Keys(keys::Options),
     /// Manage users, groups, roles, policies and access keys of a running cluster
@@ -63,6 +70,9 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Init(options) => init::run(&options).map_err(|error| error.to_string()),
         Command::Serve(options) => serve::run(&options).map_err(|error| error.to_string()),
         Command::Status(options) => status::run(&options).map_err(|error| error.to_string()),
+        Command::Drain(options) => nodes::drain(&options).map_err(|error| error.to_string()),
+        Command::Remove(options) => nodes::remove(&options).map_err(|error| error.to_string()),
+        Command::Replication(options) => nodes::replication(&options).map_err(|error| error.to_string()),
         Command::Keys(options) => keys::run(&options).map_err(|error| error.to_string()),
         Command::Iam(options) => iam::run(&options).map_err(|error| error.to_string()),
         Command::DemoCluster(options) => demo_cluster::run(&options).map_err(|error| error.to_string()),

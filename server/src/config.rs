@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer};
 use stator_cluster::gossip::GossipSettings;
 use stator_cluster::ring::RangeBits;
 use stator_cluster::transport::{ClusterId, TransportSettings};
-use stator_cluster::{Durability, EngineSettings, NodeId, NodeSettings, Settings, Timing};
+use stator_cluster::{Durability, EngineSettings, MoveSettings, NodeId, NodeSettings, Settings, Timing};
 use uuid::Uuid;
 
 pub(crate) use self::address::{HostPort, NodeAddress};
@@ -97,6 +97,9 @@ pub(crate) struct ClusterSection {
     /// `[cluster.gossip]`: how fast a node that is gone is noticed; the same on all nodes.
     #[serde(default)]
     pub(crate) gossip: GossipSettings,
+    /// `[cluster.moves]`: replicas that move to other nodes.
+    #[serde(default)]
+    pub(crate) moves: MoveSettings,
     /// `[cluster.timing]`: elections and heartbeats; the same on all nodes.
     #[serde(default)]
     pub(crate) timing: Timing,
@@ -383,6 +386,7 @@ impl Config {
             },
             timing: cluster.timing,
             gossip: cluster.gossip.clone(),
+            moves: cluster.moves,
         }
     }
 

@@ -6,10 +6,12 @@
 pub(crate) mod admin;
 mod audit;
 mod body;
+mod connections;
 mod dispatch;
 pub(crate) mod guard;
 mod impatient;
 pub(crate) mod limits;
+mod panic;
 pub(crate) mod peer;
 mod query;
 pub(crate) mod serve;
@@ -28,10 +30,9 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, request::Parts};
 use stator_iam::{Principal, RequestView};
-use tower_http::catch_panic::CatchPanicLayer;
 
-use self::audit::Trail;
 pub(crate) use self::audit::dropped as dropped_lines;
+use self::audit::{Pending, Trail};
 use self::dispatch::Asked;
 use self::guard::Guard;
 use self::peer::Peer;
@@ -68,27 +69,47 @@ pub(crate) struct App {
 
 /// The routes: one handler, because DynamoDB tells operations apart by a header.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .fallback(handle)
-        .layer(CatchPanicLayer::custom(panicked))
-        .with_state(app)
+    Router::new().fallback(handle).with_state(app)
 }
 
 async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     let id = app.request_ids.next();
+    let is_cross_origin = request.headers().contains_key(ORIGIN);
     let (parts, body) = request.into_parts();
-    let mut response = if query::is_query(&parts) {
-        query::answer(&app, &parts, body, id).await
+    let is_query = query::is_query(&parts);
+    let request = Request::from_parts(parts, body);
+    // On the heap once, where it stays while layers around it are moved.
+    let answering = |request| Box::pin(respond(&app, request, (id, is_query)));
+    let mut response = panic::guard(request, (id, is_query), answering).await;
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if is_cross_origin {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        headers.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("x-amzn-RequestId,x-amzn-ErrorType,x-amz-crc32,Date"),
+        );
+    }
+    response
+}
+
+/// Answers a request, but for the headers that all answers have.
+async fn respond(app: &App, request: Request, (id, is_query): (RequestId, bool)) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut response = if is_query {
+        query::answer(app, &parts, body, id).await
     } else if parts.method == Method::POST && parts.uri.path() == "/" {
         if is_amz_json(&parts.headers) {
-            operation(&app, &parts, body, id).await
+            operation(app, &parts, body, id).await
         } else {
             unknown_operation()
         }
     } else if parts.method == Method::GET && parts.uri.path() == "/" {
-        health(&app)
+        health(app)
     } else if parts.uri.path().starts_with(admin::PREFIX) {
-        admin::answer(&app, &parts, body, id).await
+        admin::answer(app, &parts, body, id).await
     } else if parts.method == Method::OPTIONS {
         preflight(&parts.headers)
     } else {
@@ -99,17 +120,6 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
         // The client asks again, and over another connection it may come to another node.
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
-    }
-    let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
-        headers.insert(REQUEST_ID, id);
-    }
-    if parts.headers.contains_key(ORIGIN) {
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        headers.insert(
-            ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static("x-amzn-RequestId,x-amzn-ErrorType,x-amz-crc32,Date"),
-        );
     }
     response
 }
@@ -129,12 +139,12 @@ fn health(app: &App) -> Response {
 
 /// Answers a POST: one operation.
 async fn operation(app: &App, parts: &Parts, body: Body, id: RequestId) -> Response {
-    let mut trail = Trail::default();
+    let mut pending = Pending::new(app, parts, id);
     let result = match body::read(&parts.headers, body, &app.guard).await {
-        Ok((received, json)) => answer(app, parts, &received, &json, &mut trail).await,
+        Ok((received, json)) => answer(app, parts, &received, &json, &mut pending.trail).await,
         Err(error) => Err(error),
     };
-    audit::operation(app, parts, &trail, &result, id);
+    pending.answered(&result);
     let (status, body) = match result {
         Ok(body) => (StatusCode::OK, body),
         Err(error) => {
@@ -327,17 +337,4 @@ fn preflight(request: &HeaderMap) -> Response {
         asked.unwrap_or(HeaderValue::from_static("*")),
     );
     response
-}
-
-/// A bug answers as a server fault; the connection and the server go on.
-#[expect(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
-fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
-    let detail = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message");
-    tracing::error!(detail, "a request panicked; please report this as a bug");
-    let error = ApiError::Internal(detail.to_owned());
-    amz_json(error.status(), error.body(), &HeaderMap::new())
 }

@@ -220,11 +220,16 @@ fn count(number: usize) -> u64 {
 type Refusal = (&'static str, &'static str, fn(&Counters) -> &AtomicU64);
 
 /// The counters of refusals.
-const REFUSALS: [Refusal; 8] = [
+const REFUSALS: [Refusal; 9] = [
     (
         "stator_http_connections_refused_total",
         "Connections that were closed because as many were open as may be.",
         |counters| &counters.connections_refused,
+    ),
+    (
+        "stator_http_connections_of_address_refused_total",
+        "Connections that were closed because as many of their address were open as may be.",
+        |counters| &counters.connections_of_address_refused,
     ),
     (
         "stator_http_handshakes_failed_total",

@@ -24,6 +24,7 @@ pub(crate) mod get_item;
 pub(crate) mod get_records;
 pub(crate) mod get_resource_policy;
 pub(crate) mod get_shard_iterator;
+mod in_use;
 pub(crate) mod index_changes;
 pub(crate) mod index_settings;
 pub(crate) mod item_collection;
@@ -83,7 +84,7 @@ pub(crate) struct Context {
     /// The time.
     pub(crate) clock: Arc<dyn Clock>,
     /// Fills a buffer with random bytes.
-    pub(crate) random: fn(&mut [u8]) -> std::io::Result<()>,
+    pub(crate) random: crate::random::Fill,
 }
 
 impl Context {

@@ -1,5 +1,8 @@
 //! Random bytes from the operating system: the one door.
 
+/// What fills a buffer with random bytes: [`fill`], but in tests.
+pub(crate) type Fill = fn(&mut [u8]) -> std::io::Result<()>;
+
 /// Fills a buffer.
 ///
 /// # Errors

@@ -94,9 +94,17 @@ impl Upkeep {
 
     async fn complete(&self, table: &Table, step: Step) -> Result<(), StepError> {
         match step {
+            Step::BackfillIndex(id) => {
+                self.catalog.make_derived_keyspaces(table).await?;
+                self.require_latest().await?;
+                self.change_index(table, id, IndexStatus::Creating, IndexStatus::Backfilling)
+                    .await
+            }
             Step::MakeIndex(id) => self.make_index(table, id).await,
             Step::DropIndex(id) => {
                 self.require_latest().await?;
+                // It may have been given up half made.
+                self.forget_progress(id).await?;
                 self.change(table, |definition| {
                     definition
                         .indexes
@@ -199,15 +207,37 @@ impl Upkeep {
         self.catalog.make_derived_keyspaces(table).await?;
         self.fill(table, Filling::Index(id), id).await?;
         self.cluster.settled().await?;
+        self.change_index(table, id, IndexStatus::Backfilling, IndexStatus::Active)
+            .await?;
+        self.forget_progress(id).await
+    }
+
+    /// Moves an index from one status to the next, unless it has another one by now.
+    async fn change_index(
+        &self,
+        table: &Table,
+        id: Uuid,
+        from: IndexStatus,
+        to: IndexStatus,
+    ) -> Result<(), StepError> {
         self.change(table, |definition| {
             for index in &mut definition.indexes {
-                if index.id == id && index.status == IndexStatus::Creating {
-                    index.status = IndexStatus::Active;
+                if index.id == id && index.status == from {
+                    index.status = to;
                 }
             }
         })
-        .await?;
-        self.forget_progress(id).await
+        .await
+    }
+
+    /// Whether an index is still to be made: it can be given up meanwhile, with its table or alone.
+    fn is_wanted(&self, table: &Table, filling: Filling) -> bool {
+        let Filling::Index(id) = filling else { return true };
+        let known = self.catalog.table(table.name());
+        known.is_some_and(|known| {
+            let mut indexes = known.definition().indexes.iter();
+            indexes.any(|index| index.id == id && index.status.is_being_made())
+        })
     }
 
     async fn enable_time_to_live(&self, table: &Table, id: Uuid) -> Result<(), StepError> {
@@ -225,7 +255,7 @@ impl Upkeep {
     }
 
     /// Makes the rows of all items that were there before, range by range. What was filled before a crash is not filled
-    /// again.
+    /// again, and what is not wanted any more is not filled to its end.
     async fn fill(&self, table: &Table, filling: Filling, id: Uuid) -> Result<(), StepError> {
         let required = self.require_latest().await?;
         let (what, done) = (filling.encode(), self.progress(id).await?);
@@ -238,7 +268,7 @@ impl Upkeep {
         for ranges in ranges.chunks(RANGES_AT_ONCE) {
             let mut fills = Vec::with_capacity(ranges.len());
             for range in ranges {
-                fills.push(self.fill_range(table, &what, *range, required));
+                fills.push(self.fill_range(table, (filling, &what), *range, required));
             }
             try_join_all(fills).await?;
             if let Some(last) = ranges.last() {
@@ -251,7 +281,7 @@ impl Upkeep {
     async fn fill_range(
         &self,
         table: &Table,
-        what: &Bytes,
+        (filling, what): (Filling, &Bytes),
         range: RangeId,
         required: u64,
     ) -> Result<(), StepError> {
@@ -263,7 +293,7 @@ impl Upkeep {
             required,
             count: self.settings.fill_items_at_once,
         };
-        loop {
+        while self.is_wanted(table, filling) {
             match self.cluster.fill(&fill).await {
                 Ok(filled) => match filled.last {
                     Some(last) => fill.behind = Some(last),
@@ -280,6 +310,7 @@ impl Upkeep {
                 Err(error) => return Err(error.into()),
             }
         }
+        Ok(())
     }
 
     fn progress_key(id: Uuid) -> Vec<u8> {

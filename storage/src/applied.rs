@@ -76,6 +76,11 @@ impl Applied {
         !self.0.lock().active.is_empty()
     }
 
+    /// Whether the active memtable has something of a stream.
+    pub(crate) fn is_active(&self, stream: StreamId) -> bool {
+        self.0.lock().active.contains_key(&stream)
+    }
+
     /// The active memtable begins to wait, a new one takes its place.
     pub(crate) fn switch(&self) {
         let mut marks = self.0.lock();

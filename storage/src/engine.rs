@@ -505,6 +505,17 @@ impl Engine {
         core.wait_until(is_flushed)
     }
 
+    /// Has everything moved into sstables that was published before the call, and does not wait for it: whoever has
+    /// [applied](Engine::apply) something looks at [`Engine::flushed_index`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Poisoned`], [`Error::Closed`].
+    pub fn begin_flush(&self) -> Result<()> {
+        self.core()?.request_switch();
+        Ok(())
+    }
+
     /// The core, whatever state it is in.
     pub(crate) fn shared_core(&self) -> &Core {
         &self.shared.core

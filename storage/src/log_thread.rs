@@ -189,10 +189,7 @@ impl Core {
         if self.log.segments_since(stream) >= (self.settings.log_segments_max / 2).max(1) {
             return true;
         }
-        // What is to be written anew includes the log.
-        let begins_under = || self.log.first_data_key(stream);
-        self.rewriting.load(Ordering::Acquire)
-            && begins_under().is_some_and(|key| key != self.context.keys.current().0)
+        self.holds_old_key(stream)
     }
 
     /// Sees to it that the memtable keeps no more than half of the segments, so that there is time to flush it and to cut

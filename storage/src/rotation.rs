@@ -13,6 +13,7 @@ use crate::crypto::{DataKeyId, KeyRing, MasterKeyId, MasterKeys};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::vfs::Vfs;
+use crate::wal::record::StreamId;
 
 /// A data key and the files that need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +94,18 @@ impl Engine {
         Ok(())
     }
 
+    /// Has the memtable flushed when what was applied of a stream lies there and the stream's log is to be written anew
+    /// because of its key. That was asked for when the rewriting began; what was logged before and applied later needs it
+    /// once more. For owners whose stream [is held](Engine::holds_log) by nothing else than that. Does not wait.
+    pub fn flush_behind_rotation(&self, stream: StreamId) {
+        let core = self.shared_core();
+        // With a flush under way the owner looks again; another memtable would hold writes up.
+        let is_flushing = !core.views.load().waiting.is_empty();
+        if core.holds_old_key(stream) && core.applied.is_active(stream) && !is_flushing {
+            core.request_switch();
+        }
+    }
+
     /// The keys, and the files that need them.
     pub fn key_status(&self) -> KeyStatus {
         self.shared_core().key_status()
@@ -114,6 +127,13 @@ impl Core {
     pub(crate) fn look_for_unused_keys(&self) {
         self.forget_due.store(true, Ordering::Release);
         self.flush_signal.notify();
+    }
+
+    /// Whether the log of a stream is to be written anew because of its key.
+    pub(crate) fn holds_old_key(&self, stream: StreamId) -> bool {
+        let begins_under = || self.log.first_data_key(stream);
+        self.rewriting.load(Ordering::Acquire)
+            && begins_under().is_some_and(|key| key != self.context.keys.current().0)
     }
 
     /// Whether an sstable is to be written anew because of its key.

@@ -14,6 +14,7 @@ use stator_sim::kept::Faults;
 use stator_sim::runner::{self, Settings, Summary};
 use stator_sim::scenario::{self, Scenario};
 use stator_sim::trace;
+use tracing_subscriber::EnvFilter;
 
 /// Runs whole clusters in one thread each, under seeds that decide everything, and checks what clients saw.
 #[derive(Parser)]
@@ -34,6 +35,9 @@ struct Arguments {
     /// Prints everything that happens to standard error.
     #[arg(long)]
     trace: bool,
+    /// What nodes say in their logs goes to standard error, as far as this filter lets it, such as `stator_cluster=debug`.
+    #[arg(long)]
+    log: Option<EnvFilter>,
     /// Runs every seed twice, and fails it if the two differ.
     #[arg(long)]
     twice: bool,
@@ -49,7 +53,12 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let mut arguments = Arguments::parse();
+    if let Some(filter) = arguments.log.take() {
+        // What happens in between is in the trace, with its time.
+        let log = tracing_subscriber::fmt().without_time().with_env_filter(filter);
+        log.with_writer(std::io::stderr).init();
+    }
     let mut scenarios = scenario::all();
     if let Some(name) = &arguments.scenario {
         let names: Vec<_> = scenarios.iter().map(|one| one.name().to_owned()).collect();

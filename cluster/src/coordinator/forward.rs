@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::metadata::nothing_changed;
-use super::range::clip;
 use super::route::{Place, Route, unexpected};
 use super::{Bounds, Cluster, Keyspace};
 use crate::error::Error;
@@ -19,8 +18,8 @@ use crate::group::fill::Filling;
 use crate::group::host::{Courier, Delivery};
 use crate::group::replica::Refused;
 use crate::node::message::{Accept, Ask, Fill as FillMessage, Require, Tell};
-use crate::node::{Node, group_of};
-use crate::ring::RangeId;
+use crate::node::{Node, group_of, key_span};
+use crate::ring::{RangeBits, RangeId};
 use crate::transaction::TransactionId;
 
 /// How often what is to be settled is looked at again.
@@ -117,8 +116,7 @@ impl Cluster {
     /// # Errors
     /// [`Error::Unavailable`] before there is a layout: who knows of no ranges cannot say anything about all of them.
     pub fn ranges(&self) -> Result<Vec<RangeId>, Error> {
-        let layout = self.node.layout().ok_or_else(no_layout)?;
-        Ok(layout.bits().ranges().collect())
+        Ok(self.node.known_layout()?.bits().ranges().collect())
     }
 
     /// The token ranges that this node leads; none before there is a layout.
@@ -127,21 +125,16 @@ impl Cluster {
             let replica = self.node.replica(group_of(*range));
             replica.is_some_and(|replica| replica.is_leader())
         };
-        let ranges = self.ranges().unwrap_or_default().into_iter().filter(leads);
-        ranges
-            .filter_map(|range| {
-                let bounds = self.bounds_of(range)?;
-                Some(LedRange { range, bounds })
-            })
-            .collect()
-    }
-
-    fn bounds_of(&self, range: RangeId) -> Option<Bounds> {
-        let everything = Bounds {
-            start: std::ops::Bound::Unbounded,
-            end: std::ops::Bound::Unbounded,
+        let Some(layout) = self.node.layout() else {
+            return Vec::new();
         };
-        Some(clip(&everything, self.node.layout()?.bits(), range))
+        let bits = layout.bits();
+        let led = bits.ranges().filter(leads);
+        led.map(|range| LedRange {
+            range,
+            bounds: bounds_of(bits, range),
+        })
+        .collect()
     }
 
     async fn deliver_rows(&self, group: u32, rows: Bytes) -> Result<(), Error> {
@@ -220,7 +213,7 @@ impl Cluster {
     /// As [`Cluster::write`]; it may be tried again from the same place.
     pub async fn fill(&self, fill: &Fill) -> Result<Filled, Error> {
         let group = group_of(fill.range);
-        let mut bounds = self.bounds_of(fill.range).ok_or_else(no_layout)?;
+        let mut bounds = bounds_of(self.node.known_layout()?.bits(), fill.range);
         if let Some(key) = &fill.behind {
             bounds.start = std::ops::Bound::Excluded(key.to_vec());
         }
@@ -304,8 +297,8 @@ impl Cluster {
     }
 }
 
-fn no_layout() -> Error {
-    Error::Unavailable {
-        cause: "the node is starting and knows no layout yet".to_owned(),
-    }
+/// The keys of a range.
+fn bounds_of(bits: RangeBits, range: RangeId) -> Bounds {
+    let (start, end) = key_span(bits, group_of(range));
+    Bounds { start, end }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::Cluster;
 use super::route::{Place, Route, unexpected};
-use crate::command::{Applier, Commands, InvocationId, WriteOptions};
+use crate::command::{Applier, Commands, Invocation, WriteOptions};
 use crate::error::Error;
 use crate::gossip::Liveness;
 use crate::group::replica::Refused;
@@ -20,7 +20,7 @@ use crate::hints::{Hint, HintError};
 use crate::level::ConsistencyLevel;
 use crate::metadata::keyspaces::METADATA;
 use crate::node::Node;
-use crate::node::message::{Ask, Tell, Write, level_number};
+use crate::node::message::{Ask, Tell, Write};
 
 /// How often hints look for a leader.
 const LOOK: Duration = Duration::from_millis(200);
@@ -56,7 +56,7 @@ impl Cluster {
         let hint = Hint {
             at_ms: self.node.surroundings.world.unix_ms(),
             keyspace: target.keyspace,
-            invocation,
+            invocation: invocation.id,
             key: Bytes::copy_from_slice(target.key),
             command: bytes.into(),
         };
@@ -128,17 +128,17 @@ impl Cluster {
         group: u32,
         hint: &Hint,
     ) -> Result<Bytes, Refused> {
-        let level = ConsistencyLevel::Quorum;
+        let target = Target {
+            keyspace: hint.keyspace,
+            key: &hint.key,
+        };
+        let options = WriteOptions {
+            level: ConsistencyLevel::Quorum,
+            // Others were made before it was kept.
+            invocation: Some(Invocation::repeated(hint.invocation)),
+        };
         match place {
             Place::Here(replica) => {
-                let target = Target {
-                    keyspace: hint.keyspace,
-                    key: &hint.key,
-                };
-                let options = WriteOptions {
-                    level,
-                    invocation: Some(hint.invocation),
-                };
                 let commands: &dyn Commands = &*self.node.surroundings.commands;
                 let decision = Encoded {
                     commands,
@@ -147,14 +147,7 @@ impl Cluster {
                 replica.write(target, &options, &decision).await
             }
             Place::There(node) => {
-                let write = Write {
-                    group,
-                    keyspace: hint.keyspace,
-                    key: hint.key.clone(),
-                    level: level_number(level),
-                    invocation: Bytes::copy_from_slice(InvocationId::as_bytes(&hint.invocation)),
-                    command: hint.command.clone(),
-                };
+                let write = Write::new(group, target, &options, hint.command.clone());
                 match self.ask(node, Ask::Write(write), patience).await? {
                     Tell::Written(answer) => Ok(answer),
                     _ => Err(unexpected(node)),

@@ -11,14 +11,14 @@ use bytes::Bytes;
 
 use super::route::{Place, Route, unexpected};
 use super::{Cluster, Direction, Keyspace};
-use crate::command::{Answer as _, Applier as _, InvocationId, WriteOptions};
+use crate::command::{Answer as _, Applier as _, WriteOptions};
 use crate::error::Error;
 use crate::group::replica::Refused;
 use crate::group::write::{Target, Unwatched};
 use crate::ledger::{DoneRow, LEDGER, LedgerAnswer, LedgerCommand, LedgerRow, LedgerState};
 use crate::level::ConsistencyLevel;
 use crate::node::Node;
-use crate::node::message::{Ask, Tell, Write, level_number};
+use crate::node::message::{Ask, Tell, Write};
 use crate::transaction::TransactionId;
 use crate::world::World;
 
@@ -53,6 +53,7 @@ impl Cluster {
         let mut route = Route::new(self, group, true);
         loop {
             let (place, left) = route.next().await?;
+            let options = route.options(options);
             let attempt = self.write_ledger_at(place, left, (group, ledger, key), &options, command);
             let outcome = route.attempt(left, attempt).await;
             if let Some(answer) = route.settle(outcome)? {
@@ -69,26 +70,16 @@ impl Cluster {
         options: &WriteOptions,
         command: &LedgerCommand,
     ) -> Result<LedgerAnswer, Refused> {
+        let target = Target {
+            keyspace: ledger.number,
+            key,
+        };
         match place {
-            Place::Here(replica) => {
-                let target = Target {
-                    keyspace: ledger.number,
-                    key,
-                };
-                replica.write(target, options, &Unwatched(command)).await
-            }
+            Place::Here(replica) => replica.write(target, options, &Unwatched(command)).await,
             Place::There(node) => {
                 let mut bytes = Vec::new();
                 command.encode(&mut bytes);
-                let invocation = options.invocation.as_ref().map(InvocationId::as_bytes);
-                let write = Write {
-                    group,
-                    keyspace: ledger.number,
-                    key: key.clone(),
-                    level: level_number(options.level),
-                    invocation: invocation.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(id)),
-                    command: bytes.into(),
-                };
+                let write = Write::new(group, target, options, bytes.into());
                 match self.ask(node, Ask::Ledger(write), patience).await? {
                     Tell::Written(answer) => {
                         LedgerAnswer::decode(&answer).map_err(|error| Refused::Unknown(error.to_string()))

@@ -84,8 +84,8 @@ impl Cluster {
     pub async fn catch_up_metadata(&self) -> Result<(), Error> {
         let group = METADATA_GROUP;
         let Some(replica) = self.node.readable(group) else {
-            // A layout that comes from elsewhere would keep a node that has replicas from beginning them.
-            if self.node.is_rejoining() || self.node.replica(group).is_some() {
+            // What comes from elsewhere would keep a node that has replicas from beginning them.
+            if self.node.is_mirroring() || self.node.replica(group).is_some() {
                 return self.mirror_metadata().await;
             }
             return Err(Error::Unavailable {

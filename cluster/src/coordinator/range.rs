@@ -86,9 +86,7 @@ impl Cluster {
             };
             return self.read_group(group, span, &mut visit).await.map(drop);
         }
-        let layout = self.node.layout().ok_or_else(|| Error::Unavailable {
-            cause: "the node is starting and knows no layout yet".to_owned(),
-        })?;
+        let layout = self.node.known_layout()?;
         let bits = layout.bits();
         if self.reads_all_here(level) {
             // One moment for all, and no search for each range.
@@ -125,7 +123,7 @@ impl Cluster {
         let mut ranges = groups.iter().skip(1);
         match level {
             ConsistencyLevel::One => {
-                ranges.all(|replica| replica.as_ref().is_some_and(|replica| !replica.is_diverged()))
+                ranges.all(|replica| replica.as_ref().is_some_and(|replica| replica.is_readable()))
             }
             ConsistencyLevel::Quorum | ConsistencyLevel::All => {
                 ranges.all(|replica| replica.as_ref().is_some_and(|replica| replica.serves_alone()))

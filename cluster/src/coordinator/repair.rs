@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 
 use super::route::{Place, Route, unexpected, within};
 use super::{Cluster, Keyspace};
-use crate::command::{Cell, InvocationId, WriteOptions};
+use crate::command::{Cell, WriteOptions};
 use crate::error::Error;
 use crate::group::replica::Refused;
 use crate::group::restore::Restore;
@@ -192,13 +192,7 @@ impl Cluster {
                 replica.restore(target, options, restore).await
             }
             Place::There(node) => {
-                let invocation = options.invocation.as_ref().map(InvocationId::as_bytes);
-                let repair = Repair::new(
-                    (group, keyspace.number),
-                    key,
-                    invocation.map_or(&[][..], |id| &id[..]),
-                    restore,
-                );
+                let repair = Repair::new((group, keyspace.number), key, options, restore);
                 match self.ask(node, Ask::Repair(repair), patience).await? {
                     Tell::Written(answer) => Ok(!answer.is_empty()),
                     _ => Err(unexpected(node)),

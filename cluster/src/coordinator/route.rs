@@ -9,6 +9,7 @@ use std::time::Duration;
 use prost::Message as _;
 
 use super::Cluster;
+use crate::command::WriteOptions;
 use crate::error::Error;
 use crate::gossip::Liveness;
 use crate::group::apply::METADATA_GROUP;
@@ -112,6 +113,14 @@ impl<'a> Route<'a> {
         }
     }
 
+    /// What the next try of a write is to be like: whether another one may be under way.
+    pub(super) fn options(&self, mut options: WriteOptions) -> WriteOptions {
+        if let Some(invocation) = &mut options.invocation {
+            invocation.is_repeated |= self.unknown.is_some();
+        }
+        options
+    }
+
     /// A try within its time.
     pub(super) async fn attempt<T>(
         &self,
@@ -168,7 +177,7 @@ impl Cluster {
         let nodes = self.nodes_of(group);
         let may_ask = |node: &&NodeId| {
             let is_mine = **node == me;
-            self.is_alive(**node) && (!is_mine || here.as_ref().is_some_and(|replica| !replica.is_diverged()))
+            self.is_alive(**node) && (!is_mine || here.as_ref().is_some_and(|replica| replica.is_readable()))
         };
         let alive: Vec<_> = nodes.iter().filter(may_ask).collect();
         let node = **alive.get(tried.checked_rem(alive.len())?)?;
@@ -186,6 +195,11 @@ impl Cluster {
     /// The nodes of a group's members, the preferred leader first.
     pub(super) fn nodes_of(&self, group: u32) -> Vec<NodeId> {
         if group == METADATA_GROUP {
+            let known = self.node.metadata_nodes();
+            if !known.is_empty() {
+                return known;
+            }
+            // Nobody has said yet who it is: those that have made the cluster, or that this node was told to ask.
             let founders = self.node.settings.founders.iter();
             return founders.map(|founder| founder.node).collect();
         }
@@ -197,7 +211,7 @@ impl Cluster {
     }
 
     /// Asks another node.
-    pub(super) async fn ask(&self, node: NodeId, ask: Ask, patience: Duration) -> Result<Tell, Refused> {
+    pub(crate) async fn ask(&self, node: NodeId, ask: Ask, patience: Duration) -> Result<Tell, Refused> {
         let answer = self
             .node
             .exchange

@@ -21,7 +21,7 @@ use crate::command::{Answer, Commands, MalformedCommand, Verdict};
 use crate::gossip::GossipSettings;
 use crate::group::settings::Timing;
 use crate::group::write::Encoded;
-use crate::node::settings::{Alone, Founder};
+use crate::node::settings::{Alone, Founder, MoveSettings};
 use crate::ring::RangeBits;
 use crate::runtime::TokioWorld;
 use crate::world::NodeId;
@@ -159,6 +159,7 @@ fn settings() -> NodeSettings {
         storage: Settings::default(),
         timing: Timing::default(),
         gossip: GossipSettings::default(),
+        moves: MoveSettings::default(),
     }
 }
 
@@ -265,7 +266,7 @@ async fn a_request_that_is_sent_again_takes_effect_once() {
     let (_directory, cluster, keyspace) = cluster().await;
     let options = WriteOptions {
         level: ConsistencyLevel::Quorum,
-        invocation: Some(InvocationId::hashed(b"request")),
+        invocation: Some(Invocation::first(InvocationId::hashed(b"request"))),
     };
     for _ in 0..3 {
         let answer = cluster

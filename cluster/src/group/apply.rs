@@ -12,12 +12,12 @@ use stator_storage::{KeyspaceId, WriteBatch};
 
 use super::effect::{Change, Effect, Record};
 use super::host::Host;
-use super::invocations::RequestHash;
 use super::journal::Journal;
 use super::own::{self, OwnMark};
 use super::prepared::Commit;
 use super::replica::{ONLY_QUORUM, Refused, Remembered, Replica, State, Todo};
 use super::rows::{Row, RowKind, Sent};
+use super::snapshot::SnapshotWanted;
 use crate::derive::Route;
 use crate::error::Error;
 use crate::level::ConsistencyLevel;
@@ -35,11 +35,17 @@ pub(super) struct ApplyQueue {
     is_draining: bool,
     /// The keyspace that the first entry waits for.
     waits_for: Option<u32>,
+    /// Who wants the replica as it is between two entries.
+    snapshots: Vec<SnapshotWanted>,
 }
 
 impl ApplyQueue {
     pub(super) fn push(&mut self, entries: Vec<Entry>) {
         self.entries.extend(entries);
+    }
+
+    pub(super) fn want_snapshot(&mut self, wanted: SnapshotWanted) {
+        self.snapshots.push(wanted);
     }
 }
 
@@ -49,6 +55,8 @@ pub(super) struct Done {
     index: u64,
     bytes: u64,
     record: Option<Record>,
+    /// How it changes the members, if it does.
+    members: Option<Bytes>,
     /// By how much keyspaces grow, as far as that was found out here.
     found: Vec<(u32, Change)>,
 }
@@ -56,7 +64,8 @@ pub(super) struct Done {
 impl Done {
     fn of(entry: Entry) -> Result<Self, String> {
         let (index, bytes) = (entry.index, entry.data.len() as u64);
-        // An empty entry begins a term; members do not change yet.
+        let members = (entry.kind == EntryKind::Membership).then(|| entry.data.clone());
+        // An empty entry begins a term.
         let is_command = entry.kind == EntryKind::Command && !entry.data.is_empty();
         let record = is_command.then(|| Record::decode(entry.data)).transpose();
         let record = record.map_err(|error| format!("entry {index}: {error}"))?;
@@ -64,6 +73,7 @@ impl Done {
             index,
             bytes,
             record,
+            members,
             found: Vec::new(),
         })
     }
@@ -86,8 +96,11 @@ impl Replica {
             return self.apply_all();
         }
         // Making a keyspace waits for the disk, and this may be the thread that others wait for.
-        if self.apply.lock().entries.is_empty() {
-            return;
+        {
+            let queue = self.apply.lock();
+            if queue.entries.is_empty() && queue.snapshots.is_empty() {
+                return;
+            }
         }
         let replica = Arc::clone(self);
         self.host.world.spawn(Box::pin(async move {
@@ -117,6 +130,13 @@ impl Replica {
         }
         queue.is_draining = true;
         loop {
+            if !queue.snapshots.is_empty() {
+                let wanted = std::mem::take(&mut queue.snapshots);
+                drop(queue);
+                self.take_snapshots(wanted);
+                queue = self.apply.lock();
+                continue;
+            }
             let next = match self.next_run(&mut queue) {
                 Ok(next) => next,
                 Err(cause) => {
@@ -215,7 +235,13 @@ impl Replica {
         }
         let mut state = self.state.lock();
         let mut todo = Todo::default();
-        state.take_run(run, &mut todo);
+        let has_changed = state.take_run(run, &mut todo).map_err(|cause| Error::Group {
+            group: self.group,
+            cause,
+        })?;
+        if has_changed {
+            self.members_have_changed(&mut state);
+        }
         self.advance_with(state, todo);
         Ok(())
     }
@@ -382,7 +408,7 @@ impl Done {
             Record::Commit(Commit { transaction, .. }) | Record::Release { transaction } => {
                 return own::remove_prepared(batch, marks, group, *transaction);
             }
-            Record::Effect(_) | Record::Fill(_) | Record::Floor { .. } => return,
+            Record::Effect(_) | Record::Fill(_) | Record::Floor { .. } | Record::Answered(_) => return,
         };
         mark.put(batch, marks, group, index);
     }
@@ -398,18 +424,15 @@ impl Remembered {
     fn take(&mut self, done: &Done) {
         match &done.record {
             // The note says it.
-            Some(Record::Effect(_)) if done.index <= self.invocations.noted() => {}
-            Some(Record::Effect(effect)) => {
-                self.last_at_ms = self.last_at_ms.max(effect.at_ms);
-                if let Some(id) = &effect.invocation {
-                    let request = RequestHash::of(id, effect.keyspace, &effect.key);
-                    self.invocations.remember(
-                        request,
-                        (done.index, effect.at_ms),
-                        (done.bytes, &effect.answer),
-                    );
+            Some(Record::Effect(_) | Record::Answered(_)) if done.index <= self.invocations.noted() => {}
+            Some(record @ (Record::Effect(_) | Record::Answered(_))) => {
+                let at_ms = record.at_ms();
+                self.last_at_ms = self.last_at_ms.max(at_ms);
+                if let Some((request, answer)) = record.answered() {
+                    self.invocations
+                        .remember(request, (done.index, at_ms), (done.bytes, answer));
                 }
-                self.invocations.forget_before(effect.at_ms);
+                self.invocations.forget_before(at_ms);
             }
             Some(Record::Floor { index }) => self.floor = self.floor.max(*index),
             Some(Record::Fill(fill)) => self.last_at_ms = self.last_at_ms.max(fill.at_ms),
@@ -427,6 +450,9 @@ impl Remembered {
             )
             | None => {}
         }
+        if let Some(data) = &done.members {
+            self.changes.push((done.index, data.clone()));
+        }
         if let Some(record) = done.record.as_ref().filter(|record| record.is_forwarded()) {
             self.open.push_back((done.index, record.at_ms()));
         }
@@ -435,9 +461,15 @@ impl Remembered {
 
 impl State {
     /// Entries are in the engine: notes what they were, and wakes who waits for them.
-    fn take_run(&mut self, run: Vec<Done>, todo: &mut Todo) {
+    /// Says whether the members have changed.
+    fn take_run(&mut self, run: Vec<Done>, todo: &mut Todo) -> Result<bool, String> {
+        let mut has_changed = false;
         for done in run {
             self.applied = done.index;
+            if let Some(data) = &done.members {
+                self.core.apply_members(done.index, data)?;
+                has_changed = true;
+            }
             if let Some(record) = &done.record {
                 self.take_record(&done, record);
             }
@@ -449,7 +481,7 @@ impl State {
             .iter()
             .any(|pending| pending.level == ConsistencyLevel::All)
         {
-            self.everywhere()
+            self.at_every_voter()
         } else {
             0
         };
@@ -461,11 +493,17 @@ impl State {
             }
         }
         self.answer_applied(todo);
+        Ok(has_changed)
     }
 
     fn take_record(&mut self, done: &Done, record: &Record) {
         match record {
-            Record::Effect(effect) => self.take_effect(done, effect),
+            Record::Effect(effect) => {
+                self.take_answer(done, record);
+                self.overlay.applied(effect.keyspace, &effect.key, done.index);
+                self.count(effect.keyspace, effect.change);
+            }
+            Record::Answered(_) => self.take_answer(done, record),
             Record::Fill(fill) => self.last_at_ms = self.last_at_ms.max(fill.at_ms),
             Record::Floor { index } => self.floor = self.floor.max(*index),
             Record::Accept(accept) => {
@@ -509,17 +547,16 @@ impl State {
         }
     }
 
-    fn take_effect(&mut self, done: &Done, effect: &Effect) {
-        self.last_at_ms = self.last_at_ms.max(effect.at_ms);
-        if let Some(id) = &effect.invocation {
-            let request = RequestHash::of(id, effect.keyspace, &effect.key);
+    /// Remembers what the request of an entry was answered, if it may be sent again.
+    fn take_answer(&mut self, done: &Done, record: &Record) {
+        let at_ms = record.at_ms();
+        self.last_at_ms = self.last_at_ms.max(at_ms);
+        if let Some((request, answer)) = record.answered() {
             self.invocations
-                .remember(request, (done.index, effect.at_ms), (done.bytes, &effect.answer));
+                .remember(request, (done.index, at_ms), (done.bytes, answer));
             self.proposed.remove(&request);
         }
-        self.invocations.forget_before(effect.at_ms);
-        self.overlay.applied(effect.keyspace, &effect.key, done.index);
-        self.count(effect.keyspace, effect.change);
+        self.invocations.forget_before(at_ms);
     }
 }
 

@@ -84,7 +84,7 @@ impl Replica {
                 continue;
             };
             let is_beside = row.route == Route::Beside;
-            if is_beside && (!self.is_mine(&row.key) || matches!(row.action, Action::Append(_))) {
+            if is_beside && (!self.is_mine(&row.key)? || matches!(row.action, Action::Append(_))) {
                 return Err(not_beside(&row.keyspace));
             }
             let (kind, Value { head, with_cell }) = match row.action {
@@ -125,7 +125,7 @@ impl Replica {
             let Some((keyspace, _)) = self.host.keyspaces.named(&sum.keyspace) else {
                 continue;
             };
-            if !self.is_mine(&sum.key) {
+            if !self.is_mine(&sum.key)? {
                 return Err(not_beside(&sum.keyspace));
             }
             if sum.change != 0 {
@@ -142,10 +142,16 @@ impl Replica {
     }
 
     /// Whether a key is in the range of this group.
-    fn is_mine(&self, key: &[u8]) -> bool {
-        self.host
-            .courier()
-            .is_none_or(|courier| courier.group_of(key) == Some(self.group))
+    fn is_mine(&self, key: &[u8]) -> Result<bool, Refused> {
+        let Some(courier) = self.host.courier() else {
+            return Ok(true);
+        };
+        match courier.group_of(key) {
+            Some(group) => Ok(group == self.group),
+            None => Err(Refused::NotNow(
+                "the node is starting and knows no layout yet".to_owned(),
+            )),
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! What the entries of a group's log say (`docs/format/group.md`): effects of writes with the rows that follow from them,
-//! rows of other ranges, what leaders must know, parts of transactions, and how far the log is needed.
+//! rows of other ranges, what leaders must know, parts of transactions, answers, and how far the log is needed.
 //!
 //! Invariant: an effect is a result, never an expression: whoever applies it needs no clock, no randomness and no program
 //! of the same version. Not here: how an effect came about (`command.rs`).
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
+use super::answered::{ANSWERED, Answered, VERSION_OF_ANSWERS};
+use super::invocations::RequestHash;
 use super::prepared::{self, Commit, Prepare};
 use super::rows::{Row, Sent};
 use crate::command::{Cell, InvocationId};
@@ -72,6 +74,8 @@ pub(crate) enum Record {
         /// Which.
         transaction: TransactionId,
     },
+    /// Nothing changes, but a request was answered.
+    Answered(Answered),
 }
 
 /// Rows of another range's entries, in the order of those.
@@ -125,7 +129,7 @@ pub(crate) struct Effect {
 pub(crate) enum MalformedEffect {
     /// It was written by a newer program.
     #[error(
-        "the effect has format version {version}, this program reads up to {VERSION_OF_TRANSACTIONS}; upgrade \
+        "the effect has format version {version}, this program reads up to {VERSION_OF_ANSWERS}; upgrade \
          this node"
     )]
     UnknownVersion {
@@ -307,7 +311,7 @@ impl Record {
             return Err(MalformedEffect::Malformed);
         }
         let version = bytes.get_u8();
-        if ![VERSION, VERSION_OF_ROWS, VERSION_OF_TRANSACTIONS].contains(&version) {
+        if !(VERSION..=VERSION_OF_ANSWERS).contains(&version) {
             return Err(MalformedEffect::UnknownVersion { version });
         }
         if bytes.is_empty() {
@@ -328,6 +332,7 @@ impl Record {
             (VERSION_OF_TRANSACTIONS, RELEASE) => {
                 prepared::decode_release(bytes).map(|transaction| Self::Release { transaction })
             }
+            (VERSION_OF_ANSWERS, ANSWERED) => Answered::decode(bytes).map(Self::Answered),
             _ => Err(MalformedEffect::Malformed),
         }
     }
@@ -346,6 +351,7 @@ impl Record {
             Self::Effect(effect) => effect.at_ms,
             Self::Fill(fill) => fill.at_ms,
             Self::Commit(commit) => commit.at_ms,
+            Self::Answered(answered) => answered.at_ms,
             Self::Floor { .. }
             | Self::Accept(_)
             | Self::Require { .. }
@@ -363,6 +369,21 @@ impl Record {
         }
     }
 
+    /// The request that it answers, and the answer, if that may be sent again.
+    pub(crate) fn answered(&self) -> Option<(RequestHash, &Bytes)> {
+        let (id, keyspace, key, answer) = match self {
+            Self::Effect(effect) => (
+                effect.invocation.as_ref()?,
+                effect.keyspace,
+                &effect.key,
+                &effect.answer,
+            ),
+            Self::Answered(one) => (&one.invocation, one.keyspace, &one.key, &one.answer),
+            _ => return None,
+        };
+        Some((RequestHash::of(id, keyspace, key), answer))
+    }
+
     /// Rows that follow from it.
     pub(crate) fn rows(&self) -> &[Row] {
         match self {
@@ -374,7 +395,8 @@ impl Record {
             | Self::Require { .. }
             | Self::Forwarded { .. }
             | Self::Prepare(_)
-            | Self::Release { .. } => &[],
+            | Self::Release { .. }
+            | Self::Answered(_) => &[],
         }
     }
 
@@ -544,7 +566,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("format version 9, this program reads up to 3"),
+            error.contains("format version 9, this program reads up to 4"),
             "{error}"
         );
     }

@@ -322,7 +322,15 @@ impl Replica {
 
     /// Has the ranges take the rows of a batch; `false` when this replica leads no longer.
     async fn send_rows(&self, term: u64, batch: &[Waiting]) -> bool {
-        let mut rows = self.rows_by_range(batch);
+        let mut rows = loop {
+            if let Some(rows) = self.rows_by_range(batch) {
+                break rows;
+            }
+            if !self.leads_in(term) {
+                return false;
+            }
+            self.host.world.sleep(PAUSE).await;
+        };
         while !rows.is_empty() {
             let Some(courier) = self.host.courier() else {
                 return false;
@@ -355,11 +363,9 @@ impl Replica {
         state.leads() && state.core.term() == term
     }
 
-    /// The records that the ranges are to put into their logs.
-    fn rows_by_range(&self, batch: &[Waiting]) -> BTreeMap<u32, bytes::Bytes> {
-        let Some(courier) = self.host.courier() else {
-            return BTreeMap::new();
-        };
+    /// The records that the ranges are to put into their logs; `None` while this node knows no layout.
+    fn rows_by_range(&self, batch: &[Waiting]) -> Option<BTreeMap<u32, bytes::Bytes>> {
+        let courier = self.host.courier()?;
         let mut by_range = BTreeMap::<u32, Vec<Sent>>::new();
         for waiting in batch {
             let cell = waiting.record.effect().and_then(|effect| effect.cell.as_ref());
@@ -369,17 +375,18 @@ impl Replica {
                 if self.host.keyspaces.find(row.keyspace) == Lookup::Gone {
                     continue;
                 }
-                if let Some(group) = courier.group_of(&row.key) {
-                    let sent = Sent::of(row, (waiting.index, waiting.at_ms), cell);
-                    by_range.entry(group).or_default().push(sent);
-                }
+                let group = courier.group_of(&row.key)?;
+                let sent = Sent::of(row, (waiting.index, waiting.at_ms), cell);
+                by_range.entry(group).or_default().push(sent);
             }
         }
         let source = self.group;
-        by_range
-            .into_iter()
-            .map(|(group, rows)| (group, Accept { source, rows }.encode()))
-            .collect()
+        let records = by_range.into_iter();
+        Some(
+            records
+                .map(|(group, rows)| (group, Accept { source, rows }.encode()))
+                .collect(),
+        )
     }
 
     /// Logs how far rows are, when nothing else has done it for a while. The caller holds the state.

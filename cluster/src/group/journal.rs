@@ -4,24 +4,22 @@
 //! after a crash together or not at all; the indices of the stream are those of the group's log. So do a cut and the note
 //! of what went with it. Not here: when a batch is written, and what entries mean.
 
+mod state;
+
 use std::ops::ControlFlow;
 
-use bytes::{Buf as _, BufMut as _, Bytes};
+use bytes::{Buf as _, Bytes};
 use stator_storage::{Engine, LogBatch, StreamId};
 
+pub(crate) use self::state::Standing;
+use self::state::{decode_state, encode_state};
 use super::note::Note;
-use crate::raft::{Entry, EntryKind, Fetch, HardState, Members, Persist, Recovered, ReplicaId};
-
-/// First byte of a state.
-const STATE_VERSION: u8 = 1;
+use crate::raft::{Entry, EntryKind, Fetch, HardState, Kept, Members, Persist, Recovered, ReplicaId};
 
 /// Bytes of an entry in front of its data: kind, term.
 const ENTRY_HEADER_BYTES: usize = 1 + 8;
 const COMMAND: u8 = 0;
 const MEMBERSHIP: u8 = 1;
-
-/// Bytes of a state in front of the members: version, term, vote, commit, index and term before the first entry.
-const STATE_HEADER_BYTES: usize = 1 + 5 * 8;
 
 /// As much is read at a time when the log is read from one end to the other.
 const READ_BYTES_MAX: usize = 4 << 20;
@@ -60,6 +58,7 @@ pub enum JournalError {
 #[derive(Debug)]
 pub(crate) struct Journal {
     reader: JournalReader,
+    standing: Standing,
     /// The index that the next entry gets, when everything handed out is written.
     next: u64,
     /// The same for the stream of the note.
@@ -85,23 +84,115 @@ impl Journal {
         StreamId(NOTE_STREAMS + u64::from(group))
     }
 
-    /// The log of a replica that has none yet, and the batch that makes it.
-    pub(crate) fn create(engine: Engine, group: u32, members: &Members) -> (Self, LogBatch) {
-        let stream = Self::stream_of(group);
+    /// The log of a replica of a new group, and the batch that makes it.
+    pub(crate) fn create(engine: Engine, group: u32, id: ReplicaId, members: &Members) -> (Self, LogBatch) {
+        let kept = Kept {
+            members: members.clone(),
+            ..Kept::default()
+        };
+        let standing = Standing::full(id);
         let mut batch = LogBatch::new();
-        let state = encode_state(&HardState::default(), members, (0, 0));
-        batch.set_state(stream, &state);
+        batch.set_state(Self::stream_of(group), &encode_state(standing, &kept));
+        (Self::empty(engine, group, standing, 1), batch)
+    }
+
+    /// The log of a replica that is to be filled, in the place of whatever log there is, and the batch that makes it. It
+    /// does not forget what it has promised.
+    pub(crate) fn create_unfilled(
+        engine: Engine,
+        group: u32,
+        id: ReplicaId,
+        (hard_state, members): (HardState, Members),
+    ) -> (Self, LogBatch) {
+        let standing = Standing::unfilled(id);
+        let kept = Kept {
+            hard_state: HardState {
+                commit: 0,
+                ..hard_state
+            },
+            members,
+            before: (0, 0),
+        };
+        let mut batch = LogBatch::new();
+        let stream = Self::stream_of(group);
+        batch.drop_stream(stream);
+        batch.drop_stream(Self::note_stream_of(group));
+        batch.set_state(stream, &encode_state(standing, &kept));
+        (Self::empty(engine, group, standing, 1), batch)
+    }
+
+    /// Adds to a batch the first entries of a log that is being filled. What is there of it goes.
+    pub(crate) fn fill(group: u32, standing: Standing, kept: &Kept, entries: &[Entry], batch: &mut LogBatch) {
+        let stream = Self::stream_of(group);
+        batch.drop_stream(stream);
+        batch.set_state(stream, &encode_state(standing, kept));
+        for entry in entries {
+            append(stream, entry, batch);
+        }
+    }
+
+    /// Adds to a batch that the replica is filled: it is what `kept` says, and remembers what the note says.
+    pub(crate) fn filled(group: u32, id: ReplicaId, kept: &Kept, note: &Note, batch: &mut LogBatch) {
+        batch.set_state(Self::stream_of(group), &encode_state(Standing::full(id), kept));
+        let notes = Self::note_stream_of(group);
+        batch.drop_stream(notes);
+        if !note.requests.is_empty() {
+            batch.append(notes, 1, &note.encode());
+        }
+    }
+
+    /// Adds to a batch that a replica was given up.
+    pub(crate) fn gone(group: u32, id: ReplicaId, batch: &mut LogBatch) {
+        let standing = Standing {
+            is_gone: true,
+            ..Standing::full(id)
+        };
+        let stream = Self::stream_of(group);
+        batch.drop_stream(stream);
+        batch.drop_stream(Self::note_stream_of(group));
+        batch.set_state(stream, &encode_state(standing, &Kept::default()));
+    }
+
+    fn empty(engine: Engine, group: u32, standing: Standing, next: u64) -> Self {
+        let stream = Self::stream_of(group);
         let reader = JournalReader {
             engine,
             group,
             stream,
         };
-        let journal = Self {
+        Self {
             reader,
-            next: 1,
+            standing,
+            next,
             next_note: 1,
+        }
+    }
+
+    /// What is kept of a replica on this node; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Malformed`].
+    pub(crate) fn kept(engine: &Engine, group: u32) -> Result<Option<(Standing, Kept)>, JournalError> {
+        let Some(info) = engine.stream(Self::stream_of(group)) else {
+            return Ok(None);
         };
-        (journal, batch)
+        let kept = decode_state(&info.state).ok_or_else(|| JournalError::Malformed {
+            group,
+            detail: "its state does not decode".to_owned(),
+        })?;
+        Ok(Some(kept))
+    }
+
+    /// The groups of which this node has a replica.
+    pub(crate) fn groups(engine: &Engine) -> Vec<u32> {
+        let streams = engine.streams().into_iter();
+        streams
+            .filter_map(|(stream, _)| {
+                let group = stream.0.checked_sub(1)?;
+                u32::try_from(group).ok()
+            })
+            .collect()
     }
 
     /// The log of a replica as it is on this node, and what its core begins with; `None` if there is none. Entries behind
@@ -123,8 +214,20 @@ impl Journal {
             return Ok(None);
         };
         let malformed = |detail: String| JournalError::Malformed { group, detail };
-        let (mut hard_state, members, mut before) =
+        let (standing, kept) =
             decode_state(&info.state).ok_or_else(|| malformed("its state does not decode".to_owned()))?;
+        if standing.is_gone {
+            return Ok(None);
+        }
+        if standing.is_unfilled {
+            let recovered = Recovered::unfilled(kept);
+            return Ok(Some((Self::empty(engine, group, standing, 1), recovered)));
+        }
+        let Kept {
+            mut hard_state,
+            members,
+            mut before,
+        } = kept;
         // A stream that never had an entry begins behind what the state says.
         let next = if info.next == 0 { before.0 + 1 } else { info.next };
         let first = if info.next == 0 { next } else { info.head };
@@ -152,20 +255,7 @@ impl Journal {
         let first = first.max(before.0 + 1);
         before.0 = first - 1;
         hard_state.commit = commit;
-        let mut unapplied = Vec::new();
-        reader.each(applied + 1..next, &mut |entry| {
-            let is_replayed = unapplied.is_empty() && entry.index <= commit;
-            if is_replayed {
-                // The copy shares the data.
-                let replayed = replay(entry.clone());
-                let flow = replayed.map_err(|cause| JournalError::Replay { group, cause })?;
-                if flow == ControlFlow::Continue(()) {
-                    return Ok(());
-                }
-            }
-            unapplied.push(entry);
-            Ok(())
-        })?;
+        let unapplied = reader.replay(applied + 1..next, commit, replay)?;
         let recovered = Recovered {
             hard_state,
             members,
@@ -173,11 +263,13 @@ impl Journal {
             terms: reader.terms(first, last)?,
             last,
             unapplied,
+            is_unfilled: false,
         };
         let notes = reader.engine.stream(Self::note_stream_of(group));
         let next_note = notes.map_or(1, |info| info.next.max(1));
         let journal = Self {
             reader,
+            standing,
             next,
             next_note,
         };
@@ -212,32 +304,25 @@ impl Journal {
                 batch.cut_tail(self.reader.stream, first.index);
             }
             for entry in &persist.entries {
-                let mut header = [0; ENTRY_HEADER_BYTES];
-                header[0] = match entry.kind {
-                    EntryKind::Command => COMMAND,
-                    EntryKind::Membership => MEMBERSHIP,
-                };
-                header[1..].copy_from_slice(&entry.term.to_le_bytes());
-                batch.append_parts(self.reader.stream, entry.index, &[&header, &entry.data]);
+                append(self.reader.stream, entry, batch);
                 self.next = entry.index + 1;
             }
         }
-        if let Some((hard_state, members, before)) = &persist.state {
-            batch.set_state(self.reader.stream, &encode_state(hard_state, members, *before));
+        if let Some(kept) = &persist.state {
+            self.set_state(kept, batch);
         }
     }
 
-    /// Adds the records with which the log begins with entry `first` from then on. `state` is that of a core whose head was
+    /// Adds what is kept of the replica from then on.
+    pub(crate) fn set_state(&self, kept: &Kept, batch: &mut LogBatch) {
+        batch.set_state(self.reader.stream, &encode_state(self.standing, kept));
+    }
+
+    /// Adds the records with which the log begins with entry `first` from then on. `kept` is that of a core whose head was
     /// cut at the same entry.
-    pub(crate) fn cut_head(
-        &self,
-        first: u64,
-        state: &(HardState, Members, (u64, u64)),
-        batch: &mut LogBatch,
-    ) {
-        let (hard_state, members, before) = state;
+    pub(crate) fn cut_head(&self, first: u64, kept: &Kept, batch: &mut LogBatch) {
         batch.cut_head(self.reader.stream, first);
-        batch.set_state(self.reader.stream, &encode_state(hard_state, members, *before));
+        self.set_state(kept, batch);
     }
 
     /// Adds the records with which there is this note and no other; an empty one is none.
@@ -347,6 +432,31 @@ impl JournalReader {
         Ok(())
     }
 
+    /// Hands on the entries of a range that are known to be committed, as long as they are taken; gives all others.
+    fn replay(
+        &self,
+        range: std::ops::Range<u64>,
+        commit: u64,
+        replay: &mut dyn FnMut(Entry) -> Result<ControlFlow<()>, String>,
+    ) -> Result<Vec<Entry>, JournalError> {
+        let group = self.group;
+        let mut unapplied = Vec::new();
+        self.each(range, &mut |entry| {
+            let is_replayed = unapplied.is_empty() && entry.index <= commit;
+            if is_replayed {
+                // The copy shares the data.
+                let replayed = replay(entry.clone());
+                let flow = replayed.map_err(|cause| JournalError::Replay { group, cause })?;
+                if flow == ControlFlow::Continue(()) {
+                    return Ok(());
+                }
+            }
+            unapplied.push(entry);
+            Ok(())
+        })?;
+        Ok(unapplied)
+    }
+
     /// The first index of each term. Terms only rise, so that the places where they do are found by bisection.
     fn terms(&self, first: u64, last: u64) -> Result<Vec<(u64, u64)>, JournalError> {
         let mut terms = Vec::new();
@@ -397,54 +507,14 @@ fn decode_entry(index: u64, mut payload: Bytes) -> Option<Entry> {
     })
 }
 
-fn encode_state(hard_state: &HardState, members: &Members, before: (u64, u64)) -> Vec<u8> {
-    let replicas = members.voters.len() + members.learners.len();
-    let mut bytes = Vec::with_capacity(STATE_HEADER_BYTES + 2 * 4 + 8 * replicas);
-    bytes.put_u8(STATE_VERSION);
-    let numbers = [
-        hard_state.term,
-        hard_state.vote,
-        hard_state.commit,
-        before.0,
-        before.1,
-    ];
-    for number in numbers {
-        bytes.put_u64_le(number);
-    }
-    for replicas in [&members.voters, &members.learners] {
-        bytes.put_u32_le(u32::try_from(replicas.len()).unwrap_or(u32::MAX));
-        for replica in replicas {
-            bytes.put_u64_le(replica.0);
-        }
-    }
-    bytes
-}
-
-/// What `encode_state` has written.
-type State = (HardState, Members, (u64, u64));
-
-fn decode_state(mut bytes: &[u8]) -> Option<State> {
-    if bytes.len() < STATE_HEADER_BYTES || bytes.get_u8() != STATE_VERSION {
-        return None;
-    }
-    let hard_state = HardState {
-        term: bytes.get_u64_le(),
-        vote: bytes.get_u64_le(),
-        commit: bytes.get_u64_le(),
+fn append(stream: StreamId, entry: &Entry, batch: &mut LogBatch) {
+    let mut header = [0; ENTRY_HEADER_BYTES];
+    header[0] = match entry.kind {
+        EntryKind::Command => COMMAND,
+        EntryKind::Membership => MEMBERSHIP,
     };
-    let before = (bytes.get_u64_le(), bytes.get_u64_le());
-    let mut replicas = || -> Option<Vec<ReplicaId>> {
-        let count = usize::try_from(bytes.try_get_u32_le().ok()?).ok()?;
-        if count > bytes.len() / 8 {
-            return None;
-        }
-        Some((0..count).map(|_| ReplicaId(bytes.get_u64_le())).collect())
-    };
-    let members = Members {
-        voters: replicas()?,
-        learners: replicas()?,
-    };
-    bytes.is_empty().then_some((hard_state, members, before))
+    header[1..].copy_from_slice(&entry.term.to_le_bytes());
+    batch.append_parts(stream, entry.index, &[&header, &entry.data]);
 }
 
 #[cfg(test)]
@@ -460,6 +530,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::world::NodeId;
 
     const GROUP: u32 = 6;
 
@@ -485,9 +556,15 @@ mod tests {
     }
 
     fn members() -> Members {
+        let ids = |ids: &[u64]| ids.iter().copied().map(ReplicaId).collect::<Vec<_>>();
         Members {
-            voters: vec![ReplicaId(1), ReplicaId(4), ReplicaId(9)],
-            learners: vec![ReplicaId(11)],
+            voters: ids(&[1, 4, 9]),
+            learners: ids(&[11]),
+            outgoing: ids(&[1, 3]),
+            nodes: (ids(&[1, 3, 4, 9, 11]).into_iter())
+                .map(|id| (id, NodeId(id.0 + 20)))
+                .collect(),
+            since: 0,
         }
     }
 
@@ -500,6 +577,14 @@ mod tests {
     }
 
     impl Model {
+        fn kept(&self) -> Kept {
+            Kept {
+                hard_state: self.hard_state.clone(),
+                members: members(),
+                before: self.before,
+            }
+        }
+
         fn last(&self) -> u64 {
             self.before.0 + self.entries.len() as u64
         }
@@ -531,6 +616,7 @@ mod tests {
                 terms,
                 last: self.last(),
                 unapplied: behind(replayed, u64::MAX),
+                is_unfilled: false,
             };
             (behind(applied, replayed), recovered)
         }
@@ -613,7 +699,7 @@ mod tests {
             }
             Step::CutHead { .. } | Step::PowerCut { .. } => {}
         }
-        persist.state = Some((model.hard_state.clone(), members(), model.before));
+        persist.state = Some(model.kept());
         persist
     }
 
@@ -624,7 +710,7 @@ mod tests {
         fn a_log_comes_back_as_it_was_handed_out(steps in vec(step(), 1..40)) {
             let mut disk = MemVfs::new();
             let mut engine = open(&disk);
-            let (mut journal, batch) = Journal::create(engine.clone(), GROUP, &members());
+            let (mut journal, batch) = Journal::create(engine.clone(), GROUP, ReplicaId(4), &members());
             write(&engine, batch);
             let mut model = Model::default();
             for (number, step) in (1..).zip(&steps) {
@@ -635,7 +721,7 @@ mod tests {
                             model.before = (last.index, last.term);
                         }
                         model.entries.retain(|entry| entry.index >= first);
-                        let state = (model.hard_state.clone(), members(), model.before);
+                        let state = model.kept();
                         let mut batch = LogBatch::new();
                         journal.cut_head(first, &state, &mut batch);
                         write(&engine, batch);
@@ -671,8 +757,8 @@ mod tests {
 
         #[test]
         fn arbitrary_states_and_entries_never_panic(bytes in vec(0_u8..4, 0..80)) {
-            if let Some((hard_state, members, before)) = decode_state(&bytes) {
-                prop_assert_eq!(encode_state(&hard_state, &members, before), bytes.clone());
+            if let Some((standing, kept)) = decode_state(&bytes) {
+                prop_assert_eq!(encode_state(standing, &kept), bytes.clone());
             }
             decode_entry(1, Bytes::from(bytes));
         }
@@ -689,7 +775,7 @@ mod tests {
     fn a_log_that_ends_before_what_was_applied_is_refused() {
         let disk = MemVfs::new();
         let engine = open(&disk);
-        let (_, batch) = Journal::create(engine.clone(), GROUP, &members());
+        let (_, batch) = Journal::create(engine.clone(), GROUP, ReplicaId(4), &members());
         write(&engine, batch);
         let error = Journal::recover(engine, GROUP, 3, &mut |_| Ok(ControlFlow::Continue(()))).unwrap_err();
         assert!(

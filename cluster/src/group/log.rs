@@ -13,7 +13,7 @@ use super::journal::{Journal, JournalReader};
 use super::note::Note;
 use super::replica::{Replica, State, Todo};
 use crate::level::ConsistencyLevel;
-use crate::raft::{HardState, Members, Persist, RaftMessage};
+use crate::raft::{Kept, Persist, RaftMessage};
 
 /// How often the head of a log is looked at.
 const TEND_EVERY_TICKS: u64 = 10;
@@ -27,7 +27,9 @@ const FLOOR_EVERY_LOOKS: u64 = 30;
 enum Work {
     Persist(Persist),
     /// The log begins with this entry from now on; the state says so, and what the note is then, if that changes.
-    Cut(u64, (HardState, Members, (u64, u64)), Option<Note>),
+    Cut(u64, Kept, Option<Note>),
+    /// The members have changed.
+    State(Kept),
 }
 
 /// Appended, and not known to be durable yet.
@@ -81,6 +83,10 @@ impl LogQueue {
         self.waiting.push_back(Work::Persist(persist));
     }
 
+    pub(super) fn push_state(&mut self, kept: Kept) {
+        self.waiting.push_back(Work::State(kept));
+    }
+
     /// Whether nothing is waiting or under way, so that what has nothing to write is as good as written.
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.in_flight.is_empty()
@@ -100,7 +106,7 @@ impl LogQueue {
     fn take(&mut self, usual: Durability) -> (LogBatch, Written, Durability) {
         let bytes = self.waiting.iter().map(|work| match work {
             Work::Persist(persist) => Journal::bytes_of(persist),
-            Work::Cut(..) => 0,
+            Work::Cut(..) | Work::State(_) => 0,
         });
         let mut batch = LogBatch::with_capacity(bytes.sum());
         let mut written = Written::default();
@@ -120,6 +126,7 @@ impl LogQueue {
                         self.journal.note(&note, &mut batch);
                     }
                 }
+                Work::State(kept) => self.journal.set_state(&kept, &mut batch),
             }
         }
         (batch, written, durability)
@@ -216,10 +223,13 @@ impl Replica {
         if !state.ticks.is_multiple_of(TEND_EVERY_TICKS) {
             return;
         }
-        let engine = &self.host.engine;
-        let is_held = engine.holds_log(Journal::stream_of(self.group));
+        let (engine, stream) = (&self.host.engine, Journal::stream_of(self.group));
+        let is_held = engine.holds_log(stream);
         let remembered = state.invocations.oldest_entry().unwrap_or(u64::MAX);
         let needed = self.first_needed(state);
+        if is_held && needed == engine.flushed_index(stream) + 1 {
+            engine.flush_behind_rotation(stream);
+        }
         if (is_held && remembered < needed) || engine.holds_log(Journal::note_stream_of(self.group)) {
             if !std::mem::replace(&mut self.log.lock().is_noting, true) {
                 let replica = Arc::clone(self);

@@ -3,6 +3,7 @@
 //! Not here: the decisions of consensus (`raft/`), who holds which range (`ring/`).
 
 mod accept;
+mod answered;
 pub(crate) mod apply;
 pub(crate) mod balance;
 mod derive;
@@ -14,7 +15,8 @@ pub(crate) mod invocations;
 pub(crate) mod journal;
 mod locks;
 mod log;
-mod note;
+pub(crate) mod members;
+pub(crate) mod note;
 mod overlay;
 mod own;
 mod prepared;
@@ -27,6 +29,8 @@ pub(crate) mod restore;
 mod rows;
 pub(crate) mod see;
 pub(crate) mod settings;
+pub(crate) mod snapshot;
+mod standing;
 mod sums;
 #[cfg(test)]
 mod tests;

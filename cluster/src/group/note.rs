@@ -123,7 +123,7 @@ impl Note {
     }
 
     /// Reads the answers that are missing; `false` if one is not there any more, or not yet.
-    fn complete(&mut self, reader: &JournalReader) -> Result<bool, String> {
+    pub(super) fn complete(&mut self, reader: &JournalReader) -> Result<bool, String> {
         let missing: Vec<u64> = (self.requests.iter())
             .filter(|noted| noted.answer.is_none())
             .map(|noted| noted.index)
@@ -164,6 +164,7 @@ fn in_log(reader: &JournalReader, index: u64) -> Result<Option<Bytes>, String> {
     let record = entry.and_then(|entry| Record::decode(entry.data).ok());
     Ok(match record {
         Some(Record::Effect(effect)) => Some(effect.answer),
+        Some(Record::Answered(answered)) => Some(answered.answer),
         _ => None,
     })
 }

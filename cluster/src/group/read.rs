@@ -71,6 +71,9 @@ impl Replica {
             if state.applied >= index {
                 return Ok(());
             }
+            if self.is_retired() {
+                return Err(Refused::NotNow("the replica has been given up".to_owned()));
+            }
             let (waiter, answered) = oneshot::channel();
             state.reads.waiting.entry(index).or_default().push(waiter);
             answered

@@ -4,7 +4,6 @@
 //! oldest request on that is remembered and not in its note; what is known to be committed is applied before it says a
 //! word, but for what has to wait for a keyspace. Not here: who is a member.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -16,8 +15,7 @@ use super::journal::{Journal, JournalError};
 use super::own::Own;
 use super::replica::{Birth, Remembered, Replica};
 use crate::error::Error;
-use crate::raft::{Members, Recovered, ReplicaId};
-use crate::world::NodeId;
+use crate::raft::{HardState, Kept, Members, Recovered, ReplicaId};
 
 /// A replica that has never been. It may begin when the batch is durable.
 ///
@@ -28,7 +26,7 @@ pub(crate) fn found(
     birth: Birth,
     members: &Members,
 ) -> Result<(Arc<Replica>, LogBatch), Error> {
-    let (journal, batch) = Journal::create(host.engine.clone(), birth.group, members);
+    let (journal, batch) = Journal::create(host.engine.clone(), birth.group, birth.id, members);
     let recovered = Recovered {
         members: members.clone(),
         ..Recovered::default()
@@ -37,20 +35,58 @@ pub(crate) fn found(
     Ok((replica, batch))
 }
 
-/// The replica that this node has of a group; `None` if it has none. `peers` are
-/// its members, this node among them, of whom the layout prefers one to lead.
+/// A replica that has nothing of what its group has, in the place of whatever there is of the group. It may begin when the
+/// batch is durable.
+///
+/// # Errors
+/// [`Error::Group`].
+pub(crate) fn unfilled(
+    host: &Arc<Host>,
+    birth: Birth,
+    promised: (HardState, Members),
+) -> Result<(Arc<Replica>, LogBatch), Error> {
+    let (engine, group, id) = (host.engine.clone(), birth.group, birth.id);
+    let (journal, batch) = Journal::create_unfilled(engine, group, id, promised.clone());
+    let (hard_state, members) = promised;
+    let recovered = Recovered::unfilled(Kept {
+        hard_state,
+        members,
+        before: (0, 0),
+    });
+    let replica = Replica::new(Arc::clone(host), birth, journal, recovered, Remembered::default())?;
+    Ok((replica, batch))
+}
+
+/// The replica that this node has of a group; `None` if it has none. The layout prefers a member to lead.
 ///
 /// # Errors
 /// [`Error::Journal`] and [`Error::Group`].
 pub(crate) fn recover(
     host: &Arc<Host>,
     group: u32,
-    peers: BTreeMap<ReplicaId, NodeId>,
     preferred: Option<ReplicaId>,
 ) -> Result<Option<Arc<Replica>>, Error> {
+    let Some((standing, _)) = Journal::kept(&host.engine, group)? else {
+        return Ok(None);
+    };
+    if standing.is_gone {
+        return Ok(None);
+    }
+    let birth = Birth {
+        group,
+        id: standing.id,
+        preferred,
+    };
     let stream = Journal::stream_of(group);
     let flushed = host.engine.flushed_index(stream);
     let reader = Journal::reader_of(host.engine.clone(), group);
+    if standing.is_unfilled {
+        let found = Journal::recover(host.engine.clone(), group, 0, &mut |_| Ok(ControlFlow::Break(())))?;
+        let replica = found.map(|(journal, recovered)| {
+            Replica::new(Arc::clone(host), birth, journal, recovered, Remembered::default())
+        });
+        return replica.transpose();
+    }
     let note = reader.note()?.unwrap_or_default();
     let mut remembered = Remembered {
         invocations: Invocations::of_note(&note),
@@ -76,16 +112,5 @@ pub(crate) fn recover(
     };
     let marks = host.keyspaces.marks();
     remembered.own = Own::read(&host.engine, marks, group).map_err(|cause| Error::Group { group, cause })?;
-    let mine = peers.iter().find(|(_, node)| **node == host.node);
-    let Some(id) = mine.map(|(id, _)| *id) else {
-        let cause = "this node has its log, but is none of its members".to_owned();
-        return Err(Error::Group { group, cause });
-    };
-    let birth = Birth {
-        group,
-        id,
-        peers,
-        preferred,
-    };
     Replica::new(Arc::clone(host), birth, journal, recovered, remembered).map(Some)
 }

@@ -11,6 +11,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
+use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
@@ -47,6 +49,19 @@ pub(crate) enum Refused {
     Finally(Error),
 }
 
+impl Refused {
+    /// The error of what may be tried again whatever has become of it, because a second time changes nothing.
+    pub(crate) fn of_what_repeats(self) -> Error {
+        match self {
+            Self::Finally(error) => error,
+            Self::NotNow(cause) | Self::Unknown(cause) => Error::Unavailable { cause },
+            Self::NotLeader(_) => Error::Unavailable {
+                cause: "the range has no leader".to_owned(),
+            },
+        }
+    }
+}
+
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
         Self::Finally(error)
@@ -78,18 +93,30 @@ pub(super) struct Pending {
 pub(crate) struct Replica {
     pub(super) host: Arc<Host>,
     pub(super) group: u32,
-    id: ReplicaId,
-    peers: BTreeMap<ReplicaId, NodeId>,
-    preferred: Option<ReplicaId>,
+    pub(super) id: ReplicaId,
+    /// Where the members are. Read without the lock.
+    pub(super) nodes: ArcSwap<BTreeMap<ReplicaId, NodeId>>,
+    /// Where others are who have said something, as members that this replica has not heard of yet may.
+    pub(super) met: ArcSwap<BTreeMap<ReplicaId, NodeId>>,
+    /// The member whom the layout prefers to lead; 0 for nobody.
+    pub(super) preferred: AtomicU64,
+    /// Whether it has nothing of what its group has, and waits for somebody to fill it.
+    pub(super) is_unfilled: bool,
     pub(super) state: Mutex<State>,
     pub(super) log: Mutex<LogQueue>,
     pub(super) apply: Mutex<ApplyQueue>,
     /// The node of the leader, as far as this replica knows; 0 for nobody. Read without the lock.
-    leader: AtomicU64,
+    pub(super) leader: AtomicU64,
     /// Whether this replica is the only voter and may answer reads from its engine alone.
-    serves_alone: AtomicBool,
+    pub(super) serves_alone: AtomicBool,
     /// Whether it holds what the majority has lost, so that it serves nothing.
     is_diverged: AtomicBool,
+    /// Whether a leader has said that the group's log does not have any more what this replica needs.
+    pub(super) is_outdated: AtomicBool,
+    /// Whether it has applied that it is no member any more.
+    pub(super) is_dismissed: AtomicBool,
+    /// Whether another replica object takes its place, so that nothing happens to it any more. Changed under the lock.
+    pub(super) is_retired: AtomicBool,
     /// Whether it leads and derived rows are so far behind that writes have to wait. Read without the lock.
     pub(super) is_behind: AtomicBool,
 }
@@ -107,7 +134,7 @@ impl fmt::Debug for Replica {
 pub(super) struct State {
     pub(super) core: Core,
     /// Term and whether this replica led in it, when that was last looked at.
-    leadership: (u64, bool),
+    pub(super) leadership: (u64, bool),
     pub(super) overlay: Overlay,
     /// Requests that were proposed and are not applied yet, with their entries.
     pub(super) proposed: HashMap<RequestHash, u64>,
@@ -148,6 +175,42 @@ pub(super) struct State {
 }
 
 impl State {
+    /// After a start: what is applied, what is in the log, and where that begins.
+    fn new(
+        core: Core,
+        (applied, logged, cut): (u64, u64, u64),
+        remembered: Remembered,
+        quiet_ticks: u32,
+    ) -> Self {
+        Self {
+            core,
+            leadership: (0, false),
+            overlay: Overlay::default(),
+            proposed: HashMap::new(),
+            pending: VecDeque::new(),
+            unlogged: VecDeque::new(),
+            spreading: VecDeque::new(),
+            reads: Reads::default(),
+            invocations: remembered.invocations,
+            applied,
+            logged,
+            last_at_ms: remembered.last_at_ms,
+            floor: remembered.floor,
+            cut,
+            tallies: BTreeMap::new(),
+            forwarding: Forwarding::new(remembered.open, remembered.own.forwarded),
+            accepted: remembered.own.accepted,
+            accepting: HashMap::new(),
+            required: remembered.own.required,
+            requiring: 0,
+            locks: Locks::new(remembered.own.prepared),
+            ticks: 0,
+            others: Others::default(),
+            quiet: Quiet::new(quiet_ticks),
+            balance: Balance::new(BalanceSettings::default()),
+        }
+    }
+
     pub(super) fn leads(&self) -> bool {
         self.leadership.1
     }
@@ -164,10 +227,10 @@ impl State {
 }
 
 /// What a start of a replica needs.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Birth {
     pub(crate) group: u32,
     pub(crate) id: ReplicaId,
-    pub(crate) peers: BTreeMap<ReplicaId, NodeId>,
     /// The member whom the layout prefers to lead.
     pub(crate) preferred: Option<ReplicaId>,
 }
@@ -223,49 +286,34 @@ impl Replica {
             messages_in_flight_max,
         };
         let applied = recovered.last - recovered.unapplied.len() as u64;
+        let is_unfilled = recovered.is_unfilled;
         let (logged, cut) = (recovered.last, recovered.before.0 + 1);
         let group = birth.group;
-        let core = Core::new(settings, recovered, &mut || host.world.random_u64())
-            .map_err(|cause| Error::Group { group, cause })?;
-        let state = State {
-            core,
-            leadership: (0, false),
-            overlay: Overlay::default(),
-            proposed: HashMap::new(),
-            pending: VecDeque::new(),
-            unlogged: VecDeque::new(),
-            spreading: VecDeque::new(),
-            reads: Reads::default(),
-            invocations: remembered.invocations,
-            applied,
-            logged,
-            last_at_ms: remembered.last_at_ms,
-            floor: remembered.floor,
-            cut,
-            tallies: BTreeMap::new(),
-            forwarding: Forwarding::new(remembered.open, remembered.own.forwarded),
-            accepted: remembered.own.accepted,
-            accepting: HashMap::new(),
-            required: remembered.own.required,
-            requiring: 0,
-            locks: Locks::new(remembered.own.prepared),
-            ticks: 0,
-            others: Others::default(),
-            quiet: Quiet::new(timing.quiet_ticks),
-            balance: Balance::new(BalanceSettings::default()),
-        };
+        let failed = |cause| Error::Group { group, cause };
+        let mut core = Core::new(settings, recovered, &mut || host.world.random_u64()).map_err(failed)?;
+        for (index, data) in &remembered.changes {
+            core.apply_members(*index, data).map_err(failed)?;
+        }
+        let nodes = core.members().nodes.clone();
+        let is_dismissed = !is_unfilled && !core.members().contains(birth.id);
+        let state = State::new(core, (applied, logged, cut), remembered, timing.quiet_ticks);
         Ok(Arc::new(Self {
             host,
             group: birth.group,
             id: birth.id,
-            peers: birth.peers,
-            preferred: birth.preferred,
+            nodes: ArcSwap::from_pointee(nodes),
+            met: ArcSwap::default(),
+            preferred: AtomicU64::new(birth.preferred.map_or(0, |preferred| preferred.0)),
+            is_unfilled,
             state: Mutex::new(state),
             log: Mutex::new(LogQueue::new(journal)),
             apply: Mutex::new(ApplyQueue::default()),
             leader: AtomicU64::new(0),
             serves_alone: AtomicBool::new(false),
             is_diverged: AtomicBool::new(false),
+            is_outdated: AtomicBool::new(false),
+            is_dismissed: AtomicBool::new(is_dismissed),
+            is_retired: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
         }))
     }
@@ -291,28 +339,6 @@ impl Replica {
         self.serves_alone.load(Ordering::Acquire)
     }
 
-    /// The nodes of the members.
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> {
-        self.peers.values().copied()
-    }
-
-    pub(super) fn id(&self) -> ReplicaId {
-        self.id
-    }
-
-    pub(super) fn preferred(&self) -> Option<ReplicaId> {
-        self.preferred
-    }
-
-    pub(super) fn other_members(&self) -> impl Iterator<Item = (ReplicaId, NodeId)> {
-        let others = self.peers.iter().filter(|(id, _)| **id != self.id);
-        others.map(|(id, node)| (*id, *node))
-    }
-
-    pub(super) fn node_of(&self, replica: ReplicaId) -> Option<NodeId> {
-        self.peers.get(&replica).copied()
-    }
-
     /// Asks for votes at once.
     pub(crate) fn campaign(self: &Arc<Self>) {
         let mut state = self.state.lock();
@@ -324,8 +350,8 @@ impl Replica {
 
     /// Takes a message of another member. Messages are put into the outbox and not flushed.
     pub(crate) fn receive(self: &Arc<Self>, from: NodeId, message: RaftMessage) {
-        // A replica that has been given up speaks under an id that nobody has.
-        if message.to() != self.id || self.node_of(message.from()) != Some(from) {
+        // What was meant for a replica that has been given up goes to nobody.
+        if message.to() != self.id || !self.is_from(message.from(), from) {
             return;
         }
         if message.is_bulk() && self.host.is_full() {
@@ -333,11 +359,17 @@ impl Replica {
             return;
         }
         let mut state = self.state.lock();
+        if self.is_retired() {
+            return;
+        }
         let mut todo = Todo::default();
         self.wake(&mut state, Reason::Message, &mut todo);
         let world = &self.host.world;
         state.core.receive(message, &mut || world.random_u64());
         self.look_at_divergence(&state);
+        if state.core.is_outdated() {
+            self.is_outdated.store(true, Ordering::Release);
+        }
         self.advance_with(state, todo);
     }
 
@@ -366,6 +398,10 @@ impl Replica {
     }
 
     pub(super) fn advance_with(self: &Arc<Self>, mut state: MutexGuard<'_, State>, mut todo: Todo) {
+        if self.is_retired() {
+            drop(state);
+            return self.carry_out(todo);
+        }
         self.look_at_leadership(&mut state, &mut todo);
         while let Some(step) = state.core.step() {
             todo.messages.extend(step.messages);
@@ -397,7 +433,7 @@ impl Replica {
         self.carry_out(todo);
     }
 
-    fn carry_out(self: &Arc<Self>, todo: Todo) {
+    pub(super) fn carry_out(self: &Arc<Self>, todo: Todo) {
         for (wake, outcome) in todo.wakes {
             // Whoever waited may have left.
             drop(wake.send(outcome));
@@ -475,7 +511,7 @@ impl Replica {
 
 impl State {
     /// What was decided in this leadership may be overruled now: who waits for it cannot be told how it ends.
-    fn end_leadership(&mut self, todo: &mut Todo) {
+    pub(super) fn end_leadership(&mut self, todo: &mut Todo) {
         self.overlay.clear();
         self.proposed.clear();
         self.forwarding.end();
@@ -498,7 +534,7 @@ impl State {
         let Some(first) = self.spreading.front() else {
             return;
         };
-        let everywhere = self.everywhere();
+        let everywhere = self.at_every_voter();
         if first.index > everywhere {
             return;
         }
@@ -511,6 +547,16 @@ impl State {
     pub(super) fn everywhere(&self) -> u64 {
         let matched = self.core.progress().map(|progress| progress.matched);
         matched.min().unwrap_or_default()
+    }
+
+    /// The same for the members that have a vote.
+    pub(super) fn at_every_voter(&self) -> u64 {
+        let members = self.core.members();
+        let voters = self
+            .core
+            .progress()
+            .filter(|progress| members.votes(progress.replica));
+        voters.map(|progress| progress.matched).min().unwrap_or_default()
     }
 }
 
@@ -526,6 +572,8 @@ pub(crate) struct Remembered {
     pub(crate) floor: u64,
     /// Entries with rows for other ranges, and their times.
     pub(crate) open: VecDeque<(u64, u64)>,
+    /// Entries that change the members, with their data.
+    pub(crate) changes: Vec<(u64, Bytes)>,
     /// What the replica keeps about its group.
     pub(crate) own: Own,
 }

@@ -37,6 +37,9 @@ impl Replica {
     /// Time goes on by a tick. Messages are put into the outbox and not flushed.
     pub(crate) fn tick(self: &Arc<Self>, peers: &Peers) {
         let mut state = self.state.lock();
+        if self.is_retired() {
+            return;
+        }
         let others = self.others(peers);
         let before = std::mem::replace(&mut state.others, others);
         let anew = |(id, start): (&ReplicaId, &u64)| (before.starts.get(id) != Some(start)).then_some(*id);
@@ -70,6 +73,7 @@ impl Replica {
         self.tend_log(&mut state);
         Self::tend_forwarding(&mut state);
         self.tend_locks(&mut state);
+        self.tend_members(&mut state);
         if let Some(heir) = heir {
             tracing::debug!(
                 group = self.group,
@@ -83,7 +87,7 @@ impl Replica {
 
     /// Takes a message of another member about resting. Messages are put into the outbox and not flushed.
     pub(crate) fn receive_quiet(self: &Arc<Self>, from: NodeId, message: QuietMessage) {
-        if message.to != self.id() || self.node_of(message.from) != Some(from) {
+        if message.to != self.id() || self.is_retired() || self.node_of(message.from) != Some(from) {
             return;
         }
         let mut state = self.state.lock();
@@ -170,8 +174,8 @@ impl Replica {
         state.others.alive.get(&preferred).copied()?.then_some(preferred)
     }
 
-    fn candidates(&self, state: &State) -> Vec<Candidate> {
-        let voters = state.core.members().voters;
+    pub(super) fn candidates(&self, state: &State) -> Vec<Candidate> {
+        let voters = &state.core.members().voters;
         let others = state
             .core
             .progress()

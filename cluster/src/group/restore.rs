@@ -100,7 +100,7 @@ impl Decision for Restoring<'_> {
     }
 
     fn recall(&self, _: &Bytes) -> Result<bool, Error> {
-        // The log has those only that were done.
+        // No restoration is repeated, so that the log has those only that were done.
         Ok(true)
     }
 }

@@ -3,6 +3,7 @@
 
 mod derived;
 mod room;
+mod rotation;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -28,7 +29,7 @@ use super::rest::{Peer, Peers};
 use super::restore::Restore;
 use super::settings::{GroupSettings, Timing};
 use super::write::{Decision, Target};
-use crate::command::{Cell, Commands, InvocationId, MalformedCommand, Verdict, WriteOptions};
+use crate::command::{Cell, Commands, Invocation, InvocationId, MalformedCommand, Verdict, WriteOptions};
 use crate::derive::{
     Action, CellChange, Derived, DerivedRow, DerivedSum, Growth, Origin, Route, Unfit, UnfitSum, Value,
 };
@@ -289,10 +290,7 @@ fn turn(host: &Host, world: &Still) {
 impl Group {
     fn new(group: u32, nodes: u64) -> Self {
         let basket = Basket::default();
-        let members = Members {
-            voters: peers(nodes).into_keys().collect(),
-            learners: Vec::new(),
-        };
+        let members = Members::founding(peers(nodes));
         let node = |(id, node): (ReplicaId, NodeId)| {
             let (disk, world) = (MemVfs::new(), Arc::new(Still::default()));
             *world.random.lock() = node.0;
@@ -300,7 +298,6 @@ impl Group {
             let birth = Birth {
                 group,
                 id,
-                peers: peers(nodes),
                 preferred: Some(ReplicaId(11)),
             };
             let (replica, batch) = recover::found(&host, birth, &members).unwrap();
@@ -348,23 +345,27 @@ impl Group {
 
     /// Until nothing happens any more.
     fn run(&self) {
-        loop {
-            self.turn();
-            let Some((from, to, bytes)) = self.basket.lock().pop_front() else {
-                return;
-            };
-            if self.away.contains(&from) || self.away.contains(&to) {
-                continue;
-            }
-            if let Some(node) = self.nodes.get(&to) {
-                if QuietMessage::is_one(&bytes) {
-                    node.replica
-                        .receive_quiet(from, QuietMessage::decode(bytes).unwrap());
-                } else {
-                    node.replica.receive(from, RaftMessage::decode(bytes).unwrap());
-                }
+        while self.step() {}
+    }
+
+    /// Disks work, and a message arrives; `false` if there is none.
+    fn step(&self) -> bool {
+        self.turn();
+        let Some((from, to, bytes)) = self.basket.lock().pop_front() else {
+            return false;
+        };
+        if self.away.contains(&from) || self.away.contains(&to) {
+            return true;
+        }
+        if let Some(node) = self.nodes.get(&to) {
+            if QuietMessage::is_one(&bytes) {
+                node.replica
+                    .receive_quiet(from, QuietMessage::decode(bytes).unwrap());
+            } else {
+                node.replica.receive(from, RaftMessage::decode(bytes).unwrap());
             }
         }
+        true
     }
 
     fn peers(&self) -> Peers {
@@ -434,7 +435,7 @@ impl Group {
         let disk = disk.after_power_cut(Unsynced::Lost);
         world.tasks.lock().clear();
         let host = host(&disk, id, &world, &self.basket);
-        let replica = recover::recover(&host, self.number, peers(3), Some(ReplicaId(11)))
+        let replica = recover::recover(&host, self.number, Some(ReplicaId(11)))
             .unwrap()
             .unwrap();
         self.nodes.insert(
@@ -455,7 +456,15 @@ fn answered(answer: Option<Answer>) -> Bytes {
 
 fn invocation(number: u64) -> WriteOptions {
     WriteOptions {
-        invocation: Some(InvocationId::hashed(&number.to_le_bytes())),
+        invocation: Some(Invocation::first(InvocationId::hashed(&number.to_le_bytes()))),
+        ..WriteOptions::default()
+    }
+}
+
+/// A later try of the same call.
+fn again(number: u64) -> WriteOptions {
+    WriteOptions {
+        invocation: Some(Invocation::repeated(InvocationId::hashed(&number.to_le_bytes()))),
         ..WriteOptions::default()
     }
 }
@@ -613,6 +622,55 @@ fn a_request_that_is_sent_again_is_answered_again_and_not_done_again() {
     group.run();
     assert_eq!(answered(fourth.poll()), "");
     assert_eq!(group.cell(3).unwrap(), "ab");
+}
+
+#[test]
+fn a_refusal_that_was_answered_to_a_retry_stays_one() {
+    let mut group = Group::led();
+    let mut write = group.write(1, Change::Append("a"));
+    group.run();
+    answered(write.poll());
+    // The first try is still on its way.
+    let mut second = group.write_with(1, Change::Swap("x", "y"), again(1));
+    group.run();
+    assert_eq!(answered(second.poll()), "a");
+    let mut write = group.write(1, Change::Swap("a", "x"));
+    group.run();
+    assert_eq!(answered(write.poll()), "a");
+    let mut first = group.write_with(1, Change::Swap("x", "y"), invocation(1));
+    group.run();
+    assert_eq!(answered(first.poll()), "a");
+    assert_eq!(group.cell(1).unwrap(), "x");
+    // On another leader, and after a restart of everybody, too.
+    group.away = vec![NodeId(1)];
+    let leader = group.fail_over();
+    let mut late = group.write_with(leader, Change::Swap("x", "y"), invocation(1));
+    group.run();
+    assert_eq!(answered(late.poll()), "a");
+    group.away.clear();
+    group.tick(leader, 3);
+    for node in 1..=3 {
+        group.restart(node);
+    }
+    group.replica(3).campaign();
+    group.run();
+    let mut late = group.write_with(3, Change::Swap("x", "y"), invocation(1));
+    group.run();
+    assert_eq!(answered(late.poll()), "a");
+    assert_eq!(group.cell(3).unwrap(), "x");
+}
+
+#[test]
+fn a_refusal_of_a_first_try_costs_no_entry() {
+    let group = Group::led();
+    let mut write = group.write(1, Change::Append("a"));
+    group.run();
+    answered(write.poll());
+    let before = group.replica(1).state.lock().applied;
+    let mut first = group.write_with(1, Change::Swap("x", "y"), invocation(1));
+    group.run();
+    assert_eq!(answered(first.poll()), "a");
+    assert_eq!(group.replica(1).state.lock().applied, before);
 }
 
 #[test]

@@ -3,8 +3,9 @@
 //! Invariant: a command is decided under its key's latch on the newest image of the key, proposed ones included, and the
 //! latch is let go as soon as the entry has its place in the log, so that writes of one key follow each other without
 //! waiting for the network. What is refused, or changes nothing, is answered when the image that it was decided on is
-//! committed and a fresh ReadIndex says that no other leader knows better. The log says results, never expressions. A
-//! caller that goes away cancels nothing. Not here: commands.
+//! committed and a fresh ReadIndex says that no other leader knows better; if another try of it may be under way, when the
+//! answer is in the log (`answered.rs`), so that it stays the answer. The log says results, never expressions. A caller
+//! that goes away cancels nothing. Not here: commands.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,6 +13,7 @@ use std::sync::atomic::Ordering;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::oneshot;
 
+use super::answered::Answered;
 use super::derive::{Following, behind};
 use super::effect::{Change, Effect};
 use super::invocations::RequestHash;
@@ -19,7 +21,7 @@ use super::overlay::Image;
 use super::quiet::Reason;
 use super::replica::{Pending, Refused, Replica, State, Todo};
 use super::sums::Sums;
-use crate::command::{Answer as _, Applier, Cell, Commands, Verdict, WriteOptions};
+use crate::command::{Answer as _, Applier, Cell, Commands, InvocationId, Verdict, WriteOptions};
 use crate::derive::Origin;
 use crate::error::Error;
 use crate::latch::Latch;
@@ -64,8 +66,8 @@ pub(crate) struct Target<'a> {
 
 impl Target<'_> {
     fn request(&self, options: &WriteOptions) -> Option<RequestHash> {
-        let invocation = options.invocation.as_ref()?;
-        Some(RequestHash::of(invocation, self.keyspace, self.key))
+        let invocation = options.invocation?;
+        Some(RequestHash::of(&invocation.id, self.keyspace, self.key))
     }
 }
 
@@ -81,12 +83,10 @@ enum Look {
 struct Proposal {
     encoded: BytesMut,
     request: Option<RequestHash>,
-    key_bytes: usize,
-    /// Whether the cell stays, and how long it is.
-    cell_bytes: Option<usize>,
+    /// What becomes of a cell, if it is not left as it is.
+    placed: Option<Placed>,
     term: u64,
     level: ConsistencyLevel,
-    keyspace: u32,
     /// The metadata that what follows from it takes into account.
     known: u64,
     sums: Sums,
@@ -108,7 +108,7 @@ impl Replica {
         let latch = self.host.latches.acquire(target.keyspace, target.key).await;
         let request = target.request(options);
         let (term, image) = match self.look(&target, request)? {
-            Look::New(_, _, true) => return Err(Refused::Finally(Error::TransactionConflict)),
+            Look::New(_, _, true) => return Err(unlogged(options, Error::TransactionConflict)),
             Look::New(term, image, false) => (term, image),
             Look::Before(term, index) => {
                 drop(latch);
@@ -122,13 +122,26 @@ impl Replica {
             Verdict::Put { cell, answer } => (Some(cell), answer),
             Verdict::Delete { answer } => (None, answer),
             Verdict::Keep { answer } => {
-                drop(latch);
-                self.confirm(term, decided_on).await?;
+                let repeated = options.invocation.filter(|one| one.is_repeated);
+                let Some((invocation, request)) = repeated.zip(request) else {
+                    drop(latch);
+                    self.confirm(term, decided_on).await?;
+                    return Ok(answer);
+                };
+                let recorded = decision.record(&answer);
+                let proposal = unchanged(&target, (invocation.id, request), (recorded, term));
+                self.stand(proposal, latch).await?;
                 return Ok(answer);
             }
         };
         let following = match decision.origin() {
-            Some(origin) => self.follow(&target, (current.as_ref(), cell.as_ref()), origin, false)?,
+            Some(origin) => {
+                let followed = self.follow(&target, (current.as_ref(), cell.as_ref()), origin, false);
+                followed.map_err(|refused| match refused {
+                    Refused::Finally(error) => unlogged(options, error),
+                    refused => refused,
+                })?
+            }
             None => Following {
                 known: u64::MAX,
                 ..Following::default()
@@ -142,15 +155,19 @@ impl Replica {
             let decided_on = decided_on.max(sums.decided_on());
             drop((latch, sums));
             self.confirm(term, decided_on).await?;
-            return Err(Refused::Finally(Error::Unfit(unfit)));
+            return Err(unlogged(options, Error::Unfit(unfit)));
         }
         let recorded = request.map_or_else(Bytes::new, |_| decision.record(&answer));
         let images = (current.as_ref(), cell);
         let proposal = self.prepare(&target, options, images, (recorded, term), (following, sums));
-        self.propose(proposal, latch)?
-            .await
-            .unwrap_or_else(|_| Err(Refused::Unknown("the node was closed under the write".to_owned())))?;
+        self.stand(proposal, latch).await?;
         Ok(answer)
+    }
+
+    /// Proposes, and waits until it stands as its level asks.
+    async fn stand(self: &Arc<Self>, proposal: Proposal, latch: Latch) -> Result<(), Refused> {
+        let outcome = self.propose(proposal, latch)?.await;
+        outcome.unwrap_or_else(|_| Err(Refused::Unknown("the node was closed under the write".to_owned())))
     }
 
     /// The term, the newest image of a key, proposed ones included, and the entry that the image was proposed with (0 for
@@ -294,7 +311,7 @@ impl Replica {
             // The time is set when the entry has its place.
             at_ms: 0,
             keyspace: target.keyspace,
-            invocation: options.invocation,
+            invocation: options.invocation.map(|invocation| invocation.id),
             change,
             key: Bytes::copy_from_slice(target.key),
             answer,
@@ -304,11 +321,13 @@ impl Replica {
         Proposal {
             encoded: effect.encode(),
             request: target.request(options),
-            key_bytes: target.key.len(),
-            cell_bytes,
+            placed: Some(Placed {
+                keyspace: target.keyspace,
+                key_bytes: target.key.len(),
+                cell_bytes,
+            }),
             term,
             level: options.level,
-            keyspace: target.keyspace,
             known: following.known,
             sums,
         }
@@ -338,16 +357,7 @@ impl Replica {
             return Err(refused(self));
         };
         state.remember_sums(index, &proposal.sums);
-        state.remember_proposal(
-            index,
-            &encoded,
-            &Placed {
-                request: proposal.request,
-                keyspace: proposal.keyspace,
-                key_bytes: proposal.key_bytes,
-                cell_bytes: proposal.cell_bytes,
-            },
-        );
+        state.remember_proposal(index, &encoded, proposal.request, proposal.placed.as_ref());
         let level = proposal.level;
         let pending = Pending { index, level, wake };
         match level {
@@ -365,21 +375,72 @@ impl Replica {
 
 /// What of a proposal the overlay has to know.
 struct Placed {
-    request: Option<RequestHash>,
     keyspace: u32,
     key_bytes: usize,
+    /// Whether the cell stays, and how long it is.
     cell_bytes: Option<usize>,
+}
+
+/// A request that changes nothing, to be logged with its answer: another try of it may be under way.
+fn unchanged(
+    target: &Target<'_>,
+    (invocation, request): (InvocationId, RequestHash),
+    (answer, term): (Bytes, u64),
+) -> Proposal {
+    let answered = Answered {
+        // The time is set when the entry has its place.
+        at_ms: 0,
+        keyspace: target.keyspace,
+        invocation,
+        key: Bytes::copy_from_slice(target.key),
+        answer,
+    };
+    Proposal {
+        encoded: answered.encode(),
+        request: Some(request),
+        placed: None,
+        term,
+        // With less, another leader might decide anew.
+        level: ConsistencyLevel::Quorum,
+        known: u64::MAX,
+        sums: Sums::default(),
+    }
+}
+
+/// What is said in the place of a refusal that is not logged: while another try may be under way that might be decided
+/// otherwise, not that nothing is done.
+fn unlogged(options: &WriteOptions, error: Error) -> Refused {
+    match error {
+        // It is soon over.
+        Error::TransactionConflict if options.is_repeated() => {
+            Refused::NotNow("a transaction holds the cell".to_owned())
+        }
+        Error::Unfit(unfit) if options.is_repeated() => {
+            let reason = unfit.reason;
+            Refused::Unknown(format!(
+                "an earlier try may be under way, and this one does not fit: {reason}"
+            ))
+        }
+        error => Refused::Finally(error),
+    }
 }
 
 impl State {
     /// Notes the image and the request of an entry until it is applied. They share the entry's memory.
-    fn remember_proposal(&mut self, index: u64, encoded: &Bytes, placed: &Placed) {
-        if let Some(request) = placed.request {
+    fn remember_proposal(
+        &mut self,
+        index: u64,
+        encoded: &Bytes,
+        request: Option<RequestHash>,
+        placed: Option<&Placed>,
+    ) {
+        if let Some(request) = request {
             self.proposed.insert(request, index);
         }
+        let Some(placed) = placed else { return };
         let end = encoded.len();
         let cell = placed.cell_bytes.map(|bytes| encoded.slice(end - bytes..));
-        let key = Effect::key_in(encoded, placed.key_bytes, placed.request.is_some());
+        let key = Effect::key_in(encoded, placed.key_bytes, request.is_some());
         self.overlay.put(placed.keyspace, key, Image { index, cell });
     }
 }

@@ -62,6 +62,8 @@ pub(crate) struct Keyspaces {
     known: ArcSwap<Known>,
     /// Held over a change.
     changing: Mutex<()>,
+    /// Held while what another node says is taken over.
+    mirroring: Mutex<()>,
     changes: watch::Sender<u64>,
 }
 
@@ -108,6 +110,7 @@ impl Keyspaces {
             marks,
             known: ArcSwap::from_pointee(known),
             changing: Mutex::new(()),
+            mirroring: Mutex::new(()),
             changes,
         })
     }
@@ -213,6 +216,11 @@ impl Keyspaces {
     /// # Errors
     /// [`Error::Storage`].
     pub(crate) fn mirror(&self, index: u64, there: &[(u32, &str)]) -> Result<(), Error> {
+        // What was asked for earlier may come later, and must not undo what is known since.
+        let _mirroring = self.mirroring.lock();
+        if index < self.applied_index() {
+            return Ok(());
+        }
         for (number, _, name) in self.all() {
             if !there.iter().any(|(other, _)| *other == number) {
                 self.drop_before(u64::from(number) + 1, &name)?;

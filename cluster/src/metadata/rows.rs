@@ -51,8 +51,15 @@ pub(crate) enum OwnCommand {
     MakeKeyspace,
     /// Removes the row.
     Remove,
-    /// Puts this layout unless one with the same or a higher epoch is there.
-    PutLayout { epoch: u64, layout: Bytes },
+    /// Puts this plan in the place of the one with epoch `from`; 0 if there is none.
+    PutLayout {
+        /// The epoch of the plan that it was made from.
+        from: u64,
+        /// Its own.
+        epoch: u64,
+        /// Its bytes.
+        plan: Bytes,
+    },
 }
 
 const MAKE_KEYSPACE: u8 = 1;
@@ -69,10 +76,12 @@ impl OwnCommand {
             Some((&MAKE_KEYSPACE, [])) => Ok(Self::MakeKeyspace),
             Some((&REMOVE, [])) => Ok(Self::Remove),
             Some((&PUT_LAYOUT, rest)) => {
+                let (from, rest) = rest.split_first_chunk::<EPOCH_BYTES>().ok_or_else(malformed)?;
                 let (epoch, _) = rest.split_first_chunk::<EPOCH_BYTES>().ok_or_else(malformed)?;
                 Ok(Self::PutLayout {
+                    from: u64::from_le_bytes(*from),
                     epoch: u64::from_le_bytes(*epoch),
-                    layout: bytes.slice(1 + EPOCH_BYTES..),
+                    plan: bytes.slice(1 + 2 * EPOCH_BYTES..),
                 })
             }
             _ => Err(malformed()),
@@ -80,14 +89,14 @@ impl OwnCommand {
     }
 }
 
-/// The epoch of the layout in a cell: what [`OwnCommand::PutLayout`] has put before it.
+/// The epoch of the plan in a cell: what [`OwnCommand::PutLayout`] has put before it.
 fn epoch_of(cell: &Cell) -> u64 {
     cell.first_chunk::<EPOCH_BYTES>()
         .map_or(0, |epoch| u64::from_le_bytes(*epoch))
 }
 
-/// The layout in the cell of its row.
-pub(crate) fn layout_of(cell: &[u8]) -> Option<&[u8]> {
+/// The plan in the cell of its row.
+pub(crate) fn plan_of(cell: &[u8]) -> Option<&[u8]> {
     cell.get(EPOCH_BYTES..)
 }
 
@@ -126,11 +135,11 @@ impl Applier for OwnCommand {
             },
             (Self::Remove, Some(_)) => Verdict::Delete { answer },
             (Self::MakeKeyspace, Some(_)) | (Self::Remove, None) => kept,
-            (Self::PutLayout { epoch, layout }, current) => {
-                if current.is_some_and(|cell| epoch_of(cell) >= *epoch) {
+            (Self::PutLayout { from, epoch, plan }, current) => {
+                if current.map_or(0, epoch_of) != *from {
                     return kept;
                 }
-                let cell = [&epoch.to_le_bytes(), &layout[..]].concat().into();
+                let cell = [&epoch.to_le_bytes(), &plan[..]].concat().into();
                 Verdict::Put { cell, answer }
             }
         }
@@ -140,10 +149,11 @@ impl Applier for OwnCommand {
         match self {
             Self::MakeKeyspace => into.push(MAKE_KEYSPACE),
             Self::Remove => into.push(REMOVE),
-            Self::PutLayout { epoch, layout } => {
+            Self::PutLayout { from, epoch, plan } => {
                 into.push(PUT_LAYOUT);
+                into.extend_from_slice(&from.to_le_bytes());
                 into.extend_from_slice(&epoch.to_le_bytes());
-                into.extend_from_slice(layout);
+                into.extend_from_slice(plan);
             }
         }
     }
@@ -164,11 +174,15 @@ mod tests {
             assert_eq!((key[0], OwnRow::of_key(&key)), (OWN, Some(row)));
         }
         assert_eq!(OwnRow::of_key(b"table/7"), None);
-        let layout = Bytes::from_static(b"layout");
+        let plan = Bytes::from_static(b"plan");
         for command in [
             OwnCommand::MakeKeyspace,
             OwnCommand::Remove,
-            OwnCommand::PutLayout { epoch: 7, layout },
+            OwnCommand::PutLayout {
+                from: 6,
+                epoch: 7,
+                plan,
+            },
         ] {
             let mut bytes = Vec::new();
             command.encode(&mut bytes);
@@ -180,17 +194,21 @@ mod tests {
     }
 
     #[test]
-    fn a_layout_takes_the_place_of_an_older_one_only() {
-        let put = |epoch| OwnCommand::PutLayout {
+    fn a_plan_takes_the_place_of_the_one_that_it_was_made_from_only() {
+        let put = |from, epoch| OwnCommand::PutLayout {
+            from,
             epoch,
-            layout: Bytes::from_static(b"x"),
+            plan: Bytes::from_static(b"x"),
         };
-        let Verdict::Put { cell, .. } = put(4).decide(None) else {
+        assert!(matches!(put(1, 4).decide(None), Verdict::Keep { .. }));
+        let Verdict::Put { cell, .. } = put(0, 4).decide(None) else {
             panic!("the first one counts");
         };
-        assert_eq!(layout_of(&cell), Some(&b"x"[..]));
-        assert!(matches!(put(4).decide(Some(&cell)), Verdict::Keep { .. }));
-        assert!(matches!(put(5).decide(Some(&cell)), Verdict::Put { .. }));
+        assert_eq!(plan_of(&cell), Some(&b"x"[..]));
+        for from in [0, 3, 5] {
+            assert!(matches!(put(from, 6).decide(Some(&cell)), Verdict::Keep { .. }));
+        }
+        assert!(matches!(put(4, 6).decide(Some(&cell)), Verdict::Put { .. }));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Invariant: what does not decode is refused; fields that an older program does not know are skipped. Not here: carrying
 //! out.
 
+pub(crate) mod moves;
 pub(crate) mod transaction;
 
 use std::ops::Bound;
@@ -10,12 +11,14 @@ use std::ops::Bound;
 use bytes::Bytes;
 use prost::{Message, Oneof};
 
+use crate::command::WriteOptions;
 use crate::coordinator::{Bounds, Direction};
 use crate::derive::Unfit;
 use crate::error::Error;
 use crate::group::fill::Filling;
 use crate::group::replica::Refused;
 use crate::group::restore::Restore;
+use crate::group::write::Target;
 use crate::level::ConsistencyLevel;
 use crate::world::NodeId;
 
@@ -24,7 +27,7 @@ use crate::world::NodeId;
 pub(crate) struct Question {
     #[prost(
         oneof = "Ask",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30"
     )]
     pub(crate) ask: Option<Ask>,
 }
@@ -76,6 +79,33 @@ pub(crate) enum Ask {
     /// A command on a row of the ledger.
     #[prost(message, tag = "18")]
     Ledger(Write),
+    /// A replica is to be made here.
+    #[prost(message, tag = "21")]
+    Host(moves::Hosting),
+    /// A replica that is no member any more is to go.
+    #[prost(message, tag = "22")]
+    Discard(moves::ReplicaOf),
+    /// Which replicas there are.
+    #[prost(bool, tag = "23")]
+    Inventory(bool),
+    /// The members of a group, from its leader.
+    #[prost(uint32, tag = "24")]
+    GroupStatus(u32),
+    #[prost(message, tag = "25")]
+    ChangeMembers(moves::ChangeMembers),
+    /// A group: its leader is to hand over to another member.
+    #[prost(uint32, tag = "26")]
+    HandOver(u32),
+    /// A member waits to be filled.
+    #[prost(message, tag = "27")]
+    Snapshot(moves::ReplicaOf),
+    #[prost(message, tag = "28")]
+    SnapshotPage(moves::SnapshotFrom),
+    #[prost(message, tag = "29")]
+    SnapshotEnd(moves::SnapshotEnd),
+    /// A node asks to be one of the cluster's.
+    #[prost(message, tag = "30")]
+    Join(moves::Joining),
 }
 
 /// Rows for a group, as they are to lie in its log.
@@ -160,9 +190,9 @@ pub(crate) struct Metadata {
     /// Their names, in the same order.
     #[prost(string, repeated, tag = "3")]
     pub(crate) names: Vec<String>,
-    /// The layout, if there is one.
+    /// The plan, if there is one.
     #[prost(bytes = "bytes", tag = "4")]
-    pub(crate) layout: Bytes,
+    pub(crate) plan: Bytes,
 }
 
 /// A cell, when everything up to an entry is applied.
@@ -205,7 +235,7 @@ impl Repair {
     pub(crate) fn new(
         (group, keyspace): (u32, u32),
         key: &[u8],
-        invocation: &[u8],
+        options: &WriteOptions,
         restore: &Restore,
     ) -> Self {
         let maybe = |cell: &Option<Bytes>| MaybeCell { cell: cell.clone() };
@@ -213,7 +243,7 @@ impl Repair {
             group,
             keyspace,
             key: Bytes::copy_from_slice(key),
-            invocation: Bytes::copy_from_slice(invocation),
+            invocation: invocation_bytes(options),
             seen: restore.seen.iter().map(maybe).collect(),
             right: Some(maybe(&restore.right)),
             since: restore.since,
@@ -245,6 +275,29 @@ pub(crate) struct Write {
     pub(crate) invocation: Bytes,
     #[prost(bytes = "bytes", tag = "6")]
     pub(crate) command: Bytes,
+    /// Whether another try of the invocation may be under way.
+    #[prost(bool, tag = "7")]
+    pub(crate) is_repeated: bool,
+}
+
+impl Write {
+    pub(crate) fn new(group: u32, target: Target<'_>, options: &WriteOptions, command: Bytes) -> Self {
+        Self {
+            group,
+            keyspace: target.keyspace,
+            key: Bytes::copy_from_slice(target.key),
+            level: level_number(options.level),
+            invocation: invocation_bytes(options),
+            command,
+            is_repeated: options.is_repeated(),
+        }
+    }
+}
+
+/// The id of the call, if there is one.
+fn invocation_bytes(options: &WriteOptions) -> Bytes {
+    let id = options.invocation.map(|invocation| invocation.id);
+    id.map_or_else(Bytes::new, |id| Bytes::copy_from_slice(id.as_bytes()))
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -291,9 +344,12 @@ pub(crate) struct End {
 pub(crate) struct WhoAmI {
     #[prost(uint64, tag = "1")]
     pub(crate) node: u64,
-    /// The founders as the asking node knows them, as a hash.
+    /// The founders as the asking node knows them, as a hash; 0 if it is none of them.
     #[prost(uint64, tag = "2")]
     pub(crate) founders: u64,
+    /// Where the answer goes.
+    #[prost(string, tag = "3")]
+    pub(crate) address: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -307,7 +363,7 @@ pub(crate) struct TallyOf {
 /// An answer.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Reply {
-    #[prost(oneof = "Tell", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "Tell", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 21, 22, 23, 24")]
     pub(crate) tell: Option<Tell>,
 }
 
@@ -336,6 +392,14 @@ pub(crate) enum Tell {
     Judged(transaction::JudgementMessage),
     #[prost(message, tag = "11")]
     Seen(transaction::SeenMessage),
+    #[prost(message, tag = "21")]
+    Inventory(moves::Inventory),
+    #[prost(message, tag = "22")]
+    GroupStatus(moves::GroupStatusMessage),
+    #[prost(message, tag = "23")]
+    SnapshotHead(moves::SnapshotHead),
+    #[prost(message, tag = "24")]
+    SnapshotPart(moves::SnapshotPart),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -364,6 +428,9 @@ pub(crate) struct You {
     /// Whether the founders are other ones where this was answered.
     #[prost(bool, tag = "3")]
     pub(crate) other_founders: bool,
+    /// Whether the node has left the cluster, for good.
+    #[prost(bool, tag = "4")]
+    pub(crate) has_left: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -4,34 +4,46 @@
 //! decisions of one group (`group/`, `raft/`), connections (`transport/`), where operations go (`coordinator/`).
 
 pub(crate) mod exchange;
+mod groups;
+mod install;
 pub(crate) mod message;
+mod replicas;
 mod serve;
+mod serve_moves;
 mod serve_transaction;
 pub(crate) mod settings;
+mod snapshots;
 mod start;
 mod ticker;
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 use stator_storage::Engine;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use self::exchange::{Dispatch, Exchange, RaftInbox};
 use self::settings::{NodeSettings, Surroundings};
+use self::snapshots::Snapshots;
 use crate::coordinator::forward::Carrier;
 use crate::error::Error;
-use crate::gossip::Gossiper;
+use crate::gossip::{Gossiper, NodeState};
 use crate::group::host::{Host, Outbox};
 use crate::group::quiet::QuietMessage;
 use crate::group::replica::Replica;
+use crate::group::snapshot::KeySpan;
 use crate::hints::Hints;
 use crate::raft::RaftMessage;
-use crate::ring::{Layout, RangeId};
+use crate::ring::{Layout, RangeBits, RangeId};
 use crate::world::{Inbox, Network, NodeId};
+
+/// So many replicas are filled at a time.
+const FILLED_AT_A_TIME: usize = 2;
 
 /// How far a node has come.
 #[derive(Clone, Debug)]
@@ -67,18 +79,31 @@ pub(crate) struct Node {
     pub(crate) gossip: OnceLock<Gossiper>,
     pub(crate) hints: Hints,
     pub(crate) repairs: Repairs,
+    /// What this node hands out to replicas that wait to be filled.
+    snapshots: Snapshots,
+    /// The groups whose replicas on this node are being filled, or removed.
+    installing: Mutex<BTreeSet<u32>>,
+    discarding: Mutex<BTreeSet<u32>>,
+    /// Who may fill one now.
+    filling: Semaphore,
     groups: ArcSwap<Groups>,
     /// Held over a change of the groups.
     changing: Mutex<()>,
     /// Held while groups begin, so that none begins twice.
     beginning: Mutex<()>,
     layout: ArcSwapOption<Layout>,
+    /// The nodes of group 0, as the plan has them.
+    metadata_nodes: ArcSwap<Vec<NodeId>>,
+    /// Those that have left.
+    departed: ArcSwap<BTreeSet<NodeId>>,
     incarnation: AtomicU64,
     /// Whether it has lost its directory.
     is_rejoining: AtomicBool,
-    /// Whether it follows the metadata of other nodes although it has a replica of its own.
+    /// Whether it follows the metadata of other nodes because it has none, or none that can be read.
     is_mirroring: AtomicBool,
     stage: watch::Sender<Stage>,
+    /// What this node has last said of itself.
+    said: Mutex<Option<NodeState>>,
 }
 
 impl fmt::Debug for Node {
@@ -106,6 +131,21 @@ impl Outbox for Exchange {
 /// The group of a range.
 pub(crate) fn group_of(range: RangeId) -> u32 {
     range.0 + 1
+}
+
+/// The span of keys of a group's range; all keys for group 0.
+pub(crate) fn key_span(bits: RangeBits, group: u32) -> KeySpan {
+    let Some(range) = group.checked_sub(1) else {
+        return (Bound::Unbounded, Bound::Unbounded);
+    };
+    let first = |range| {
+        bits.first_token(RangeId(range))
+            .map(|token| token.0.to_be_bytes().to_vec())
+    };
+    (
+        first(range).map_or(Bound::Unbounded, Bound::Included),
+        first(range + 1).map_or(Bound::Unbounded, Bound::Excluded),
+    )
 }
 
 impl Node {
@@ -137,14 +177,21 @@ impl Node {
             gossip: OnceLock::new(),
             hints,
             repairs: Repairs::default(),
+            snapshots: Snapshots::default(),
+            installing: Mutex::default(),
+            discarding: Mutex::default(),
+            filling: Semaphore::new(FILLED_AT_A_TIME),
             groups: ArcSwap::default(),
             changing: Mutex::new(()),
             beginning: Mutex::new(()),
             layout: ArcSwapOption::empty(),
+            metadata_nodes: ArcSwap::default(),
+            departed: ArcSwap::default(),
             incarnation: AtomicU64::new(0),
             is_rejoining: AtomicBool::new(false),
             is_mirroring: AtomicBool::new(false),
             stage,
+            said: Mutex::new(None),
         });
         node.host.set_courier(Arc::new(Carrier::new(&node)));
         let inbox = Arc::clone(&node.dispatch) as Arc<dyn Inbox>;
@@ -208,7 +255,7 @@ impl Node {
 
     /// The replica of a group on this node, if it may be read from.
     pub(crate) fn readable(&self, group: u32) -> Option<Arc<Replica>> {
-        self.replica(group).filter(|replica| !replica.is_diverged())
+        self.replica(group).filter(|replica| replica.is_readable())
     }
 
     /// All replicas of this node.
@@ -229,9 +276,44 @@ impl Node {
         self.groups.store(Arc::new(groups));
     }
 
+    fn remove_replica(&self, group: u32) {
+        let _changing = self.changing.lock();
+        let mut groups = Groups::clone(&self.groups.load());
+        let place = usize::try_from(group).unwrap_or(usize::MAX);
+        if let Some(group) = groups.get_mut(place) {
+            *group = None;
+        }
+        self.groups.store(Arc::new(groups));
+    }
+
     /// The latest layout that this node knows.
     pub(crate) fn layout(&self) -> Option<Arc<Layout>> {
         self.layout.load_full()
+    }
+
+    /// The nodes of group 0, as far as this one knows; none before it has heard of a plan.
+    pub(crate) fn metadata_nodes(&self) -> Vec<NodeId> {
+        self.metadata_nodes.load().to_vec()
+    }
+
+    /// Whether a node has left the cluster.
+    pub(crate) fn has_left(&self, node: NodeId) -> bool {
+        self.departed.load().contains(&node)
+    }
+
+    /// Whether this node follows the metadata of other nodes.
+    pub(crate) fn is_mirroring(&self) -> bool {
+        self.is_mirroring.load(Ordering::Acquire)
+    }
+
+    /// The same as [`Node::layout`] for what cannot be done without one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] before the node knows one.
+    pub(crate) fn known_layout(&self) -> Result<Arc<Layout>, Error> {
+        self.layout().ok_or_else(|| Error::Unavailable {
+            cause: "the node is starting and knows no layout yet".to_owned(),
+        })
     }
 
     /// Whether this node has lost its directory, and with it its replicas; `false` while that is not known yet.

@@ -15,11 +15,12 @@ use super::message::{
     Ask, At, FilledPart, MaybeCell, Metadata, Page, Question, Read, Refusal, Repair, Rows, Sums, TallyOf,
     Tell, WhoAmI, Write, You, level_of, reply,
 };
-use crate::command::{Commands, InvocationId, MalformedCommand, WriteOptions};
+use crate::command::{Commands, Invocation, InvocationId, MalformedCommand, WriteOptions};
 use crate::coordinator::{Bounds, Direction};
 use crate::error::Error;
 use crate::gossip::Gossiper;
 use crate::group::apply::METADATA_GROUP;
+use crate::group::journal::Journal;
 use crate::group::replica::{Refused, Replica};
 use crate::group::write::{Encoded, Target, Typed};
 use crate::level::ConsistencyLevel;
@@ -36,11 +37,18 @@ const PAGE_BYTES_MAX: usize = 4 << 20;
 pub(super) struct Server(pub(super) Weak<Node>);
 
 impl Serve for Server {
-    fn serve(&self, _: NodeId, body: Bytes, answer: Reply) {
+    fn serve(&self, from: NodeId, body: Bytes, answer: Reply) {
         let Some(node) = self.0.upgrade() else { return };
         let Ok(Question { ask: Some(ask) }) = Question::decode(body) else {
             return;
         };
+        if let Ask::WhoAmI(asks) = &ask
+            && asks.node == from.0
+            && !asks.address.is_empty()
+        {
+            // Nobody has told yet where it is.
+            node.exchange.introduce(from, &asks.address);
+        }
         let world = Arc::clone(&node.surroundings.world);
         world.spawn(Box::pin(async move {
             let tell = node.carry_out(ask).await;
@@ -56,24 +64,34 @@ pub(super) fn malformed(detail: &str) -> Refused {
     Refused::Finally(MalformedCommand { detail }.into())
 }
 
-/// The invocation id of a question, if there is one.
-pub(super) fn invocation_of(bytes: &Bytes) -> Result<Option<InvocationId>, Refused> {
+/// The invocation of a question, if there is one.
+fn invocation_of(bytes: &Bytes, is_repeated: bool) -> Result<Option<Invocation>, Refused> {
     if bytes.is_empty() {
         return Ok(None);
     }
     let id = bytes[..].try_into();
     let id = id.map_err(|_| malformed("its invocation id has a wrong length"))?;
-    Ok(Some(InvocationId::new(id)))
+    let id = InvocationId::new(id);
+    Ok(Some(Invocation { id, is_repeated }))
+}
+
+/// What a write is to be like, beside its command.
+pub(super) fn options_of(write: &Write) -> Result<WriteOptions, Refused> {
+    Ok(WriteOptions {
+        level: level_of(write.level).ok_or_else(|| malformed("its level is unknown"))?,
+        invocation: invocation_of(&write.invocation, write.is_repeated)?,
+    })
 }
 
 impl Node {
-    async fn carry_out(self: &Arc<Self>, ask: Ask) -> Result<Tell, Refused> {
+    /// Does what another node asks, or this one asks of itself.
+    pub(crate) async fn carry_out(self: &Arc<Self>, ask: Ask) -> Result<Tell, Refused> {
         match ask {
             Ask::Write(write) => self.serve_write(write).await.map(Tell::Written),
             Ask::Read(read) => self.serve_read(read).await,
             Ask::Page(page) => self.serve_page(page).await.map(Tell::Rows),
             Ask::ReadIndex(group) => Ok(Tell::Index(self.asked(group)?.read_index().await?)),
-            Ask::WhoAmI(asks) => Ok(Tell::You(self.who_is(&asks))),
+            Ask::WhoAmI(asks) => Ok(Tell::You(self.who_is(&asks)?)),
             Ask::Tally(of) => Ok(Tell::Tally(self.sums(&of))),
             Ask::ReadAt(at) => self.serve_read_at(at).await,
             Ask::Repair(repair) => self.serve_repair(repair).await,
@@ -100,6 +118,7 @@ impl Node {
             Ask::EndPart(end) => self.serve_end(end).await,
             Ask::See(see) => self.serve_see(see).await,
             Ask::Ledger(write) => self.serve_ledger(write).await.map(Tell::Written),
+            ask => self.carry_out_move(ask).await,
         }
     }
 
@@ -109,23 +128,19 @@ impl Node {
 
     fn asked_to_read(&self, group: u32) -> Result<Arc<Replica>, Refused> {
         let replica = self.asked(group)?;
-        if replica.is_diverged() {
-            let cause =
-                "the replica holds what the majority has lost, and waits to be filled anew".to_owned();
-            return Err(Refused::NotNow(cause));
+        if !replica.is_readable() {
+            return Err(Refused::NotNow("the replica waits to be filled".to_owned()));
         }
         Ok(replica)
     }
 
     async fn serve_write(self: &Arc<Self>, write: Write) -> Result<Bytes, Refused> {
-        let level = level_of(write.level).ok_or_else(|| malformed("its level is unknown"))?;
-        let invocation = invocation_of(&write.invocation)?;
+        let options = options_of(&write)?;
         let replica = self.asked(write.group)?;
         let target = Target {
             keyspace: write.keyspace,
             key: &write.key,
         };
-        let options = WriteOptions { level, invocation };
         if write.keyspace == METADATA && OwnRow::of_key(&write.key).is_some() {
             let command = OwnCommand::decode(&write.command).map_err(Error::from)?;
             let answer = replica.write(target, &options, &Typed(&command)).await?;
@@ -175,7 +190,8 @@ impl Node {
         let restore = repair.restore();
         let options = WriteOptions {
             level: ConsistencyLevel::Quorum,
-            invocation: invocation_of(&repair.invocation)?,
+            // One that comes late finds the cell written, and does nothing.
+            invocation: invocation_of(&repair.invocation, false)?,
         };
         let target = Target {
             keyspace: repair.keyspace,
@@ -200,8 +216,8 @@ impl Node {
             metadata.keyspaces.push(number);
             metadata.names.push(name.to_string());
         }
-        if let Some(layout) = self.read_layout()? {
-            metadata.layout = layout.to_bytes();
+        if let Some(plan) = self.read_plan()? {
+            metadata.plan = plan.to_bytes();
         }
         Ok(metadata)
     }
@@ -252,9 +268,20 @@ impl Node {
     }
 
     /// What this node knows of one that has just started.
-    fn who_is(&self, asks: &WhoAmI) -> You {
+    fn who_is(&self, asks: &WhoAmI) -> Result<You, Refused> {
         let node = NodeId(asks.node);
-        let in_layout = self.layout().and_then(|layout| {
+        let layout = match self.layout() {
+            Some(layout) => Some(layout),
+            None => self.read_plan()?.map(|plan| Arc::new(plan.layout)),
+        };
+        // One that makes the cluster has nothing yet.
+        let is_fresh = self.settings.is_founder() && Journal::groups(&self.engine).is_empty();
+        if layout.is_none() && self.readable(METADATA_GROUP).is_none() && !is_fresh {
+            // It is starting, or goes by what others say and they have not said anything yet.
+            let cause = "the node knows no layout yet".to_owned();
+            return Err(Refused::NotNow(cause));
+        }
+        let in_layout = layout.and_then(|layout| {
             let description = layout.node(node)?;
             Some(description.incarnation)
         });
@@ -263,11 +290,12 @@ impl Node {
         let met = met.map(|member| member.incarnation);
         // Before there is a layout nobody has anything to lose: a node that was met only then is still new.
         let known = in_layout.map(|incarnation| incarnation.max(met.unwrap_or_default()));
-        You {
+        Ok(You {
             is_known: known.is_some(),
             incarnation: known.unwrap_or_default(),
-            other_founders: asks.founders != self.settings.founders_hash(),
-        }
+            has_left: self.has_left(node),
+            other_founders: asks.founders != 0 && asks.founders != self.settings.founders_hash(),
+        })
     }
 
     fn sums(&self, of: &TallyOf) -> Sums {

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use super::Node;
 use super::message::transaction::{End, Part, See, id_of};
 use super::message::{Tell, Write, level_of};
-use super::serve::{invocation_of, malformed};
-use crate::command::{Answer as _, WriteOptions};
+use super::serve::{malformed, options_of};
+use crate::command::Answer as _;
 use crate::error::Error;
 use crate::group::replica::Refused;
 use crate::group::write::{Target, Unwatched};
@@ -53,14 +53,12 @@ impl Node {
     }
 
     pub(super) async fn serve_ledger(self: &Arc<Self>, write: Write) -> Result<Bytes, Refused> {
-        let level = level_of(write.level).ok_or_else(|| malformed("its level is unknown"))?;
-        let invocation = invocation_of(&write.invocation)?;
+        let options = options_of(&write)?;
         let command = LedgerCommand::decode(&write.command).map_err(Error::from)?;
         let target = Target {
             keyspace: write.keyspace,
             key: &write.key,
         };
-        let options = WriteOptions { level, invocation };
         let replica = self.asked(write.group)?;
         let answer = replica.write(target, &options, &Unwatched(&command)).await?;
         let mut bytes = Vec::new();

@@ -2,11 +2,13 @@
 //!
 //! Invariant: plain data. Not here: reading it from a file (`server`).
 
-use std::num::{NonZeroU8, NonZeroU32};
+use std::num::{NonZeroU8, NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use serde::Deserialize;
 use stator_storage::vfs::Vfs;
 use stator_storage::{Clock, MasterKeys, Random};
 use uuid::Uuid;
@@ -58,6 +60,40 @@ pub struct NodeSettings {
     pub timing: Timing,
     /// Gossip.
     pub gossip: GossipSettings,
+    /// Replicas that move.
+    pub moves: MoveSettings,
+}
+
+/// How fast replicas move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MoveSettings {
+    /// Bytes per second that a replica which is being filled takes; two of a node are filled at a time.
+    pub bytes_per_second: NonZeroU64,
+    /// A node that is away for so many seconds is replaced: its ranges get replicas elsewhere. 0 for never.
+    pub replace_after_s: u64,
+}
+
+impl MoveSettings {
+    /// When a node that is away is replaced; `None` for never.
+    pub(crate) fn replace_after(&self) -> Option<Duration> {
+        (self.replace_after_s > 0).then(|| Duration::from_secs(self.replace_after_s))
+    }
+}
+
+/// As [`MoveSettings::bytes_per_second`] if nothing else is said: a range of a gigabyte in sixteen seconds.
+const BYTES_PER_SECOND_DEFAULT: u64 = 64 << 20;
+
+/// As [`MoveSettings::replace_after_s`] if nothing else is said: ten minutes, longer than a restart of a machine takes.
+const REPLACE_AFTER_S_DEFAULT: u64 = 10 * 60;
+
+impl Default for MoveSettings {
+    fn default() -> Self {
+        Self {
+            bytes_per_second: NonZeroU64::new(BYTES_PER_SECOND_DEFAULT).unwrap_or(NonZeroU64::MAX),
+            replace_after_s: REPLACE_AFTER_S_DEFAULT,
+        }
+    }
 }
 
 /// What a node is given from outside.

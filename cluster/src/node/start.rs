@@ -4,17 +4,17 @@
 //! begins with the founders, and its leader makes the first layout when all of them are there. Not here: the rules of
 //! identities (`identity.rs`), of placement (`ring/`).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message as _;
-use stator_storage::{Durability, Engine, Environment, LogBatch, Snapshot, WriteBatch};
+use stator_storage::{Durability, Engine, Environment, WriteBatch};
 
 use super::exchange::Exchange;
 use super::message::{Ask, Reply, Tell, WhoAmI, question};
 use super::settings::{NodeSettings, Surroundings};
-use super::{Node, Receiver, Stage, group_of};
+use super::{Node, Receiver, Stage};
 use crate::command::WriteOptions;
 use crate::coordinator::Cluster;
 use crate::error::Error;
@@ -31,7 +31,7 @@ use crate::identity::{self, Answer, Expected, Known, Standing};
 use crate::metadata::keyspaces::{Keyspaces, METADATA};
 use crate::metadata::rows::{OwnCommand, OwnRow};
 use crate::raft::{Members, ReplicaId};
-use crate::ring::{Layout, NodeDescription, place};
+use crate::ring::{Layout, NodeDescription, Plan, place};
 use crate::world::{NodeId, Priority};
 
 /// How long another founder is waited for at a time.
@@ -42,9 +42,6 @@ const OLD_COPY_ASKS: u32 = 1;
 
 /// How often what a start waits for is looked at again.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// Rows that are counted before others get their turn.
-const ROWS_AT_A_TIME: u32 = 1000;
 
 /// Founders that vote in group 0; the others follow.
 const METADATA_VOTERS: usize = 5;
@@ -121,21 +118,27 @@ impl NodeSettings {
     }
 
     /// The members of group 0 when the cluster is made. A founder's replica has the number of its node.
-    fn metadata_members(&self) -> (Members, BTreeMap<ReplicaId, NodeId>) {
-        let peers: BTreeMap<_, _> = self
+    fn metadata_members(&self) -> Members {
+        let nodes: BTreeMap<_, _> = self
             .founders
             .iter()
             .map(|founder| (ReplicaId(founder.node.0), founder.node))
             .collect();
         let mut members = Members::default();
-        for replica in peers.keys() {
+        for replica in nodes.keys() {
             if members.voters.len() < METADATA_VOTERS {
                 members.voters.push(*replica);
             } else {
                 members.learners.push(*replica);
             }
         }
-        (members, peers)
+        members.nodes = nodes;
+        members
+    }
+
+    /// Whether this node is one of those that make the cluster.
+    pub(super) fn is_founder(&self) -> bool {
+        self.founders.iter().any(|founder| founder.node == self.node)
     }
 }
 
@@ -149,46 +152,60 @@ impl Node {
         self.begin_gossip()?;
         let world = &self.surroundings.world;
         world.spawn(Box::pin(Self::follow_gossip(Arc::downgrade(self))));
-        if standing == Standing::Rejoining {
-            return self.start_without_replicas().await;
-        }
-        self.begin_metadata()?;
+        self.begin_metadata(standing)?;
         self.recover_groups()?;
         world.spawn(Box::pin(Self::follow_metadata(Arc::downgrade(self))));
         self.dispatch.set_raft(Arc::new(Receiver(Arc::downgrade(self))));
         world.spawn(Box::pin(Self::tick(Arc::downgrade(self))));
-        if self.settings.founders.len() == 1 {
+        if self.settings.founders.len() == 1 && self.settings.is_founder() {
             // Nobody else would, and nobody needs to be waited for.
             for replica in self.replicas().iter().flatten() {
                 replica.campaign();
             }
         }
-        self.wait_for_layout().await?;
+        if self.readable(METADATA_GROUP).is_some() {
+            self.wait_for_layout().await?;
+        } else {
+            self.wait_for_others(standing).await?;
+        }
         let world = &self.surroundings.world;
         world.spawn(Box::pin(Cluster::deliver_hints(Arc::downgrade(self))));
         world.spawn(Box::pin(Cluster::tend_ledger(Arc::downgrade(self))));
+        world.spawn(Box::pin(Cluster::steward(Arc::downgrade(self))));
         self.stage.send_replace(Stage::Ready);
         Ok(())
     }
 
-    /// A node that has lost its directory has no replica, and so no vote; it serves from those of other nodes.
-    async fn start_without_replicas(self: &Arc<Self>) -> Result<(), Error> {
-        self.waits_for(
-            "other nodes: this one has lost its directory, and has no vote until it gets new replicas",
-        );
+    /// A node that has no replica of group 0, because it is new or has lost its directory, goes by what others say, and asks to be
+    /// one of theirs. It serves from the replicas of other nodes until it has some.
+    async fn wait_for_others(self: &Arc<Self>, standing: Standing) -> Result<(), Error> {
+        self.waits_for(if standing == Standing::Rejoining {
+            "other nodes: this one has lost its directory, and has no vote until it gets new replicas"
+        } else {
+            "other nodes, to be taken into the cluster"
+        });
+        self.begin_mirroring();
         let cluster = Cluster::of(Arc::clone(self));
         let world = &self.surroundings.world;
-        while self.layout().is_none() {
-            if let Err(error) = cluster.catch_up_metadata().await {
-                tracing::debug!(%error, "the metadata of other nodes could not be fetched");
-                world.sleep(LOOK).await;
+        loop {
+            let outcome = match cluster.catch_up_metadata().await {
+                Ok(()) if self.layout().is_some() => Cluster::join(self).await,
+                outcome => outcome,
+            };
+            match outcome {
+                Ok(())
+                    if self
+                        .layout()
+                        .is_some_and(|layout| layout.node(self.settings.node).is_some()) =>
+                {
+                    return Ok(());
+                }
+                Ok(()) => {}
+                Err(error @ Error::OtherNode { .. }) => return Err(error),
+                Err(error) => tracing::debug!(%error, "other nodes do not take this one in yet"),
             }
+            world.sleep(LOOK).await;
         }
-        let following = Cluster::follow_metadata_of_others(Arc::downgrade(self));
-        world.spawn(Box::pin(following));
-        world.spawn(Box::pin(Cluster::deliver_hints(Arc::downgrade(self))));
-        self.stage.send_replace(Stage::Ready);
-        Ok(())
     }
 
     /// Finds out, and makes durable, which start of which node this is.
@@ -201,6 +218,12 @@ impl Node {
             node: self.settings.node,
             rejoin: self.settings.rejoin,
         };
+        let was_member = found.is_some_and(|found| found.standing == Standing::Member);
+        let decided = identity::decide(found.as_ref(), &expected, &answer);
+        if was_member && decided.is_ok_and(|next| next.standing == Standing::Rejoining) {
+            // The directory is an old copy. Before anything is known of it, so that it is tried again after a crash.
+            self.give_up_all()?;
+        }
         let identity = identity::start(&*around.disk, &around.directory, &expected, &answer)?;
         self.incarnation
             .store(identity.incarnation, std::sync::atomic::Ordering::Release);
@@ -260,7 +283,13 @@ impl Node {
     async fn ask_one(&self, peer: NodeId) -> Result<Option<Option<u64>>, Error> {
         let ask = question(Ask::WhoAmI(WhoAmI {
             node: self.settings.node.0,
-            founders: self.settings.founders_hash(),
+            // Whoever joins has made no cluster, and is told of some nodes only.
+            founders: if self.settings.is_founder() {
+                self.settings.founders_hash()
+            } else {
+                0
+            },
+            address: self.settings.address.clone(),
         }));
         let answer = self
             .exchange
@@ -277,6 +306,15 @@ impl Node {
             return Err(Error::Start {
                 cause: format!(
                     "node {peer} was told of other nodes that make the cluster; give all nodes the same list"
+                ),
+            });
+        }
+        if you.has_left {
+            return Err(Error::Start {
+                cause: format!(
+                    "node {} has left the cluster, as node {peer} knows; start it with an empty directory under a number \
+                     that was never used",
+                    self.settings.node
                 ),
             });
         }
@@ -332,140 +370,38 @@ impl Node {
         }
     }
 
-    fn begin_metadata(self: &Arc<Self>) -> Result<(), Error> {
-        let (members, peers) = self.settings.metadata_members();
+    /// Begins the replica of group 0 that this node has, or a new one if it makes the cluster with others.
+    fn begin_metadata(self: &Arc<Self>, standing: Standing) -> Result<(), Error> {
         let host = &self.host;
-        if let Some(replica) = recover(host, METADATA_GROUP, peers.clone(), None)? {
+        if let Some(replica) = recover(host, METADATA_GROUP, None)? {
+            let is_unfilled = replica.is_unfilled();
             self.add_replica(replica);
+            if is_unfilled {
+                self.begin_install(METADATA_GROUP);
+            }
             return Ok(());
         }
-        let id = ReplicaId(self.settings.node.0);
-        if !peers.contains_key(&id) {
-            return Err(Error::Start {
-                cause: format!(
-                    "node {} is none of the nodes that make the cluster",
-                    self.settings.node
-                ),
-            });
+        let has_had_one = Journal::kept(&host.engine, METADATA_GROUP)?.is_some();
+        if standing == Standing::Rejoining || has_had_one || !self.settings.is_founder() {
+            return Ok(());
         }
-        let group = METADATA_GROUP;
-        let (replica, batch) = found(
-            host,
-            Birth {
-                group,
-                id,
-                peers,
-                preferred: None,
-            },
-            &members,
-        )?;
+        let birth = Birth {
+            group: METADATA_GROUP,
+            id: ReplicaId(self.settings.node.0),
+            preferred: None,
+        };
+        let (replica, batch) = found(host, birth, &self.settings.metadata_members())?;
         self.engine
             .append_and_write(batch, WriteBatch::new(), Durability::Sync)?;
         self.add_replica(replica);
         Ok(())
     }
 
-    /// Begins with the groups of the layout that group 0 is known to have agreed on. When that is not known yet, they begin
-    /// when it is.
+    /// Begins with the groups that this node has, and with those of the layout that group 0 is known to have agreed on. When that is
+    /// not known yet, they begin when it is.
     fn recover_groups(self: &Arc<Self>) -> Result<(), Error> {
-        match self.read_layout()? {
-            Some(layout) => self.begin_groups(&layout),
-            None => Ok(()),
-        }
-    }
-
-    /// Counts the rows that were there when the node started, a few at a time, beside whatever else goes on.
-    async fn count_rows(node: Weak<Self>, groups: BTreeSet<u32>, there: Snapshot) {
-        let counted = async {
-            let (keyspaces, bits) = {
-                let Some(node) = node.upgrade() else { return Ok(()) };
-                let bits = node.read_layout()?.map(|layout| layout.bits());
-                (node.host.keyspaces.all(), bits)
-            };
-            let Some(bits) = bits else { return Ok(()) };
-            for (number, id, _) in keyspaces {
-                let everything = (std::ops::Bound::Unbounded, std::ops::Bound::Unbounded);
-                let mut rows = match there.range(id, everything, stator_storage::Direction::Forward) {
-                    Err(stator_storage::Error::NoSuchKeyspace { .. }) => continue,
-                    rows => rows?,
-                };
-                loop {
-                    let Some(node) = node.upgrade() else { return Ok(()) };
-                    let (mut sums, mut rest) = (BTreeMap::<u32, (i64, i64)>::new(), ROWS_AT_A_TIME);
-                    while rest > 0 && rows.advance()? {
-                        rest -= 1;
-                        let weight = node.surroundings.commands.weigh(rows.value());
-                        let sum = sums.entry(group_of(bits.range_of_key(rows.key()))).or_default();
-                        sum.0 += 1;
-                        sum.1 = sum.1.saturating_add(i64::try_from(weight).unwrap_or(i64::MAX));
-                    }
-                    for (group, sum) in sums.into_iter().filter(|(group, _)| groups.contains(group)) {
-                        if let Some(replica) = node.replica(group) {
-                            replica.add_to_tally(number, sum);
-                        }
-                    }
-                    if rest > 0 {
-                        break;
-                    }
-                    // Others get their turn.
-                    node.surroundings.world.sleep(Duration::from_millis(1)).await;
-                }
-            }
-            Ok::<(), Error>(())
-        };
-        if let Err(error) = counted.await {
-            tracing::warn!(%error, "the rows could not be counted");
-        }
-    }
-
-    /// Begins the groups that a layout has on this node: from their logs, or, if there are none, as new ones, which are
-    /// durable when this returns.
-    pub(super) fn begin_groups(self: &Arc<Self>, layout: &Layout) -> Result<(), Error> {
-        let _beginning = self.beginning.lock();
-        let host = &self.host;
-        let (mut begun, mut recovered) = (Vec::new(), BTreeSet::new());
-        let mut all = LogBatch::new();
-        for (range, mine) in layout.replicas_on(self.settings.node) {
-            let group = group_of(range);
-            if self.replica(group).is_some() {
-                continue;
-            }
-            let peers = peers_of(layout, range);
-            let preferred = layout
-                .preferred_leader(range)
-                .map(|replica| ReplicaId(replica.id));
-            if let Some(replica) = recover(host, group, peers.clone(), preferred)? {
-                recovered.insert(group);
-                begun.push(replica);
-                continue;
-            }
-            let members = Members {
-                voters: peers.keys().copied().collect(),
-                learners: Vec::new(),
-            };
-            let birth = Birth {
-                group,
-                id: ReplicaId(mine.id),
-                peers,
-                preferred,
-            };
-            let (replica, batch) = found(host, birth, &members)?;
-            all.extend(batch);
-            begun.push(replica);
-        }
-        if !all.is_empty() {
-            self.engine
-                .append_and_write(all, WriteBatch::new(), Durability::Sync)?;
-        }
-        if !recovered.is_empty() {
-            // Before anything is applied: what is applied later is counted as it comes.
-            let there = self.engine.snapshot();
-            let counting = Self::count_rows(Arc::downgrade(self), recovered, there);
-            self.surroundings.world.spawn(Box::pin(counting));
-        }
-        for replica in begun {
-            self.add_replica(replica);
-        }
+        let layout = self.read_plan()?.map(|plan| plan.layout);
+        self.begin_known(layout.as_ref())?;
         Ok(())
     }
 
@@ -482,9 +418,12 @@ impl Node {
                     Ok(nodes) => {
                         let empty = Layout::empty(self.settings.range_bits, self.settings.replication);
                         let layout = place(&empty, &nodes, self.settings.replication)?;
+                        let founders: Vec<_> = nodes.keys().copied().collect();
+                        let plan = Plan::first(layout, &founders);
                         let command = OwnCommand::PutLayout {
-                            epoch: layout.epoch(),
-                            layout: layout.to_bytes(),
+                            from: 0,
+                            epoch: plan.epoch(),
+                            plan: plan.to_bytes(),
                         };
                         let key = OwnRow::Layout.key();
                         let target = Target {
@@ -536,12 +475,4 @@ impl Node {
         }
         Ok(nodes)
     }
-}
-
-fn peers_of(layout: &Layout, range: crate::ring::RangeId) -> BTreeMap<ReplicaId, NodeId> {
-    layout
-        .replicas(range)
-        .iter()
-        .map(|replica| (ReplicaId(replica.id), replica.node))
-        .collect()
 }

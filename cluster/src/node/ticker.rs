@@ -12,13 +12,16 @@ use crate::error::Error;
 use crate::group::apply::METADATA_GROUP;
 use crate::group::rest::{Peer, Peers};
 use crate::metadata::keyspaces::Lookup;
-use crate::metadata::rows::{OwnRow, layout_of};
-use crate::ring::Layout;
+use crate::metadata::rows::{OwnRow, plan_of};
+use crate::ring::{Layout, Plan, RangeId};
+
+/// How often a node looks at what it says of itself.
+const STANDING_EVERY_TICKS: u64 = 10;
 
 impl Node {
     /// Ticks as long as the node is there.
     pub(super) async fn tick(node: Weak<Self>) {
-        loop {
+        for ticks in 1_u64.. {
             let sleep = {
                 let Some(node) = node.upgrade() else { return };
                 let world = &node.surroundings.world;
@@ -34,19 +37,72 @@ impl Node {
             let peers = node.peers();
             for replica in node.replicas().iter().flatten() {
                 replica.tick(&peers);
+                if replica.is_outdated() && !replica.is_retired() {
+                    node.begin_refill(replica);
+                }
             }
             node.exchange.flush();
             node.look_at_metadata();
+            if ticks.is_multiple_of(STANDING_EVERY_TICKS) {
+                node.look_at_standing();
+            }
         }
     }
 
     /// Mirrors the metadata of other nodes from the time on when this node's own replica holds what the majority has lost.
     fn look_at_metadata(self: &Arc<Self>) {
-        let replica = self.replica(METADATA_GROUP);
-        if replica.is_some_and(|replica| replica.is_diverged())
-            && !self.is_mirroring.swap(true, Ordering::AcqRel)
-        {
-            let following = Cluster::follow_metadata_of_others(Arc::downgrade(self));
+        if self.readable(METADATA_GROUP).is_none() {
+            self.begin_mirroring();
+        }
+    }
+
+    /// Tells others when what this node says of itself has changed; and that it votes again, when all that it lost with its
+    /// directory has been replaced.
+    fn look_at_standing(&self) {
+        if self.is_rejoining() && self.has_all_again() {
+            let (disk, directory) = (&*self.surroundings.disk, &self.surroundings.directory);
+            match crate::identity::finish_rejoin(disk, directory) {
+                Ok(_) => {
+                    tracing::info!("all replicas of this node have been replaced");
+                    self.is_rejoining.store(false, Ordering::Release);
+                }
+                Err(error) => return self.host.fail(&error.to_string()),
+            }
+        }
+        let Some(gossip) = self.gossip.get() else { return };
+        let state = self.state();
+        let mut said = self.said.lock();
+        if said.as_ref() != Some(&state) {
+            *said = Some(state.clone());
+            drop(said);
+            gossip.update_state(state);
+        }
+    }
+
+    /// Whether this node has every replica that the layout counts on it for.
+    fn has_all_again(&self) -> bool {
+        let Some(layout) = self.layout() else { return false };
+        let has = |group, id: Option<u64>| {
+            let here = self.readable(group);
+            here.is_some_and(|here| id.is_none_or(|id| here.id().0 == id))
+        };
+        layout.node(self.settings.node).is_some()
+            && has(METADATA_GROUP, None)
+            && layout
+                .replicas_on(self.settings.node)
+                .all(|(range, replica)| has(group_of(range), Some(replica.id)))
+    }
+
+    /// Follows the metadata of other nodes, unless it does, until it has some of its own.
+    pub(super) fn begin_mirroring(self: &Arc<Self>) {
+        if !self.is_mirroring.swap(true, Ordering::AcqRel) {
+            let node = Arc::downgrade(self);
+            let following = async move {
+                Cluster::follow_metadata_of_others(Weak::clone(&node)).await;
+                if let Some(node) = node.upgrade() {
+                    node.is_mirroring.store(false, Ordering::Release);
+                }
+            };
             self.surroundings.world.spawn(Box::pin(following));
         }
     }
@@ -107,8 +163,8 @@ impl Node {
         }
     }
 
-    /// The layout that group 0 has on this node, if it is newer than the one known.
-    pub(super) fn read_layout(&self) -> Result<Option<Layout>, Error> {
+    /// The plan that group 0 has on this node.
+    pub(crate) fn read_plan(&self) -> Result<Option<Plan>, Error> {
         let host = &self.host;
         let Lookup::Here(id) = host.keyspaces.find(crate::metadata::keyspaces::METADATA) else {
             return Ok(None);
@@ -117,12 +173,12 @@ impl Node {
             return Ok(None);
         };
         let cell = cell.into_bytes();
-        let bytes = layout_of(&cell).unwrap_or_default();
-        Ok(Some(Layout::from_bytes(bytes)?))
+        let bytes = plan_of(&cell).unwrap_or_default();
+        Ok(Some(Plan::from_bytes(bytes)?))
     }
 
-    /// Takes over what another node says of group 0; for a node without replicas only, which begins no groups.
-    pub(crate) fn mirror(&self, metadata: &Metadata) -> Result<(), Error> {
+    /// Takes over what another node says of group 0, for a node that has nothing of it.
+    pub(crate) fn mirror(self: &Arc<Self>, metadata: &Metadata) -> Result<(), Error> {
         let named = metadata
             .keyspaces
             .iter()
@@ -130,34 +186,61 @@ impl Node {
             .zip(metadata.names.iter().map(String::as_str));
         let named: Vec<_> = named.collect();
         self.host.keyspaces.mirror(metadata.index, &named)?;
-        if metadata.layout.is_empty() {
+        if metadata.plan.is_empty() {
             return Ok(());
         }
-        let layout = Layout::from_bytes(&metadata.layout)?;
-        if self.layout().is_none_or(|known| known.epoch() < layout.epoch()) {
-            self.layout.store(Some(Arc::new(layout)));
-        }
+        self.adopt(Plan::from_bytes(&metadata.plan)?);
         Ok(())
     }
 
-    /// Takes over the layout of group 0 if it is new, and begins the groups that this node has in it and does not have yet.
+    /// Takes over the plan of group 0 if it is new, and begins the groups that this node has in it and does not have yet.
     pub(super) fn look_at_layout(self: &Arc<Self>) -> Result<(), Error> {
-        let Some(layout) = self.read_layout()? else {
+        let Some(plan) = self.read_plan()? else {
             return Ok(());
         };
-        if self.layout().is_some_and(|known| known.epoch() >= layout.epoch()) {
+        if self.knows_epoch(plan.epoch()) {
             return Ok(());
         }
-        let layout = Arc::new(layout);
-        self.begin_groups(&layout)?;
-        self.layout.store(Some(Arc::clone(&layout)));
-        for (range, replica) in layout.replicas_on(self.settings.node) {
-            let is_preferred = layout.preferred_leader(range) == Some(replica);
-            if let Some(replica) = self.replica(group_of(range)).filter(|_| is_preferred) {
+        let founded = self.begin_groups(&plan.layout)?;
+        let layout = self.adopt(plan);
+        for group in founded {
+            let range = RangeId(group - 1);
+            let is_preferred = layout
+                .preferred_leader(range)
+                .is_some_and(|replica| replica.node == self.settings.node);
+            if let Some(replica) = self.replica(group).filter(|_| is_preferred) {
                 // Somebody has to begin; the others would wait for a while first.
                 replica.campaign();
             }
         }
         Ok(())
+    }
+
+    fn knows_epoch(&self, epoch: u64) -> bool {
+        self.layout().is_some_and(|known| known.epoch() >= epoch)
+    }
+
+    /// Goes by this plan from now on, unless it knows a newer one.
+    fn adopt(self: &Arc<Self>, plan: Plan) -> Arc<Layout> {
+        let _beginning = self.beginning.lock();
+        if let Some(known) = self.layout().filter(|known| known.epoch() >= plan.epoch()) {
+            return known;
+        }
+        for (node, description) in plan.layout.nodes() {
+            if *node != self.settings.node {
+                self.exchange.introduce(*node, &description.address);
+            }
+        }
+        let metadata = plan.metadata.iter().map(|replica| replica.node).collect();
+        self.metadata_nodes.store(Arc::new(metadata));
+        self.departed.store(Arc::new(plan.departed));
+        let layout = Arc::new(plan.layout);
+        self.layout.store(Some(Arc::clone(&layout)));
+        for replica in self.replicas().iter().flatten() {
+            if replica.group() != METADATA_GROUP {
+                replica.prefer(self.preferred_in(replica.group()));
+            }
+        }
+        layout
     }
 }

@@ -167,7 +167,7 @@ fn length(bytes: usize) -> u32 {
 }
 
 /// The types that travel. The others are a core's own affair.
-const TYPES: [(u8, MessageType); 10] = [
+const TYPES: [(u8, MessageType); 11] = [
     (1, MessageType::MsgAppend),
     (2, MessageType::MsgAppendResponse),
     (3, MessageType::MsgRequestVote),
@@ -178,6 +178,8 @@ const TYPES: [(u8, MessageType); 10] = [
     (8, MessageType::MsgRequestPreVote),
     (9, MessageType::MsgRequestPreVoteResponse),
     (10, MessageType::MsgTransferLeader),
+    // Without a snapshot: the member is to be filled anew.
+    (11, MessageType::MsgSnapshot),
 ];
 
 fn number_of(message_type: MessageType) -> u8 {

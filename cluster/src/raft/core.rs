@@ -7,14 +7,15 @@
 use std::fmt;
 
 use bytes::Bytes;
-use raft::eraftpb::{Entry as RaftEntry, HardState as RaftHardState, Message, MessageType};
-use raft::{Config, RawNode, StateRole};
+use raft::eraftpb::{Entry as RaftEntry, EntryType, HardState as RaftHardState, Message, MessageType};
+use raft::{Config, ProgressState, RawNode, StateRole};
 
 use super::codec::RaftMessage;
 use super::logger::logger;
+use super::members::{self, MemberChange, Members};
 use super::proof::{self, Proof};
 use super::store::{Fetch, Recovered, Store, from_raft_entry};
-use super::{Entry, HardState, Members, ReplicaId};
+use super::{Entry, Kept, ReplicaId};
 
 /// The state is kept at least every so many committed entries.
 const COMMITS_PER_STATE: u64 = 256;
@@ -59,7 +60,7 @@ pub(crate) struct Persist {
     /// To be appended; what the log has from the first one's index on goes before.
     pub(crate) entries: Vec<Entry>,
     /// The state, if it has changed, or if many entries were committed since it was last handed out.
-    pub(crate) state: Option<(HardState, Members, (u64, u64))>,
+    pub(crate) state: Option<Kept>,
     /// Whether it has a vote or a term in it, which must survive a power cut whatever may be lost of the entries.
     pub(crate) must_sync: bool,
     /// Only to be sent when it is durable: others rely on it.
@@ -126,6 +127,12 @@ pub(crate) struct Core {
     confirmed: u64,
     /// Where the leader has another entry than this replica, which holds its own for committed.
     diverged_at: Option<u64>,
+    /// Whether it has nothing of what its group has, and takes no entries before it was filled.
+    is_unfilled: bool,
+    /// Whether a leader has said that the log does not have any more what this replica needs.
+    is_outdated: bool,
+    /// Whether nothing is decided here any more.
+    is_retired: bool,
 }
 
 impl fmt::Debug for Core {
@@ -148,6 +155,7 @@ impl Core {
         let applied = recovered.last - recovered.unapplied.len() as u64;
         let persisted_state = (recovered.hard_state.term, recovered.hard_state.vote);
         let persisted_commit = recovered.hard_state.commit;
+        let is_unfilled = recovered.is_unfilled;
         let config = Config {
             id: settings.replica.0,
             election_tick: settings.election_ticks,
@@ -171,6 +179,9 @@ impl Core {
             persisted_commit,
             confirmed: 0,
             diverged_at: None,
+            is_unfilled,
+            is_outdated: false,
+            is_retired: false,
         };
         core.draw_timeout(draw);
         Ok(core)
@@ -190,7 +201,7 @@ impl Core {
 
     /// Time goes on by a tick.
     pub(crate) fn tick(&mut self, draw: Draw<'_>) {
-        if self.diverged_at.is_some() {
+        if self.diverged_at.is_some() || self.is_unfilled {
             return;
         }
         let has_timed_out = {
@@ -207,7 +218,7 @@ impl Core {
 
     /// Asks for votes at once.
     pub(crate) fn campaign(&mut self, draw: Draw<'_>) {
-        if self.diverged_at.is_some() {
+        if self.diverged_at.is_some() || self.is_unfilled {
             return;
         }
         // It refuses to when it leads already, or while a change of members waits; both are fine.
@@ -228,6 +239,18 @@ impl Core {
         let mut message = message.into_message();
         if self.diverged_at.is_some() {
             // Whatever it said would be said of a log that nobody else has.
+            return;
+        }
+        if kind == MessageType::MsgSnapshot || (self.is_unfilled && kind == MessageType::MsgAppend) {
+            // Nothing is taken of either; whoever has sent it leads all the same.
+            self.is_outdated |= kind == MessageType::MsgSnapshot && message.term >= self.node.raft.term;
+            self.hear_leader(&message);
+            // An answer would be answered by the same again, without a pause.
+            let messages = &mut self.node.raft.msgs;
+            messages.pop_if(|answer| answer.get_msg_type() == MessageType::MsgHeartbeatResponse);
+            return self.draw_timeout(draw);
+        }
+        if self.is_unfilled && kind == MessageType::MsgTimeoutNow {
             return;
         }
         if kind == MessageType::MsgAppend && !self.examine(&mut message) {
@@ -272,13 +295,7 @@ impl Core {
         if proof == Proof::Take {
             return true;
         }
-        // The leader is one all the same.
-        let mut heartbeat = Message::default();
-        heartbeat.set_msg_type(MessageType::MsgHeartbeat);
-        (heartbeat.from, heartbeat.to, heartbeat.term) = (message.from, message.to, message.term);
-        if let Err(error) = self.node.step(heartbeat) {
-            tracing::debug!(%error, group = self.settings.group, "a message was refused");
-        }
+        self.hear_leader(message);
         match proof {
             Proof::Take => {}
             Proof::SameUpTo(index) => {
@@ -291,6 +308,26 @@ impl Core {
             Proof::Differs(index) => self.diverged_at = Some(index),
         }
         false
+    }
+
+    /// Takes of a leader's message that it leads, and no more.
+    fn hear_leader(&mut self, message: &Message) {
+        let mut heartbeat = Message::default();
+        heartbeat.set_msg_type(MessageType::MsgHeartbeat);
+        (heartbeat.from, heartbeat.to, heartbeat.term) = (message.from, message.to, message.term);
+        if let Err(error) = self.node.step(heartbeat) {
+            tracing::debug!(%error, group = self.settings.group, "a message was refused");
+        }
+    }
+
+    /// Whether the log of the group does not have any more what this replica needs, as a leader has said.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.is_outdated
+    }
+
+    /// Nothing is decided here any more: another core goes on with what this one has handed out.
+    pub(crate) fn retire(&mut self) {
+        self.is_retired = true;
     }
 
     /// The first entry that a leader was seen to have otherwise although it is committed here: a majority has lost the end
@@ -323,12 +360,73 @@ impl Core {
         }
     }
 
+    /// A member is being filled with everything up to an entry: it is not sent anything before it says that it is
+    /// ([`Core::restarted`]).
+    pub(crate) fn is_filling(&mut self, member: ReplicaId, upto: u64) {
+        if self.role() == Role::Leader
+            && let Some(progress) = self.node.raft.mut_prs().get_mut(member.0)
+            && progress.matched < upto
+            && progress.state != ProgressState::Snapshot
+        {
+            progress.become_snapshot(upto);
+        }
+    }
+
+    /// Puts a change of the members behind the other entries; `None` if this replica does not lead, or if a change is
+    /// under way that has to be over first.
+    pub(crate) fn propose_members(&mut self, change: &MemberChange) -> Option<(u64, u64)> {
+        let raft = &self.node.raft;
+        let leaves = *change == MemberChange::Leave;
+        if raft.has_pending_conf() || raft.lead_transferee.is_some() || self.members().is_joint() != leaves {
+            return None;
+        }
+        self.propose_entry(EntryType::EntryConfChangeV2, change.encode())
+    }
+
+    /// An entry that changes the members is applied: from now on they are what it says.
+    ///
+    /// # Errors
+    /// What cannot be understood.
+    pub(crate) fn apply_members(&mut self, index: u64, data: &Bytes) -> Result<(), String> {
+        if index <= self.members().since {
+            // A start begins with the members that it has kept, and is handed entries from before.
+            return Ok(());
+        }
+        let (change, added) = members::decode(data)?;
+        let me = self.settings.replica;
+        let members = self.members();
+        let goes = members.is_joint() && !members.voters.contains(&me) && !members.learners.contains(&me);
+        if change.leave_joint() && goes && self.node.raft.state == StateRole::Leader {
+            // The crate has no leaders that are no members. Another one was to hand over before, but leads no longer.
+            let term = self.node.raft.term;
+            self.node.raft.become_follower(term, 0);
+        }
+        let members = match self.node.apply_conf_change(&change) {
+            Ok(conf_state) => self.members().changed(&conf_state, &added, index),
+            Err(error) => {
+                // All members find the same.
+                tracing::warn!(%error, group = self.settings.group, index, "a change of members changes nothing");
+                Members {
+                    since: index,
+                    ..self.members().clone()
+                }
+            }
+        };
+        self.node.mut_store().set_members(members);
+        Ok(())
+    }
+
     /// Puts an entry behind the others; `None` if this replica does not lead, or is about to hand over.
     pub(crate) fn propose(&mut self, data: Bytes) -> Option<(u64, u64)> {
+        self.propose_entry(EntryType::EntryNormal, data)
+    }
+
+    fn propose_entry(&mut self, kind: EntryType, data: Bytes) -> Option<(u64, u64)> {
         if self.role() != Role::Leader {
             return None;
         }
         let mut entry = RaftEntry::default();
+        entry.set_entry_type(kind);
         entry.set_data(data);
         let mut message = Message::default();
         message.set_msg_type(MessageType::MsgPropose);
@@ -390,7 +488,19 @@ impl Core {
         if self.node.has_ready() {
             self.gather(&mut step);
         }
+        for behind in self.node.mut_store().take_behind() {
+            step.messages.push(self.notice(behind));
+        }
         (!step.is_empty()).then_some(step)
+    }
+
+    /// Tells a member that the log does not have any more what it needs.
+    fn notice(&self, member: u64) -> RaftMessage {
+        let mut message = Message::default();
+        message.set_msg_type(MessageType::MsgSnapshot);
+        (message.from, message.to) = (self.settings.replica.0, member);
+        message.term = self.node.raft.term;
+        RaftMessage::new(message)
     }
 
     fn gather(&mut self, step: &mut Step) {
@@ -428,6 +538,18 @@ impl Core {
                 state = Some(store.state());
             }
         }
+        // Whoever has the entry that leaves a joint configuration has to know, also after a start, that the entry which
+        // entered it is committed: it would otherwise hold the old voters for the only ones, and they might elect it while
+        // the new ones have a leader of theirs. The message with the entry says it, because that is proposed when the other
+        // one is applied.
+        if entries
+            .iter()
+            .any(|entry| entry.entry_type != EntryType::EntryNormal)
+        {
+            let kept = store.state();
+            self.persisted_commit = kept.hard_state.commit;
+            state = Some(kept);
+        }
         // Every ready is acknowledged, the empty ones as well: they have an order.
         step.persist = Some(Persist {
             number: ready.number(),
@@ -441,7 +563,7 @@ impl Core {
 
     /// What this replica is in its term.
     pub(crate) fn role(&self) -> Role {
-        if self.diverged_at.is_some() {
+        if self.diverged_at.is_some() || self.is_retired {
             return Role::Follower;
         }
         match self.node.raft.state {
@@ -490,13 +612,18 @@ impl Core {
     }
 
     /// The members.
-    pub(crate) fn members(&self) -> Members {
-        self.node.store().state().1
+    pub(crate) fn members(&self) -> &Members {
+        self.node.store().members()
     }
 
     /// The state to be kept with the log.
-    pub(crate) fn state(&self) -> (HardState, Members, (u64, u64)) {
+    pub(crate) fn state(&self) -> Kept {
         self.node.store().state()
+    }
+
+    /// The term of an entry; `None` if the log does not have it, nor the one behind it.
+    pub(crate) fn term_of(&self, index: u64) -> Option<u64> {
+        self.node.raft.raft_log.term(index).ok()
     }
 
     /// How far the members are; only a leader knows.

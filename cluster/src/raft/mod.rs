@@ -6,6 +6,7 @@
 mod codec;
 mod core;
 mod logger;
+mod members;
 mod proof;
 mod store;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod tests;
 
 pub(crate) use self::codec::RaftMessage;
 pub(crate) use self::core::{Core, CoreSettings, Persist, ReadContext, Role};
+pub(crate) use self::members::{MemberChange, Members};
 pub(crate) use self::store::{Fetch, Recovered};
 
 use bytes::Bytes;
@@ -55,11 +57,13 @@ pub(crate) struct HardState {
     pub(crate) commit: u64,
 }
 
-/// Who takes part in a group.
+/// What is kept with the log of a replica.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Members {
-    /// Those that make up majorities.
-    pub(crate) voters: Vec<ReplicaId>,
-    /// Those that only follow.
-    pub(crate) learners: Vec<ReplicaId>,
+pub(crate) struct Kept {
+    /// What it must not forget.
+    pub(crate) hard_state: HardState,
+    /// Who takes part.
+    pub(crate) members: Members,
+    /// The index and the term of the entry before the first one of the log.
+    pub(crate) before: (u64, u64),
 }

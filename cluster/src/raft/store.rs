@@ -6,10 +6,10 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use raft::eraftpb::{ConfState, Entry as RaftEntry, EntryType, HardState as RaftHardState, Snapshot};
+use raft::eraftpb::{Entry as RaftEntry, EntryType, HardState as RaftHardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 
-use super::{Entry, EntryKind, HardState, Members, ReplicaId};
+use super::{Entry, EntryKind, HardState, Kept, Members};
 
 /// Bytes of entries of a group with several members that stay in memory although they are applied, so that followers that
 /// lag a little need no disk. A node has hundreds of groups.
@@ -30,6 +30,24 @@ pub(crate) struct Recovered {
     pub(crate) last: u64,
     /// The entries behind the one that was applied last, without a gap up to the last one.
     pub(crate) unapplied: Vec<Entry>,
+    /// Whether the replica has nothing of what its group has: it waits to be filled from another one. Its log is empty.
+    pub(crate) is_unfilled: bool,
+}
+
+impl Recovered {
+    /// Of a replica that waits to be filled, and has kept this.
+    pub(crate) fn unfilled(kept: Kept) -> Self {
+        Self {
+            // It may have been filled half-way.
+            hard_state: HardState {
+                commit: 0,
+                ..kept.hard_state
+            },
+            members: kept.members,
+            is_unfilled: true,
+            ..Self::default()
+        }
+    }
 }
 
 /// Entries that are wanted from the disk.
@@ -55,7 +73,7 @@ impl Fetch {
 #[derive(Debug)]
 pub(super) struct Store {
     hard_state: RaftHardState,
-    conf_state: ConfState,
+    members: Members,
     before: (u64, u64),
     /// The first index of each term.
     terms: VecDeque<(u64, u64)>,
@@ -71,6 +89,8 @@ pub(super) struct Store {
 #[derive(Debug, Default)]
 struct Fetching {
     wanted: Vec<Fetch>,
+    /// Members that need what the log does not have any more.
+    behind: Vec<u64>,
     /// What was fetched last.
     fetched: VecDeque<RaftEntry>,
 }
@@ -84,11 +104,12 @@ impl Store {
             terms,
             last,
             unapplied,
+            is_unfilled: _,
         } = recovered;
         let applied = last - unapplied.len() as u64;
         let mut store = Self {
             hard_state: to_raft_state(&hard_state),
-            conf_state: to_conf_state(&members),
+            members,
             before,
             terms: terms.into(),
             last,
@@ -134,7 +155,7 @@ impl Store {
     /// Lets go of what need not be in memory any more.
     pub(super) fn set_applied(&mut self, applied: u64) {
         self.applied = self.applied.max(applied);
-        let is_alone = self.conf_state.voters.len() + self.conf_state.learners.len() <= 1;
+        let is_alone = self.members.nodes.len() <= 1;
         let bytes_max = if is_alone { 0 } else { RECENT_BYTES_MAX };
         while self.recent_bytes > bytes_max
             && self
@@ -176,13 +197,30 @@ impl Store {
     }
 
     /// What must be kept with the log of the replica.
-    pub(super) fn state(&self) -> (HardState, Members, (u64, u64)) {
+    pub(super) fn state(&self) -> Kept {
         let hard_state = HardState {
             term: self.hard_state.term,
             vote: self.hard_state.vote,
             commit: self.hard_state.commit,
         };
-        (hard_state, to_members(&self.conf_state), self.before)
+        Kept {
+            hard_state,
+            members: self.members.clone(),
+            before: self.before,
+        }
+    }
+
+    pub(super) fn members(&self) -> &Members {
+        &self.members
+    }
+
+    pub(super) fn set_members(&mut self, members: Members) {
+        self.members = members;
+    }
+
+    /// Takes who needs what the log does not have any more.
+    pub(super) fn take_behind(&mut self) -> Vec<u64> {
+        self.lock_fetching(|fetching| std::mem::take(&mut fetching.behind))
     }
 
     pub(super) fn first(&self) -> u64 {
@@ -241,7 +279,10 @@ fn copy(source: &VecDeque<RaftEntry>, low: u64, high: u64, bytes_max: u64) -> Op
 
 impl Storage for Store {
     fn initial_state(&self) -> raft::Result<RaftState> {
-        Ok(RaftState::new(self.hard_state.clone(), self.conf_state.clone()))
+        Ok(RaftState::new(
+            self.hard_state.clone(),
+            self.members.to_conf_state(),
+        ))
     }
 
     fn entries(
@@ -298,8 +339,9 @@ impl Storage for Store {
         Ok(self.last)
     }
 
-    fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        // The log is kept until every member has it, so that nobody needs one.
+    fn snapshot(&self, _request_index: u64, to: u64) -> raft::Result<Snapshot> {
+        // The member is told, and fills itself anew (`group/fill.rs`); the crate never gets to see a snapshot.
+        self.lock_fetching(|fetching| fetching.behind.push(to));
         Err(StorageError::SnapshotTemporarilyUnavailable.into())
     }
 }
@@ -340,17 +382,4 @@ fn to_raft_state(state: &HardState) -> RaftHardState {
     hard_state.set_vote(state.vote);
     hard_state.set_commit(state.commit);
     hard_state
-}
-
-fn to_conf_state(members: &Members) -> ConfState {
-    let ids = |replicas: &[ReplicaId]| replicas.iter().map(|replica| replica.0).collect::<Vec<_>>();
-    ConfState::from((ids(&members.voters), ids(&members.learners)))
-}
-
-fn to_members(conf_state: &ConfState) -> Members {
-    let replicas = |ids: &[u64]| ids.iter().copied().map(ReplicaId).collect();
-    Members {
-        voters: replicas(&conf_state.voters),
-        learners: replicas(&conf_state.learners),
-    }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use super::*;
+use crate::world::NodeId;
 
 const ELECTION_TICKS: usize = 10;
 
@@ -54,10 +55,7 @@ impl Trio {
     fn new(seed: u64, count: u64) -> Self {
         let ids: Vec<ReplicaId> = (1..=count).map(ReplicaId).collect();
         let disk = Recovered {
-            members: Members {
-                voters: ids.clone(),
-                learners: Vec::new(),
-            },
+            members: Members::founding(ids.iter().map(|id| (*id, NodeId(id.0))).collect()),
             ..Recovered::default()
         };
         let mut trio = Self {
@@ -126,6 +124,10 @@ impl Trio {
             replica.persisting.extend(step.persist);
             replica.reads.extend(step.reads);
             for entry in step.committed {
+                if entry.kind == EntryKind::Membership {
+                    replica.core.apply_members(entry.index, &entry.data).unwrap();
+                    replica.disk.members = replica.core.members().clone();
+                }
                 replica.applied.push(entry.clone());
                 replica.core.applied(entry.index);
             }
@@ -148,9 +150,9 @@ impl Trio {
                 replica.log.retain(|entry| entry.index < first.index);
             }
             replica.log.extend(persist.entries);
-            if let Some((hard_state, members, before)) = persist.state {
-                replica.disk.hard_state = hard_state;
-                (replica.disk.members, replica.disk.before) = (members, before);
+            if let Some(kept) = persist.state {
+                replica.disk.hard_state = kept.hard_state;
+                (replica.disk.members, replica.disk.before) = (kept.members, kept.before);
             }
             replica.core.persisted(persist.number);
             self.network.extend(persist.then_send);
@@ -177,8 +179,9 @@ impl Trio {
                 let mut bytes = Vec::new();
                 message.encode(&mut bytes);
                 let message = RaftMessage::decode(Bytes::from(bytes)).unwrap();
-                let replica = self.replicas.get_mut(&message.to()).unwrap();
-                replica.core.receive(message, &mut draw(&mut self.random));
+                if let Some(replica) = self.replicas.get_mut(&message.to()) {
+                    replica.core.receive(message, &mut draw(&mut self.random));
+                }
             }
             if !busy {
                 return;
@@ -390,7 +393,7 @@ fn the_head_of_the_log_goes_and_terms_are_still_known() {
     let first = trio.core(leader).last() - 3;
     trio.core(leader).cut_head(first);
     assert_eq!(trio.core(leader).first(), first);
-    let (_, _, (before, term)) = trio.core(leader).state();
+    let (before, term) = trio.core(leader).state().before;
     assert_eq!((before, term), (first - 1, trio.core(leader).term()));
     trio.core(leader).propose("more".into()).unwrap();
     trio.settle();
@@ -446,14 +449,12 @@ fn half_applied(voters: u64, commit: u64, applied: usize) -> (Recovered, Vec<Ent
             vote: 1,
             commit,
         },
-        members: Members {
-            voters: (1..=voters).map(ReplicaId).collect(),
-            learners: Vec::new(),
-        },
+        members: Members::founding((1..=voters).map(|id| (ReplicaId(id), NodeId(id))).collect()),
         before: (0, 0),
         terms: vec![(1, 2), (4, 3)],
         last: 7,
         unapplied: log[applied..].to_vec(),
+        is_unfilled: false,
     };
     (disk, log)
 }
@@ -595,4 +596,166 @@ fn a_replica_whose_majority_has_lost_nothing_goes_on_as_before() {
         assert_eq!(trio.core(id).diverged_at(), None);
         assert_eq!(trio.commands(id).len(), 21);
     }
+}
+
+/// Three replicas of which one leads, and a fourth one that follows without a vote.
+fn with_learner(seed: u64) -> (Trio, ReplicaId, ReplicaId) {
+    let mut trio = Trio::new(seed, 3);
+    let founders = trio.replicas[&ReplicaId(1)].disk.clone();
+    let new = ReplicaId(4);
+    trio.start(new, founders, Vec::new(), Vec::new());
+    let leader = trio.leader();
+    let learn = MemberChange::Learn(new, NodeId(4));
+    trio.core(leader).propose_members(&learn).unwrap();
+    for _ in 0..3 {
+        trio.tick();
+    }
+    assert_eq!(trio.core(leader).members().learners, [new]);
+    assert_eq!(trio.core(leader).members().nodes[&new], NodeId(4));
+    (trio, leader, new)
+}
+
+#[test]
+fn a_learner_follows_and_counts_for_nothing() {
+    let (mut trio, leader, new) = with_learner(11);
+    trio.core(leader).propose("a".into()).unwrap();
+    trio.settle();
+    trio.tick();
+    assert_eq!(trio.commands(new), ["a"]);
+    // With it there are two that hear of the next one, but only one of three votes.
+    trio.cut_off = [1, 2, 3]
+        .map(ReplicaId)
+        .into_iter()
+        .filter(|id| *id != leader)
+        .collect();
+    trio.core(leader).propose("b".into()).unwrap();
+    trio.settle();
+    assert_eq!(trio.commands(leader), ["a"]);
+}
+
+#[test]
+fn while_votes_are_exchanged_a_majority_of_both_is_needed() {
+    let (mut trio, leader, new) = with_learner(12);
+    let others: Vec<_> = [1, 2, 3]
+        .map(ReplicaId)
+        .into_iter()
+        .filter(|id| *id != leader)
+        .collect();
+    let exchange = MemberChange::Exchange {
+        add: Some(new),
+        remove: Some(others[0]),
+    };
+    trio.core(leader).propose_members(&exchange).unwrap();
+    assert_eq!(
+        trio.core(leader).propose_members(&exchange),
+        None,
+        "one is under way"
+    );
+    trio.settle();
+    trio.tick();
+    assert!(trio.core(leader).members().is_joint());
+    assert_eq!(
+        trio.core(leader).propose_members(&exchange),
+        None,
+        "it has to be left first"
+    );
+    // Of the new voters two are there, of the old ones only the leader.
+    trio.cut_off = others.clone();
+    trio.core(leader).propose("a".into()).unwrap();
+    trio.settle();
+    assert_eq!(trio.commands(leader), Vec::<String>::new());
+    trio.cut_off = vec![others[1]];
+    trio.tick();
+    trio.tick();
+    assert_eq!(trio.commands(leader), ["a"]);
+    trio.core(leader).propose_members(&MemberChange::Leave).unwrap();
+    trio.settle();
+    trio.tick();
+    assert!(!trio.core(leader).members().is_joint());
+    assert!(!trio.core(leader).members().contains(others[0]));
+    // Who has gone is not needed any more.
+    trio.cut_off = vec![others[0]];
+    trio.tick();
+    trio.core(leader).propose("b".into()).unwrap();
+    trio.settle();
+    assert_eq!(trio.commands(leader), ["a", "b"]);
+}
+
+#[test]
+fn with_the_entry_that_leaves_it_is_durable_that_the_one_before_it_is_committed() {
+    let (mut trio, leader, new) = with_learner(13);
+    let gone = [1, 2, 3]
+        .map(ReplicaId)
+        .into_iter()
+        .find(|id| *id != leader)
+        .unwrap();
+    let exchange = MemberChange::Exchange {
+        add: Some(new),
+        remove: Some(gone),
+    };
+    let (entered, _) = trio.core(leader).propose_members(&exchange).unwrap();
+    trio.settle();
+    trio.tick();
+    trio.core(leader).propose_members(&MemberChange::Leave).unwrap();
+    trio.settle();
+    for (id, replica) in &trio.replicas {
+        let memberships = replica
+            .log
+            .iter()
+            .filter(|entry| entry.kind == EntryKind::Membership);
+        if memberships.count() >= 3 {
+            let known = replica.disk.hard_state.commit;
+            assert!(
+                known >= entered,
+                "{id:?} knows {known} after it has entered at {entered}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_replica_that_is_unfilled_takes_nothing_and_asks_for_no_votes() {
+    let mut trio = Trio::new(14, 3);
+    let leader = trio.leader();
+    let empty = trio.replicas.keys().copied().find(|id| *id != leader).unwrap();
+    trio.core(leader).propose("a".into()).unwrap();
+    trio.settle();
+    let disk = Recovered {
+        is_unfilled: true,
+        members: trio.replicas[&empty].disk.members.clone(),
+        ..Recovered::default()
+    };
+    trio.start(empty, disk, Vec::new(), Vec::new());
+    trio.core(leader).restarted(empty);
+    for _ in 0..5 {
+        trio.tick();
+    }
+    assert_eq!(trio.replicas[&empty].log, []);
+    assert_eq!(trio.core(empty).leader(), Some(leader));
+    trio.core(empty).campaign(&mut || 7);
+    trio.cut_off = vec![leader];
+    for _ in 0..5 * ELECTION_TICKS {
+        trio.core(empty).tick(&mut || 7);
+    }
+    assert_eq!(trio.core(empty).role(), Role::Follower);
+}
+
+#[test]
+fn a_member_that_needs_what_is_gone_is_told() {
+    let mut trio = Trio::new(15, 3);
+    let leader = trio.leader();
+    let away = trio.replicas.keys().copied().find(|id| *id != leader).unwrap();
+    trio.cut_off = vec![away];
+    for number in 0..5 {
+        trio.core(leader).propose(number.to_string().into()).unwrap();
+        trio.settle();
+    }
+    let last = trio.core(leader).last();
+    trio.core(leader).cut_head(last);
+    assert!(!trio.core(away).is_outdated());
+    trio.cut_off.clear();
+    for _ in 0..3 * ELECTION_TICKS {
+        trio.tick();
+    }
+    assert!(trio.core(away).is_outdated());
 }

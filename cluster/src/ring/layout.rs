@@ -145,6 +145,99 @@ impl Layout {
         self.epoch += 1;
     }
 
+    /// The next epoch of the same layout.
+    pub(super) fn next_epoch(&mut self) {
+        self.epoch += 1;
+    }
+
+    /// So many replicas are wanted from now on. A new epoch.
+    pub(super) fn set_replication(&mut self, replication: NonZeroU8) {
+        self.replication = replication;
+        self.epoch += 1;
+    }
+
+    /// Adds a node that holds nothing, in the same epoch.
+    pub(super) fn keep_node(&mut self, node: NodeId, description: NodeDescription) {
+        self.nodes.insert(node, description);
+    }
+
+    /// Whether another layout has the same replicas in the same order.
+    pub(super) fn has_same_replicas(&self, other: &Self) -> bool {
+        let pairs = self.ranges.iter().zip(&other.ranges);
+        self.ranges.len() == other.ranges.len()
+            && pairs
+                .into_iter()
+                .all(|(one, other)| one.replicas == other.replicas)
+    }
+
+    /// Takes a replica out, in the same epoch. Says whether it was there.
+    pub(super) fn remove_replica(&mut self, range: RangeId, replica: Replica) -> bool {
+        let Some(range) = self.range_mut(range) else {
+            return false;
+        };
+        let before = range.replicas.len();
+        range.replicas.retain(|other| *other != replica);
+        range.replicas.len() < before
+    }
+
+    /// Gives out no replica id that another layout has given out, and has no epoch before its own.
+    pub(super) fn follow(&mut self, other: &Self) {
+        self.epoch = self.epoch.max(other.epoch);
+        for (range, other) in self.ranges.iter_mut().zip(&other.ranges) {
+            range.next_id = range.next_id.max(other.next_id);
+        }
+    }
+
+    /// The group of a range says that these are its voters: they are its replicas from now on. Those that were there keep
+    /// their order, and one that comes takes the first place that gets free. Says whether that is news, and then the epoch
+    /// is a new one. Replicas of nodes that the layout does not know are left out.
+    pub(super) fn observe(&mut self, range: RangeId, voters: &[Replica]) -> bool {
+        let nodes = &self.nodes;
+        let known: Vec<_> = (voters.iter().copied())
+            .filter(|replica| nodes.contains_key(&replica.node))
+            .collect();
+        let Some(range) = usize::try_from(range.0)
+            .ok()
+            .and_then(|index| self.ranges.get_mut(index))
+        else {
+            return false;
+        };
+        let is_same = known.len() == range.replicas.len()
+            && known.iter().all(|replica| range.replicas.contains(replica));
+        if is_same || known.is_empty() {
+            return false;
+        }
+        let mut new: Vec<_> = (known.iter().copied())
+            .filter(|replica| !range.replicas.contains(replica))
+            .collect();
+        let mut replicas = Vec::with_capacity(known.len());
+        for replica in &range.replicas {
+            if known.contains(replica) {
+                replicas.push(*replica);
+            } else if !new.is_empty() {
+                replicas.push(new.remove(0));
+            }
+        }
+        replicas.append(&mut new);
+        let highest = replicas
+            .iter()
+            .map(|replica| replica.id)
+            .max()
+            .unwrap_or_default();
+        range.next_id = range.next_id.max(highest + 1);
+        range.replicas = replicas;
+        self.epoch += 1;
+        true
+    }
+
+    /// Whether a range is as it was when the cluster was made: all replica ids are the first ones.
+    pub fn is_as_founded(&self, range: RangeId) -> bool {
+        self.range(range).is_some_and(|range| {
+            let count = u64::try_from(range.replicas.len()).unwrap_or(u64::MAX);
+            range.next_id == REPLICA_ID_FIRST + count
+        })
+    }
+
     /// Makes ready for the moves to another layout, which was placed from this one: takes over its wanted replication, the
     /// nodes it knows, and which replica ids it has given out, so that whatever becomes of the moves no layout that is
     /// placed from this one gives them out again. The replicas stay as they are. A new epoch.
@@ -287,6 +380,10 @@ impl Layout {
             }
         }
         Ok(())
+    }
+
+    fn range_mut(&mut self, range: RangeId) -> Option<&mut RangeReplicas> {
+        self.ranges.get_mut(usize::try_from(range.0).ok()?)
     }
 
     fn range(&self, range: RangeId) -> Option<&RangeReplicas> {

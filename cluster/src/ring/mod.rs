@@ -8,6 +8,7 @@ mod error;
 mod layout;
 mod moves;
 mod placement;
+mod plan;
 mod record;
 mod token;
 
@@ -15,4 +16,5 @@ pub use error::{LayoutError, PlacementError};
 pub use layout::{Layout, NodeDescription, Replica};
 pub use moves::{Move, moves};
 pub use placement::place;
+pub use plan::{NodeStanding, Plan, PlanError};
 pub use token::{RangeBits, RangeId, Token, TouchedRanges};

@@ -389,6 +389,11 @@ impl Directory {
     pub fn session(&self, access_key_id: &str, token: &str) -> Option<Credential> {
         token::read(self.sealing.as_ref()?, access_key_id, token)
     }
+
+    /// Another one as soon as a session token might be read otherwise than before; `None` when none is read.
+    pub fn session_epoch(&self) -> Option<u64> {
+        self.sealing.as_ref().map(SealingKeys::epoch)
+    }
 }
 
 /// Whether a row is shown: an old row is not when the new one is there, and an obstacle never is (`change/entity.rs`).

@@ -16,6 +16,7 @@ mod record;
 mod rules;
 pub mod sealing;
 pub mod token;
+mod trust;
 
 pub use change::{Changes, Edit, NewGroup, NewPolicy, NewRole, NewUser, Tagging};
 pub use error::{DirectoryError, ErrorCode};

@@ -199,7 +199,7 @@ pub struct Role {
     /// As [`User::boundary`].
     #[prost(string, optional, tag = "8")]
     pub boundary: Option<String>,
-    /// Who may assume it.
+    /// Who may assume it; users and roles by their ids (`trust.rs`).
     #[prost(string, tag = "11")]
     pub trust_policy: String,
     /// Free text.

@@ -11,7 +11,7 @@ use aes_gcm::aead::AeadInOut as _;
 use aes_gcm::{Aes256Gcm, KeyInit as _};
 use hmac::{Hmac, Mac};
 use prost::Message;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 /// Bytes of a sealing key, and of the key that wraps it.
@@ -121,6 +121,7 @@ struct SealingKey {
 pub struct SealingKeys {
     /// By number; the last one seals.
     keys: Vec<SealingKey>,
+    epoch: u64,
 }
 
 impl fmt::Debug for SealingKeys {
@@ -197,7 +198,13 @@ impl SealingKeys {
         if keys.is_empty() {
             return Err(RingError::Malformed("there are none".to_owned()));
         }
-        Ok(Self { keys })
+        let epoch = epoch_of(&keys);
+        Ok(Self { keys, epoch })
+    }
+
+    /// Tells these keys from others: what one has opened opens with all of the same epoch. Says nothing of the keys.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// The row with one more wrap of each key that `wrapping` has not wrapped yet; `None` when there is none to add. A
@@ -270,6 +277,17 @@ impl SealingKeys {
             .ok()?;
         Some(plain)
     }
+}
+
+/// Eight bytes of a hash of keys that are random: enough to tell them apart, of no use to anybody else.
+fn epoch_of(keys: &[SealingKey]) -> u64 {
+    let mut hasher = Sha256::new();
+    for key in keys {
+        hasher.update(key.number.to_le_bytes());
+        hasher.update(&key.bytes[..]);
+    }
+    let hash = hasher.finalize();
+    hash.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// What is authenticated beside the sealed bytes.
@@ -396,6 +414,13 @@ mod tests {
             .unwrap()
             .unwrap();
         assert_eq!(keys.wrap_also(&both, &second, || Ok([5; NONCE_BYTES])), Ok(None));
+        // One more wrap makes no other keys; other keys do.
+        let same = SealingKeys::open(&both, std::slice::from_ref(&second)).unwrap();
+        assert_eq!(same.epoch(), keys.epoch());
+        let row = SealingKeys::make(&first, &Zeroizing::new([8; KEY_BYTES]), [3; NONCE_BYTES]);
+        let others = SealingKeys::open(&row, std::slice::from_ref(&first)).unwrap();
+        assert_ne!(others.epoch(), keys.epoch());
+        let row = SealingKeys::make(&first, &Zeroizing::new([7; KEY_BYTES]), [3; NONCE_BYTES]);
         let sealed = keys.seal(Purpose::SessionToken, "", [1; NONCE_BYTES], b"x");
         let again = SealingKeys::open(&both, &[second]).unwrap();
         assert_eq!(

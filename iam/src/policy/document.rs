@@ -172,7 +172,7 @@ impl Reader {
             (DocumentKind::Identity, None) => Ok(None),
             (DocumentKind::Identity, Some((node, _))) => Err(node.refuse(Problem::PrincipalForbidden)),
             (_, None) => Err(node.refuse(Problem::NoPrincipal)),
-            (_, Some((node, negated))) => Principals::parse(node, negated).map(Some),
+            (_, Some((node, negated))) => Principals::parse(node, negated, self.kind).map(Some),
         }
     }
 

@@ -3,6 +3,8 @@
 //! Invariant: no object has a member twice, and nothing lies deeper than the grammar of policies can use. What the
 //! values mean is the part of `document.rs`.
 
+use std::ops::Range;
+
 use jiter::{Jiter, JiterError, Peek};
 
 use super::error::{DocumentError, Position, Problem};
@@ -16,6 +18,8 @@ pub(super) struct Node {
     pub(super) value: Json,
     pub(super) begin: Position,
     pub(super) end: Position,
+    /// Where it stands in the text.
+    pub(super) bytes: Range<usize>,
 }
 
 #[derive(Debug)]
@@ -109,7 +113,7 @@ impl Reader<'_> {
 
     fn node(&mut self, depth: usize) -> Result<Node, DocumentError> {
         let peek = self.json.peek().map_err(|error| self.broken(&error))?;
-        let begin = self.here();
+        let (begin, first) = (self.here(), self.json.current_index());
         if depth > DEPTH_MAX {
             return Err(DocumentError {
                 position: begin,
@@ -129,7 +133,13 @@ impl Reader<'_> {
         };
         let value = value.map_err(|error| self.broken(&error))?;
         let end = self.here();
-        Ok(Node { value, begin, end })
+        let bytes = first..self.json.current_index();
+        Ok(Node {
+            value,
+            begin,
+            end,
+            bytes,
+        })
     }
 
     fn list(&mut self, depth: usize) -> Result<Json, DocumentError> {

@@ -15,6 +15,7 @@ mod json;
 mod pattern;
 mod principal;
 mod principal_policies;
+mod rename;
 mod request;
 mod statement;
 mod variable;
@@ -23,6 +24,7 @@ pub use document::{DocumentKind, Effect};
 pub use error::{DocumentError, Position, Problem};
 pub use evaluate::{Decision, Denial, PolicyType, Verdict, decide, decide_trust};
 pub use principal_policies::{PrincipalKind, PrincipalPolicies};
+pub use rename::rename_principals;
 pub use request::{ContextKeys, Request, Value, Values};
 pub use statement::Statement;
 

@@ -1,10 +1,11 @@
 //! The `Principal` and `NotPrincipal` of resource policies: who a statement is about.
 //!
-//! Invariant: principals are names, not patterns; the only wildcard is `*`, which is everybody.
+//! Invariant: principals are names, not patterns; the only wildcard is `*`, which is everybody. Trust policies name users and
+//! roles by their ids, which `directory/trust.rs` puts there.
 //!
 //! Source: IAM User Guide, "AWS JSON policy elements: Principal" and "... NotPrincipal".
 
-use super::document::Effect;
+use super::document::{DocumentKind, Effect};
 use super::error::{DocumentError, Problem};
 use super::json::{Json, Node};
 use super::principal_policies::{PrincipalKind, PrincipalPolicies};
@@ -24,6 +25,8 @@ enum Named {
     Account(Box<str>),
     /// A user, a role or a session.
     Arn(Box<str>),
+    /// A user or a role, by its id.
+    Id(Box<str>),
     /// Services and principals of other systems, which no principal here is.
     Foreign,
 }
@@ -41,14 +44,14 @@ pub(super) enum Reach {
 
 impl Principals {
     /// Reads the value of `Principal` or `NotPrincipal`.
-    pub(super) fn parse(node: &Node, negated: bool) -> Result<Self, DocumentError> {
+    pub(super) fn parse(node: &Node, negated: bool, of: DocumentKind) -> Result<Self, DocumentError> {
         let mut named = Vec::new();
         match &node.value {
             Json::Text(text) if text == "*" => named.push(Named::Everybody),
             Json::Object(members) if !members.is_empty() => {
                 for (kind, value) in members {
                     for node in value.one_or_many() {
-                        named.push(parse_one(kind, node)?);
+                        named.push(parse_one(kind, node, of)?);
                     }
                 }
             }
@@ -98,6 +101,14 @@ impl Named {
                     principal.kind == PrincipalKind::RoleSession && **arn == *principal.principal_arn;
                 is_role.then_some(Reach::Role)
             }
+            Self::Id(id) => {
+                let own = principal.user_id.split(':').next() == Some(id);
+                match principal.kind {
+                    PrincipalKind::User => own.then_some(Reach::Itself),
+                    PrincipalKind::RoleSession => own.then_some(Reach::Role),
+                    PrincipalKind::Root => None,
+                }
+            }
             Self::Foreign => None,
         }
     }
@@ -107,7 +118,7 @@ impl Named {
     }
 }
 
-fn parse_one(kind: &str, node: &Node) -> Result<Named, DocumentError> {
+fn parse_one(kind: &str, node: &Node, of: DocumentKind) -> Result<Named, DocumentError> {
     let text = node.text("a principal")?;
     let invalid = || {
         node.refuse(Problem::Principal {
@@ -116,6 +127,7 @@ fn parse_one(kind: &str, node: &Node) -> Result<Named, DocumentError> {
         })
     };
     match kind {
+        "AWS" if of == DocumentKind::Trust && is_id(text) => Ok(Named::Id(text.into())),
         "AWS" => aws(text).ok_or_else(invalid),
         "Service" | "Federated" | "CanonicalUser" if !text.is_empty() => Ok(Named::Foreign),
         _ => Err(invalid()),
@@ -146,6 +158,19 @@ fn aws(text: &str) -> Option<Named> {
         ("sts", "assumed-role" | "federated-user", name) if !name.is_empty() => Some(Named::Arn(text.into())),
         _ => None,
     }
+}
+
+/// Whether a text is an id of a user or a role. Source: IAM User Guide, "IAM identifiers", "Understanding unique ID prefixes".
+fn is_id(text: &str) -> bool {
+    let rest = ["AIDA", "AROA"]
+        .iter()
+        .find_map(|prefix| text.strip_prefix(prefix));
+    rest.is_some_and(|rest| {
+        !rest.is_empty()
+            && rest
+                .bytes()
+                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    })
 }
 
 fn is_account(text: &str) -> bool {

@@ -9,6 +9,7 @@
 mod authorization;
 mod canonical;
 mod presigned;
+mod session_cache;
 mod signing_key;
 mod timestamp;
 mod verify;

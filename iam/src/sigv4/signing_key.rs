@@ -1,7 +1,8 @@
 //! Signing keys: derived from a secret for one day, region and service, and cached in their ready-keyed HMAC form.
 //!
 //! Deriving costs four HMACs (ten SHA-256 blocks and more), the cached form one clone. Invariants of the cache: it
-//! never serves a key that was derived from another secret than the present one, and never holds more than its bound.
+//! never serves a key that was derived from another secret than the present one, never holds more than its bound, and keeps
+//! keys of sessions no longer than told to (`forget_expired`).
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -11,8 +12,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{Authorization, TERMINATOR};
-use crate::principal::SecretKey;
+use super::{Authorization, TERMINATOR, Timestamp};
+use crate::principal::{Credential, SecretKey};
 
 /// HMAC-SHA256 with its key already absorbed. Zeroized on drop by the `zeroize` feature of `hmac`.
 pub(super) type KeyedHmac = Hmac<Sha256>;
@@ -44,6 +45,8 @@ fn keyed(key: &[u8]) -> KeyedHmac {
 struct Entry {
     secret: SecretKey,
     key: KeyedHmac,
+    /// Of a session.
+    expires_at: Option<Timestamp>,
 }
 
 /// Signing keys by credential (`keyid/day/region/service/aws4_request`). Sharded, so that connections rarely meet.
@@ -63,8 +66,9 @@ impl SigningKeyCache {
         }
     }
 
-    /// The signing key for the scope of `authorization` under `secret`, cached or derived now.
-    pub(super) fn get(&self, authorization: &Authorization<'_>, secret: &SecretKey) -> KeyedHmac {
+    /// The signing key for the scope of `authorization` under the secret of `credential`, cached or derived now.
+    pub(super) fn get(&self, authorization: &Authorization<'_>, credential: &Credential) -> KeyedHmac {
+        let secret = &credential.secret;
         let shard = self.shard(&authorization.credential);
         {
             let entries = shard.read().unwrap_or_else(PoisonError::into_inner);
@@ -83,6 +87,7 @@ impl SigningKeyCache {
         let entry = Entry {
             secret: secret.clone(),
             key: key.clone(),
+            expires_at: credential.expires_at,
         };
         let mut entries = shard.write().unwrap_or_else(PoisonError::into_inner);
         if entries.len() >= self.shard_entries_max && !entries.contains_key(&*authorization.credential) {
@@ -90,6 +95,14 @@ impl SigningKeyCache {
         }
         entries.insert((&*authorization.credential).into(), entry);
         key
+    }
+
+    /// Lets go of the keys of sessions that have expired.
+    pub(super) fn forget_expired(&self, now: Timestamp) {
+        for shard in &self.shards {
+            let mut entries = shard.write().unwrap_or_else(PoisonError::into_inner);
+            entries.retain(|_, entry| entry.expires_at.is_none_or(|expires_at| now < expires_at));
+        }
     }
 
     fn shard(&self, credential: &str) -> &RwLock<HashMap<Box<str>, Entry>> {
@@ -110,14 +123,20 @@ fn make_room(entries: &mut HashMap<Box<str>, Entry>, day: &str, entries_max: usi
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use hmac::Mac;
 
     use super::{KeyedHmac, SHARDS, SigningKeyCache, derive};
-    use crate::principal::SecretKey;
-    use crate::sigv4::Authorization;
+    use crate::principal::{Credential, Principal, SecretKey};
+    use crate::sigv4::{Authorization, Timestamp};
 
-    fn secret(text: &str) -> SecretKey {
-        SecretKey::new(text.to_owned())
+    fn secret(text: &str) -> Credential {
+        Credential {
+            secret: SecretKey::new(text.to_owned()),
+            principal: Arc::new(Principal::root("AKID", "000000000000")),
+            expires_at: None,
+        }
     }
 
     fn authorization(credential: &str) -> Authorization<'_> {
@@ -140,7 +159,7 @@ mod tests {
     fn a_key_is_derived_once_and_then_served_from_the_cache() {
         let cache = SigningKeyCache::new(100);
         let (credential, secret) = ("AKID/20150830/us-east-1/dynamodb/aws4_request", secret("s"));
-        let derived = tag(&derive(&secret, "20150830", "us-east-1", "dynamodb"));
+        let derived = tag(&derive(&secret.secret, "20150830", "us-east-1", "dynamodb"));
         for _ in 0..3 {
             assert_eq!(tag(&cache.get(&authorization(credential), &secret)), derived);
             assert_eq!(held(&cache), 1);
@@ -174,7 +193,12 @@ mod tests {
         assert_ne!(old, new);
         assert_eq!(
             new,
-            tag(&derive(&secret("new"), "20150830", "us-east-1", "dynamodb"))
+            tag(&derive(
+                &secret("new").secret,
+                "20150830",
+                "us-east-1",
+                "dynamodb"
+            ))
         );
         assert_eq!(held(&cache), 1);
     }
@@ -205,5 +229,23 @@ mod tests {
             old.filter(|credential| credential.contains("/20150830/")).count(),
             0
         );
+    }
+
+    #[test]
+    fn keys_of_sessions_go_when_they_have_expired() {
+        let cache = SigningKeyCache::new(100);
+        let session = Credential {
+            expires_at: Some(Timestamp::from_unix_s(100)),
+            ..secret("s")
+        };
+        cache.get(&authorization("ASIA/20150830/r/dynamodb/aws4_request"), &session);
+        cache.get(
+            &authorization("AKID/20150830/r/dynamodb/aws4_request"),
+            &secret("t"),
+        );
+        cache.forget_expired(Timestamp::from_unix_s(99));
+        assert_eq!((held(&cache), session.secret.owners()), (2, 2));
+        cache.forget_expired(Timestamp::from_unix_s(100));
+        assert_eq!((held(&cache), session.secret.owners()), (1, 1));
     }
 }

@@ -1,10 +1,13 @@
 //! Verifying a signature: the same computation as the signer's, compared in constant time.
 //!
-//! A [`Verifier`] is long-lived and shared by all connections, since it holds the cache of signing keys. It trusts the
-//! [`Authorization`] to be of the same request; checks of form, scope and date happened when that was parsed.
+//! A [`Verifier`] is long-lived and shared by all connections, since it holds the caches of signing keys and of opened session
+//! tokens. It trusts the [`Authorization`] to be of the same request; checks of form, scope and date happened when that was
+//! parsed. Invariant: the secrets of sessions that have expired leave the caches with the next request that comes
+//! [`SWEEP_S`] after the last sweep.
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hmac::Mac;
 use sha2::{Digest, Sha256};
@@ -12,13 +15,20 @@ use subtle::ConstantTimeEq;
 
 use super::authorization::Place;
 use super::canonical::write_canonical_request;
+use super::session_cache::{SessionCache, SessionKey, session_key};
 use super::signing_key::SigningKeyCache;
-use super::{ALGORITHM, Authorization, RequestView, presigned};
+use super::{ALGORITHM, Authorization, RequestView, Timestamp, presigned};
 use crate::error::Error;
 use crate::principal::{Credential, CredentialStore, Principal};
 
 /// How many signing keys are kept: one per access key and day in use, 300 bytes or so each.
 const SIGNING_KEYS_MAX: usize = 16_384;
+
+/// How many sessions are kept opened: 500 bytes or so each, and the policies that cut them.
+const SESSIONS_MAX: usize = 4_096;
+
+/// How often expired sessions are swept out, in seconds.
+const SWEEP_S: u64 = 60;
 
 /// What the request came over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +42,9 @@ pub enum Transport {
 /// Verifies signatures and keeps what makes that cheap.
 pub struct Verifier {
     keys: SigningKeyCache,
+    sessions: SessionCache,
+    /// When expired sessions were swept out last, in seconds since the Unix epoch.
+    swept_at_s: AtomicU64,
 }
 
 impl fmt::Debug for Verifier {
@@ -44,6 +57,8 @@ impl Default for Verifier {
     fn default() -> Self {
         Self {
             keys: SigningKeyCache::new(SIGNING_KEYS_MAX),
+            sessions: SessionCache::new(SESSIONS_MAX),
+            swept_at_s: AtomicU64::new(0),
         }
     }
 }
@@ -68,9 +83,10 @@ impl Verifier {
         transport: Transport,
         store: &(impl CredentialStore + ?Sized),
     ) -> Result<Arc<Principal>, Error> {
-        let credential = match &authorization.token {
-            None => store.credential(authorization.access_key_id()),
-            Some(token) => store.session(authorization.access_key_id(), token),
+        self.sweep(authorization.now);
+        let (credential, to_be_kept) = match &authorization.token {
+            None => (store.credential(authorization.access_key_id()), None),
+            Some(token) => self.session(authorization, token, store),
         };
         let credential = credential.ok_or(Error::UnrecognizedClient)?;
         let mut body_hash = [0; 64];
@@ -92,10 +108,46 @@ impl Verifier {
         if !right {
             return Err(Error::SignatureMismatch);
         }
+        // Who has no secret does not fill the cache.
+        if let Some(key) = to_be_kept {
+            self.sessions.keep(key, &credential, authorization.now);
+        }
         match (credential.expires_at, authorization.now) {
             (Some(expires_at), Some(now)) if expires_at <= now => Err(Error::TokenExpired),
             _ => Ok(credential.principal),
         }
+    }
+
+    /// The credential of a session token, and the key by which to keep it if it was opened now.
+    fn session(
+        &self,
+        authorization: &Authorization<'_>,
+        token: &str,
+        store: &(impl CredentialStore + ?Sized),
+    ) -> (Option<Credential>, Option<SessionKey>) {
+        let access_key_id = authorization.access_key_id();
+        let Some(epoch) = store.session_epoch() else {
+            return (store.session(access_key_id, token), None);
+        };
+        let key = session_key(epoch, access_key_id, token);
+        match self.sessions.get(&key, authorization.now) {
+            Some(credential) => (Some(credential), None),
+            None => (store.session(access_key_id, token), Some(key)),
+        }
+    }
+
+    /// Lets go of the secrets of sessions that have expired, now and then.
+    fn sweep(&self, now: Option<Timestamp>) {
+        let Some(now) = now else { return };
+        let swept_at_s = self.swept_at_s.load(Ordering::Relaxed);
+        // A clock that was set back counts as well.
+        if now.unix_s().abs_diff(swept_at_s) < SWEEP_S {
+            return;
+        }
+        // Two that sweep at once do no harm.
+        self.swept_at_s.store(now.unix_s(), Ordering::Relaxed);
+        self.sessions.forget_expired(now);
+        self.keys.forget_expired(now);
     }
 
     /// The signature that the secret of a credential makes over a request.
@@ -114,7 +166,7 @@ impl Verifier {
         let mut request_hash = [0; 64];
         encode_hex(&hasher.finalize(), &mut request_hash);
 
-        let mut hmac = self.keys.get(authorization, &credential.secret);
+        let mut hmac = self.keys.get(authorization, credential);
         hmac.update(ALGORITHM.as_bytes());
         hmac.update(b"\n");
         hmac.update(authorization.signed_at_text.as_bytes());

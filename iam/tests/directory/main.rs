@@ -5,4 +5,5 @@
 mod changes;
 mod policies;
 mod rename;
+mod trust;
 mod world;

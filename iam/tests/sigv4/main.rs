@@ -5,5 +5,6 @@
 mod presigned;
 mod property;
 mod refusals;
+mod sessions;
 mod signer;
 mod vectors;

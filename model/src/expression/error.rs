@@ -18,10 +18,10 @@ pub enum ExpressionError {
     /// The text is empty.
     #[error("The expression can not be empty;")]
     Empty,
-    /// The text is longer than 4,096 bytes.
+    /// The text is longer than 4,096 bytes, or than 1 MB with what its placeholders stand for.
     #[error("Expression size has exceeded the maximum allowed size; expression size: {size}")]
     TooLong {
-        /// Length of the text in bytes.
+        /// Length in bytes.
         size: usize,
     },
     /// The text does not follow the grammar.
@@ -227,6 +227,12 @@ pub enum ExpressionError {
         /// Length of the key in bytes.
         size: usize,
     },
+    /// Names or values with their placeholders, or all of them together, have more than 2 MB.
+    #[error("{parameters} exceeds max size")]
+    VariablesTooLarge {
+        /// The parameters.
+        parameters: &'static str,
+    },
     /// A placeholder stands for an empty name.
     #[error("ExpressionAttributeNames contains invalid value: Empty attribute name for key {placeholder}")]
     EmptyName {
@@ -310,6 +316,7 @@ impl ExpressionError {
             Self::PlaceholderSyntax { .. }
                 | Self::PlaceholderEmpty { .. }
                 | Self::PlaceholderTooLong { .. }
+                | Self::VariablesTooLarge { .. }
                 | Self::EmptyName { .. }
                 | Self::UnusedPlaceholders { .. }
                 | Self::KeyOperator { .. }

@@ -18,6 +18,8 @@ use super::reserved::is_reserved;
 ///
 /// Source: Amazon DynamoDB Developer Guide, "Quotas: expression parameters".
 const TEXT_BYTES_MAX: usize = 4096;
+/// Most bytes of a text with what its placeholders stand for, as often as they are used. Source: DynamoDB Local.
+const EXPANDED_BYTES_MAX: usize = 1024 * 1024;
 
 /// Most operators and functions in one expression. Source: as above.
 const OPERATORS_MAX: usize = 300;
@@ -81,6 +83,8 @@ pub(super) struct Parser<'t, 'p> {
     bounds: Bounds,
     depth: usize,
     operators: usize,
+    /// Bytes of the text, and of the names and values that stand in it.
+    expanded: usize,
     /// Where the last closed group begins and ends.
     last_group: Option<(usize, usize)>,
     redundant_parentheses: bool,
@@ -114,6 +118,7 @@ impl<'t, 'p> Parser<'t, 'p> {
             bounds,
             depth: 0,
             operators: 0,
+            expanded: text.len(),
             last_group: None,
             redundant_parentheses: false,
             misused: None,
@@ -140,7 +145,14 @@ impl<'t, 'p> Parser<'t, 'p> {
         let too_many = counted.then_some(ExpressionError::TooManyOperators {
             count: OPERATORS_MAX + 1,
         });
-        match misused.or(too_many).or(self.target).or(self.meaning) {
+        let is_too_large = self.bounds == Bounds::Api && self.expanded > EXPANDED_BYTES_MAX;
+        let too_large = is_too_large.then_some(ExpressionError::TooLong { size: self.expanded });
+        match misused
+            .or(too_many)
+            .or(self.target)
+            .or(self.meaning)
+            .or(too_large)
+        {
             Some(error) => Err(error),
             None => Ok(()),
         }
@@ -309,6 +321,7 @@ impl<'t, 'p> Parser<'t, 'p> {
         let placeholder = self.slice(self.current);
         self.advance();
         if let Some(id) = self.placeholders.use_value(placeholder) {
+            self.expanded += self.placeholders.value(id).size();
             return Term::Value(id);
         }
         self.refuse(ExpressionError::UndefinedValue {
@@ -415,6 +428,7 @@ impl<'t, 'p> Parser<'t, 'p> {
             TokenKind::NamePlaceholder => {
                 self.advance();
                 let name = self.placeholders.use_name(text);
+                self.expanded += name.map_or(0, str::len);
                 if name.is_none() {
                     self.meaning
                         .get_or_insert_with(|| ExpressionError::UndefinedName {

@@ -14,6 +14,12 @@ use crate::codec::Writer;
 /// Source: Amazon DynamoDB Developer Guide, "Quotas: expression parameters".
 const PLACEHOLDER_BYTES_MAX: usize = 255;
 
+/// Most bytes of all names with their placeholders, of all values with theirs, and of both together.
+///
+/// Source: Amazon DynamoDB Developer Guide, "Quotas: expression parameters", where it is 2 MB for all substitution variables; what
+/// is counted and the sentences are DynamoDB Local's.
+const VARIABLES_BYTES_MAX: usize = 2 * 1024 * 1024;
+
 const NAMES: &str = "ExpressionAttributeNames";
 const VALUES: &str = "ExpressionAttributeValues";
 
@@ -87,6 +93,37 @@ impl Placeholders {
         ValueId(self.starts.len() - 1)
     }
 
+    /// Checks how large the values given so far are with their placeholders.
+    ///
+    /// # Errors
+    /// [`ExpressionError::VariablesTooLarge`].
+    pub fn check_values_size(&self) -> Result<(), ExpressionError> {
+        check_size(self.values_size(), VALUES)
+    }
+
+    /// Checks how large the names given so far are with their placeholders, and names and values together.
+    ///
+    /// # Errors
+    /// [`ExpressionError::VariablesTooLarge`].
+    pub fn check_names_size(&self) -> Result<(), ExpressionError> {
+        let sizes = self
+            .names()
+            .map(|(placeholder, name)| placeholder.len() + name.len());
+        let size = sizes.sum();
+        check_size(size, NAMES)?;
+        check_size(
+            size + self.values_size(),
+            "Combined size of ExpressionAttributeNames and ExpressionAttributeValues",
+        )
+    }
+
+    fn values_size(&self) -> usize {
+        let sizes = self
+            .values()
+            .map(|(placeholder, value)| placeholder.len() + value.size());
+        sizes.sum()
+    }
+
     /// The value that has been written from `start` on, whether or not it is an operand yet.
     pub fn written_at(&self, start: usize) -> RawValue<'_> {
         self.writer.value_at(start)
@@ -151,6 +188,13 @@ impl Placeholders {
         entry.used = true;
         Some(entry.meaning)
     }
+}
+
+fn check_size(size: usize, parameters: &'static str) -> Result<(), ExpressionError> {
+    if size > VARIABLES_BYTES_MAX {
+        return Err(ExpressionError::VariablesTooLarge { parameters });
+    }
+    Ok(())
 }
 
 fn check_spelling(parameter: &'static str, first: u8, key: &str) -> Result<(), ExpressionError> {
@@ -222,6 +266,29 @@ mod tests {
             "ExpressionAttributeNames contains invalid value: Empty attribute name for key #a"
         );
         assert!(placeholders.is_empty());
+    }
+
+    #[test]
+    fn names_and_values_have_two_megabytes_together() {
+        let told = |names: usize, values: usize| {
+            let mut placeholders = Placeholders::default();
+            let start = placeholders.values_writer().len();
+            placeholders.values_writer().string(&"x".repeat(values - 2));
+            placeholders.add_value(":v".into(), start).unwrap();
+            placeholders.add_name("#n".into(), "x".repeat(names - 2)).unwrap();
+            let checked = placeholders.check_values_size();
+            let checked = checked.and_then(|()| placeholders.check_names_size());
+            checked.map_err(|error| error.to_string())
+        };
+        let most = VARIABLES_BYTES_MAX;
+        let refused = |what: &str| Err(format!("{what} exceeds max size"));
+        assert_eq!(told(3, most - 3), Ok(()));
+        assert_eq!(told(3, most + 1), refused("ExpressionAttributeValues"));
+        assert_eq!(told(most + 1, 3), refused("ExpressionAttributeNames"));
+        assert_eq!(
+            told(most / 2, most / 2 + 1),
+            refused("Combined size of ExpressionAttributeNames and ExpressionAttributeValues")
+        );
     }
 
     #[test]

@@ -129,6 +129,36 @@ fn a_text_may_have_4096_bytes() {
 }
 
 #[test]
+fn a_text_may_have_a_megabyte_with_what_stands_in_it() {
+    const MOST: usize = 1 << 20;
+    let expanded = |text: &str, each: usize| {
+        let mut placeholders = Placeholders::default();
+        let start = placeholders.values_writer().len();
+        placeholders.values_writer().string(&"x".repeat(each));
+        placeholders.add_value(":v".into(), start).unwrap();
+        placeholders.add_name("#n".into(), "y".repeat(each)).unwrap();
+        Condition::parse(text, &mut placeholders).map_err(|error| error.to_string())
+    };
+    assert!(expanded("a = :v", MOST - 6).is_ok());
+    assert!(expanded("#n = a", MOST - 6).is_ok());
+    let refused = |size: usize| {
+        format!("Expression size has exceeded the maximum allowed size; expression size: {size}")
+    };
+    assert_eq!(expanded("a = :v", MOST - 5).unwrap_err(), refused(MOST + 1));
+    assert_eq!(expanded("#n = a", MOST - 5).unwrap_err(), refused(MOST + 1));
+    let half = MOST / 2;
+    assert_eq!(
+        expanded("a = :v OR b = :v", half).unwrap_err(),
+        refused(MOST + 16)
+    );
+    assert!(
+        expanded("a = :v b", MOST)
+            .unwrap_err()
+            .starts_with("Syntax error")
+    );
+}
+
+#[test]
 fn an_expression_may_have_300_operators() {
     let too_many = "The expression contains too many operators; operator count: 301";
     let negated = |count| format!("{}a = :n", "NOT ".repeat(count));

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use stator_cluster::{ConsistencyLevel, Keyspace};
 use stator_iam::policy::{DocumentKind, Policy};
-use stator_model::index::{IndexKeys, Misfit};
+use stator_model::index::{IndexKeys, IndexKind, Misfit};
 use stator_model::item::ItemRef;
 use stator_model::key::{KeyBytes, KeyError, KeySchema};
 use uuid::Uuid;
 
 use super::record::{IndexDefinition, IndexStatus, ResourcePolicy, TableDefinition};
+use crate::command::ITEM_BYTES_MAX;
 use crate::consistency;
 use crate::message;
 use crate::wire::error::ApiError;
@@ -105,15 +106,38 @@ impl Table {
         self.indexes.iter().find(|index| index.definition.name == name)
     }
 
-    /// Checks that every index takes the keys that an item has for it.
+    /// Checks that every index takes an item: the keys that it has for it, and its size.
     ///
     /// # Errors
     /// ValidationException.
     pub(crate) fn check_index_keys(&self, item: ItemRef<'_>) -> Result<(), ApiError> {
         match self.index_misfit(item) {
             Some((misfit, index)) => Err(message::index::misfit(&misfit, index)),
-            None => Ok(()),
+            None => self.check_local_rows(item),
         }
+    }
+
+    /// Checks that an item is not too large together with its row in a local index.
+    ///
+    /// Source: Amazon DynamoDB Developer Guide, "Quotas: item size for tables with local secondary indexes".
+    ///
+    /// # Errors
+    /// ValidationException.
+    pub(crate) fn check_local_rows(&self, item: ItemRef<'_>) -> Result<(), ApiError> {
+        let size = item.size();
+        if 2 * size <= ITEM_BYTES_MAX {
+            return Ok(());
+        }
+        let mut local = (self.indexes.iter()).filter(|index| index.definition.kind == IndexKind::Local);
+        let is_too_large = local.any(|index| {
+            let has_row = matches!(index.keys.row_key(item), Ok(Some(_)));
+            let row = || index.keys.project(&index.definition.projection, item);
+            has_row && size + row().as_ref().size() > ITEM_BYTES_MAX
+        });
+        if is_too_large {
+            return Err(ApiError::validation(message::ITEM_TOO_LARGE));
+        }
+        Ok(())
     }
 
     /// What the first index that does not take the keys that an item has for it has against them, and its name.

@@ -76,7 +76,7 @@ pub(crate) fn run(options: &Options) -> Result<(), IamError> {
         .build()?;
     let (_, answer) = runtime.block_on(asker.call("iam", call.form()))?;
     let answer = std::str::from_utf8(&answer).map_err(|_| IamError::Answer)?;
-    let result = reply::result(answer, call.action)?;
+    let result = reply::result(answer, &call.action)?;
     let mut out = io::stdout().lock();
     if options.json {
         serde_json::to_writer(&mut out, &result).map_err(io::Error::from)?;
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn a_call_is_a_form() {
         let call = IamCall {
-            action: "CreateUser",
+            action: "CreateUser".to_owned(),
             parameters: vec![("UserName", "a b/c".to_owned())],
         };
         assert_eq!(

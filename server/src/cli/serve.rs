@@ -46,6 +46,9 @@ pub(crate) struct Options {
     /// Give up an old copy of the node's data, and let the cluster fill it again
     #[arg(long)]
     rejoin: bool,
+    /// Most connections of one client address at a time, instead of http.limits.connections_per_address_max; 0 for no limit
+    #[arg(long, value_name = "NUMBER")]
+    connections_per_address: Option<u32>,
     /// Print one line of JSON when ready
     #[arg(long)]
     json: bool,
@@ -103,7 +106,9 @@ struct Ready<'a> {
 
 /// Runs the node until it is told to stop.
 pub(crate) fn run(options: &Options) -> Result<(), ServeError> {
-    let config = files::config(&options.config)?;
+    let mut config = files::config(&options.config)?;
+    let own = &mut config.http.limits.connections_per_address_max;
+    *own = options.connections_per_address.unwrap_or(*own);
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?

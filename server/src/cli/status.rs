@@ -1,9 +1,10 @@
 //! `stator status`: what a node knows of the cluster, as a table or as JSON.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
@@ -28,6 +29,9 @@ pub(crate) struct Options {
     /// Print the node's answer as one line of JSON
     #[arg(long)]
     json: bool,
+    /// Ask again and again, and show what has changed, until interrupted; every two seconds if no number is given
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..))]
+    watch: Option<u64>,
 }
 
 /// Why there is no status.
@@ -60,16 +64,42 @@ pub(crate) fn run(options: &Options) -> Result<(), StatusError> {
         keys: &keys,
         region: &config.http.region,
     };
-    let answer = tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?
-        .block_on(asker.get(STATUS_PATH))?;
+        .build()?;
+    let Some(seconds) = options.watch else {
+        let answer = runtime.block_on(asker.get(STATUS_PATH))?;
+        return print(&answer, options.json, "");
+    };
+    let before = if io::stdout().is_terminal() && !options.json {
+        CLEAR
+    } else {
+        ""
+    };
+    runtime.block_on(async {
+        loop {
+            match asker.get(STATUS_PATH).await {
+                Ok(answer) => print(&answer, options.json, before)?,
+                // A node that starts anew is there again in a moment.
+                Err(error @ AskError::NoAnswer { .. }) => writeln!(io::stderr(), "{error}")?,
+                Err(error) => return Err(error.into()),
+            }
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+        }
+    })
+}
+
+/// Makes a terminal empty and begins at its top (ECMA-48, ED and CUP).
+const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
+
+fn print(answer: &[u8], json: bool, before: &str) -> Result<(), StatusError> {
     let mut out = io::stdout().lock();
-    if options.json {
-        out.write_all(&answer)?;
+    out.write_all(before.as_bytes())?;
+    if json {
+        out.write_all(answer)?;
         writeln!(out)?;
     } else {
-        let status: Status = serde_json::from_slice(&answer)?;
+        let status: Status = serde_json::from_slice(answer)?;
         out.write_all(status.table().as_bytes())?;
     }
     Ok(out.flush()?)
@@ -89,6 +119,8 @@ pub(super) fn endpoint_of(listen: SocketAddr) -> String {
 /// be asked.
 #[derive(Debug, Deserialize)]
 struct Status {
+    #[serde(default)]
+    moves: Moves,
     node: u64,
     incarnation: u64,
     layout_epoch: u64,
@@ -131,6 +163,16 @@ struct Group {
     locked_ms: u64,
     #[serde(default)]
     diverged_at: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Moves {
+    pending: u64,
+    coming: BTreeMap<String, u64>,
+    going: BTreeMap<String, u64>,
+    leaving: Vec<u64>,
+    lost: Vec<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -197,7 +239,8 @@ impl Status {
             self.hints(),
             self.read_repair(),
         ];
-        for line in lines.into_iter().chain(self.diverged()) {
+        let more = self.moves().into_iter().chain(self.diverged());
+        for line in lines.into_iter().chain(more) {
             text.push_str(&line);
             text.push('\n');
         }
@@ -284,6 +327,36 @@ impl Status {
         };
         text.push_str(&behind);
         text
+    }
+
+    /// Replicas that have to move, and nodes that come and go; `None` when there are none.
+    fn moves(&self) -> Option<String> {
+        let Moves {
+            pending,
+            coming,
+            going,
+            leaving,
+            lost,
+        } = &self.moves;
+        if *pending == 0 && leaving.is_empty() && lost.is_empty() {
+            return None;
+        }
+        let by_node = |what: &str, nodes: &BTreeMap<String, u64>| {
+            let nodes = nodes
+                .iter()
+                .map(|(node, count)| format!("{count} {what} node {node}"));
+            nodes.collect::<Vec<_>>()
+        };
+        let named = |what: &str, nodes: &[u64]| {
+            let nodes = nodes.iter().map(|node| format!("node {node} {what}"));
+            nodes.collect::<Vec<_>>()
+        };
+        let mut parts = vec![format!("{pending} replicas have to move")];
+        parts.extend(by_node("to", coming));
+        parts.extend(by_node("away from", going));
+        parts.extend(named("is leaving", leaving));
+        parts.extend(named("is held for LOST", lost));
+        Some(format!("moves        {}", parts.join(", ")))
     }
 
     fn hints(&self) -> String {

@@ -15,7 +15,8 @@ use stator_model::item::{Item, ItemRef};
 use uuid::Uuid;
 
 use super::{Images, unfit};
-use crate::catalog::{IndexDefinition, IndexStatus, TableDefinition};
+use crate::catalog::{IndexDefinition, TableDefinition};
+use crate::command::ITEM_BYTES_MAX;
 use crate::message;
 
 /// Bytes that one write unit covers.
@@ -68,7 +69,7 @@ impl DerivedIndex {
             keyspace: index.keyspace(),
             keys: index.keys(&table.key_schema, table.seed()),
             projection: index.projection.clone(),
-            is_being_made: index.status == IndexStatus::Creating,
+            is_being_made: index.status.is_being_made(),
         }
     }
 
@@ -86,6 +87,12 @@ impl DerivedIndex {
         let before = images.before.and_then(|item| self.row(item).ok().flatten());
         let after = match images.after {
             Some(item) => match self.row(item) {
+                Ok(row) if self.is_too_large(row.as_ref(), item) && !images.stands => {
+                    return Err(Unfit {
+                        code: unfit::VALIDATION,
+                        reason: message::UPDATED_ITEM_TOO_LARGE.to_owned(),
+                    });
+                }
                 Ok(row) => row,
                 Err(_) if images.stands => None,
                 Err(misfit) => {
@@ -129,6 +136,12 @@ impl DerivedIndex {
             name: self.name.clone(),
             units,
         }))
+    }
+
+    /// Whether an item is too large together with its row in a local index.
+    fn is_too_large(&self, row: Option<&Row>, item: ItemRef<'_>) -> bool {
+        let is_local = self.keys.kind() == IndexKind::Local;
+        is_local && row.is_some_and(|row| item.size() + row.size > ITEM_BYTES_MAX)
     }
 
     fn row(&self, item: ItemRef<'_>) -> Result<Option<Row>, Misfit> {

@@ -1,6 +1,7 @@
 //! What operators ask a node beside the API: signed requests under `/_stator/`, by whoever may do the action of the request,
 //! such as `stator:GetStatus`.
 
+use std::num::NonZeroU8;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -9,7 +10,7 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use stator_cluster::KeyStatus;
+use stator_cluster::{Error, KeyStatus, Liveness, NodeId, NodeStatus};
 use stator_iam::Principal;
 
 use super::{App, amz_json, audit, authenticate, body};
@@ -23,6 +24,8 @@ use crate::wire::error::ApiError;
 pub(crate) const PREFIX: &str = "/_stator/";
 /// The path of the status.
 pub(crate) const STATUS_PATH: &str = "/_stator/status";
+/// The path of changes of the cluster's nodes.
+pub(crate) const NODES_PATH: &str = "/_stator/nodes";
 /// The path of the keys of the node's data.
 pub(crate) const KEYS_PATH: &str = "/_stator/keys";
 
@@ -35,6 +38,18 @@ enum Ask {
     Keys,
     /// New ones.
     RotateKeys,
+    /// A node is to leave, or to stay; or ranges are to have another number of replicas.
+    ChangeNodes,
+}
+
+/// The body of a request that changes the cluster's nodes.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields, tag = "change")]
+enum ChangeNodes {
+    Drain { node: u64 },
+    Remove { node: u64 },
+    Stay { node: u64 },
+    Replication { replicas: NonZeroU8 },
 }
 
 /// The body of a request for new keys.
@@ -54,6 +69,7 @@ impl Ask {
             (&Method::GET, STATUS_PATH) => Some(Self::Status),
             (&Method::GET, KEYS_PATH) => Some(Self::Keys),
             (&Method::POST, KEYS_PATH) => Some(Self::RotateKeys),
+            (&Method::POST, NODES_PATH) => Some(Self::ChangeNodes),
             _ => None,
         }
     }
@@ -64,6 +80,7 @@ impl Ask {
             Self::Status => "GetStatus",
             Self::Keys => "GetKeys",
             Self::RotateKeys => "RotateKeys",
+            Self::ChangeNodes => "ChangeNodes",
         }
     }
 }
@@ -107,8 +124,13 @@ async fn carry_out(
         .require_of_node(ask.name())
         .await?;
     match ask {
-        Ask::Status => serde_json::to_value(app.context.cluster.status())
-            .map_err(|error| ApiError::Internal(error.to_string())),
+        Ask::Status => status(app),
+        Ask::ChangeNodes => {
+            let change = serde_json::from_slice(json)
+                .map_err(|error| ApiError::validation(format!("no change of nodes: {error}")))?;
+            change_nodes(app, change).await?;
+            status(app)
+        }
         Ask::Keys => Ok(keys(&app.keys.status())),
         Ask::RotateKeys => {
             let rotate = serde_json::from_slice(json)
@@ -125,6 +147,36 @@ async fn carry_out(
             Ok(keys(&app.keys.status()))
         }
     }
+}
+
+fn status(app: &App) -> Result<Value, ApiError> {
+    let status = serde_json::to_value(app.context.cluster.status());
+    status.map_err(|error| ApiError::Internal(error.to_string()))
+}
+
+async fn change_nodes(app: &App, change: ChangeNodes) -> Result<(), ApiError> {
+    let cluster = &app.context.cluster;
+    let changed = match change {
+        ChangeNodes::Drain { node } => cluster.drain(NodeId(node)).await,
+        ChangeNodes::Remove { node } => {
+            let nodes = cluster.status().nodes;
+            let is_alive =
+                |known: &NodeStatus| known.node == NodeId(node) && known.liveness == Liveness::Alive;
+            if nodes.iter().any(is_alive) {
+                return Err(ApiError::validation(format!(
+                    "node {node} is alive; let it leave with `stator drain {node}`, or stop it first"
+                )));
+            }
+            cluster.drain(NodeId(node)).await
+        }
+        ChangeNodes::Stay { node } => cluster.undrain(NodeId(node)).await,
+        ChangeNodes::Replication { replicas } => cluster.set_replication(replicas).await,
+    };
+    changed.map_err(|error| match error {
+        // Whoever asks can mend it.
+        Error::Plan(error) => ApiError::validation(error.to_string()),
+        error => ApiError::from(error),
+    })
 }
 
 /// The keys as JSON (`docs/operations.md`).

@@ -5,10 +5,10 @@
 //! files (`crate::audit`).
 
 mod parameters;
+mod pending;
 #[cfg(test)]
 mod tests;
 
-use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,18 +19,17 @@ use serde_json::{Map, Value, json};
 use stator_iam::{Principal, Timestamp};
 use uuid::{Builder, Uuid};
 
+pub(super) use self::pending::{Pending, PendingCall};
 use super::App;
 use crate::arn;
 use crate::auth;
 use crate::identity::error::IdentityError;
+use crate::random::Fill;
 use crate::request_id::RequestId;
 use crate::wire::error::ApiError;
 use crate::wire::query::form::Form;
 use crate::wire::query::{Api, error};
 use crate::wire::target::Target;
-
-/// Fills a buffer with random bytes.
-type Fill = fn(&mut [u8]) -> io::Result<()>;
 
 /// The version of the record's format.
 const EVENT_VERSION: &str = "1.11";
@@ -142,13 +141,7 @@ struct Record<'a> {
 }
 
 /// Writes an operation of the API down, if it is one that is to be.
-pub(super) fn operation(
-    app: &App,
-    parts: &Parts,
-    trail: &Trail,
-    result: &Result<Vec<u8>, ApiError>,
-    id: RequestId,
-) {
+fn operation(app: &App, parts: &Parts, trail: &Trail, result: &Result<Vec<u8>, ApiError>, id: RequestId) {
     let (Some(log), Some(target)) = (&app.audit, trail.target) else {
         return;
     };
@@ -218,7 +211,7 @@ pub(super) fn own(
 }
 
 /// Writes a call of the IAM or STS API down. Of one that nobody has proved, its parameters are left out.
-pub(super) fn query(
+fn query(
     app: &App,
     parts: &Parts,
     (api, form): (Api, &Form),

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+use super::connections::Connections;
 use super::limits::HttpLimits;
 use super::peer::Peer;
 
@@ -29,6 +30,7 @@ const SITE_BITS: u128 = !0 << 64;
 pub(crate) struct Counters {
     pub(crate) connections: AtomicU64,
     pub(crate) connections_refused: AtomicU64,
+    pub(crate) connections_of_address_refused: AtomicU64,
     pub(crate) handshakes_failed: AtomicU64,
     pub(crate) headers_refused: AtomicU64,
     pub(crate) headers_slow: AtomicU64,
@@ -43,6 +45,7 @@ pub(crate) struct Counters {
 pub(crate) struct Guard {
     pub(crate) limits: HttpLimits,
     pub(crate) counters: Counters,
+    connections: Connections,
     failures: Failures,
     principals: RwLock<HashMap<String, Arc<AtomicU32>>>,
 }
@@ -59,11 +62,15 @@ impl Drop for Slot {
 
 /// An open connection, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Open(Arc<Guard>);
+pub(super) struct Open {
+    guard: Arc<Guard>,
+    site: IpAddr,
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.counters.connections.fetch_sub(1, Ordering::Relaxed);
+        self.guard.connections.close(self.site);
+        self.guard.counters.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -73,19 +80,29 @@ impl Guard {
         Arc::new(Self {
             limits,
             counters: Counters::default(),
+            connections: Connections::new(limits.connections_per_address_max),
             failures: Failures::new(&limits),
             principals: RwLock::default(),
         })
     }
 
-    /// Lets one more connection in; `None` if there are as many as may be.
-    pub(super) fn connect(self: &Arc<Self>) -> Option<Open> {
+    /// Lets one more connection in; `None` if there are as many as may be, together or of the address.
+    pub(super) fn connect(self: &Arc<Self>, address: IpAddr) -> Option<Open> {
         let counters = &self.counters;
-        if counters.connections.fetch_add(1, Ordering::Relaxed) < u64::from(self.limits.connections_max) {
-            return Some(Open(Arc::clone(self)));
-        }
+        let site = site(address.to_canonical());
+        let before = counters.connections.fetch_add(1, Ordering::Relaxed);
+        let refused = if before >= u64::from(self.limits.connections_max) {
+            &counters.connections_refused
+        } else if self.connections.open(site) {
+            return Some(Open {
+                guard: Arc::clone(self),
+                site,
+            });
+        } else {
+            &counters.connections_of_address_refused
+        };
         counters.connections.fetch_sub(1, Ordering::Relaxed);
-        counters.connections_refused.fetch_add(1, Ordering::Relaxed);
+        refused.fetch_add(1, Ordering::Relaxed);
         None
     }
 
@@ -272,7 +289,8 @@ mod tests {
 
     fn limits() -> HttpLimits {
         HttpLimits {
-            connections_max: 2,
+            connections_max: 3,
+            connections_per_address_max: 2,
             requests_per_principal_max: 2,
             authentication_failures_burst: 3,
             authentication_failures_per_minute: 60,
@@ -352,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_of_a_principal_and_connections_are_limited_at_a_time() {
+    fn requests_of_a_principal_are_limited_at_a_time() {
         let guard = Guard::new(limits());
         let first = guard.enter("arn:a");
         let second = guard.enter("arn:a");
@@ -360,12 +378,37 @@ mod tests {
         assert!(guard.enter("arn:b").is_some());
         drop(first);
         assert!(guard.enter("arn:a").is_some());
-        let open = (guard.connect(), guard.connect());
-        assert!(guard.connect().is_none());
-        drop(open);
-        assert!(guard.connect().is_some());
-        let counters = &guard.counters;
-        assert_eq!(counters.requests_throttled.load(Ordering::Relaxed), 1);
-        assert_eq!(counters.connections_refused.load(Ordering::Relaxed), 1);
+        assert_eq!(guard.counters.requests_throttled.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn connections_are_limited_together_and_for_each_address() {
+        let guard = Guard::new(limits());
+        let connect = |address: &str| guard.connect(address.parse().unwrap());
+        let refused = || {
+            let counters = &guard.counters;
+            [
+                &counters.connections_of_address_refused,
+                &counters.connections_refused,
+            ]
+            .map(|counter| counter.load(Ordering::Relaxed))
+        };
+        let first = connect("2001:db8::1").unwrap();
+        let second = connect("2001:db8::2").unwrap();
+        assert!(connect("2001:db8::3").is_none());
+        assert_eq!(refused(), [1, 0]);
+        let third = connect("2001:db8:0:1::1").unwrap();
+        assert!(connect("10.0.0.1").is_none());
+        assert_eq!(refused(), [1, 1]);
+        drop(first);
+        let fourth = connect("10.0.0.1").unwrap();
+        drop((second, third));
+        // An address is the same however the listener sees it.
+        let fifth = connect("::ffff:10.0.0.1").unwrap();
+        assert!(connect("10.0.0.1").is_none());
+        assert_eq!(refused(), [2, 1]);
+        drop((fourth, fifth));
+        assert!(connect("10.0.0.1").is_some());
+        assert_eq!(guard.counters.connections.load(Ordering::Relaxed), 0);
     }
 }

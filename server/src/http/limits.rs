@@ -15,6 +15,8 @@ const HEADER_BYTES_MIN: u32 = 8192;
 pub(crate) struct HttpLimits {
     /// Connections that are open at a time; more are closed at once.
     pub(crate) connections_max: u32,
+    /// Connections of one address (of a /64, with IPv6) that are open at a time; more are closed at once. 0 for no limit.
+    pub(crate) connections_per_address_max: u32,
     /// Requests of one principal that are answered at a time; more get a ThrottlingException.
     pub(crate) requests_per_principal_max: u32,
     /// Failed authentications of one address that are answered with their reason before the limit sets in; 0 for no limit.
@@ -39,6 +41,7 @@ impl Default for HttpLimits {
     fn default() -> Self {
         Self {
             connections_max: 10_000,
+            connections_per_address_max: 5_000,
             requests_per_principal_max: 4_096,
             authentication_failures_burst: 100,
             authentication_failures_per_minute: 60,
@@ -53,9 +56,10 @@ impl Default for HttpLimits {
 }
 
 impl HttpLimits {
-    /// For a node that serves its own machine only, where tests fail to authenticate on purpose.
+    /// For a node that serves its own machine only: all clients have one address, and tests fail to authenticate on purpose.
     pub(crate) fn for_development() -> Self {
         Self {
+            connections_per_address_max: 0,
             authentication_failures_burst: 0,
             ..Self::default()
         }

@@ -9,8 +9,9 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use stator_iam::Principal;
 
+use super::audit::PendingCall;
 use super::peer::Peer;
-use super::{App, TARGET, audit, authenticate, body, essence, plain};
+use super::{App, TARGET, authenticate, body, essence, plain};
 use crate::identity::Call;
 use crate::identity::error::IdentityError;
 use crate::request_id::RequestId;
@@ -39,9 +40,9 @@ pub(super) async fn answer(app: &App, parts: &Parts, body: Body, id: RequestId) 
     let (api, result) = match read(app, parts, body).await {
         Ok((received, form)) => {
             let api = Api::of_version(form.get("Version").unwrap_or_default());
-            let mut principal = None;
-            let result = run(app, parts, (&received, &form), api, (id, &mut principal)).await;
-            audit::query(app, parts, (api, &form), principal.as_deref(), (&result, id));
+            let mut pending = PendingCall::new(app, parts, (api, &form), id);
+            let result = run(app, parts, (&received, &form), api, (id, &mut pending.principal)).await;
+            pending.answered(&result);
             (api, result)
         }
         Err(error) => (Api::Iam, Err(error)),

@@ -64,9 +64,11 @@ pub(crate) async fn serve(
 ) {
     let builder = builder(&guard.limits);
     let graceful = GracefulShutdown::new();
-    let begin = |stream, address| {
+    let begin = |stream, address: SocketAddr| {
         // One too many is closed at once, so that its client goes to another node.
-        let Some(open) = guard.connect() else { return };
+        let Some(open) = guard.connect(address.ip()) else {
+            return;
+        };
         let connection = Connection {
             builder: builder.clone(),
             router: router.clone(),

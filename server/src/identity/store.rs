@@ -6,7 +6,6 @@
 //! Format: `docs/format/identity.md`.
 
 use std::collections::HashMap;
-use std::io;
 use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -23,6 +22,7 @@ use super::error::IdentityError;
 use crate::arn;
 use crate::clock::Clock;
 use crate::compare_and_set::{self, TRIES};
+use crate::random::Fill;
 
 /// Prefix of all rows of the directory in the metadata.
 const PREFIX: &[u8] = b"iam/";
@@ -38,16 +38,13 @@ const USES_INTERVAL: Duration = Duration::from_secs(60);
 /// A use is kept when the one that is kept is so much older, in seconds.
 const USE_AGE_S: u64 = 15 * 60;
 
-/// Fills a buffer with random bytes.
-type Random = fn(&mut [u8]) -> io::Result<()>;
-
 /// What identity works with.
 #[derive(Debug, Clone)]
 pub(crate) struct IdentitySettings {
     /// The master keys of this node, the current one first, as they are when it begins.
     pub(crate) wrapping: Vec<WrappingKey>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) random: Random,
+    pub(crate) random: Fill,
 }
 
 /// The rows of a moment.

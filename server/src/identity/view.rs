@@ -11,6 +11,8 @@ pub(crate) struct Entity {
     pub(crate) arn: String,
     /// ARN of its permissions boundary.
     pub(crate) boundary: Option<String>,
+    /// Its trust policy, when it is a role.
+    pub(crate) trust_policy: Option<String>,
     /// By how many it is used, when it is a managed policy.
     pub(crate) usage: Usage,
     /// Whether tags and descriptions are told, which lists leave out.
@@ -25,9 +27,14 @@ impl Entity {
             Record::Policy(policy) => directory.usage(policy),
             _ => Usage::default(),
         };
+        let trust_policy = match record.as_ref() {
+            Record::Role(role) => Some(directory.trust_policy(role).into_owned()),
+            _ => None,
+        };
         Self {
             arn: directory.arn(record),
             boundary: boundary.map(|policy| directory.arn(policy)),
+            trust_policy,
             usage,
             record: Arc::clone(record),
             in_full: true,

@@ -126,6 +126,28 @@ pub(crate) fn same_throughput(name: &str, (read_units, write_units): (i64, i64))
     ))
 }
 
+/// A change of an index that is on its way. Source: quoted in public by users of DynamoDB, with the two spaces.
+fn still_in_use(what: &str, table: &str, index: &str) -> ApiError {
+    ApiError::ResourceInUse(format!(
+        "Attempt to change a resource which is still in use: Index is being {what}.  Table: {table} Index: {index}"
+    ))
+}
+
+/// An index that is made, once more, or given up before it is backfilled.
+pub(crate) fn being_created(table: &str, index: &str) -> ApiError {
+    still_in_use("created", table, index)
+}
+
+/// Settings of an index that is not backfilled yet.
+pub(crate) fn not_backfilling(table: &str, index: &str) -> ApiError {
+    still_in_use("created but not backfilling", table, index)
+}
+
+/// An index that is given up already.
+pub(crate) fn being_deleted(table: &str, index: &str) -> ApiError {
+    still_in_use("deleted", table, index)
+}
+
 fn invalid(what: impl std::fmt::Display) -> ApiError {
     ApiError::Validation(format!("One or more parameter values were invalid: {what}"))
 }

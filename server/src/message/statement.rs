@@ -7,6 +7,7 @@ use crate::wire::error::ApiError;
 pub(crate) const DUPLICATE: &str = "Duplicate primary key exists in table";
 pub(crate) const EXISTS_OUTSIDE_TRANSACTION: &str =
     "EXISTS can only be used in ExecuteTransaction write requests.";
+pub(crate) const EXISTS_OF_MORE: &str = "EXISTS() must contain a single item read with additional condition";
 pub(crate) const KEY_NOT_GIVEN: &str =
     "Where clause does not contain a mandatory equality on all key attributes";
 pub(crate) const MIXED_BATCH: &str = "Read and write requests together in the same batch is not supported.";

@@ -85,6 +85,34 @@ pub(crate) fn exists(name: &str) -> ApiError {
     ApiError::ResourceInUse(format!("Table already exists: {name}"))
 }
 
+fn still_in_use(what: impl Display) -> ApiError {
+    ApiError::ResourceInUse(format!(
+        "Attempt to change a resource which is still in use: {what}"
+    ))
+}
+
+/// A change of a table that is changing. Source: quoted in public by users of DynamoDB.
+pub(crate) fn being_updated(name: &str) -> ApiError {
+    still_in_use(format_args!("Table is being updated: {name}"))
+}
+
+/// The deletion of a table with an index that is on its way. Source: as for [`being_updated`].
+pub(crate) fn indexes_in_use() -> ApiError {
+    still_in_use("Cannot delete table while indexes are being created, updated, or deleted.")
+}
+
+/// A change of the throughput of a table with an index that is on its way. Source: DynamoDB Local.
+pub(crate) fn indexes_on_their_way(name: &str, index: &str, is_deleted: bool) -> ApiError {
+    let status = if is_deleted {
+        "DELETING"
+    } else {
+        "CREATING, isBackfilling=false"
+    };
+    ApiError::ResourceInUse(format!(
+        "Can't update table while indexes are in {status} status. Table: {name} Index: {index}"
+    ))
+}
+
 /// One table more than an account may have.
 pub(crate) fn too_many(tables_max: usize) -> ApiError {
     ApiError::LimitExceeded(format!(
@@ -181,6 +209,14 @@ pub(crate) fn level_tag(value: &str) -> ApiError {
          must satisfy enum value set: [{}]",
         consistency::TAG,
         ConsistencyLevel::NAMES.join(", ")
+    ))
+}
+
+/// A key or a value of a tag with characters that it cannot have.
+pub(crate) fn tag_characters(what: &str, text: &str) -> ApiError {
+    ApiError::Validation(format!(
+        "One or more parameter values were invalid: A tag {what} can only have letters, white space, numbers and the \
+         characters + - = . _ : / @: {text}"
     ))
 }
 

@@ -1,6 +1,7 @@
 //! Asking the node's throttle before something is read or written, and paying when its cost is known.
 //!
-//! What fails in between has paid what it was let in for, as in DynamoDB, where a write whose condition is false costs units.
+//! A write whose condition is false pays for the item that is there, as in DynamoDB; what fails otherwise has paid what it was let
+//! in for.
 
 use stator_model::item::ItemRef;
 

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use futures_util::future::join_all;
-use stator_cluster::{ConsistencyLevel, InvocationId};
+use stator_cluster::{ConsistencyLevel, Invocation};
 use stator_model::item::Item;
 use stator_model::partiql::Statement;
 
@@ -32,7 +32,7 @@ pub(crate) struct BatchExecuteStatement {
     pub(crate) consumed_capacity: Option<String>,
     pub(crate) levels: NamedLevels,
     /// Which call the request is a try of.
-    pub(crate) invocation: Option<InvocationId>,
+    pub(crate) invocation: Option<Invocation>,
 }
 
 /// The answer.
@@ -63,7 +63,7 @@ enum Planned {
 struct Common {
     capacity: CapacityDetail,
     level: Option<ConsistencyLevel>,
-    invocation: Option<InvocationId>,
+    invocation: Option<Invocation>,
 }
 
 impl Planned {

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use stator_cluster::{ConsistencyLevel, InvocationId, WriteOptions};
+use stator_cluster::{ConsistencyLevel, Invocation, WriteOptions};
 use stator_model::expression::Placeholders;
 use stator_model::item::{Item, ItemRef};
 use stator_model::key::KeyBytes;
@@ -37,7 +37,7 @@ pub(crate) struct BatchWriteItem {
     pub(crate) collection_metrics: Option<String>,
     pub(crate) levels: NamedLevels,
     /// Which call the request is a try of.
-    pub(crate) invocation: Option<InvocationId>,
+    pub(crate) invocation: Option<Invocation>,
 }
 
 /// One write as it came: exactly one of the two has to be there.
@@ -95,7 +95,7 @@ impl Planned {
 /// What all writes of a request have in common, and how many of them there are so far.
 struct Common {
     level: Option<ConsistencyLevel>,
-    invocation: Option<InvocationId>,
+    invocation: Option<Invocation>,
     places: std::ops::RangeFrom<u32>,
 }
 
@@ -304,6 +304,8 @@ async fn apply(context: &Context, table: &Table, planned: &Planned) -> Result<Co
 
 #[cfg(test)]
 mod tests {
+    use stator_cluster::InvocationId;
+
     use super::*;
 
     #[test]
@@ -332,7 +334,7 @@ mod tests {
 
     #[test]
     fn each_write_of_a_request_has_an_id_of_its_own_and_keeps_it() {
-        let call = InvocationId::hashed(b"call");
+        let call = Invocation::first(InvocationId::hashed(b"call"));
         let ids = |invocation| {
             let mut common = Common {
                 level: None,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use stator_cluster::ConsistencyLevel;
 use stator_model::index::IndexKind;
+use stator_model::item::Item;
 
 use crate::command::Done;
 use crate::constraint::ModelEnum;
@@ -74,6 +75,13 @@ impl Cost {
             cost.add_index(kind, name, number(units));
         }
         cost
+    }
+
+    /// Of a write whose condition is false for this item.
+    ///
+    /// Source: Amazon DynamoDB Developer Guide, "Working with items: capacity units consumed by conditional writes".
+    pub(crate) fn of_failed_condition(item: Option<&Item>) -> Self {
+        Self::from(write_units(item.map_or(0, |item| item.as_ref().size()), 0))
     }
 
     fn add_index(&mut self, kind: IndexKind, name: String, units: f64) {

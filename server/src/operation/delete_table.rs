@@ -1,7 +1,7 @@
 //! DeleteTable. The table is gone when this is answered; its streams can be read for another day.
 
 use super::{
-    Context, Operation,
+    Context, Operation, in_use,
     table_description::{TableDescription, TableStatus, Tallies},
     table_name,
 };
@@ -28,7 +28,7 @@ impl Operation for DeleteTable {
         let name = table_name::only(self.table_name)?;
         let (removed, tally) = context
             .catalog
-            .remove(&name, context.clock.now_ms(), unprotected)
+            .remove(&name, context.clock.now_ms(), check)
             .await
             .map_err(table::catalog)??;
         let (definition, status) = (removed.definition().clone(), TableStatus::Deleting);
@@ -38,13 +38,12 @@ impl Operation for DeleteTable {
     }
 }
 
-/// Refuses to delete a table with deletion protection.
-fn unprotected(definition: &TableDefinition) -> Result<(), ApiError> {
+/// Refuses to delete a table with deletion protection, or one that is changing.
+fn check(definition: &TableDefinition) -> Result<(), ApiError> {
     if definition.deletion_protection {
-        Err(ApiError::validation(table::PROTECTED))
-    } else {
-        Ok(())
+        return Err(ApiError::validation(table::PROTECTED));
     }
+    in_use::check_delete(definition)
 }
 
 #[cfg(test)]
@@ -55,10 +54,10 @@ mod tests {
     #[test]
     fn a_protected_table_stays() {
         let mut definition = definition();
-        assert_eq!(unprotected(&definition), Ok(()));
+        assert_eq!(check(&definition), Ok(()));
         definition.deletion_protection = true;
         assert_eq!(
-            unprotected(&definition),
+            check(&definition),
             Err(ApiError::validation(
                 "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection \
                  first."

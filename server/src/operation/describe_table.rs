@@ -1,11 +1,10 @@
 //! DescribeTable.
 
 use super::{
-    Context, Operation,
-    table_description::{TableDescription, TableStatus, Tallies},
+    Context, Operation, in_use,
+    table_description::{TableDescription, Tallies},
     table_name,
 };
-use crate::catalog::IndexStatus;
 use crate::message;
 use crate::wire::error::ApiError;
 
@@ -34,12 +33,7 @@ impl Operation for DescribeTable {
             .ok_or_else(|| message::no_table_named(&name))?;
         let tallies = Tallies::of(context, &table).await;
         let definition = table.definition().clone();
-        let is_changing = (definition.indexes.iter()).any(|index| index.status != IndexStatus::Active);
-        let status = if is_changing {
-            TableStatus::Updating
-        } else {
-            TableStatus::Active
-        };
+        let status = in_use::status(&definition);
         Ok(DescribeTableOutput {
             table: TableDescription::new(context, definition, &tallies, status),
         })

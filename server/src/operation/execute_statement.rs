@@ -1,6 +1,6 @@
 //! ExecuteStatement: one statement of PartiQL, which reads a page or writes an item.
 
-use stator_cluster::{ConsistencyLevel, InvocationId};
+use stator_cluster::{ConsistencyLevel, Invocation};
 use stator_model::item::Item;
 use stator_model::partiql::Statement;
 
@@ -29,7 +29,7 @@ pub(crate) struct ExecuteStatement {
     pub(crate) consumed_capacity: Option<String>,
     pub(crate) levels: NamedLevels,
     /// Which call the request is a try of.
-    pub(crate) invocation: Option<InvocationId>,
+    pub(crate) invocation: Option<Invocation>,
 }
 
 /// The answer.
@@ -87,7 +87,7 @@ async fn write(
 fn write_choices(
     capacity: CapacityDetail,
     level: Option<ConsistencyLevel>,
-    invocation: Option<InvocationId>,
+    invocation: Option<Invocation>,
 ) -> WriteChoices {
     WriteChoices {
         // These two are the statement's.

@@ -8,7 +8,7 @@
 
 use std::collections::HashSet;
 
-use stator_cluster::{ConsistencyLevel, InvocationId};
+use stator_cluster::{ConsistencyLevel, Invocation};
 
 use super::cancellation::{self, CancellationReason};
 use super::capacity::{CapacityDetail, ConsumedCapacity};
@@ -32,7 +32,7 @@ pub(crate) struct ExecuteTransaction {
     pub(crate) consumed_capacity: Option<String>,
     pub(crate) levels: NamedLevels,
     /// Which call the request is a try of.
-    pub(crate) invocation: Option<InvocationId>,
+    pub(crate) invocation: Option<Invocation>,
 }
 
 impl Operation for ExecuteTransaction {
@@ -115,7 +115,7 @@ async fn write(
     context: &Context,
     prepared: Vec<PreparedStatement>,
     named: Option<ConsistencyLevel>,
-    ids: (Option<&str>, Option<InvocationId>),
+    ids: (Option<&str>, Option<Invocation>),
     capacity: CapacityDetail,
 ) -> Result<Option<Vec<ConsumedCapacity>>, ApiError> {
     let mut planned = Vec::with_capacity(prepared.len());

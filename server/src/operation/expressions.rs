@@ -96,12 +96,14 @@ impl ExpressionInputs {
             }
             self.placeholders.add_value(placeholder, start).map_err(invalid)?;
         }
+        self.placeholders.check_values_size().map_err(invalid)?;
         if self.names.as_ref().is_some_and(Vec::is_empty) {
             return Err(ApiError::validation("ExpressionAttributeNames must not be empty"));
         }
         for (placeholder, name) in self.names.into_iter().flatten() {
             self.placeholders.add_name(placeholder, name).map_err(invalid)?;
         }
+        self.placeholders.check_names_size().map_err(invalid)?;
         Ok(self.placeholders)
     }
 }

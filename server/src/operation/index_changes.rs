@@ -8,6 +8,7 @@ use stator_model::key::KeyAttribute;
 use uuid::Uuid;
 
 use super::create_table::AttributeDefinition;
+use super::in_use;
 use super::index_settings::{IndexRequest, Setting, check_all, check_name};
 use super::table_settings::{OnDemandThroughput, ProvisionedThroughput, WarmThroughput};
 use crate::catalog::{IndexStatus, TableDefinition, WarmUnits};
@@ -101,10 +102,11 @@ impl IndexChanges {
 
     /// Changes a definition, or refuses to because of what it is now.
     pub(super) fn apply(&self, table: &mut TableDefinition, now_ms: i64) -> Result<(), ApiError> {
-        let is_online = |update: &&IndexUpdate| update.create.is_some() || update.delete.is_some();
-        let online = self.updates.iter().filter(is_online).count();
-        let is_busy = (table.indexes.iter()).any(|index| index.status != IndexStatus::Active);
-        if online > 1 || (online > 0 && is_busy) {
+        let online = |update: &IndexUpdate| {
+            usize::from(update.create.is_some()) + usize::from(update.delete.is_some())
+        };
+        let online: usize = self.updates.iter().map(online).sum();
+        if online > 1 {
             return Err(ApiError::LimitExceeded(index::ONE_AT_A_TIME.to_owned()));
         }
         for update in &self.updates {
@@ -119,6 +121,7 @@ impl IndexChanges {
             }
             if let Some(delete) = &update.delete {
                 let name = delete.index_name.as_deref().unwrap_or_default();
+                in_use::check_index(table, name, true)?;
                 global(table, name)?.status = IndexStatus::Deleting;
             }
         }
@@ -127,6 +130,7 @@ impl IndexChanges {
 
     fn create(&self, table: &mut TableDefinition, request: &IndexRequest) -> Result<(), ApiError> {
         let name = request.index_name.as_deref().unwrap_or_default();
+        in_use::check_index(table, name, false)?;
         if table.index(name).is_some() {
             return Err(ApiError::validation(index::EXISTS));
         }
@@ -158,7 +162,9 @@ impl IndexChanges {
 impl IndexThroughput {
     fn apply(&self, table: &mut TableDefinition, now_ms: i64) -> Result<(), ApiError> {
         let billing_mode = table.billing_mode;
+        let table_name = table.name.clone();
         let index = global(table, self.index_name.as_deref().unwrap_or_default())?;
+        in_use::check_index_settings(&table_name, index)?;
         if let Some(throughput) = &self.provisioned_throughput {
             if billing_mode == crate::catalog::BillingMode::PayPerRequest {
                 return Err(index::surplus_throughput(&index.name));

@@ -1,6 +1,6 @@
 //! What the operations on one item share: parameters, opening the cell, the outcome of a write.
 
-use stator_cluster::{Applier, Cell, ConsistencyLevel, InvocationId, WriteOptions};
+use stator_cluster::{Applier, Cell, ConsistencyLevel, Invocation, WriteOptions};
 use stator_model::item::{Item, ItemRef};
 use stator_model::key::KeyBytes;
 
@@ -9,7 +9,7 @@ use super::item_collection::{CollectionMetrics, ItemCollection};
 use super::legacy::LegacyWrite;
 use super::{Context, table_name};
 use crate::catalog::Table;
-use crate::command::{self, OnFailure, ReturnValues, Sizes, WriteAnswer};
+use crate::command::{self, OnFailure, Refusal, ReturnValues, Sizes, WriteAnswer};
 use crate::consistency::{self, NamedLevels, Needs};
 use crate::constraint::Constraints;
 use crate::wire::decode::attribute::Attributes;
@@ -28,7 +28,7 @@ pub(crate) struct WriteParameters {
     pub(crate) legacy: LegacyWrite,
     pub(crate) levels: NamedLevels,
     /// Which call the request is a try of.
-    pub(crate) invocation: Option<InvocationId>,
+    pub(crate) invocation: Option<Invocation>,
 }
 
 /// The same, understood.
@@ -40,7 +40,7 @@ pub(crate) struct WriteChoices {
     pub(crate) collection: CollectionMetrics,
     /// The level that the request names.
     pub(crate) level: Option<ConsistencyLevel>,
-    pub(crate) invocation: Option<InvocationId>,
+    pub(crate) invocation: Option<Invocation>,
 }
 
 impl WriteParameters {
@@ -76,7 +76,16 @@ impl WriteParameters {
 }
 
 impl WriteChoices {
-    /// Carries out a command on the item of a key, and builds the answer. `item` has at least the key.
+    /// What a command is to answer when its condition is false: where throughput is held, what that costs has to be known.
+    pub(crate) fn on_failure(&self, context: &Context) -> OnFailure {
+        match context.throttle {
+            Some(_) => OnFailure::AllOld,
+            None => self.on_failure,
+        }
+    }
+
+    /// Carries out a command on the item of a key, and builds the answer. `item` has at least the key; of a condition, the command
+    /// asks for [`WriteChoices::on_failure`].
     ///
     /// # Errors
     /// What the command refuses with, and failures of the cluster.
@@ -97,7 +106,14 @@ impl WriteChoices {
             .cluster
             .write(table.keyspace(), key.as_bytes(), options, command);
         let WriteAnswer(answer) = written.await?;
-        let done = answer?;
+        let done = match answer {
+            Err(Refusal::ConditionFailed(item)) => {
+                context.settle(table, permit, || Cost::of_failed_condition(item.as_ref()));
+                let shown = item.filter(|_| self.on_failure == OnFailure::AllOld);
+                return Err(Refusal::ConditionFailed(shown).into());
+            }
+            answer => answer?,
+        };
         context.settle(table, permit, || Cost::of_write(&done));
         let collection = match self.collection {
             CollectionMetrics::Size => {

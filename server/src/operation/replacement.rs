@@ -148,7 +148,7 @@ pub(super) async fn run(
     if let Some(item) = replacement.new_item() {
         table.check_index_keys(item.as_ref())?;
     }
-    let command = replacement.command(choices.on_failure, returns == ReturnValues::AllOld);
+    let command = replacement.command(choices.on_failure(context), returns == ReturnValues::AllOld);
     let item = (replacement.attributes.as_ref(), &key);
     choices.carry_out(context, &table, item, needs, &command).await
 }

@@ -65,7 +65,8 @@ pub(super) fn check_keys(constraints: &mut Constraints, keys: &[String]) {
 /// Checked tags by key.
 ///
 /// # Errors
-/// ValidationException for reserved and repeated keys, for too many tags, and for a tag of ours with no meaning.
+/// ValidationException for characters that tags cannot have, for reserved and repeated keys, for too many tags, and for a tag
+/// of ours with no meaning.
 pub(super) fn by_key(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, ApiError> {
     let mut by_key = BTreeMap::new();
     for tag in tags {
@@ -80,6 +81,11 @@ pub(super) fn by_key(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, ApiErro
             return Err(table::duplicate_tag(&key));
         }
         let value = tag.value.unwrap_or_default();
+        for (text, what) in [(&key, "key"), (&value, "value")] {
+            if !text.chars().all(is_allowed) {
+                return Err(table::tag_characters(what, text));
+            }
+        }
         if key == consistency::TAG && consistency::named(&value).is_err() {
             return Err(table::level_tag(&value));
         }
@@ -89,6 +95,11 @@ pub(super) fn by_key(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, ApiErro
         return Err(ApiError::validation(table::TOO_MANY_TAGS));
     }
     Ok(by_key)
+}
+
+/// Whether a key or a value may have a character.
+fn is_allowed(letter: char) -> bool {
+    letter.is_alphanumeric() || letter.is_whitespace() || "+-=._:/@".contains(letter)
 }
 
 /// Adds tags to those of a table; a key that is there gets the new value.
@@ -132,6 +143,16 @@ mod tests {
         Tag {
             key: Some(key.to_owned()),
             value: Some(value.to_owned()),
+        }
+    }
+
+    #[test]
+    fn tags_have_letters_numbers_and_few_signs() {
+        let allowed = [tag("Größe 1 +-=._:/@", "中\u{3000}٣")];
+        assert!(by_key(allowed.to_vec()).is_ok());
+        for (key, value) in [("a*", "b"), ("a", "b?"), ("a\u{1}", "")] {
+            let refused = matches!(by_key(vec![tag(key, value)]), Err(ApiError::Validation(_)));
+            assert!(refused, "{key} {value}");
         }
     }
 

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stator_cluster::{
-    Answer as _, ConsistencyLevel, InvocationId, Reason, Token, TransactionAction, TransactionOutcome,
+    Answer as _, ConsistencyLevel, Invocation, InvocationId, Reason, Token, TransactionAction,
+    TransactionOutcome,
 };
 use stator_model::key::KeyBytes;
 
@@ -48,7 +49,7 @@ pub(crate) struct TransactWriteItems {
     pub(crate) collection_metrics: Option<String>,
     pub(crate) levels: NamedLevels,
     /// Which call the request is a try of.
-    pub(crate) invocation: Option<InvocationId>,
+    pub(crate) invocation: Option<Invocation>,
 }
 
 /// The answer.
@@ -114,7 +115,7 @@ pub(super) async fn carry_out(
     context: &Context,
     planned: &[Planned],
     named: Option<ConsistencyLevel>,
-    (client, invocation): (Option<&str>, Option<InvocationId>),
+    (client, invocation): (Option<&str>, Option<Invocation>),
     capacity: CapacityDetail,
 ) -> Result<Option<Vec<ConsumedCapacity>>, ApiError> {
     let level = consistency::of_transaction(named, planned.iter().map(|planned| planned.table.level()))?;
@@ -242,10 +243,10 @@ async fn collections(
 
 /// The id under which the transaction takes place once: the client's, or else that of the call which the request is a try
 /// of. Requests are equal if their actions are.
-fn token(client: Option<&str>, invocation: Option<InvocationId>, planned: &[Planned]) -> Option<Token> {
+fn token(client: Option<&str>, invocation: Option<Invocation>, planned: &[Planned]) -> Option<Token> {
     let id = match client {
         Some(token) => InvocationId::hashed(format!("{}/{token}", arn::ACCOUNT).as_bytes()),
-        None => invocation?,
+        None => invocation?.id,
     };
     let mut content = Vec::new();
     for Planned { table, key, command } in planned {

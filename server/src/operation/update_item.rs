@@ -34,7 +34,7 @@ impl Operation for UpdateItem {
             .key_of_key(modification.key.as_ref())
             .map_err(|error| message::key(&error))?;
         modification.check_key_stays(&table)?;
-        let command = modification.command(choices.on_failure, choices.return_values);
+        let command = modification.command(choices.on_failure(context), choices.return_values);
         let done = choices
             .carry_out(
                 context,

@@ -1,11 +1,12 @@
-//! UpdateTable: throughput, billing mode, limits, table class, deletion protection. The change is complete when this is
-//! answered.
+//! UpdateTable: throughput, billing mode, limits, table class, deletion protection, whose change is complete when this is
+//! answered; indexes and streams, which `steward.rs` completes.
 
 use uuid::Uuid;
 
 use super::{
     Context, Operation, account_limits,
     create_table::AttributeDefinition,
+    in_use::{self, Change},
     index_changes::{IndexChanges, IndexUpdate},
     table_description,
     table_description::{TableDescription, TableStatus, Tallies},
@@ -186,6 +187,7 @@ impl UpdateTable {
 impl Plan {
     /// Changes a definition, or refuses to because of what it is now.
     fn apply(&self, definition: &mut TableDefinition, now_ms: i64) -> Result<(), ApiError> {
+        in_use::check_update(definition, self.change())?;
         self.apply_billing(definition, now_ms)?;
         self.indexes.apply(definition, now_ms)?;
         self.apply_stream(definition, now_ms)?;
@@ -237,6 +239,23 @@ impl Plan {
                 definition.streams.push(made);
                 Ok(())
             }
+        }
+    }
+
+    /// What it is about, beside indexes.
+    fn change(&self) -> Change {
+        let is_other = self.on_demand.is_some()
+            || self.warm.is_some()
+            || self.table_class.is_some()
+            || self.deletion_protection.is_some()
+            || self.stream.is_some()
+            || self.account_key.is_some();
+        if self.billing_mode.is_some() || self.capacity.is_some() {
+            Change::Throughput
+        } else if is_other {
+            Change::Other
+        } else {
+            Change::Nothing
         }
     }
 

@@ -16,6 +16,8 @@ const FORGET_MS: i64 = RETENTION_MS + 60 * 60 * 1000;
 /// Something to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
+    /// An index is to be backfilled as soon as every leader derives it.
+    BackfillIndex(Uuid),
     /// An index is to get a row for every item, and to be active then.
     MakeIndex(Uuid),
     /// An index is to go.
@@ -43,7 +45,8 @@ pub(super) fn steps(table: &TableDefinition, now_ms: i64, shard_age_ms: i64) -> 
     let mut steps = Vec::new();
     for index in &table.indexes {
         match index.status {
-            IndexStatus::Creating => steps.push(Step::MakeIndex(index.id)),
+            IndexStatus::Creating => steps.push(Step::BackfillIndex(index.id)),
+            IndexStatus::Backfilling => steps.push(Step::MakeIndex(index.id)),
             IndexStatus::Deleting => steps.push(Step::DropIndex(index.id)),
             IndexStatus::Active => {}
         }

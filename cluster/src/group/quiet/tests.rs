@@ -269,7 +269,7 @@ impl Trio {
         let disk = Recovered {
             members: Members {
                 voters: IDS.to_vec(),
-                learners: Vec::new(),
+                ..Members::default()
             },
             ..Recovered::default()
         };
@@ -405,8 +405,8 @@ impl Trio {
                     member.log.retain(|entry| entry.index < first.index);
                 }
                 member.log.extend(persist.entries);
-                if let Some((hard_state, ..)) = persist.state {
-                    member.disk.hard_state = hard_state;
+                if let Some(kept) = persist.state {
+                    member.disk.hard_state = kept.hard_state;
                 }
                 member.core.persisted(persist.number);
                 messages.extend(persist.then_send);

@@ -22,15 +22,11 @@ impl OneNode {
     fn new() -> Self {
         let (disk, world) = (MemVfs::new(), Arc::new(Still::default()));
         let host = host(&disk, NodeId(1), &world, &Basket::default());
-        let members = Members {
-            voters: peers(1).into_keys().collect(),
-            learners: Vec::new(),
-        };
+        let members = Members::founding(peers(1));
         let found = |group| {
             let birth = Birth {
                 group,
                 id: ReplicaId(11),
-                peers: peers(1),
                 preferred: None,
             };
             let (replica, batch) = recover::found(&host, birth, &members).unwrap();
@@ -55,7 +51,7 @@ impl OneNode {
         let world = Arc::new(Still::default());
         let host = host(&disk, NodeId(1), &world, &Basket::default());
         let found = |group| {
-            let replica = recover::recover(&host, group, peers(1), None);
+            let replica = recover::recover(&host, group, None);
             (group, replica.unwrap().unwrap())
         };
         let replicas = (1..=BUSY).map(found).collect();

@@ -82,6 +82,14 @@ impl Exchange {
         *self.shared.network.write() = Some(network);
     }
 
+    /// Says where a node is reached.
+    pub(crate) fn introduce(&self, node: NodeId, address: &str) {
+        let network = self.shared.network.read().clone();
+        if let Some(network) = network {
+            network.introduce(node, address);
+        }
+    }
+
     /// Sends over another network from now on; gives the one before.
     #[cfg(test)]
     pub(crate) fn replace_network(&self, network: Arc<dyn Network>) -> Option<Arc<dyn Network>> {

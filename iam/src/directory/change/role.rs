@@ -31,15 +31,15 @@ impl Changes<'_> {
     /// CreateRole.
     ///
     /// # Errors
-    /// EntityAlreadyExists, LimitExceeded, MalformedPolicyDocument, NoSuchEntity for the boundary, what is wrong with the
-    /// tags.
+    /// EntityAlreadyExists, LimitExceeded, MalformedPolicyDocument (also for a trust policy that names who is not there),
+    /// NoSuchEntity for the boundary, what is wrong with the tags.
     pub fn create_role(
         &self,
         new: &NewRole,
         random: &[u8; ENTITY_RANDOM_BYTES],
     ) -> Result<Vec<Edit>, DirectoryError> {
         self.check_new(Kind::Role, &new.name)?;
-        check_trust(&new.trust_policy)?;
+        let trust_policy = self.trust_policy(&new.trust_policy)?;
         let role = Role {
             name: new.name.clone(),
             path: new.path.clone(),
@@ -47,7 +47,7 @@ impl Changes<'_> {
             created_at_ms: self.now_ms,
             tags: rules::tags(&new.tags)?,
             boundary: self.boundary(new.boundary.as_deref())?,
-            trust_policy: new.trust_policy.clone(),
+            trust_policy,
             description: new.description.clone(),
             session_s_max: new.session_s_max.unwrap_or(SESSION_S_DEFAULT),
             ..Role::default()
@@ -82,21 +82,22 @@ impl Changes<'_> {
     /// NoSuchEntity, MalformedPolicyDocument, LimitExceeded.
     pub fn update_trust(&self, name: &str, document: &str) -> Result<Vec<Edit>, DirectoryError> {
         self.change(Kind::Role, name, |record| {
-            check_trust(document)?;
+            let bound = self.trust_policy(document)?;
             if let Record::Role(role) = record {
-                document.clone_into(&mut role.trust_policy);
+                role.trust_policy = bound;
             }
             Ok(())
         })
     }
-}
 
-fn check_trust(document: &str) -> Result<(), DirectoryError> {
-    compile(document, DocumentKind::Trust)?;
-    if rules::size(document) > TRUST_SIZE_MAX {
-        return Err(DirectoryError::limit(format!(
-            "Cannot exceed quota for ACLSizePerRole: {TRUST_SIZE_MAX}"
-        )));
+    /// A trust policy as it is stored, from what a client has put.
+    fn trust_policy(&self, document: &str) -> Result<String, DirectoryError> {
+        compile(document, DocumentKind::Trust)?;
+        if rules::size(document) > TRUST_SIZE_MAX {
+            return Err(DirectoryError::limit(format!(
+                "Cannot exceed quota for ACLSizePerRole: {TRUST_SIZE_MAX}"
+            )));
+        }
+        self.directory.bound_trust(document)
     }
-    Ok(())
 }

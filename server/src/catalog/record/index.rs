@@ -1,7 +1,7 @@
 //! Definitions of secondary indexes, as part of their table's definition.
 //!
-//! Invariant: an index that is being made is derived from the moment on from which leaders know it, and is read only when it
-//! is active; one that is being deleted is neither. Who moves an index from one status to the next is `steward.rs`.
+//! Invariant: an index that is being made is derived from the moment on from which leaders know it, is backfilled when all of
+//! them do, and is read only when it is active; one that is being deleted is neither. Who moves an index from one status to the next is `steward.rs`.
 
 use std::sync::Arc;
 
@@ -18,8 +18,10 @@ pub(crate) const INDEX_KEYSPACE: &str = "index/";
 /// Where an index is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IndexStatus {
-    /// Its rows are being made for the items that were there before.
+    /// What it needs is being made, and not every leader derives it yet.
     Creating,
+    /// Its rows are being made for the items that were there before.
+    Backfilling,
     /// It has a row for every item that has its keys.
     Active,
     /// Its rows are being dropped.
@@ -42,6 +44,13 @@ pub(crate) struct IndexDefinition {
     pub(crate) throughput: Throughput,
     pub(crate) on_demand_limits: OnDemandLimits,
     pub(crate) warm_units_requested: Option<WarmUnits>,
+}
+
+impl IndexStatus {
+    /// Whether it has not all its rows yet.
+    pub(crate) fn is_being_made(self) -> bool {
+        matches!(self, Self::Creating | Self::Backfilling)
+    }
 }
 
 impl IndexDefinition {
@@ -104,6 +113,9 @@ pub(super) struct IndexRecord {
     warm_read_units: Option<i64>,
     #[prost(sint64, optional, tag = "17")]
     warm_write_units: Option<i64>,
+    /// Of one that is being created; beside the status, so that older programs can read it.
+    #[prost(bool, tag = "18")]
+    backfilling: bool,
 }
 
 impl IndexRecord {
@@ -125,7 +137,7 @@ impl IndexRecord {
             projection,
             included,
             status: match index.status {
-                IndexStatus::Creating => 1,
+                IndexStatus::Creating | IndexStatus::Backfilling => 1,
                 IndexStatus::Active => 2,
                 IndexStatus::Deleting => 3,
             },
@@ -134,6 +146,7 @@ impl IndexRecord {
             raised_at_ms: index.throughput.raised_at_ms,
             lowered_at_ms: index.throughput.lowered_at_ms,
             lowered_that_day: index.throughput.lowered_that_day,
+            backfilling: index.status == IndexStatus::Backfilling,
             on_demand_read_units: index.on_demand_limits.read_units,
             on_demand_write_units: index.on_demand_limits.write_units,
             warm_read_units: index.warm_units_requested.map(|warm| warm.read_units),
@@ -164,6 +177,7 @@ impl IndexRecord {
                 other => return unknown("projection", other),
             },
             status: match self.status {
+                1 if self.backfilling => IndexStatus::Backfilling,
                 1 => IndexStatus::Creating,
                 2 => IndexStatus::Active,
                 3 => IndexStatus::Deleting,

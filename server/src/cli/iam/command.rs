@@ -50,6 +50,23 @@ pub(super) struct Inline {
     document: PathBuf,
 }
 
+/// What users, groups and roles have alike: policies that are theirs.
+#[derive(Debug, Subcommand)]
+pub(super) enum Permission {
+    /// Attach a managed policy
+    Attach(Attachment),
+    /// Detach a managed policy
+    Detach(Attachment),
+    /// List attached policies
+    Attached { name: String },
+    /// Put an inline policy
+    PutPolicy(Inline),
+    /// Delete an inline policy
+    DeletePolicy(Attachment),
+    /// List inline policies
+    Policies { name: String },
+}
+
 /// `stator iam user`
 #[derive(Debug, Subcommand)]
 pub(super) enum User {
@@ -66,18 +83,8 @@ pub(super) enum User {
     Show { name: String },
     /// Delete a user, who must have no keys, policies and groups any more
     Delete { name: String },
-    /// Attach a managed policy
-    Attach(Attachment),
-    /// Detach a managed policy
-    Detach(Attachment),
-    /// List attached policies
-    Attached { name: String },
-    /// Put an inline policy
-    PutPolicy(Inline),
-    /// Delete an inline policy
-    DeletePolicy(Attachment),
-    /// List inline policies
-    Policies { name: String },
+    #[command(flatten)]
+    Permission(Permission),
 }
 
 /// `stator iam group`
@@ -95,18 +102,8 @@ pub(super) enum Group {
     Add { name: String, user: String },
     /// Remove a user
     Remove { name: String, user: String },
-    /// Attach a managed policy
-    Attach(Attachment),
-    /// Detach a managed policy
-    Detach(Attachment),
-    /// List attached policies
-    Attached { name: String },
-    /// Put an inline policy
-    PutPolicy(Inline),
-    /// Delete an inline policy
-    DeletePolicy(Attachment),
-    /// List inline policies
-    Policies { name: String },
+    #[command(flatten)]
+    Permission(Permission),
 }
 
 /// `stator iam role`
@@ -125,18 +122,8 @@ pub(super) enum Role {
     Show { name: String },
     /// Delete a role, which must have no policies any more
     Delete { name: String },
-    /// Attach a managed policy
-    Attach(Attachment),
-    /// Detach a managed policy
-    Detach(Attachment),
-    /// List attached policies
-    Attached { name: String },
-    /// Put an inline policy
-    PutPolicy(Inline),
-    /// Delete an inline policy
-    DeletePolicy(Attachment),
-    /// List inline policies
-    Policies { name: String },
+    #[command(flatten)]
+    Permission(Permission),
 }
 
 /// `stator iam policy`
@@ -182,13 +169,13 @@ pub(super) enum Key {
 /// One call of the API.
 #[derive(Debug)]
 pub(super) struct IamCall {
-    pub(super) action: &'static str,
+    pub(super) action: String,
     pub(super) parameters: Vec<(&'static str, String)>,
 }
 
-fn call<const N: usize>(action: &'static str, parameters: [(&'static str, &str); N]) -> IamCall {
+fn call<const N: usize>(action: impl Into<String>, parameters: [(&'static str, &str); N]) -> IamCall {
     IamCall {
-        action,
+        action: action.into(),
         parameters: parameters
             .map(|(name, value)| (name, value.to_owned()))
             .into_iter()
@@ -228,94 +215,118 @@ impl Command {
     }
 }
 
-impl Attachment {
-    fn call(&self, action: &'static str, owner: &'static str) -> IamCall {
-        call(
-            action,
-            [(owner, &self.name), ("PolicyArn", &policy_arn(&self.policy))],
-        )
+/// A kind of entity, as calls of the API spell it.
+#[derive(Clone, Copy)]
+struct Kind {
+    word: &'static str,
+    /// The parameter with its name.
+    name: &'static str,
+}
+
+const USER: Kind = Kind {
+    word: "User",
+    name: "UserName",
+};
+const GROUP: Kind = Kind {
+    word: "Group",
+    name: "GroupName",
+};
+const ROLE: Kind = Kind {
+    word: "Role",
+    name: "RoleName",
+};
+
+impl Kind {
+    /// `CreateUser`, `GetGroup`, `DeleteRole`, of one.
+    fn one(self, verb: &str, name: &str) -> IamCall {
+        call(format!("{verb}{}", self.word), [(self.name, name)])
     }
 
-    fn delete_inline(&self, action: &'static str, owner: &'static str) -> IamCall {
-        call(action, [(owner, &self.name), ("PolicyName", &self.policy)])
+    fn list(self) -> IamCall {
+        call(format!("List{}s", self.word), [("MaxItems", "1000")])
     }
 }
 
-impl Inline {
-    fn call(&self, action: &'static str, owner: &'static str) -> Result<IamCall, IamError> {
-        let document = document(&self.document)?;
-        Ok(call(
-            action,
-            [
-                (owner, &self.name),
-                ("PolicyName", &self.policy),
-                ("PolicyDocument", &document),
-            ],
-        ))
+impl Permission {
+    fn call(&self, of: Kind) -> Result<IamCall, IamError> {
+        let Kind { word, name: owner } = of;
+        let managed = |verb: &str, attachment: &Attachment| {
+            let arn = policy_arn(&attachment.policy);
+            let parameters = [(owner, attachment.name.as_str()), ("PolicyArn", arn.as_str())];
+            call(format!("{verb}{word}Policy"), parameters)
+        };
+        Ok(match self {
+            Self::Attach(attachment) => managed("Attach", attachment),
+            Self::Detach(attachment) => managed("Detach", attachment),
+            Self::Attached { name } => call(format!("ListAttached{word}Policies"), [(owner, name)]),
+            Self::PutPolicy(inline) => {
+                let document = document(&inline.document)?;
+                call(
+                    format!("Put{word}Policy"),
+                    [
+                        (owner, &inline.name),
+                        ("PolicyName", &inline.policy),
+                        ("PolicyDocument", &document),
+                    ],
+                )
+            }
+            Self::DeletePolicy(inline) => call(
+                format!("Delete{word}Policy"),
+                [(owner, &inline.name), ("PolicyName", &inline.policy)],
+            ),
+            Self::Policies { name } => call(format!("List{word}Policies"), [(owner, name)]),
+        })
     }
 }
 
 impl User {
     fn call(&self) -> Result<IamCall, IamError> {
-        const NAME: &str = "UserName";
         Ok(match self {
             Self::Create { name, boundary } => {
-                let mut call = call("CreateUser", [(NAME, name)]);
+                let mut call = USER.one("Create", name);
                 let boundary = boundary.as_deref().map(policy_arn);
                 call.parameters
                     .extend(boundary.map(|arn| ("PermissionsBoundary", arn)));
                 call
             }
-            Self::List => call("ListUsers", [("MaxItems", "1000")]),
-            Self::Show { name } => call("GetUser", [(NAME, name)]),
-            Self::Delete { name } => call("DeleteUser", [(NAME, name)]),
-            Self::Attach(attachment) => attachment.call("AttachUserPolicy", NAME),
-            Self::Detach(attachment) => attachment.call("DetachUserPolicy", NAME),
-            Self::Attached { name } => call("ListAttachedUserPolicies", [(NAME, name)]),
-            Self::PutPolicy(inline) => inline.call("PutUserPolicy", NAME)?,
-            Self::DeletePolicy(inline) => inline.delete_inline("DeleteUserPolicy", NAME),
-            Self::Policies { name } => call("ListUserPolicies", [(NAME, name)]),
+            Self::List => USER.list(),
+            Self::Show { name } => USER.one("Get", name),
+            Self::Delete { name } => USER.one("Delete", name),
+            Self::Permission(permission) => permission.call(USER)?,
         })
     }
 }
 
 impl Group {
     fn call(&self) -> Result<IamCall, IamError> {
-        const NAME: &str = "GroupName";
         Ok(match self {
-            Self::Create { name } => call("CreateGroup", [(NAME, name)]),
-            Self::List => call("ListGroups", [("MaxItems", "1000")]),
-            Self::Show { name } => call("GetGroup", [(NAME, name), ("MaxItems", "1000")]),
-            Self::Delete { name } => call("DeleteGroup", [(NAME, name)]),
-            Self::Add { name, user } => call("AddUserToGroup", [(NAME, name), ("UserName", user)]),
-            Self::Remove { name, user } => call("RemoveUserFromGroup", [(NAME, name), ("UserName", user)]),
-            Self::Attach(attachment) => attachment.call("AttachGroupPolicy", NAME),
-            Self::Detach(attachment) => attachment.call("DetachGroupPolicy", NAME),
-            Self::Attached { name } => call("ListAttachedGroupPolicies", [(NAME, name)]),
-            Self::PutPolicy(inline) => inline.call("PutGroupPolicy", NAME)?,
-            Self::DeletePolicy(inline) => inline.delete_inline("DeleteGroupPolicy", NAME),
-            Self::Policies { name } => call("ListGroupPolicies", [(NAME, name)]),
+            Self::Create { name } => GROUP.one("Create", name),
+            Self::List => GROUP.list(),
+            Self::Show { name } => call("GetGroup", [(GROUP.name, name), ("MaxItems", "1000")]),
+            Self::Delete { name } => GROUP.one("Delete", name),
+            Self::Add { name, user } => call("AddUserToGroup", [(GROUP.name, name), (USER.name, user)]),
+            Self::Remove { name, user } => {
+                call("RemoveUserFromGroup", [(GROUP.name, name), (USER.name, user)])
+            }
+            Self::Permission(permission) => permission.call(GROUP)?,
         })
     }
 }
 
 impl Role {
     fn call(&self) -> Result<IamCall, IamError> {
-        const NAME: &str = "RoleName";
         Ok(match self {
             Self::Create { name, trust } => {
                 let trust = document(trust)?;
-                call("CreateRole", [(NAME, name), ("AssumeRolePolicyDocument", &trust)])
+                call(
+                    "CreateRole",
+                    [(ROLE.name, name), ("AssumeRolePolicyDocument", &trust)],
+                )
             }
-            Self::List => call("ListRoles", [("MaxItems", "1000")]),
-            Self::Show { name } => call("GetRole", [(NAME, name)]),
-            Self::Delete { name } => call("DeleteRole", [(NAME, name)]),
-            Self::Attach(attachment) => attachment.call("AttachRolePolicy", NAME),
-            Self::Detach(attachment) => attachment.call("DetachRolePolicy", NAME),
-            Self::Attached { name } => call("ListAttachedRolePolicies", [(NAME, name)]),
-            Self::PutPolicy(inline) => inline.call("PutRolePolicy", NAME)?,
-            Self::DeletePolicy(inline) => inline.delete_inline("DeleteRolePolicy", NAME),
-            Self::Policies { name } => call("ListRolePolicies", [(NAME, name)]),
+            Self::List => ROLE.list(),
+            Self::Show { name } => ROLE.one("Get", name),
+            Self::Delete { name } => ROLE.one("Delete", name),
+            Self::Permission(permission) => permission.call(ROLE)?,
         })
     }
 }
@@ -360,5 +371,79 @@ impl Key {
             Self::Deactivate { user, id } => status(user, id, "Inactive"),
             Self::Delete { user, id } => call("DeleteAccessKey", [("UserName", user), ("AccessKeyId", id)]),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    /// The call that a command line is, as `action name=value ...`.
+    fn called(line: &str) -> String {
+        let words = std::iter::once("iam").chain(line.split(' '));
+        let call = Line::try_parse_from(words).unwrap().command.call().unwrap();
+        let parameters = call.parameters.iter();
+        let parameters = parameters.map(|(name, value)| format!(" {name}={value}"));
+        call.action + &parameters.collect::<String>()
+    }
+
+    #[test]
+    fn a_command_is_a_call() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "{}").unwrap();
+        let file = file.path().display();
+        let policy = "arn:aws:iam::000000000000:policy/p";
+        for (word, title) in [("user", "User"), ("group", "Group"), ("role", "Role")] {
+            let name = format!("{title}Name=x");
+            for (line, call) in [
+                ("list".to_owned(), format!("List{title}s MaxItems=1000")),
+                ("delete x".to_owned(), format!("Delete{title} {name}")),
+                (
+                    "attach x --policy p".to_owned(),
+                    format!("Attach{title}Policy {name} PolicyArn={policy}"),
+                ),
+                (
+                    format!("detach x --policy {policy}"),
+                    format!("Detach{title}Policy {name} PolicyArn={policy}"),
+                ),
+                (
+                    "attached x".to_owned(),
+                    format!("ListAttached{title}Policies {name}"),
+                ),
+                (
+                    format!("put-policy x --policy p --document {file}"),
+                    format!("Put{title}Policy {name} PolicyName=p PolicyDocument={{}}"),
+                ),
+                (
+                    "delete-policy x --policy p".to_owned(),
+                    format!("Delete{title}Policy {name} PolicyName=p"),
+                ),
+                ("policies x".to_owned(), format!("List{title}Policies {name}")),
+            ] {
+                assert_eq!(called(&format!("{word} {line}")), call);
+            }
+        }
+        assert_eq!(
+            called("user create x --boundary p"),
+            format!("CreateUser UserName=x PermissionsBoundary={policy}")
+        );
+        assert_eq!(called("group show x"), "GetGroup GroupName=x MaxItems=1000");
+        assert_eq!(
+            called("group add x ann"),
+            "AddUserToGroup GroupName=x UserName=ann"
+        );
+        assert_eq!(
+            called(&format!("role create x --trust {file}")),
+            "CreateRole RoleName=x AssumeRolePolicyDocument={}"
+        );
+        assert_eq!(called("role show x"), "GetRole RoleName=x");
     }
 }

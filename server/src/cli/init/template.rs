@@ -52,6 +52,7 @@ const CLIENTS: &str = r#"# [http.limits]
 # What one client may take of the node. More connections are closed at once; more requests of a principal at a time, and more
 # failed authentications of an address, get a ThrottlingException.
 # connections_max = 10000
+# connections_per_address_max = 5000
 # requests_per_principal_max = 4096
 # authentication_failures_burst = 100
 # authentication_failures_per_minute = 60

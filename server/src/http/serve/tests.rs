@@ -271,6 +271,27 @@ async fn one_connection_too_many_is_closed_and_others_are_served() {
 }
 
 #[tokio::test]
+async fn an_address_with_too_many_connections_gets_no_more_until_one_ends() {
+    let limits = HttpLimits {
+        connections_per_address_max: 1,
+        ..HttpLimits::default()
+    };
+    let server = Server::start(Security::Plain, limits).await;
+    let mut first = server.connect().await;
+    assert_eq!(get(&mut first).await, "127.0.0.1 nobody");
+    assert_eq!(rest(&mut server.connect().await).await, "");
+    let of_address = server.counted(|counters| &counters.connections_of_address_refused);
+    assert_eq!(of_address, 1);
+    assert_eq!(server.counted(|counters| &counters.connections_refused), 0);
+    assert_eq!(get(&mut first).await, "127.0.0.1 nobody");
+    drop(first);
+    while server.counted(|counters| &counters.connections) > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(get(&mut server.connect().await).await, "127.0.0.1 nobody");
+}
+
+#[tokio::test]
 async fn headers_have_a_size_and_a_time() {
     let limits = HttpLimits {
         header_bytes_max: 8192,

@@ -54,7 +54,7 @@ impl Source {
                 table,
                 index: Some(index.to_owned()),
             }),
-            Some(IndexStatus::Creating) => Err(message::index::backfilling(index)),
+            Some(IndexStatus::Creating | IndexStatus::Backfilling) => Err(message::index::backfilling(index)),
             Some(IndexStatus::Deleting) | None => Err(message::index::no_index(index)),
         }
     }

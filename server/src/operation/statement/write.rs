@@ -167,7 +167,14 @@ impl TableWrite {
         context: &Context,
         choices: WriteChoices,
     ) -> Result<WriteOutput, ApiError> {
-        let guard = self.guard();
+        let choices = WriteChoices {
+            on_failure: self.on_failure,
+            ..choices
+        };
+        let guard = Guard {
+            on_failure: choices.on_failure(context),
+            ..self.guard()
+        };
         let (table, needs) = (&self.table, self.needs());
         let of = (self.key.as_ref(), &self.key_bytes);
         match &self.action {
@@ -288,7 +295,15 @@ impl Planner {
                 stator_model::partiql::Problem::OnIndex.to_string(),
             ));
         }
-        let (key, key_bytes, rest) = self.key(select.condition)?;
+        let refusal = || ApiError::validation(message::statement::EXISTS_OF_MORE);
+        let key_not_given = ApiError::validation(message::statement::KEY_NOT_GIVEN);
+        let of_key = self
+            .key(select.condition)
+            .map_err(|error| if error == key_not_given { refusal() } else { error });
+        let (key, key_bytes, rest) = of_key?;
+        if rest.is_empty() {
+            return Err(refusal());
+        }
         let mut all = vec![Condition::presence(&self.table.schema().partition.name, true)];
         all.extend(rest);
         let condition = Some(self.spelled(&Condition::All(all))?);

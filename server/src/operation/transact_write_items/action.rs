@@ -214,14 +214,16 @@ impl Action {
             Deed::Replace(replacement) => {
                 let key = replacement.key(table);
                 let key = key.map_err(|error| Misfit::new(&error, replacement.refusal(&error)))?;
-                let new = replacement.new_item();
-                match new.and_then(|item| table.index_misfit(item.as_ref())) {
-                    Some((misfit, index)) => {
-                        let refusal = message::index::misfit(&misfit, index);
-                        Err(Misfit::new(&misfit.error, refusal))
-                    }
-                    None => Ok(key),
+                let Some(new) = replacement.new_item() else {
+                    return Ok(key);
+                };
+                if let Some((misfit, index)) = table.index_misfit(new.as_ref()) {
+                    let refusal = message::index::misfit(&misfit, index);
+                    return Err(Misfit::new(&misfit.error, refusal));
                 }
+                let fits = table.check_local_rows(new.as_ref());
+                fits.map_err(Misfit::of_action)?;
+                Ok(key)
             }
         }
     }

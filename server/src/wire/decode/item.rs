@@ -99,7 +99,7 @@ impl Decode for UpdateItem {
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, HeaderValue};
-    use stator_cluster::{ConsistencyLevel, InvocationId};
+    use stator_cluster::{ConsistencyLevel, Invocation, InvocationId};
 
     use super::*;
     use crate::operation::batch_write_item::BatchWriteItem;
@@ -109,10 +109,11 @@ mod tests {
     fn a_request_is_its_body_and_its_headers() {
         let mut headers = HeaderMap::new();
         headers.insert("amz-sdk-invocation-id", HeaderValue::from_static("call 7"));
+        headers.insert("amz-sdk-request", HeaderValue::from_static("attempt=2; max=3"));
         headers.insert("x-stator-consistency", HeaderValue::from_static("ALL"));
         let head = Head::new(&headers);
         let body = br#"{"ConsistencyLevel":"ONE"}"#;
-        let id = Some(InvocationId::hashed(b"call 7"));
+        let id = Some(Invocation::repeated(InvocationId::hashed(b"call 7")));
         let (one, all) = (Some(Ok(ConsistencyLevel::One)), Some(Ok(ConsistencyLevel::All)));
         let parameters = [
             decode::<PutItem>(body, head).unwrap().parameters,

@@ -161,13 +161,14 @@ impl Json {
         }
         // Of a table that is made everything is on its way.
         let status = match (table.status, index.status) {
-            (TableStatus::Creating, _) | (_, IndexStatus::Creating) => "CREATING",
+            (TableStatus::Creating, _) | (_, IndexStatus::Creating | IndexStatus::Backfilling) => "CREATING",
             (TableStatus::Deleting, _) | (_, IndexStatus::Deleting) => "DELETING",
             (_, IndexStatus::Active) => "ACTIVE",
         };
         self.member("IndexStatus").text(status);
-        if index.status == IndexStatus::Creating {
-            self.member("Backfilling").boolean(true);
+        if index.status.is_being_made() {
+            let is_backfilling = index.status == IndexStatus::Backfilling;
+            self.member("Backfilling").boolean(is_backfilling);
         }
         self.member("ProvisionedThroughput").object(|json| {
             let throughput = &index.throughput;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use parking_lot::Mutex;
-use stator_cluster::{ConsistencyLevel, InvocationId, NodeId, World, WriteOptions};
+use stator_cluster::{ConsistencyLevel, Invocation, InvocationId, NodeId, World, WriteOptions};
 use tokio::sync::oneshot;
 
 use super::bank::Ledger;
@@ -262,12 +262,7 @@ impl Everyone {
         input: Input,
         sending: Sending,
     ) -> Written {
-        let options = WriteOptions {
-            level: sending.level,
-            invocation: sending
-                .is_repeated
-                .then(|| InvocationId::hashed(&input.by().unwrap_or(0).to_le_bytes())),
-        };
+        let call = InvocationId::hashed(&input.by().unwrap_or(0).to_le_bytes());
         let attempts = if sending.is_repeated { ATTEMPTS_MAX } else { 1 };
         // The first attempt of which nobody knows what has become.
         let mut open = None;
@@ -283,6 +278,13 @@ impl Everyone {
             let operation = self
                 .history
                 .begin(client, place.clone(), input, self.control.now());
+            let options = WriteOptions {
+                level: sending.level,
+                invocation: sending.is_repeated.then_some(Invocation {
+                    id: call,
+                    is_repeated: attempt > 0,
+                }),
+            };
             match self.attempt_write(client, node, place, input, options).await {
                 Attempt::Answered(answered) => {
                     let Some(output) = answered.output() else {
@@ -292,7 +294,6 @@ impl Everyone {
                         );
                         return written(None, open);
                     };
-                    let is_kept = answered.is_kept(&input);
                     match open {
                         // At ONE an answer does not say when it takes effect, or that it will.
                         _ if sending.level == ConsistencyLevel::One => {
@@ -300,11 +301,12 @@ impl Everyone {
                                 self.history.withdraw(operation);
                             }
                         }
-                        Some(first) if !is_kept => {
+                        // What is answered to one attempt holds for all, refused or not.
+                        Some(first) => {
                             self.history.withdraw(operation);
                             self.history.end(first, output);
                         }
-                        _ => self.history.end(operation, output),
+                        None => self.history.end(operation, output),
                     }
                     return written(Some(answered), open);
                 }

@@ -17,8 +17,9 @@ use stator_cluster::gossip::GossipSettings;
 use stator_cluster::ring::{RangeBits, RangeId};
 use stator_cluster::{
     Answer as _, Applier as _, Cluster, Commands, ConsistencyLevel, Direction, EngineSettings, Error, Fill,
-    Founder, InvocationId, Keyspace, MASTER_KEY_BYTES, MasterKey, MasterKeys, NodeSettings, Random, Settings,
-    Surroundings, Timing, Together, Token, TransactionAction, TransactionOutcome, World, WriteOptions,
+    Founder, InvocationId, Keyspace, MASTER_KEY_BYTES, MasterKey, MasterKeys, MoveSettings, NodeId,
+    NodeSettings, Random, Settings, Surroundings, Timing, Together, Token, TransactionAction,
+    TransactionOutcome, World, WriteOptions,
 };
 use stator_storage::{Clock, Compression};
 use uuid::Uuid;
@@ -28,7 +29,7 @@ use super::command::{Answered, Command, SimulatedCommands, decode_cell};
 use super::deriving::{LATE, SOURCE};
 use super::invariant::Invariant;
 use super::list::{Item, List, ListAnswer, ListCommand, decode_list};
-use super::node::{Answering, GroupView, Node, Rows, Trouble, Visited};
+use super::node::{Answering, GroupView, Node, PlanView, Rows, Trouble, Visited};
 use super::place::{KeyspaceName, Place, Span};
 use super::setup::{Builder, Opened, Shape};
 use crate::check::cell::Stored;
@@ -68,9 +69,9 @@ fn open(boot: &Boot, shape: &Shape, control: &Control) -> Result<Opened, String>
 }
 
 fn node_settings(boot: &Boot, shape: &Shape, control: &Control) -> NodeSettings {
-    let founders = shape.nodes.iter().map(|node| Founder {
-        node: *node,
-        address: control.address(*node),
+    let founders = shape.founders().map(|node| Founder {
+        node,
+        address: control.address(node),
     });
     NodeSettings {
         node: boot.node,
@@ -90,6 +91,10 @@ fn node_settings(boot: &Boot, shape: &Shape, control: &Control) -> NodeSettings 
         },
         timing: Timing::default(),
         gossip: GossipSettings::default(),
+        moves: MoveSettings {
+            replace_after_s: 8,
+            ..MoveSettings::default()
+        },
     }
 }
 
@@ -310,6 +315,7 @@ impl Node for Member {
             .map(|group| GroupView {
                 group: group.group.into(),
                 range: group.range,
+                replica: group.replica,
                 replicas: group.replicas,
                 leader: group.leader,
                 term: group.term,
@@ -317,8 +323,49 @@ impl Node for Member {
                 applied: group.applied,
                 prepared: group.prepared,
                 is_diverged: group.diverged_at.is_some(),
+                is_filled: group.is_filled,
             })
             .collect()
+    }
+
+    fn drain(&self, leaving: NodeId) -> Answering<'_, ()> {
+        Box::pin(async move {
+            match self.cluster.drain(leaving).await {
+                // Too few would be left, or it has left.
+                Err(Error::Plan(_)) => Ok(()),
+                outcome => outcome.map_err(trouble),
+            }
+        })
+    }
+
+    fn undrain(&self, staying: NodeId) -> Answering<'_, ()> {
+        Box::pin(async move {
+            match self.cluster.undrain(staying).await {
+                Err(Error::Plan(_)) => Ok(()),
+                outcome => outcome.map_err(trouble),
+            }
+        })
+    }
+
+    fn plan(&self) -> Result<Option<PlanView>, Trouble> {
+        let Some(plan) = self.cluster.plan().map_err(trouble)? else {
+            return Ok(None);
+        };
+        let ranges = plan.layout.bits().ranges();
+        let held = ranges.flat_map(|range| {
+            let replicas = plan.layout.replicas(range).to_vec();
+            replicas
+                .into_iter()
+                .map(move |replica| (replica.node, u64::from(range.0) + 1, replica.id))
+        });
+        let metadata = plan.metadata.iter().map(|replica| (replica.node, 0, replica.id));
+        Ok(Some(PlanView {
+            epoch: plan.epoch(),
+            moves: plan.pending().len(),
+            leaving: plan.standings.keys().copied().collect(),
+            nodes: plan.layout.nodes().keys().copied().collect(),
+            replicas: held.chain(metadata).collect(),
+        }))
     }
 
     fn range_bits(&self) -> RangeBits {

@@ -2,7 +2,7 @@
 //!
 //! `cluster` breaks whatever a seed says. The others are directed: `cluster-blackout` takes all power at once,
 //! `cluster-voters` that of the one who decides elections, `cluster-late` lets a leader hear what is past,
-//! `cluster-drowsy` lets groups rest, `cluster-long` lets them forget, `cluster-interval` syncs seldom, `cluster-all` compares replicas that lag, `cluster-rolling` restarts one node after the other, `cluster-minority` leaves one
+//! `cluster-drowsy` lets groups rest, `cluster-long` lets them forget, `cluster-interval` syncs seldom, `cluster-all` compares replicas that lag, `cluster-rolling` restarts one node after the other, `cluster-moves` has nodes join and leave, `cluster-minority` leaves one
 //! node of three, `cluster-wiped` takes a node's disk, `cluster-derived` makes an index while there is much to forward, `cluster-transact` carries out transactions. Invariants are in `invariant/`, one file each; a failure begins with
 //! the name of the one that is broken. Not here: how a node is opened (`machine.rs`).
 
@@ -15,6 +15,7 @@ mod keeper;
 mod list;
 mod machine;
 mod minority;
+mod mover;
 mod node;
 mod online;
 mod operator;
@@ -42,6 +43,7 @@ pub fn all() -> Vec<Arc<dyn Scenario>> {
         Arc::new(ClusterScenario::voters(machine::builder())),
         Arc::new(ClusterScenario::late(machine::builder())),
         Arc::new(ClusterScenario::rolling(machine::builder())),
+        Arc::new(ClusterScenario::moves(machine::builder())),
         Arc::new(ClusterScenario::drowsy(machine::builder())),
         Arc::new(ClusterScenario::long(machine::builder())),
         Arc::new(ClusterScenario::interval(machine::builder())),

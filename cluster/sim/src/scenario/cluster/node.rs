@@ -46,6 +46,8 @@ pub(super) struct GroupView {
     pub(super) group: u64,
     /// Its token range; `None` for the metadata group.
     pub(super) range: Option<RangeId>,
+    /// Which replica of the group the member is.
+    pub(super) replica: u64,
     /// Who has a replica.
     pub(super) replicas: Vec<NodeId>,
     /// Who leads in `term`, as far as the member knows.
@@ -60,6 +62,23 @@ pub(super) struct GroupView {
     pub(super) prepared: u64,
     /// Whether it holds what the majority has lost, and takes no part any more.
     pub(super) is_diverged: bool,
+    /// Whether it has what the group has, and does not wait for it.
+    pub(super) is_filled: bool,
+}
+
+/// What a node knows of the plan of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PlanView {
+    /// Its epoch.
+    pub(super) epoch: u64,
+    /// The nodes of the cluster.
+    pub(super) nodes: BTreeSet<NodeId>,
+    /// How many replicas have to move.
+    pub(super) moves: usize,
+    /// Nodes that leave, or are held for lost.
+    pub(super) leaving: BTreeSet<NodeId>,
+    /// Node, group and id of each replica.
+    pub(super) replicas: BTreeSet<(NodeId, u64, u64)>,
 }
 
 /// A row that a range read has visited.
@@ -125,6 +144,21 @@ pub(super) trait Node: Send + Sync {
 
     /// The groups of which the node has a replica.
     fn groups(&self) -> Vec<GroupView>;
+
+    /// A node is to leave the cluster.
+    fn drain(&self, _leaving: NodeId) -> Answering<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// A node is not to leave after all.
+    fn undrain(&self, _staying: NodeId) -> Answering<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// The plan of the cluster, as far as the node has it itself.
+    fn plan(&self) -> Result<Option<PlanView>, Trouble> {
+        Ok(None)
+    }
 
     /// How many bits of a token make its range.
     fn range_bits(&self) -> RangeBits;

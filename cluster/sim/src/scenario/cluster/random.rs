@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stator_cluster::Durability;
+use stator_cluster::{Durability, NodeId};
 
 use super::bank::{Teller, bank};
 use super::deriving::{BEFORE_SOURCE, Deriving};
 use super::everyone::Everyone;
 use super::keeper::{Keeper, Kept};
+use super::mover::Mover;
 use super::online::Maker;
 use super::operator::Operator;
 use super::place::{KeyspaceName, Place};
@@ -46,6 +47,9 @@ const DROWSY_WORK: Duration = Duration::from_secs(60);
 /// And where requests are to be forgotten, which takes two minutes.
 const LONG_WORK: Duration = Duration::from_secs(180);
 
+/// And where nodes join and leave.
+const MOVES_WORK: Duration = Duration::from_secs(40);
+
 /// A calm in which everything that is remembered for a while is forgotten, such as requests that may be sent again.
 const CALM: Duration = Duration::from_secs(140);
 
@@ -72,6 +76,8 @@ enum Breaks {
     Distance,
     /// Nothing; but one node after the other is restarted by its operator.
     Nothing,
+    /// Anything, while nodes join and leave, and one loses its disk.
+    Moves,
 }
 
 /// A cluster under faults.
@@ -187,6 +193,16 @@ impl ClusterScenario {
         }
     }
 
+    /// Nodes join and leave, and one loses its disk, under whatever a seed says.
+    pub(super) fn moves(builder: Builder) -> Self {
+        Self {
+            name: "cluster-moves",
+            breaks: Breaks::Moves,
+            builder,
+            may_derive: true,
+        }
+    }
+
     /// One node after the other hands over, ends and starts again.
     pub(super) fn rolling(builder: Builder) -> Self {
         Self {
@@ -246,6 +262,12 @@ impl ClusterScenario {
                 shape.think_ms_max = 10;
             }
             Breaks::Voters => shape.nodes.truncate(3),
+            Breaks::Moves => {
+                shape.nodes = (1..=5).map(NodeId).collect();
+                shape.joiners = [4, 5].map(NodeId).into();
+                let derives = self.may_derive && seed.stream("deriving", 0).chance(400_000);
+                shape.deriving = derives.then(|| Arc::new(Deriving::new(false)));
+            }
             Breaks::Lateness => {
                 shape.nodes.truncate(3);
                 // Much on few cells, so that somebody reads at the moment at which it matters.
@@ -261,6 +283,7 @@ impl ClusterScenario {
         match self.breaks {
             Breaks::Rest => DROWSY_WORK,
             Breaks::Length => LONG_WORK,
+            Breaks::Moves => MOVES_WORK,
             _ => WORK,
         }
     }
@@ -276,6 +299,7 @@ impl ClusterScenario {
         let gap_ms = match self.breaks {
             Breaks::Rest | Breaks::Length => 9_000,
             Breaks::Forwarding | Breaks::Transactions => 1_200,
+            Breaks::Moves => 6_000,
             _ => 2_000,
         };
         PlanSettings {
@@ -324,6 +348,7 @@ impl Scenario for ClusterScenario {
             Breaks::Length => "a cluster that works for minutes, under every fault",
             Breaks::Rest => "a cluster whose groups rest most of the time, under every fault",
             Breaks::AllPower => "a cluster whose nodes all lose their power at once",
+            Breaks::Moves => "nodes join and leave, and one loses its disk, under every fault",
             Breaks::Nothing => "a cluster whose nodes are restarted one after the other",
             Breaks::Distance => {
                 "a cluster whose nodes are far from each other, and whose replicas are compared all the time"
@@ -342,6 +367,7 @@ impl Scenario for ClusterScenario {
             | Breaks::Length
             | Breaks::Unsynced
             | Breaks::Forwarding
+            | Breaks::Moves
             | Breaks::Transactions => plan(&mut stream, &nodes, &self.faults(seed)),
             Breaks::Distance => plans::distance(&mut stream, &nodes),
             Breaks::AllPower => plans::all_power(&mut stream, &nodes),
@@ -403,6 +429,10 @@ impl ClusterScenario {
         let metadata = KeyspaceName::metadata();
         let registrar = Worker::new(everyone.clone(), REGISTRAR, metadata.clone(), METADATA_KEYS);
         everyone.employ(registrar.work(shifts.clone(), 4 * shape.think_ms_max));
+        if self.breaks == Breaks::Moves {
+            let mover = Mover::new(everyone.clone(), shape.joiners.clone());
+            everyone.employ(mover.work(MOVES_WORK));
+        }
         if self.breaks == Breaks::Nothing {
             let operator = Operator::new(everyone.clone());
             everyone.employ(operator.work(WORK));

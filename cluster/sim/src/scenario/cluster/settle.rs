@@ -3,12 +3,13 @@
 //!
 //! Invariant: whatever is not so within the time that is given fails the run, and the reason says what was waited for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use stator_cluster::ring::RangeBits;
 use stator_cluster::{ConsistencyLevel, NodeId};
 
 use super::bank::{accounts, bank};
@@ -20,6 +21,7 @@ use super::invariant::indexed::{self, Table};
 use super::invariant::{Invariant, counted, serializable, streamed};
 use super::keeper::{KEYS, Kept};
 use super::list::decode_list;
+use super::mover::{members, unsettled};
 use super::place::{KeyspaceName, Place};
 use super::work::{FIRST_COUNTER, FIRST_OWN};
 use crate::check::cell::{Cell, Input};
@@ -127,6 +129,10 @@ impl Steward {
                 self.waits(format!("node {node} does not answer a read of {place} at QUORUM"));
                 let level = ConsistencyLevel::Quorum;
                 while self.everyone.read(Client(0), *node, place, level).await.is_none() {
+                    if !members(&self.everyone).contains(node) {
+                        // It has left, and need not serve.
+                        break;
+                    }
                     self.everyone.pause(100).await;
                 }
             }
@@ -146,7 +152,7 @@ impl Steward {
     fn at_rest(&self) -> Result<(), String> {
         let mut groups = BTreeMap::new();
         let mut keyspaces: Option<Vec<KeyspaceName>> = None;
-        for id in &*self.everyone.nodes {
+        for id in &members(&self.everyone) {
             let node = self.everyone.node(*id);
             let node = node.ok_or_else(|| format!("node {id} is not open"))?;
             let hints = node.hints_waiting();
@@ -162,6 +168,9 @@ impl Steward {
                 ));
             }
             groups.insert(*id, node.groups());
+        }
+        if let Some(why) = unsettled(&self.everyone) {
+            return Err(why);
         }
         converged::at_rest(&groups)
     }
@@ -206,17 +215,14 @@ impl Steward {
             }
             nodes.insert(*id, holdings);
         }
-        if let Some(bits) = bits
-            && let Err(reason) = converged::check(bits, &nodes)
-        {
-            self.everyone.control.fail(reason);
-        }
-        if let Err(reason) = self.judge_bank(&nodes) {
-            self.everyone.control.fail(reason);
-        }
-        if let Some(deriving) = &self.everyone.deriving
-            && let Err(reason) = self.judge_rows(deriving, &nodes)
-        {
+        let Some(bits) = bits else { return };
+        let judged = converged::check(bits, &nodes)
+            .and_then(|()| self.judge_bank(&nodes, bits))
+            .and_then(|()| match &self.everyone.deriving {
+                Some(deriving) => self.judge_rows(deriving, &nodes, bits),
+                None => Ok(()),
+            });
+        if let Err(reason) = judged {
             self.everyone.control.fail(reason);
         }
     }
@@ -225,7 +231,7 @@ impl Steward {
     async fn settle_rows(&self) {
         self.waits("rows that follow from writes are still under way".to_owned());
         loop {
-            for node in &*self.everyone.nodes {
+            for node in &members(&self.everyone) {
                 let attempt = self.everyone.ask(*node, "settle", |node| {
                     Box::pin(async move { node.settled().await })
                 });
@@ -237,10 +243,9 @@ impl Steward {
         }
     }
 
-    fn judge_bank(&self, nodes: &BTreeMap<NodeId, Holdings>) -> Result<(), String> {
+    fn judge_bank(&self, nodes: &BTreeMap<NodeId, Holdings>, bits: RangeBits) -> Result<(), String> {
         let mut end = BTreeMap::new();
-        let rows = nodes.values().filter_map(|holdings| holdings.rows.get(&bank()));
-        let rows: Table = rows.flatten().cloned().collect();
+        let rows = table(nodes, bits, &bank());
         for account in accounts() {
             let place = Place {
                 keyspace: bank(),
@@ -256,13 +261,14 @@ impl Steward {
         serializable::check(&self.everyone.ledger.lock(), &end)
     }
 
-    fn judge_rows(&self, deriving: &Deriving, nodes: &BTreeMap<NodeId, Holdings>) -> Result<(), String> {
+    fn judge_rows(
+        &self,
+        deriving: &Deriving,
+        nodes: &BTreeMap<NodeId, Holdings>,
+        bits: RangeBits,
+    ) -> Result<(), String> {
         // Replicas have been found to be the same, and not every node has all.
-        let rows_of = |name: &str| -> Table {
-            let name = KeyspaceName::new(name);
-            let rows = nodes.values().filter_map(|holdings| holdings.rows.get(&name));
-            rows.flatten().cloned().collect()
-        };
+        let rows_of = |name: &str| table(nodes, bits, &KeyspaceName::new(name));
         let cells = rows_of(SOURCE);
         indexed::check_index(INVERSE, &cells, &rows_of(INVERSE))?;
         indexed::check_beside(&cells, &rows_of(BESIDE))?;
@@ -279,6 +285,17 @@ impl Steward {
             .filter_map(|operation| operation.input.by());
         streamed::check(&cells, &rows_of(LOG), &acknowledged.collect())
     }
+}
+
+/// The rows of a keyspace: those of each node that are of a range that it has.
+fn table(nodes: &BTreeMap<NodeId, Holdings>, bits: RangeBits, name: &KeyspaceName) -> Table {
+    let of_node = |holdings: &Holdings| {
+        let held: BTreeSet<_> = holdings.groups.iter().filter_map(|view| view.range).collect();
+        let rows = holdings.rows.get(name).into_iter().flatten();
+        let rows = rows.filter(|(key, _)| held.contains(&bits.range_of_key(key)));
+        rows.cloned().collect::<Vec<_>>()
+    };
+    nodes.values().flat_map(of_node).collect()
 }
 
 /// Waits until all nodes serve and a keyspace is there. False when the run has failed.

@@ -33,8 +33,10 @@ const EVENTS_MAX: u64 = 10_000_000;
 /// What a seed makes of the cluster and its clients.
 #[derive(Clone, Debug)]
 pub(super) struct Shape {
-    /// The nodes that found the cluster, all of them.
+    /// All nodes that there ever are.
     pub(super) nodes: Vec<NodeId>,
+    /// Those that do not found the cluster, but join it later.
+    pub(super) joiners: Vec<NodeId>,
     /// How many replicas a range has.
     pub(super) replication: u8,
     /// How many bits of a token make its range.
@@ -56,6 +58,7 @@ impl Shape {
         let clients = stream.between(4, 8);
         Self {
             nodes: (1..=nodes).map(NodeId).collect(),
+            joiners: Vec::new(),
             replication: 3,
             range_bits: bits.unwrap_or(RangeBits::MIN),
             clients,
@@ -69,6 +72,14 @@ impl Shape {
             durability: Durability::Sync,
             deriving: None,
         }
+    }
+}
+
+impl Shape {
+    /// The nodes that found the cluster.
+    pub(super) fn founders(&self) -> impl Iterator<Item = NodeId> {
+        let nodes = self.nodes.iter().copied();
+        nodes.filter(|node| !self.joiners.contains(node))
     }
 }
 
@@ -111,8 +122,8 @@ pub(super) fn world(run: &Run, shape: &Shape, builder: &Builder) -> (Simulation,
     for node in &shape.nodes {
         control.add_node(*node, machine(builder, shape, &control, &running));
     }
-    for node in &shape.nodes {
-        control.start(*node);
+    for node in shape.founders() {
+        control.start(node);
     }
     let everyone = Everyone {
         world: control.outside(),

@@ -39,7 +39,8 @@ pub(super) fn entity(xml: &mut Xml, entity: &Entity) {
             xml.text("RoleId", &role.id);
             xml.text("Arn", &entity.arn);
             xml.time("CreateDate", role.created_at_ms);
-            xml.document("AssumeRolePolicyDocument", &role.trust_policy);
+            let trust = entity.trust_policy.as_deref().unwrap_or(&role.trust_policy);
+            xml.document("AssumeRolePolicyDocument", trust);
             xml.optional("Description", role.description.as_deref());
             xml.text("MaxSessionDuration", &role.session_s_max.to_string());
         }

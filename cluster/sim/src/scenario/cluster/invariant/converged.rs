@@ -22,6 +22,9 @@ pub(in crate::scenario::cluster) fn at_rest(nodes: &BTreeMap<NodeId, Vec<GroupVi
     for (node, groups) in nodes {
         for view in groups {
             let group = view.group;
+            if !view.is_filled {
+                return Err(format!("node {node} waits for what group {group} has"));
+            }
             if view.leader.is_none() {
                 return Err(format!("node {node} knows no leader of group {group}"));
             }
@@ -128,6 +131,7 @@ mod tests {
         GroupView {
             group,
             range: range.map(RangeId),
+            replica: 1,
             replicas: Vec::new(),
             leader: Some(NodeId(1)),
             term: 1,
@@ -135,6 +139,7 @@ mod tests {
             applied,
             prepared: 0,
             is_diverged: false,
+            is_filled: true,
         }
     }
 

@@ -45,6 +45,7 @@ mod tests {
         GroupView {
             group,
             range: None,
+            replica: 1,
             replicas: Vec::new(),
             leader: (leader > 0).then_some(NodeId(leader)),
             term,
@@ -52,6 +53,7 @@ mod tests {
             applied: 0,
             prepared: 0,
             is_diverged: false,
+            is_filled: true,
         }
     }
 

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use stator_cluster::ring::{RangeBits, RangeId};
 use stator_cluster::{
-    Applier, Cell, ConsistencyLevel, Direction, Inbox, InvocationId, NodeId, Verdict, World, WriteOptions,
+    Applier, Cell, ConsistencyLevel, Direction, Inbox, Invocation, InvocationId, NodeId, Verdict, World,
+    WriteOptions,
 };
 
 use crate::check::cell::Stored;
@@ -72,20 +73,25 @@ struct Truth {
 }
 
 impl Truth {
-    fn decide(&mut self, key: &Key, command: &Command, invocation: Option<InvocationId>) -> Answered {
-        if let Some(id) = invocation
-            && let Some(answered) = self.done.get(&(id, key.clone()))
+    fn decide(&mut self, key: &Key, command: &Command, invocation: Option<Invocation>) -> Answered {
+        if let Some(call) = invocation
+            && let Some(answered) = self.done.get(&(call.id, key.clone()))
         {
             return *answered;
         }
         let verdict = command.decide(self.cells.get(key));
         let (change, answered) = match verdict {
-            Verdict::Keep { answer } => return answer,
+            Verdict::Keep { answer } => {
+                let repeated = invocation.filter(|call| call.is_repeated);
+                self.done
+                    .extend(repeated.map(|call| ((call.id, key.clone()), answer)));
+                return answer;
+            }
             Verdict::Put { cell, answer } => (Some(cell), answer),
             Verdict::Delete { answer } => (None, answer),
         };
         self.done
-            .extend(invocation.map(|id| ((id, key.clone()), answered)));
+            .extend(invocation.map(|call| ((call.id, key.clone()), answered)));
         self.log.push((key.clone(), change.clone()));
         change_cell(&mut self.cells, key, change);
         answered
@@ -426,6 +432,8 @@ impl Node for Ideal {
                 applied: index(applied),
                 prepared: 0,
                 is_diverged: false,
+                is_filled: true,
+                replica: 1,
             })
             .collect()
     }

@@ -1,0 +1,119 @@
+//! Who a replica is, who the others are, and whether it takes part.
+//!
+//! Invariant: one that is retired does nothing any more, so that another object can take its place; what it has promised stays
+//! in its log. Not here: changes of the members (`members.rs`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::replica::{Replica, Todo};
+use crate::raft::{Kept, Members, ReplicaId};
+use crate::world::NodeId;
+
+/// Others than members whose nodes are kept in mind; the newest ids are the ones that matter.
+const MET_MAX: usize = 16;
+
+impl Replica {
+    /// The nodes of the members.
+    pub(crate) fn nodes(&self) -> Vec<NodeId> {
+        self.nodes.load().values().copied().collect()
+    }
+
+    /// Its id in the group.
+    pub(crate) fn id(&self) -> ReplicaId {
+        self.id
+    }
+
+    pub(super) fn preferred(&self) -> Option<ReplicaId> {
+        Some(self.preferred.load(Ordering::Acquire))
+            .filter(|id| *id != 0)
+            .map(ReplicaId)
+    }
+
+    /// The layout prefers this member to lead.
+    pub(crate) fn prefer(&self, preferred: Option<ReplicaId>) {
+        let id = preferred.map_or(0, |preferred| preferred.0);
+        self.preferred.store(id, Ordering::Release);
+    }
+
+    pub(super) fn other_members(&self) -> Vec<(ReplicaId, NodeId)> {
+        let nodes = self.nodes.load();
+        let others = nodes.iter().filter(|(id, _)| **id != self.id);
+        others.map(|(id, node)| (*id, *node)).collect()
+    }
+
+    pub(super) fn node_of(&self, replica: ReplicaId) -> Option<NodeId> {
+        let known = self.nodes.load().get(&replica).copied();
+        known.or_else(|| self.met.load().get(&replica).copied())
+    }
+
+    pub(super) fn set_members(&self, members: &Members) {
+        self.nodes.store(Arc::new(members.nodes.clone()));
+        self.met.store(Arc::default());
+        let is_dismissed = !members.contains(self.id);
+        self.is_dismissed.store(is_dismissed, Ordering::Release);
+    }
+
+    /// Whether a message is from who it says. A replica that lags may not have heard of a member, which may even lead; and one that
+    /// is no member any more does no harm, because its log is no majority's.
+    pub(super) fn is_from(&self, replica: ReplicaId, node: NodeId) -> bool {
+        let known = self.node_of(replica);
+        if known.is_none() {
+            self.met.rcu(|met| {
+                let mut met = BTreeMap::clone(met);
+                while met.len() >= MET_MAX {
+                    met.pop_first();
+                }
+                met.insert(replica, node);
+                met
+            });
+        }
+        known.is_none_or(|known| known == node)
+    }
+
+    /// Whether its cells may be read.
+    pub(crate) fn is_readable(&self) -> bool {
+        !self.is_diverged()
+            && !self.is_unfilled
+            && !self.is_retired()
+            && !self.is_dismissed.load(Ordering::Acquire)
+    }
+
+    /// Whether it has nothing of what its group has, and waits for somebody to fill it.
+    pub(crate) fn is_unfilled(&self) -> bool {
+        self.is_unfilled
+    }
+
+    /// Whether a leader has said that the group's log does not have any more what this replica needs.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.is_outdated.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing happens to it any more.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.is_retired.load(Ordering::Acquire)
+    }
+
+    /// Nothing happens to it from now on; whoever waits is told that the outcome is not known. What it has promised is on
+    /// its way to the log, or there.
+    pub(crate) fn retire(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        self.is_retired.store(true, Ordering::Release);
+        self.leader.store(0, Ordering::Release);
+        self.serves_alone.store(false, Ordering::Release);
+        let mut todo = Todo::default();
+        state.core.retire();
+        state.leadership.1 = false;
+        state.end_leadership(&mut todo);
+        drop(state);
+        self.carry_out(todo);
+        self.host.outbox.flush();
+    }
+
+    /// What it has to keep, and whether all that is on its way to the log is there.
+    pub(crate) fn kept(&self) -> (Kept, bool) {
+        let kept = self.state.lock().core.state();
+        (kept, self.log.lock().is_idle())
+    }
+}

@@ -1,0 +1,276 @@
+//! `stator drain`, `stator remove` and `stator replication`: changes of the cluster's nodes, and how far they are.
+//!
+//! The cluster carries a change out by itself, whatever becomes of this command: interrupting it interrupts nothing, and giving
+//! it again shows how far the cluster is. Not here: what is asked of the node (`http/admin.rs`), moves (`cluster`).
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::num::NonZeroU8;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::ask::{AskError, Asker};
+use super::files::{self, FileError};
+use super::status::endpoint_of;
+use crate::http::admin::{NODES_PATH, STATUS_PATH};
+use crate::tls::{self, TlsError};
+
+/// How often the node is asked how far it is.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Whom to ask, and whether to wait.
+#[derive(Debug, Args)]
+pub(crate) struct Whom {
+    /// Configuration of a node of the cluster; names its address and the root principal's key pair
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Node to be asked instead, such as https://db-2:8000
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// Authority of the node's certificate for clients, when it is not the cluster's own
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Return at once; the cluster goes on by itself, and `stator status` says how far it is
+    #[arg(long)]
+    no_wait: bool,
+}
+
+/// Options of `stator drain`.
+#[derive(Debug, Args)]
+pub(crate) struct Drain {
+    /// The node that is to give up its data to the others and leave
+    node: u64,
+    /// Let the node stay after all, if it has not left yet
+    #[arg(long)]
+    undo: bool,
+    #[command(flatten)]
+    whom: Whom,
+}
+
+/// Options of `stator remove`.
+#[derive(Debug, Args)]
+pub(crate) struct Remove {
+    /// The node that is gone and does not come back; its ranges get new replicas on others
+    node: u64,
+    #[command(flatten)]
+    whom: Whom,
+}
+
+/// Options of `stator replication`.
+#[derive(Debug, Args)]
+pub(crate) struct Replication {
+    /// On how many nodes each item is to lie
+    replicas: NonZeroU8,
+    #[command(flatten)]
+    whom: Whom,
+}
+
+/// Why a change is not known to be done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NodesError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    #[error("the node's answer is not understood: {0}; use the program of the node's version")]
+    Answer(#[from] serde_json::Error),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// What a node answers, as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    moves: Moves,
+}
+
+#[derive(Debug, Deserialize)]
+struct Moves {
+    pending: u64,
+    leaving: Vec<u64>,
+    departed: Vec<u64>,
+}
+
+/// Has a node leave, or stay.
+pub(crate) fn drain(options: &Drain) -> Result<(), NodesError> {
+    let node = options.node;
+    if options.undo {
+        let change = json!({"change": "stay", "node": node});
+        return options
+            .whom
+            .change(&change, &format!("node {node} stays"), |_| true);
+    }
+    let change = json!({"change": "drain", "node": node});
+    let done = format!("node {node} has left the cluster; stop it and keep its number for nobody else");
+    options
+        .whom
+        .change(&change, &done, |moves| moves.departed.contains(&node))
+}
+
+/// Has the ranges of a node that is gone get replicas elsewhere.
+pub(crate) fn remove(options: &Remove) -> Result<(), NodesError> {
+    let node = options.node;
+    let change = json!({"change": "remove", "node": node});
+    let done = format!("node {node} is removed; all ranges have their replicas on other nodes");
+    options
+        .whom
+        .change(&change, &done, |moves| moves.departed.contains(&node))
+}
+
+/// Sets how many replicas ranges have.
+pub(crate) fn replication(options: &Replication) -> Result<(), NodesError> {
+    let replicas = options.replicas;
+    let change = json!({"change": "replication", "replicas": replicas});
+    let done = format!("each item lies on {replicas} nodes");
+    options.whom.change(&change, &done, |_| true)
+}
+
+impl Whom {
+    /// Has a change made, and waits until nothing has to move and `is_done` says that it is as wanted.
+    fn change(
+        &self,
+        change: &serde_json::Value,
+        done: &str,
+        is_done: impl Fn(&Moves) -> bool,
+    ) -> Result<(), NodesError> {
+        let config = files::config(&self.config)?;
+        let keys = files::root_keys(&config)?;
+        let authority = files::authority(self.ca.as_ref().unwrap_or(&config.security.ca))?;
+        let endpoint = match &self.endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None => endpoint_of(config.http.listen),
+        };
+        let asker = Asker {
+            endpoint: &endpoint,
+            tls: tls::client(&authority)?,
+            keys: &keys,
+            region: &config.http.region,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let body = serde_json::to_vec(change)?;
+        runtime.block_on(async {
+            let answer = asker.post(NODES_PATH, body.into()).await?;
+            let mut moves = serde_json::from_slice::<Answer>(&answer)?.moves;
+            if self.no_wait {
+                return say(&format!(
+                    "it is under way; {} replicas have to move, see `stator status`",
+                    moves.pending
+                ));
+            }
+            let mut progress = Progress::new();
+            loop {
+                // The steward takes up what was asked for a moment later.
+                tokio::time::sleep(LOOK).await;
+                match asker.get(STATUS_PATH).await {
+                    Ok(answer) => moves = serde_json::from_slice::<Answer>(&answer)?.moves,
+                    // A node that is busy, or starts anew, is asked again.
+                    Err(AskError::NoAnswer { cause, .. }) => progress.says(&cause),
+                    Err(error) => return Err(error.into()),
+                }
+                if progress.shows(&moves) && is_done(&moves) {
+                    progress.end();
+                    return say(done);
+                }
+            }
+        })
+    }
+}
+
+/// How far it is: a bar on a terminal, a line now and then elsewhere.
+struct Progress {
+    bar: Option<ProgressBar>,
+    most: u64,
+    last: Option<u64>,
+    /// Looks at which nothing had to move, one after the other.
+    still: u32,
+}
+
+/// Nothing has to move when that was so at so many looks: between two steps of one change there is a moment like that.
+const STILL_LOOKS: u32 = 3;
+
+impl Progress {
+    fn new() -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new(0);
+            let style = ProgressStyle::with_template("{bar:40} {pos}/{len} replicas moved {msg}");
+            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        Self {
+            bar,
+            most: 0,
+            last: None,
+            still: 0,
+        }
+    }
+
+    fn says(&self, what: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!("({what})"));
+        }
+    }
+
+    /// Shows what has to move; says whether nothing has for a while.
+    fn shows(&mut self, moves: &Moves) -> bool {
+        let pending = moves.pending;
+        self.most = self.most.max(pending);
+        self.still = if pending == 0 { self.still + 1 } else { 0 };
+        match &self.bar {
+            Some(bar) => {
+                bar.set_length(self.most);
+                bar.set_position(self.most - pending);
+                bar.set_message(if moves.leaving.is_empty() {
+                    ""
+                } else {
+                    "(a node is leaving)"
+                });
+            }
+            None if self.last != Some(pending) => {
+                drop(writeln!(io::stderr(), "{pending} replicas have to move"));
+            }
+            None => {}
+        }
+        self.last = Some(pending);
+        self.still >= STILL_LOOKS
+    }
+
+    fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn say(what: &str) -> Result<(), NodesError> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{what}")?;
+    Ok(out.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moves(pending: u64) -> Moves {
+        Moves {
+            pending,
+            leaving: Vec::new(),
+            departed: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_moment_in_which_nothing_moves_is_not_the_end() {
+        let mut progress = Progress::new();
+        let shown = [3, 0, 2, 0, 0, 0].map(|pending| progress.shows(&moves(pending)));
+        assert_eq!(shown, [false, false, false, false, false, true]);
+        assert_eq!(progress.most, 3);
+    }
+}

@@ -1,0 +1,198 @@
+//! Calls that are not answered yet.
+//!
+//! Invariant: a call that is never answered, because it panics or because its client goes away, is written down like one that
+//! failed inside: it may have taken effect.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use stator_iam::Principal;
+
+use super::{App, Trail, operation, query};
+use crate::identity::error::IdentityError;
+use crate::request_id::RequestId;
+use crate::wire::error::ApiError;
+use crate::wire::query::Api;
+use crate::wire::query::form::Form;
+
+/// An operation of DynamoDB's API.
+pub(in crate::http) struct Pending<'a> {
+    app: &'a App,
+    parts: &'a Parts,
+    id: RequestId,
+    pub(in crate::http) trail: Trail,
+    is_answered: bool,
+}
+
+impl<'a> Pending<'a> {
+    pub(in crate::http) fn new(app: &'a App, parts: &'a Parts, id: RequestId) -> Self {
+        Self {
+            app,
+            parts,
+            id,
+            trail: Trail::default(),
+            is_answered: false,
+        }
+    }
+
+    /// Writes it down with its answer.
+    pub(in crate::http) fn answered(mut self, result: &Result<Vec<u8>, ApiError>) {
+        self.is_answered = true;
+        operation(self.app, self.parts, &self.trail, result, self.id);
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            let unknown = Err(ApiError::Internal("not answered".to_owned()));
+            operation(self.app, self.parts, &self.trail, &unknown, self.id);
+        }
+    }
+}
+
+/// A call of the IAM or STS API.
+pub(in crate::http) struct PendingCall<'a> {
+    app: &'a App,
+    parts: &'a Parts,
+    call: (Api, &'a Form),
+    id: RequestId,
+    /// Who has proved to have sent it.
+    pub(in crate::http) principal: Option<Arc<Principal>>,
+    is_answered: bool,
+}
+
+impl<'a> PendingCall<'a> {
+    pub(in crate::http) fn new(app: &'a App, parts: &'a Parts, call: (Api, &'a Form), id: RequestId) -> Self {
+        Self {
+            app,
+            parts,
+            call,
+            id,
+            principal: None,
+            is_answered: false,
+        }
+    }
+
+    /// Writes it down with its answer.
+    pub(in crate::http) fn answered(mut self, result: &Result<String, IdentityError>) {
+        self.is_answered = true;
+        self.write(result);
+    }
+
+    fn write(&self, result: &Result<String, IdentityError>) {
+        let principal = self.principal.as_deref();
+        query(self.app, self.parts, self.call, principal, (result, self.id));
+    }
+}
+
+impl Drop for PendingCall<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.write(&Err(IdentityError::Internal("not answered".to_owned())));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use serde_json::{Value, json};
+    use stator_cluster::{Durability, MASTER_KEY_BYTES, MasterKey};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::audit::AuditLog;
+    use crate::auth::{self, Authenticator};
+    use crate::clock::SystemClock;
+    use crate::config::Rotation;
+    use crate::http::limits::HttpLimits;
+    use crate::limits::Limits;
+    use crate::node;
+    use crate::upkeep::UpkeepSettings;
+    use crate::wire::target::Target;
+
+    /// A node with an audit log in this directory.
+    async fn app(directory: &TempDir) -> Arc<App> {
+        let settings = json!({"file": directory.path().join("audit.jsonl")});
+        let settings = serde_json::from_value(settings).unwrap();
+        let tell_dropped = Box::new(|count: u64| count.to_string().into_bytes());
+        let audit = AuditLog::start(settings, Arc::new(SystemClock), tell_dropped).unwrap();
+        let limits = Limits::default();
+        let key = MasterKey::new([3; MASTER_KEY_BYTES]);
+        let opened = node::open_alone(Durability::Interval, directory.path(), key, limits).unwrap();
+        opened.cluster.ready().await.unwrap();
+        let api = node::Api {
+            region: "us-east-1".to_owned(),
+            endpoint: "localhost".to_owned(),
+            authenticator: Authenticator::AnyWellFormed(Arc::new(auth::root("AKIA1"))),
+            upkeep: UpkeepSettings::default(),
+            http_limits: HttpLimits::for_development(),
+            audit: Some(audit),
+            fetch: None,
+            rotation: Rotation::default(),
+            limits,
+        };
+        node::app(&opened, api).await.unwrap()
+    }
+
+    /// The lines of the log, which is closed.
+    fn lines(app: &App, directory: &TempDir) -> Vec<Value> {
+        app.audit.as_ref().unwrap().close();
+        let text = std::fs::read_to_string(directory.path().join("audit.jsonl")).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.collect()
+    }
+
+    #[tokio::test]
+    async fn what_is_never_answered_is_written_down_once_it_is_known_who_has_asked() {
+        let directory = TempDir::new().unwrap();
+        let app = app(&directory).await;
+        let (parts, ()) = http::Request::new(()).into_parts();
+        let root = || Some(Arc::new(auth::root("AKIA1")));
+        let ids = [(); 4].map(|()| app.request_ids.next());
+
+        // A client goes away.
+        let mut pending = Pending::new(&app, &parts, ids[0]);
+        pending.trail.target = Some(Target::DeleteTable);
+        pending.trail.principal = root();
+        pending.trail.json = r#"{"TableName":"Tab"}"#.into();
+        drop(pending);
+        // Nobody knows who has asked, so nobody has been let do anything.
+        drop(Pending::new(&app, &parts, ids[1]));
+        // A bug.
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let mut pending = Pending::new(&app, &parts, ids[2]);
+            pending.trail.target = Some(Target::UpdateTable);
+            pending.trail.principal = root();
+            panic!("on purpose");
+        }));
+        assert!(panicked.is_err());
+        // An answer is written down as it is.
+        let mut pending = Pending::new(&app, &parts, ids[3]);
+        pending.trail.target = Some(Target::CreateTable);
+        pending.trail.principal = root();
+        pending.answered(&Err(ApiError::validation("no")));
+
+        let lines = lines(&app, &directory);
+        let told: Vec<_> = lines
+            .iter()
+            .map(|line| (&line["eventName"], &line["errorCode"], &line["requestID"]))
+            .collect();
+        let unknown = json!("InternalServerError");
+        assert_eq!(
+            told,
+            [
+                (&json!("DeleteTable"), &unknown, &json!(ids[0].as_str())),
+                (&json!("UpdateTable"), &unknown, &json!(ids[2].as_str())),
+                (
+                    &json!("CreateTable"),
+                    &json!("ValidationException"),
+                    &json!(ids[3].as_str())
+                ),
+            ]
+        );
+        assert_eq!(lines[0]["requestParameters"], json!({"tableName": "Tab"}));
+    }
+}
