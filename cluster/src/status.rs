@@ -253,21 +253,26 @@ impl Cluster {
         }
     }
 
-    /// Whether this node knows of more than half of the cluster's nodes that they may be alive, itself included. One that does
-    /// not can neither lead nor reach who leads: its clients are better off with another one.
+    /// Whether this node knows of more than half of the cluster's nodes that they may be alive, itself included; those that leave or
+    /// were given up do not count. One that does not can neither lead nor reach who leads: its clients are better off with
+    /// another one.
     pub fn reaches_majority(&self) -> bool {
         let node = self.inner();
-        let (Some(gossip), Some(layout)) = (node.gossip.get(), node.layout()) else {
+        let Some(gossip) = node.gossip.get() else {
             return true;
         };
+        let nodes = node.placeable();
+        if nodes.is_empty() {
+            // It has not heard of a plan yet.
+            return true;
+        }
         let members = gossip.members().into_iter();
         let reached: BTreeSet<NodeId> = members
             .filter(|member| member.liveness != gossip::Liveness::Down)
             .map(|member| member.node)
             .chain([node.settings.node])
             .collect();
-        let nodes = layout.nodes();
-        nodes.keys().filter(|node| reached.contains(node)).count() * 2 > nodes.len()
+        nodes.intersection(&reached).count() * 2 > nodes.len()
     }
 
     fn nodes(&self) -> Vec<NodeStatus> {

@@ -94,6 +94,8 @@ pub(crate) struct Node {
     layout: ArcSwapOption<Layout>,
     /// The nodes of group 0, as the plan has them.
     metadata_nodes: ArcSwap<Vec<NodeId>>,
+    /// Those on which replicas are to be.
+    placeable: ArcSwap<BTreeSet<NodeId>>,
     /// Those that have left.
     departed: ArcSwap<BTreeSet<NodeId>>,
     incarnation: AtomicU64,
@@ -186,6 +188,7 @@ impl Node {
             beginning: Mutex::new(()),
             layout: ArcSwapOption::empty(),
             metadata_nodes: ArcSwap::default(),
+            placeable: ArcSwap::default(),
             departed: ArcSwap::default(),
             incarnation: AtomicU64::new(0),
             is_rejoining: AtomicBool::new(false),
@@ -294,6 +297,12 @@ impl Node {
     /// The nodes of group 0, as far as this one knows; none before it has heard of a plan.
     pub(crate) fn metadata_nodes(&self) -> Vec<NodeId> {
         self.metadata_nodes.load().to_vec()
+    }
+
+    /// The nodes on which replicas are to be, without those that leave or were given up, as far as this one knows; none before it
+    /// has heard of a plan.
+    pub(crate) fn placeable(&self) -> Arc<BTreeSet<NodeId>> {
+        self.placeable.load_full()
     }
 
     /// Whether a node has left the cluster.

@@ -233,6 +233,8 @@ impl Node {
         }
         let metadata = plan.metadata.iter().map(|replica| replica.node).collect();
         self.metadata_nodes.store(Arc::new(metadata));
+        self.placeable
+            .store(Arc::new(plan.placeable().into_keys().collect()));
         self.departed.store(Arc::new(plan.departed));
         let layout = Arc::new(plan.layout);
         self.layout.store(Some(Arc::clone(&layout)));
