@@ -7,13 +7,16 @@ mod keeper;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::io::{self, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 use tokio::sync::oneshot;
 
 use self::keeper::{Ended, Keeper, Ready};
@@ -28,14 +31,20 @@ use crate::random;
 
 /// The region of demonstrations.
 const REGION: &str = "us-east-1";
+/// Where a node's standard error goes, beside its configuration.
+const LOG: &str = "stator.log";
 /// Validity of the nodes' certificates.
 const DAYS: u32 = 825;
 /// Where ports are looked for: below those that the kernel gives to outgoing connections, so that a node that is down for
-/// a moment finds its port free when it comes back.
+/// a moment finds its port free when it comes back; apart from those of the clusters that tests make (`compat-tests`).
 const FIRST_PORT: u16 = 10_000;
-const PORTS: u16 = 20_000;
+const PORTS: u16 = 10_000;
 /// How many ports are tried for each that is needed.
 const PORT_TRIES: usize = 1000;
+/// How often a new cluster gets other ports because somebody was faster than its nodes.
+const START_TRIES: usize = 5;
+/// What a node's log says then (the kernel's EADDRINUSE, in the words of libc).
+const IN_USE: &str = "Address already in use";
 
 /// Options of `stator demo-cluster`.
 #[derive(Debug, Args)]
@@ -71,7 +80,7 @@ pub(crate) enum DemoError {
     OtherCluster { path: PathBuf, found: usize },
     #[error("--port-base {0} leaves no room for the ports of all nodes; choose a lower one")]
     PortBase(u16),
-    #[error("no free ports on 127.0.0.1 between {FIRST_PORT} and {}; choose some with --port-base", FIRST_PORT + PORTS)]
+    #[error("no free ports on 127.0.0.1 between {FIRST_PORT} and {}; choose some with --port-base", FIRST_PORT + PORTS - 1)]
     NoPorts,
     #[error("node {node} did not start: {end}\n{log}")]
     NotStarted { node: u64, end: Ended, log: String },
@@ -101,12 +110,84 @@ struct AnnouncedNode<'a> {
 
 /// Runs the cluster until it is told to stop.
 pub(crate) fn run(options: &Options) -> Result<(), DemoError> {
-    let place = Place::of(options)?;
-    let configs = configurations(options, place.path())?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
-        .block_on(run_cluster(options, place.path(), &configs))
+        .block_on(async {
+            let mut stop = Box::pin(node::stop_signal()?);
+            for _ in 1..START_TRIES {
+                match run_once(options, &mut stop).await {
+                    Ok(Outcome::PortsTaken) => {}
+                    Ok(Outcome::Stopped) => return Ok(()),
+                    Err(error) => return Err(error),
+                }
+            }
+            let place = Place::of(options)?;
+            let configs = configurations(options, place.path())?;
+            run_cluster(options, place.path(), &configs, stop).await
+        })
+}
+
+/// How it has gone with a cluster.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It was told to stop.
+    Stopped,
+    /// It has not started, since others had taken its ports in the meantime, and nothing is left of it.
+    PortsTaken,
+}
+
+/// Runs the cluster until it is told to stop, or has to be made again with other ports.
+async fn run_once(options: &Options, stop: impl Future<Output = ()> + Unpin) -> Result<Outcome, DemoError> {
+    let place = Place::of(options)?;
+    let before = entries(place.path())?;
+    let is_new = init::configurations(place.path())?.is_empty();
+    let configs = configurations(options, place.path())?;
+    let mut made: BTreeSet<_> = entries(place.path())?.difference(&before).cloned().collect();
+    match run_cluster(options, place.path(), &configs, stop).await {
+        Ok(()) => Ok(Outcome::Stopped),
+        // The ports of a cluster that was there, or that were asked for, are what others know.
+        Err(DemoError::NotStarted { log, .. })
+            if is_new && options.port_base.is_none() && is_port_taken(&log) =>
+        {
+            made.extend(configs.iter().flat_map(|(path, config)| {
+                let log = path.with_file_name(LOG);
+                [log, config.node.data_dir.clone()]
+            }));
+            made.retain(|path| !before.contains(path));
+            remove(&made)?;
+            tracing::info!("others have taken a port of the cluster; it gets other ports");
+            Ok(Outcome::PortsTaken)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a node has ended because somebody else listens where it is to listen.
+fn is_port_taken(log: &str) -> bool {
+    log.lines()
+        .any(|line| line.contains("cannot listen on ") && line.contains(IN_USE))
+}
+
+fn entries(directory: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    let entries = fs::read_dir(directory)?;
+    entries.map(|entry| Ok(entry?.path())).collect()
+}
+
+/// Removes files and directories of a cluster that has not started; one may lie in another, or not be there.
+fn remove(paths: &BTreeSet<PathBuf>) -> io::Result<()> {
+    for path in paths {
+        let removed = if path.is_dir() {
+            fs::remove_dir_all(path)
+        } else {
+            fs::remove_file(path)
+        };
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Where the files of the cluster lie.
@@ -187,7 +268,7 @@ fn members(options: &Options) -> Result<Vec<Member>, DemoError> {
         .collect())
 }
 
-/// Ports of loopback on which nobody listens.
+/// Ports of loopback that nobody has. Others may take them before they are used.
 ///
 /// # Errors
 /// [`DemoError::NoPorts`] when there are none.
@@ -201,8 +282,8 @@ pub(super) fn free_ports(count: usize) -> Result<Vec<u16>, DemoError> {
         random::fill(&mut bytes)?;
         let port = FIRST_PORT + u16::from_le_bytes(bytes) % PORTS;
         // Held until all are found, so that none is found twice.
-        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-            taken.push((port, listener));
+        if let Ok(socket) = reserve(port) {
+            taken.push((port, socket));
         }
     }
     if taken.len() < count {
@@ -211,12 +292,19 @@ pub(super) fn free_ports(count: usize) -> Result<Vec<u16>, DemoError> {
     Ok(taken.into_iter().map(|(port, _)| port).collect())
 }
 
+/// Takes a port if nobody has it. Without SO_REUSEADDR: with it, one is had that a node has reserved and does not listen at yet.
+fn reserve(port: u16) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
+    Ok(socket)
+}
+
 async fn run_cluster(
     options: &Options,
     directory: &Path,
     configs: &[(PathBuf, Config)],
+    mut stop: impl Future<Output = ()> + Unpin,
 ) -> Result<(), DemoError> {
-    let mut stop = Box::pin(node::stop_signal()?);
     let program = std::env::current_exe()?;
     let mut nodes = Vec::new();
     for (path, config) in configs {
@@ -224,7 +312,7 @@ async fn run_cluster(
         let keeper = Keeper {
             node: config.node.id,
             program: program.clone(),
-            log: path.with_file_name("stator.log"),
+            log: path.with_file_name(LOG),
             config: path.clone(),
             restart: options.restart,
         };
@@ -285,7 +373,7 @@ fn configs_log(configs: &[(PathBuf, Config)], id: u64) -> PathBuf {
     configs
         .iter()
         .find(|(_, config)| config.node.id == id)
-        .map(|(path, _)| path.with_file_name("stator.log"))
+        .map(|(path, _)| path.with_file_name(LOG))
         .unwrap_or_default()
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use clap::Parser;
 
 use super::*;
+use crate::cli::serve::ServeError;
 
 #[derive(Parser)]
 struct Command {
@@ -23,6 +24,54 @@ fn ports_are_free_and_all_different() {
     assert_eq!(ports.iter().collect::<BTreeSet<_>>().len(), 20);
     for port in ports {
         assert!((FIRST_PORT..FIRST_PORT + PORTS).contains(&port), "{port}");
+    }
+}
+
+#[test]
+fn a_port_that_a_node_has_reserved_is_not_free() {
+    let port = free_ports(1).unwrap()[0];
+    let reserved = TcpSocket::new_v4().unwrap();
+    reserved.set_reuseaddr(true).unwrap();
+    reserved.bind((Ipv4Addr::LOCALHOST, port).into()).unwrap();
+    assert_eq!(reserve(port).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    drop(reserved);
+    reserve(port).unwrap();
+}
+
+#[test]
+fn only_a_port_that_somebody_else_has_is_a_reason_for_others() {
+    let other = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = other.local_addr().unwrap();
+    let log = |source| {
+        let field = "node.listen";
+        let error = ServeError::Listen {
+            field,
+            address,
+            source,
+        };
+        format!("it begins\nstator: {error}\n")
+    };
+    assert!(is_port_taken(&log(reserve(address.port()).unwrap_err())));
+    assert!(!is_port_taken(&log(io::ErrorKind::PermissionDenied.into())));
+    assert!(!is_port_taken(
+        "a peer said: Address already in use (os error 98)"
+    ));
+}
+
+#[test]
+fn of_a_cluster_that_has_not_started_nothing_is_left_but_what_was_there_before() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("notes"), "mine").unwrap();
+    let before = entries(directory.path()).unwrap();
+    for nodes in ["1", "3"] {
+        configurations(&options(&["--nodes", nodes]), directory.path()).unwrap();
+        let now = entries(directory.path()).unwrap();
+        let mut made: BTreeSet<_> = now.difference(&before).cloned().collect();
+        assert!(made.len() > 1);
+        let inside: Vec<_> = made.iter().map(|path| path.join("data")).collect();
+        made.extend(inside);
+        remove(&made).unwrap();
+        assert_eq!(entries(directory.path()).unwrap(), before);
     }
 }
 
