@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 use std::thread;
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::access::{self, Access};
 use crate::member::{Member, Starting};
 use crate::node::stator;
-use crate::{Client, Error, Links, Random, Result, clock};
+use crate::{Client, Error, Links, Result, ports};
 
 const REGION: &str = "us-east-1";
 
@@ -71,9 +71,21 @@ impl Cluster {
 
     /// `inside`: what a configuration ends with whose node has a door.
     fn make(nodes: u16, durability: Durability, links: Option<&Links>, inside: Option<&str>) -> Result<Self> {
+        ports::with_free(nodes * 3, |clients| {
+            Self::make_at(clients, nodes, durability, links, inside)
+        })
+    }
+
+    /// With ports from `clients` on; `None` if somebody has taken one of them.
+    fn make_at(
+        clients: u16,
+        nodes: u16,
+        durability: Durability,
+        links: Option<&Links>,
+        inside: Option<&str>,
+    ) -> Result<Option<Self>> {
         let directory = tempfile::tempdir()?;
         let files = directory.path().join("cluster");
-        let clients = free_ports(nodes * 3)?;
         let (between, behind) = (clients + nodes, clients + nodes * 2);
         let list: Vec<String> = (0..nodes)
             .map(|index| format!("{}=127.0.0.1:{}", index + 1, between + index))
@@ -91,7 +103,10 @@ impl Cluster {
         for index in 0..nodes {
             let mut member = serve(&files, index + 1, clients + index, durability)?;
             if let Some(links) = links {
-                member.stand_behind(links, between + index, behind + index)?;
+                match member.stand_behind(links, between + index, behind + index) {
+                    Err(error) if ports::is_in_use(&error) => return Ok(None),
+                    stands => stands?,
+                }
             }
             if let Some(configuration) = inside {
                 member.open_door(configuration)?;
@@ -100,13 +115,20 @@ impl Cluster {
         }
         let (key, secret) = access::key_pair(&files.join("node-1").join("root-credentials"))?;
         let access = Access::new(REGION, &key, &secret, Some(&access::ca_file(&files)))?;
-        let mut cluster = Self {
+        let cluster = Self {
             members,
             access,
             _directory: directory,
         };
-        cluster.start_all()?;
-        Ok(cluster)
+        cluster.start_first()
+    }
+
+    /// Starts all nodes; `None` if one has ended because somebody has taken its port.
+    fn start_first(mut self) -> Result<Option<Self>> {
+        match self.start_all() {
+            Err(_) if self.members.iter().any(|node| ports::is_taken(&node.stderr())) => Ok(None),
+            started => started.map(|()| Some(self)),
+        }
     }
 
     /// A single `stator dev` in the place of a cluster: what is not about more than one node can be tried on it.
@@ -114,8 +136,12 @@ impl Cluster {
     /// # Errors
     /// When it does not become ready.
     pub fn of_one_dev_node(durability: Durability) -> Result<Self> {
+        ports::with_free(1, |port| Self::of_one_dev_node_at(port, durability))
+    }
+
+    /// At this port; `None` if somebody has taken it.
+    fn of_one_dev_node_at(port: u16, durability: Durability) -> Result<Option<Self>> {
         let directory = tempfile::tempdir()?;
-        let port = free_ports(1)?;
         let data_dir = directory.path().join("data");
         let durability = durability.name();
         let mut arguments: Vec<OsString> = ["dev", "--json", "--durability", durability, "--port"]
@@ -137,7 +163,13 @@ impl Cluster {
             links: None,
             door: None,
         };
-        let ready = member.start()?.ready()?;
+        let ready = match member.start()?.ready() {
+            Err(_) if ports::is_taken(&member.stderr()) => {
+                member.kill()?;
+                return Ok(None);
+            }
+            ready => ready?,
+        };
         let said = |name: &str| ready[name].as_str().unwrap_or_default();
         let access = Access::new(
             said("region"),
@@ -145,11 +177,11 @@ impl Cluster {
             said("secret_access_key"),
             None,
         )?;
-        Ok(Self {
+        Ok(Some(Self {
             members: vec![member],
             access,
             _directory: directory,
-        })
+        }))
     }
 
     /// Starts all nodes that do not run, at once since they may wait for each other, and waits until they are ready.
@@ -243,23 +275,4 @@ fn serve(files: &Path, id: u16, port: u16, durability: Durability) -> Result<Mem
         links: None,
         door: None,
     })
-}
-
-/// The first of so many free ports in a row, below those that the system gives to connections.
-fn free_ports(count: u16) -> Result<u16> {
-    const LOWEST: u64 = 20_000;
-    const WIDTH: u64 = 12_000;
-    const TRIES: usize = 100;
-    let now = clock::time_of_day().duration_since(std::time::UNIX_EPOCH)?;
-    let mut random = Random::new(u64::from(now.subsec_nanos()), std::process::id().into());
-    for _ in 0..TRIES {
-        let first = u16::try_from(LOWEST + random.below(WIDTH))?;
-        let row = first..first.saturating_add(count);
-        // All at once, so that none is counted twice.
-        let bound: Vec<_> = row.map(|port| TcpListener::bind(("127.0.0.1", port))).collect();
-        if bound.iter().all(std::result::Result::is_ok) {
-            return Ok(first);
-        }
-    }
-    Err(format!("no {count} free ports in a row").into())
 }

@@ -18,6 +18,7 @@ mod links;
 pub mod load;
 mod member;
 mod node;
+mod ports;
 mod random;
 mod sdk;
 

@@ -292,7 +292,7 @@ pub(super) fn free_ports(count: usize) -> Result<Vec<u16>, DemoError> {
     Ok(taken.into_iter().map(|(port, _)| port).collect())
 }
 
-/// Takes a port if nobody has it. Without SO_REUSEADDR: with it, one is had that a node has reserved and does not listen at yet.
+/// Takes a port if nobody has it. Without `SO_REUSEADDR`: with it, one is had that a node has reserved and does not listen at yet.
 fn reserve(port: u16) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
