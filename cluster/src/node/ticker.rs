@@ -221,7 +221,7 @@ impl Node {
     }
 
     /// Goes by this plan from now on, unless it knows a newer one.
-    fn adopt(self: &Arc<Self>, plan: Plan) -> Arc<Layout> {
+    pub(crate) fn adopt(self: &Arc<Self>, plan: Plan) -> Arc<Layout> {
         let _beginning = self.beginning.lock();
         if let Some(known) = self.layout().filter(|known| known.epoch() >= plan.epoch()) {
             return known;
