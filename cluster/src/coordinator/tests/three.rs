@@ -119,15 +119,16 @@ impl Three {
     }
 }
 
+async fn becomes(node: &Cluster, reaches: bool) {
+    while node.reaches_majority() != reaches {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_hears_nobody_knows_that_it_reaches_no_majority() {
     let hub = Hub::default();
     let three = three_with(3, &hub, Arc::new(Appends)).await;
-    let becomes = async |node: &Cluster, reaches: bool| {
-        while node.reaches_majority() != reaches {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
     let deaf = &three.nodes[0];
     becomes(deaf, true).await;
     let inbox = hub.inboxes.lock().remove(&NodeId(1)).unwrap();
@@ -143,17 +144,16 @@ async fn nodes_that_are_to_leave_do_not_count_for_a_majority() {
     let hub = Hub::default();
     let three = three_with(1, &hub, Arc::new(Appends)).await;
     let deaf = &three.nodes[0];
+    becomes(deaf, true).await;
     hub.inboxes.lock().remove(&NodeId(1)).unwrap();
-    while deaf.reaches_majority() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    becomes(deaf, false).await;
     let plan = deaf.plan().unwrap().unwrap();
     let without_one = plan.leave(NodeId(2)).unwrap().unwrap();
-    deaf.inner().adopt(without_one.clone());
+    deaf.node.adopt(without_one.clone());
     assert!(!deaf.reaches_majority());
     let without_two = without_one.leave(NodeId(3)).unwrap().unwrap();
     assert_eq!(without_two.layout.nodes().len(), 3);
-    deaf.inner().adopt(without_two);
+    deaf.node.adopt(without_two);
     assert!(deaf.reaches_majority());
     three.close();
 }
