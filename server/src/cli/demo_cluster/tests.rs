@@ -1,7 +1,5 @@
 //! What is made before processes are started. Clusters of processes are tested from outside, in `compat-tests`.
 
-use std::collections::BTreeSet;
-
 use clap::Parser;
 
 use super::*;
