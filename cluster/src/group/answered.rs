@@ -8,7 +8,7 @@
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
-use super::effect::{MalformedEffect, take};
+use super::effect::{INVOCATION_BYTES, MalformedEffect, length, take};
 use crate::command::InvocationId;
 
 /// Format version of such entries.
@@ -18,7 +18,6 @@ pub(super) const ANSWERED: u8 = 11;
 
 /// Bytes in front of key and answer: version, kind, time, keyspace, invocation, length of the key.
 const HEADER_BYTES: usize = 1 + 1 + 8 + 4 + INVOCATION_BYTES + 4;
-const INVOCATION_BYTES: usize = 16;
 
 /// See the head of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +41,7 @@ impl Answered {
         into.put_u64_le(self.at_ms);
         into.put_u32_le(self.keyspace);
         into.put_slice(self.invocation.as_bytes());
-        into.put_u32_le(u32::try_from(self.key.len()).unwrap_or(u32::MAX));
+        into.put_u32_le(length(&self.key));
         into.put_slice(&self.key);
         into.put_slice(&self.answer);
         into

@@ -39,7 +39,7 @@ const HEADER_BYTES: usize = 1 + 1 + 8 + 4 + 1 + 1 + 8 + 4 + 4;
 const MARK_BYTES: usize = 1 + 1 + 8;
 /// Where the time stands, in an effect, in a fill and in cells that change together.
 const TIME: std::ops::Range<usize> = 2..10;
-const INVOCATION_BYTES: usize = 16;
+pub(super) const INVOCATION_BYTES: usize = 16;
 
 /// What an entry says.
 #[derive(Clone, Debug, PartialEq, Eq)]

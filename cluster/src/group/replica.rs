@@ -578,46 +578,7 @@ pub(crate) struct Remembered {
     pub(crate) own: Own,
 }
 
-/// How a replica stands.
-#[derive(Clone, Debug)]
-pub(crate) struct Standing {
-    pub(crate) term: u64,
-    pub(crate) leader: Option<NodeId>,
-    pub(crate) committed: u64,
-    pub(crate) applied: u64,
-    pub(crate) is_quiet: bool,
-    /// Entries that the slowest member lacks; only a leader knows.
-    pub(crate) lag: Option<u64>,
-    /// Entries with rows that other ranges are not known to have taken.
-    pub(crate) forwarding: u64,
-    /// Transactions that are prepared, whose cells are locked.
-    pub(crate) prepared: u64,
-    /// For how long the oldest of them has been, in milliseconds.
-    pub(crate) locked_ms: u64,
-    /// The first entry that a leader has otherwise although it is committed here.
-    pub(crate) diverged_at: Option<u64>,
-}
-
 impl Replica {
-    /// How it stands.
-    pub(crate) fn standing(&self) -> Standing {
-        let state = self.state.lock();
-        Standing {
-            term: state.core.term(),
-            leader: self.leader(),
-            committed: state.core.committed(),
-            applied: state.applied,
-            is_quiet: state.quiet.is_quiet(),
-            forwarding: state.forwarding.behind() as u64,
-            prepared: state.locks.prepared_count() as u64,
-            locked_ms: state.locks.oldest(state.ticks) * self.host.settings.timing.tick_ms,
-            diverged_at: state.core.diverged_at(),
-            lag: state
-                .leads()
-                .then(|| state.core.last().saturating_sub(state.everywhere())),
-        }
-    }
-
     /// Adds rows and bytes that were there before the node started.
     pub(crate) fn add_to_tally(&self, keyspace: u32, (items, bytes): (i64, i64)) {
         let mut state = self.state.lock();

@@ -1,4 +1,4 @@
-//! Who a replica is, who the others are, and whether it takes part.
+//! Who a replica is, who the others are, whether it takes part, and how far it is.
 //!
 //! Invariant: one that is retired does nothing any more, so that another object can take its place; what it has promised stays
 //! in its log. Not here: changes of the members (`members.rs`).
@@ -14,7 +14,46 @@ use crate::world::NodeId;
 /// Others than members whose nodes are kept in mind; the newest ids are the ones that matter.
 const MET_MAX: usize = 16;
 
+/// How a replica stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    pub(crate) term: u64,
+    pub(crate) leader: Option<NodeId>,
+    pub(crate) committed: u64,
+    pub(crate) applied: u64,
+    pub(crate) is_quiet: bool,
+    /// Entries that the slowest member lacks; only a leader knows.
+    pub(crate) lag: Option<u64>,
+    /// Entries with rows that other ranges are not known to have taken.
+    pub(crate) forwarding: u64,
+    /// Transactions that are prepared, whose cells are locked.
+    pub(crate) prepared: u64,
+    /// For how long the oldest of them has been, in milliseconds.
+    pub(crate) locked_ms: u64,
+    /// The first entry that a leader has otherwise although it is committed here.
+    pub(crate) diverged_at: Option<u64>,
+}
+
 impl Replica {
+    /// How it stands.
+    pub(crate) fn standing(&self) -> Standing {
+        let state = self.state.lock();
+        Standing {
+            term: state.core.term(),
+            leader: self.leader(),
+            committed: state.core.committed(),
+            applied: state.applied,
+            is_quiet: state.quiet.is_quiet(),
+            forwarding: state.forwarding.behind() as u64,
+            prepared: state.locks.prepared_count() as u64,
+            locked_ms: state.locks.oldest(state.ticks) * self.host.settings.timing.tick_ms,
+            diverged_at: state.core.diverged_at(),
+            lag: state
+                .leads()
+                .then(|| state.core.last().saturating_sub(state.everywhere())),
+        }
+    }
+
     /// The nodes of the members.
     pub(crate) fn nodes(&self) -> Vec<NodeId> {
         self.nodes.load().values().copied().collect()
