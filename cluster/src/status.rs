@@ -197,6 +197,11 @@ pub struct ClusterStatus {
 }
 
 impl Cluster {
+    /// A request of a client is served by this node; it counts for [`NodeStatus::requests_per_second`].
+    pub fn count_request(&self) {
+        self.inner().load.count();
+    }
+
     /// How the cluster stands, as this node knows it.
     pub fn status(&self) -> ClusterStatus {
         let node = self.inner();

@@ -33,16 +33,34 @@ type Check = dyn Fn(SocketAddr) -> bool + Send + Sync;
 struct Backend {
     address: SocketAddr,
     is_healthy: AtomicBool,
+    /// Nobody is to be sent to it any more.
+    is_gone: AtomicBool,
+}
+
+/// The nodes, and how they are looked after.
+struct Nodes {
+    backends: Mutex<Vec<Arc<Backend>>>,
+    check: Box<Check>,
+    is_closed: AtomicBool,
 }
 
 /// Decides what is lost.
 type Losses = Arc<Mutex<(Random, u64)>>;
 
 /// A listening balancer; dropping it ends the listening, not the connections.
-#[derive(Debug)]
 pub struct Balancer {
     address: SocketAddr,
-    is_closed: Arc<AtomicBool>,
+    nodes: Arc<Nodes>,
+}
+
+impl std::fmt::Debug for Balancer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let backends = self.nodes.all();
+        f.debug_struct("Balancer")
+            .field("address", &self.address)
+            .field("backends", &backends)
+            .finish()
+    }
 }
 
 impl Balancer {
@@ -62,37 +80,56 @@ impl Balancer {
     /// # Errors
     /// When there is no port.
     pub fn losing_answers(
-        nodes: Vec<SocketAddr>,
+        backends: Vec<SocketAddr>,
         check: impl Fn(SocketAddr) -> bool + Send + Sync + 'static,
         random: Random,
         percent: u64,
     ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
-        let is_closed = Arc::new(AtomicBool::new(false));
-        let closed = Arc::clone(&is_closed);
-        let check: Arc<Check> = Arc::new(check);
-        let nodes = watch(nodes, &check, &is_closed);
+        let nodes = Arc::new(Nodes {
+            backends: Mutex::default(),
+            check: Box::new(check),
+            is_closed: AtomicBool::new(false),
+        });
+        for address in backends {
+            nodes.add(address);
+        }
+        let served = Arc::clone(&nodes);
         thread::spawn(move || {
-            let turn = Arc::new(AtomicUsize::new(0));
+            let turn = AtomicUsize::new(0);
             let losses = Arc::new(Mutex::new((random, percent)));
             for client in listener.incoming() {
-                if closed.load(Ordering::Relaxed) {
+                if served.is_closed.load(Ordering::Relaxed) {
                     return;
                 }
                 let Ok(client) = client else { continue };
-                let (nodes, turn) = (Arc::clone(&nodes), Arc::clone(&turn));
-                let losses = Arc::clone(&losses);
+                let (backends, losses) = (served.all(), Arc::clone(&losses));
+                let first = turn.fetch_add(1, Ordering::Relaxed);
                 // Connecting may take a while; nobody else waits for it.
                 thread::spawn(move || {
-                    if let Some(node) = choose(&nodes, &turn) {
+                    if let Some(node) = choose(&backends, first) {
                         // Either side's end is all there is to know.
                         relay(&client, &node, &losses).unwrap_or_default();
                     }
                 });
             }
         });
-        Ok(Self { address, is_closed })
+        Ok(Self { address, nodes })
+    }
+
+    /// Sends clients to one more node, too.
+    pub fn add(&self, node: SocketAddr) {
+        self.nodes.add(node);
+    }
+
+    /// Sends no client to a node any more; connections that are open stay.
+    pub fn remove(&self, node: SocketAddr) {
+        self.nodes.backends.lock().retain(|backend| {
+            let stays = backend.address != node;
+            backend.is_gone.fetch_or(!stays, Ordering::Relaxed);
+            stays
+        });
     }
 
     /// Where clients connect to.
@@ -103,45 +140,46 @@ impl Balancer {
 
 impl Drop for Balancer {
     fn drop(&mut self) {
-        self.is_closed.store(true, Ordering::Relaxed);
+        self.nodes.is_closed.store(true, Ordering::Relaxed);
         // Wakes the listener; when it cannot be reached, it has ended.
         drop(TcpStream::connect(self.address));
     }
 }
 
-/// Checks each node now and then until the balancer is closed.
-fn watch(nodes: Vec<SocketAddr>, check: &Arc<Check>, is_closed: &Arc<AtomicBool>) -> Arc<Vec<Backend>> {
-    let backends = nodes.into_iter().map(|address| Backend {
-        address,
-        is_healthy: AtomicBool::new(true),
-    });
-    let backends: Arc<Vec<Backend>> = Arc::new(backends.collect());
-    for place in 0..backends.len() {
-        let (backends, check, is_closed) = (Arc::clone(&backends), Arc::clone(check), Arc::clone(is_closed));
+impl Nodes {
+    fn all(&self) -> Vec<Arc<Backend>> {
+        self.backends.lock().clone()
+    }
+
+    /// One more, which is checked now and then until it is gone or the balancer is closed.
+    fn add(self: &Arc<Self>, address: SocketAddr) {
+        let backend = Arc::new(Backend {
+            address,
+            is_healthy: AtomicBool::new(true),
+            is_gone: AtomicBool::new(false),
+        });
+        self.backends.lock().push(Arc::clone(&backend));
+        let nodes = Arc::clone(self);
         thread::spawn(move || {
-            while let Some(backend) = backends.get(place)
-                && !is_closed.load(Ordering::Relaxed)
-            {
+            while !nodes.is_closed.load(Ordering::Relaxed) && !backend.is_gone.load(Ordering::Relaxed) {
                 backend
                     .is_healthy
-                    .store(check(backend.address), Ordering::Relaxed);
+                    .store((nodes.check)(backend.address), Ordering::Relaxed);
                 clock::pause(CHECK_EVERY);
             }
         });
     }
-    backends
 }
 
 /// The next node in turn that is healthy and takes a connection. When none is healthy, any that takes one: checks may be
 /// late, and clients are told no more by a balancer than by a node.
-fn choose(nodes: &[Backend], turn: &AtomicUsize) -> Option<TcpStream> {
-    let first = turn.fetch_add(1, Ordering::Relaxed);
+fn choose(nodes: &[Arc<Backend>], first: usize) -> Option<TcpStream> {
     let in_turn = || {
         let cycle = nodes.iter().cycle().skip(first % nodes.len().max(1));
         cycle.take(nodes.len())
     };
-    let connect = |node: &Backend| TcpStream::connect_timeout(&node.address, CONNECT_TIMEOUT).ok();
-    let healthy = |node: &&Backend| node.is_healthy.load(Ordering::Relaxed);
+    let connect = |node: &Arc<Backend>| TcpStream::connect_timeout(&node.address, CONNECT_TIMEOUT).ok();
+    let healthy = |node: &&Arc<Backend>| node.is_healthy.load(Ordering::Relaxed);
     let found = in_turn().filter(healthy).find_map(connect);
     found.or_else(|| in_turn().find_map(connect))
 }
@@ -248,6 +286,22 @@ mod tests {
         }
         is_frozen.store(false, Ordering::Relaxed);
         assert!(clock::holds_within(within, || two() == *b"ab"));
+    }
+
+    #[test]
+    fn a_node_that_is_added_gets_clients_and_one_that_is_removed_does_not() {
+        let (first, second) = (serve(b'a'), serve(b'b'));
+        let balancer = Balancer::start(vec![first], listens).unwrap();
+        let two = || {
+            let mut both = [0, 1].map(|_| ask(&mut TcpStream::connect(balancer.address()).unwrap()));
+            both.sort_unstable();
+            both
+        };
+        assert_eq!(two(), *b"aa");
+        balancer.add(second);
+        assert_eq!(two(), *b"ab");
+        balancer.remove(first);
+        assert_eq!(two(), *b"bb");
     }
 
     #[test]

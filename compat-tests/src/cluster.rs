@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
@@ -19,6 +19,8 @@ use crate::node::stator;
 use crate::{Client, Error, Links, Result, ports};
 
 const REGION: &str = "us-east-1";
+/// Where the files of all nodes are, in the cluster's directory.
+const FILES: &str = "cluster";
 
 /// When a write is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +36,51 @@ pub enum Durability {
 pub struct Cluster {
     /// The nodes, by id.
     pub members: Vec<Member>,
+    /// The highest number that a node has had.
+    pub(crate) made: u64,
+    pub(crate) shape: Shape,
     access: Access,
     /// Ends after the processes that use it.
-    _directory: TempDir,
+    directory: TempDir,
+}
+
+/// What the nodes of a cluster have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Shape {
+    pub(crate) durability: Durability,
+    /// What leads from node to node, if it can be cut.
+    links: Option<Links>,
+    /// Whether nodes can be broken from inside.
+    has_door: bool,
+    /// What every configuration ends with.
+    configuration: String,
+}
+
+impl Shape {
+    fn new(durability: Durability, configuration: &str) -> Self {
+        Self {
+            durability,
+            links: None,
+            has_door: false,
+            configuration: configuration.to_owned(),
+        }
+    }
+
+    /// A node as all are: other nodes know it at one port, and it listens at another one if there are links. `None` if somebody
+    /// has taken the port.
+    pub(crate) fn dress(&self, mut member: Member, known: u16, own: u16) -> Result<Option<Member>> {
+        if let Some(links) = &self.links {
+            match member.stand_behind(links, known, own) {
+                Err(error) if ports::is_in_use(&error) => return Ok(None),
+                stands => stands?,
+            }
+        }
+        member.configure(&self.configuration)?;
+        if self.has_door {
+            member.open_door()?;
+        }
+        Ok(Some(member))
+    }
 }
 
 impl Cluster {
@@ -45,17 +89,28 @@ impl Cluster {
     /// # Errors
     /// When files cannot be made or a node does not become ready.
     pub fn start(nodes: u16, durability: Durability) -> Result<Self> {
-        Self::make(nodes, durability, None, None)
+        Self::configured(nodes, durability, "")
     }
 
-    /// The same, with links between the nodes that can be cut.
+    /// The same, with nodes whose configuration ends with `configuration`.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub fn configured(nodes: u16, durability: Durability, configuration: &str) -> Result<Self> {
+        Self::make(nodes, &Shape::new(durability, configuration))
+    }
+
+    /// The same as [`Cluster::start`], with links between the nodes that can be cut.
     ///
     /// # Errors
     /// As [`Cluster::start`].
     pub fn with_links(nodes: u16, durability: Durability) -> Result<(Self, Links)> {
         let links = Links::new();
-        let cluster = Self::make(nodes, durability, Some(&links), None)?;
-        Ok((cluster, links))
+        let shape = Shape {
+            links: Some(links.clone()),
+            ..Shape::new(durability, "")
+        };
+        Ok((Self::make(nodes, &shape)?, links))
     }
 
     /// The same, with nodes that can be broken from inside, and whose configuration ends with `configuration`. The binary
@@ -65,27 +120,22 @@ impl Cluster {
     /// As [`Cluster::start`]; for a binary without the feature.
     pub fn breakable(nodes: u16, durability: Durability, configuration: &str) -> Result<(Self, Links)> {
         let links = Links::new();
-        let cluster = Self::make(nodes, durability, Some(&links), Some(configuration))?;
-        Ok((cluster, links))
+        let shape = Shape {
+            links: Some(links.clone()),
+            has_door: true,
+            ..Shape::new(durability, configuration)
+        };
+        Ok((Self::make(nodes, &shape)?, links))
     }
 
-    /// `inside`: what a configuration ends with whose node has a door.
-    fn make(nodes: u16, durability: Durability, links: Option<&Links>, inside: Option<&str>) -> Result<Self> {
-        ports::with_free(nodes * 3, |clients| {
-            Self::make_at(clients, nodes, durability, links, inside)
-        })
+    fn make(nodes: u16, shape: &Shape) -> Result<Self> {
+        ports::with_free(nodes * 3, |clients| Self::make_at(clients, nodes, shape))
     }
 
     /// With ports from `clients` on; `None` if somebody has taken one of them.
-    fn make_at(
-        clients: u16,
-        nodes: u16,
-        durability: Durability,
-        links: Option<&Links>,
-        inside: Option<&str>,
-    ) -> Result<Option<Self>> {
+    fn make_at(clients: u16, nodes: u16, shape: &Shape) -> Result<Option<Self>> {
         let directory = tempfile::tempdir()?;
-        let files = directory.path().join("cluster");
+        let files = directory.path().join(FILES);
         let (between, behind) = (clients + nodes, clients + nodes * 2);
         let list: Vec<String> = (0..nodes)
             .map(|index| format!("{}=127.0.0.1:{}", index + 1, between + index))
@@ -101,24 +151,20 @@ impl Cluster {
         }
         let mut members = Vec::new();
         for index in 0..nodes {
-            let mut member = serve(&files, index + 1, clients + index, durability)?;
-            if let Some(links) = links {
-                match member.stand_behind(links, between + index, behind + index) {
-                    Err(error) if ports::is_in_use(&error) => return Ok(None),
-                    stands => stands?,
-                }
-            }
-            if let Some(configuration) = inside {
-                member.open_door(configuration)?;
-            }
+            let member = serve(&files, index + 1, clients + index, shape.durability)?;
+            let Some(member) = shape.dress(member, between + index, behind + index)? else {
+                return Ok(None);
+            };
             members.push(member);
         }
         let (key, secret) = access::key_pair(&files.join("node-1").join("root-credentials"))?;
         let access = Access::new(REGION, &key, &secret, Some(&access::ca_file(&files)))?;
         let cluster = Self {
             members,
+            made: nodes.into(),
+            shape: shape.clone(),
             access,
-            _directory: directory,
+            directory,
         };
         cluster.start_first()
     }
@@ -143,8 +189,7 @@ impl Cluster {
     fn of_one_dev_node_at(port: u16, durability: Durability) -> Result<Option<Self>> {
         let directory = tempfile::tempdir()?;
         let data_dir = directory.path().join("data");
-        let durability = durability.name();
-        let mut arguments: Vec<OsString> = ["dev", "--json", "--durability", durability, "--port"]
+        let mut arguments: Vec<OsString> = ["dev", "--json", "--durability", durability.name(), "--port"]
             .map(OsString::from)
             .into();
         arguments.extend([
@@ -179,8 +224,10 @@ impl Cluster {
         )?;
         Ok(Some(Self {
             members: vec![member],
+            made: 1,
+            shape: Shape::new(durability, ""),
             access,
-            _directory: directory,
+            directory,
         }))
     }
 
@@ -210,6 +257,11 @@ impl Cluster {
         const WITHIN: Duration = Duration::from_millis(500);
         let access = self.access();
         move |address| Client::is_healthy(access.clone(), address, WITHIN)
+    }
+
+    /// What `stator init` has made.
+    pub(crate) fn files(&self) -> PathBuf {
+        self.directory.path().join(FILES)
     }
 
     /// Shows the end of what each node has written to standard error.
@@ -251,7 +303,7 @@ impl Durability {
 }
 
 /// A node of the files that `stator init` has made.
-fn serve(files: &Path, id: u16, port: u16, durability: Durability) -> Result<Member> {
+pub(crate) fn serve(files: &Path, id: u16, port: u16, durability: Durability) -> Result<Member> {
     let folder = files.join(format!("node-{id}"));
     let config = folder.join("stator.toml");
     let text = fs::read_to_string(&config)?;

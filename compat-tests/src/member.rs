@@ -229,12 +229,17 @@ impl Member {
         Ok(())
     }
 
-    /// Lets it be broken from inside, and adds to its configuration.
-    pub(crate) fn open_door(&mut self, configuration: &str) -> Result<()> {
+    /// Adds to its configuration.
+    pub(crate) fn configure(&mut self, more: &str) -> Result<()> {
         let config = self.config.as_ref().ok_or("a node without configuration")?;
         let mut text = fs::read_to_string(config)?;
-        text.push_str(configuration);
-        fs::write(config, text)?;
+        text.push_str(more);
+        Ok(fs::write(config, text)?)
+    }
+
+    /// Lets it be broken from inside.
+    pub(crate) fn open_door(&mut self) -> Result<()> {
+        let config = self.config.as_ref().ok_or("a node without configuration")?;
         self.door = Some(Door::beside(config));
         Ok(())
     }

@@ -285,6 +285,10 @@ mod tests {
             self.disk.sync_dir(directory)
         }
 
+        fn free_bytes(&self, directory: &Path) -> io::Result<u64> {
+            self.disk.free_bytes(directory)
+        }
+
         fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
             self.disk.lock(path)
         }

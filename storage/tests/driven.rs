@@ -110,6 +110,10 @@ impl Vfs for OneThread<MemVfs> {
         self.get().sync_dir(directory)
     }
 
+    fn free_bytes(&self, directory: &Path) -> io::Result<u64> {
+        self.get().free_bytes(directory)
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
         self.get().lock(path)
     }

@@ -6,6 +6,7 @@
 pub(crate) mod exchange;
 mod groups;
 mod install;
+mod load;
 pub(crate) mod message;
 mod replicas;
 mod serve;
@@ -28,6 +29,7 @@ use stator_storage::Engine;
 use tokio::sync::{Semaphore, watch};
 
 use self::exchange::{Dispatch, Exchange, RaftInbox};
+use self::load::Load;
 use self::settings::{NodeSettings, Surroundings};
 use self::snapshots::Snapshots;
 use crate::coordinator::forward::Carrier;
@@ -106,6 +108,9 @@ pub(crate) struct Node {
     stage: watch::Sender<Stage>,
     /// What this node has last said of itself.
     said: Mutex<Option<NodeState>>,
+    pub(crate) load: Load,
+    /// When it was started, in milliseconds since the Unix epoch.
+    started_at_ms: u64,
 }
 
 impl fmt::Debug for Node {
@@ -168,6 +173,7 @@ impl Node {
         let found = start::last_incarnation(&surroundings)?;
         let host = start::host(&settings, &surroundings, &engine, &exchange)?;
         let hints = start::hints(&engine)?;
+        let started_at_ms = surroundings.world.unix_ms();
         let (stage, _) = watch::channel(Stage::Starting("the directory".to_owned()));
         let node = Arc::new(Self {
             settings,
@@ -195,6 +201,8 @@ impl Node {
             is_mirroring: AtomicBool::new(false),
             stage,
             said: Mutex::new(None),
+            load: Load::default(),
+            started_at_ms,
         });
         node.host.set_courier(Arc::new(Carrier::new(&node)));
         let inbox = Arc::clone(&node.dispatch) as Arc<dyn Inbox>;

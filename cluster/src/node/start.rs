@@ -350,7 +350,7 @@ impl Node {
 
     /// What this node says of itself.
     pub(crate) fn state(&self) -> NodeState {
-        let replicas = self.replicas();
+        let (replicas, load) = (self.replicas(), self.load.seen());
         let held = replicas
             .iter()
             .flatten()
@@ -358,7 +358,10 @@ impl Node {
         NodeState {
             leaders: held.clone().filter(|replica| replica.is_leader()).count() as u64,
             replicas: held.count() as u64,
-            started_at_ms: 0,
+            started_at_ms: self.started_at_ms,
+            requests_per_second: load.requests_per_second,
+            data_bytes: load.data_bytes,
+            free_bytes: load.free_bytes,
             software: self.settings.software.clone(),
             layout_epoch: self.layout().map_or(0, |layout| layout.epoch()),
             zone: self.settings.zone.clone(),

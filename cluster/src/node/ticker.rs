@@ -5,7 +5,9 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
+use super::load::LOAD_EVERY_TICKS;
 use super::message::Metadata;
+use super::settings::Surroundings;
 use super::{Node, group_of};
 use crate::coordinator::Cluster;
 use crate::error::Error;
@@ -43,9 +45,28 @@ impl Node {
             }
             node.exchange.flush();
             node.look_at_metadata();
+            if ticks % LOAD_EVERY_TICKS == 1 {
+                node.look_at_load();
+            }
             if ticks.is_multiple_of(STANDING_EVERY_TICKS) {
                 node.look_at_standing();
             }
+        }
+    }
+
+    /// Sees how busy and how full this node is.
+    fn look_at_load(&self) {
+        let Surroundings {
+            world,
+            disk,
+            directory,
+            ..
+        } = &self.surroundings;
+        let levels = self.engine.statistics().levels;
+        let data_bytes = levels.iter().map(|level| level.bytes).sum();
+        match disk.free_bytes(directory) {
+            Ok(free_bytes) => self.load.look(world.now(), data_bytes, free_bytes),
+            Err(error) => tracing::warn!(%error, "it is not known how much room the disk has"),
         }
     }
 

@@ -3,13 +3,17 @@
 //!
 //! Invariant: a call, with all its attempts, is one operation of the history; its outcome is unknown only when the client
 //! has given up. So a write that was lost, or one that was done twice by two attempts, is a violation. `question.rs` makes
-//! requests and reads answers, `gap.rs` measures silence, `fault.rs` breaks nodes, `derived.rs` is a load of its own on indexes and a stream, `bank.rs` one of transactions.
+//! requests and reads answers, `gap.rs` measures silence, `throughput.rs` how much is
+//! answered, `fault.rs` breaks nodes, `derived.rs` is a load of its own on indexes and a stream, `bank.rs` one of transactions,
+//! `bulk.rs` is much data.
 
 pub mod bank;
+pub mod bulk;
 pub mod derived;
 pub mod fault;
 pub mod gap;
 mod question;
+pub mod throughput;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -28,6 +32,7 @@ use crate::boto::Boto;
 use crate::sdk::{Caller, Failure, Mode, Sdk};
 use crate::{Access, Random, Result, clock};
 use gap::Gap;
+use throughput::Throughput;
 
 /// What the clients do.
 #[derive(Debug, Clone)]
@@ -48,6 +53,8 @@ pub struct Settings {
     pub operations_of_an_item_set: u64,
     /// So many are begun at least, also on a machine that is slow while the faults last.
     pub operations_min: u64,
+    /// How long a client waits between two calls on the average, so that a machine is not busy with clients alone.
+    pub pause: Duration,
     /// Decides what each client asks.
     pub seed: u64,
 }
@@ -64,6 +71,7 @@ impl Settings {
             counters: 8,
             operations_of_an_item_set: 10_000,
             operations_min: 400,
+            pause: Duration::ZERO,
             seed,
         }
     }
@@ -87,7 +95,8 @@ pub struct Load {
 struct Seen {
     /// When writes were answered, and of which item: its place in the set.
     written: Vec<(Duration, u64)>,
-    reads: usize,
+    /// When reads were.
+    read: Vec<Duration>,
     refused_conditions: usize,
     retries: u64,
     slowest: Duration,
@@ -113,6 +122,8 @@ pub struct Report {
     pub gap_of_an_item: Gap,
     /// The longest that one call took, with all its attempts.
     pub slowest: Duration,
+    /// What was answered when, since [`Load::begun`].
+    pub throughput: Throughput,
     /// How the histories were judged.
     pub judged: Judged,
     /// Counters whose end was compared with what was acknowledged.
@@ -183,6 +194,11 @@ impl Load {
         self.judge(begun, ended)
     }
 
+    /// The moment from which on times are told.
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
     fn sdk(&self, client: u64) -> Sdk {
         let modes = &self.settings.modes;
         let mode = usize::try_from(client)
@@ -241,6 +257,9 @@ impl Load {
             if random.percent(DISCONNECT_PERCENT) {
                 sdk.disconnect();
             }
+            if !self.settings.pause.is_zero() {
+                clock::pause(random.duration(self.settings.pause * 2));
+            }
         }
         self.seen.lock().retries += sdk.retries();
     }
@@ -270,7 +289,7 @@ impl Load {
         match output {
             Ok(output) => {
                 if matches!(input, Input::Read) {
-                    seen.reads += 1;
+                    seen.read.push(now);
                 } else {
                     seen.written.push((now, slot));
                     seen.refused_conditions += usize::from(!output.is_done);
@@ -332,14 +351,20 @@ impl Load {
             let own = seen.written.iter().filter(|(_, own)| *own == slot);
             Gap::longest(own.map(|(at, _)| *at), begun, ended)
         };
+        let answered = seen
+            .written
+            .iter()
+            .map(|(at, _)| *at)
+            .chain(seen.read.iter().copied());
         Ok(Report {
             writes: seen.written.len(),
             refused_conditions: seen.refused_conditions,
-            reads: seen.reads,
+            reads: seen.read.len(),
             retries: seen.retries,
             gap: Gap::longest(seen.written.iter().map(|(at, _)| *at), begun, ended),
             gap_of_an_item: (0..slots).map(of_slot).max().unwrap_or_default(),
             slowest: seen.slowest,
+            throughput: Throughput::of(answered, ended),
             failures: seen.failures,
             judged,
             counters: exact,

@@ -61,6 +61,7 @@ pub(super) async fn run_for(
     asked: Asked<'_>,
     context: &Context,
 ) -> Result<Vec<u8>, ApiError> {
+    context.cluster.count_request();
     match target {
         Target::BatchExecuteStatement => answer::<BatchExecuteStatement>(json, asked, context).await,
         Target::BatchGetItem => answer::<BatchGetItem>(json, asked, context).await,

@@ -205,6 +205,10 @@ impl Vfs for FaultVfs {
         self.inner.sync_dir(directory)
     }
 
+    fn free_bytes(&self, directory: &Path) -> io::Result<u64> {
+        self.inner.free_bytes(directory)
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
         self.inner.lock(path)
     }

@@ -382,6 +382,10 @@ impl Vfs for MemVfs {
         Ok(())
     }
 
+    fn free_bytes(&self, _directory: &Path) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
         let mut disk = self.0.lock();
         if disk.locks.iter().any(|locked| locked == path) {

@@ -71,6 +71,13 @@ pub trait Vfs: Send + Sync + fmt::Debug {
     /// Those of `fsync(2)`.
     fn sync_dir(&self, directory: &Path) -> io::Result<()>;
 
+    /// Bytes that files may still get on the disk of a directory; [`u64::MAX`] if nothing bounds them.
+    ///
+    /// # Errors
+    ///
+    /// Those of `statvfs(3)`.
+    fn free_bytes(&self, directory: &Path) -> io::Result<u64>;
+
     /// Takes an exclusive lock on a file, creating it if need be, until the returned guard is dropped or the process
     /// ends.
     ///

@@ -88,6 +88,11 @@ impl Vfs for PosixVfs {
         OpenOptions::new().read(true).open(directory)?.sync_all()
     }
 
+    fn free_bytes(&self, directory: &Path) -> io::Result<u64> {
+        let disk = rustix::fs::statvfs(directory)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
         let file = OpenOptions::new()
             .read(true)

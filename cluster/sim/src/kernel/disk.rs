@@ -95,6 +95,10 @@ impl Vfs for GatedDisk {
         self.disk.sync_dir(directory)
     }
 
+    fn free_bytes(&self, directory: &Path) -> io::Result<u64> {
+        self.disk.free_bytes(directory)
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
         self.gate.pass()?;
         if !self.locks.lock().insert(path.to_path_buf()) {

@@ -1,0 +1,101 @@
+//! Many items that are written once: something to be moved, and to be found again whole.
+//!
+//! Invariant: what an item holds follows from its number, so that each is compared, not only counted.
+
+use std::net::SocketAddr;
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::{Access, Client, Result};
+
+/// Clients that write or read at once.
+const CLIENTS: u64 = 8;
+/// Items of a batch (`BatchWriteItem`: 25).
+const BATCH: u64 = 25;
+
+/// See the head of the file.
+#[derive(Debug, Clone)]
+pub struct Bulk {
+    /// A table with the partition key `pk`, a string.
+    pub table: String,
+    /// How many.
+    pub items: u64,
+    /// Bytes of each, beside its key.
+    pub bytes: usize,
+}
+
+impl Bulk {
+    /// Writes all items.
+    ///
+    /// # Errors
+    /// When one is refused.
+    pub fn write(&self, access: &Access, address: SocketAddr) -> Result<()> {
+        self.in_parts(access, address, |client, numbers| {
+            let puts: Vec<Value> = numbers
+                .map(|number| json!({ "PutRequest": { "Item": self.item(number) } }))
+                .collect();
+            let mut left = json!({ self.table.clone(): puts });
+            while left.as_object().is_some_and(|tables| !tables.is_empty()) {
+                let answer = client
+                    .call("BatchWriteItem", &json!({ "RequestItems": left }))?
+                    .ok()?;
+                left = answer["UnprocessedItems"].clone();
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads all items with strong consistency, and holds that each is what was written.
+    ///
+    /// # Errors
+    /// The first one that is not.
+    pub fn check(&self, access: &Access, address: SocketAddr) -> Result<()> {
+        self.in_parts(access, address, |client, numbers| {
+            for number in numbers {
+                let item = self.item(number);
+                let request =
+                    json!({ "TableName": self.table, "Key": { "pk": item["pk"] }, "ConsistentRead": true });
+                let answer = client.call("GetItem", &request)?.ok()?;
+                if answer["Item"] != item {
+                    return Err(format!("item {number} of {}: {answer}", self.table).into());
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn in_parts(
+        &self,
+        access: &Access,
+        address: SocketAddr,
+        carry_out: impl Fn(&mut Client, std::ops::Range<u64>) -> Result<()> + Sync,
+    ) -> Result<()> {
+        let carry_out = &carry_out;
+        thread::scope(|scope| {
+            let clients: Vec<_> = (0..CLIENTS)
+                .map(|own| {
+                    scope.spawn(move || -> Result<()> {
+                        let mut client = Client::open(access.clone(), address)?;
+                        let firsts = (0..self.items).step_by(usize::try_from(BATCH)?);
+                        for first in firsts.filter(|first| first / BATCH % CLIENTS == own) {
+                            carry_out(&mut client, first..self.items.min(first + BATCH))?;
+                        }
+                        Ok(())
+                    })
+                })
+                .collect();
+            clients.into_iter().try_for_each(|client| {
+                client
+                    .join()
+                    .unwrap_or_else(|_| Err("a client has panicked".into()))
+            })
+        })
+    }
+
+    fn item(&self, number: u64) -> Value {
+        let text = format!("{number:016x}");
+        let text: String = text.chars().cycle().take(self.bytes).collect();
+        json!({ "pk": { "S": format!("bulk-{number}") }, "text": { "S": text } })
+    }
+}
