@@ -133,6 +133,8 @@ impl Cluster {
         let member = self.node(id)?;
         let address = member.address;
         if member.is_running() {
+            // A frozen one would not hear it.
+            member.thaw()?;
             let status = member.terminate()?;
             if !status.success() {
                 return Err(format!("node {id} ended with {status} on SIGTERM").into());

@@ -20,7 +20,7 @@ use crate::{Balancer, Cluster, Durability, Links, Mode, Result, clock};
 use figures::Figures;
 use nemesis::Nemesis;
 pub use nemesis::fail_disk;
-use plan::Plan;
+use plan::{Nodes, Plan};
 pub use usage::Usage;
 
 /// A small engine: files come and go, so that a disk without room is noticed, and what leaks shows.
@@ -60,21 +60,26 @@ pub fn run(settings: &Settings) -> Result<Figures> {
     let (mut cluster, links) = Cluster::breakable(settings.nodes, Durability::Sync, SMALL_ENGINE)?;
     let balancer = Balancer::start(cluster.addresses(), cluster.health_check())?;
     let mut all = Figures::default();
-    let mut first = None;
+    let mut first = settle::Usages::new();
+    let mut nodes = Nodes::first(settings.nodes.into());
     for round in 0..settings.rounds {
         let seed = settings.seed.wrapping_add(round);
-        let plan = Plan::new(seed, settings.nodes.into(), settings.length);
+        let plan = Plan::new(seed, &mut nodes, settings.length);
+        nodes.leaving.clear();
         eprintln!(
-            "--- round {} of {}, the first of `--seed {seed} --nodes {}`:\n{plan}---",
+            "--- round {} of {} of `--seed {} --nodes {}`:\n{plan}---",
             round + 1,
             settings.rounds,
+            settings.seed,
             settings.nodes
         );
         let figures = one(&mut cluster, &links, &balancer, settings, (seed, &plan));
         let mut figures = figures.inspect_err(|_| cluster.show())?;
         // A process that has served for a round is as large as it gets.
-        let first = first.get_or_insert(settle::usage(&cluster)?);
-        figures.usage = settle::nothing_leaked(&cluster, first)?;
+        for (node, usage) in settle::usage(&cluster)? {
+            first.entry(node).or_insert(usage);
+        }
+        figures.usage = settle::nothing_leaked(&cluster, &first)?.into_values().collect();
         eprintln!("{figures}");
         all.add(figures);
     }
@@ -114,8 +119,11 @@ fn one(
     let (mut broken, mut items) = (None, None);
     let transfers = bank.run(|| {
         let report = load.run(|| {
-            broken = Some(Nemesis::new(cluster, links, plan).run()?);
-            settle::wait_until_whole(cluster)
+            let mut done = Nemesis::new(cluster, (links, balancer), plan).run()?;
+            settle::wait_until_gone(cluster, balancer, std::mem::take(&mut done.going))?;
+            broken = Some(done);
+            settle::wait_until_whole(cluster)?;
+            settle::wait_until_even(cluster)
         })?;
         items = Some(report);
         Ok(())

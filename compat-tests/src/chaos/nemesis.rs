@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use super::broken;
 use super::plan::{Fault, Moment, Plan, Step};
-use crate::{Cluster, Inside, Links, Member, Result, clock};
+use crate::{Balancer, Change, Cluster, Inside, Links, Member, Result, Starting, clock};
 
 /// Within which time a node ends whose disk has failed: the next write or sync comes at once under load.
 const ENDS_WITHIN: Duration = Duration::from_secs(3);
+/// Within which time a command has noticed that a node has left which was told so itself.
+const TOLD_WITHIN: Duration = Duration::from_secs(20);
 /// What a process says that ends because of its disk (`server/src/node.rs`, `NodeError::Failed`).
 const FAILED: &str = "cannot go on";
 /// What the operating system says of a disk without room, and of one that has failed (`strerror(3)`).
@@ -21,37 +23,51 @@ const NO_ROOM: &str = "No space left on device";
 const DEVICE_FAILED: &str = "Input/output error";
 
 /// What was broken, and what came of it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Broken {
     /// How often each kind of fault came.
     pub(super) kinds: BTreeMap<&'static str, usize>,
     /// How long processes took to end after their disks had failed.
     pub(super) ended_after: Vec<Duration>,
+    /// What the cluster still has to do: nodes that are to be gone, and the commands that wait for it.
+    pub(super) going: Going,
 }
+
+/// Nodes that are to be gone.
+pub(super) type Going = BTreeMap<u64, Change>;
 
 /// See the head of the file.
 #[derive(Debug)]
 pub(super) struct Nemesis<'a> {
     cluster: &'a mut Cluster,
     links: &'a Links,
+    balancer: &'a Balancer,
     plan: &'a Plan,
     begun: Instant,
     /// Steps that last, by their places in the plan.
     lasting: BTreeSet<usize>,
     /// Nodes that may end because of their disks, or have.
     failing: BTreeSet<u64>,
+    /// Nodes that are started and not known to be ready.
+    starting: BTreeMap<u64, Starting>,
     broken: Broken,
 }
 
 impl<'a> Nemesis<'a> {
-    pub(super) fn new(cluster: &'a mut Cluster, links: &'a Links, plan: &'a Plan) -> Self {
+    pub(super) fn new(
+        cluster: &'a mut Cluster,
+        (links, balancer): (&'a Links, &'a Balancer),
+        plan: &'a Plan,
+    ) -> Self {
         Self {
             cluster,
             links,
+            balancer,
             plan,
             begun: clock::now(),
             lasting: BTreeSet::new(),
             failing: BTreeSet::new(),
+            starting: BTreeMap::new(),
             broken: Broken::default(),
         }
     }
@@ -97,12 +113,49 @@ impl<'a> Nemesis<'a> {
     }
 
     fn member(&mut self, node: u64) -> Result<&mut Member> {
-        let mut members = self.cluster.members.iter_mut();
-        let found = members.find(|member| member.id == node);
-        found.ok_or_else(|| format!("there is no node {node}").into())
+        self.cluster.node(node)
+    }
+
+    /// Whether a node that is to leave has left, or is held for lost: nothing befalls it any more.
+    fn is_gone(&mut self, node: u64) -> Result<bool> {
+        let is_there = self.cluster.members.iter().any(|member| member.id == node);
+        let has_left = match self.broken.going.get_mut(&node) {
+            Some(change) if is_there => change.is_done()?,
+            _ => false,
+        };
+        if has_left {
+            forget(self.cluster, self.balancer, node)?;
+        }
+        Ok(has_left || !is_there)
+    }
+
+    /// Starts a node that does not run, unless it has left meanwhile.
+    fn start(&mut self, node: u64) -> Result<()> {
+        if self.is_gone(node)? || self.member(node)?.is_running() {
+            return Ok(());
+        }
+        let started = self.member(node)?.start()?.ready();
+        match started {
+            Ok(_) => Ok(()),
+            // It may have been told that it has left.
+            Err(error) => {
+                let waits = self.broken.going.contains_key(&node);
+                let mut is_gone = false;
+                if waits {
+                    is_gone = clock::holds_within(TOLD_WITHIN, || self.is_gone(node).unwrap_or(false));
+                }
+                if is_gone { Ok(()) } else { Err(error) }
+            }
+        }
     }
 
     fn begin(&mut self, fault: &Fault) -> Result<()> {
+        let befalls = fault.impairs().filter(|_| !matches!(fault, Fault::Join(_)));
+        if let Some(node) = befalls
+            && self.is_gone(node)?
+        {
+            return Ok(());
+        }
         match *fault {
             Fault::Kill(node) => self.member(node)?.kill(),
             Fault::Freeze(node) => self.member(node)?.freeze(),
@@ -125,31 +178,91 @@ impl<'a> Nemesis<'a> {
             }
             Fault::Clock(node, _) => self.change_inside(node),
             Fault::RollingRestart => self.restart_all(),
-            Fault::Blackout => self.cluster.members.iter_mut().try_for_each(Member::kill),
+            Fault::Blackout => {
+                let mut running = self
+                    .cluster
+                    .members
+                    .iter_mut()
+                    .filter(|member| member.is_running());
+                running.try_for_each(Member::kill)
+            }
+            Fault::Join(node) => self.join(node),
+            Fault::Leave(node) => {
+                let change = self.cluster.drain(node)?;
+                self.broken.going.insert(node, change);
+                Ok(())
+            }
+            Fault::Wipe(node) | Fault::Remove(node) => {
+                self.member(node)?.kill()?;
+                self.member(node)?.wipe()
+            }
         }
     }
 
     fn end(&mut self, fault: &Fault) -> Result<()> {
         match *fault {
-            Fault::Kill(node) => self.member(node)?.start()?.ready().map(drop),
-            Fault::Freeze(node) => self.member(node)?.thaw(),
+            Fault::Kill(node) | Fault::Wipe(node) => self.start(node),
+            Fault::Freeze(node) => {
+                let is_gone = self.is_gone(node)?;
+                if is_gone {
+                    Ok(())
+                } else {
+                    self.member(node)?.thaw()
+                }
+            }
             Fault::CutOff(..) | Fault::Cut(..) | Fault::Delay(..) | Fault::Slow(..) => {
                 self.change_links();
                 Ok(())
             }
-            Fault::Disconnect(..) | Fault::RollingRestart => Ok(()),
+            Fault::Disconnect(..) | Fault::RollingRestart | Fault::Leave(_) => Ok(()),
             Fault::SyncFails(node) | Fault::DiskFull(node) | Fault::NoRoom(node) => {
-                self.change_inside(node)?;
-                self.failing.remove(&node);
-                let member = self.member(node)?;
-                if member.is_running() {
-                    return Ok(());
+                if !self.is_gone(node)? {
+                    self.change_inside(node)?;
                 }
-                member.start()?.ready().map(drop)
+                self.failing.remove(&node);
+                self.start(node)
             }
             Fault::Clock(node, _) => self.change_inside(node),
-            Fault::Blackout => self.cluster.start_all(),
+            Fault::Blackout => self.start_all(),
+            Fault::Join(node) => {
+                let starting = self.starting.remove(&node).ok_or("a node that was not started")?;
+                starting.ready()?;
+                let address = self.member(node)?.address;
+                self.balancer.add(address);
+                Ok(())
+            }
+            Fault::Remove(node) => {
+                let change = self.cluster.remove(node)?;
+                self.broken.going.insert(node, change);
+                forget(self.cluster, self.balancer, node)
+            }
         }
+    }
+
+    /// One more node, which is ready when the fault is over.
+    fn join(&mut self, node: u64) -> Result<()> {
+        let made = self.cluster.add_node()?;
+        if made != node {
+            return Err(format!("a new node has the number {made}, the plan has {node}").into());
+        }
+        let starting = self.member(node)?.start()?;
+        self.starting.insert(node, starting);
+        Ok(())
+    }
+
+    /// Starts all nodes at once that do not run and have not left.
+    fn start_all(&mut self) -> Result<()> {
+        let going: Vec<u64> = self.broken.going.keys().copied().collect();
+        for node in &going {
+            self.is_gone(*node)?;
+        }
+        let stay = |member: &&mut Member| !member.is_running() && !going.contains(&member.id);
+        let stopped = self.cluster.members.iter_mut().filter(stay);
+        let starting: Vec<Starting> = stopped.map(Member::start).collect::<Result<_>>()?;
+        for node in starting {
+            node.ready()?;
+        }
+        going.into_iter().try_for_each(|node| self.start(node))
     }
 
     fn lasting(&self) -> impl Iterator<Item = &Fault> {
@@ -173,6 +286,9 @@ impl<'a> Nemesis<'a> {
 
     /// Makes a node what the faults that last make of it.
     fn change_inside(&mut self, node: u64) -> Result<()> {
+        if self.is_gone(node)? {
+            return Ok(());
+        }
         let inside = broken::inside(self.lasting(), node);
         self.member(node)?.door()?.set(inside)
     }
@@ -210,15 +326,26 @@ impl<'a> Nemesis<'a> {
 
     /// Restarts one node after the other, as one does for a new version.
     fn restart_all(&mut self) -> Result<()> {
-        for member in &mut self.cluster.members {
-            let status = member.terminate()?;
-            if !status.success() {
-                return Err(format!("node {} ended with {status} on SIGTERM", member.id).into());
+        let nodes: Vec<u64> = self.cluster.members.iter().map(|member| member.id).collect();
+        for node in nodes {
+            if self.is_gone(node)? {
+                continue;
             }
-            member.start()?.ready()?;
+            let status = self.member(node)?.terminate()?;
+            if !status.success() {
+                return Err(format!("node {node} ended with {status} on SIGTERM").into());
+            }
+            self.start(node)?;
         }
         Ok(())
     }
+}
+
+/// Forgets a node that has left or is lost.
+pub(super) fn forget(cluster: &mut Cluster, balancer: &Balancer, node: u64) -> Result<()> {
+    let address = cluster.forget(node)?;
+    balancer.remove(address);
+    Ok(())
 }
 
 /// Breaks the inside of a node and waits for its end, for those who look at single faults; how long it took.

@@ -4,8 +4,8 @@
 //! Invariant: pure; the same seed, nodes and length give the same plan. At no moment are more nodes impaired than a cluster
 //! does without, unless a fault is about that, and nothing else goes on meanwhile then. Not here: how it is done (`nemesis.rs`).
 //!
-//! Nodes that join and leave have their place here: kinds of [`Fault`] which say in `impairs` whom they keep from serving,
-//! get a share in `draw`, and are done by `nemesis.rs` between the same two moments as every other fault.
+//! Nodes that join, leave or lose their disks are faults as well. A disk is lost once at most in a plan: what lies on two of three
+//! lost disks is lost.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -34,6 +34,10 @@ const SLOWEST: u64 = 64 << 10;
 /// How wrong a clock is at most: less than the 15 minutes by which the date of a signature may differ (AWS, "Signature
 /// Version 4": requests are valid for 15 minutes).
 const CLOCK_MS: u64 = 10 * 60 * 1000;
+/// A node that was taken in or has lost its disk is left alone for so long.
+const NEW: Duration = Duration::from_secs(4);
+/// A plan has a cluster grow by so many nodes at most.
+const MORE_NODES: usize = 2;
 /// A full disk stays full for at least so long, so that somebody needs room.
 const FULL_MIN: Duration = Duration::from_secs(2);
 
@@ -77,6 +81,14 @@ pub enum Fault {
     RollingRestart,
     /// All nodes at once: `kill -9`, and a start afterwards.
     Blackout,
+    /// A new node, which had this number never before.
+    Join(u64),
+    /// A node gives up its data to the others and leaves; other faults may befall it meanwhile.
+    Leave(u64),
+    /// `kill -9`, an empty disk, and a start afterwards.
+    Wipe(u64),
+    /// `kill -9` and an empty disk; others take its place.
+    Remove(u64),
 }
 
 /// A fault, when it begins since the clients did, and how long it lasts.
@@ -125,6 +137,10 @@ impl Fault {
             Self::Clock(..) => "wrong clock",
             Self::RollingRestart => "rolling restart",
             Self::Blackout => "all killed",
+            Self::Join(_) => "node joins",
+            Self::Leave(_) => "node leaves",
+            Self::Wipe(_) => "disk lost",
+            Self::Remove(_) => "node lost",
         }
     }
 
@@ -143,8 +159,12 @@ impl Fault {
             | Self::Cut(node, ..)
             | Self::SyncFails(node)
             | Self::NoRoom(node)
-            | Self::DiskFull(node) => Some(node),
-            Self::Delay(..)
+            | Self::DiskFull(node)
+            | Self::Join(node)
+            | Self::Wipe(node)
+            | Self::Remove(node) => Some(node),
+            Self::Leave(_)
+            | Self::Delay(..)
             | Self::Slow(..)
             | Self::Disconnect(..)
             | Self::Clock(..)
@@ -174,7 +194,11 @@ impl fmt::Display for Fault {
             | Self::Freeze(node)
             | Self::SyncFails(node)
             | Self::NoRoom(node)
-            | Self::DiskFull(node) => write!(f, "node {node}"),
+            | Self::DiskFull(node)
+            | Self::Join(node)
+            | Self::Leave(node)
+            | Self::Wipe(node)
+            | Self::Remove(node) => write!(f, "node {node}"),
             Self::CutOff(node, direction) => write!(f, "node {node}, {direction:?}"),
             Self::Cut(one, other, direction) => write!(f, "node {one} and node {other}, {direction:?}"),
             Self::Delay(from, to, delay, jitter) => {
@@ -208,18 +232,100 @@ impl Step {
     }
 }
 
+/// The nodes of a cluster, as a plan makes them more and fewer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nodes {
+    /// Their numbers, at least three.
+    pub now: BTreeSet<u64>,
+    /// The highest number that a node has had.
+    pub made: u64,
+    /// Those that may still be there, although they are to leave.
+    pub leaving: BTreeSet<u64>,
+    /// How many there are to be again.
+    pub usual: usize,
+}
+
+/// How many replicas everything has: a cluster is not left with fewer nodes.
+const LEAST: usize = 3;
+
+impl Nodes {
+    /// So many, from number 1 on.
+    pub fn first(count: u64) -> Self {
+        Self {
+            now: (1..=count).collect(),
+            made: count,
+            leaving: BTreeSet::new(),
+            usual: usize::try_from(count).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Any but this one.
+    fn any_but(&self, random: &mut Random, node: u64) -> u64 {
+        let all: Vec<u64> = self
+            .now
+            .union(&self.leaving)
+            .copied()
+            .filter(|other| *other != node)
+            .collect();
+        let place = random.below(all.len().try_into().unwrap_or(u64::MAX));
+        let place = usize::try_from(place).unwrap_or_default();
+        all.get(place).copied().unwrap_or_default()
+    }
+
+    /// Any that is to stay.
+    fn any_that_stays(&self, random: &mut Random) -> u64 {
+        let stays = Self {
+            leaving: BTreeSet::new(),
+            ..self.clone()
+        };
+        stays.any_but(random, 0)
+    }
+
+    /// More or fewer, or one with another disk; something else when there are too many or too few.
+    fn change(&self, random: &mut Random, has_lost: bool) -> Option<Fault> {
+        let kinds = random.below(4);
+        let may_go = self.now.len() > LEAST && self.now.len() >= self.usual;
+        match kinds {
+            0 if !has_lost => Some(Fault::Wipe(self.any_that_stays(random))),
+            1 if !has_lost && may_go => Some(Fault::Remove(self.any_that_stays(random))),
+            2 if may_go => Some(Fault::Leave(self.any_that_stays(random))),
+            _ => (self.now.len() < self.usual + MORE_NODES).then_some(Fault::Join(self.made + 1)),
+        }
+    }
+
+    fn take(&mut self, fault: &Fault) {
+        match *fault {
+            Fault::Join(node) => {
+                self.now.insert(node);
+                self.made = self.made.max(node);
+            }
+            Fault::Leave(node) => {
+                self.now.remove(&node);
+                self.leaving.insert(node);
+            }
+            Fault::Remove(node) => {
+                self.now.remove(&node);
+            }
+            _ => {}
+        }
+    }
+}
+
 impl Plan {
-    /// A plan for so many nodes, whose ids begin with 1; no fault begins later than `length`.
-    pub fn new(seed: u64, nodes: u64, length: Duration) -> Self {
+    /// A plan for these nodes, which are others in the end; no fault begins later than `length`.
+    pub fn new(seed: u64, nodes: &mut Nodes, length: Duration) -> Self {
         const PURPOSE: u64 = 77;
         let mut random = Random::new(seed, PURPOSE);
         let mut steps: Vec<Step> = Vec::new();
         let mut at = FIRST;
         while at < length {
-            let fault = draw(&mut random, nodes);
+            let has_lost = steps
+                .iter()
+                .any(|step| matches!(step.fault, Fault::Wipe(_) | Fault::Remove(_)));
+            let fault = draw(&mut random, nodes, has_lost);
             let lasts = lasts(&mut random, &fault);
-            let begins = may_begin(&steps, &fault, nodes, at);
-            if begins > at + LASTS {
+            let begins = may_begin(&steps, &fault, nodes.now.len(), at);
+            if begins > at + LASTS || begins >= length {
                 // Something else has room before.
                 at += BETWEEN;
                 continue;
@@ -229,6 +335,7 @@ impl Plan {
                 length: lasts,
                 fault,
             };
+            nodes.take(&step.fault);
             at = if step.fault.is_alone() {
                 step.end() + REST
             } else {
@@ -236,7 +343,6 @@ impl Plan {
             };
             steps.push(step);
         }
-        steps.retain(|step| step.at < length);
         steps.sort_by_key(|step| step.at);
         Self { steps }
     }
@@ -255,7 +361,7 @@ impl Plan {
 }
 
 /// The first moment from `at` on at which a fault may begin beside those that are planned.
-fn may_begin(steps: &[Step], fault: &Fault, nodes: u64, at: Duration) -> Duration {
+fn may_begin(steps: &[Step], fault: &Fault, nodes: usize, at: Duration) -> Duration {
     let mut begins = at;
     loop {
         let active = || steps.iter().filter(|step| step.end() + REST / 4 > begins);
@@ -267,7 +373,7 @@ fn may_begin(steps: &[Step], fault: &Fault, nodes: u64, at: Duration) -> Duratio
             }
         };
         let impaired: BTreeSet<u64> = active().filter_map(|step| step.fault.impairs()).collect();
-        let spare = usize::try_from(nodes.saturating_sub(1) / 2).unwrap_or(0);
+        let spare = nodes.saturating_sub(1) / 2;
         let has_too_many = fault.impairs().is_some() && impaired.len() >= spare;
         let blocks =
             active().filter(|step| is_in_the_way(step) || (has_too_many && step.fault.impairs().is_some()));
@@ -278,40 +384,45 @@ fn may_begin(steps: &[Step], fault: &Fault, nodes: u64, at: Duration) -> Duratio
     }
 }
 
-fn draw(random: &mut Random, nodes: u64) -> Fault {
-    let node = 1 + random.below(nodes);
-    let other = 1 + (node + random.below(nodes.saturating_sub(1).max(1))) % nodes.max(1);
+fn draw(random: &mut Random, nodes: &Nodes, has_lost: bool) -> Fault {
+    let node = nodes.any_but(random, 0);
+    let other = nodes.any_but(random, node);
     let direction = |random: &mut Random| match random.below(3) {
         0 => Direction::In,
         1 => Direction::Out,
         _ => Direction::Both,
     };
     match random.below(100) {
-        0..16 => Fault::Kill(node),
-        16..32 => Fault::Freeze(node),
-        32..44 => Fault::CutOff(node, direction(random)),
-        44..54 => Fault::Cut(node, other, direction(random)),
-        54..66 => Fault::Delay(node, other, random.duration(DELAY), random.duration(DELAY)),
-        66..72 => {
+        0..14 => Fault::Kill(node),
+        14..28 => Fault::Freeze(node),
+        28..40 => Fault::CutOff(node, direction(random)),
+        40..50 => Fault::Cut(node, other, direction(random)),
+        50..61 => Fault::Delay(node, other, random.duration(DELAY), random.duration(DELAY)),
+        61..66 => {
             let rate = SLOWEST + random.below(SLOWEST * 4);
             Fault::Slow(node, other, u32::try_from(rate).unwrap_or(u32::MAX))
         }
-        72..78 => Fault::Disconnect(node, other),
-        78..83 => Fault::SyncFails(node),
-        83..87 => Fault::NoRoom(node),
-        87..90 => Fault::DiskFull(node),
-        90..96 => {
+        66..71 => Fault::Disconnect(node, other),
+        71..75 => Fault::SyncFails(node),
+        75..79 => Fault::NoRoom(node),
+        79..83 => Fault::DiskFull(node),
+        83..90 => {
             let wrong = i64::try_from(random.below(2 * CLOCK_MS)).unwrap_or(0);
             Fault::Clock(node, wrong - i64::try_from(CLOCK_MS).unwrap_or(0))
         }
-        96..98 => Fault::RollingRestart,
-        _ => Fault::Blackout,
+        90..93 => Fault::RollingRestart,
+        93..95 => Fault::Blackout,
+        _ => {
+            let change = nodes.change(random, has_lost);
+            change.unwrap_or(Fault::Kill(node))
+        }
     }
 }
 
 fn lasts(random: &mut Random, fault: &Fault) -> Duration {
     match fault {
-        Fault::Disconnect(..) | Fault::RollingRestart => Duration::from_millis(1),
+        Fault::Disconnect(..) | Fault::RollingRestart | Fault::Leave(_) => Duration::from_millis(1),
+        Fault::Join(_) | Fault::Wipe(_) | Fault::Remove(_) => NEW + random.duration(NEW),
         Fault::Freeze(_) if random.percent(50) => between(random, LASTS_MIN, FROZEN_SHORT),
         Fault::Freeze(_) => between(random, LASTS_MIN, FROZEN),
         Fault::NoRoom(_) | Fault::DiskFull(_) => between(random, FULL_MIN, LASTS),
@@ -332,16 +443,20 @@ mod tests {
 
     const LENGTH: Duration = Duration::from_secs(60);
 
+    fn plan(seed: u64, nodes: u64) -> Plan {
+        Plan::new(seed, &mut Nodes::first(nodes), LENGTH)
+    }
+
     fn plans() -> impl Iterator<Item = (u64, Plan)> {
-        (3..=7).flat_map(|nodes| (0..60).map(move |seed| (nodes, Plan::new(seed, nodes, LENGTH))))
+        (3..=7).flat_map(|nodes| (0..60).map(move |seed| (nodes, plan(seed, nodes))))
     }
 
     #[test]
     fn a_seed_gives_one_plan_and_another_seed_another_one() {
-        assert_eq!(Plan::new(5, 3, LENGTH), Plan::new(5, 3, LENGTH));
-        assert_ne!(Plan::new(5, 3, LENGTH), Plan::new(6, 3, LENGTH));
-        let printed = Plan::new(5, 3, LENGTH).to_string();
-        assert_eq!(printed.lines().count(), Plan::new(5, 3, LENGTH).steps.len());
+        assert_eq!(plan(5, 3), plan(5, 3));
+        assert_ne!(plan(5, 3), plan(6, 3));
+        let printed = plan(5, 3).to_string();
+        assert_eq!(printed.lines().count(), plan(5, 3).steps.len());
     }
 
     #[test]
@@ -355,12 +470,39 @@ mod tests {
                 let impaired: Vec<u64> = at_once.filter_map(|other| other.fault.impairs()).collect();
                 let distinct: BTreeSet<u64> = impaired.iter().copied().collect();
                 assert_eq!(impaired.len(), distinct.len(), "{plan}");
-                assert!(
-                    u64::try_from(impaired.len()).unwrap() <= (nodes - 1) / 2,
-                    "{plan}"
-                );
+                let most = nodes + u64::try_from(MORE_NODES).unwrap();
+                assert!(u64::try_from(impaired.len()).unwrap() <= (most - 1) / 2, "{plan}");
             }
         }
+    }
+
+    #[test]
+    fn nodes_come_and_go_and_enough_are_left_with_their_disks() {
+        let (mut most, mut least) = (0, usize::MAX);
+        for seed in 0..200 {
+            let mut nodes = Nodes::first(4);
+            for round in 0..3 {
+                let before = nodes.clone();
+                let plan = Plan::new(seed * 3 + round, &mut nodes, LENGTH);
+                let lost = plan
+                    .steps
+                    .iter()
+                    .filter(|step| matches!(step.fault, Fault::Wipe(_) | Fault::Remove(_)));
+                assert!(lost.count() <= 1, "{plan}");
+                let mut now = before.now;
+                for step in &plan.steps {
+                    match step.fault {
+                        Fault::Join(node) => assert!(now.insert(node) && node > before.made, "{plan}"),
+                        Fault::Leave(node) | Fault::Remove(node) => assert!(now.remove(&node), "{plan}"),
+                        _ => {}
+                    }
+                    (most, least) = (most.max(now.len()), least.min(now.len()));
+                }
+                assert_eq!(now, nodes.now);
+                nodes.leaving.clear();
+            }
+        }
+        assert_eq!((least, most), (LEAST, 4 + MORE_NODES));
     }
 
     #[test]
@@ -386,16 +528,21 @@ mod tests {
                 *kinds.entry(step.fault.kind()).or_default() += 1;
                 assert!(step.at < LENGTH && step.length <= LASTS * 2 + LASTS_MIN);
                 let (_, one, other) = step.fault.place();
+                let joined = plan.steps.iter().filter_map(|step| match step.fault {
+                    Fault::Join(node) => Some(node),
+                    _ => None,
+                });
+                let most = joined.max().unwrap_or(nodes);
                 assert!(
-                    one <= nodes && other <= nodes && (one != other || one == 0),
+                    one <= most && other <= most && (one != other || one == 0),
                     "{step}"
                 );
                 if let Fault::Cut(one, other, _) = step.fault {
-                    assert!(one != other && (1..=nodes).contains(&other), "{step}");
+                    assert!(one != other && (1..=most).contains(&other), "{step}");
                 }
             }
         }
-        assert_eq!(kinds.len(), 15, "{kinds:?}");
+        assert_eq!(kinds.len(), 19, "{kinds:?}");
     }
 
     #[test]

@@ -8,11 +8,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::nemesis::{Going, forget};
 use super::usage::Usage;
-use crate::{Access, Client, Cluster, Member, Result, clock};
+use crate::{Access, Balancer, Client, Cluster, Member, Result, clock, moves};
 
 /// Within which time a cluster that is whole again has done what was left to do.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+/// And has moved what was to be moved.
+const MOVED_WITHIN: Duration = Duration::from_secs(240);
+/// How many nodes have each range.
+const REPLICAS: usize = 3;
 /// Items of a table that are read at ALL; all are compared as each node has them.
 const READ_AT_ALL: usize = 400;
 /// What names the level of a request (`server/src/consistency.rs`).
@@ -32,7 +37,45 @@ pub struct Agreed {
 /// # Errors
 /// What is missing after a while, in words.
 pub(super) fn wait_until_whole(cluster: &Cluster) -> Result<()> {
-    wait_for(|| statuses(cluster)?.iter().try_for_each(is_whole))
+    wait_for(SETTLED_WITHIN, || {
+        statuses(cluster)?.iter().try_for_each(is_whole)
+    })
+}
+
+/// Waits until nodes that are to be gone are, and forgets them.
+///
+/// # Errors
+/// The first one that is still there after a while.
+pub(super) fn wait_until_gone(cluster: &mut Cluster, balancer: &Balancer, going: Going) -> Result<()> {
+    for (node, mut change) in going {
+        let mut outcome = Ok(false);
+        clock::holds_within(MOVED_WITHIN, || {
+            outcome = change.is_done();
+            !matches!(outcome, Ok(false))
+        });
+        if !outcome? {
+            let within = MOVED_WITHIN.as_secs();
+            return Err(format!("node {node} is not gone {within} s later").into());
+        }
+        if cluster.members.iter().any(|member| member.id == node) {
+            forget(cluster, balancer, node)?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until every range is on as many nodes as it is to be, no old copy is left, and all nodes have even shares.
+///
+/// # Errors
+/// What is not so after a while.
+pub(super) fn wait_until_even(cluster: &Cluster) -> Result<()> {
+    wait_for(MOVED_WITHIN, || {
+        moves::placed(cluster)?.is_even(REPLICAS)?;
+        match moves::pending(cluster) {
+            Some(0) => Ok(()),
+            pending => Err(format!("{pending:?} replicas have to move").into()),
+        }
+    })
 }
 
 /// Waits until the nodes have nothing left to do.
@@ -40,7 +83,7 @@ pub(super) fn wait_until_whole(cluster: &Cluster) -> Result<()> {
 /// # Errors
 /// What is left after a while, in words.
 pub(super) fn wait_until_idle(cluster: &Cluster) -> Result<()> {
-    wait_for(|| {
+    wait_for(SETTLED_WITHIN, || {
         let statuses = statuses(cluster)?;
         statuses.iter().try_for_each(is_whole)?;
         statuses.iter().try_for_each(is_idle)?;
@@ -48,9 +91,9 @@ pub(super) fn wait_until_idle(cluster: &Cluster) -> Result<()> {
     })
 }
 
-fn wait_for(condition: impl Fn() -> Result<()>) -> Result<()> {
+fn wait_for(limit: Duration, condition: impl Fn() -> Result<()>) -> Result<()> {
     let mut left = String::new();
-    let holds = clock::holds_within(SETTLED_WITHIN, || {
+    let holds = clock::holds_within(limit, || {
         left = condition()
             .err()
             .map(|error| error.to_string())
@@ -60,11 +103,7 @@ fn wait_for(condition: impl Fn() -> Result<()>) -> Result<()> {
     if holds {
         return Ok(());
     }
-    Err(format!(
-        "{} s after everything was healed: {left}",
-        SETTLED_WITHIN.as_secs()
-    )
-    .into())
+    Err(format!("{} s after everything was healed: {left}", limit.as_secs()).into())
 }
 
 fn statuses(cluster: &Cluster) -> Result<Vec<Value>> {
@@ -192,36 +231,44 @@ fn differ(
     }
 }
 
+/// What each node has of the machine, by its number.
+pub(super) type Usages = BTreeMap<u64, Usage>;
+
 /// What each node has of the machine.
 ///
 /// # Errors
 /// When one does not run.
-pub(super) fn usage(cluster: &Cluster) -> Result<Vec<Usage>> {
-    let pids = cluster
-        .members
-        .iter()
-        .map(|member| member.pid().ok_or("a node does not run"));
-    pids.map(|pid| Usage::of(pid?)).collect()
+pub(super) fn usage(cluster: &Cluster) -> Result<Usages> {
+    let members = cluster.members.iter();
+    let usages = members.map(|member| {
+        let pid = member.pid().ok_or("a node does not run")?;
+        Ok((member.id, Usage::of(pid)?))
+    });
+    usages.collect()
 }
 
-/// Waits until each node has about as much of the machine as at first.
+/// Waits until each node that was there at first has about as much of the machine as then.
 ///
 /// # Errors
 /// What a node has that it does not let go of.
-pub(super) fn nothing_leaked(cluster: &Cluster, first: &[Usage]) -> Result<Vec<Usage>> {
+pub(super) fn nothing_leaked(cluster: &Cluster, first: &Usages) -> Result<Usages> {
     let mut now = usage(cluster)?;
+    let leaked = |now: &Usages| {
+        let both = now
+            .iter()
+            .filter_map(|(node, now)| Some((node, first.get(node)?, now)));
+        let mut leaked = both.filter_map(|(node, first, now)| Some((*node, now.leaked_since(first)?)));
+        leaked.next()
+    };
     clock::holds_within(SETTLED_WITHIN, || {
         now = usage(cluster).unwrap_or_default();
-        now.len() == first.len()
-            && first
-                .iter()
-                .zip(&now)
-                .all(|(first, now)| now.leaked_since(first).is_none())
+        !now.is_empty() && leaked(&now).is_none()
     });
-    for ((member, first), now) in cluster.members.iter().zip(first).zip(&now) {
-        if let Some(what) = now.leaked_since(first) {
-            return Err(format!("node {} keeps {what}: {now}; {first} at first", member.id).into());
+    match leaked(&now) {
+        Some((node, what)) => {
+            let (first, now) = (first.get(&node), now.get(&node));
+            Err(format!("node {node} keeps {what}: {now:?}; {first:?} at first").into())
         }
+        None => Ok(now),
     }
-    Ok(now)
 }
