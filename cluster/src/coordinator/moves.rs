@@ -2,19 +2,24 @@
 //!
 //! It is a task of the node that leads group 0, and remembers nothing that matters: what is to be done follows from the plan,
 //! from what gossip says of nodes and from what the leaders of groups say of their members, so that each step can be taken
-//! again, by whoever leads then. Invariant: two moves of a node are under way at most, and one of a range; the plan follows what the
-//! groups say of themselves, never the other way round; a replica is removed only when the leader of its group says that it
-//! is no member. Not here: what is to be where (`ring/`), which step comes next (`step.rs`), what nodes do
-//! (`node/replicas.rs`).
+//! again, by whoever leads then. What others have to be asked for are errands, of which none waits for another one.
+//! Invariant: two moves of a node go on at most, and one of a range; the plan follows what the groups say of themselves, never
+//! the other way round; a replica is removed only when the leader of its group says that it is no member. Not here: what is to be
+//! where (`ring/`), which step comes next (`step.rs`), asking (`errand.rs`), what nodes do (`node/replicas.rs`).
 
 mod change;
+mod errand;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::sync::Weak;
 use std::time::Duration;
 
-use self::step::{Step, step_of_metadata, step_of_move};
+use futures_util::future::try_join_all;
+
+use self::errand::{About, Brought, Errands, Taken};
+use self::step::{Step, step_of_metadata};
 use super::Cluster;
 use super::route::{Place, Route, unexpected};
 use crate::error::Error;
@@ -22,18 +27,27 @@ use crate::gossip::{Gossiper, Liveness};
 use crate::group::apply::METADATA_GROUP;
 use crate::group::members::GroupStatus;
 use crate::group::replica::Refused;
-use crate::node::message::moves::{ChangeMembers, Hosting, Inventory, ReplicaOf};
+use crate::node::message::moves::{ChangeMembers, Held, Hosting};
 use crate::node::message::{Ask, Tell};
 use crate::node::{Node, group_of};
 use crate::raft::{MemberChange, ReplicaId};
 use crate::ring::{Layout, Move, NodeStanding, Plan, RangeId, Replica};
-use crate::world::NodeId;
+use crate::world::{NodeId, Task};
 
-/// How often the steward looks when something is under way.
-const LOOK: Duration = Duration::from_millis(100);
+/// How often the steward looks when something is under way, and how long it waits before it asks for the same again.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The same for somebody who has not answered or not done what was asked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// And when nothing is.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
+
+/// For so long a move that was held up goes behind the others.
+const HELD_UP: Duration = Duration::from_secs(10);
+
+/// How often it looks for what a node has lost that says that it has, after the first time.
+const LOST_EVERY: Duration = Duration::from_secs(10);
 
 /// How often it looks for replicas that nobody knows of.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -41,18 +55,46 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How long another node may take for a step.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Groups that are asked at a time how they stand.
+const GROUPS_AT_ONCE: usize = 16;
+
 /// Moves of a node that are under way at a time, coming and going each.
 const MOVES_OF_A_NODE: usize = 2;
+
+/// A replica that has gone from a range and is to be removed: its node, its group, its id.
+type Leftover = (NodeId, u32, u64);
 
 /// What the steward keeps in mind between two looks. Nothing depends on it but time.
 #[derive(Debug, Default)]
 struct Memory {
     /// Since when nodes are down.
     down_since: BTreeMap<NodeId, Duration>,
-    /// Replicas that have gone from a range and are to be removed.
-    leftovers: BTreeSet<(NodeId, u32, u64)>,
+    leftovers: BTreeSet<Leftover>,
     /// When that was last looked for, with which aim, and on which nodes.
     swept: Option<(Duration, u64, BTreeSet<u64>)>,
+    /// For which start of a node it was looked for what it has lost, and when.
+    looked_for_lost: BTreeMap<NodeId, (u64, Duration)>,
+    /// When moves were held up last.
+    held_up: BTreeMap<RangeId, Duration>,
+    errands: Errands,
+    /// What errands have brought that was not looked at.
+    brought: Vec<(About, Brought)>,
+}
+
+impl Memory {
+    fn is_held_up(&self, range: RangeId, now: Duration) -> bool {
+        let held_up = self.held_up.get(&range);
+        held_up.is_some_and(|at| now.saturating_sub(*at) < HELD_UP)
+    }
+
+    /// Waits for the next errand to end, or for so long.
+    async fn wait(&mut self, pause: Task) {
+        let first = self.errands.wait_for(pause).await;
+        self.brought.extend(first);
+        while let Some(ended) = self.errands.ended() {
+            self.brought.push(ended);
+        }
+    }
 }
 
 impl Cluster {
@@ -76,11 +118,11 @@ impl Cluster {
                 }
                 cluster.node.surroundings.world.sleep(pause)
             };
-            pause.await;
+            memory.wait(pause).await;
         }
     }
 
-    /// Takes the next steps; says whether there is more to do.
+    /// Follows from what errands have brought, and begins the next ones; says whether there is more to do.
     async fn look(&self, memory: &mut Memory) -> Result<bool, Error> {
         self.catch_up_metadata().await?;
         let Some(plan) = self.node.read_plan()? else {
@@ -93,36 +135,160 @@ impl Cluster {
             ?alive,
             "the steward looks"
         );
-        if let Some(next) = self.look_at_nodes(&plan, &alive, memory).await? {
+        let mut next = plan.clone();
+        for (about, brought) in mem::take(&mut memory.brought) {
+            self.take_over(&mut next, about, brought, memory)?;
+        }
+        self.look_at_nodes(&mut next, &alive, memory)?;
+        if next.epoch() != plan.epoch() {
             return self.put_plan(&plan, &next).await.map(|_| true);
         }
         if let Some(next) = plan.aim().map_err(plan_error)? {
-            // What was under way counts as it has ended: the next target is placed from where replicas are.
-            let mut seen = plan.clone();
-            for step in plan.pending() {
+            return self.aim(&plan, next, memory).await.map(|()| true);
+        }
+        self.begin_errands(&plan, &alive, memory);
+        memory.errands.forget_waits(self.now());
+        let is_moving = !plan.pending().is_empty() || !memory.leftovers.is_empty();
+        Ok(is_moving || memory.errands.is_any_but(About::Metadata))
+    }
+
+    fn now(&self) -> Duration {
+        self.node.surroundings.world.now()
+    }
+
+    /// Has the plan be as it should be.
+    async fn aim(&self, plan: &Plan, next: Plan, memory: &mut Memory) -> Result<(), Error> {
+        // What was under way counts as it has ended: the next target is placed from where replicas are.
+        let mut seen = plan.clone();
+        let pending = plan.pending();
+        for moves in pending.chunks(GROUPS_AT_ONCE) {
+            let asked = moves.iter().map(async |step| {
                 let status = self.group_status(group_of(step.range)).await?;
-                Self::observe(&mut seen, step.range, &status, memory);
+                Ok::<_, Error>((step.range, status))
+            });
+            for (range, status) in try_join_all(asked).await? {
+                Self::observe(&mut seen, range, &status, memory);
             }
-            if seen.epoch() != plan.epoch() {
-                return self.put_plan(&plan, &seen).await.map(|_| true);
+        }
+        if seen.epoch() != plan.epoch() {
+            return self.put_plan(plan, &seen).await.map(drop);
+        }
+        tracing::info!(
+            epoch = next.epoch(),
+            moves = next.pending().len(),
+            nodes = next.layout.nodes().len(),
+            "replicas are to be elsewhere"
+        );
+        self.put_plan(plan, &next).await.map(drop)
+    }
+
+    /// Takes over what an errand has brought.
+    fn take_over(
+        &self,
+        plan: &mut Plan,
+        about: About,
+        brought: Brought,
+        memory: &mut Memory,
+    ) -> Result<(), Error> {
+        let now = self.now();
+        match (about, brought) {
+            (About::Range(range), Brought::Step(status, taken)) => {
+                Self::observe(plan, range, &status, memory);
+                match taken {
+                    Taken::Done => {}
+                    Taken::Waits => memory.errands.wait(about, now + LOOK),
+                    Taken::Refused => {
+                        // Perhaps something is in the way.
+                        memory.swept = None;
+                        memory.held_up.insert(range, now);
+                        memory.errands.wait(about, now + LOOK_AGAIN);
+                    }
+                }
             }
-            tracing::info!(
-                epoch = next.epoch(),
-                moves = next.pending().len(),
-                nodes = next.layout.nodes().len(),
-                "replicas are to be elsewhere"
-            );
-            return self.put_plan(&plan, &next).await.map(|_| true);
+            (About::Metadata, Brought::Step(status, taken)) => {
+                if taken != Taken::Waits {
+                    let is_gone = |id| !plan.metadata.iter().any(|replica| replica.id == id);
+                    let gone = status.members.iter().filter(|member| is_gone(member.replica.0));
+                    let gone = gone.map(|member| (member.node, METADATA_GROUP, member.replica.0));
+                    memory.leftovers.extend(gone);
+                }
+                if taken == Taken::Refused {
+                    memory.swept = None;
+                }
+                let pause = if taken == Taken::Waits { IDLE_LOOK } else { LOOK };
+                memory.errands.wait(about, now + pause);
+            }
+            (About::Leftover(leftover), Brought::Leftover(None)) => {
+                memory.leftovers.remove(&leftover);
+            }
+            (About::Leftover((_, group, _)), Brought::Leftover(Some(status))) => {
+                if let Some(range) = group.checked_sub(1) {
+                    Self::observe(plan, RangeId(range), &status, memory);
+                }
+                memory.errands.wait(about, now + LOOK);
+            }
+            (About::Lost(node), Brought::Lost(lost, is_metadata_lost)) => {
+                let without = plan.replace(node, &lost, is_metadata_lost);
+                if let Some(without) = without.map_err(plan_error)? {
+                    tracing::info!(
+                        node = node.0,
+                        "a node that has lost its directory gets new replicas"
+                    );
+                    *plan = without;
+                }
+            }
+            (About::Sweep, Brought::Held(held)) => {
+                let unknown = held.into_iter().filter(|(node, held)| {
+                    let replica = Replica {
+                        node: *node,
+                        id: held.replica,
+                    };
+                    !is_known(plan, held.group, replica)
+                });
+                let unknown = unknown.map(|(node, held)| (node, held.group, held.replica));
+                memory.leftovers.extend(unknown);
+            }
+            (about, _) => {
+                match about {
+                    About::Range(range) => drop(memory.held_up.insert(range, now)),
+                    About::Lost(node) => drop(memory.looked_for_lost.remove(&node)),
+                    About::Sweep => memory.swept = None,
+                    About::Leftover(_) | About::Metadata => {}
+                }
+                memory.errands.wait(about, now + LOOK_AGAIN);
+            }
         }
-        let is_metadata_busy = self.look_at_metadata(&plan, &alive, memory).await?;
-        let mut next = plan.clone();
-        let is_moving = self.look_at_moves(&plan, &mut next, &alive, memory).await;
-        self.remove_leftovers(&mut next, &alive, memory).await;
-        if next.epoch() != plan.epoch() && !self.put_plan(&plan, &next).await? {
-            return Ok(true);
+        Ok(())
+    }
+
+    /// Begins what there is to ask others for.
+    fn begin_errands(&self, plan: &Plan, alive: &BTreeSet<u64>, memory: &mut Memory) {
+        let (now, starts) = (self.now(), self.starts());
+        let step = self
+            .clone()
+            .step_of_metadata(plan.metadata.clone(), alive.clone(), starts.clone());
+        memory.errands.begin(About::Metadata, now, step);
+        let pending = plan.pending();
+        self.begin_looking_for_lost(plan, &pending, memory);
+        for planned in admit(&pending, alive, |range| memory.is_held_up(range, now)) {
+            let comes_to = planned.add.map(|replica| replica.node);
+            if comes_to.is_some_and(|node| memory.errands.runs(About::Lost(node))) {
+                // What it gets now would look as if it had been lost.
+                continue;
+            }
+            let step = self.clone().step(planned, starts.clone());
+            memory.errands.begin(About::Range(planned.range), now, step);
         }
-        self.sweep(&next, &alive, memory).await?;
-        Ok(is_metadata_busy || is_moving || !memory.leftovers.is_empty())
+        memory.held_up.retain(|_, at| now.saturating_sub(*at) < HELD_UP);
+        // The sweep finds it when the node is back.
+        memory.leftovers.retain(|(node, group, id)| {
+            alive.contains(&node.0) && !is_known(plan, *group, Replica { node: *node, id: *id })
+        });
+        for leftover in &memory.leftovers {
+            let errand = self.clone().remove_leftover(*leftover);
+            memory.errands.begin(About::Leftover(*leftover), now, errand);
+        }
+        self.begin_sweep(plan, alive, memory);
     }
 
     /// Nodes that are there, as gossip has it.
@@ -143,90 +309,76 @@ impl Cluster {
         starts
     }
 
-    /// Nodes that have been away for too long, that have come back, or that have lost what they had.
-    async fn look_at_nodes(
+    /// Nodes that have been away for too long, or that have come back.
+    fn look_at_nodes(
         &self,
-        plan: &Plan,
+        plan: &mut Plan,
         alive: &BTreeSet<u64>,
         memory: &mut Memory,
-    ) -> Result<Option<Plan>, Error> {
-        let now = self.node.surroundings.world.now();
-        for node in plan.layout.nodes().keys() {
-            let is_alive = alive.contains(&node.0);
-            let is_lost = plan.standings.get(node) == Some(&NodeStanding::Lost);
-            if is_alive {
-                memory.down_since.remove(node);
-                if is_lost {
+    ) -> Result<(), Error> {
+        let now = self.now();
+        let nodes: Vec<_> = plan.layout.nodes().keys().copied().collect();
+        for node in nodes {
+            let is_lost = plan.standings.get(&node) == Some(&NodeStanding::Lost);
+            if alive.contains(&node.0) {
+                memory.down_since.remove(&node);
+                if is_lost && let Some(next) = plan.stay(node).map_err(plan_error)? {
                     tracing::info!(node = node.0, "a node that was held for lost is back");
-                    return plan.stay(*node).map_err(plan_error);
+                    *plan = next;
                 }
                 continue;
             }
-            let since = *memory.down_since.entry(*node).or_insert(now);
+            let since = *memory.down_since.entry(node).or_insert(now);
             let Some(after) = self.node.settings.moves.replace_after() else {
                 continue;
             };
             if now.saturating_sub(since) >= after
-                && let Some(next) = plan.lose(*node)
+                && let Some(next) = plan.lose(node)
             {
                 tracing::warn!(
                     node = node.0,
                     "a node is away for so long that its ranges get replicas elsewhere"
                 );
-                return Ok(Some(next));
+                *plan = next;
             }
         }
-        let members = self.node.gossip.get().map(Gossiper::members).unwrap_or_default();
-        for member in members {
-            let is_rejoining = member.state.as_ref().is_some_and(|state| state.rejoining);
-            let is_known = plan.layout.node(member.node).is_some();
-            if member.liveness != Liveness::Alive || !is_rejoining || !is_known {
-                continue;
-            }
-            let (lost, is_metadata_lost) = self.lost_on(plan, member.node).await?;
-            let next = plan
-                .replace(member.node, &lost, is_metadata_lost)
-                .map_err(plan_error)?;
-            if next.is_some() {
-                tracing::info!(
-                    node = member.node.0,
-                    "a node that has lost its directory gets new replicas"
-                );
-                return Ok(next);
-            }
-        }
-        Ok(None)
+        Ok(())
     }
 
-    /// The replicas that a node has lost: those that are members of their groups and that it does not have. One that is no member
-    /// yet is still to be brought.
-    async fn lost_on(&self, plan: &Plan, node: NodeId) -> Result<(BTreeSet<(RangeId, u64)>, bool), Error> {
-        let held = self.inventory(node).await?.replicas;
-        let holds = |group, id| {
-            let mut held = held.iter();
-            held.any(|held| (held.group, held.replica) == (group, id))
-        };
-        let counted = plan.layout.replicas_on(node);
-        let planned = plan.target.iter().flat_map(|target| target.replicas_on(node));
-        let missing: BTreeSet<_> = counted
-            .chain(planned)
-            .map(|(range, replica)| (range, replica.id))
-            .filter(|(range, id)| !holds(group_of(*range), *id))
-            .collect();
-        let mut lost = BTreeSet::new();
-        for (range, id) in missing {
-            if self.is_member(group_of(range), id).await? {
-                lost.insert((range, id));
+    /// Looks for the replicas that nodes have lost which say that they have lost some.
+    fn begin_looking_for_lost(&self, plan: &Plan, pending: &[Move], memory: &mut Memory) {
+        let now = self.now();
+        let members = self.node.gossip.get().map(Gossiper::members).unwrap_or_default();
+        for member in members {
+            let node = member.node;
+            let is_rejoining = member.state.as_ref().is_some_and(|state| state.rejoining);
+            if member.liveness != Liveness::Alive || !is_rejoining || plan.layout.node(node).is_none() {
+                memory.looked_for_lost.remove(&node);
+                continue;
             }
+            let last = memory.looked_for_lost.get(&node);
+            let is_fresh = |(start, at): &(u64, Duration)| {
+                *start == member.incarnation && now.saturating_sub(*at) < LOST_EVERY
+            };
+            let is_getting = |planned: &Move| {
+                planned.add.is_some_and(|replica| replica.node == node)
+                    && memory.errands.runs(About::Range(planned.range))
+            };
+            if last.is_some_and(is_fresh) || pending.iter().any(is_getting) {
+                continue;
+            }
+            let counted = plan.layout.replicas_on(node);
+            let planned = plan.target.iter().flat_map(|target| target.replicas_on(node));
+            let ranges: BTreeSet<_> = counted
+                .chain(planned)
+                .map(|(range, replica)| (range, replica.id))
+                .collect();
+            let metadata = plan.metadata.iter().find(|replica| replica.node == node);
+            let metadata = metadata.map(|replica| replica.id);
+            let errand = self.clone().lost_on(node, ranges.into_iter().collect(), metadata);
+            memory.looked_for_lost.insert(node, (member.incarnation, now));
+            memory.errands.begin(About::Lost(node), now, errand);
         }
-        let metadata = plan.metadata.iter().find(|replica| replica.node == node);
-        let is_metadata_lost = match metadata {
-            Some(replica) if !holds(METADATA_GROUP, replica.id) => {
-                self.is_member(METADATA_GROUP, replica.id).await?
-            }
-            _ => false,
-        };
-        Ok((lost, is_metadata_lost))
     }
 
     async fn is_member(&self, group: u32, id: u64) -> Result<bool, Error> {
@@ -234,14 +386,14 @@ impl Cluster {
         Ok(status.members.iter().any(|member| member.replica.0 == id))
     }
 
-    async fn inventory(&self, node: NodeId) -> Result<Inventory, Error> {
+    async fn inventory(&self, node: NodeId) -> Result<Vec<Held>, Error> {
         let ask = Ask::Inventory(true);
         match self
             .ask_node(node, ask, PATIENCE)
             .await
             .map_err(Refused::of_what_repeats)?
         {
-            Tell::Inventory(inventory) => Ok(inventory),
+            Tell::Inventory(inventory) => Ok(inventory.replicas),
             _ => Err(unexpected(node).of_what_repeats()),
         }
     }
@@ -289,70 +441,19 @@ impl Cluster {
         Ok(asked.1)
     }
 
-    /// The next step of the metadata group; says whether something is under way.
-    async fn look_at_metadata(
-        &self,
-        plan: &Plan,
-        alive: &BTreeSet<u64>,
-        memory: &mut Memory,
-    ) -> Result<bool, Error> {
-        let starts = self.starts();
+    /// Takes the next step of the metadata group, which is to have these replicas.
+    async fn step_of_metadata(
+        self,
+        wanted: Vec<Replica>,
+        alive: BTreeSet<u64>,
+        starts: BTreeMap<NodeId, u64>,
+    ) -> Result<Brought, Error> {
         let status = self.group_status(METADATA_GROUP).await?;
-        let step = step_of_metadata(&status, &plan.metadata, alive);
-        match step {
-            Step::Done | Step::Wait => Ok(false),
-            step => {
-                for gone in &status.members {
-                    if !plan.metadata.iter().any(|replica| replica.id == gone.replica.0) {
-                        memory
-                            .leftovers
-                            .insert((gone.node, METADATA_GROUP, gone.replica.0));
-                    }
-                }
-                if let Err(error) = self.take(METADATA_GROUP, step, &starts).await {
-                    tracing::debug!(%error, ?step, "a step of the metadata group was not taken");
-                    // Perhaps something is in the way.
-                    memory.swept = None;
-                }
-                Ok(true)
-            }
-        }
-    }
-
-    /// The next steps of moves, as many as may be under way; what groups say of their voters goes into `next`. Says whether
-    /// there is more to do.
-    async fn look_at_moves(
-        &self,
-        plan: &Plan,
-        next: &mut Plan,
-        alive: &BTreeSet<u64>,
-        memory: &mut Memory,
-    ) -> bool {
-        let pending = plan.pending();
-        let admitted = admit(&pending, alive);
-        for step in &admitted {
-            let group = group_of(step.range);
-            // Before the members are asked for: a node that loses its disk later is another one then.
-            let starts = self.starts();
-            let status = match self.group_status(group).await {
-                Ok(status) => status,
-                Err(error) => {
-                    tracing::debug!(%error, group, "a range cannot be moved yet");
-                    continue;
-                }
-            };
-            Self::observe(next, step.range, &status, memory);
-            match step_of_move(&status, step) {
-                Step::Done | Step::Wait => {}
-                step => {
-                    if let Err(error) = self.take(group, step, &starts).await {
-                        tracing::debug!(%error, group, ?step, "a step of a move was not taken");
-                        memory.swept = None;
-                    }
-                }
-            }
-        }
-        !pending.is_empty()
+        let taken = match step_of_metadata(&status, &wanted, &alive) {
+            Step::Done | Step::Wait => Taken::Waits,
+            step => self.try_step(METADATA_GROUP, step, &starts).await,
+        };
+        Ok(Brought::Step(status, taken))
     }
 
     /// Takes over who the voters of a range are.
@@ -371,6 +472,17 @@ impl Cluster {
         if plan.observe(range, &voters) {
             for gone in before.iter().filter(|replica| !voters.contains(replica)) {
                 memory.leftovers.insert((gone.node, group_of(range), gone.id));
+            }
+        }
+    }
+
+    /// Takes a step, and says what has become of it.
+    async fn try_step(&self, group: u32, step: Step, starts: &BTreeMap<NodeId, u64>) -> Taken {
+        match self.take(group, step, starts).await {
+            Ok(()) => Taken::Done,
+            Err(error) => {
+                tracing::debug!(%error, group, ?step, "a step was not taken");
+                Taken::Refused
             }
         }
     }
@@ -410,99 +522,41 @@ impl Cluster {
         changed.map(drop)
     }
 
-    /// Removes replicas that are no members any more.
-    async fn remove_leftovers(&self, plan: &mut Plan, alive: &BTreeSet<u64>, memory: &mut Memory) {
-        let leftovers: Vec<_> = memory.leftovers.iter().copied().collect();
-        for leftover in leftovers {
-            let (node, group, replica) = leftover;
-            if !alive.contains(&node.0) {
-                // The sweep finds it when the node is back.
-                memory.leftovers.remove(&leftover);
-                continue;
-            }
-            match self.remove_leftover(plan, (node, group, replica), memory).await {
-                Ok(true) => {
-                    memory.leftovers.remove(&leftover);
-                }
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::debug!(%error, group, node = node.0, "a replica cannot be removed yet");
-                }
-            }
-        }
-    }
-
-    /// Says whether there is nothing left to do.
-    async fn remove_leftover(
-        &self,
-        plan: &mut Plan,
-        (node, group, id): (NodeId, u32, u64),
-        memory: &mut Memory,
-    ) -> Result<bool, Error> {
-        let replica = Replica { node, id };
-        let is_known = match group.checked_sub(1) {
-            Some(range) => plan.knows(RangeId(range), replica),
-            None => plan.metadata.contains(&replica),
-        };
-        if is_known {
-            return Ok(true);
-        }
-        let status = self.group_status(group).await?;
-        if let Some(member) = status.members.iter().find(|member| member.replica.0 == id) {
-            if member.is_voter || member.is_leaving {
-                // A step that came late has put it there; what the group says counts.
-                if let Some(range) = group.checked_sub(1) {
-                    Self::observe(plan, RangeId(range), &status, memory);
-                }
-                return Ok(false);
-            }
-            self.change(group, &MemberChange::Forget(member.replica)).await?;
-            return Ok(false);
-        }
-        let ask = Ask::Discard(ReplicaOf { group, replica: id });
-        self.ask_node(node, ask, PATIENCE)
-            .await
-            .map_err(Refused::of_what_repeats)?;
-        Ok(true)
-    }
-
     /// Now and then looks for replicas that nobody knows of, whatever has left them there.
-    async fn sweep(&self, plan: &Plan, alive: &BTreeSet<u64>, memory: &mut Memory) -> Result<(), Error> {
-        let now = self.node.surroundings.world.now();
+    fn begin_sweep(&self, plan: &Plan, alive: &BTreeSet<u64>, memory: &mut Memory) {
+        let now = self.now();
         // What is to be, which stays the same while it is being reached.
         let aim = plan.target.as_ref().map_or(plan.epoch(), Layout::epoch);
         let is_due = memory.swept.as_ref().is_none_or(|(swept_at, before, nodes)| {
             now.saturating_sub(*swept_at) >= SWEEP_EVERY || *before != aim || nodes != alive
         });
-        if !is_due {
-            return Ok(());
-        }
-        for node in alive.iter().copied().map(NodeId) {
-            for held in self.inventory(node).await?.replicas {
-                let replica = Replica {
-                    node,
-                    id: held.replica,
-                };
-                let is_known = match held.group.checked_sub(1) {
-                    Some(range) => plan.knows(RangeId(range), replica),
-                    None => plan.metadata.contains(&replica),
-                };
-                if !is_known {
-                    memory.leftovers.insert((node, held.group, held.replica));
-                }
-            }
+        if !is_due || memory.errands.runs(About::Sweep) {
+            return;
         }
         memory.swept = Some((now, aim, alive.clone()));
-        Ok(())
+        let nodes = alive.iter().copied().map(NodeId).collect();
+        memory
+            .errands
+            .begin(About::Sweep, now, self.clone().held_by(nodes));
     }
 }
 
-/// The moves that may be under way now: those to nodes that are there, in order, with no more of a node than it can bear.
-fn admit(pending: &[Move], alive: &BTreeSet<u64>) -> Vec<Move> {
+/// Whether the plan knows a replica of a group.
+fn is_known(plan: &Plan, group: u32, replica: Replica) -> bool {
+    match group.checked_sub(1) {
+        Some(range) => plan.knows(RangeId(range), replica),
+        None => plan.metadata.contains(&replica),
+    }
+}
+
+/// The moves that may be under way now: those to nodes that are there, in order but for those that are held up, with no more
+/// of a node than it can bear.
+fn admit(pending: &[Move], alive: &BTreeSet<u64>, is_held_up: impl Fn(RangeId) -> bool) -> Vec<Move> {
     let mut busy = BTreeMap::<(NodeId, bool), usize>::new();
     let mut ranges = BTreeSet::new();
     let mut admitted = Vec::new();
-    for step in pending {
+    let (last, first): (Vec<Move>, Vec<Move>) = pending.iter().partition(|step| is_held_up(step.range));
+    for step in first.into_iter().chain(last) {
         let ends = [
             step.add.map(|replica| (replica.node, true)),
             step.remove.map(|replica| (replica.node, false)),
@@ -517,11 +571,49 @@ fn admit(pending: &[Move], alive: &BTreeSet<u64>) -> Vec<Move> {
         for end in ends {
             *busy.entry(end).or_default() += 1;
         }
-        admitted.push(*step);
+        admitted.push(step);
     }
     admitted
 }
 
 fn plan_error(error: impl Into<crate::ring::PlanError>) -> Error {
     Error::Plan(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(range: u32, add: u64, remove: u64) -> Move {
+        let replica = |node| {
+            Some(Replica {
+                node: NodeId(node),
+                id: 9,
+            })
+        };
+        Move {
+            range: RangeId(range),
+            add: replica(add),
+            remove: replica(remove),
+        }
+    }
+
+    #[test]
+    fn a_node_has_two_moves_each_way_and_those_that_are_held_up_come_last() {
+        let pending = [
+            planned(1, 4, 1),
+            planned(2, 4, 2),
+            planned(3, 4, 3),
+            planned(4, 5, 1),
+            planned(5, 6, 2),
+        ];
+        let alive = BTreeSet::from([1, 2, 3, 4, 5]);
+        let admitted = |held_up: &[u32]| {
+            let admitted = admit(&pending, &alive, |range| held_up.contains(&range.0));
+            admitted.iter().map(|step| step.range.0).collect::<Vec<_>>()
+        };
+        assert_eq!(admitted(&[]), [1, 2, 4], "node 4 has two, node 6 is not there");
+        assert_eq!(admitted(&[1]), [2, 3, 4]);
+        assert_eq!(admitted(&[1, 2]), [3, 4, 1]);
+    }
 }

@@ -37,9 +37,8 @@ pub struct Agreed {
 /// # Errors
 /// What is missing after a while, in words.
 pub(super) fn wait_until_whole(cluster: &Cluster) -> Result<()> {
-    wait_for(SETTLED_WITHIN, || {
-        statuses(cluster)?.iter().try_for_each(is_whole)
-    })
+    // Who has lost its disk is no member before it has everything again.
+    wait_for(MOVED_WITHIN, || statuses(cluster)?.iter().try_for_each(is_whole))
 }
 
 /// Waits until nodes that are to be gone are, and forgets them.
