@@ -184,7 +184,7 @@ pub struct ClusterStatus {
     pub replication: u8,
     /// Replicas on their way, as far as this node has the plan itself.
     pub moves: MovesStatus,
-    /// All nodes that it knows.
+    /// All nodes that it knows, but for those that have left.
     pub nodes: Vec<NodeStatus>,
     /// The groups that it has a replica of.
     pub groups: Vec<GroupStatus>,
@@ -305,6 +305,8 @@ impl Cluster {
                 nodes.push(describe(founder.node, address, Liveness::Unknown, 0, state));
             }
         }
+        // Gossip remembers them for a while, and the files of those that are left name them forever.
+        nodes.retain(|known| !node.has_left(known.node));
         nodes.sort_by_key(|node| node.node);
         nodes
     }

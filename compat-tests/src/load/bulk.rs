@@ -7,7 +7,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::{Access, Client, Result};
+use crate::{Access, Client, Random, Result};
 
 /// Clients that write or read at once.
 const CLIENTS: u64 = 8;
@@ -94,8 +94,13 @@ impl Bulk {
     }
 
     fn item(&self, number: u64) -> Value {
-        let text = format!("{number:016x}");
-        let text: String = text.chars().cycle().take(self.bytes).collect();
+        // Of the kind that hardly gets smaller by compression.
+        let mut random = Random::new(number, 0);
+        let mut text = String::with_capacity(self.bytes + 36);
+        while text.len() < self.bytes {
+            text.push_str(&random.uuid());
+        }
+        text.truncate(self.bytes);
         json!({ "pk": { "S": format!("bulk-{number}") }, "text": { "S": text } })
     }
 }
