@@ -57,15 +57,12 @@ impl Node {
         loop {
             let pause = {
                 let Some(node) = node.upgrade() else { return };
-                let Some(replica) = node.unfilled(group) else {
-                    node.installing.lock().remove(&group);
+                let Some(replica) = node.next_to_fill(group) else {
                     return;
                 };
                 match node.fill(&replica).await {
-                    Ok(()) => {
-                        node.installing.lock().remove(&group);
-                        return;
-                    }
+                    // It is filled, or another one has taken its place, which waits to be.
+                    Ok(()) => continue,
                     Err(error) => tracing::debug!(group, %error, "a replica could not be filled yet"),
                 }
                 node.surroundings.world.sleep(PAUSE)
@@ -74,9 +71,17 @@ impl Node {
         }
     }
 
-    fn unfilled(&self, group: u32) -> Option<Arc<Replica>> {
-        let replica = self.replica(group)?;
-        (replica.is_unfilled() && !replica.is_retired()).then_some(replica)
+    /// The replica that is to be filled; when there is none, nobody fills the group's from now on. Whoever puts an unfilled one
+    /// into its place and asks for it to be filled afterwards is sure that it will be.
+    fn next_to_fill(&self, group: u32) -> Option<Arc<Replica>> {
+        let mut installing = self.installing.lock();
+        let waiting = self
+            .replica(group)
+            .filter(|replica| replica.is_unfilled() && !replica.is_retired());
+        if waiting.is_none() {
+            installing.remove(&group);
+        }
+        waiting
     }
 
     async fn fill(self: &Arc<Self>, replica: &Arc<Replica>) -> Result<(), Error> {

@@ -243,7 +243,9 @@ impl Core {
         }
         if kind == MessageType::MsgSnapshot || (self.is_unfilled && kind == MessageType::MsgAppend) {
             // Nothing is taken of either; whoever has sent it leads all the same.
-            self.is_outdated |= kind == MessageType::MsgSnapshot && message.term >= self.node.raft.term;
+            // One that is unfilled gets what it needs already.
+            let lacks = kind == MessageType::MsgSnapshot && !self.is_unfilled;
+            self.is_outdated |= lacks && message.term >= self.node.raft.term;
             self.hear_leader(&message);
             // An answer would be answered by the same again, without a pause.
             let messages = &mut self.node.raft.msgs;

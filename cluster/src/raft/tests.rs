@@ -759,3 +759,33 @@ fn a_member_that_needs_what_is_gone_is_told() {
     }
     assert!(trio.core(away).is_outdated());
 }
+
+/// Being filled anew would never end: each heartbeat would begin it again.
+#[test]
+fn one_that_waits_to_be_filled_is_not_told_that_it_lacks_something() {
+    let mut trio = Trio::new(15, 3);
+    let leader = trio.leader();
+    let empty = trio.replicas.keys().copied().find(|id| *id != leader).unwrap();
+    trio.cut_off = vec![empty];
+    for number in 0..5 {
+        trio.core(leader).propose(number.to_string().into()).unwrap();
+        trio.settle();
+    }
+    let last = trio.core(leader).last();
+    trio.core(leader).cut_head(last);
+    trio.cut_off.clear();
+    while !trio.core(empty).is_outdated() {
+        trio.tick();
+    }
+    let disk = Recovered {
+        is_unfilled: true,
+        members: trio.replicas[&empty].disk.members.clone(),
+        ..Recovered::default()
+    };
+    trio.start(empty, disk, Vec::new(), Vec::new());
+    for _ in 0..3 * ELECTION_TICKS {
+        trio.tick();
+    }
+    assert_eq!(trio.core(empty).leader(), Some(leader));
+    assert!(!trio.core(empty).is_outdated());
+}
