@@ -229,6 +229,31 @@ impl Member {
         Ok(())
     }
 
+    /// Has it serve clients at a port.
+    pub(crate) fn serve_clients_at(&mut self, port: u16) -> Result<()> {
+        let config = self.config.as_ref().ok_or("a node without configuration")?;
+        let text = fs::read_to_string(config)?;
+        let mut is_http = false;
+        let lines = text.lines().map(|line| {
+            is_http = if line.starts_with('[') {
+                line == "[http]"
+            } else {
+                is_http
+            };
+            if is_http && line.starts_with("listen = ") {
+                format!("listen = \"127.0.0.1:{port}\"\n")
+            } else {
+                format!("{line}\n")
+            }
+        });
+        let text: String = lines.collect();
+        if !text.contains(&format!("\"127.0.0.1:{port}\"")) {
+            return Err(format!("{}: it serves no clients", config.display()).into());
+        }
+        self.address = SocketAddr::from(([127, 0, 0, 1], port));
+        Ok(fs::write(config, text)?)
+    }
+
     /// Adds to its configuration.
     pub(crate) fn configure(&mut self, more: &str) -> Result<()> {
         let config = self.config.as_ref().ok_or("a node without configuration")?;

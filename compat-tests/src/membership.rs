@@ -76,7 +76,9 @@ impl Cluster {
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
         }
-        let member = serve(&self.files(), id, client, self.shape.durability)?;
+        let mut member = serve(&self.files(), id, client, self.shape.durability)?;
+        // Nodes that share a host are given ports behind the one that is asked for, which may be somebody else's.
+        member.serve_clients_at(client)?;
         self.shape.dress(member, known, own)
     }
 

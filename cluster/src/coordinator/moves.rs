@@ -87,6 +87,30 @@ impl Memory {
         held_up.is_some_and(|at| now.saturating_sub(*at) < HELD_UP)
     }
 
+    /// Takes over how the metadata group stood before a step: members that are not to be are to go.
+    fn take_over_metadata(&mut self, plan: &Plan, status: &GroupStatus, taken: Taken) {
+        if taken != Taken::Waits {
+            let is_gone = |id| !plan.metadata.iter().any(|replica| replica.id == id);
+            let gone = status.members.iter().filter(|member| is_gone(member.replica.0));
+            let gone = gone.map(|member| (member.node, METADATA_GROUP, member.replica.0));
+            self.leftovers.extend(gone);
+        }
+        if taken == Taken::Refused {
+            // Perhaps something is in the way.
+            self.swept = None;
+        }
+    }
+
+    /// An errand has brought nothing.
+    fn came_back_empty(&mut self, about: About, now: Duration) {
+        match about {
+            About::Range(range) => drop(self.held_up.insert(range, now)),
+            About::Lost(node) => drop(self.looked_for_lost.remove(&node)),
+            About::Sweep => self.swept = None,
+            About::Leftover(_) | About::Metadata => {}
+        }
+    }
+
     /// Waits for the next errand to end, or for so long.
     async fn wait(&mut self, pause: Task) {
         let first = self.errands.wait_for(pause).await;
@@ -206,15 +230,7 @@ impl Cluster {
                 }
             }
             (About::Metadata, Brought::Step(status, taken)) => {
-                if taken != Taken::Waits {
-                    let is_gone = |id| !plan.metadata.iter().any(|replica| replica.id == id);
-                    let gone = status.members.iter().filter(|member| is_gone(member.replica.0));
-                    let gone = gone.map(|member| (member.node, METADATA_GROUP, member.replica.0));
-                    memory.leftovers.extend(gone);
-                }
-                if taken == Taken::Refused {
-                    memory.swept = None;
-                }
+                memory.take_over_metadata(plan, &status, taken);
                 let pause = if taken == Taken::Waits { IDLE_LOOK } else { LOOK };
                 memory.errands.wait(about, now + pause);
             }
@@ -230,31 +246,21 @@ impl Cluster {
             (About::Lost(node), Brought::Lost(lost, is_metadata_lost)) => {
                 let without = plan.replace(node, &lost, is_metadata_lost);
                 if let Some(without) = without.map_err(plan_error)? {
-                    tracing::info!(
-                        node = node.0,
-                        "a node that has lost its directory gets new replicas"
-                    );
+                    let node = node.0;
+                    tracing::info!(node, "a node that has lost its directory gets new replicas");
                     *plan = without;
                 }
             }
             (About::Sweep, Brought::Held(held)) => {
-                let unknown = held.into_iter().filter(|(node, held)| {
-                    let replica = Replica {
-                        node: *node,
-                        id: held.replica,
-                    };
-                    !is_known(plan, held.group, replica)
-                });
-                let unknown = unknown.map(|(node, held)| (node, held.group, held.replica));
+                let held = held
+                    .into_iter()
+                    .map(|(node, held)| (node, held.group, held.replica));
+                let unknown = held
+                    .filter(|(node, group, id)| !is_known(plan, *group, Replica { node: *node, id: *id }));
                 memory.leftovers.extend(unknown);
             }
             (about, _) => {
-                match about {
-                    About::Range(range) => drop(memory.held_up.insert(range, now)),
-                    About::Lost(node) => drop(memory.looked_for_lost.remove(&node)),
-                    About::Sweep => memory.swept = None,
-                    About::Leftover(_) | About::Metadata => {}
-                }
+                memory.came_back_empty(about, now);
                 memory.errands.wait(about, now + LOOK_AGAIN);
             }
         }
