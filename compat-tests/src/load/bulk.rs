@@ -7,7 +7,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::{Access, Client, Random, Result};
+use crate::{Access, Mode, Random, Result, Sdk};
 
 /// Clients that write or read at once.
 const CLIENTS: u64 = 8;
@@ -31,15 +31,13 @@ impl Bulk {
     /// # Errors
     /// When one is refused.
     pub fn write(&self, access: &Access, address: SocketAddr) -> Result<()> {
-        self.in_parts(access, address, |client, numbers| {
+        self.in_parts(access, address, |sdk, numbers| {
             let puts: Vec<Value> = numbers
                 .map(|number| json!({ "PutRequest": { "Item": self.item(number) } }))
                 .collect();
             let mut left = json!({ self.table.clone(): puts });
             while left.as_object().is_some_and(|tables| !tables.is_empty()) {
-                let answer = client
-                    .call("BatchWriteItem", &json!({ "RequestItems": left }))?
-                    .ok()?;
+                let answer = sdk.ok("BatchWriteItem", &json!({ "RequestItems": left }))?;
                 left = answer["UnprocessedItems"].clone();
             }
             Ok(())
@@ -51,12 +49,12 @@ impl Bulk {
     /// # Errors
     /// The first one that is not.
     pub fn check(&self, access: &Access, address: SocketAddr) -> Result<()> {
-        self.in_parts(access, address, |client, numbers| {
+        self.in_parts(access, address, |sdk, numbers| {
             for number in numbers {
                 let item = self.item(number);
                 let request =
                     json!({ "TableName": self.table, "Key": { "pk": item["pk"] }, "ConsistentRead": true });
-                let answer = client.call("GetItem", &request)?.ok()?;
+                let answer = sdk.ok("GetItem", &request)?;
                 if answer["Item"] != item {
                     return Err(format!("item {number} of {}: {answer}", self.table).into());
                 }
@@ -69,17 +67,18 @@ impl Bulk {
         &self,
         access: &Access,
         address: SocketAddr,
-        carry_out: impl Fn(&mut Client, std::ops::Range<u64>) -> Result<()> + Sync,
+        carry_out: impl Fn(&mut Sdk, std::ops::Range<u64>) -> Result<()> + Sync,
     ) -> Result<()> {
         let carry_out = &carry_out;
         thread::scope(|scope| {
             let clients: Vec<_> = (0..CLIENTS)
                 .map(|own| {
                     scope.spawn(move || -> Result<()> {
-                        let mut client = Client::open(access.clone(), address)?;
+                        let random = Random::new(own, 1);
+                        let mut sdk = Sdk::new(access.clone(), address, Mode::Standard, random);
                         let firsts = (0..self.items).step_by(usize::try_from(BATCH)?);
                         for first in firsts.filter(|first| first / BATCH % CLIENTS == own) {
-                            carry_out(&mut client, first..self.items.min(first + BATCH))?;
+                            carry_out(&mut sdk, first..self.items.min(first + BATCH))?;
                         }
                         Ok(())
                     })
