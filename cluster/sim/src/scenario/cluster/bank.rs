@@ -31,7 +31,7 @@ const ACCOUNTS: u64 = 6;
 const ATTEMPTS_MAX: usize = 6;
 
 /// In how many of a million cases one that was cancelled is sent again in another call.
-const CALLED_AGAIN: u64 = 300_000;
+const CALLED_AGAIN: u32 = 300_000;
 
 /// What clients have seen of the bank.
 pub(super) type Ledger = Arc<Mutex<Vec<Observed>>>;
