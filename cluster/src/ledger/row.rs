@@ -53,12 +53,12 @@ pub(crate) struct CancelledCall {
 impl CancelledCall {
     /// The same as it is kept: reasons that are too long are left out.
     pub(crate) fn kept(&self) -> Self {
-        let bytes = |reason: &Option<Reason>| match reason {
-            Some(Reason::Refused(answer)) => answer.len(),
-            Some(Reason::Unfit(unfit)) => unfit.reason.len(),
-            Some(Reason::Conflict) | None => 0,
+        let bytes = |reason: &Reason| match reason {
+            Reason::Refused(answer) => answer.len(),
+            Reason::Unfit(unfit) => unfit.reason.len(),
+            Reason::Conflict => 0,
         };
-        let is_short = self.reasons.iter().map(bytes).sum::<usize>() <= REASONS_BYTES_MAX;
+        let is_short = self.reasons.iter().flatten().map(bytes).sum::<usize>() <= REASONS_BYTES_MAX;
         Self {
             reasons: if is_short {
                 self.reasons.clone()
