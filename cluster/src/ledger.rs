@@ -2,13 +2,21 @@
 //!
 //! A transaction that has parts in several groups stands from the moment on at which its row says so: that is its commit
 //! point. A row that is not there says that it does not stand, and never will: one can be made to stand only while its row
-//! says that it is being prepared. A row also keeps what a client's id was used for. Invariant: the commands are
-//! compare-and-set: whoever comes second sees what the first one has done. Pure: the time is an argument. Not here: who
-//! writes the rows (`coordinator/transact.rs`), the bytes' description (`docs/format/group.md`).
+//! says that it is being prepared. A row also keeps what a client's id was used for, and which calls under it were told that
+//! the transaction is cancelled although another try of theirs may have been under way: such a try is told the same, whenever
+//! it comes, and whatever other calls have made of the transaction meanwhile. Invariant: the commands are compare-and-set:
+//! whoever comes second sees what the first one has done. Pure: the time is an argument. Not here: who writes the rows
+//! (`coordinator/transact.rs`), what is in them (`ledger/row.rs`).
 
-use bytes::{Buf as _, BufMut, Bytes, BytesMut};
+mod row;
 
-use crate::command::{Answer, Applier, Cell, InvocationId, MalformedAnswer, MalformedCommand, Verdict};
+use bytes::{Buf as _, Bytes};
+
+pub(crate) use self::row::{CancelledCall, LedgerRow, LedgerState, MarkFate, MarkRow, claim_key, done_key};
+use self::row::{
+    Malformed, end, get_16, get_answers, get_id, get_parts, get_told, put_answers, put_parts, put_told,
+};
+use crate::command::{Answer, Applier, Cell, InvocationId, MalformedAnswer, Verdict};
 use crate::transaction::TransactionId;
 
 /// The name of the keyspace of the ledger. Names of callers' keyspaces do not begin so.
@@ -17,67 +25,30 @@ pub(crate) const LEDGER: &str = "cluster/transactions";
 /// One that has been preparing for so long, in milliseconds, is not waited for: its coordinator may be gone.
 const STALE_MS: u64 = 5_000;
 
+/// A client's id means the same transaction for so long, in milliseconds. Source: Amazon DynamoDB API Reference,
+/// `TransactWriteItems`, "Idempotency": 10 minutes after the first request that uses it has finished.
+const REMEMBERED_MS: u64 = 10 * 60 * 1_000;
+
+/// A request takes at most so long, in milliseconds, and clocks of nodes differ by less: what is counted from its beginning
+/// ends so much later.
+const MARGIN_MS: u64 = 60 * 1_000;
+
+/// So many calls of one id are known to have been told that they are cancelled; another one is not told so before one of
+/// them is old.
+const CANCELLED_MAX: usize = 16;
+
+/// Whether what began then is not remembered any more.
+pub(crate) fn is_old(at_ms: u64, now_ms: u64) -> bool {
+    at_ms.saturating_add(REMEMBERED_MS + MARGIN_MS) < now_ms
+}
+
 const VERSION: u8 = 1;
-const PREPARING: u8 = 1;
-const STANDS: u8 = 2;
-const IN_ONE: u8 = 3;
-const DONE: u8 = 4;
-
-/// The last byte of a key.
-const CLAIM_KEY: u8 = b'c';
-const DONE_KEY: u8 = b'd';
-
-/// The key of the row of a transaction that a client would send again under this id, or that has this id itself.
-pub(crate) fn claim_key(id: &InvocationId) -> Bytes {
-    [id.as_bytes(), &[CLAIM_KEY][..]].concat().into()
-}
-
-/// The key of the row that says that a transaction of one group has taken place, in the range of a key of the group.
-pub(crate) fn done_key(near: &[u8], id: TransactionId) -> Bytes {
-    let token = near.get(..8).unwrap_or(near);
-    [token, &id.0, &[DONE_KEY]].concat().into()
-}
-
-/// The row of a transaction.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LedgerRow {
-    /// When it began, in milliseconds since the Unix epoch.
-    pub(crate) at_ms: u64,
-    /// What it asks for, as a hash.
-    pub(crate) payload: [u8; 16],
-    /// Which attempt at it.
-    pub(crate) transaction: TransactionId,
-    pub(crate) state: LedgerState,
-}
-
-/// What has become of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum LedgerState {
-    /// Its parts are being prepared.
-    Preparing,
-    /// It stands: the entries that have prepared its parts, by their groups, and what its commands have answered.
-    Stands {
-        parts: Vec<(u32, u64)>,
-        answers: Vec<Bytes>,
-    },
-    /// Its cells are in one group, which knows under this key whether it has taken place.
-    InOne { done: Bytes },
-}
-
-/// The row of a transaction of one group that has taken place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DoneRow {
-    /// When it began, in milliseconds since the Unix epoch.
-    pub(crate) at_ms: u64,
-    pub(crate) transaction: TransactionId,
-    pub(crate) answers: Vec<Bytes>,
-}
 
 /// A command on the row of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LedgerCommand {
-    /// Makes the row, unless the id was used before. One that prepares for too long is taken over.
-    Claim { row: LedgerRow },
+    /// Makes the row for a call, unless the id was used before. One that prepares for too long is taken over.
+    Claim { row: LedgerRow, call: InvocationId },
     /// Makes the transaction stand, if it is still being prepared.
     Stand {
         transaction: TransactionId,
@@ -86,6 +57,9 @@ pub(crate) enum LedgerCommand {
     },
     /// Gives the transaction up, unless it stands.
     GiveUp { transaction: TransactionId },
+    /// The same, and no other try of a call is to take effect: `row` is that of the transaction as it becomes if there is
+    /// none, with that call alone.
+    Cancel { row: LedgerRow },
     /// Removes the row of a transaction, whatever it says.
     Forget { transaction: TransactionId },
 }
@@ -103,24 +77,36 @@ pub(crate) enum LedgerAnswer {
     OtherPayload,
     /// It does not stand, and never will.
     GivenUp,
+    /// The call was told before that it is cancelled.
+    Cancelled(CancelledCall),
 }
 
 impl LedgerCommand {
-    fn claim(row: &LedgerRow, current: Option<LedgerRow>) -> Verdict<LedgerAnswer> {
-        let put = Verdict::Put {
-            cell: row.encode(),
-            answer: LedgerAnswer::Done,
+    fn claim(row: &LedgerRow, call: &InvocationId, current: Option<LedgerRow>) -> Verdict<LedgerAnswer> {
+        let put = |cancelled| {
+            let row = row.clone();
+            Verdict::Put {
+                cell: LedgerRow { cancelled, ..row }.encode(),
+                answer: LedgerAnswer::Done,
+            }
         };
-        let Some(current) = current else { return put };
-        if current.payload != row.payload {
+        let Some(current) = current else {
+            return put(Vec::new());
+        };
+        if let Some(told) = current.told(call) {
             return Verdict::Keep {
-                answer: LedgerAnswer::OtherPayload,
+                answer: LedgerAnswer::Cancelled(told.clone()),
             };
         }
+        let is_other = current.payload != row.payload;
         let answer = match current.state {
+            LedgerState::Cancelled => return put(current.cancelled),
+            _ if is_other => LedgerAnswer::OtherPayload,
             LedgerState::Stands { .. } | LedgerState::InOne { .. } => LedgerAnswer::Row(current),
             LedgerState::Preparing if current.transaction == row.transaction => LedgerAnswer::Done,
-            LedgerState::Preparing if current.at_ms.abs_diff(row.at_ms) > STALE_MS => return put,
+            LedgerState::Preparing if current.at_ms.abs_diff(row.at_ms) > STALE_MS => {
+                return put(current.cancelled);
+            }
             LedgerState::Preparing => LedgerAnswer::InProgress,
         };
         Verdict::Keep { answer }
@@ -144,27 +130,76 @@ impl LedgerCommand {
             Some((LedgerState::Stands { .. }, _)) => Verdict::Keep {
                 answer: LedgerAnswer::Done,
             },
-            Some((LedgerState::InOne { .. }, _)) | None => Verdict::Keep {
+            Some((LedgerState::InOne { .. } | LedgerState::Cancelled, _)) | None => Verdict::Keep {
                 answer: LedgerAnswer::GivenUp,
             },
         }
     }
 
     fn give_up(current: Option<LedgerRow>) -> Verdict<LedgerAnswer> {
-        match current {
-            Some(LedgerRow {
-                state: LedgerState::Preparing,
-                ..
-            }) => Verdict::Delete {
-                answer: LedgerAnswer::GivenUp,
-            },
-            Some(row) => Verdict::Keep {
+        let answer = LedgerAnswer::GivenUp;
+        let Some(row) = current else {
+            return Verdict::Keep { answer };
+        };
+        match row.state {
+            LedgerState::Preparing if row.cancelled.is_empty() => Verdict::Delete { answer },
+            LedgerState::Preparing => {
+                let state = LedgerState::Cancelled;
+                let cell = LedgerRow { state, ..row }.encode();
+                Verdict::Put { cell, answer }
+            }
+            LedgerState::Cancelled => Verdict::Keep { answer },
+            LedgerState::Stands { .. } | LedgerState::InOne { .. } => Verdict::Keep {
                 answer: LedgerAnswer::Row(row),
             },
-            None => Verdict::Keep {
-                answer: LedgerAnswer::GivenUp,
-            },
         }
+    }
+
+    fn cancel(row: &LedgerRow, current: Option<LedgerRow>) -> Verdict<LedgerAnswer> {
+        let put = |row: LedgerRow| Verdict::Put {
+            cell: row.encode(),
+            answer: LedgerAnswer::GivenUp,
+        };
+        let (Some(current), [told, ..]) = (current, &row.cancelled[..]) else {
+            return put(row.clone());
+        };
+        if let Some(before) = current.told(&told.call) {
+            return Verdict::Keep {
+                answer: LedgerAnswer::Cancelled(before.clone()),
+            };
+        }
+        let is_own = current.transaction == row.transaction;
+        match current.state {
+            LedgerState::Cancelled => {}
+            LedgerState::Preparing | LedgerState::InOne { .. } if is_own => {}
+            _ => {
+                return Verdict::Keep {
+                    answer: LedgerAnswer::Row(current),
+                };
+            }
+        }
+        let mut cancelled = current.cancelled;
+        if cancelled.len() >= CANCELLED_MAX {
+            cancelled.retain(|told| !is_old(told.at_ms, row.at_ms));
+        }
+        if cancelled.len() >= CANCELLED_MAX {
+            return Verdict::Keep {
+                answer: LedgerAnswer::InProgress,
+            };
+        }
+        cancelled.push(told.clone());
+        put(LedgerRow {
+            at_ms: row.at_ms.max(current.at_ms),
+            cancelled,
+            ..row.clone()
+        })
+    }
+}
+
+impl LedgerRow {
+    /// A call that was told that the transaction is cancelled.
+    fn told(&self, call: &InvocationId) -> Option<&CancelledCall> {
+        self.cancelled.iter().find(|told| told.call == *call)
     }
 }
 
@@ -183,7 +218,8 @@ impl Applier for LedgerCommand {
             }
         };
         match self {
-            Self::Claim { row: claimed } => Self::claim(claimed, row),
+            Self::Claim { row: claimed, call } => Self::claim(claimed, call, row),
+            Self::Cancel { row: cancelled } => Self::cancel(cancelled, row),
             Self::Stand {
                 transaction,
                 parts,
@@ -194,9 +230,9 @@ impl Applier for LedgerCommand {
             ),
             Self::GiveUp { transaction } => Self::give_up(row.filter(|row| row.transaction == *transaction)),
             Self::Forget { transaction } => {
-                let done = current.and_then(|cell| DoneRow::decode(cell).ok());
+                let mark = current.and_then(|cell| MarkRow::decode(cell).ok());
                 let of_row = row.map(|row| row.transaction);
-                if of_row.or(done.map(|done| done.transaction)) == Some(*transaction) {
+                if of_row.or(mark.map(|mark| mark.transaction)) == Some(*transaction) {
                     return Verdict::Delete {
                         answer: LedgerAnswer::Done,
                     };
@@ -211,8 +247,9 @@ impl Applier for LedgerCommand {
     fn encode(&self, into: &mut Vec<u8>) {
         into.push(VERSION);
         match self {
-            Self::Claim { row } => {
+            Self::Claim { row, call } => {
                 into.push(1);
+                into.extend_from_slice(call.as_bytes());
                 into.extend_from_slice(&row.encode());
             }
             Self::Stand {
@@ -233,37 +270,15 @@ impl Applier for LedgerCommand {
                 into.push(4);
                 into.extend_from_slice(&transaction.0);
             }
+            Self::Cancel { row } => {
+                into.push(5);
+                into.extend_from_slice(&row.encode());
+            }
         }
     }
 
     fn answer_unseen(&self) -> Option<LedgerAnswer> {
         None
-    }
-}
-
-/// Bytes that are no row, no command and no answer of the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Malformed;
-
-impl From<Malformed> for MalformedCommand {
-    fn from(_: Malformed) -> Self {
-        Self {
-            detail: "it is nothing of the ledger of transactions".to_owned(),
-        }
-    }
-}
-
-impl From<Malformed> for MalformedAnswer {
-    fn from(_: Malformed) -> Self {
-        Self {
-            detail: "it is nothing of the ledger of transactions".to_owned(),
-        }
-    }
-}
-
-impl From<Malformed> for crate::error::Error {
-    fn from(malformed: Malformed) -> Self {
-        Self::MalformedCommand(malformed.into())
     }
 }
 
@@ -276,6 +291,7 @@ impl LedgerCommand {
         }
         match bytes.get_u8() {
             1 => Ok(Self::Claim {
+                call: InvocationId::new(get_16(&mut bytes)?),
                 row: LedgerRow::decode(&bytes)?,
             }),
             2 => {
@@ -298,6 +314,9 @@ impl LedgerCommand {
                     Self::Forget { transaction }
                 })
             }
+            5 => Ok(Self::Cancel {
+                row: LedgerRow::decode(&bytes)?,
+            }),
             _ => Err(Malformed),
         }
     }
@@ -315,6 +334,10 @@ impl Answer for LedgerAnswer {
             Self::InProgress => into.push(3),
             Self::OtherPayload => into.push(4),
             Self::GivenUp => into.push(5),
+            Self::Cancelled(told) => {
+                into.push(6);
+                put_told(into, told);
+            }
         }
     }
 
@@ -322,6 +345,12 @@ impl Answer for LedgerAnswer {
         let malformed = || MalformedAnswer::from(Malformed);
         match bytes.split_first_chunk() {
             Some(([VERSION, 2], _)) => Ok(Self::Row(LedgerRow::decode(&bytes.slice(2..))?)),
+            Some(([VERSION, 6], _)) => {
+                let mut rest = bytes.slice(2..);
+                let told = get_told(&mut rest)?;
+                end(&rest)?;
+                Ok(Self::Cancelled(told))
+            }
             Some(([VERSION, kind], [])) => match kind {
                 1 => Ok(Self::Done),
                 3 => Ok(Self::InProgress),
@@ -334,154 +363,12 @@ impl Answer for LedgerAnswer {
     }
 }
 
-impl LedgerRow {
-    fn encode(&self) -> Bytes {
-        let mut into = BytesMut::with_capacity(64);
-        into.put_u8(VERSION);
-        into.put_u8(match &self.state {
-            LedgerState::Preparing => PREPARING,
-            LedgerState::Stands { .. } => STANDS,
-            LedgerState::InOne { .. } => IN_ONE,
-        });
-        into.put_u64_le(self.at_ms);
-        into.put_slice(&self.transaction.0);
-        into.put_slice(&self.payload);
-        match &self.state {
-            LedgerState::Preparing => {}
-            LedgerState::Stands { parts, answers } => {
-                put_parts(&mut into, parts);
-                put_answers(&mut into, answers);
-            }
-            LedgerState::InOne { done } => put(&mut into, done),
-        }
-        into.freeze()
-    }
-
-    /// Reads a row.
-    pub(crate) fn decode(cell: &Bytes) -> Result<Self, Malformed> {
-        let mut bytes = cell.clone();
-        if bytes.len() < 2 || bytes.get_u8() != VERSION {
-            return Err(Malformed);
-        }
-        let kind = bytes.get_u8();
-        let at_ms = bytes.try_get_u64_le().map_err(|_| Malformed)?;
-        let transaction = get_id(&mut bytes)?;
-        let payload = take(&mut bytes, 16)?[..].try_into().map_err(|_| Malformed)?;
-        let state = match kind {
-            PREPARING => LedgerState::Preparing,
-            STANDS => LedgerState::Stands {
-                parts: get_parts(&mut bytes)?,
-                answers: get_answers(&mut bytes)?,
-            },
-            IN_ONE => LedgerState::InOne {
-                done: get(&mut bytes)?,
-            },
-            _ => return Err(Malformed),
-        };
-        end(&bytes)?;
-        Ok(Self {
-            at_ms,
-            payload,
-            transaction,
-            state,
-        })
-    }
-}
-
-impl DoneRow {
-    /// The row as bytes.
-    pub(crate) fn encode(&self) -> Bytes {
-        let mut into = BytesMut::with_capacity(64);
-        into.put_u8(VERSION);
-        into.put_u8(DONE);
-        into.put_u64_le(self.at_ms);
-        into.put_slice(&self.transaction.0);
-        put_answers(&mut into, &self.answers);
-        into.freeze()
-    }
-
-    /// Reads a row.
-    pub(crate) fn decode(cell: &Bytes) -> Result<Self, Malformed> {
-        let mut bytes = cell.clone();
-        if bytes.len() < 2 || bytes.get_u8() != VERSION || bytes.get_u8() != DONE {
-            return Err(Malformed);
-        }
-        let at_ms = bytes.try_get_u64_le().map_err(|_| Malformed)?;
-        let transaction = get_id(&mut bytes)?;
-        let answers = get_answers(&mut bytes)?;
-        end(&bytes)?;
-        Ok(Self {
-            at_ms,
-            transaction,
-            answers,
-        })
-    }
-}
-
-fn count(items: usize) -> u32 {
-    u32::try_from(items).unwrap_or(u32::MAX)
-}
-
-fn put(into: &mut impl BufMut, bytes: &[u8]) {
-    into.put_u32_le(count(bytes.len()));
-    into.put_slice(bytes);
-}
-
-fn put_parts(into: &mut impl BufMut, parts: &[(u32, u64)]) {
-    into.put_u32_le(count(parts.len()));
-    for (group, index) in parts {
-        into.put_u32_le(*group);
-        into.put_u64_le(*index);
-    }
-}
-
-fn put_answers(into: &mut impl BufMut, answers: &[Bytes]) {
-    into.put_u32_le(count(answers.len()));
-    for answer in answers {
-        put(into, answer);
-    }
-}
-
-fn take(bytes: &mut Bytes, count: usize) -> Result<Bytes, Malformed> {
-    if count > bytes.len() {
-        return Err(Malformed);
-    }
-    Ok(bytes.split_to(count))
-}
-
-fn get(bytes: &mut Bytes) -> Result<Bytes, Malformed> {
-    let count = bytes.try_get_u32_le().map_err(|_| Malformed)?;
-    take(bytes, count as usize)
-}
-
-fn get_id(bytes: &mut Bytes) -> Result<TransactionId, Malformed> {
-    TransactionId::read(&take(bytes, TransactionId::BYTES)?).ok_or(Malformed)
-}
-
-fn get_parts(bytes: &mut Bytes) -> Result<Vec<(u32, u64)>, Malformed> {
-    let mut parts = Vec::new();
-    for _ in 0..bytes.try_get_u32_le().map_err(|_| Malformed)? {
-        let group = bytes.try_get_u32_le().map_err(|_| Malformed)?;
-        parts.push((group, bytes.try_get_u64_le().map_err(|_| Malformed)?));
-    }
-    Ok(parts)
-}
-
-fn get_answers(bytes: &mut Bytes) -> Result<Vec<Bytes>, Malformed> {
-    let mut answers = Vec::new();
-    for _ in 0..bytes.try_get_u32_le().map_err(|_| Malformed)? {
-        answers.push(get(bytes)?);
-    }
-    Ok(answers)
-}
-
-fn end(bytes: &Bytes) -> Result<(), Malformed> {
-    if bytes.is_empty() { Ok(()) } else { Err(Malformed) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::derive::Unfit;
+    use crate::error::Error;
+    use crate::transaction::{Reason, TransactionOutcome};
 
     fn row(attempt: u8, at_ms: u64, state: LedgerState) -> LedgerRow {
         LedgerRow {
@@ -489,6 +376,7 @@ mod tests {
             payload: [7; 16],
             transaction: TransactionId([attempt; 16]),
             state,
+            cancelled: Vec::new(),
         }
     }
 
@@ -517,8 +405,38 @@ mod tests {
     }
 
     fn claim(attempt: u8, at_ms: u64) -> LedgerCommand {
+        claim_of(attempt, attempt, at_ms)
+    }
+
+    fn claim_of(call: u8, attempt: u8, at_ms: u64) -> LedgerCommand {
         let row = row(attempt, at_ms, LedgerState::Preparing);
-        LedgerCommand::Claim { row }
+        let call = InvocationId::new([call; 16]);
+        LedgerCommand::Claim { row, call }
+    }
+
+    fn told(call: u8, at_ms: u64) -> CancelledCall {
+        let unfit = Unfit {
+            code: 3,
+            reason: "too large".to_owned(),
+        };
+        CancelledCall {
+            at_ms,
+            call: InvocationId::new([call; 16]),
+            reasons: vec![
+                None,
+                Some(Reason::Refused(Bytes::from_static(b"poor"))),
+                Some(Reason::Conflict),
+                Some(Reason::Unfit(unfit)),
+            ],
+        }
+    }
+
+    fn cancel(call: u8, attempt: u8, at_ms: u64) -> LedgerCommand {
+        let row = LedgerRow {
+            cancelled: vec![told(call, at_ms)],
+            ..row(attempt, at_ms, LedgerState::Cancelled)
+        };
+        LedgerCommand::Cancel { row }
     }
 
     fn stand(attempt: u8) -> LedgerCommand {
@@ -574,7 +492,8 @@ mod tests {
             payload: [8; 16],
             ..row(2, 200, LedgerState::Preparing)
         };
-        let claim = LedgerCommand::Claim { row: other };
+        let call = InvocationId::new([2; 16]);
+        let claim = LedgerCommand::Claim { row: other, call };
         assert_eq!(apply(&claim, Some(&standing)).1, LedgerAnswer::OtherPayload);
     }
 
@@ -591,6 +510,112 @@ mod tests {
     }
 
     #[test]
+    fn every_try_of_a_call_that_was_told_that_it_is_cancelled_is_told_the_same() {
+        let (preparing, _) = apply(&claim_of(7, 1, 100), None);
+        let (cancelled, answer) = apply(&cancel(7, 1, 100), preparing.as_ref());
+        assert_eq!(answer, LedgerAnswer::GivenUp);
+        let late = apply(&claim_of(7, 2, 200), cancelled.as_ref());
+        assert_eq!(late, (cancelled.clone(), LedgerAnswer::Cancelled(told(7, 100))));
+        let again = apply(&cancel(7, 3, 300), cancelled.as_ref());
+        assert_eq!(again, (cancelled.clone(), LedgerAnswer::Cancelled(told(7, 100))));
+        assert_eq!(
+            apply(&stand(1), cancelled.as_ref()),
+            (cancelled.clone(), LedgerAnswer::GivenUp)
+        );
+        assert_eq!(
+            apply(&give_up(1), cancelled.as_ref()),
+            (cancelled, LedgerAnswer::GivenUp)
+        );
+        // Its row may have been removed meanwhile.
+        assert_eq!(
+            apply(&cancel(7, 1, 100), None).0.unwrap().cancelled,
+            [told(7, 100)]
+        );
+    }
+
+    #[test]
+    fn other_calls_may_try_again_and_change_nothing_for_the_one_that_was_told() {
+        let (cancelled, _) = apply(&cancel(7, 1, 100), None);
+        let (taken, answer) = apply(&claim_of(8, 2, 200), cancelled.as_ref());
+        assert_eq!(answer, LedgerAnswer::Done);
+        let told_before = LedgerAnswer::Cancelled(told(7, 100));
+        let (standing, answer) = apply(&stand(2), taken.as_ref());
+        assert_eq!(answer, LedgerAnswer::Done);
+        let (given_up, answer) = apply(&give_up(2), taken.as_ref());
+        assert_eq!(answer, LedgerAnswer::GivenUp);
+        let (stale, answer) = apply(&claim_of(9, 3, 201 + STALE_MS), taken.as_ref());
+        assert_eq!(answer, LedgerAnswer::Done);
+        let (both, answer) = apply(&cancel(8, 2, 200), taken.as_ref());
+        assert_eq!(answer, LedgerAnswer::GivenUp);
+        assert_eq!(both.as_ref().unwrap().cancelled, [told(7, 100), told(8, 200)]);
+        for after in [taken, standing, given_up, stale, both] {
+            let late = apply(&claim_of(7, 4, 300), after.as_ref());
+            assert_eq!(late, (after, told_before.clone()));
+        }
+        // An id of which nothing stands may be used for something else.
+        let other = LedgerRow {
+            payload: [8; 16],
+            ..row(2, 200, LedgerState::Preparing)
+        };
+        let call = InvocationId::new([8; 16]);
+        let claim = LedgerCommand::Claim { row: other, call };
+        assert_eq!(apply(&claim, cancelled.as_ref()).1, LedgerAnswer::Done);
+    }
+
+    #[test]
+    fn nobody_is_told_that_it_is_cancelled_while_another_attempt_may_stand() {
+        for state in [LedgerState::Preparing, stands()] {
+            let other = row(1, 100, state);
+            let kept = apply(&cancel(7, 2, 200), Some(&other));
+            assert_eq!(kept, (Some(other.clone()), LedgerAnswer::Row(other)));
+        }
+        let done = Bytes::from_static(b"12345678idd");
+        let one = row(1, 100, LedgerState::InOne { done });
+        assert_eq!(
+            apply(&cancel(7, 2, 200), Some(&one)).1,
+            LedgerAnswer::Row(one.clone())
+        );
+        assert_eq!(apply(&cancel(7, 1, 200), Some(&one)).1, LedgerAnswer::GivenUp);
+    }
+
+    #[test]
+    fn no_more_calls_are_told_so_than_are_known() {
+        let mut current = None;
+        for call in (1_u8..).take(CANCELLED_MAX) {
+            let answer;
+            (current, answer) = apply(&cancel(call, call, 1_000), current.as_ref());
+            assert_eq!(answer, LedgerAnswer::GivenUp);
+        }
+        let kept = apply(&cancel(99, 99, 1_000), current.as_ref());
+        assert_eq!(kept, (current.clone(), LedgerAnswer::InProgress));
+        let later = 1_001 + REMEMBERED_MS + MARGIN_MS;
+        let (after, answer) = apply(&cancel(99, 99, later), current.as_ref());
+        assert_eq!(answer, LedgerAnswer::GivenUp);
+        assert_eq!(after.unwrap().cancelled, [told(99, later)]);
+    }
+
+    #[test]
+    fn reasons_are_kept_unless_they_are_too_long() {
+        let short = told(1, 100);
+        assert_eq!(short.kept(), short);
+        let reasons = short.reasons.clone();
+        assert_eq!(
+            short.outcome().unwrap(),
+            TransactionOutcome::Cancelled { reasons }
+        );
+        let long = CancelledCall {
+            reasons: vec![Some(Reason::Refused(vec![0; 256 * 1024 + 1].into()))],
+            ..told(1, 100)
+        };
+        assert!(matches!(
+            long.clone().outcome(),
+            Ok(TransactionOutcome::Cancelled { .. })
+        ));
+        assert_eq!(long.kept().reasons, []);
+        assert!(matches!(long.kept().outcome(), Err(Error::OutcomeUnknown { .. })));
+    }
+
+    #[test]
     fn rows_are_forgotten_by_the_attempt_that_they_are_of() {
         let forget = |attempt| LedgerCommand::Forget {
             transaction: TransactionId([attempt; 16]),
@@ -599,15 +624,18 @@ mod tests {
         let one = row(1, 100, LedgerState::InOne { done });
         assert_eq!(apply(&forget(2), Some(&one)).0, Some(one.clone()));
         assert_eq!(apply(&forget(1), Some(&one)).0, None);
-        let mark = DoneRow {
-            at_ms: 5,
-            transaction: TransactionId([3; 16]),
-            answers: vec![Bytes::from_static(b"yes")],
-        };
-        assert_eq!(DoneRow::decode(&mark.encode()), Ok(mark.clone()));
-        let cell = mark.encode();
-        assert!(matches!(forget(3).decide(Some(&cell)), Verdict::Delete { .. }));
-        assert!(matches!(forget(4).decide(Some(&cell)), Verdict::Keep { .. }));
+        let answers = vec![Bytes::from_static(b"yes")];
+        for fate in [MarkFate::Done { answers }, MarkFate::Closed(told(7, 5))] {
+            let mark = MarkRow {
+                at_ms: 5,
+                transaction: TransactionId([3; 16]),
+                fate,
+            };
+            assert_eq!(MarkRow::decode(&mark.encode()), Ok(mark.clone()));
+            let cell = mark.encode();
+            assert!(matches!(forget(3).decide(Some(&cell)), Verdict::Delete { .. }));
+            assert!(matches!(forget(4).decide(Some(&cell)), Verdict::Keep { .. }));
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::command::{Cell, InvocationId};
+use crate::command::{Cell, Invocation, InvocationId};
 use crate::coordinator::Keyspace;
 use crate::derive::Unfit;
 
@@ -29,6 +29,9 @@ pub struct Token {
     pub id: InvocationId,
     /// What the transaction asks for, as a hash: another one under the same id is a mistake of the client's.
     pub payload: [u8; 16],
+    /// Which call it is a try of, if the client says so. A call that is cancelled does not take place later, when an earlier
+    /// try of it comes; the id may be used by other calls then.
+    pub call: Option<Invocation>,
 }
 
 /// What has come of a transaction.

@@ -15,20 +15,12 @@ use crate::command::{Answer as _, Applier as _, WriteOptions};
 use crate::error::Error;
 use crate::group::replica::Refused;
 use crate::group::write::{Target, Unwatched};
-use crate::ledger::{DoneRow, LEDGER, LedgerAnswer, LedgerCommand, LedgerRow, LedgerState};
+use crate::ledger::{LEDGER, LedgerAnswer, LedgerCommand, LedgerRow, LedgerState, MarkRow, is_old};
 use crate::level::ConsistencyLevel;
 use crate::node::Node;
 use crate::node::message::{Ask, Tell, Write};
 use crate::transaction::TransactionId;
 use crate::world::World;
-
-/// A client's id means the same transaction for so long, in milliseconds. Source: Amazon DynamoDB API Reference,
-/// `TransactWriteItems`, "Idempotency": 10 minutes after the first request that uses it has finished.
-const REMEMBERED_MS: u64 = 10 * 60 * 1_000;
-
-/// A request takes at most so long, in milliseconds, and clocks of nodes differ by less: what is counted from its beginning
-/// ends so much later.
-const MARGIN_MS: u64 = 60 * 1_000;
 
 /// How often old rows are looked for.
 const LOOK: Duration = Duration::from_secs(30);
@@ -109,7 +101,8 @@ impl Cluster {
             LedgerAnswer::Done
             | LedgerAnswer::Row(_)
             | LedgerAnswer::InProgress
-            | LedgerAnswer::OtherPayload => {
+            | LedgerAnswer::OtherPayload
+            | LedgerAnswer::Cancelled(_) => {
                 return Err(Error::Unavailable {
                     cause: "the ledger does not say what has become of a transaction".to_owned(),
                 });
@@ -157,7 +150,7 @@ impl Cluster {
                 let mut rows = self.node.open_rows(ledger.id, &led.bounds, Direction::Forward)?;
                 while rows.advance()? {
                     let cell = rows.value_shared().into_bytes();
-                    if let Some(row) = Old::of(&cell).filter(|row| row.is_old(now_ms)) {
+                    if let Some(row) = Old::of(&cell).filter(|row| is_old(row.at_ms, now_ms)) {
                         old.push((Bytes::copy_from_slice(rows.key()), row));
                     }
                 }
@@ -198,7 +191,8 @@ impl SteadyClock {
     }
 }
 
-/// What has to be known of a row to forget it.
+/// What has to be known of a row to forget it. The row of an id goes before the mark that it points to would: both have the
+/// time of their request, and the mark is looked at later by no more than the margin.
 struct Old {
     at_ms: u64,
     transaction: TransactionId,
@@ -211,7 +205,7 @@ impl Old {
         if let Ok(row) = LedgerRow::decode(cell) {
             let parts = match row.state {
                 LedgerState::Stands { parts, .. } => parts,
-                LedgerState::Preparing | LedgerState::InOne { .. } => Vec::new(),
+                LedgerState::Preparing | LedgerState::InOne { .. } | LedgerState::Cancelled => Vec::new(),
             };
             return Some(Self {
                 at_ms: row.at_ms,
@@ -219,17 +213,11 @@ impl Old {
                 parts,
             });
         }
-        let done = DoneRow::decode(cell).ok()?;
+        let mark = MarkRow::decode(cell).ok()?;
         Some(Self {
-            at_ms: done.at_ms,
-            transaction: done.transaction,
+            at_ms: mark.at_ms,
+            transaction: mark.transaction,
             parts: Vec::new(),
         })
-    }
-
-    /// The row of an id goes before the mark that it points to would: both have the time of their request, and the mark
-    /// is looked at later by no more than the margin.
-    fn is_old(&self, now_ms: u64) -> bool {
-        self.at_ms.saturating_add(REMEMBERED_MS + MARGIN_MS) < now_ms
     }
 }

@@ -116,9 +116,14 @@ impl<'a> Route<'a> {
     /// What the next try of a write is to be like: whether another one may be under way.
     pub(super) fn options(&self, mut options: WriteOptions) -> WriteOptions {
         if let Some(invocation) = &mut options.invocation {
-            invocation.is_repeated |= self.unknown.is_some();
+            invocation.is_repeated |= self.is_repeated();
         }
         options
+    }
+
+    /// Whether a try may be under way of which nobody knows what has become.
+    pub(super) fn is_repeated(&self) -> bool {
+        self.unknown.is_some()
     }
 
     /// A try within its time.

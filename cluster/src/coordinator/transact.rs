@@ -6,7 +6,10 @@
 //! strictly serializable: Bernstein, Hadzilacos, Goodman, "Concurrency Control and Recovery in Database Systems", 3 and 7).
 //! Invariant: nobody is told that a transaction stands before all of it can be read; nobody is told that it does not before
 //! it cannot any more. A coordinator that goes away at any step leaves nothing that the groups do not find out about by
-//! themselves (`ledger.rs` of this folder). Not here: the parts (`group/transact.rs`).
+//! themselves (`ledger.rs` of this folder). What is answered to a try behind which another one of the same call may be under
+//! way holds for the whole call. Not here: the parts (`group/transact.rs`), transactions of one group (`transact/one.rs`).
+
+mod one;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,12 +22,12 @@ use tokio::sync::oneshot;
 use super::metadata::nothing_changed;
 use super::route::{Place, Route, unexpected};
 use super::{Cluster, Keyspace};
-use crate::command::{Cell, InvocationId};
+use crate::command::{Cell, Invocation, InvocationId};
 use crate::error::Error;
 use crate::group::replica::Refused;
 use crate::group::see::Seen;
-use crate::group::transact::{CellCommand, Judgement, Mark};
-use crate::ledger::{LedgerAnswer, LedgerCommand, LedgerRow, LedgerState, claim_key, done_key};
+use crate::group::transact::{CellCommand, Judgement};
+use crate::ledger::{CancelledCall, LedgerAnswer, LedgerCommand, LedgerRow, LedgerState, claim_key};
 use crate::level::ConsistencyLevel;
 use crate::node::message::transaction::{End, Part, See, id_bytes};
 use crate::node::message::{Ask, Tell, level_number};
@@ -52,6 +55,8 @@ struct Request {
     actions: usize,
     parts: BTreeMap<u32, GroupPart>,
     token: Option<Token>,
+    /// Which call it is a try of: one of its own if the client does not say.
+    call: Invocation,
     level: ConsistencyLevel,
     ledger: Keyspace,
 }
@@ -68,8 +73,11 @@ impl Cluster {
         level: ConsistencyLevel,
     ) -> Result<TransactionOutcome, Error> {
         let world = Arc::clone(&self.node.surroundings.world);
+        let id = TransactionId::random(|| world.random_u64());
+        let call = token.and_then(|token| token.call);
         let request = Request {
-            id: TransactionId::random(|| world.random_u64()),
+            id,
+            call: call.unwrap_or(Invocation::first(InvocationId::new(id.0))),
             at_ms: world.unix_ms(),
             actions: actions.len(),
             parts: self.parts_of(actions)?,
@@ -119,60 +127,14 @@ impl Cluster {
         Ok(parts)
     }
 
-    /// All cells are in one group, or there are none.
-    async fn transact_in_one(&self, request: &Request) -> Result<TransactionOutcome, Error> {
-        let Some((group, part)) = request.parts.first_key_value() else {
-            return Ok(TransactionOutcome::Done {
-                answers: Vec::new(),
-                is_repeated: false,
-            });
-        };
-        let near = part.commands.first().map_or(&[][..], |command| &command.key[..]);
-        let mut id = request.id;
-        let mut done = done_key(near, id);
-        if let Some(token) = &request.token {
-            let state = LedgerState::InOne { done: done.clone() };
-            match self.claim(request, token, state).await? {
-                Claimed::New => {}
-                Claimed::InOne(row_id, row_done) => (id, done) = (row_id, row_done),
-                Claimed::Ended(outcome) => return Ok(outcome),
-                Claimed::Stands(row) => return self.stood_before(request, row).await,
-            }
-        }
-        // Without a mark nobody knows whether a first try has taken effect; a node alone makes a single one.
-        let mark = (request.token.is_some() || self.node.settings.founders.len() > 1).then_some(Mark {
-            keyspace: request.ledger.number,
-            key: done,
-            at_ms: request.at_ms,
-        });
-        let judged = self.judge(*group, |place, left| {
-            self.transact_at(
-                place,
-                left,
-                *group,
-                (id, &part.commands, mark.as_ref()),
-                request.level,
-            )
-        });
-        Ok(match judged.await? {
-            Judgement::Fits { answers, .. } => TransactionOutcome::Done {
-                answers,
-                is_repeated: false,
-            },
-            Judgement::Before { answers } => TransactionOutcome::Done {
-                answers,
-                is_repeated: true,
-            },
-            Judgement::Refused(reasons) => TransactionOutcome::Cancelled { reasons },
-        })
-    }
-
     async fn transact_in_many(&self, request: &Request) -> Result<TransactionOutcome, Error> {
         let token = request.token.unwrap_or(Token {
             id: InvocationId::new(request.id.0),
             payload: [0; 16],
+            call: None,
         });
-        match self.claim(request, &token, LedgerState::Preparing).await? {
+        let claimed = self.claim(request, &token, request.id, LedgerState::Preparing);
+        match claimed.await? {
             Claimed::New => {}
             Claimed::Ended(outcome) => return Ok(outcome),
             Claimed::Stands(row) => return self.stood_before(request, row).await,
@@ -184,13 +146,16 @@ impl Cluster {
         }
         let key = claim_key(&token.id);
         let prepared = request.parts.iter().map(|(group, part)| {
-            self.judge(*group, |place, left| {
+            self.judge(*group, |place, left, _| {
                 self.prepare_at(place, left, *group, (request.id, &key, &part.commands))
             })
         });
         let prepared = join_all(prepared).await;
         let (parts, answers) = match gather(request, prepared) {
             Ok(fits) => fits,
+            Err(Ok(TransactionOutcome::Cancelled { reasons })) if request.call.is_repeated => {
+                return self.cancel(request, &token, reasons).await;
+            }
             Err(outcome) => {
                 self.give_up(request, &key).await;
                 return outcome;
@@ -257,26 +222,70 @@ impl Cluster {
         let give_up = LedgerCommand::GiveUp {
             transaction: request.id,
         };
+        if let Err(error) = self.end_in_vain(request, key, &give_up).await {
+            tracing::debug!(transaction = %request.id, %error, "the ledger does not know yet that a transaction is given up");
+        }
+    }
+
+    /// The same of a try that is not the only one of its call, which none of them is to have carried out when this is
+    /// answered.
+    async fn cancel(
+        &self,
+        request: &Request,
+        token: &Token,
+        reasons: Vec<Option<Reason>>,
+    ) -> Result<TransactionOutcome, Error> {
+        let told = CancelledCall {
+            at_ms: request.at_ms,
+            call: request.call.id,
+            reasons,
+        };
+        let row = cancelled_row(token, request.id, &told);
+        let cancel = LedgerCommand::Cancel { row };
+        let ended = self.end_in_vain(request, &claim_key(&token.id), &cancel).await;
+        match ended {
+            Ok(LedgerAnswer::GivenUp) => told.outcome(),
+            Ok(LedgerAnswer::Cancelled(before)) => before.outcome(),
+            Ok(LedgerAnswer::Row(row)) if row.payload != token.payload => {
+                Ok(TransactionOutcome::OtherPayload)
+            }
+            Ok(LedgerAnswer::Row(row)) => self.stood_before(request, row).await,
+            Ok(LedgerAnswer::Done | LedgerAnswer::InProgress | LedgerAnswer::OtherPayload) => {
+                Ok(TransactionOutcome::InProgress)
+            }
+            Err(error) => Err(Error::OutcomeUnknown {
+                cause: format!("it is cancelled, but an earlier try may take place: {error}"),
+            }),
+        }
+    }
+
+    /// Has the ledger and all groups give the transaction up, as far as they can be reached; what the ledger answers.
+    async fn end_in_vain(
+        &self,
+        request: &Request,
+        key: &Bytes,
+        command: &LedgerCommand,
+    ) -> Result<LedgerAnswer, Error> {
         let releases = request
             .parts
             .keys()
             .map(|group| self.end_part(*group, request.id, 0, request.level));
         let (given_up, releases) = futures_util::future::join(
-            self.write_ledger(request.ledger, key, &give_up),
+            self.write_ledger(request.ledger, key, command),
             join_all(releases),
         )
         .await;
-        let failed = releases.into_iter().find_map(Result::err).or(given_up.err());
-        if let Some(error) = failed {
+        if let Some(error) = releases.into_iter().find_map(Result::err) {
             tracing::debug!(transaction = %request.id, %error, "a transaction is given up, but not everywhere yet");
         }
+        given_up
     }
 
-    /// Goes to the leader of a group until it has judged.
+    /// Goes to the leader of a group until it has judged. An attempt is told whether another one may be under way.
     async fn judge<'a, F>(
         &'a self,
         group: u32,
-        attempt: impl Fn(Place, Duration) -> F,
+        attempt: impl Fn(Place, Duration, bool) -> F,
     ) -> Result<Judgement, Error>
     where
         F: Future<Output = Result<Judgement, Refused>> + 'a,
@@ -284,33 +293,10 @@ impl Cluster {
         let mut route = Route::new(self, group, true);
         loop {
             let (place, left) = route.next().await?;
-            let outcome = route.attempt(left, attempt(place, left)).await;
+            let attempt = attempt(place, left, route.is_repeated());
+            let outcome = route.attempt(left, attempt).await;
             if let Some(judged) = route.settle(outcome)? {
                 return Ok(judged);
-            }
-        }
-    }
-
-    async fn transact_at(
-        &self,
-        place: Place,
-        patience: Duration,
-        group: u32,
-        (id, commands, mark): (TransactionId, &[CellCommand], Option<&Mark>),
-        level: ConsistencyLevel,
-    ) -> Result<Judgement, Refused> {
-        match place {
-            Place::Here(replica) => replica.transact(id, commands, mark, level).await,
-            Place::There(node) => {
-                let part = Part {
-                    mark: mark.map(Into::into),
-                    level: level_number(level),
-                    ..Part::new(group, id, commands)
-                };
-                match self.ask(node, Ask::Transact(part), patience).await? {
-                    Tell::Judged(judged) => judged.read().ok_or_else(|| unexpected(node)),
-                    _ => Err(unexpected(node)),
-                }
             }
         }
     }
@@ -373,14 +359,22 @@ impl Cluster {
         }
     }
 
-    async fn claim(&self, request: &Request, token: &Token, state: LedgerState) -> Result<Claimed, Error> {
+    async fn claim(
+        &self,
+        request: &Request,
+        token: &Token,
+        transaction: TransactionId,
+        state: LedgerState,
+    ) -> Result<Claimed, Error> {
         let row = LedgerRow {
             at_ms: request.at_ms,
             payload: token.payload,
-            transaction: request.id,
+            transaction,
             state,
+            cancelled: Vec::new(),
         };
-        let claim = LedgerCommand::Claim { row };
+        let call = request.call.id;
+        let claim = LedgerCommand::Claim { row, call };
         let key = claim_key(&token.id);
         let claimed = self.write_ledger(request.ledger, &key, &claim).await;
         Ok(match claimed.map_err(nothing_changed)? {
@@ -389,12 +383,26 @@ impl Cluster {
                 Claimed::Ended(TransactionOutcome::InProgress)
             }
             LedgerAnswer::OtherPayload => Claimed::Ended(TransactionOutcome::OtherPayload),
+            LedgerAnswer::Cancelled(told) => Claimed::Ended(told.outcome()?),
             LedgerAnswer::Row(row) => match row.state {
                 LedgerState::InOne { done } => Claimed::InOne(row.transaction, done),
                 LedgerState::Stands { .. } => Claimed::Stands(row),
-                LedgerState::Preparing => Claimed::Ended(TransactionOutcome::InProgress),
+                LedgerState::Preparing | LedgerState::Cancelled => {
+                    Claimed::Ended(TransactionOutcome::InProgress)
+                }
             },
         })
+    }
+}
+
+/// The row of a transaction that does not stand, with the call that was told so.
+fn cancelled_row(token: &Token, transaction: TransactionId, told: &CancelledCall) -> LedgerRow {
+    LedgerRow {
+        at_ms: told.at_ms,
+        payload: token.payload,
+        transaction,
+        state: LedgerState::Cancelled,
+        cancelled: vec![told.kept()],
     }
 }
 
@@ -422,9 +430,9 @@ fn gather(
                     reasons[*place] = reason;
                 }
             }
-            Ok(Judgement::Before { .. }) => {
+            Ok(Judgement::Before { .. } | Judgement::Closed(_)) => {
                 failure = Some(Error::Invalid {
-                    cause: "a part that is prepared cannot have been carried out".to_owned(),
+                    cause: "a part that is prepared cannot have come to its end".to_owned(),
                 });
             }
             Err(error) => failure = Some(error),

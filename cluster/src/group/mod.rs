@@ -15,6 +15,7 @@ pub(crate) mod invocations;
 pub(crate) mod journal;
 mod locks;
 mod log;
+pub(crate) mod mark;
 pub(crate) mod members;
 pub(crate) mod note;
 mod overlay;

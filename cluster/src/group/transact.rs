@@ -16,6 +16,7 @@ use super::accept::settled;
 use super::derive::behind;
 use super::effect::Effect;
 use super::locks::Held;
+use super::mark::Mark;
 use super::overlay::Image;
 use super::prepared::{Becomes, Commit, CommittedCell, Prepare, PreparedAction, release};
 use super::quiet::Reason as WakeReason;
@@ -26,7 +27,7 @@ use super::write::Target;
 use crate::command::{Cell, Verdict};
 use crate::error::Error;
 use crate::latch::Latch;
-use crate::ledger::DoneRow;
+use crate::ledger::{CancelledCall, MarkFate};
 use crate::level::ConsistencyLevel;
 use crate::metadata::keyspaces::Lookup;
 use crate::transaction::{Reason, TransactionId};
@@ -61,17 +62,8 @@ pub(crate) enum Judgement {
     Before { answers: Vec<Bytes> },
     /// It cannot be: why, in the order of the commands.
     Refused(Vec<Option<Reason>>),
-}
-
-/// What cells a transaction of one group leaves a mark with, that it has taken place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
-    /// The keyspace of the ledger.
-    pub(crate) keyspace: u32,
-    /// The key of the mark, in the range of the group.
-    pub(crate) key: Bytes,
-    /// When the transaction began, in milliseconds since the Unix epoch.
-    pub(crate) at_ms: u64,
+    /// It cannot be, and never will under its mark, as that call was told now or before.
+    Closed(CancelledCall),
 }
 
 /// What was found out about the commands, under their latches.
@@ -125,41 +117,38 @@ impl Replica {
             .iter()
             .map(|command| (command.keyspace, &command.key[..]));
         let latches = self.host.latches.acquire_all(keys.chain(marked)).await;
-        if let Some(mark) = mark {
-            let target = Target {
-                keyspace: mark.keyspace,
-                key: &mark.key,
-            };
-            if let (term, Some(cell), index) = self.newest(&target)? {
+        let unmarked = match mark.map(|mark| self.newest(&mark.target())).transpose()? {
+            Some((term, Some(cell), index)) => {
                 drop(latches);
-                self.confirm(term, index).await?;
-                let done = DoneRow::decode(&cell).map_err(Error::from)?;
-                return Ok(Judgement::Before {
-                    answers: done.answers,
-                });
+                return self.judged_before(&cell, (term, index)).await;
             }
-        }
+            unmarked => unmarked,
+        };
         let mut decided = self.decide_all(commands)?;
+        if unmarked.is_some_and(|(term, ..)| term != decided.term) {
+            // Another leader may have left the mark meanwhile.
+            return Err(Refused::NotLeader(self.other_leader()));
+        }
         let sums = self.add_up(&mut decided).await?;
         let changes = |part: &Part| part.becomes != Becomes::Nothing;
         if decided.is_refused() || (mark.is_none() && !decided.parts.iter().any(changes)) {
-            drop((latches, sums));
-            return self.keep(decided).await;
+            drop(sums);
+            let Some(mark) = mark.filter(|mark| mark.is_repeated) else {
+                drop(latches);
+                return self.keep(decided).await;
+            };
+            let refused = (decided.term, decided.reasons);
+            return self.close(transaction, mark, refused, latches).await;
         }
         let answers = decided.answers();
         let (term, known) = (decided.term, decided.known);
         let (mut cells, rows) = self.carried_out(commands, decided.parts);
         if let Some(mark) = mark {
-            let done = DoneRow {
-                at_ms: mark.at_ms,
-                transaction,
+            let fate = MarkFate::Done {
                 answers: answers.clone(),
             };
-            let target = Target {
-                keyspace: mark.keyspace,
-                key: &mark.key,
-            };
-            cells.push(self.committed(target, None, Some(done.encode())));
+            let row = mark.row(transaction, fate);
+            cells.push(self.committed(mark.target(), None, Some(row)));
         }
         let commit = Commit {
             at_ms: 0,
@@ -482,7 +471,12 @@ impl Replica {
         Ok(Judgement::Fits { index, answers })
     }
 
-    fn committed(&self, target: Target<'_>, before: Option<&Cell>, cell: Option<Cell>) -> CommittedCell {
+    pub(super) fn committed(
+        &self,
+        target: Target<'_>,
+        before: Option<&Cell>,
+        cell: Option<Cell>,
+    ) -> CommittedCell {
         CommittedCell {
             keyspace: target.keyspace,
             change: self.change(before, cell.as_ref()),
@@ -493,7 +487,7 @@ impl Replica {
 
     /// Gives cells their place in the log, if the leadership in which they were decided still lasts, and lets go of latches
     /// and locks.
-    fn propose_commit(
+    pub(super) fn propose_commit(
         self: &Arc<Self>,
         mut commit: Commit,
         (term, known): (u64, u64),

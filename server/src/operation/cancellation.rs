@@ -144,12 +144,15 @@ pub(super) fn check(reasons: CancellationReasons) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Lets all actions of a transaction through, or none.
+/// Lets all actions of a transaction through, or none. `is_repeated` says that another try of the call may be under way: then
+/// nothing is said about what becomes of it.
 ///
 /// # Errors
-/// TransactionCanceledException with the actions whose tables or indexes have no throughput left.
+/// TransactionCanceledException with the actions whose tables or indexes have no throughput left; in a call that was tried
+/// before ProvisionedThroughputExceededException or ThrottlingException, which do not say that it is cancelled.
 pub(super) fn admit<A>(
     actions: &[A],
+    is_repeated: bool,
     mut admit: impl FnMut(&A) -> Result<Permit, ApiError>,
 ) -> Result<Vec<Permit>, ApiError> {
     let (mut permits, mut reasons) = (Vec::with_capacity(actions.len()), Vec::new());
@@ -159,7 +162,9 @@ pub(super) fn admit<A>(
                 permits.push(permit);
                 None
             }
-            Err(ApiError::Throttled(throttled)) => Some(CancellationReason::throttled(&throttled)),
+            Err(ApiError::Throttled(throttled)) if !is_repeated => {
+                Some(CancellationReason::throttled(&throttled))
+            }
             Err(error) => return Err(error),
         });
     }
@@ -173,6 +178,7 @@ mod tests {
     use stator_cluster::Unfit;
 
     use super::*;
+    use crate::operation::capacity::UnitKind;
 
     fn refused(refusal: Refusal) -> Reason {
         let mut answer = Vec::new();
@@ -216,5 +222,20 @@ mod tests {
         ] {
             assert!(matches!(told(inside), Err(ApiError::Internal(_))));
         }
+    }
+    #[test]
+    fn a_retry_that_is_throttled_is_not_told_that_its_transaction_is_cancelled() {
+        let throttled = |_: &()| {
+            Err(ApiError::Throttled(Throttled {
+                kind: UnitKind::Write,
+                is_index: false,
+                is_on_demand: false,
+                resource: "arn".to_owned(),
+            }))
+        };
+        let first = admit(&[()], false, throttled);
+        assert!(matches!(first, Err(ApiError::TransactionCanceled(reasons)) if reasons.len() == 1));
+        let again = admit(&[()], true, throttled);
+        assert!(matches!(again, Err(ApiError::Throttled(_))));
     }
 }

@@ -100,7 +100,10 @@ pub(super) async fn carry_out(
     };
     let keys: Vec<_> = planned.iter().map(key).collect();
     let least = read_units(0, ConsistencyLevel::Quorum);
-    let permits = cancellation::admit(planned, |planned| context.admit_read(&planned.table, None, least))?;
+    // What reads were refused leaves nothing behind.
+    let permits = cancellation::admit(planned, false, |planned| {
+        context.admit_read(&planned.table, None, least)
+    })?;
     match context.cluster.read_together(&keys).await? {
         Together::Cells(cells) => {
             for ((planned, permit), cell) in planned.iter().zip(permits).zip(&cells) {

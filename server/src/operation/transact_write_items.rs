@@ -109,8 +109,8 @@ impl Operation for TransactWriteItems {
 /// Carries out what is planned, all or none, and reports the capacity. `ids` are the client's token and the id of the call.
 ///
 /// # Errors
-/// TransactionCanceledException, IdempotentParameterMismatchException, TransactionInProgressException, and failures of the
-/// cluster.
+/// TransactionCanceledException, IdempotentParameterMismatchException, TransactionInProgressException, what a retry is
+/// throttled with, and failures of the cluster.
 pub(super) async fn carry_out(
     context: &Context,
     planned: &[Planned],
@@ -121,7 +121,10 @@ pub(super) async fn carry_out(
     let level = consistency::of_transaction(named, planned.iter().map(|planned| planned.table.level()))?;
     let token = token(client, invocation, planned);
     let commands: Vec<_> = planned.iter().map(Planned::action).collect();
-    let permits = cancellation::admit(planned, |planned| context.admit_write(&planned.table, None))?;
+    let is_retry = invocation.is_some_and(|invocation| invocation.is_repeated);
+    let permits = cancellation::admit(planned, is_retry, |planned| {
+        context.admit_write(&planned.table, None)
+    })?;
     let outcome = context.cluster.transact(&commands, token, level).await?;
     let (answers, is_repeated) = answers(outcome)?;
     for ((planned, permit), done) in planned.iter().zip(permits).zip(&answers) {
@@ -256,7 +259,11 @@ fn token(client: Option<&str>, invocation: Option<Invocation>, planned: &[Planne
         }
     }
     let payload = *InvocationId::hashed(&content).as_bytes();
-    Some(Token { id, payload })
+    Some(Token {
+        id,
+        payload,
+        call: invocation,
+    })
 }
 
 /// What the actions of a transaction that stands have done, and whether that was before this request.

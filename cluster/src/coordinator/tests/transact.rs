@@ -2,8 +2,10 @@
 
 use super::three::{Hub, Three, retried, three_with};
 use super::*;
+use crate::command::Invocation;
+use crate::group::mark::Mark;
 use crate::group::transact::{CellCommand, Judgement};
-use crate::ledger::{LedgerAnswer, LedgerCommand, LedgerRow, LedgerState, claim_key};
+use crate::ledger::{LedgerAnswer, LedgerCommand, LedgerRow, LedgerState, claim_key, done_key};
 use crate::transaction::{Reason, Together, Token, TransactionAction, TransactionId, TransactionOutcome};
 
 /// Accounts: `+n` and `-n` change a balance, which does not fall below 0; `=n` asks for it.
@@ -123,7 +125,21 @@ fn token(number: u64, payload: u8) -> Token {
     Token {
         id: InvocationId::hashed(&number.to_le_bytes()),
         payload: [payload; 16],
+        call: None,
     }
+}
+
+/// The id of a transaction with the call that a try is of.
+fn tried(number: u64, call: Invocation) -> Option<Token> {
+    let call = Some(call);
+    Some(Token {
+        call,
+        ..token(number, 1)
+    })
+}
+
+fn call(number: u64) -> InvocationId {
+    InvocationId::hashed(&[7, number].map(u64::to_le_bytes).concat())
 }
 
 #[tokio::test]
@@ -221,6 +237,142 @@ async fn what_was_cancelled_under_an_id_may_be_tried_again() {
     cluster.close().unwrap();
 }
 
+#[tokio::test]
+async fn a_call_that_was_cancelled_does_not_take_place_when_its_first_try_comes_late() {
+    let (_directory, cluster, keyspace) = bank().await;
+    for (keys, number) in [([LOW[0], LOW[1]], 1), ([LOW[0], HIGH[0]], 2)] {
+        let some: &[(&[u8], _)] = &[(keys[0], "-5"), (keys[1], "+5")];
+        let (first, repeated) = (
+            Invocation::first(call(number)),
+            Invocation::repeated(call(number)),
+        );
+        let told = transact(&cluster, keyspace, some, tried(number, repeated)).await;
+        let reasons = vec![Some(refused("poor")), None];
+        assert_eq!(told, TransactionOutcome::Cancelled { reasons });
+        transact(&cluster, keyspace, &[(keys[0], "+5")], None).await;
+        for late in [first, repeated] {
+            let late = transact(&cluster, keyspace, some, tried(number, late)).await;
+            assert_eq!(late, told);
+        }
+        assert_eq!(balances(&cluster, keyspace, &keys).await, Some(vec![5, 0]));
+        // In another call the client may do it after all, which changes nothing for the first one.
+        let other = Invocation::first(call(number + 100));
+        for is_repeated in [false, true] {
+            let outcome = transact(&cluster, keyspace, some, tried(number, other)).await;
+            assert_eq!(outcome, done(&["0", "5"], is_repeated));
+            let late = transact(&cluster, keyspace, some, tried(number, first)).await;
+            assert_eq!(late, told);
+        }
+        assert_eq!(balances(&cluster, keyspace, &keys).await, Some(vec![0, 5]));
+    }
+    cluster.close().unwrap();
+}
+
+#[tokio::test]
+async fn a_call_stays_cancelled_when_others_of_the_same_id_are_cancelled_after_it() {
+    let (_directory, cluster, keyspace) = bank().await;
+    for (keys, number) in [([LOW[0], LOW[1]], 1), ([LOW[0], HIGH[0]], 2)] {
+        let some: &[(&[u8], _)] = &[(keys[0], "-5"), (keys[1], "+5")];
+        let calls = [call(number), call(number + 100), call(number + 200)];
+        for call in calls {
+            let told = transact(
+                &cluster,
+                keyspace,
+                some,
+                tried(number, Invocation::repeated(call)),
+            )
+            .await;
+            assert!(matches!(told, TransactionOutcome::Cancelled { .. }), "{told:?}");
+        }
+        let once = Invocation::first(call(number + 300));
+        let told = transact(&cluster, keyspace, some, tried(number, once)).await;
+        assert!(matches!(told, TransactionOutcome::Cancelled { .. }), "{told:?}");
+        transact(&cluster, keyspace, &[(keys[0], "+5")], None).await;
+        for call in calls {
+            let late = transact(&cluster, keyspace, some, tried(number, Invocation::first(call))).await;
+            assert_eq!(late, told);
+        }
+        assert_eq!(balances(&cluster, keyspace, &keys).await, Some(vec![5, 0]));
+        transact(&cluster, keyspace, &[(keys[0], "-5")], None).await;
+    }
+    cluster.close().unwrap();
+}
+
+/// Carries out a transaction in the lower half as a coordinator would that has made the ledger's row before.
+async fn carry_out(cluster: &Cluster, keyspace: Keyspace, id: TransactionId, mark: &Mark) -> Judgement {
+    let group = cluster.group_of(keyspace, LOW[0]).unwrap();
+    let commands = [(LOW[0], "-5"), (LOW[1], "+5")].map(|(key, command)| CellCommand {
+        keyspace: keyspace.number,
+        key: Bytes::from_static(key),
+        command: Bytes::from_static(command.as_bytes()),
+    });
+    let replica = cluster.node.replica(group).unwrap();
+    let level = ConsistencyLevel::Quorum;
+    replica.transact(id, &commands, Some(mark), level).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_try_that_was_held_up_behind_the_ledger_finds_its_mark_closed() {
+    let (_directory, cluster, keyspace) = bank().await;
+    let ledger = cluster.ledger().await.unwrap();
+    let (transaction, token) = (TransactionId([1; 16]), token(1, 1));
+    let done = done_key(LOW[0], transaction);
+    let row = LedgerRow {
+        at_ms: 0,
+        payload: token.payload,
+        transaction,
+        state: LedgerState::InOne { done: done.clone() },
+        cancelled: Vec::new(),
+    };
+    let claim = LedgerCommand::Claim { row, call: call(1) };
+    let claimed = cluster.write_ledger(ledger, &claim_key(&token.id), &claim).await;
+    assert_eq!(claimed.unwrap(), LedgerAnswer::Done);
+    let some: &[(&[u8], _)] = &[(LOW[0], "-5"), (LOW[1], "+5")];
+    let told = transact(&cluster, keyspace, some, tried(1, Invocation::repeated(call(1)))).await;
+    assert!(matches!(told, TransactionOutcome::Cancelled { .. }), "{told:?}");
+    transact(&cluster, keyspace, &[(LOW[0], "+5")], None).await;
+    let mark = Mark {
+        keyspace: ledger.number,
+        key: done,
+        at_ms: 0,
+        call: call(1),
+        is_repeated: false,
+    };
+    let late = carry_out(&cluster, keyspace, transaction, &mark).await;
+    assert!(matches!(late, Judgement::Closed(_)), "{late:?}");
+    assert_eq!(balances(&cluster, keyspace, &LOW).await, Some(vec![5, 0]));
+    cluster.close().unwrap();
+}
+
+#[tokio::test]
+async fn a_refusal_closes_its_mark_only_if_another_try_may_be_under_way() {
+    let (_directory, cluster, keyspace) = bank().await;
+    let ledger = cluster.ledger().await.unwrap();
+    let mark = |transaction: TransactionId, is_repeated| Mark {
+        keyspace: ledger.number,
+        key: done_key(LOW[0], transaction),
+        at_ms: 7,
+        call: call(1),
+        is_repeated,
+    };
+    let [once, twice] = [1, 2].map(|id| TransactionId([id; 16]));
+    let reasons = vec![Some(refused("poor")), None];
+    let told = carry_out(&cluster, keyspace, once, &mark(once, false)).await;
+    assert_eq!(told, Judgement::Refused(reasons.clone()));
+    let told = carry_out(&cluster, keyspace, twice, &mark(twice, true)).await;
+    let Judgement::Closed(closed) = &told else {
+        panic!("{told:?}")
+    };
+    assert_eq!((closed.call, &closed.reasons), (call(1), &reasons));
+    transact(&cluster, keyspace, &[(LOW[0], "+5")], None).await;
+    let late = carry_out(&cluster, keyspace, twice, &mark(twice, false)).await;
+    assert_eq!(late, told);
+    let again = carry_out(&cluster, keyspace, once, &mark(once, true)).await;
+    assert!(matches!(again, Judgement::Fits { .. }), "{again:?}");
+    assert_eq!(balances(&cluster, keyspace, &LOW).await, Some(vec![0, 5]));
+    cluster.close().unwrap();
+}
+
 /// Prepares a part in the lower half as a coordinator would that is never heard of again.
 async fn prepare(cluster: &Cluster, keyspace: Keyspace, ledger: &Bytes, id: u8) -> (u32, u64) {
     let group = cluster.group_of(keyspace, LOW[0]).unwrap();
@@ -292,10 +444,10 @@ async fn what_stands_is_carried_out_after_a_start_without_its_coordinator_and_on
         payload: [0; 16],
         transaction,
         state: LedgerState::Preparing,
+        cancelled: Vec::new(),
     };
-    let claimed = cluster
-        .write_ledger(ledger, &key, &LedgerCommand::Claim { row })
-        .await;
+    let claim = LedgerCommand::Claim { row, call: call(1) };
+    let claimed = cluster.write_ledger(ledger, &key, &claim).await;
     assert_eq!(claimed.unwrap(), LedgerAnswer::Done);
     let part = prepare(&cluster, keyspace, &key, 1).await;
     let stand = LedgerCommand::Stand {

@@ -6,10 +6,13 @@ use bytes::Bytes;
 use prost::Message;
 
 use super::MaybeCell;
+use crate::command::InvocationId;
 use crate::derive::Unfit;
+use crate::group::mark::Mark;
 use crate::group::replica::Refused;
 use crate::group::see::Seen;
-use crate::group::transact::{CellCommand, Judgement, Mark};
+use crate::group::transact::{CellCommand, Judgement};
+use crate::ledger::CancelledCall;
 use crate::transaction::{Reason, TransactionId};
 
 /// A command on a cell.
@@ -52,6 +55,11 @@ pub(crate) struct MarkMessage {
     pub(crate) key: Bytes,
     #[prost(uint64, tag = "3")]
     pub(crate) at_ms: u64,
+    /// 16 bytes; none from nodes that do not repeat.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(crate) call: Bytes,
+    #[prost(bool, tag = "5")]
+    pub(crate) is_repeated: bool,
 }
 
 impl Part {
@@ -85,6 +93,8 @@ impl Part {
             keyspace: mark.keyspace,
             key: mark.key,
             at_ms: mark.at_ms,
+            call: call_of(&mark.call),
+            is_repeated: mark.is_repeated && !mark.call.is_empty(),
         })
     }
 }
@@ -95,6 +105,8 @@ impl From<&Mark> for MarkMessage {
             keyspace: mark.keyspace,
             key: mark.key.clone(),
             at_ms: mark.at_ms,
+            call: Bytes::copy_from_slice(mark.call.as_bytes()),
+            is_repeated: mark.is_repeated,
         }
     }
 }
@@ -199,7 +211,7 @@ impl SeenMessage {
 /// What has come of [`Part`].
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct JudgementMessage {
-    /// 1 fits, 2 was done before, 3 refused.
+    /// 1 fits, 2 was done before, 3 refused, 4 refused for good.
     #[prost(uint32, tag = "1")]
     pub(crate) kind: u32,
     #[prost(uint64, tag = "2")]
@@ -208,6 +220,12 @@ pub(crate) struct JudgementMessage {
     pub(crate) answers: Vec<Bytes>,
     #[prost(message, repeated, tag = "4")]
     pub(crate) reasons: Vec<ReasonMessage>,
+    /// The call that was told so, of what is refused for good.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub(crate) call: Bytes,
+    /// When its try began, in milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "6")]
+    pub(crate) at_ms: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -268,7 +286,7 @@ impl From<Judgement> for JudgementMessage {
                 kind: 1,
                 index,
                 answers,
-                reasons: Vec::new(),
+                ..Self::default()
             },
             Judgement::Before { answers } => Self {
                 kind: 2,
@@ -278,6 +296,13 @@ impl From<Judgement> for JudgementMessage {
             Judgement::Refused(reasons) => Self {
                 kind: 3,
                 reasons: reasons.into_iter().map(ReasonMessage::from).collect(),
+                ..Self::default()
+            },
+            Judgement::Closed(CancelledCall { at_ms, call, reasons }) => Self {
+                kind: 4,
+                reasons: reasons.into_iter().map(ReasonMessage::from).collect(),
+                call: Bytes::copy_from_slice(call.as_bytes()),
+                at_ms,
                 ..Self::default()
             },
         }
@@ -295,9 +320,19 @@ impl JudgementMessage {
                 answers: self.answers,
             },
             3 => Judgement::Refused(self.reasons.into_iter().map(ReasonMessage::read).collect()),
+            4 => Judgement::Closed(CancelledCall {
+                at_ms: self.at_ms,
+                call: call_of(&self.call),
+                reasons: self.reasons.into_iter().map(ReasonMessage::read).collect(),
+            }),
             _ => return None,
         })
     }
+}
+
+/// The call that a message names; none of a client's if it names none.
+fn call_of(bytes: &Bytes) -> InvocationId {
+    InvocationId::new(bytes[..].try_into().unwrap_or_default())
 }
 
 pub(crate) fn id_bytes(transaction: TransactionId) -> Bytes {
@@ -338,7 +373,12 @@ mod tests {
                 answers: answers.clone(),
             },
             Judgement::Before { answers },
-            Judgement::Refused(reasons),
+            Judgement::Refused(reasons.clone()),
+            Judgement::Closed(CancelledCall {
+                at_ms: 5,
+                call: InvocationId::new([7; 16]),
+                reasons,
+            }),
         ] {
             let bytes = JudgementMessage::from(judgement.clone()).encode_to_vec();
             let read = JudgementMessage::decode(&bytes[..]).unwrap().read();

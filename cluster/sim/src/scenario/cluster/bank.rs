@@ -3,7 +3,9 @@
 //!
 //! Accounts are lists of what transactions have added, so that what each transaction has seen says where it came. Invariant:
 //! all deltas of a transaction come to nothing, so that the bank is worth nothing at every moment; every transaction has a
-//! number of its own, and is sent again under the same id only. Not here: what is checked (`invariant/serializable.rs`).
+//! number of its own, and is sent again under the same id only: in the same call while nobody knows whether it was done, and
+//! sometimes in another one when it was cancelled. What is answered to one attempt holds for all of its call. Not here: what
+//! is checked (`invariant/serializable.rs`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +28,10 @@ pub(super) const BANK: &str = "bank";
 const ACCOUNTS: u64 = 6;
 
 /// How often a transaction that may be sent again is sent.
-const ATTEMPTS_MAX: usize = 5;
+const ATTEMPTS_MAX: usize = 6;
+
+/// In how many of a million cases one that was cancelled is sent again in another call.
+const CALLED_AGAIN: u32 = 300_000;
 
 /// What clients have seen of the bank.
 pub(super) type Ledger = Arc<Mutex<Vec<Observed>>>;
@@ -55,11 +60,22 @@ pub(super) enum Transacted {
     InProgress,
 }
 
-/// What is asked of a node: commands on accounts, and the id under which they may be sent again.
+/// What is asked of a node: commands on accounts, and how they are sent if they may be sent again.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
     pub(super) commands: BTreeMap<u64, ListCommand>,
-    pub(super) token: Option<u64>,
+    pub(super) sending: Option<Sending>,
+}
+
+/// How an order is sent that may be sent again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sending {
+    /// The id under which it takes effect once.
+    pub(super) token: u64,
+    /// Which call of the client's it is.
+    pub(super) call: u64,
+    /// Whether it was sent in the same call before.
+    pub(super) is_repeated: bool,
 }
 
 /// The accounts.
@@ -135,14 +151,19 @@ impl Teller {
             rest += delta;
             commands.insert(*account, ListCommand::Append(Item { by: number, delta }));
         }
-        let token = self.stream.chance(700_000).then_some(number);
-        self.order(number, Order { commands, token }).await;
+        let sending = self.stream.chance(700_000).then_some(Sending {
+            token: number,
+            call: 0,
+            is_repeated: false,
+        });
+        self.order(number, Order { commands, sending }).await;
     }
 
     /// Sends an order, again under the same id while nobody knows whether it was done, as an SDK does.
-    async fn order(&mut self, number: u64, order: Order) {
+    async fn order(&mut self, number: u64, mut order: Order) {
         let began = self.everyone.history.moment();
-        let attempts = if order.token.is_some() { ATTEMPTS_MAX } else { 1 };
+        let attempts = if order.sending.is_some() { ATTEMPTS_MAX } else { 1 };
+        // Of the present call; those before it were cancelled.
         let mut is_open = false;
         let mut done = None;
         for attempt in 0..attempts {
@@ -166,7 +187,13 @@ impl Teller {
                             done = Some(lists);
                             break;
                         }
-                        Transacted::Cancelled => break,
+                        Transacted::Cancelled => {
+                            is_open = false;
+                            if !self.calls_again(&mut order) {
+                                break;
+                            }
+                            continue;
+                        }
                         Transacted::InProgress => {}
                     }
                 }
@@ -177,23 +204,34 @@ impl Teller {
                     return self.everyone.breaks(Invariant::Keyspaces, what);
                 }
             }
+            if let Some(sending) = &mut order.sending {
+                sending.is_repeated = true;
+            }
         }
         let fate = match (&done, is_open) {
             (Some(_), _) => Fate::Stands,
             (None, true) => Fate::Open,
             (None, false) => Fate::Cancelled,
         };
-        let ended = (fate != Fate::Open).then(|| self.everyone.history.moment());
-        let appends = order
-            .commands
-            .iter()
-            .filter_map(|(account, command)| match command {
-                ListCommand::Append(item) => Some((*account, item.delta)),
-                ListCommand::Check { .. } => None,
-            });
-        let appends: BTreeMap<_, _> = appends.collect();
         let lists = done.unwrap_or_default();
-        let reads: BTreeMap<_, _> = order.commands.keys().copied().zip(lists).collect();
+        self.observe((number, began), fate, &order.commands, lists);
+    }
+
+    /// Takes down what has come of an order: what its commands have seen, if it stands.
+    fn observe(
+        &mut self,
+        (number, began): (u64, u64),
+        fate: Fate,
+        commands: &BTreeMap<u64, ListCommand>,
+        lists: Vec<List>,
+    ) {
+        let ended = (fate != Fate::Open).then(|| self.everyone.history.moment());
+        let appends = commands.iter().filter_map(|(account, command)| match command {
+            ListCommand::Append(item) => Some((*account, item.delta)),
+            ListCommand::Check { .. } => None,
+        });
+        let appends: BTreeMap<_, _> = appends.collect();
+        let reads: BTreeMap<_, _> = commands.keys().copied().zip(lists).collect();
         for (account, list) in &reads {
             let own = u64::from(appends.contains_key(account));
             self.known.insert(*account, list.len() as u64 + own);
@@ -206,6 +244,19 @@ impl Teller {
             appends,
             reads,
         });
+    }
+
+    /// Whether an order that was cancelled is sent once more, in another call.
+    fn calls_again(&mut self, order: &mut Order) -> bool {
+        let again = self.stream.chance(CALLED_AGAIN);
+        match &mut order.sending {
+            Some(sending) if again => {
+                sending.call += 1;
+                sending.is_repeated = false;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// A write of a single account, beside all transactions.

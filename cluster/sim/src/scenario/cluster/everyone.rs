@@ -1,8 +1,8 @@
 //! What all clients share, and how one of them has an operation done by a node.
 //!
 //! Invariant: the history says no more than is known. What was refused is taken back; what has no answer stays open; what
-//! was sent several times under one invocation id is one operation, but for an answer that has changed nothing: no log
-//! tells of it, so that an earlier attempt may still take effect. Not here: what clients do all day.
+//! was sent several times under one invocation id is one operation, and what is answered to one attempt holds for all. Not
+//! here: what clients do all day.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};

@@ -17,8 +17,8 @@ use stator_cluster::gossip::GossipSettings;
 use stator_cluster::ring::{RangeBits, RangeId};
 use stator_cluster::{
     Answer as _, Applier as _, Cluster, Commands, ConsistencyLevel, Direction, EngineSettings, Error, Fill,
-    Founder, InvocationId, Keyspace, MASTER_KEY_BYTES, MasterKey, MasterKeys, MoveSettings, NodeId,
-    NodeSettings, Random, Settings, Surroundings, Timing, Together, Token, TransactionAction,
+    Founder, Invocation, InvocationId, Keyspace, MASTER_KEY_BYTES, MasterKey, MasterKeys, MoveSettings,
+    NodeId, NodeSettings, Random, Settings, Surroundings, Timing, Together, Token, TransactionAction,
     TransactionOutcome, World, WriteOptions,
 };
 use stator_storage::{Clock, Compression};
@@ -450,9 +450,13 @@ impl Node for Member {
                 }
             };
             let actions: Vec<_> = order.commands.iter().map(action).collect();
-            let token = order.token.map(|number| Token {
-                id: InvocationId::hashed(&number.to_le_bytes()),
+            let token = order.sending.map(|sending| Token {
+                id: InvocationId::hashed(&sending.token.to_le_bytes()),
                 payload: [1; 16],
+                call: Some(Invocation {
+                    id: InvocationId::hashed(&[sending.token, sending.call].map(u64::to_le_bytes).concat()),
+                    is_repeated: sending.is_repeated,
+                }),
             });
             let level = ConsistencyLevel::Quorum;
             let outcome = self.cluster.transact(&actions, token, level).await;
