@@ -225,7 +225,7 @@ mod tests {
     }
     #[test]
     fn a_retry_that_is_throttled_is_not_told_that_its_transaction_is_cancelled() {
-        let throttled = |_: &()| {
+        let throttled = |(): &()| {
             Err(ApiError::Throttled(Throttled {
                 kind: UnitKind::Write,
                 is_index: false,

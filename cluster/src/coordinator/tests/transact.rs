@@ -130,12 +130,11 @@ fn token(number: u64, payload: u8) -> Token {
 }
 
 /// The id of a transaction with the call that a try is of.
-fn tried(number: u64, call: Invocation) -> Option<Token> {
-    let call = Some(call);
-    Some(Token {
-        call,
+fn tried(number: u64, call: Invocation) -> Token {
+    Token {
+        call: Some(call),
         ..token(number, 1)
-    })
+    }
 }
 
 fn call(number: u64) -> InvocationId {
@@ -246,21 +245,21 @@ async fn a_call_that_was_cancelled_does_not_take_place_when_its_first_try_comes_
             Invocation::first(call(number)),
             Invocation::repeated(call(number)),
         );
-        let told = transact(&cluster, keyspace, some, tried(number, repeated)).await;
+        let told = transact(&cluster, keyspace, some, Some(tried(number, repeated))).await;
         let reasons = vec![Some(refused("poor")), None];
         assert_eq!(told, TransactionOutcome::Cancelled { reasons });
         transact(&cluster, keyspace, &[(keys[0], "+5")], None).await;
         for late in [first, repeated] {
-            let late = transact(&cluster, keyspace, some, tried(number, late)).await;
+            let late = transact(&cluster, keyspace, some, Some(tried(number, late))).await;
             assert_eq!(late, told);
         }
         assert_eq!(balances(&cluster, keyspace, &keys).await, Some(vec![5, 0]));
         // In another call the client may do it after all, which changes nothing for the first one.
         let other = Invocation::first(call(number + 100));
         for is_repeated in [false, true] {
-            let outcome = transact(&cluster, keyspace, some, tried(number, other)).await;
+            let outcome = transact(&cluster, keyspace, some, Some(tried(number, other))).await;
             assert_eq!(outcome, done(&["0", "5"], is_repeated));
-            let late = transact(&cluster, keyspace, some, tried(number, first)).await;
+            let late = transact(&cluster, keyspace, some, Some(tried(number, first))).await;
             assert_eq!(late, told);
         }
         assert_eq!(balances(&cluster, keyspace, &keys).await, Some(vec![0, 5]));
@@ -279,17 +278,23 @@ async fn a_call_stays_cancelled_when_others_of_the_same_id_are_cancelled_after_i
                 &cluster,
                 keyspace,
                 some,
-                tried(number, Invocation::repeated(call)),
+                Some(tried(number, Invocation::repeated(call))),
             )
             .await;
             assert!(matches!(told, TransactionOutcome::Cancelled { .. }), "{told:?}");
         }
         let once = Invocation::first(call(number + 300));
-        let told = transact(&cluster, keyspace, some, tried(number, once)).await;
+        let told = transact(&cluster, keyspace, some, Some(tried(number, once))).await;
         assert!(matches!(told, TransactionOutcome::Cancelled { .. }), "{told:?}");
         transact(&cluster, keyspace, &[(keys[0], "+5")], None).await;
         for call in calls {
-            let late = transact(&cluster, keyspace, some, tried(number, Invocation::first(call))).await;
+            let late = transact(
+                &cluster,
+                keyspace,
+                some,
+                Some(tried(number, Invocation::first(call))),
+            )
+            .await;
             assert_eq!(late, told);
         }
         assert_eq!(balances(&cluster, keyspace, &keys).await, Some(vec![5, 0]));
@@ -328,7 +333,13 @@ async fn a_try_that_was_held_up_behind_the_ledger_finds_its_mark_closed() {
     let claimed = cluster.write_ledger(ledger, &claim_key(&token.id), &claim).await;
     assert_eq!(claimed.unwrap(), LedgerAnswer::Done);
     let some: &[(&[u8], _)] = &[(LOW[0], "-5"), (LOW[1], "+5")];
-    let told = transact(&cluster, keyspace, some, tried(1, Invocation::repeated(call(1)))).await;
+    let told = transact(
+        &cluster,
+        keyspace,
+        some,
+        Some(tried(1, Invocation::repeated(call(1)))),
+    )
+    .await;
     assert!(matches!(told, TransactionOutcome::Cancelled { .. }), "{told:?}");
     transact(&cluster, keyspace, &[(LOW[0], "+5")], None).await;
     let mark = Mark {
