@@ -15,6 +15,7 @@ mod config;
 mod consistency;
 mod constraint;
 mod derive;
+mod health;
 mod http;
 mod identity;
 mod keys;
