@@ -50,7 +50,7 @@ pub(crate) fn run(
 
 /// The interpreter of an environment that holds these requirements, made anew when they or the system's Python have
 /// changed.
-pub(super) fn environment(workspace: &Workspace, requirements: &Path) -> Result<PathBuf> {
+pub(crate) fn environment(workspace: &Workspace, requirements: &Path) -> Result<PathBuf> {
     environment_in(&workspace.target.join("compat-venv"), requirements)
 }
 
