@@ -555,7 +555,7 @@ mod tests {
             ..Place::default()
         };
         let refused = parse(&place).unwrap_err().to_string();
-        assert!(refused.contains("make them equal"), "{refused}");
+        assert!(refused.contains("is the address of node 1"), "{refused}");
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let path = workspace.root.join(DOCUMENT);
     let text = generate(&workspace)?;
     std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
-    println!("{DOCUMENT} is written");
+    eprintln!("{DOCUMENT} is written");
     Ok(true)
 }
 
@@ -56,11 +56,11 @@ pub(crate) fn check(workspace: &Workspace) -> Result<bool> {
     let present = std::fs::read_to_string(workspace.root.join(DOCUMENT)).unwrap_or_default();
     let wanted = generate(workspace)?;
     if present == wanted {
-        println!("{DOCUMENT} is what the service model and {COMPATIBILITY} say");
+        eprintln!("{DOCUMENT} is what the service model and {COMPATIBILITY} say");
         return Ok(true);
     }
     let line = first_difference(&present, &wanted);
-    println!(
+    eprintln!(
         "{DOCUMENT}:{line}: is not what the service model and {COMPATIBILITY} say: run `cargo xtask openapi`"
     );
     Ok(false)

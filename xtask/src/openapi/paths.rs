@@ -145,7 +145,7 @@ fn description(paragraph: &str, said: &Said) -> String {
         ("Refused with a ValidationException", &said.refused),
     ] {
         if !paths.is_empty() {
-            text.push_str(&format!("\n\n{what}: `{}`.", paths.join("`, `")));
+            text.extend(["\n\n", what, ": `", &paths.join("`, `"), "`."]);
         }
     }
     text

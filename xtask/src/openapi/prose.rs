@@ -33,7 +33,7 @@ fn markdown(html: &str) -> String {
                 link = tag.split('"').nth(1).map(str::to_owned);
                 text.push('[');
             }
-            "/a" => text.push_str(&format!("]({})", link.take().unwrap_or_default())),
+            "/a" => text.extend(["](", &link.take().unwrap_or_default(), ")"]),
             _ => {}
         }
     }

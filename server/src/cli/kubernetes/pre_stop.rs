@@ -43,6 +43,10 @@ enum Fate {
 }
 
 /// Lets the node leave if it is one too many, and waits until it has.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "Kubernetes has no way to say that everybody knows that the pod goes: its documentation says to wait"
+)]
 pub(super) fn run(options: &Options, api: &Api) -> Result<(), KubernetesError> {
     let node = node_of_name(&options.pod).map_err(KubernetesError::Name)?;
     let stateful_set = block_on(async { Ok(api.get(&path(&api.namespace, &options.stateful_set)).await?) })?;

@@ -119,22 +119,21 @@ async fn make_certificates(
     done: &mut Vec<String>,
 ) -> Result<(), KubernetesError> {
     let options = secrets.options;
-    let authority = match secrets.get("authority").await? {
-        Some(kept) => load(&secrets.name("authority"), &kept)?,
-        None => {
-            let validity = Validity::days_from(now_ms, CA_DAYS);
-            let (_, made) = CertificateAuthority::create(&options.cluster, validity)?;
-            let members = Members::from([
-                (CA.to_owned(), made.certificate_pem.clone().into()),
-                (CA_KEY.to_owned(), made.key_pem),
-            ]);
-            secrets.create("authority", &members).await?;
-            done.push(format!(
-                "{} is made: keep it from everybody",
-                secrets.name("authority")
-            ));
-            load(&secrets.name("authority"), &encoded(&members))?
-        }
+    let authority = if let Some(kept) = secrets.get("authority").await? {
+        load(&secrets.name("authority"), &kept)?
+    } else {
+        let validity = Validity::days_from(now_ms, CA_DAYS);
+        let (_, made) = CertificateAuthority::create(&options.cluster, validity)?;
+        let members = Members::from([
+            (CA.to_owned(), made.certificate_pem.clone().into()),
+            (CA_KEY.to_owned(), made.key_pem),
+        ]);
+        secrets.create("authority", &members).await?;
+        done.push(format!(
+            "{} is made: keep it from everybody",
+            secrets.name("authority")
+        ));
+        load(&secrets.name("authority"), &encoded(&members))?
     };
     let (authority, certificate) = authority;
     if *authority.cluster() != options.cluster {
