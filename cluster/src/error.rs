@@ -63,6 +63,17 @@ pub enum Error {
         /// Why.
         cause: String,
     },
+    /// The node does not start, because it has left the cluster.
+    #[error(
+        "node {node} has left the cluster, as node {peer} knows; start it with an empty directory under a number that was \
+         never used"
+    )]
+    HasLeft {
+        /// The node.
+        node: NodeId,
+        /// Who says so.
+        peer: NodeId,
+    },
     /// The way to other nodes cannot be made.
     #[error("the way to other nodes cannot be made: {cause}")]
     Network {

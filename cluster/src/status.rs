@@ -139,7 +139,8 @@ pub struct MovesStatus {
 }
 
 impl MovesStatus {
-    fn of(plan: &Plan) -> Self {
+    /// What a plan says.
+    pub(crate) fn of(plan: &Plan) -> Self {
         let standing = |wanted: NodeStanding| {
             let nodes = plan.standings.iter();
             let nodes = nodes.filter(|(_, standing)| **standing == wanted);
@@ -182,7 +183,7 @@ pub struct ClusterStatus {
     pub range_bits: u8,
     /// How many replicas a range is to have.
     pub replication: u8,
-    /// Replicas on their way, as far as this node has the plan itself.
+    /// Replicas on their way, as far as this node has heard.
     pub moves: MovesStatus,
     /// All nodes that it knows, but for those that have left.
     pub nodes: Vec<NodeStatus>,
@@ -245,8 +246,7 @@ impl Cluster {
                 .read_plan()
                 .ok()
                 .flatten()
-                .map(|plan| MovesStatus::of(&plan))
-                .unwrap_or_default(),
+                .map_or_else(|| node.moves_heard_of(), |plan| MovesStatus::of(&plan)),
             nodes: self.nodes(),
             groups: groups.collect(),
             hints: node.hints.status(),

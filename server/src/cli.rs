@@ -5,10 +5,12 @@ mod credentials;
 mod demo_cluster;
 mod dev;
 mod files;
+mod health;
 mod https;
 mod iam;
 mod init;
 mod keys;
+mod kubernetes;
 mod master_key;
 mod nodes;
 mod private_file;
@@ -41,6 +43,8 @@ enum Command {
     Serve(serve::Options),
     /// Ask a running node what it knows of the cluster
     Status(status::Options),
+    /// Say by the exit status whether a node serves
+    Health(health::Options),
     /// Let a node give up its data to the others and leave the cluster
     Drain(nodes::Drain),
     /// Give up a node that is gone; its ranges get replicas on others
@@ -53,6 +57,8 @@ enum Command {
     Iam(iam::Options),
     /// Run a cluster of nodes on this machine, to look at it
     DemoCluster(demo_cluster::Options),
+    /// Do what pods of a cluster need done in Kubernetes
+    Kubernetes(kubernetes::Options),
     /// Look at, check and mend the data of a node that is not running
     Storage(storage::Options),
 }
@@ -70,12 +76,14 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Init(options) => init::run(&options).map_err(|error| error.to_string()),
         Command::Serve(options) => serve::run(&options).map_err(|error| error.to_string()),
         Command::Status(options) => status::run(&options).map_err(|error| error.to_string()),
+        Command::Health(options) => health::run(&options).map_err(|error| error.to_string()),
         Command::Drain(options) => nodes::drain(&options).map_err(|error| error.to_string()),
         Command::Remove(options) => nodes::remove(&options).map_err(|error| error.to_string()),
         Command::Replication(options) => nodes::replication(&options).map_err(|error| error.to_string()),
         Command::Keys(options) => keys::run(&options).map_err(|error| error.to_string()),
         Command::Iam(options) => iam::run(&options).map_err(|error| error.to_string()),
         Command::DemoCluster(options) => demo_cluster::run(&options).map_err(|error| error.to_string()),
+        Command::Kubernetes(options) => kubernetes::run(&options).map_err(|error| error.to_string()),
         Command::Storage(options) => storage::run(&options).map_err(|error| error.to_string()),
     };
     match result {

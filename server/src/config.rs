@@ -5,6 +5,7 @@
 
 mod address;
 pub(crate) mod key_source;
+pub(crate) mod place;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,6 +23,7 @@ use uuid::Uuid;
 
 pub(crate) use self::address::{HostPort, NodeAddress};
 use self::key_source::KeySource;
+use self::place::Place;
 use crate::arn;
 use crate::audit::AuditSettings;
 use crate::http::limits::HttpLimits;
@@ -233,7 +235,16 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Text`] with the place, [`ConfigError::Value`] with the field.
     pub(crate) fn parse(text: &str, directory: &Path) -> Result<Self, ConfigError> {
+        Self::parse_for(text, directory, &Place::default())
+    }
+
+    /// The same for a node that shares the file with others.
+    ///
+    /// # Errors
+    /// As [`Config::parse`].
+    pub(crate) fn parse_for(text: &str, directory: &Path, place: &Place) -> Result<Self, ConfigError> {
         let mut config: Self = toml::from_str(text)?;
+        place.apply(&mut config);
         config.validate()?;
         config.resolve(directory);
         Ok(config)
@@ -514,6 +525,37 @@ mod tests {
             "d903c636-90e0-5d7f-8a79-948a91c36ba4"
         );
         assert_eq!(config.cluster.transport, TransportSettings::default());
+    }
+
+    #[test]
+    fn what_a_node_has_for_itself_wins_over_the_file_and_is_checked_like_it() {
+        let shared = MINIMAL.replace("/etc/stator/node.pem", "node-{node}.pem");
+        let parse = |place: &Place| Config::parse_for(&shared, Path::new("/d"), place);
+        let place = Place {
+            node: Some(3),
+            address: Some("db-3:7400".parse().unwrap()),
+            zone: Some("z".to_owned()),
+            rack: Some("r".to_owned()),
+            data_dir: Some("/data".into()),
+        };
+        let config = parse(&place).unwrap();
+        let node = &config.node;
+        assert_eq!((node.id, node.address.to_string()), (3, "db-3:7400".to_owned()));
+        assert_eq!((node.zone.as_str(), node.rack.as_str()), ("z", "r"));
+        assert_eq!(node.data_dir, Path::new("/data"));
+        assert_eq!(config.security.certificate, Path::new("/d/node-3.pem"));
+        let same = parse(&Place::default()).unwrap();
+        assert_eq!(
+            (same.node.id, same.security.certificate),
+            (1, "/d/node-1.pem".into())
+        );
+        // Node 2 is at another address.
+        let place = Place {
+            node: Some(2),
+            ..Place::default()
+        };
+        let refused = parse(&place).unwrap_err().to_string();
+        assert!(refused.contains("is the address of node 1"), "{refused}");
     }
 
     #[test]

@@ -39,6 +39,7 @@ use self::peer::Peer;
 use crate::audit::AuditLog;
 use crate::auth::{self, Authenticator, DYNAMODB};
 use crate::authorize::Caller;
+use crate::health::Health;
 use crate::identity::store::Identities;
 use crate::keys::Keys;
 use crate::operation::Context;
@@ -59,6 +60,7 @@ pub(crate) struct App {
     pub(crate) authenticator: Authenticator,
     /// Users, groups, roles and policies: who there is, and what they may do.
     pub(crate) identities: Arc<Identities>,
+    pub(crate) health: Arc<Health>,
     pub(crate) request_ids: RequestIds,
     pub(crate) guard: Arc<Guard>,
     /// What the data is encrypted with.
@@ -108,6 +110,10 @@ async fn respond(app: &App, request: Request, (id, is_query): (RequestId, bool))
         }
     } else if parts.method == Method::GET && parts.uri.path() == "/" {
         health(app)
+    } else if let (&Method::GET, Some((status, words))) =
+        (&parts.method, app.health.answer(parts.uri.path(), false))
+    {
+        plain(status, "text/plain", words.to_owned())
     } else if parts.uri.path().starts_with(admin::PREFIX) {
         admin::answer(app, &parts, body, id).await
     } else if parts.method == Method::OPTIONS {

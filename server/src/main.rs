@@ -17,6 +17,7 @@ mod constraint;
 mod derive;
 #[cfg(feature = "fault-injection")]
 mod fault_injection;
+mod health;
 mod http;
 mod identity;
 mod keys;

@@ -1,20 +1,28 @@
-//! A node's numbers for whoever collects them, in Prometheus' text form, version 0.0.4.
+//! A node's numbers for whoever collects them, in Prometheus' text form, version 0.0.4; and, on the same listener, the answers
+//! to probes with their reasons.
 //!
 //! The names are part of the interface and listed in `docs/operations.md`. They are told without a signature, so that the
 //! listener is one of its own, in plain, for addresses that clients do not reach.
 
-use std::sync::Arc;
+use std::future::pending;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header::CONTENT_TYPE;
+use http::{StatusCode, Uri};
 use stator_cluster::{Cluster, ClusterStatus, GroupStatus, Liveness};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use crate::audit::{AuditCounts, AuditLog};
+use crate::health::{Health, LIVE_PATH, READY_PATH};
 use crate::http::guard::{Counters, Guard};
+use crate::http::limits::HttpLimits;
+use crate::http::serve::{Security, serve};
 use crate::throttle::Throttle;
 
 /// The type of the text form.
@@ -29,12 +37,63 @@ pub(crate) struct Sources {
     pub(crate) throttle: Option<Arc<Throttle>>,
 }
 
-/// Answers `GET /metrics`.
-pub(crate) fn router(sources: Sources) -> Router {
-    Router::new().route("/metrics", get(answer)).with_state(sources)
+/// The listener of collectors and probes, from the first moment of a node: whoever waits for it is told so. Ends when it is
+/// dropped.
+#[derive(Debug)]
+pub(crate) struct Telling {
+    sources: Arc<OnceLock<Sources>>,
+    task: JoinHandle<()>,
 }
 
-async fn answer(State(sources): State<Sources>) -> Response {
+/// What is told, and where from.
+#[derive(Debug, Clone)]
+struct Told {
+    health: Arc<Health>,
+    /// Not before the node serves.
+    sources: Arc<OnceLock<Sources>>,
+}
+
+impl Telling {
+    /// Answers `GET /metrics`, and probes.
+    pub(crate) fn start(listener: TcpListener, health: Arc<Health>) -> Self {
+        let sources = Arc::new(OnceLock::new());
+        let router = Router::new()
+            .route("/metrics", get(answer))
+            .route(LIVE_PATH, get(probe))
+            .route(READY_PATH, get(probe))
+            .with_state(Told {
+                health,
+                sources: Arc::clone(&sources),
+            });
+        // Collectors are not counted among clients.
+        let own = Guard::new(HttpLimits::default());
+        Self {
+            sources,
+            task: tokio::spawn(serve(listener, Security::Plain, router, own, pending())),
+        }
+    }
+
+    /// The node serves: numbers are told from now on.
+    pub(crate) fn serves(&self, sources: Sources) {
+        self.sources.get_or_init(|| sources);
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn probe(State(told): State<Told>, uri: Uri) -> Response {
+    let answer = told.health.answer(uri.path(), true);
+    answer.unwrap_or((StatusCode::NOT_FOUND, "")).into_response()
+}
+
+async fn answer(State(told): State<Told>) -> Response {
+    let Some(sources) = told.sources.get() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, told.health.state().name()).into_response();
+    };
     let mut text = Text::default();
     text.cluster(&sources.cluster.status());
     if let Some(throttle) = &sources.throttle {

@@ -28,6 +28,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::command::WriteCommands;
 use crate::config::{self, Rotation};
 use crate::derive::Derivations;
+use crate::health::Health;
 use crate::http::guard::Guard;
 use crate::http::limits::HttpLimits;
 use crate::http::serve::{Security, serve};
@@ -36,7 +37,7 @@ use crate::identity::error::IdentityError;
 use crate::identity::store::{Identities, IdentitySettings};
 use crate::keys::{FetchMasterKeys, Keys};
 use crate::limits::Limits;
-use crate::metrics;
+use crate::metrics::{Sources, Telling};
 use crate::operation::Context;
 use crate::random;
 use crate::request_id::RequestIds;
@@ -200,6 +201,7 @@ pub(crate) struct Api {
     pub(crate) fetch: Option<FetchMasterKeys>,
     pub(crate) rotation: Rotation,
     pub(crate) limits: Limits,
+    pub(crate) health: Arc<Health>,
 }
 
 /// The API over a cluster that is ready.
@@ -247,6 +249,7 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
         },
         authenticator: api.authenticator.knowing(&identities),
         identities,
+        health: api.health,
         request_ids: RequestIds::new(seed()?),
         guard: Guard::new(api.http_limits),
         keys,
@@ -260,7 +263,7 @@ pub(crate) struct Listeners {
     pub(crate) clients: TcpListener,
     pub(crate) security: Security,
     /// For whoever collects its numbers, if it is to tell them.
-    pub(crate) metrics: Option<TcpListener>,
+    pub(crate) telling: Option<Telling>,
 }
 
 /// Serves until `stop` is ready or the node fails, and ends the node.
@@ -274,27 +277,20 @@ pub(crate) async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<(), NodeError> {
     let cluster = app.context.cluster.clone();
-    let (guard, audit) = (Arc::clone(&app.guard), app.audit.clone());
-    let throttle = app.context.throttle.clone();
-    let telling = listeners.metrics.map(|listener| {
-        let router = metrics::router(metrics::Sources {
+    let (guard, audit, health) = (Arc::clone(&app.guard), app.audit.clone(), Arc::clone(&app.health));
+    if let Some(telling) = &listeners.telling {
+        telling.serves(Sources {
             cluster: cluster.clone(),
             guard: Arc::clone(&guard),
             audit: audit.clone(),
-            throttle: throttle.clone(),
+            throttle: app.context.throttle.clone(),
         });
-        // Collectors are not counted among clients.
-        let own = Guard::new(HttpLimits::default());
-        tokio::spawn(serve(
-            listener,
-            Security::Plain,
-            router,
-            own,
-            std::future::pending(),
-        ))
-    });
+    }
+    health.serves(cluster.clone());
     let serving = serve(listeners.clients, listeners.security, router(app), guard, async {
         stop.await;
+        // First of all, so that whoever sends requests turns to others while they are still answered here.
+        health.stops();
         if tokio::time::timeout(HAND_OVER_TIMEOUT, cluster.hand_over())
             .await
             .is_err()
@@ -306,11 +302,12 @@ pub(crate) async fn run(
         () = serving => None,
         // Requests under way are not waited for: they wait for the disk themselves, and as long as this process is there
         // others take its replicas for leaders.
-        cause = cluster.failed() => Some(cause),
+        cause = cluster.failed() => {
+            health.fails();
+            Some(cause)
+        }
     };
-    if let Some(telling) = telling {
-        telling.abort();
-    }
+    drop(listeners.telling);
     if let Some(audit) = audit {
         tokio::task::spawn_blocking(move || audit.close())
             .await

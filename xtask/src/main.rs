@@ -10,6 +10,7 @@ mod clock;
 mod faults;
 mod kcl;
 mod kill;
+mod openapi;
 mod sim;
 mod test;
 mod tidy;
@@ -42,6 +43,8 @@ enum Command {
     Kcl(kcl::Arguments),
     /// Kill a writing engine again and again, and look for what it had acknowledged.
     Kill(kill::Arguments),
+    /// Make openapi/dynamodb.json anew from AWS's service model and docs/compatibility.md, or check that it is up to date.
+    Openapi(openapi::Arguments),
     /// Simulate clusters under many seeds, with faults, and check what their clients saw.
     Sim(sim::Arguments),
     /// Run every test: those of the crates, and the client tests against a server.
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Faults(arguments) => faults::run(&arguments),
         Command::Kcl(arguments) => kcl::run(&arguments),
         Command::Kill(arguments) => kill::run(&arguments),
+        Command::Openapi(arguments) => openapi::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Tidy { update_ratchet } => tidy::run(update_ratchet),

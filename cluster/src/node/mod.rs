@@ -42,6 +42,7 @@ use crate::group::snapshot::KeySpan;
 use crate::hints::Hints;
 use crate::raft::RaftMessage;
 use crate::ring::{Layout, RangeBits, RangeId};
+use crate::status::MovesStatus;
 use crate::world::{Inbox, Network, NodeId};
 
 /// So many replicas are filled at a time.
@@ -100,6 +101,8 @@ pub(crate) struct Node {
     placeable: ArcSwap<BTreeSet<NodeId>>,
     /// Those that have left.
     departed: ArcSwap<BTreeSet<NodeId>>,
+    /// What the latest plan says of moves: a node that leaves loses its replica of the metadata before it has left.
+    moves: ArcSwap<MovesStatus>,
     incarnation: AtomicU64,
     /// Whether it has lost its directory.
     is_rejoining: AtomicBool,
@@ -196,6 +199,7 @@ impl Node {
             metadata_nodes: ArcSwap::default(),
             placeable: ArcSwap::default(),
             departed: ArcSwap::default(),
+            moves: ArcSwap::default(),
             incarnation: AtomicU64::new(0),
             is_rejoining: AtomicBool::new(false),
             is_mirroring: AtomicBool::new(false),
@@ -238,8 +242,14 @@ impl Node {
             .wait_for(|stage| !matches!(stage, Stage::Starting(_)))
             .await;
         match settled.as_deref() {
-            Ok(Stage::Failed(error)) => Err(Error::Start {
-                cause: error.to_string(),
+            Ok(Stage::Failed(error)) => Err(match &**error {
+                Error::HasLeft { node, peer } => Error::HasLeft {
+                    node: *node,
+                    peer: *peer,
+                },
+                error => Error::Start {
+                    cause: error.to_string(),
+                },
             }),
             Ok(Stage::Ready | Stage::Starting(_)) => Ok(()),
             Err(_) => Err(Error::Unavailable {
@@ -316,6 +326,11 @@ impl Node {
     /// Whether a node has left the cluster.
     pub(crate) fn has_left(&self, node: NodeId) -> bool {
         self.departed.load().contains(&node)
+    }
+
+    /// What the latest plan that this node has heard of says of moves.
+    pub(crate) fn moves_heard_of(&self) -> MovesStatus {
+        MovesStatus::clone(&self.moves.load())
     }
 
     /// Whether this node follows the metadata of other nodes.

@@ -310,12 +310,9 @@ impl Node {
             });
         }
         if you.has_left {
-            return Err(Error::Start {
-                cause: format!(
-                    "node {} has left the cluster, as node {peer} knows; start it with an empty directory under a number \
-                     that was never used",
-                    self.settings.node
-                ),
+            return Err(Error::HasLeft {
+                node: self.settings.node,
+                peer,
             });
         }
         Ok(Some(you.is_known.then_some(you.incarnation)))

@@ -16,6 +16,7 @@ use crate::group::rest::{Peer, Peers};
 use crate::metadata::keyspaces::Lookup;
 use crate::metadata::rows::{OwnRow, plan_of};
 use crate::ring::{Layout, Plan, RangeId};
+use crate::status::MovesStatus;
 
 /// How often a node looks at what it says of itself.
 const STANDING_EVERY_TICKS: u64 = 10;
@@ -256,6 +257,7 @@ impl Node {
         self.metadata_nodes.store(Arc::new(metadata));
         self.placeable
             .store(Arc::new(plan.placeable().into_keys().collect()));
+        self.moves.store(Arc::new(MovesStatus::of(&plan)));
         self.departed.store(Arc::new(plan.departed));
         let layout = Arc::new(plan.layout);
         self.layout.store(Some(Arc::clone(&layout)));

@@ -226,6 +226,8 @@ fn configurations(options: &Options, directory: &Path) -> Result<Vec<(PathBuf, C
                 region: REGION.to_owned(),
                 days: DAYS,
                 durability: options.durability.into(),
+                hosts: Vec::new(),
+                metrics: None,
             },
         )?;
     } else if paths.len() != usize::from(options.nodes) {

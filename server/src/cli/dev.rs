@@ -14,7 +14,9 @@ use tokio::net::TcpListener;
 use super::credentials::{self, KeyPair};
 use super::master_key;
 use crate::auth::{self, Authenticator};
+use crate::clock::SystemClock;
 use crate::config::Rotation;
+use crate::health::Health;
 use crate::http::limits::HttpLimits;
 use crate::http::serve::Security;
 use crate::limits::Limits;
@@ -29,8 +31,12 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 8000)]
     port: u16,
     /// Loopback address to listen on; this mode is not for networks
-    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_parser = loopback)]
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     host: IpAddr,
+    /// Listen on other addresses, too, in plain HTTP, as a container has to: whoever reaches the port may do everything,
+    /// unless --auth is given
+    #[arg(long)]
+    allow_remote: bool,
     /// Directory of the data; made when it is not there
     #[arg(long, default_value = "./stator-data", conflicts_with = "ephemeral")]
     data_dir: PathBuf,
@@ -76,6 +82,11 @@ impl From<DurabilityOption> for Durability {
 pub(crate) enum DevError {
     #[error("cannot listen on {address}: {source}; is another server running there? choose one with --port")]
     Listen { address: SocketAddr, source: io::Error },
+    #[error(
+        "{host} is not a loopback address; `stator dev` speaks plain HTTP and serves this machine only, unless \
+         --allow-remote says that the network is safe"
+    )]
+    NotLoopback { host: IpAddr },
     #[error("cannot use the data directory {}: {source}", path.display())]
     DataDirectory { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -95,19 +106,18 @@ struct Ready<'a> {
     pid: u32,
 }
 
-fn loopback(text: &str) -> Result<IpAddr, String> {
-    let address: IpAddr = text.parse().map_err(|_| format!("{text} is not an IP address"))?;
-    if address.is_loopback() {
-        Ok(address)
+/// Refuses addresses that others reach, unless that is asked for.
+fn check_host(host: IpAddr, allow_remote: bool) -> Result<(), DevError> {
+    if host.is_loopback() || allow_remote {
+        Ok(())
     } else {
-        Err(format!(
-            "{address} is not a loopback address; `stator dev` speaks plain HTTP and serves this machine only"
-        ))
+        Err(DevError::NotLoopback { host })
     }
 }
 
 /// Runs the node until it is told to stop.
 pub(crate) fn run(options: &Options) -> Result<(), DevError> {
+    check_host(options.host, options.allow_remote)?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
@@ -153,6 +163,7 @@ async fn run_node(options: &Options) -> Result<(), DevError> {
         fetch: None,
         rotation: Rotation::default(),
         limits: limits(options),
+        health: Health::new(Arc::new(SystemClock)),
     };
     let app = node::app(&opened, api).await?;
     let stop = node::stop_signal()?;
@@ -160,7 +171,7 @@ async fn run_node(options: &Options) -> Result<(), DevError> {
     let listeners = Listeners {
         clients: listener,
         security: Security::Plain,
-        metrics: None,
+        telling: None,
     };
     Ok(node::run(app, listeners, &directory, stop).await?)
 }
@@ -268,13 +279,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_loopback_addresses_are_served() {
-        assert!(loopback("127.0.0.1").is_ok() && loopback("::1").is_ok());
-        assert!(
-            loopback("0.0.0.0")
-                .unwrap_err()
-                .contains("not a loopback address")
-        );
-        assert!(loopback("localhost").is_err());
+    fn other_addresses_than_loopback_are_served_only_when_that_is_asked_for() {
+        let check = |host: &str, allow_remote| check_host(host.parse().unwrap(), allow_remote);
+        assert!(check("127.0.0.1", false).is_ok() && check("::1", false).is_ok());
+        let refused = check("0.0.0.0", false).unwrap_err().to_string();
+        assert!(refused.contains("not a loopback address"), "{refused}");
+        assert!(check("0.0.0.0", true).is_ok());
     }
 }

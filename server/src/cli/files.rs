@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::credentials::KeyPair;
 use super::root_credentials;
 use crate::config::Config;
+use crate::config::place::Place;
 use crate::tls::ServerPem;
 
 /// A file is of no use.
@@ -43,10 +44,18 @@ fn read_text(path: &Path) -> Result<Zeroizing<String>, FileError> {
 /// # Errors
 /// [`FileError`] with the place or the field.
 pub(super) fn config(path: &Path) -> Result<Config, FileError> {
+    config_for(path, &Place::default())
+}
+
+/// The same for a node that shares the file with others.
+///
+/// # Errors
+/// As [`config`].
+pub(super) fn config_for(path: &Path, place: &Place) -> Result<Config, FileError> {
     let text = read_text(path)?;
     let path = path.canonicalize().map_err(|error| failed(path, &error))?;
     let directory = path.parent().unwrap_or(Path::new("/"));
-    Config::parse(&text, directory).map_err(|error| failed(&path, &error))
+    Config::parse_for(&text, directory, place).map_err(|error| failed(&path, &error))
 }
 
 /// The key pair of the root principal.

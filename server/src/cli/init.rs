@@ -8,7 +8,7 @@ mod template;
 mod tests;
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -24,14 +24,14 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::{Config, ConfigError, HostPort, NodeAddress, check_region};
 use crate::random;
 
-const CA: &str = "ca.pem";
-const CA_KEY: &str = "ca-key.pem";
+pub(super) const CA: &str = "ca.pem";
+pub(super) const CA_KEY: &str = "ca-key.pem";
 const NODE: &str = "node.pem";
 const NODE_KEY: &str = "node-key.pem";
 /// The configuration of a node.
 const CONFIG: &str = "stator.toml";
 /// An authority lives long: replacing it touches every node.
-const CA_DAYS: u32 = 3650;
+pub(super) const CA_DAYS: u32 = 3650;
 
 /// Options of `stator init`.
 #[derive(Debug, Args)]
@@ -62,6 +62,15 @@ pub(crate) struct Options {
     /// Make the folder of one more node for the cluster whose authority is in the directory
     #[arg(long, requires_all = ["node_id", "address"], conflicts_with_all = ["cluster", "nodes"])]
     add_node: bool,
+    /// Other names and addresses under which clients reach the nodes
+    #[arg(long, value_name = "HOST,…", value_delimiter = ',')]
+    hosts: Vec<String>,
+    /// Where each node tells its metrics, in plain and to anybody; nowhere if it is left out
+    #[arg(long, value_name = "IP:PORT")]
+    metrics: Option<SocketAddr>,
+    /// Do nothing, and succeed, if there is a cluster in the directory already
+    #[arg(long, conflicts_with = "add_node")]
+    if_missing: bool,
     /// Region that ARNs name
     #[arg(long, default_value = "us-east-1", value_parser = region)]
     region: String,
@@ -107,6 +116,10 @@ pub(super) struct Shape {
     /// Validity of the certificates of nodes.
     pub(super) days: u32,
     pub(super) durability: Durability,
+    /// Under which other names clients reach the nodes.
+    pub(super) hosts: Vec<String>,
+    /// Where nodes tell their metrics.
+    pub(super) metrics: Option<SocketAddr>,
 }
 
 /// A node to be made: where other nodes reach it, and where it serves clients.
@@ -141,6 +154,14 @@ struct Plan {
 
 /// Makes the files and says which.
 pub(crate) fn run(options: &Options) -> Result<(), InitError> {
+    if options.if_missing && options.directory.join(CA).try_exists()? {
+        let directory = options.directory.display();
+        writeln!(
+            io::stdout(),
+            "{directory} has a cluster already; nothing was made"
+        )?;
+        return Ok(());
+    }
     let plan = plan(options)?;
     make(&plan, &options.directory)?;
     report(&plan, options, &mut io::stdout().lock())?;
@@ -206,6 +227,8 @@ impl Options {
             region: self.region.clone(),
             days: self.days,
             durability: Durability::Sync,
+            hosts: self.hosts.clone(),
+            metrics: self.metrics,
         }
     }
 }
@@ -399,7 +422,8 @@ impl Common {
     ) -> Result<Vec<File>, InitError> {
         let text = template::config(self.authority.cluster(), member, founders, shape);
         Config::parse(&text, folder)?;
-        let hosts = hosts(&member.node, member.listen);
+        let mut hosts = hosts(&member.node, member.listen);
+        hosts.extend(shape.hosts.iter().cloned());
         let validity = Validity::days_from(now_ms, shape.days);
         let made = self.authority.issue(NodeId(member.node.id), &hosts, validity)?;
         Ok(vec![

@@ -5,7 +5,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::num::NonZeroU8;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -87,6 +87,8 @@ pub(crate) enum NodesError {
 /// What a node answers, as far as it matters here.
 #[derive(Debug, Deserialize)]
 struct Answer {
+    #[serde(default)]
+    node: u64,
     moves: Moves,
 }
 
@@ -113,6 +115,25 @@ pub(crate) fn drain(options: &Drain) -> Result<(), NodesError> {
         .change(&change, &done, |moves| moves.departed.contains(&node))
 }
 
+/// Has the node leave that runs where a configuration says, and waits until it has.
+///
+/// # Errors
+/// [`NodesError`]; among others when too few nodes would be left.
+pub(super) fn leave(config: &Path) -> Result<(), NodesError> {
+    let whom = Whom {
+        config: config.to_owned(),
+        endpoint: None,
+        ca: None,
+        no_wait: false,
+    };
+    let node = whom.own_number()?;
+    drain(&Drain {
+        node,
+        undo: false,
+        whom,
+    })
+}
+
 /// Has the ranges of a node that is gone get replicas elsewhere.
 pub(crate) fn remove(options: &Remove) -> Result<(), NodesError> {
     let node = options.node;
@@ -132,13 +153,16 @@ pub(crate) fn replication(options: &Replication) -> Result<(), NodesError> {
 }
 
 impl Whom {
-    /// Has a change made, and waits until nothing has to move and `is_done` says that it is as wanted.
-    fn change(
-        &self,
-        change: &serde_json::Value,
-        done: &str,
-        is_done: impl Fn(&Moves) -> bool,
-    ) -> Result<(), NodesError> {
+    /// The number of the node that is asked, by its own word: a configuration that nodes share does not say it.
+    fn own_number(&self) -> Result<u64, NodesError> {
+        self.ask(async |asker| {
+            let answer = asker.get(STATUS_PATH).await?;
+            Ok(serde_json::from_slice::<Answer>(&answer)?.node)
+        })
+    }
+
+    /// Asks the node.
+    fn ask<T>(&self, ask: impl AsyncFnOnce(&Asker<'_>) -> Result<T, NodesError>) -> Result<T, NodesError> {
         let config = files::config(&self.config)?;
         let keys = files::root_keys(&config)?;
         let authority = files::authority(self.ca.as_ref().unwrap_or(&config.security.ca))?;
@@ -152,11 +176,21 @@ impl Whom {
             keys: &keys,
             region: &config.http.region,
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
+        tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .build()?;
+            .build()?
+            .block_on(ask(&asker))
+    }
+
+    /// Has a change made, and waits until nothing has to move and `is_done` says that it is as wanted.
+    fn change(
+        &self,
+        change: &serde_json::Value,
+        done: &str,
+        is_done: impl Fn(&Moves) -> bool,
+    ) -> Result<(), NodesError> {
         let body = serde_json::to_vec(change)?;
-        runtime.block_on(async {
+        self.ask(async |asker| {
             let answer = asker.post(NODES_PATH, body.into()).await?;
             let mut moves = serde_json::from_slice::<Answer>(&answer)?.moves;
             if self.no_wait {

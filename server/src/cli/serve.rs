@@ -1,5 +1,8 @@
 //! `stator serve`: one node of a cluster, from its configuration file, until it is told to stop.
 
+mod number;
+mod place;
+
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,11 +12,12 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 use stator_cluster::transport::{Transport, TransportError};
-use stator_cluster::{Cluster, Inbox, Liveness, MasterKeys, Network, World};
+use stator_cluster::{Cluster, Inbox, Liveness, MasterKeys, Network, NodeId, World};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
+use self::place::PlaceOptions;
 use super::files::{self, Certificates, FileError};
 use super::master_key::fetch::{self, KeyError};
 use super::private_file;
@@ -21,10 +25,12 @@ use crate::audit::{AuditLog, AuditSettings};
 use crate::auth::Authenticator;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::health::Health;
 use crate::http::dropped_lines;
 use crate::http::peer::Principals;
 use crate::http::serve::Security;
 use crate::keys::FetchMasterKeys;
+use crate::metrics::Telling;
 use crate::node::{self, Api, Listeners, NodeError};
 use crate::random;
 use crate::tls::{ServerTls, TlsError};
@@ -43,6 +49,11 @@ pub(crate) struct Options {
     /// Configuration of the node, as `stator init` makes it
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    #[command(flatten)]
+    place: PlaceOptions,
+    /// Stay in the cluster, if the node was about to leave it
+    #[arg(long)]
+    stay: bool,
     /// Give up an old copy of the node's data, and let the cluster fill it again
     #[arg(long)]
     rejoin: bool,
@@ -89,6 +100,15 @@ pub(crate) enum ServeError {
     DataDirectory { path: PathBuf, source: io::Error },
     #[error("the node cannot become part of the cluster: {0}")]
     NotReady(#[source] stator_cluster::Error),
+    #[error(
+        "node {node} has left the cluster, and numbers are used once; at its next start, this node is node {next}"
+    )]
+    Renumbered { node: NodeId, next: u64 },
+    #[error(
+        "node {node} has left the cluster; empty {}, and its next start makes a new node at its place",
+        path.display()
+    )]
+    LeftWithData { node: NodeId, path: PathBuf },
     #[error(transparent)]
     Node(#[from] NodeError),
     #[error(transparent)]
@@ -106,25 +126,53 @@ struct Ready<'a> {
 
 /// Runs the node until it is told to stop.
 pub(crate) fn run(options: &Options) -> Result<(), ServeError> {
-    let mut config = files::config(&options.config)?;
+    let mut config = options.place.config(&options.config)?;
     let own = &mut config.http.limits.connections_per_address_max;
     *own = options.connections_per_address.unwrap_or(*own);
-    tokio::runtime::Builder::new_multi_thread()
+    let ended = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
         .block_on(async {
             let stop = stop(options.until_stdin_ends)?;
-            run_node(&config, options.rejoin, stop, |endpoint| {
+            let manner = Manner {
+                rejoin: options.rejoin,
+                stay: options.stay,
+            };
+            run_node(&config, manner, stop, |endpoint| {
                 announce(options.json, &config, endpoint)
             })
             .await
-        })
+        });
+    match ended {
+        Err(ServeError::NotReady(stator_cluster::Error::HasLeft { node, .. }))
+            if options.place.is_named() =>
+        {
+            Err(place::follow(&config.node.data_dir, node)?)
+        }
+        ended => ended,
+    }
+}
+
+fn unusable(path: &Path, source: io::Error) -> ServeError {
+    ServeError::DataDirectory {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// How a node starts.
+#[derive(Debug, Clone, Copy, Default)]
+struct Manner {
+    /// An old copy of its data may be given up.
+    rejoin: bool,
+    /// It stays if it was about to leave.
+    stay: bool,
 }
 
 /// Runs a node until `stop` is ready; `announce` is told host and port for clients when they are served.
 async fn run_node(
     config: &Config,
-    rejoin: bool,
+    manner: Manner,
     stop: impl Future<Output = ()>,
     announce: impl FnOnce(&str) -> io::Result<()>,
 ) -> Result<(), ServeError> {
@@ -140,14 +188,12 @@ async fn run_node(
     // than kept waiting, so that they go to another one.
     let nodes = Reserved::take("node.listen", config.node.listen)?.listen()?;
     let clients = Reserved::take("http.listen", config.http.listen)?;
-    let metrics = match config.http.metrics_listen {
-        Some(address) => Some(Reserved::take("http.metrics_listen", address)?),
-        None => None,
-    };
+    let health = Health::new(Arc::new(SystemClock));
+    let telling = tell(config, &health)?;
     let endpoint = endpoint(config, clients.socket.local_addr()?);
     let mut stop = Box::pin(stop);
     let master_keys = fetch::master_keys(&config.security, &node::data_of(&config.node.data_dir)).await?;
-    let Begun { opened, transport } = open(config, rejoin, &certificates, master_keys, nodes)?;
+    let Begun { opened, transport } = open(config, manner.rejoin, &certificates, master_keys, nodes)?;
     let cluster = opened.cluster.clone();
     let ready = tokio::select! {
         ready = wait(config, &cluster) => ready,
@@ -155,6 +201,9 @@ async fn run_node(
         () = &mut stop => return Ok(node::close(&cluster, &config.node.data_dir).await?),
     };
     ready.map_err(ServeError::NotReady)?;
+    if manner.stay {
+        stay(config, &cluster).await;
+    }
     let api = Api {
         region: config.http.region.clone(),
         endpoint: endpoint.clone(),
@@ -170,12 +219,13 @@ async fn run_node(
         fetch: Some(fetch_again(config)),
         rotation: config.security.rotation,
         limits: config.limits,
+        health,
     };
     let app = node::app(&opened, api).await?;
     let listeners = Listeners {
         clients: clients.listen()?,
         security: Security::Tls(tls.clone()),
-        metrics: metrics.map(Reserved::listen).transpose()?,
+        telling,
     };
     let renewal = Renewal {
         config: config.clone(),
@@ -189,6 +239,15 @@ async fn run_node(
     let ended = node::run(app, listeners, &config.node.data_dir, stop).await;
     renewing.abort();
     Ok(ended?)
+}
+
+/// Begins to tell collectors and probes, who are to know that the node starts.
+fn tell(config: &Config, health: &Arc<Health>) -> Result<Option<Telling>, ServeError> {
+    let Some(address) = config.http.metrics_listen else {
+        return Ok(None);
+    };
+    let listener = Reserved::take("http.metrics_listen", address)?.listen()?;
+    Ok(Some(Telling::start(listener, Arc::clone(health))))
 }
 
 /// Refuses the certificate of another node before anything is done under its name.
@@ -268,10 +327,7 @@ fn open(
     listener: TcpListener,
 ) -> Result<Begun, ServeError> {
     let directory = &config.node.data_dir;
-    private_file::create_directory(directory).map_err(|source| ServeError::DataDirectory {
-        path: directory.clone(),
-        source,
-    })?;
+    private_file::create_directory(directory).map_err(|source| unusable(directory, source))?;
     let world = node::world()?;
     let (settings, started) = (config.cluster.transport.clone(), OnceLock::new());
     let connect = |inbox: Arc<dyn Inbox>, incarnation: u64| {
@@ -311,6 +367,18 @@ async fn wait(config: &Config, cluster: &Cluster) -> Result<(), stator_cluster::
                 }
             }
         }
+    }
+}
+
+/// Lets the node stay, if it is leaving. If that does not succeed it serves all the same, and goes on leaving.
+async fn stay(config: &Config, cluster: &Cluster) {
+    let node = NodeId(config.node.id);
+    if !cluster.status().moves.leaving.contains(&node) {
+        return;
+    }
+    match cluster.undrain(node).await {
+        Ok(()) => tracing::info!("the node was leaving the cluster, and stays"),
+        Err(error) => tracing::warn!(%error, "the node leaves the cluster, and could not be made to stay"),
     }
 }
 

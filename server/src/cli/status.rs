@@ -107,12 +107,17 @@ fn print(answer: &[u8], json: bool, before: &str) -> Result<(), StatusError> {
 
 /// Where a listener is reached from its own machine.
 pub(super) fn endpoint_of(listen: SocketAddr) -> String {
+    format!("https://{}", host_of(listen))
+}
+
+/// The same without the scheme.
+pub(super) fn host_of(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    format!("https://{}", SocketAddr::new(ip, listen.port()))
+    SocketAddr::new(ip, listen.port())
 }
 
 /// What the table shows of a node's answer. Members that are not named here are skipped, so that nodes of later versions can

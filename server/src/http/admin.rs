@@ -63,15 +63,19 @@ enum Rotate {
     Master {},
 }
 
+/// What can be asked for, and how; `openapi/admin.json` describes each.
+const ROUTES: &[(Method, &str, Ask)] = &[
+    (Method::GET, STATUS_PATH, Ask::Status),
+    (Method::GET, KEYS_PATH, Ask::Keys),
+    (Method::POST, KEYS_PATH, Ask::RotateKeys),
+    (Method::POST, NODES_PATH, Ask::ChangeNodes),
+];
+
 impl Ask {
     fn parse(method: &Method, path: &str) -> Option<Self> {
-        match (method, path) {
-            (&Method::GET, STATUS_PATH) => Some(Self::Status),
-            (&Method::GET, KEYS_PATH) => Some(Self::Keys),
-            (&Method::POST, KEYS_PATH) => Some(Self::RotateKeys),
-            (&Method::POST, NODES_PATH) => Some(Self::ChangeNodes),
-            _ => None,
-        }
+        let mut routes = ROUTES.iter();
+        let route = routes.find(|(own, at, _)| (own, *at) == (method, path));
+        route.map(|(_, _, ask)| *ask)
     }
 
     /// Its name in the audit log.
@@ -197,4 +201,73 @@ fn keys(status: &KeyStatus) -> Value {
         "is_rewriting": status.is_rewriting,
         "data_keys": data_keys.collect::<Value>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The document of this API, which is written by hand.
+    const DOCUMENT: &str = include_str!("../../../openapi/admin.json");
+
+    #[test]
+    fn the_document_describes_every_route_and_no_other() {
+        let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        let operations = |path: &str| paths[path].as_object().unwrap().clone();
+        let described: BTreeSet<String> = paths
+            .keys()
+            .filter(|path| path.starts_with(PREFIX))
+            .flat_map(|path| {
+                operations(path)
+                    .into_iter()
+                    .map(move |(method, operation)| format!("{method} {path} {}", operation["operationId"]))
+            })
+            .collect();
+        let routes = ROUTES.iter().map(|(method, path, ask)| {
+            format!("{} {path} \"{}\"", method.as_str().to_lowercase(), ask.name())
+        });
+        assert_eq!(described, routes.collect());
+        let others: Vec<&String> = paths.keys().filter(|path| !path.starts_with(PREFIX)).collect();
+        assert_eq!(others, ["/livez", "/metrics", "/readyz"]);
+    }
+
+    /// Every member of the bodies that the document shows is understood, and each change is shown.
+    #[test]
+    fn the_bodies_of_the_document_are_understood() {
+        let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+        let examples = |name: &str, tag: &str| -> Vec<Value> {
+            let schemas = &document["components"]["schemas"];
+            let shown = schemas[name]["oneOf"].as_array().unwrap().iter();
+            let example = |schema: &Value| {
+                let members = schema["properties"].as_object().unwrap().iter();
+                let value = |name: &str, member: &Value| match &member["const"] {
+                    Value::Null if name == "rewrite" => json!(true),
+                    Value::Null => json!(3),
+                    tag => tag.clone(),
+                };
+                members
+                    .map(|(name, member)| (name.clone(), value(name, member)))
+                    .collect::<serde_json::Map<_, _>>()
+                    .into()
+            };
+            let mut examples: Vec<Value> = shown.map(example).collect();
+            examples.sort_by_key(|example| example[tag].to_string());
+            examples
+        };
+        let changes = examples("ChangeNodes", "change");
+        let tags: Vec<_> = changes
+            .iter()
+            .map(|change| change["change"].as_str().unwrap())
+            .collect();
+        assert_eq!(tags, ["drain", "remove", "replication", "stay"]);
+        for change in changes {
+            serde_json::from_value::<ChangeNodes>(change).unwrap();
+        }
+        for rotate in examples("Rotate", "rotate") {
+            serde_json::from_value::<Rotate>(rotate).unwrap();
+        }
+    }
 }

@@ -1,18 +1,22 @@
 //! `cargo xtask test`: every test there is, first those of the crates and some seeds of the simulation,
-//! then those that use a running server as a client, and a sample of the oracle tests, which `--oracle` runs whole.
+//! then those that use a running server as a client, and samples of the oracle tests and of those of the OpenAPI documents, which
+//! `--oracle` and `--openapi` run whole.
 //!
 //! Nothing has to be prepared: what the client tests need is made below the target folder by `python`, `films` and
-//! `tools`. `--sdks` and `--libraries` are run by themselves: what they fetch and build takes minutes the first time. One part failing does not keep the other from running, and the last lines are the test runners' own.
+//! `tools`. `--sdks`, `--libraries` and `--deploy` are run by themselves: what they fetch and build takes minutes the first time. One part failing does not keep the other from running, and the last lines are the test runners' own.
 
+mod deploy;
 mod films;
 mod libraries;
 mod lossy;
+mod openapi;
 mod oracle;
 pub(crate) mod python;
 mod sdks;
 pub(crate) mod tools;
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::Args;
 
@@ -44,25 +48,33 @@ pub(crate) struct Arguments {
     /// Run the integration tests that other libraries for DynamoDB publish, and nothing else.
     #[arg(long, conflicts_with_all = ["rust", "python", "oracle", "sdks"])]
     libraries: bool,
-    /// Arguments for pytest or for `compat-tests/oracle/run.py`, or the names of suites or libraries.
+    /// Send thousands of requests that are made from the OpenAPI documents, and run nothing else.
+    #[arg(long, conflicts_with_all = ["rust", "python", "oracle", "sdks", "libraries"])]
+    openapi: bool,
+    /// Render and check the chart, and look at the image and the compose files, and run nothing else.
+    #[arg(long, conflicts_with_all = ["rust", "python", "oracle", "sdks", "libraries", "openapi"])]
+    deploy: bool,
+    /// Arguments for pytest or for `run.py` of `compat-tests/oracle`, `openapi` or `deploy`, or the names of suites or libraries.
     #[arg(last = true)]
     pytest: Vec<OsString>,
 }
 
+/// A part that is run by itself: against this server, with these arguments.
+type Part = fn(&Workspace, &Path, &[OsString]) -> Result<bool>;
+
 /// Runs the tests, and says whether all have passed.
 pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let workspace = Workspace::find()?;
-    if arguments.oracle {
+    let alone: [(bool, Part); 5] = [
+        (arguments.oracle, oracle::run),
+        (arguments.sdks, sdks::run),
+        (arguments.libraries, libraries::run),
+        (arguments.openapi, openapi::run),
+        (arguments.deploy, deploy::run),
+    ];
+    if let Some((_, part)) = alone.into_iter().find(|(is_asked_for, _)| *is_asked_for) {
         let stator = cargo::build(&workspace, SERVER)?.get("bin", "stator")?;
-        return oracle::run(&workspace, &stator, &arguments.pytest);
-    }
-    if arguments.sdks {
-        let stator = cargo::build(&workspace, SERVER)?.get("bin", "stator")?;
-        return sdks::run(&workspace, &stator, &arguments.pytest);
-    }
-    if arguments.libraries {
-        let stator = cargo::build(&workspace, SERVER)?.get("bin", "stator")?;
-        return libraries::run(&workspace, &stator, &arguments.pytest);
+        return part(&workspace, &stator, &arguments.pytest);
     }
     let both = arguments.rust == arguments.python;
     let mut passed = true;
@@ -93,6 +105,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         let stator = cargo::build(&workspace, selection)?.get("bin", "stator")?;
         passed &= python::run(&workspace, &stator, &arguments.pytest, None)?;
         passed &= oracle::sample(&workspace, &stator)?;
+        passed &= crate::openapi::check(&workspace)?;
+        passed &= openapi::sample(&workspace, &stator)?;
     }
     Ok(passed)
 }

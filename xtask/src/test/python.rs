@@ -56,7 +56,7 @@ pub(crate) fn client_environment(workspace: &Workspace) -> Result<PathBuf> {
 
 /// The interpreter of an environment that holds these requirements, made anew when they or the system's Python have
 /// changed.
-pub(super) fn environment(workspace: &Workspace, requirements: &Path) -> Result<PathBuf> {
+pub(crate) fn environment(workspace: &Workspace, requirements: &Path) -> Result<PathBuf> {
     environment_in(&workspace.target.join("compat-venv"), requirements)
 }
 

@@ -296,3 +296,22 @@ async fn a_write_at_one_without_a_majority_is_kept_and_arrives() {
     assert_eq!(cell.as_deref(), Some(&[7][..]));
     close(&three);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_leaves_hears_of_it_to_the_end() {
+    let three = three(1).await;
+    let leaving = &three.nodes[2];
+    retried(async || three.nodes[0].drain(NodeId(3)).await).await;
+    // Its replica of the metadata goes before it has left.
+    let heard = async {
+        while leaving.status().moves.departed != [NodeId(3)] {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), heard)
+        .await
+        .unwrap();
+    let is_metadata = |group: &crate::GroupStatus| group.group == 0;
+    assert!(!leaving.status().groups.iter().any(is_metadata));
+    close(&three);
+}

@@ -148,12 +148,16 @@ durability = "{durability}"
 
 {SECURITY}"#,
         id = node.id,
-        node_sections = node_sections(member, &shape.region),
+        node_sections = node_sections(member, shape),
     )
 }
 
 /// `[node]` and `[http]`.
-fn node_sections(Member { node, listen }: &Member, region: &str) -> String {
+fn node_sections(Member { node, listen }: &Member, shape: &Shape) -> String {
+    let metrics = match shape.metrics {
+        Some(metrics) => format!("metrics_listen = \"{metrics}\""),
+        None => "# metrics_listen = \"127.0.0.1:9400\"".to_owned(),
+    };
     format!(
         r#"[node]
 # The node's id, which its certificate names. It is given out once in the life of a cluster.
@@ -179,11 +183,12 @@ region = "{region}"
 # certificate = "/etc/ssl/stator.pem"
 # key = "/etc/ssl/stator-key.pem"
 # Where GET /metrics is answered, in plain and to anybody. Nowhere when it is left out.
-# metrics_listen = "127.0.0.1:9400"
+{metrics}
 
 "#,
         id = node.id,
         address = node.address,
+        region = shape.region,
         node_listen = node.address.to_listen(),
     )
 }
@@ -208,6 +213,8 @@ mod tests {
             region: "eu-west-1".to_owned(),
             days: 1,
             durability: Durability::Sync,
+            hosts: Vec::new(),
+            metrics: None,
         };
         config(&"blue".parse().unwrap(), &member, &nodes, &shape)
     }

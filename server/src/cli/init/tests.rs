@@ -252,3 +252,36 @@ fn the_report_names_files_and_the_next_command() {
     let secret = fs::read_to_string(directory.path().join("master.key")).unwrap();
     assert!(!text.contains(secret.trim()));
 }
+
+#[test]
+fn names_of_clients_and_metrics_go_into_every_node() {
+    let directory = tempfile::tempdir().unwrap();
+    let nodes = ["--nodes", "1=a:7400,2=b:7400", "--hosts", "db.example,10.0.0.9"];
+    let more = ["--metrics", "0.0.0.0:9400", "--listen", "0.0.0.0:8000"];
+    init(directory.path(), &[&nodes[..], &more[..]].concat()).unwrap();
+    for node in ["node-1", "node-2"] {
+        let folder = directory.path().join(node);
+        let config = config(&folder);
+        assert_eq!(config.http.metrics_listen, Some(([0, 0, 0, 0], 9400).into()));
+        let pem = fs::read(folder.join(NODE)).unwrap();
+        let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
+        let certificate = pem.parse_x509().unwrap();
+        let names = certificate.subject_alternative_name().unwrap().unwrap();
+        let names = format!("{:?}", names.value.general_names);
+        assert!(names.contains("db.example"), "{names}");
+    }
+}
+
+#[test]
+fn a_cluster_that_is_there_is_left_alone_when_it_is_only_made_if_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let again = options(directory.path(), &["--if-missing"]).unwrap();
+    run(&again).unwrap();
+    let before = contents(directory.path());
+    run(&again).unwrap();
+    assert_eq!(contents(directory.path()), before);
+    assert!(matches!(
+        init(directory.path(), &[]),
+        Err(InitError::Exists { .. })
+    ));
+}

@@ -52,6 +52,8 @@ fn made(more: &str) -> (TempDir, Config) {
         region: "eu-west-1".to_owned(),
         days: 1,
         durability: stator_cluster::Durability::Interval,
+        hosts: Vec::new(),
+        metrics: None,
     };
     let path = make_cluster(directory.path(), &[member], &shape)
         .unwrap()
@@ -87,7 +89,7 @@ impl Running {
         let node = config.clone();
         let ended = tokio::task::spawn_local(async move {
             let stop = async move { drop(stopped.await) };
-            run_node(&node, false, stop, |endpoint| {
+            run_node(&node, Manner::default(), stop, |endpoint| {
                 ready
                     .send(format!("https://{endpoint}"))
                     .map_err(io::Error::other)
@@ -236,12 +238,38 @@ fn metrics_are_told_in_plain_on_a_listener_of_their_own() {
 }
 
 #[test]
+fn probes_are_answered_without_a_signature_and_with_a_reason_beside_the_metrics_only() {
+    on_one_thread(async {
+        let port = crate::cli::demo_cluster::free_ports(1).unwrap()[0];
+        let node = Running::start(&format!("metrics_listen = \"127.0.0.1:{port}\"")).await;
+        for path in ["/livez", "/readyz"] {
+            let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+            let answer = node.send_unsigned(&request, None).await;
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+            assert!(answer.ends_with("\r\n\r\nok"), "{answer}");
+        }
+        let place = "POST /readyz HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let answer = node.send_unsigned(place, None).await;
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+        let request = b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("\r\n\r\nok"), "{answer}");
+        node.stop().await;
+    });
+}
+
+#[test]
 fn another_nodes_certificate_and_a_taken_port_are_refused_in_words() {
     on_one_thread(async {
         let (_directory, config) = made("");
         let refusal = async |config: Config| {
             let never = std::future::pending();
-            let error = run_node(&config, false, never, |_| Ok(())).await.unwrap_err();
+            let error = run_node(&config, Manner::default(), never, |_| Ok(()))
+                .await
+                .unwrap_err();
             error.to_string()
         };
         let mut wrong = config.clone();
@@ -383,7 +411,9 @@ fn a_node_without_its_master_key_does_not_start_and_names_the_key() {
             .to_string();
         let refusal = async |config: &Config| {
             let never = std::future::pending();
-            let error = run_node(config, false, never, |_| Ok(())).await.unwrap_err();
+            let error = run_node(config, Manner::default(), never, |_| Ok(()))
+                .await
+                .unwrap_err();
             let text = error.to_string();
             assert!(text.contains(&id) && !text.contains('\n'), "{text}");
             until_free(config.node.listen).await;

@@ -107,6 +107,7 @@ mod tests {
     use crate::auth::{self, Authenticator};
     use crate::clock::SystemClock;
     use crate::config::Rotation;
+    use crate::health::Health;
     use crate::http::limits::HttpLimits;
     use crate::limits::Limits;
     use crate::node;
@@ -133,6 +134,7 @@ mod tests {
             fetch: None,
             rotation: Rotation::default(),
             limits,
+            health: Health::new(Arc::new(SystemClock)),
         };
         node::app(&opened, api).await.unwrap()
     }
