@@ -1,7 +1,7 @@
 //! Three nodes become five and three again while clients work, and nodes are killed in the middle of it.
 //!
-//! `cargo xtask grow` runs it with more data and shows what was answered second by second: `STATOR_GROW_ITEMS`,
-//! `STATOR_GROW_SEED`.
+//! `cargo xtask faults three_nodes` runs it with an optimized server. `STATOR_GROW_ITEMS` says how many items of 4 KiB there are,
+//! `STATOR_GROW_SEED` draws what clients ask.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 

@@ -51,7 +51,7 @@ fn addresses_beyond_loopback_are_refused() {
         .args(["dev", "--host", "0.0.0.0"])
         .output()
         .unwrap();
-    assert_eq!(refused.status.code(), Some(2));
+    assert_eq!(refused.status.code(), Some(1));
     assert!(
         String::from_utf8(refused.stderr)
             .unwrap()

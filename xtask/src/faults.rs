@@ -39,6 +39,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
             "derived_faults",
             "--test",
             "bank_faults",
+            "--test",
+            "grow_and_shrink",
             "--",
         ])
         .arg("--nocapture")
