@@ -350,6 +350,9 @@ pub(crate) struct WhoAmI {
     /// Where the answer goes.
     #[prost(string, tag = "3")]
     pub(crate) address: String,
+    /// All nodes that the asking node waits for an answer of.
+    #[prost(uint64, repeated, tag = "4")]
+    pub(crate) asked: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -431,6 +434,9 @@ pub(crate) struct You {
     /// Whether the node has left the cluster, for good.
     #[prost(bool, tag = "4")]
     pub(crate) has_left: bool,
+    /// Those of the asked nodes that have left the cluster, for good: nobody is to wait for them.
+    #[prost(uint64, repeated, tag = "5")]
+    pub(crate) gone: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -294,6 +294,12 @@ impl Node {
             is_known: known.is_some(),
             incarnation: known.unwrap_or_default(),
             has_left: self.has_left(node),
+            gone: asks
+                .asked
+                .iter()
+                .copied()
+                .filter(|asked| self.has_left(NodeId(*asked)))
+                .collect(),
             other_founders: asks.founders != 0 && asks.founders != self.settings.founders_hash(),
         })
     }

@@ -4,7 +4,7 @@
 //! begins with the founders, and its leader makes the first layout when all of them are there. Not here: the rules of
 //! identities (`identity.rs`), of placement (`ring/`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use prost::Message as _;
 use stator_storage::{Durability, Engine, Environment, WriteBatch};
 
 use super::exchange::Exchange;
-use super::message::{Ask, Reply, Tell, WhoAmI, question};
+use super::message::{Ask, Reply, Tell, WhoAmI, You, question};
 use super::settings::{NodeSettings, Surroundings};
 use super::{Node, Receiver, Stage};
 use crate::command::WriteOptions;
@@ -230,7 +230,8 @@ impl Node {
         Ok(identity.standing)
     }
 
-    /// A node without a directory waits until it is certain whether it is new; another one listens for a moment.
+    /// A node without a directory waits until it is certain whether it is new; another one listens for a moment. Founders that
+    /// have left since are not waited for: what they knew is known to the members.
     async fn ask_who_i_am(&self, has_directory: bool) -> Result<Answer, Error> {
         let me = self.settings.node;
         let mut missing: Vec<NodeId> = self.settings.other_founders().collect();
@@ -245,20 +246,23 @@ impl Node {
         let mut asks = 0;
         loop {
             let mut silent = Vec::new();
-            for peer in missing {
-                match self.ask_one(peer).await? {
-                    None => silent.push(peer),
-                    Some(None) => {}
-                    Some(Some(incarnation)) => {
-                        let highest = known.map_or(0, |known| known.incarnation).max(incarnation);
-                        known = Some(Known {
-                            node: me,
-                            incarnation: highest,
-                            wiped: false,
-                        });
-                    }
+            let mut gone = BTreeSet::new();
+            for peer in &missing {
+                let Some(you) = self.ask_one(*peer, &missing).await? else {
+                    silent.push(*peer);
+                    continue;
+                };
+                gone.extend(you.gone.into_iter().map(NodeId));
+                if you.is_known {
+                    let highest = known.map_or(0, |known| known.incarnation);
+                    known = Some(Known {
+                        node: me,
+                        incarnation: highest.max(you.incarnation),
+                        wiped: false,
+                    });
                 }
             }
+            silent.retain(|peer| !gone.contains(peer));
             asks += 1;
             if let Some(known) = known {
                 return Ok(Answer::Known(known));
@@ -279,8 +283,8 @@ impl Node {
         }
     }
 
-    /// What one node knows of this one: nothing heard, nothing known, or the highest incarnation.
-    async fn ask_one(&self, peer: NodeId) -> Result<Option<Option<u64>>, Error> {
+    /// What one of the nodes that are asked knows of this one, if it answers.
+    async fn ask_one(&self, peer: NodeId, asked: &[NodeId]) -> Result<Option<You>, Error> {
         let ask = question(Ask::WhoAmI(WhoAmI {
             node: self.settings.node.0,
             // Whoever joins has made no cluster, and is told of some nodes only.
@@ -290,6 +294,7 @@ impl Node {
                 0
             },
             address: self.settings.address.clone(),
+            asked: asked.iter().map(|node| node.0).collect(),
         }));
         let answer = self
             .exchange
@@ -315,7 +320,7 @@ impl Node {
                 peer,
             });
         }
-        Ok(Some(you.is_known.then_some(you.incarnation)))
+        Ok(Some(you))
     }
 
     fn begin_gossip(&self) -> Result<(), Error> {

@@ -54,38 +54,10 @@ async fn three(replication: u8) -> Three {
 /// Three nodes that serve, without a keyspace.
 pub(super) async fn three_with(replication: u8, hub: &Hub, commands: Arc<dyn Commands>) -> Three {
     let directories = [(); 3].map(|()| TempDir::new().unwrap());
-    let founders: Vec<_> = (1..=3)
-        .map(|node| Founder {
-            node: NodeId(node),
-            address: format!("node-{node}:1"),
-        })
+    let nodes: Vec<_> = (1..=3)
+        .zip(&directories)
+        .map(|(node, directory)| begin(NodeId(node), replication, directory, hub, &commands))
         .collect();
-    let mut nodes = Vec::new();
-    for (founder, directory) in founders.iter().zip(&directories) {
-        let node = founder.node;
-        let settings = NodeSettings {
-            node,
-            address: founder.address.clone(),
-            rack: format!("rack-{node}"),
-            founders: founders.clone(),
-            replication: NonZeroU8::new(replication).unwrap(),
-            range_bits: RangeBits::new(2).unwrap(),
-            ..settings()
-        };
-        let line = Arc::new(Line {
-            hub: hub.clone(),
-            from: node,
-            runtime: Handle::current(),
-        });
-        let inboxes = Arc::clone(&hub.inboxes);
-        let connect = |inbox, _| {
-            inboxes.lock().insert(node, inbox);
-            Ok(line as Arc<dyn Network>)
-        };
-        let mut around = surroundings(directory);
-        around.commands = Arc::clone(&commands);
-        nodes.push(Cluster::open(settings, around, connect).unwrap());
-    }
     for node in &nodes {
         node.ready().await.unwrap();
     }
@@ -94,6 +66,43 @@ pub(super) async fn three_with(replication: u8, hub: &Hub, commands: Arc<dyn Com
         keyspace: Vec::new(),
         _directories: directories.into(),
     }
+}
+
+/// Begins a node of the cluster that nodes 1, 2 and 3 have made, or are to make.
+fn begin(
+    node: NodeId,
+    replication: u8,
+    directory: &TempDir,
+    hub: &Hub,
+    commands: &Arc<dyn Commands>,
+) -> Cluster {
+    let address = |node: NodeId| format!("node-{node}:1");
+    let founders = (1..=3).map(NodeId).map(|node| Founder {
+        node,
+        address: address(node),
+    });
+    let settings = NodeSettings {
+        node,
+        address: address(node),
+        rack: format!("rack-{node}"),
+        founders: founders.collect(),
+        replication: NonZeroU8::new(replication).unwrap(),
+        range_bits: RangeBits::new(2).unwrap(),
+        ..settings()
+    };
+    let line = Arc::new(Line {
+        hub: hub.clone(),
+        from: node,
+        runtime: Handle::current(),
+    });
+    let inboxes = Arc::clone(&hub.inboxes);
+    let connect = |inbox, _| {
+        inboxes.lock().insert(node, inbox);
+        Ok(line as Arc<dyn Network>)
+    };
+    let mut around = surroundings(directory);
+    around.commands = Arc::clone(commands);
+    Cluster::open(settings, around, connect).unwrap()
 }
 
 /// As a client would: groups elect their leaders at first.
@@ -314,4 +323,30 @@ async fn a_node_that_leaves_hears_of_it_to_the_end() {
     let is_metadata = |group: &crate::GroupStatus| group.group == 0;
     assert!(!leaving.status().groups.iter().any(is_metadata));
     close(&three);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_node_does_not_wait_for_a_founder_that_has_left() {
+    let hub = Hub::default();
+    let commands: Arc<dyn Commands> = Arc::new(Appends);
+    let three = three_with(1, &hub, Arc::clone(&commands)).await;
+    let leaving = NodeId(3);
+    retried(async || three.nodes[0].drain(leaving).await).await;
+    for member in &three.nodes[..2] {
+        while member.status().moves.departed != [leaving] {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    three.nodes[2].close().unwrap();
+    hub.inboxes.lock().remove(&leaving).unwrap();
+
+    let directory = TempDir::new().unwrap();
+    let new = begin(NodeId(4), 1, &directory, &hub, &commands);
+    let patience = Duration::from_secs(60);
+    tokio::time::timeout(patience, new.ready())
+        .await
+        .unwrap()
+        .unwrap();
+    new.close().unwrap();
+    three.nodes[..2].iter().for_each(|node| node.close().unwrap());
 }
