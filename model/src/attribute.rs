@@ -192,19 +192,23 @@ impl<'a> RawValue<'a> {
             ValueRef::String(bytes) | ValueRef::Binary(bytes) => bytes.len(),
             ValueRef::Number(number) => number_size(number),
             ValueRef::Set(set) => set.iter().map(SetElement::size).sum(),
-            ValueRef::List(list) => 3 + list.iter().map(|value| 1 + value.size()).sum::<usize>(),
+            ValueRef::List(list) => CONTAINER_SIZE + list.iter().map(|value| 1 + value.size()).sum::<usize>(),
             ValueRef::Map(map) => {
-                3 + map
-                    .iter()
-                    .map(|(name, value)| 1 + name.len() + value.size())
-                    .sum::<usize>()
+                CONTAINER_SIZE
+                    + map
+                        .iter()
+                        .map(|(name, value)| 1 + name.len() + value.size())
+                        .sum::<usize>()
             }
         }
     }
 }
 
+/// What a list or map counts beside its elements and one byte for each of them.
+pub(crate) const CONTAINER_SIZE: usize = 3;
+
 /// Size of a number: one byte for every two significant digits on each side of the point, one more, one for a sign.
-fn number_size(number: NumberRef<'_>) -> usize {
+pub(crate) fn number_size(number: NumberRef<'_>) -> usize {
     let (integer, fraction) = number.significant_digits();
     1 + integer.div_ceil(2) + fraction.div_ceil(2) + usize::from(number.is_negative())
 }

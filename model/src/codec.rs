@@ -4,7 +4,7 @@
 //! normalized); [`check_value`] accepts exactly those, so that whatever comes from a disk or a peer is either canonical
 //! or refused, and the views of [`crate::attribute`] never fail. JSON is not known here.
 
-use crate::attribute::{Kind, MapRef, RawValue, SetElement};
+use crate::attribute::{CONTAINER_SIZE, Kind, MapRef, RawValue, SetElement, number_size};
 use crate::number::{Number, NumberRef};
 
 /// Most lists and maps around a value; with the value itself they make the 32 levels that DynamoDB allows.
@@ -77,62 +77,78 @@ pub(crate) fn span_of_value(bytes: &[u8]) -> Option<usize> {
     (end <= bytes.len()).then_some(end)
 }
 
-/// Checks that `bytes` starts with a canonical value and returns its length.
-pub(crate) fn check_value(bytes: &[u8], depth: usize) -> Option<usize> {
-    let end = span_of_value(bytes)?;
-    let mut position = 1;
-    match bytes[0] {
-        tag::STRING => {
-            read_length(bytes, &mut position)?;
-            std::str::from_utf8(&bytes[position..end]).ok()?;
-        }
-        tag::NUMBER => {
-            NumberRef::new(&bytes[2..end])?;
-        }
-        kind @ (tag::STRING_SET | tag::NUMBER_SET | tag::BINARY_SET) => {
-            check_set(kind, read_u32(bytes, 5)?, &bytes[1 + CONTAINER_HEADER_BYTES..end])?;
-        }
-        tag::LIST if depth < DEPTH_MAX => {
-            let mut rest = &bytes[1 + CONTAINER_HEADER_BYTES..end];
-            for _ in 0..read_u32(bytes, 5)? {
-                rest = &rest[check_value(rest, depth + 1)?..];
-            }
-            rest.is_empty().then_some(())?;
-        }
-        tag::MAP if depth < DEPTH_MAX => {
-            check_entries(
-                read_u32(bytes, 5)?,
-                &bytes[1 + CONTAINER_HEADER_BYTES..end],
-                depth + 1,
-            )?;
-        }
-        tag::LIST | tag::MAP => return None,
-        _ => {}
-    }
-    Some(end)
+/// What a check finds out about a value on its way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Checked {
+    /// Length of the stored form.
+    pub(crate) end: usize,
+    /// Size in bytes by DynamoDB's rules, as [`RawValue::size`].
+    pub(crate) size: usize,
 }
 
-fn check_set(kind: u8, count: usize, mut rest: &[u8]) -> Option<()> {
+/// Checks that `bytes` starts with a canonical value, and measures it.
+pub(crate) fn check_value(bytes: &[u8], depth: usize) -> Option<Checked> {
+    let end = span_of_value(bytes)?;
+    let body = |count: usize| bytes.get(count..end);
+    let size = match bytes[0] {
+        tag::STRING | tag::BINARY => {
+            let mut position = 1;
+            let length = read_length(bytes, &mut position)?;
+            if bytes[0] == tag::STRING {
+                std::str::from_utf8(body(position)?).ok()?;
+            }
+            length
+        }
+        tag::NUMBER => number_size(NumberRef::new(body(2)?)?),
+        kind @ (tag::STRING_SET | tag::NUMBER_SET | tag::BINARY_SET) => {
+            check_set(kind, read_u32(bytes, 5)?, body(1 + CONTAINER_HEADER_BYTES)?)?
+        }
+        tag::LIST if depth < DEPTH_MAX => {
+            let count = read_u32(bytes, 5)?;
+            let mut rest = body(1 + CONTAINER_HEADER_BYTES)?;
+            let mut size = CONTAINER_SIZE + count;
+            for _ in 0..count {
+                let element = check_value(rest, depth + 1)?;
+                size += element.size;
+                rest = &rest[element.end..];
+            }
+            rest.is_empty().then_some(size)?
+        }
+        tag::MAP if depth < DEPTH_MAX => {
+            let count = read_u32(bytes, 5)?;
+            CONTAINER_SIZE + count + check_entries(count, body(1 + CONTAINER_HEADER_BYTES)?, depth + 1)?
+        }
+        tag::LIST | tag::MAP => return None,
+        _ => 1,
+    };
+    Some(Checked { end, size })
+}
+
+/// Checks the elements of a set. Gives the sum of their sizes.
+fn check_set(kind: u8, count: usize, mut rest: &[u8]) -> Option<usize> {
     let mut previous: Option<&[u8]> = None;
+    let mut size = 0;
     for _ in 0..count {
         let mut position = 0;
         let length = read_length(rest, &mut position)?;
         let element = rest.get(position..position.checked_add(length)?)?;
-        match kind {
-            tag::STRING_SET => std::str::from_utf8(element).ok().map(|_| ())?,
-            tag::NUMBER_SET => NumberRef::new(element).map(|_| ())?,
-            _ => {}
-        }
+        size += match kind {
+            tag::STRING_SET => std::str::from_utf8(element).ok()?.len(),
+            tag::NUMBER_SET => number_size(NumberRef::new(element)?),
+            _ => length,
+        };
         previous.is_none_or(|previous| previous < element).then_some(())?;
         previous = Some(element);
         rest = &rest[position + length..];
     }
-    (count > 0 && rest.is_empty()).then_some(())
+    (count > 0 && rest.is_empty()).then_some(size)
 }
 
-/// Checks the entries of a map: names strictly ascending and UTF-8, values canonical.
-pub(crate) fn check_entries(count: usize, mut rest: &[u8], depth: usize) -> Option<()> {
+/// Checks the entries of a map: names strictly ascending and UTF-8, values canonical. Gives the sum of the sizes of names and
+/// values.
+pub(crate) fn check_entries(count: usize, mut rest: &[u8], depth: usize) -> Option<usize> {
     let mut previous: Option<&[u8]> = None;
+    let mut size = 0;
     for _ in 0..count {
         let mut position = 0;
         let length = read_length(rest, &mut position)?;
@@ -141,9 +157,11 @@ pub(crate) fn check_entries(count: usize, mut rest: &[u8], depth: usize) -> Opti
         previous.is_none_or(|previous| previous < name).then_some(())?;
         previous = Some(name);
         rest = &rest[position + length..];
-        rest = &rest[check_value(rest, depth)?..];
+        let value = check_value(rest, depth)?;
+        size += length + value.size;
+        rest = &rest[value.end..];
     }
-    rest.is_empty().then_some(())
+    rest.is_empty().then_some(size)
 }
 
 /// A set was given an element twice.

@@ -46,8 +46,16 @@ impl Item {
     /// # Errors
     /// [`StoredItemError`] when the bytes are not an item of a known version.
     pub fn from_stored(bytes: Bytes) -> Result<Self, StoredItemError> {
-        ItemRef::from_stored(&bytes)?;
-        Ok(Self(bytes))
+        Ok(Self::measured(bytes)?.0)
+    }
+
+    /// The same, with [`ItemRef::size`], which the check finds out on its way.
+    ///
+    /// # Errors
+    /// [`StoredItemError`] when the bytes are not an item of a known version.
+    pub fn measured(bytes: Bytes) -> Result<(Self, usize), StoredItemError> {
+        let size = check(&bytes)?;
+        Ok((Self(bytes), size))
     }
 
     /// The item without attributes.
@@ -82,12 +90,7 @@ impl<'a> ItemRef<'a> {
     /// # Errors
     /// [`StoredItemError`] when the bytes are not an item of a known version.
     pub fn from_stored(bytes: &'a [u8]) -> Result<Self, StoredItemError> {
-        let (&version, body) = bytes.split_first().ok_or(StoredItemError::Malformed)?;
-        if version != FORMAT_VERSION {
-            return Err(StoredItemError::UnsupportedVersion { found: version });
-        }
-        let count = codec::read_u32(body, 0).ok_or(StoredItemError::Malformed)?;
-        codec::check_entries(count, &body[4..], 0).ok_or(StoredItemError::Malformed)?;
+        check(bytes)?;
         Ok(Self(bytes))
     }
 
@@ -120,6 +123,16 @@ impl<'a> ItemRef<'a> {
     pub fn to_owned(self) -> Item {
         Item(Bytes::copy_from_slice(self.0))
     }
+}
+
+/// Checks that bytes are a stored item, and gives its size by DynamoDB's rules.
+fn check(bytes: &[u8]) -> Result<usize, StoredItemError> {
+    let (&version, body) = bytes.split_first().ok_or(StoredItemError::Malformed)?;
+    if version != FORMAT_VERSION {
+        return Err(StoredItemError::UnsupportedVersion { found: version });
+    }
+    let count = codec::read_u32(body, 0).ok_or(StoredItemError::Malformed)?;
+    codec::check_entries(count, &body[4..], 0).ok_or(StoredItemError::Malformed)
 }
 
 impl ItemWriter {
@@ -258,7 +271,8 @@ mod tests {
         fn what_is_written_is_read_back(entries in prop::collection::hash_map("[a-z]{0,8}", any_tree(), 0..8)) {
             let entries: Vec<_> = entries.into_iter().collect();
             let item = item(&entries);
-            let read = Item::from_stored(item.stored().clone()).unwrap();
+            let (read, size) = Item::measured(item.stored().clone()).unwrap();
+            prop_assert_eq!(size, read.as_ref().size());
             prop_assert_eq!(read.as_ref().attributes().len(), entries.len());
             for (name, tree) in &entries {
                 prop_assert!(same(read.as_ref().get(name.as_bytes()).unwrap(), tree));
@@ -283,8 +297,9 @@ mod tests {
             let at = at.index(bytes.len());
             bytes[at] = byte;
             // Either refused, or every view of it works.
-            if let Ok(item) = ItemRef::from_stored(&bytes) {
-                prop_assert!(item.size() < 10_000);
+            if let Ok((item, size)) = Item::measured(Bytes::from(bytes)) {
+                let item = item.as_ref();
+                prop_assert!(size == item.size() && size < 10_000);
                 let opened = item.iter().map(|(_, value)| format!("{:?}", value.open()).len()).sum::<usize>();
                 prop_assert!(opened > 0 || item.attributes().is_empty());
             }

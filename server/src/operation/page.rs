@@ -238,6 +238,7 @@ struct Page<'a> {
     count: usize,
     scanned: usize,
     bytes: usize,
+    /// The row that was evaluated last, unless it is the last of `items`.
     last: Option<Item>,
     /// Whether rows may follow the last one.
     more: bool,
@@ -246,26 +247,25 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn visit(&mut self, row: &Row<'_>) -> ControlFlow<()> {
-        let item = match open(&row.to_cell()) {
-            Ok(item) => item,
+        let (item, size) = match Item::measured(row.to_cell()) {
+            Ok(measured) => measured,
             Err(error) => {
-                self.failure = Some(error);
+                self.failure = Some(ApiError::Internal(error.to_string()));
                 return ControlFlow::Break(());
             }
         };
-        let size = item.as_ref().size();
         if self.scanned > 0 && self.bytes + size > PAGE_BYTES_MAX {
             self.more = true;
             return ControlFlow::Break(());
         }
         self.scanned += 1;
         self.bytes += size;
-        if self.is_raw {
-            self.items.push(item.clone());
+        self.last = if self.is_raw {
+            self.items.push(item);
+            None
         } else {
-            self.take(&item);
-        }
-        self.last = Some(item);
+            self.take(item)
+        };
         if self.scanned == self.plan.limit {
             self.more = true;
             return ControlFlow::Break(());
@@ -275,21 +275,33 @@ impl Page<'_> {
 }
 
 impl Page<'_> {
-    /// Takes an item if it passes the filter.
-    fn take(&mut self, item: &Item) {
+    /// Takes an item if it passes the filter. Gives it back when it is not returned as it is.
+    fn take(&mut self, item: Item) -> Option<Item> {
         let passes = match &self.plan.filter {
             Some(filter) => filter.evaluate(Some(item.as_ref()), &self.plan.placeholders),
             None => true,
         };
-        if passes {
-            self.count += 1;
-            if !self.plan.count_only {
-                self.items.push(match &self.plan.projection {
-                    Some(projection) => projection.apply(item.as_ref()),
-                    None => item.clone(),
-                });
+        if !passes {
+            return Some(item);
+        }
+        self.count += 1;
+        match &self.plan.projection {
+            _ if self.plan.count_only => Some(item),
+            Some(projection) => {
+                self.items.push(projection.apply(item.as_ref()));
+                Some(item)
+            }
+            None => {
+                self.items.push(item);
+                None
             }
         }
+    }
+
+    /// The row that was evaluated last, if others may follow it.
+    fn last(&mut self) -> Option<Item> {
+        let last = self.last.take().or_else(|| self.items.last().cloned());
+        last.filter(|_| self.more)
     }
 
     /// Completes the rows of an index with the items that they are of. Gives the units of it.
@@ -316,7 +328,7 @@ impl Page<'_> {
             // An item that went between the two reads is shown as its row was.
             let item = item?.unwrap_or_else(|| row.clone());
             units += read_units(item.as_ref().size(), level);
-            self.take(&item);
+            self.take(item);
         }
         Ok(units)
     }
@@ -356,6 +368,8 @@ pub(super) async fn read(
     if let Some(failure) = page.failure {
         return Err(failure);
     }
+    // Before the rows of an index give way to the items that they are of.
+    let last = page.last();
     let units = read_units(page.bytes, level);
     let mut cost = match source.index() {
         None => Cost::from(units),
@@ -365,7 +379,6 @@ pub(super) async fn read(
         cost.table += page.fetch(context, source, level).await?;
     }
     context.settle(table, permit, || cost.clone());
-    let last = page.last.filter(|_| page.more);
     Ok(PageOutput {
         items: (!plan.count_only).then_some(page.items),
         count: page.count,

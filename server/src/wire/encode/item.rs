@@ -23,25 +23,23 @@ impl Json {
 
     /// One attribute value, such as `{"S":"text"}`.
     pub(crate) fn value(&mut self, value: RawValue<'_>) {
-        let descriptor = value.kind().descriptor();
-        self.object(|json| {
-            json.member(descriptor);
-            match value.open() {
-                ValueRef::Null => json.boolean(true),
-                ValueRef::Bool(value) => json.boolean(value),
-                ValueRef::String(text) => json.text_bytes(text),
-                ValueRef::Number(number) => json.text(number.format().as_str()),
-                ValueRef::Binary(bytes) => json.base64(bytes),
-                ValueRef::Set(set) => json.list(set.iter(), Self::scalar),
-                ValueRef::List(list) => json.list(list.iter(), Self::value),
-                ValueRef::Map(map) => json.attributes(map),
-            }
-        });
+        self.raw().extend_from_slice(opening(value.kind()).as_bytes());
+        match value.open() {
+            ValueRef::Null => self.boolean(true),
+            ValueRef::Bool(value) => self.boolean(value),
+            ValueRef::String(text) => self.text_bytes(text),
+            ValueRef::Number(number) => self.plain(number.format().as_str()),
+            ValueRef::Binary(bytes) => self.base64(bytes),
+            ValueRef::Set(set) => self.list(set.iter(), Self::scalar),
+            ValueRef::List(list) => self.list(list.iter(), Self::value),
+            ValueRef::Map(map) => self.attributes(map),
+        }
+        self.raw().push(b'}');
     }
 
     fn scalar(&mut self, element: SetElement<'_>) {
         match element.number() {
-            Some(number) => self.text(number.format().as_str()),
+            Some(number) => self.plain(number.format().as_str()),
             None if element.kind == Kind::Binary => self.base64(element.bytes),
             None => self.text_bytes(element.bytes),
         }
@@ -55,6 +53,22 @@ impl Json {
         let written = STANDARD.encode_slice(bytes, &mut out[start..]).unwrap_or(0);
         out.truncate(start + written);
         out.push(b'"');
+    }
+}
+
+/// What stands before a value of a type: its descriptor, as the name of an object's only member.
+const fn opening(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Null => r#"{"NULL":"#,
+        Kind::Bool => r#"{"BOOL":"#,
+        Kind::String => r#"{"S":"#,
+        Kind::Number => r#"{"N":"#,
+        Kind::Binary => r#"{"B":"#,
+        Kind::StringSet => r#"{"SS":"#,
+        Kind::NumberSet => r#"{"NS":"#,
+        Kind::BinarySet => r#"{"BS":"#,
+        Kind::List => r#"{"L":"#,
+        Kind::Map => r#"{"M":"#,
     }
 }
 

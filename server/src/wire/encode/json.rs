@@ -92,6 +92,15 @@ impl Json {
         self.comma = true;
     }
 
+    /// Text in which nothing needs to be escaped, such as a number.
+    pub(super) fn plain(&mut self, text: &str) {
+        debug_assert_eq!(first_escaped(text.as_bytes()), None, "{text}");
+        let out = self.raw();
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    }
+
     fn escape(&mut self, byte: u8) {
         const HEX: &[u8; 16] = b"0123456789abcdef";
         let short = match byte {
@@ -132,22 +141,43 @@ impl Json {
 
 /// Where the first byte is that JSON wants escaped.
 ///
-/// Whole chunks are looked at without a branch for each byte, which compilers turn into vector instructions: most text has
-/// nothing to escape.
+/// Chunks are looked at as a whole, which compilers turn into vector instructions, and what is left of the text in words:
+/// most text has nothing to escape, and most texts are short.
 fn first_escaped(text: &[u8]) -> Option<usize> {
-    const CHUNK: usize = 32;
-    let mut clean = 0;
-    for chunk in text.chunks(CHUNK) {
-        let any = chunk
-            .iter()
-            .fold(0, |any, byte| any | u8::from(is_escaped(*byte)));
-        if any != 0 {
-            break;
+    let (chunks, _) = text.as_chunks::<CHUNK>();
+    let clean = chunks.iter().take_while(|chunk| !any_escaped(chunk)).count() * CHUNK;
+    let (words, rest) = text[clean..].as_chunks();
+    for (place, word) in words.iter().enumerate() {
+        let escaped = escaped_of_word(u64::from_le_bytes(*word));
+        if escaped != 0 {
+            let byte = escaped.trailing_zeros() / u8::BITS;
+            return Some(clean + place * size_of::<u64>() + usize::try_from(byte).unwrap_or_default());
         }
-        clean += chunk.len();
     }
-    let found = text[clean..].iter().position(|byte| is_escaped(*byte));
-    found.map(|at| clean + at)
+    let found = rest.iter().position(|byte| is_escaped(*byte));
+    found.map(|at| text.len() - rest.len() + at)
+}
+
+/// Bytes that are looked at as a whole.
+const CHUNK: usize = 32;
+
+fn any_escaped(chunk: &[u8; CHUNK]) -> bool {
+    let any = chunk
+        .iter()
+        .fold(0, |any, byte| any | u8::from(is_escaped(*byte)));
+    any != 0
+}
+
+/// The highest bit of each byte of a word that JSON wants escaped, of the least such byte for certain: a borrow may mark bytes
+/// above one that is marked. Source: Bit Twiddling Hacks, "Determine if a word has a byte less than n".
+const fn escaped_of_word(word: u64) -> u64 {
+    const ONES: u64 = u64::MAX / 255;
+    let quote = word ^ (ONES * b'"' as u64);
+    let backslash = word ^ (ONES * b'\\' as u64);
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let quotes = quote.wrapping_sub(ONES) & !quote;
+    let backslashes = backslash.wrapping_sub(ONES) & !backslash;
+    (control | quotes | backslashes) & (ONES * 0x80)
 }
 
 fn is_escaped(byte: u8) -> bool {
@@ -160,7 +190,7 @@ mod tests {
 
     #[test]
     fn escaped_bytes_are_found_wherever_they_are() {
-        for length in [0, 1, 31, 32, 33, 100] {
+        for length in [0, 1, 7, 8, 9, 31, 32, 33, 100] {
             assert_eq!(first_escaped(&vec![b'a'; length]), None);
             for at in 0..length {
                 let mut text = vec![0xC3; length];
