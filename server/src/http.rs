@@ -42,6 +42,7 @@ use crate::authorize::Caller;
 use crate::health::Health;
 use crate::identity::store::Identities;
 use crate::keys::Keys;
+use crate::metrics::{Concern, OperationMetrics};
 use crate::operation::Context;
 use crate::request_id::{RequestId, RequestIds};
 use crate::wire::decode::is_json;
@@ -63,6 +64,8 @@ pub(crate) struct App {
     pub(crate) health: Arc<Health>,
     pub(crate) request_ids: RequestIds,
     pub(crate) guard: Arc<Guard>,
+    /// How long operations take, and how they end.
+    pub(crate) operations: Arc<OperationMetrics>,
     /// What the data is encrypted with.
     pub(crate) keys: Keys,
     /// Where it is written down who has asked for what, if anywhere.
@@ -198,6 +201,10 @@ async fn answer(
     let asked = Asked {
         head: Head::new(&parts.headers),
         caller: &caller(app, parts, principal)?,
+        concern: Concern {
+            metrics: &app.operations,
+            table: &trail.table,
+        },
     };
     dispatch::run_for(target, json, asked, &app.context).await
 }

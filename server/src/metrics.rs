@@ -4,6 +4,8 @@
 //! The names are part of the interface and listed in `docs/operations.md`. They are told without a signature, so that the
 //! listener is one of its own, in plain, for addresses that clients do not reach.
 
+mod operations;
+
 use std::future::pending;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -18,7 +20,9 @@ use stator_cluster::{Cluster, ClusterStatus, GroupStatus, Liveness};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+pub(crate) use self::operations::{Concern, OperationMetrics, TableSeries};
 use crate::audit::{AuditCounts, AuditLog};
+use crate::catalog::Catalog;
 use crate::health::{Health, LIVE_PATH, READY_PATH};
 use crate::http::guard::{Counters, Guard};
 use crate::http::limits::HttpLimits;
@@ -35,6 +39,8 @@ pub(crate) struct Sources {
     pub(crate) guard: Arc<Guard>,
     pub(crate) audit: Option<AuditLog>,
     pub(crate) throttle: Option<Arc<Throttle>>,
+    pub(crate) operations: Arc<OperationMetrics>,
+    pub(crate) catalog: Arc<Catalog>,
 }
 
 /// The listener of collectors and probes, from the first moment of a node: whoever waits for it is told so. Ends when it is
@@ -95,6 +101,9 @@ async fn answer(State(told): State<Told>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, told.health.state().name()).into_response();
     };
     let mut text = Text::default();
+    sources
+        .operations
+        .write(&mut text, |table| sources.catalog.table(table).is_some());
     text.cluster(&sources.cluster.status());
     if let Some(throttle) = &sources.throttle {
         text.throttled(&throttle.refused());
@@ -106,11 +115,12 @@ async fn answer(State(told): State<Told>) -> Response {
     ([(CONTENT_TYPE, TEXT_FORM)], text.0).into_response()
 }
 
-/// What is counted, and what can go down again.
+/// What is counted, what can go down again, and what is counted in buckets.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Counter,
     Gauge,
+    Histogram,
 }
 
 #[derive(Debug, Default)]
@@ -122,6 +132,7 @@ impl Text {
         let kind = match kind {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
         };
         self.line(format_args!("# HELP {name} {help}"));
         self.line(format_args!("# TYPE {name} {kind}"));

@@ -252,6 +252,7 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
         health: api.health,
         request_ids: RequestIds::new(seed()?),
         guard: Guard::new(api.http_limits),
+        operations: Arc::default(),
         keys,
         audit: api.audit,
     }))
@@ -284,6 +285,8 @@ pub(crate) async fn run(
             guard: Arc::clone(&guard),
             audit: audit.clone(),
             throttle: app.context.throttle.clone(),
+            operations: Arc::clone(&app.operations),
+            catalog: Arc::clone(&app.context.catalog),
         });
     }
     health.serves(cluster.clone());

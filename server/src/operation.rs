@@ -113,6 +113,11 @@ pub(crate) trait Operation: Sized {
     /// What it answers.
     type Output;
 
+    /// The name of the one table whose items it is about, if there is one, as far as it is valid.
+    fn table(&self) -> Option<&str> {
+        None
+    }
+
     /// Validates and carries it out.
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError>;
 }

@@ -9,7 +9,7 @@ mod pending;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::header::USER_AGENT;
@@ -24,6 +24,7 @@ use super::App;
 use crate::arn;
 use crate::auth;
 use crate::identity::error::IdentityError;
+use crate::metrics::TableSeries;
 use crate::random::Fill;
 use crate::request_id::RequestId;
 use crate::wire::error::ApiError;
@@ -78,6 +79,8 @@ pub(super) struct Trail {
     pub(super) denied: bool,
     /// Its body, once it is known who has sent it.
     pub(super) json: Bytes,
+    /// What is counted of its table, if it is about one.
+    pub(super) table: OnceLock<Arc<TableSeries>>,
 }
 
 /// A call that is written down.

@@ -1,10 +1,13 @@
 //! From a target to its operation: decode, authorize, run, encode. The one list of which type serves which operation.
 
 #[cfg(test)]
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::authorize::{Authorize, Caller, Judge};
 use crate::message::table;
+use crate::metrics::Concern;
+#[cfg(test)]
+use crate::metrics::OperationMetrics;
 use crate::operation::batch_execute_statement::BatchExecuteStatement;
 use crate::operation::batch_get_item::BatchGetItem;
 use crate::operation::batch_write_item::BatchWriteItem;
@@ -49,6 +52,7 @@ use crate::wire::target::Target;
 pub(super) struct Asked<'a> {
     pub(super) head: Head<'a>,
     pub(super) caller: &'a Caller<'a>,
+    pub(super) concern: Concern<'a>,
 }
 
 /// Runs the operation of a target on a JSON body for a caller, and returns the JSON of its answer.
@@ -107,8 +111,28 @@ async fn run(target: Target, json: &[u8], head: Head<'_>, context: &Context) -> 
         secure: false,
         user_agent: None,
     };
-    let caller = &caller;
-    run_for(target, json, Asked { head, caller }, context).await
+    run_as(target, json, (head, &caller), context).await
+}
+
+/// Runs the operation of a target as somebody, for whom nothing is counted.
+#[cfg(test)]
+async fn run_as(
+    target: Target,
+    json: &[u8],
+    (head, caller): (Head<'_>, &Caller<'_>),
+    context: &Context,
+) -> Result<Vec<u8>, ApiError> {
+    let (metrics, table) = (OperationMetrics::default(), OnceLock::new());
+    let concern = Concern {
+        metrics: &metrics,
+        table: &table,
+    };
+    let asked = Asked {
+        head,
+        caller,
+        concern,
+    };
+    run_for(target, json, asked, context).await
 }
 
 async fn answer<O>(json: &[u8], asked: Asked<'_>, context: &Context) -> Result<Vec<u8>, ApiError>
@@ -130,13 +154,16 @@ where
 }
 
 /// A request that its caller may make.
-async fn permitted<O: Decode + Authorize>(
+async fn permitted<O: Operation + Decode + Authorize>(
     json: &[u8],
     asked: Asked<'_>,
     context: &Context,
 ) -> Result<O, ApiError> {
     let mut request = decode::<O>(json, asked.head)?;
     request.authorize(&Judge::new(asked.caller, context)).await?;
+    if let Some(table) = request.table() {
+        asked.concern.is(table, || context.catalog.table(table).is_some());
+    }
     Ok(request)
 }
 

@@ -3,7 +3,7 @@
 use super::expressions::ExpressionInputs;
 use super::item_command::{WriteOutput, WriteParameters};
 use super::replacement::{self, Subject};
-use super::{Context, Operation};
+use super::{Context, Operation, table_name};
 use crate::wire::decode::attribute::Attributes;
 use crate::wire::error::ApiError;
 
@@ -17,6 +17,10 @@ pub(crate) struct DeleteItem {
 
 impl Operation for DeleteItem {
     type Output = WriteOutput;
+
+    fn table(&self) -> Option<&str> {
+        table_name::given(self.parameters.table_name.as_ref())
+    }
 
     async fn run(self, context: &Context) -> Result<WriteOutput, ApiError> {
         replacement::run(context, self.parameters, self.expressions, Subject::Key, self.key).await

@@ -38,6 +38,10 @@ pub(crate) struct GetItemOutput {
 impl Operation for GetItem {
     type Output = GetItemOutput;
 
+    fn table(&self) -> Option<&str> {
+        table_name::given(self.table_name.as_ref())
+    }
+
     async fn run(self, context: &Context) -> Result<GetItemOutput, ApiError> {
         let (capacity, level) = self.constraints()?;
         let projection = ("ProjectionExpression", self.projection.as_deref());

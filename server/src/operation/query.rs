@@ -32,6 +32,10 @@ pub(crate) struct Query {
 impl Operation for Query {
     type Output = PageOutput;
 
+    fn table(&self) -> Option<&str> {
+        table_name::given(self.page.table_name.as_ref())
+    }
+
     async fn run(mut self, context: &Context) -> Result<PageOutput, ApiError> {
         let mut constraints = Constraints::default();
         let choices = self.page.constrain("queryFilter", &mut constraints);

@@ -31,6 +31,10 @@ pub(super) struct Segment {
 impl Operation for Scan {
     type Output = PageOutput;
 
+    fn table(&self) -> Option<&str> {
+        table_name::given(self.page.table_name.as_ref())
+    }
+
     async fn run(self, context: &Context) -> Result<PageOutput, ApiError> {
         let mut constraints = Constraints::default();
         let choices = self.page.constrain("scanFilter", &mut constraints);

@@ -38,6 +38,11 @@ pub(super) fn resolve(text: &str) -> Result<&str, ApiError> {
     }
 }
 
+/// The table's name in a `TableName` that may be missing or wrong.
+pub(super) fn given(text: Option<&String>) -> Option<&str> {
+    text.and_then(|text| resolve(text).ok())
+}
+
 /// [`check`] and [`resolve`] for a request that has nothing else.
 ///
 /// # Errors

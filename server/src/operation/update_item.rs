@@ -21,6 +21,10 @@ pub(crate) struct UpdateItem {
 impl Operation for UpdateItem {
     type Output = WriteOutput;
 
+    fn table(&self) -> Option<&str> {
+        table_name::given(self.parameters.table_name.as_ref())
+    }
+
     async fn run(self, context: &Context) -> Result<WriteOutput, ApiError> {
         let choices = self.parameters.choices(("key", self.key.as_ref()))?;
         let name = table_name::resolve(self.parameters.table_name.as_deref().unwrap_or_default())?;

@@ -9,7 +9,7 @@ const STREAMS_PREFIX: &str = "DynamoDBStreams_20120810.";
 macro_rules! targets {
     ($($name:ident,)+) => {
         /// The operations that this version has.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub(crate) enum Target {
             $($name,)+
         }
@@ -17,6 +17,11 @@ macro_rules! targets {
         impl Target {
             /// All of them.
             pub(crate) const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// Its place among all.
+            pub(crate) const fn place(self) -> usize {
+                self as usize
+            }
 
             /// Its name in the API.
             pub(crate) fn name(self) -> &'static str {

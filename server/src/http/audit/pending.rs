@@ -1,12 +1,13 @@
 //! Calls that are not answered yet.
 //!
-//! Invariant: a call that is never answered, because it panics or because its client goes away, is written down like one that
-//! failed inside: it may have taken effect.
+//! Invariant: a call that is never answered, because it panics or because its client goes away, is written down and counted like
+//! one that failed inside: it may have taken effect.
 
 use std::sync::Arc;
 
 use http::request::Parts;
 use stator_iam::Principal;
+use tokio::time::Instant;
 
 use super::{App, Trail, operation, query};
 use crate::identity::error::IdentityError;
@@ -20,6 +21,7 @@ pub(in crate::http) struct Pending<'a> {
     app: &'a App,
     parts: &'a Parts,
     id: RequestId,
+    begun: Instant,
     pub(in crate::http) trail: Trail,
     is_answered: bool,
 }
@@ -30,6 +32,7 @@ impl<'a> Pending<'a> {
             app,
             parts,
             id,
+            begun: Instant::now(),
             trail: Trail::default(),
             is_answered: false,
         }
@@ -38,6 +41,14 @@ impl<'a> Pending<'a> {
     /// Writes it down with its answer.
     pub(in crate::http) fn answered(mut self, result: &Result<Vec<u8>, ApiError>) {
         self.is_answered = true;
+        self.write(result);
+    }
+
+    fn write(&self, result: &Result<Vec<u8>, ApiError>) {
+        let Trail { target, table, .. } = &self.trail;
+        let (table, took) = (table.get().map(Arc::as_ref), self.begun.elapsed());
+        let error = result.as_ref().err().map(ApiError::code);
+        self.app.operations.answered(*target, table, took, error);
         operation(self.app, self.parts, &self.trail, result, self.id);
     }
 }
@@ -45,8 +56,7 @@ impl<'a> Pending<'a> {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         if !self.is_answered {
-            let unknown = Err(ApiError::Internal("not answered".to_owned()));
-            operation(self.app, self.parts, &self.trail, &unknown, self.id);
+            self.write(&Err(ApiError::Internal("not answered".to_owned())));
         }
     }
 }

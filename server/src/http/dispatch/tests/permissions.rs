@@ -12,7 +12,7 @@ use stator_iam::policy::{DocumentKind, Policy, PrincipalPolicies};
 use self::samples::{Sample, TABLE};
 use super::*;
 use crate::arn;
-use crate::http::dispatch::{Asked, run_for};
+use crate::http::dispatch::run_as;
 
 /// A table with an index, a stream and a lock on it.
 const CREATE: &str = r#"{"TableName":"Tab","BillingMode":"PAY_PER_REQUEST","DeletionProtectionEnabled":true,
@@ -58,7 +58,7 @@ impl Node {
     async fn ask_as(&self, caller: &Caller<'_>, target: Target, body: &str) -> Result<String, ApiError> {
         let headers = HeaderMap::new();
         let head = Head::new(&headers);
-        let answer = run_for(target, body.as_bytes(), Asked { head, caller }, &self.context).await;
+        let answer = run_as(target, body.as_bytes(), (head, caller), &self.context).await;
         answer.map(|json| String::from_utf8(json).unwrap())
     }
 
