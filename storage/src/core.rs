@@ -288,7 +288,11 @@ fn pressure_of(view: &View, settings: &Settings) -> Pressure {
     let level0 = view
         .version
         .all_live()
-        .map(|keyspace| keyspace.levels[0].len())
+        .map(|keyspace| {
+            let level0 = keyspace.levels[0].iter();
+            // What is set aside is not going to be merged, however long writes wait.
+            level0.filter(|sstable| sstable.damage().is_none()).count()
+        })
         .max()
         .unwrap_or(0);
     if level0 >= settings.level0_sstables_stop {

@@ -467,7 +467,7 @@ impl Engine {
             .version
             .live(keyspace)
             .ok_or(Error::NoSuchKeyspace { id: keyspace })?;
-        range::get(&view, keyspace, key, sequence)
+        core.noting(range::get(&view, keyspace, key, sequence))
     }
 
     /// How the engine stands, and what it has done since it was opened.
@@ -514,6 +514,11 @@ impl Engine {
     pub fn begin_flush(&self) -> Result<()> {
         self.core()?.request_switch();
         Ok(())
+    }
+
+    /// The core, to be kept.
+    pub(crate) fn core_arc(&self) -> &Arc<Core> {
+        &self.shared.core
     }
 
     /// The core, whatever state it is in.

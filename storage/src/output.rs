@@ -24,6 +24,8 @@ pub(crate) struct Output<'a> {
     keyspace: Bytes,
     writer: Option<SstableWriter>,
     finished: Vec<SstableMeta>,
+    /// Of all files that were begun.
+    numbers: Vec<u64>,
 }
 
 impl<'a> Output<'a> {
@@ -40,6 +42,7 @@ impl<'a> Output<'a> {
             keyspace: keyspace.encode(),
             writer: None,
             finished: Vec::new(),
+            numbers: Vec::new(),
         }
     }
 
@@ -60,6 +63,7 @@ impl<'a> Output<'a> {
             Some(writer) => writer,
             none => {
                 let number = self.core.manifest.lock().take_file_number();
+                self.numbers.push(number);
                 let context = &self.core.context;
                 let writer = SstableWriter::create(
                     context,
@@ -89,6 +93,14 @@ impl<'a> Output<'a> {
     }
 }
 
+impl Output<'_> {
+    /// Deletes what was written.
+    pub(crate) fn give_up(self) -> Result<()> {
+        drop(self.writer);
+        remove(self.core, self.numbers.into_iter())
+    }
+}
+
 /// Makes the names of new files durable and opens them.
 pub(crate) fn open_all(core: &Core, metas: &[SstableMeta]) -> Result<Vec<Arc<Sstable>>> {
     if metas.is_empty() {
@@ -104,8 +116,12 @@ pub(crate) fn open_all(core: &Core, metas: &[SstableMeta]) -> Result<Vec<Arc<Sst
 
 /// Deletes files that no version edit names.
 pub(crate) fn discard(core: &Core, metas: &[SstableMeta]) -> Result<()> {
-    for meta in metas {
-        let path = FileName::Sstable(meta.number).in_directory(&core.context.directory);
+    remove(core, metas.iter().map(|meta| meta.number))
+}
+
+fn remove(core: &Core, numbers: impl Iterator<Item = u64>) -> Result<()> {
+    for number in numbers {
+        let path = FileName::Sstable(number).in_directory(&core.context.directory);
         core.context
             .vfs
             .remove(&path)

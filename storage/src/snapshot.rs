@@ -43,7 +43,7 @@ impl Snapshot {
             .version
             .at(keyspace, self.sequence)
             .ok_or(Error::NoSuchKeyspace { id: keyspace })?;
-        range::get(&view, keyspace, key, self.sequence)
+        self.core.noting(range::get(&view, keyspace, key, self.sequence))
     }
 
     /// Walks the entries of `keyspace` within `bounds`, from the lower bound up or from the upper bound down. Bounds
@@ -64,7 +64,15 @@ impl Snapshot {
             .version
             .at(keyspace, self.sequence)
             .ok_or(Error::NoSuchKeyspace { id: keyspace })?;
-        RangeIterator::new(&view, keyspace, self.sequence, bounds, direction)
+        let core = Arc::clone(&self.core);
+        self.core.noting(RangeIterator::new(
+            core,
+            &view,
+            keyspace,
+            self.sequence,
+            bounds,
+            direction,
+        ))
     }
 }
 

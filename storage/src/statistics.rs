@@ -26,6 +26,8 @@ pub(crate) struct Counters {
     pub(crate) delayed_micros: AtomicU64,
     pub(crate) stops: AtomicU64,
     pub(crate) stopped_micros: AtomicU64,
+    /// Sstables that were set aside.
+    pub(crate) damages: AtomicU64,
 }
 
 /// So many threads can count without sharing a cache line.
@@ -118,6 +120,8 @@ pub struct EngineStatistics {
     pub stops: u64,
     /// See `stops`.
     pub stopped: Duration,
+    /// Sstables that were set aside because they are damaged, and are still there.
+    pub damaged_sstables: u64,
     /// The block cache.
     pub cache: CacheStatistics,
 }
@@ -171,6 +175,7 @@ pub(crate) fn collect(core: &Core) -> EngineStatistics {
         delayed: time(&counters.delayed_micros),
         stops: read(&counters.stops),
         stopped: time(&counters.stopped_micros),
+        damaged_sstables: view.version.set_aside().count() as u64,
         cache: core.context.cache.statistics(),
     }
 }

@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::picker::{Choice, pick, pick_old};
+use super::mend::{choose_given_up, mend};
+use super::picker::{Choice, Excluded, pick, pick_old};
 use super::retention::{Decision, Retention};
 use crate::core::Core;
 use crate::entry::{EntryKind, KeyspaceId};
@@ -34,14 +35,16 @@ pub(crate) fn compact_one(core: &Core) -> Result<bool> {
         |busy| {
             // Under the lock: what another compaction has just replaced is not in this version any more.
             let version = Arc::clone(&core.views.load().version);
+            let aside = version.set_aside().map(|sstable| sstable.meta.number).collect();
+            let excluded = Excluded { busy, aside: &aside };
             let chosen = version
                 .all_live()
-                .filter_map(|keyspace| choose(core, keyspace, busy))
+                .filter_map(|keyspace| choose(core, keyspace, excluded))
                 .max_by_key(|(_, choice)| choice.score);
             // Nothing is due by itself: files of old keys have time.
             chosen.or_else(|| {
                 let mut keyspaces = version.all_live();
-                keyspaces.find_map(|keyspace| choose_old(core, keyspace, busy))
+                keyspaces.find_map(|keyspace| choose_old(core, keyspace, excluded))
             })
         },
         numbers,
@@ -58,8 +61,15 @@ pub(crate) fn compact_one(core: &Core) -> Result<bool> {
         add(&core.counters.moves, 1);
         return Ok(true);
     }
-    let Some(metas) = merge(core, &keyspace, &choice, &inputs, &overlapped)? else {
-        return Ok(false);
+    if let [damaged] = &inputs[..]
+        && damaged.damage().is_some()
+    {
+        return mend(core, &keyspace, &choice, damaged);
+    }
+    let metas = match merge(core, &keyspace, &choice, &inputs, &overlapped)? {
+        Merged::Into(metas) => metas,
+        Merged::Stopped => return Ok(false),
+        Merged::SetAside => return Ok(true),
     };
     let outputs = open_all(core, &metas)?;
     let replaced: Vec<_> = inputs.iter().chain(&overlapped).cloned().collect();
@@ -90,15 +100,16 @@ fn levels(keyspace: &KeyspaceVersion) -> Vec<Vec<&SstableMeta>> {
         .collect()
 }
 
-/// The most urgent compaction of a keyspace.
-fn choose(core: &Core, keyspace: &Arc<KeyspaceVersion>, busy: &BTreeSet<u64>) -> Option<Chosen> {
+/// The most urgent compaction of a keyspace. Nothing goes before what is left of a damaged sstable.
+fn choose(core: &Core, keyspace: &Arc<KeyspaceVersion>, excluded: Excluded<'_>) -> Option<Chosen> {
     let strategy = keyspace.options.compaction;
-    let choice = pick(&levels(keyspace), strategy, &core.settings, busy)?;
+    let choice = choose_given_up(keyspace, excluded.busy)
+        .or_else(|| pick(&levels(keyspace), strategy, &core.settings, excluded))?;
     Some((Arc::clone(keyspace), choice))
 }
 
 /// A compaction that writes sstables of old data keys anew, if that is wanted.
-fn choose_old(core: &Core, keyspace: &Arc<KeyspaceVersion>, busy: &BTreeSet<u64>) -> Option<Chosen> {
+fn choose_old(core: &Core, keyspace: &Arc<KeyspaceVersion>, excluded: Excluded<'_>) -> Option<Chosen> {
     let old: BTreeSet<u64> = keyspace
         .sstables()
         .filter(|sstable| core.is_to_be_rewritten(sstable.data_key()))
@@ -107,7 +118,7 @@ fn choose_old(core: &Core, keyspace: &Arc<KeyspaceVersion>, busy: &BTreeSet<u64>
     if old.is_empty() {
         return None;
     }
-    let choice = pick_old(&levels(keyspace), keyspace.options.compaction, &old, busy)?;
+    let choice = pick_old(&levels(keyspace), keyspace.options.compaction, &old, excluded)?;
     Some((Arc::clone(keyspace), choice))
 }
 
@@ -119,14 +130,50 @@ fn find(keyspace: &KeyspaceVersion, level: usize, numbers: &[u64]) -> Vec<Arc<Ss
         .collect()
 }
 
-/// Writes the merged entries; `None` if the engine stops meanwhile.
+/// How a merge ended.
+enum Merged {
+    /// With these sstables.
+    Into(Vec<SstableMeta>),
+    /// The engine stops.
+    Stopped,
+    /// One of the sstables that were read is damaged. Nothing is left of the merge.
+    SetAside,
+}
+
+/// Writes the merged entries.
 fn merge(
     core: &Core,
     keyspace: &KeyspaceVersion,
     choice: &Choice,
     inputs: &[Arc<Sstable>],
     overlapped: &[Arc<Sstable>],
-) -> Result<Option<Vec<SstableMeta>>> {
+) -> Result<Merged> {
+    let mut output = output(core, keyspace, choice);
+    match merge_into(&mut output, core, keyspace, choice, inputs, overlapped) {
+        Ok(Some(paced)) => {
+            let metas = output.finish()?;
+            let written: u64 = metas.iter().map(|meta| meta.bytes).sum();
+            core.keep_pace(written.saturating_sub(paced));
+            Ok(Merged::Into(metas))
+        }
+        Ok(None) => Ok(Merged::Stopped),
+        Err(error) if core.set_aside(&error) => {
+            output.give_up()?;
+            Ok(Merged::SetAside)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Merges into `output`; gives for how many bytes of it the pace was kept, `None` if the engine stops meanwhile.
+fn merge_into(
+    output: &mut Output<'_>,
+    core: &Core,
+    keyspace: &KeyspaceVersion,
+    choice: &Choice,
+    inputs: &[Arc<Sstable>],
+    overlapped: &[Arc<Sstable>],
+) -> Result<Option<u64>> {
     let mut cursor = MergeCursor::new(Direction::Forward);
     if choice.level == 0 {
         for sstable in inputs {
@@ -140,7 +187,6 @@ fn merge(
     let rules = core.filter.rules();
     let boundaries = core.snapshots.boundaries(|| core.published());
     let mut retention = Retention::new(keyspace.id, &*rules, boundaries, choice.bottom);
-    let mut output = output(core, keyspace, choice);
     let (mut until_check, mut paced) = (ENTRIES_BETWEEN_CHECKS, 0);
     while let Some((key, sequence, kind)) = cursor.place() {
         match retention.decide(key, sequence, kind, cursor.value()) {
@@ -166,18 +212,15 @@ fn merge(
             }
         }
     }
-    let metas = output.finish()?;
-    let written: u64 = metas.iter().map(|meta| meta.bytes).sum();
-    core.keep_pace(written.saturating_sub(paced));
-    Ok(Some(metas))
+    Ok(Some(paced))
 }
 
 fn output<'a>(core: &'a Core, keyspace: &KeyspaceVersion, choice: &Choice) -> Output<'a> {
     let (settings, strategy) = (&core.settings, keyspace.options.compaction);
-    // A run of a size-tiered keyspace is one sstable.
+    // A run is one sstable: those of size-tiered keyspaces, and what is merged above a damaged one.
     let sstable_bytes = match strategy {
-        CompactionStrategy::Leveled => settings.sstable_bytes,
-        CompactionStrategy::SizeTiered => u64::MAX,
+        CompactionStrategy::Leveled if choice.output_level > 0 => settings.sstable_bytes,
+        CompactionStrategy::Leveled | CompactionStrategy::SizeTiered => u64::MAX,
     };
     // The first merge of a young keyspace is at the bottom too, but will be merged again soon.
     let is_deep = choice.bottom && (choice.level > 0 || strategy == CompactionStrategy::SizeTiered);
@@ -190,7 +233,7 @@ fn output<'a>(core: &'a Core, keyspace: &KeyspaceVersion, choice: &Choice) -> Ou
 }
 
 /// Replaces sstables by others; `false` if the keyspace has gone meanwhile.
-fn install(
+pub(super) fn install(
     core: &Core,
     id: KeyspaceId,
     choice: &Choice,

@@ -1,7 +1,8 @@
 //! Compaction: merging sstables down the levels.
 //!
 //! Invariant: [`picker`] decides and touches nothing, [`job`] carries out and decides nothing, [`retention`] says
-//! which versions a snapshot may still ask for, [`filter`] what the owner has to say about the rest.
+//! which versions a snapshot may still ask for, [`filter`] what the owner has to say about the rest; [`mend`] writes what
+//! is left of a damaged file.
 
 use std::collections::BTreeSet;
 
@@ -9,6 +10,7 @@ use parking_lot::Mutex;
 
 pub(crate) mod filter;
 pub(crate) mod job;
+mod mend;
 pub(crate) mod pace;
 pub(crate) mod picker;
 pub(crate) mod retention;

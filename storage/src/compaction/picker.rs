@@ -1,7 +1,8 @@
 //! What to compact next: leveled compaction, driven by a score for each level, or size-tiered.
 //!
 //! Invariant: pure. The choice depends on the sizes, ages and key ranges of the sstables, on those that are in use by
-//! another compaction, and on the settings only. (Level targets and scores as in RocksDB's leveled compaction, the
+//! another compaction or set aside, and on the settings only. What lies above an sstable that is set aside stays above it: it may be what makes an
+//! older value unreachable. (Level targets and scores as in RocksDB's leveled compaction, the
 //! growing windows as in its universal compaction, both described in its wiki.)
 
 use std::collections::BTreeSet;
@@ -29,18 +30,33 @@ pub(crate) struct Choice {
     pub(crate) score: u64,
 }
 
-/// The most urgent compaction that touches none of the sstables in `busy`, if any is due.
+/// The sstables that no compaction may touch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Excluded<'a> {
+    /// Another one uses them.
+    pub(crate) busy: &'a BTreeSet<u64>,
+    /// They are damaged.
+    pub(crate) aside: &'a BTreeSet<u64>,
+}
+
+impl Excluded<'_> {
+    fn is_free(self, meta: &SstableMeta) -> bool {
+        !self.busy.contains(&meta.number) && !self.aside.contains(&meta.number)
+    }
+}
+
+/// The most urgent compaction that touches none of the excluded sstables, if any is due.
 ///
 /// `levels` are the sstables of one keyspace: level 0 newest first, the others by key.
 pub(crate) fn pick(
     levels: &[Vec<&SstableMeta>],
     strategy: CompactionStrategy,
     settings: &Settings,
-    busy: &BTreeSet<u64>,
+    excluded: Excluded<'_>,
 ) -> Option<Choice> {
     match strategy {
-        CompactionStrategy::Leveled => pick_leveled(levels, settings, busy),
-        CompactionStrategy::SizeTiered => pick_tiered(levels, settings, busy),
+        CompactionStrategy::Leveled => pick_leveled(levels, settings, excluded),
+        CompactionStrategy::SizeTiered => pick_tiered(levels, settings, excluded),
     }
 }
 
@@ -57,20 +73,34 @@ fn score(level: usize, sstables: &[&SstableMeta], settings: &Settings) -> u64 {
     u64::try_from(u128::from(bytes) * 1000 / u128::from(target)).unwrap_or(u64::MAX)
 }
 
-fn pick_leveled(levels: &[Vec<&SstableMeta>], settings: &Settings, busy: &BTreeSet<u64>) -> Option<Choice> {
+fn pick_leveled(levels: &[Vec<&SstableMeta>], settings: &Settings, excluded: Excluded<'_>) -> Option<Choice> {
     // The last level has nowhere to go.
     let mut due: Vec<(u64, usize)> = (0..LEVELS - 1)
         .map(|level| (score(level, &levels[level], settings), level))
         .filter(|(score, _)| *score >= 1000)
         .collect();
     due.sort_by_key(|(score, level)| (std::cmp::Reverse(*score), *level));
-    due.into_iter()
-        .find_map(|(score, level)| descend(levels, level, score, busy))
+    due.into_iter().find_map(|(score, level)| {
+        if level == 0 && is_level0_blocked(levels, excluded.aside) {
+            // So that flushes go on and reads stay quick, until the owner has decided what becomes of the damaged sstable.
+            return pick_tiered(levels, settings, excluded);
+        }
+        descend(levels, level, score, excluded)
+    })
+}
+
+/// Whether a damaged sstable is in the way of level 0.
+fn is_level0_blocked(levels: &[Vec<&SstableMeta>], aside: &BTreeSet<u64>) -> bool {
+    let is_aside = |meta: &SstableMeta| aside.contains(&meta.number);
+    !aside.is_empty()
+        && (levels[0].iter().any(|meta| is_aside(meta))
+            || key_range(&levels[0])
+                .is_some_and(|(first, last)| overlapping(&levels[1], first, last).any(is_aside)))
 }
 
 /// Takes something of `level` one level down.
-fn descend(levels: &[Vec<&SstableMeta>], level: usize, score: u64, busy: &BTreeSet<u64>) -> Option<Choice> {
-    let is_free = |meta: &&SstableMeta| !busy.contains(&meta.number);
+fn descend(levels: &[Vec<&SstableMeta>], level: usize, score: u64, excluded: Excluded<'_>) -> Option<Choice> {
+    let is_free = |meta: &&SstableMeta| excluded.is_free(meta);
     let below = &levels[level + 1];
     let inputs: Vec<&SstableMeta> = if level == 0 {
         // Sstables of level 0 overlap, and a newer one must not go below an older one.
@@ -115,15 +145,17 @@ fn descend(levels: &[Vec<&SstableMeta>], level: usize, score: u64, busy: &BTreeS
 
 /// Merges neighbours in age of about the same size. Windows grow from the newest on as long as the next one is not
 /// larger than all before it together.
-fn pick_tiered(levels: &[Vec<&SstableMeta>], settings: &Settings, busy: &BTreeSet<u64>) -> Option<Choice> {
+fn pick_tiered(levels: &[Vec<&SstableMeta>], settings: &Settings, excluded: Excluded<'_>) -> Option<Choice> {
     let runs = &levels[0];
     let least = settings.level0_sstables_trigger;
     let score = |count: usize| count as u64 * 1000 / least as u64;
-    let is_free = |window: &[&SstableMeta]| window.iter().all(|meta| !busy.contains(&meta.number));
+    let is_free = |window: &[&SstableMeta]| window.iter().all(|meta| excluded.is_free(meta));
+    // A window ends before a damaged sstable; it does not wait for one, as it does for one that is busy.
+    let is_aside = |at: usize| excluded.aside.contains(&runs[at].number);
     let bytes = |window: &[&SstableMeta]| window.iter().map(|meta| meta.bytes).sum::<u64>();
     let grown = (0..runs.len()).find_map(|start| {
         let mut end = start + 1;
-        while end < runs.len() && runs[end].bytes <= bytes(&runs[start..end]) {
+        while end < runs.len() && !is_aside(end) && runs[end].bytes <= bytes(&runs[start..end]) {
             end += 1;
         }
         (end - start >= least && is_free(&runs[start..end])).then_some(start..end)
@@ -154,13 +186,13 @@ pub(crate) fn pick_old(
     levels: &[Vec<&SstableMeta>],
     strategy: CompactionStrategy,
     old: &BTreeSet<u64>,
-    busy: &BTreeSet<u64>,
+    excluded: Excluded<'_>,
 ) -> Option<Choice> {
-    let is_old = |meta: &&&SstableMeta| old.contains(&meta.number) && !busy.contains(&meta.number);
+    let is_old = |meta: &&&SstableMeta| old.contains(&meta.number) && excluded.is_free(meta);
     (0..levels.len()).rev().find_map(|level| {
         let meta = levels[level].iter().rev().find(is_old)?;
         if level == 0 && strategy == CompactionStrategy::Leveled {
-            let choice = descend(levels, 0, 0, busy)?;
+            let choice = descend(levels, 0, 0, excluded)?;
             // To be moved as it is would leave it under its key.
             return Some(Choice {
                 is_move: false,
@@ -238,6 +270,15 @@ mod tests {
     }
 
     fn pick_with(levels: &[Vec<SstableMeta>], strategy: CompactionStrategy, busy: &[u64]) -> Option<Choice> {
+        pick_excluding(levels, strategy, busy, &[])
+    }
+
+    fn pick_excluding(
+        levels: &[Vec<SstableMeta>],
+        strategy: CompactionStrategy,
+        busy: &[u64],
+        aside: &[u64],
+    ) -> Option<Choice> {
         let settings = Settings {
             level0_sstables_trigger: 2,
             level1_bytes: 100,
@@ -246,7 +287,9 @@ mod tests {
         let mut borrowed: Vec<Vec<&SstableMeta>> =
             levels.iter().map(|level| level.iter().collect()).collect();
         borrowed.resize(LEVELS, Vec::new());
-        pick(&borrowed, strategy, &settings, &busy.iter().copied().collect())
+        let set = |numbers: &[u64]| numbers.iter().copied().collect::<BTreeSet<u64>>();
+        let (busy, aside) = (&set(busy), &set(aside));
+        pick(&borrowed, strategy, &settings, Excluded { busy, aside })
     }
 
     #[test]
@@ -361,8 +404,9 @@ mod tests {
         let mut borrowed: Vec<Vec<&SstableMeta>> =
             levels.iter().map(|level| level.iter().collect()).collect();
         borrowed.resize(LEVELS, Vec::new());
-        let set = |numbers: &[u64]| numbers.iter().copied().collect();
-        pick_old(&borrowed, strategy, &set(old), &set(busy))
+        let set = |numbers: &[u64]| numbers.iter().copied().collect::<BTreeSet<u64>>();
+        let (busy, aside) = (&set(busy), &BTreeSet::new());
+        pick_old(&borrowed, strategy, &set(old), Excluded { busy, aside })
     }
 
     #[test]
@@ -404,6 +448,39 @@ mod tests {
         };
         assert_eq!(tiered(&[9, 7]), Some((vec![7], 0, true)));
         assert_eq!(tiered(&[9]), Some((vec![9], 0, false)));
+    }
+
+    #[test]
+    fn compactions_go_around_what_is_set_aside() {
+        let around = |levels: &[Vec<SstableMeta>], aside: &[u64]| {
+            pick_excluding(levels, CompactionStrategy::Leveled, &[], aside)
+                .map(|choice| (choice.inputs, choice.output_level, choice.bottom))
+        };
+        let level_0 = |numbers: &[u64]| numbers.iter().map(|number| meta(*number, 5, "a", "c")).collect();
+        // Below: what comes from above is merged where it is, and its tombstones stay.
+        let below = [level_0(&[9, 8]), vec![meta(7, 5, "c", "k")]];
+        assert_eq!(around(&below, &[7]), Some((vec![9, 8], 0, false)));
+        assert_eq!(
+            around(&below, &[6]),
+            Some((vec![9, 8], 1, true)),
+            "6 is somewhere else"
+        );
+        // Beside: newer ones stay above it, older ones below.
+        let beside = [level_0(&[9, 8, 7, 6, 5])];
+        assert_eq!(around(&beside, &[7]), Some((vec![9, 8], 0, false)));
+        assert_eq!(around(&beside, &[9]), Some((vec![8, 7, 6, 5], 0, true)));
+        assert_eq!(around(&beside, &[8, 6]), None);
+        assert_eq!(around(&beside, &[5]), Some((vec![9, 8, 7, 6], 0, false)));
+        // Deeper: others go down in its place.
+        let deeper = [
+            vec![],
+            vec![meta(1, 60, "a", "b"), meta(2, 60, "f", "g")],
+            vec![meta(3, 60, "a", "c")],
+        ];
+        assert_eq!(around(&deeper, &[2]), Some((vec![1], 2, true)));
+        assert_eq!(around(&deeper, &[2, 3]), None);
+        let tiered = |aside: &[u64]| pick_excluding(&beside, CompactionStrategy::SizeTiered, &[], aside);
+        assert_eq!(tiered(&[7]).unwrap().inputs, vec![9, 8]);
     }
 
     #[test]

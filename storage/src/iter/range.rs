@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::Direction;
 use super::merge::MergeCursor;
 use crate::block::Target;
+use crate::core::Core;
 use crate::entry::{EntryKind, SequenceNumber, Value};
 use crate::error::Result;
 use crate::key::common_partition;
@@ -25,6 +26,8 @@ pub(crate) type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 /// files behind it are freed when it is dropped.
 #[derive(Debug)]
 pub struct RangeIterator {
+    /// Is told what is damaged.
+    core: Arc<Core>,
     merge: MergeCursor,
     direction: Direction,
     sequence: SequenceNumber,
@@ -41,6 +44,7 @@ pub struct RangeIterator {
 impl RangeIterator {
     /// Reads `keyspace` of `view` as of `sequence`.
     pub(crate) fn new(
+        core: Arc<Core>,
         view: &View,
         keyspace: &KeyspaceVersion,
         sequence: SequenceNumber,
@@ -60,6 +64,7 @@ impl RangeIterator {
         };
         merge.seek(seek_target(first, direction))?;
         Ok(Self {
+            core,
             merge,
             direction,
             sequence,
@@ -79,10 +84,11 @@ impl RangeIterator {
     /// [`Error::Io`](crate::Error::Io) or [`Error::Corruption`](crate::Error::Corruption) if a block cannot be read;
     /// the iterator must not be used after that.
     pub fn advance(&mut self) -> Result<bool> {
-        self.on_entry = match self.direction {
-            Direction::Forward => self.advance_forward()?,
-            Direction::Backward => self.advance_backward()?,
+        let advanced = match self.direction {
+            Direction::Forward => self.advance_forward(),
+            Direction::Backward => self.advance_backward(),
         };
+        self.on_entry = self.core.noting(advanced)?;
         Ok(self.on_entry)
     }
 

@@ -1,4 +1,5 @@
-//! Checking an sstable from end to end, for `verify`; reading what is left of a damaged one, for `repair`.
+//! Checking an sstable from end to end, for `verify`, or block by block beside an engine that goes on; reading what is left of a damaged
+//! one, for `repair`.
 //!
 //! Invariant: nothing of the cache is used or changed; every byte is read from the file.
 
@@ -10,11 +11,14 @@ use super::bloom;
 use super::codec::{check_sum, decode_block};
 use super::index::Index;
 use super::properties::Properties;
+use super::read_ahead::ReadAhead;
 use super::reader::Sstable;
 use super::{Handle, SstableMeta};
 use crate::block::{Block, BlockCursor, Target};
+use crate::damage::{Lost, LostSpan};
 use crate::entry::{EntryKind, SequenceNumber, compare_versions};
 use crate::error::{Error, Result};
+use crate::iter::Direction;
 use crate::key::partition_prefix;
 
 /// Gets the entries of an sstable, one after the other.
@@ -71,6 +75,10 @@ impl Sstable {
     fn fresh_block(&self, handle: Handle) -> Result<Block> {
         let stored = self.read_stored(handle)?;
         check_sum(self.path(), self.meta.number, handle.offset, &stored)?;
+        self.open_block(handle, stored)
+    }
+
+    fn open_block(&self, handle: Handle, stored: Vec<u8>) -> Result<Block> {
         let contents = decode_block(self.path(), self.cipher(), handle.offset, stored)?;
         Block::open(Bytes::from(contents)).map_err(|_| self.bad_block(handle.offset))
     }
@@ -84,10 +92,14 @@ impl Sstable {
         let mut lost = Vec::new();
         for at in 0..self.top().len() {
             let index = match self.fresh_index_block(at) {
-                Ok(index) => index,
+                Ok(index) => Arc::new(index),
                 Err(error) => {
-                    lost.push(error);
-                    continue;
+                    // What is kept in memory was checked when it was read.
+                    let Ok(index) = self.index_block(at) else {
+                        lost.push(error);
+                        continue;
+                    };
+                    index
                 }
             };
             for handle in (0..index.len()).filter_map(|at| index.handle(at)) {
@@ -117,6 +129,118 @@ impl Sstable {
             lost.push(self.bad_block(handle.offset));
         }
         Ok(())
+    }
+}
+
+/// How far a check by sums has come. Every byte of the file lies in its header, in its footer or in a block, and each of them has a sum.
+#[derive(Debug)]
+pub(crate) struct FileCheck {
+    /// 0: the ends of the file and the blocks that belong to the whole; behind that the index blocks with what they name.
+    next: usize,
+    ahead: ReadAhead,
+    /// What does not check.
+    found: Vec<Error>,
+    /// What cannot be read of the entries.
+    lost: Lost,
+    /// The bound of the last block that was looked at, or the first key.
+    behind: Option<Bytes>,
+}
+
+impl Default for FileCheck {
+    fn default() -> Self {
+        Self {
+            next: 0,
+            ahead: ReadAhead::new(Direction::Forward, true),
+            found: Vec::new(),
+            lost: Lost::default(),
+            behind: None,
+        }
+    }
+}
+
+impl FileCheck {
+    /// Reads the next part of the file; gives the bytes that were read, `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]. What does not check is noted.
+    pub(crate) fn step(&mut self, sstable: &Sstable) -> Result<Option<u64>> {
+        let part = self.next;
+        self.next += 1;
+        if part == 0 {
+            self.behind = Some(sstable.meta.first_key.clone());
+            let ends = sstable.check_ends();
+            self.note(ends)?;
+            let mut bytes = 0;
+            for handle in sstable.whole_blocks() {
+                bytes += u64::from(handle.length);
+                let stored = self.stored(sstable, handle);
+                self.note(stored)?;
+            }
+            return Ok(Some(bytes));
+        }
+        let Some(handle) = sstable.top().handle(part - 1) else {
+            return Ok(None);
+        };
+        let mut bytes = u64::from(handle.length);
+        let stored = self.stored(sstable, handle);
+        self.note(stored)?;
+        // What is kept in memory was checked when it was read.
+        let Some(index) = self.note(sstable.index_block(part - 1))? else {
+            self.lose(sstable, handle, sstable.top().bound(part - 1).0);
+            return Ok(Some(bytes));
+        };
+        for at in 0..index.len() {
+            let Some(handle) = index.handle(at) else { continue };
+            bytes += u64::from(handle.length);
+            let stored = self.stored(sstable, handle);
+            let block = stored.and_then(|stored| sstable.open_block(handle, stored));
+            if self.note(block)?.is_none() {
+                self.lose(sstable, handle, index.bound(at).0);
+            }
+            self.behind = Some(Bytes::copy_from_slice(index.bound(at).0));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// What was found not to check since the last call.
+    pub(crate) fn take_found(&mut self) -> Vec<Error> {
+        std::mem::take(&mut self.found)
+    }
+
+    /// What cannot be read of the entries.
+    pub(crate) fn take_lost(&mut self) -> Lost {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// A block as it lies in the file, if its sum is right.
+    fn stored(&mut self, sstable: &Sstable, handle: Handle) -> Result<Vec<u8>> {
+        let stored = sstable.read_ahead(handle, &mut self.ahead)?;
+        check_sum(sstable.path(), sstable.meta.number, handle.offset, &stored)?;
+        Ok(stored)
+    }
+
+    /// Passes over what does not check.
+    fn note<T>(&mut self, read: Result<T>) -> Result<Option<T>> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(error @ Error::Corruption { .. }) => {
+                self.found.push(error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The entries of a block up to its bound cannot be read.
+    fn lose(&mut self, sstable: &Sstable, handle: Handle, bound: &[u8]) {
+        let bound = Bytes::copy_from_slice(bound);
+        let first = self.behind.replace(bound.clone());
+        self.lost.offsets.insert(handle.offset);
+        self.lost.spans.push(LostSpan {
+            first: first.unwrap_or_else(|| sstable.meta.first_key.clone()),
+            last: bound,
+        });
     }
 }
 

@@ -20,6 +20,7 @@ mod reader;
 mod writer;
 
 pub(crate) use bloom::{Filter, key_hash};
+pub(crate) use check::FileCheck;
 pub(crate) use cursor::SstableCursor;
 pub(crate) use index::Index;
 pub(crate) use properties::Properties;

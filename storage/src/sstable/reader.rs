@@ -5,8 +5,8 @@
 //! of an sstable that finds none they are read like data blocks.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -20,6 +20,7 @@ use super::{Handle, SstableMeta};
 use crate::block::{BadBlock, Block, Target};
 use crate::cache::{BlockCache, Cached};
 use crate::crypto::{DataKeyId, FileCipher, KeyRing};
+use crate::damage::Damage;
 use crate::entry::EntryKind;
 use crate::error::{Error, Result};
 use crate::files::FileName;
@@ -67,6 +68,8 @@ pub(crate) struct Sstable {
     footer: Footer,
     pinned: Option<Pinned>,
     obsolete: AtomicBool,
+    /// What is wrong with the file, if it is set aside.
+    damage: OnceLock<Damage>,
 }
 
 impl Sstable {
@@ -130,6 +133,7 @@ impl Sstable {
             footer,
             pinned: None,
             obsolete: AtomicBool::new(false),
+            damage: OnceLock::new(),
         };
         sstable.pinned = sstable.pin(&tail)?;
         Ok(sstable)
@@ -148,8 +152,7 @@ impl Sstable {
         let mut ahead = ReadAhead::new(Direction::Forward, true);
         let index: Box<[_]> = index_handles
             .map(|handle| {
-                self.check_handle(handle)?;
-                let stored = ahead.read(&*self.file, &self.path, handle, self.meta.bytes)?;
+                let stored = self.read_ahead(handle, &mut ahead)?;
                 self.decode_index(handle, stored).map(Arc::new)
             })
             .collect::<Result<_>>()?;
@@ -258,10 +261,7 @@ impl Sstable {
             return Ok(block);
         }
         let stored = match ahead {
-            Some(ahead) => {
-                self.check_handle(handle)?;
-                ahead.read(&*self.file, &self.path, handle, self.meta.bytes)?
-            }
+            Some(ahead) => self.read_ahead(handle, ahead)?,
             None => read_at(&*self.file, &self.path, handle, self.meta.bytes)?,
         };
         let contents = decode_block(&self.path, &self.cipher, handle.offset, stored)?;
@@ -288,7 +288,7 @@ impl Sstable {
         [self.footer.filter, self.footer.index, self.footer.properties]
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -313,6 +313,38 @@ impl Sstable {
     /// The data key that the file's key was derived from.
     pub(crate) fn data_key(&self) -> DataKeyId {
         self.cipher.data_key()
+    }
+
+    /// Sets the file aside; `false` if it was before.
+    pub(crate) fn set_aside(&self, damage: Damage) -> bool {
+        self.damage.set(damage).is_ok()
+    }
+
+    /// Why the file is set aside.
+    pub(crate) fn damage(&self) -> Option<&Damage> {
+        self.damage.get()
+    }
+
+    /// Header and footer as they lie in the file now, checked; they must be those that it was opened with.
+    pub(super) fn check_ends(&self) -> Result<()> {
+        let mut header = [0; HEADER_BYTES];
+        self.file
+            .read_exact_at(&mut header, 0)
+            .map_err(Error::io("read", &self.path))?;
+        FileHeader::decode(&self.path, &header, FileKind::Sstable, self.meta.number)?;
+        let footer = Footer::read(&*self.file, &self.path, self.meta.bytes, self.meta.number)?;
+        if footer == self.footer {
+            Ok(())
+        } else {
+            let detail = "the footer is not the one that the file was opened with";
+            Err(Error::corruption(&self.path, footer.at, detail))
+        }
+    }
+
+    /// A block as it lies in the file, with others behind it.
+    pub(super) fn read_ahead(&self, handle: Handle, ahead: &mut ReadAhead) -> Result<Vec<u8>> {
+        self.check_handle(handle)?;
+        ahead.read(&*self.file, &self.path, handle, self.meta.bytes)
     }
 
     /// Lets the file be deleted when the last user is done with it. Only after a durable version edit that removes it.
