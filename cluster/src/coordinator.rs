@@ -4,6 +4,7 @@
 //! leader answers. What is tried again is tried under the same invocation id, so that it takes effect once. A caller that
 //! goes away cancels nothing that has a place in a log. Not here: decisions (`group/`), what other nodes ask (`node/`).
 
+mod cut;
 pub(crate) mod forward;
 mod hinting;
 mod keys;
@@ -39,6 +40,7 @@ use crate::node::settings::{NodeSettings, Surroundings};
 use crate::node::{Node, Stage, group_of};
 use crate::world::{Inbox, Network};
 
+pub use cut::{Cut, CutRows};
 pub use forward::{Fill, Filled, LedRange};
 pub use range::Row;
 pub use tally::Tally;

@@ -33,7 +33,8 @@ pub use command::{
     WriteOptions,
 };
 pub use coordinator::{
-    Bounds, Cluster, Direction, Durability, Fill, Filled, Keyspace, LedRange, Row, Secrets, Settings, Tally,
+    Bounds, Cluster, Cut, CutRows, Direction, Durability, Fill, Filled, Keyspace, LedRange, Row, Secrets,
+    Settings, Tally,
 };
 pub use derive::{
     APPENDED_KEY_BYTES, APPENDED_TIME_BYTES, Action, CellChange, Derived, DerivedRow, DerivedSum, Growth,

@@ -417,6 +417,66 @@ def tags(call: Caller) -> None:
     call("UntagResource", ResourceArn=arn, TagKeys=["01"])
 
 
+def backups(call: Caller) -> None:
+    projection = {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["n"]}
+    local = {"IndexName": "local", "KeySchema": keys_of("pk", "a"), "Projection": projection}
+    of_index = {"IndexName": "global", "KeySchema": keys_of("a"), "Projection": projection}
+    name = unused_name()
+    settings = {
+        "AttributeDefinitions": definitions("pk:S", "sk:S", "a:S"),
+        "KeySchema": keys_of("pk", "sk"),
+        "LocalSecondaryIndexes": [local],
+        "GlobalSecondaryIndexes": [of_index],
+    }
+    call.arns[name] = call.dynamodb.create_table(**creation(name, **settings))["TableDescription"]["TableArn"]
+    call.tables.append(name)
+    active(call.dynamodb, name)
+    arn = call("CreateBackup", TableName=name, BackupName="nightly")["BackupDetails"]["BackupArn"]
+    backup_available(call, arn)
+    times = {"TimeRangeLowerBound": 0, "TimeRangeUpperBound": 4_000_000_000}
+    listed = call("ListBackups", TableName=name, Limit=1, BackupType="ALL", **times)["BackupSummaries"]
+    assert [backup["BackupArn"] for backup in listed] == [arn]
+    assert not call("ListBackups", TableName=name, ExclusiveStartBackupArn=arn)["BackupSummaries"]
+    overrides = [
+        {
+            "BillingModeOverride": "PAY_PER_REQUEST",
+            "GlobalSecondaryIndexOverride": [of_index | {"OnDemandThroughput": ON_DEMAND, "WarmThroughput": WARM}],
+            "LocalSecondaryIndexOverride": [local],
+            "OnDemandThroughputOverride": ON_DEMAND,
+            "SSESpecificationOverride": {"Enabled": True, "SSEType": "KMS"},
+        },
+        {
+            "BillingModeOverride": "PROVISIONED",
+            "ProvisionedThroughputOverride": PROVISIONED,
+            "GlobalSecondaryIndexOverride": [of_index | {"ProvisionedThroughput": PROVISIONED}],
+        },
+    ]
+    for override in overrides:
+        restored = unused_name()
+        call("RestoreTableFromBackup", TargetTableName=restored, BackupArn=arn, **override)
+        call.tables.append(restored)
+        described = active(call.dynamodb, restored)
+        assert described["RestoreSummary"]["SourceBackupArn"] == arn
+    call("DeleteBackup", BackupArn=arn)
+
+
+def backup_of(call: Caller) -> str:
+    """The ARN of a backup of a table."""
+    arn: str = call("CreateBackup", TableName=call.table(), BackupName="nightly")["BackupDetails"]["BackupArn"]
+    backup_available(call, arn)
+    return arn
+
+
+def backup_available(call: Caller, arn: str) -> None:
+    """Waits until a backup is complete."""
+
+    def look() -> bool:
+        details = call("DescribeBackup", BackupArn=arn)["BackupDescription"]["BackupDetails"]
+        return bool(details["BackupStatus"] == "AVAILABLE")
+
+    wait_for(f"the backup {arn}", look)
+
+
 NOBODY = {"Effect": "Deny", "Principal": {"AWS": "123456789012"}, "Action": "dynamodb:*", "Resource": "*"}
 POLICY = json.dumps({"Version": "2012-10-17", "Statement": NOBODY})
 
@@ -461,10 +521,14 @@ SAMPLES: dict[str, Callable[[Caller], None]] = {
     "BatchExecuteStatement": batch_execute_statement,
     "BatchGetItem": batch_get_item,
     "BatchWriteItem": batch_write_item,
+    "CreateBackup": backups,
     "CreateTable": create_table_,
+    "DeleteBackup": backups,
     "DeleteItem": delete_item,
     "DeleteResourcePolicy": resource_policies,
     "DeleteTable": delete_table,
+    "DescribeBackup": backups,
+    "DescribeContinuousBackups": of_table("DescribeContinuousBackups"),
     "DescribeEndpoints": lambda call: check(call("DescribeEndpoints")["Endpoints"]),
     "DescribeLimits": lambda call: check(call("DescribeLimits")["TableMaxReadCapacityUnits"]),
     "DescribeStream": streams_,
@@ -476,12 +540,14 @@ SAMPLES: dict[str, Callable[[Caller], None]] = {
     "GetRecords": streams_,
     "GetResourcePolicy": resource_policies,
     "GetShardIterator": streams_,
+    "ListBackups": backups,
     "ListStreams": streams_,
     "ListTables": list_tables,
     "ListTagsOfResource": tags,
     "PutItem": put_item,
     "PutResourcePolicy": resource_policies,
     "Query": query,
+    "RestoreTableFromBackup": backups,
     "Scan": scan,
     "TagResource": tags,
     "TransactGetItems": transact_get_items,
@@ -554,7 +620,11 @@ REFUSED = [
 
 @pytest.mark.parametrize(("operation", "path"), REFUSED)
 def test_what_is_refused_is_refused_by_its_name(operation: str, path: str, call: Caller) -> None:
-    request = {"CreateTable": lambda: creation(unused_name()), "UpdateTable": lambda: {"TableName": call.table()}}
+    request = {
+        "CreateTable": lambda: creation(unused_name()),
+        "RestoreTableFromBackup": lambda: {"TargetTableName": unused_name(), "BackupArn": backup_of(call)},
+        "UpdateTable": lambda: {"TableName": call.table()},
+    }
     body = surface.with_member(request[operation](), OPERATIONS[operation], path)
     with pytest.raises(call.dynamodb.exceptions.ClientError) as refusal:
         call(operation, **body)

@@ -23,6 +23,24 @@ pub(crate) fn stream(table: &str, label: &str) -> String {
     format!("{table}/stream/{label}")
 }
 
+/// The ARN of a backup of a table.
+pub(crate) fn backup(table: &str, id: &str) -> String {
+    format!("{table}/backup/{id}")
+}
+
+/// Name of the table and id of the backup when `text` is a backup's ARN in any region and account.
+pub(crate) fn backup_parts(text: &str) -> Option<(&str, &str)> {
+    let (table, id) = text.split_once("/backup/")?;
+    let is_id = |id: &str| {
+        let (time, random) = id.split_once('-')?;
+        let is_time = time.len() == 14 && time.bytes().all(|byte| byte.is_ascii_digit());
+        let is_random = random.len() == 8 && random.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (is_time && is_random).then_some(())
+    };
+    is_id(id)?;
+    Some((table_name(table)?, id))
+}
+
 /// Name of the table and label of the stream when `text` is a stream's ARN in any region and account.
 pub(crate) fn stream_parts(text: &str) -> Option<(&str, &str)> {
     let (table, label) = text.split_once("/stream/")?;
@@ -100,6 +118,21 @@ mod tests {
             "arn:aws:dynamodb",
         ] {
             assert_eq!(table_name(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_backup_is_found_by_its_arn() {
+        let arn = backup(&table("eu-west-1", "Music"), "01678793340962-cc4bfb86");
+        assert_eq!(backup_parts(&arn), Some(("Music", "01678793340962-cc4bfb86")));
+        for text in [
+            "01678793340962-cc4bfb86",
+            "arn:aws:dynamodb:a:b:table/Music",
+            "arn:aws:dynamodb:a:b:table/Music/backup/",
+            "arn:aws:dynamodb:a:b:table/Music/backup/../../x",
+            "arn:aws:dynamodb:a:b:table/Music/backup/1678793340962-cc4bfb86",
+        ] {
+            assert_eq!(backup_parts(text), None, "{text}");
         }
     }
 

@@ -9,6 +9,7 @@
 //! Source of actions, resources and keys: Service Authorization Reference, "Actions, resources, and condition keys for
 //! Amazon DynamoDB".
 
+mod backup;
 mod batch;
 mod control;
 mod facts;

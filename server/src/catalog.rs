@@ -26,7 +26,7 @@ use crate::derive::Derivations;
 
 pub(crate) use record::{
     BillingMode, COLLECTION_KEYSPACE, DUE_KEYSPACE, DeletedTable, INDEX_KEYSPACE, IndexDefinition,
-    IndexStatus, OnDemandLimits, ResourcePolicy, SLOTS, STREAM_KEYSPACE, Shard, StreamDefinition,
+    IndexStatus, OnDemandLimits, ResourcePolicy, Restore, SLOTS, STREAM_KEYSPACE, Shard, StreamDefinition,
     StreamStatus, StreamView, TableClass, TableDefinition, Throughput, TimeToLive, TimeToLiveStatus,
     WarmUnits,
 };

@@ -9,6 +9,7 @@ mod answer;
 mod change;
 mod check;
 mod codec;
+mod deposit;
 mod expire;
 mod guard;
 mod install;
@@ -28,6 +29,7 @@ use stator_model::item::{Item, ItemRef};
 pub(crate) use answer::{Done, Refusal, Sizes, WriteAnswer};
 pub(crate) use change::Change;
 pub(crate) use check::Check;
+pub(crate) use deposit::{Deposit, RESTORER};
 pub(crate) use expire::{Expire, OLDEST_S, SERVICE};
 pub(crate) use guard::{Guard, OnFailure, ReturnValues};
 pub(crate) use install::{Fits, Install};
@@ -53,6 +55,7 @@ mod kind {
     pub(super) const INSTALL: u8 = 4;
     pub(super) const EXPIRE: u8 = 5;
     pub(super) const CHECK: u8 = 6;
+    pub(super) const DEPOSIT: u8 = 7;
 }
 
 /// Decides the commands of other nodes, and says what follows from writes.
@@ -76,6 +79,7 @@ enum ReadCommand<'a> {
     Install(Install),
     Expire(Expire<'a>),
     Check(ReadCheck<'a>),
+    Deposit(Deposit),
 }
 
 impl<'a> ReadCommand<'a> {
@@ -90,6 +94,7 @@ impl<'a> ReadCommand<'a> {
             kind::INSTALL => Self::Install(Install::read(&mut cursor)?),
             kind::EXPIRE => Self::Expire(Expire::read(&mut cursor)?),
             kind::CHECK => Self::Check(ReadCheck::read(&mut cursor)?),
+            kind::DEPOSIT => Self::Deposit(Deposit::read(&mut cursor)?),
             other => return Err(Malformed(format!("unknown kind {other} of command"))),
         };
         cursor.end()?;
@@ -105,6 +110,7 @@ impl Commands for WriteCommands {
             ReadCommand::Install(install) => decide(&install, current),
             ReadCommand::Expire(expire) => decide(&expire, current),
             ReadCommand::Check(read) => decide(&read.command(), current),
+            ReadCommand::Deposit(deposit) => decide(&deposit, current),
         })
     }
 
@@ -123,6 +129,7 @@ impl Commands for WriteCommands {
     fn origin(&self, command: &Bytes) -> Origin {
         match command[..] {
             [FORMAT_VERSION, kind::EXPIRE, ..] => SERVICE,
+            [FORMAT_VERSION, kind::DEPOSIT, ..] => RESTORER,
             _ => 0,
         }
     }

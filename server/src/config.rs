@@ -26,6 +26,7 @@ use self::key_source::KeySource;
 use self::place::Place;
 use crate::arn;
 use crate::audit::AuditSettings;
+use crate::backup::BackupSettings;
 use crate::http::limits::HttpLimits;
 use crate::http::peer::CertificateName;
 use crate::limits::Limits;
@@ -75,6 +76,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// Who has asked for what; nothing is written down without it.
     pub(crate) audit: Option<AuditSettings>,
+    /// Where backups are; there are none without it.
+    pub(crate) backup: Option<BackupSettings>,
 }
 
 /// `[cluster]`
@@ -321,6 +324,9 @@ impl Config {
         if let Some(problem) = self.audit.as_ref().and_then(AuditSettings::problem) {
             return wrong("audit", problem);
         }
+        if let Some(problem) = self.backup.as_ref().and_then(BackupSettings::problem) {
+            return wrong("backup", problem);
+        }
         let certificates = self.http.client_certificates.iter();
         for (name, arn) in certificates.flat_map(|certificates| &certificates.principals) {
             if !arn::is_principal(arn) {
@@ -407,6 +413,7 @@ impl Config {
             http,
             security,
             audit,
+            backup,
             ..
         } = self;
         let clients = http.client_certificates.iter_mut();
@@ -423,6 +430,7 @@ impl Config {
             .chain(&mut http.key)
             .chain(clients.map(|clients| &mut clients.authority))
             .chain(audit.iter_mut().map(|audit| &mut audit.file))
+            .chain(backup.iter_mut().map(|backup| &mut backup.directory))
         {
             *path = directory.join(&*path);
         }

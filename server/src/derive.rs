@@ -13,7 +13,7 @@ pub(crate) mod stream;
 mod tests;
 pub(crate) mod time_to_live;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -28,6 +28,7 @@ use self::index::{DerivedIndex, IndexUnits};
 use self::stream::DerivedStream;
 use self::time_to_live::DerivedDue;
 use crate::catalog::{IndexStatus, TableDefinition};
+use crate::command::RESTORER;
 use crate::limits::Limits;
 
 /// Kinds of refusals, as the cluster carries them.
@@ -38,6 +39,8 @@ pub(crate) mod unfit {
     pub(crate) const INTERNAL: u8 = 2;
     /// An ItemCollectionSizeLimitExceededException.
     pub(crate) const COLLECTION_TOO_LARGE: u8 = 3;
+    /// The table is not being restored, or not any more.
+    pub(crate) const NOT_RESTORED: u8 = 4;
 }
 
 /// What is to be derived for cells that were there before.
@@ -163,6 +166,8 @@ struct View {
     known: u64,
     /// By the name of the table's keyspace.
     tables: HashMap<String, DerivedTable>,
+    /// The keyspaces of tables whose items are being restored.
+    restored: HashSet<String>,
 }
 
 /// See the head of the file.
@@ -194,9 +199,19 @@ impl Derivations {
         if known <= self.view.load().known {
             return;
         }
-        let derived = |(name, definition)| Some((name, DerivedTable::new(definition, self.limits)?));
-        let tables = tables.into_iter().filter_map(derived).collect();
-        self.view.store(Arc::new(View { known, tables }));
+        let mut view = View {
+            known,
+            ..View::default()
+        };
+        for (name, definition) in tables {
+            if definition.takes_deposits() {
+                view.restored.insert(name.clone());
+            }
+            if let Some(derived) = DerivedTable::new(definition, self.limits) {
+                view.tables.insert(name, derived);
+            }
+        }
+        self.view.store(Arc::new(view));
     }
 
     /// The change of the metadata up to which definitions are taken into account.
@@ -207,9 +222,17 @@ impl Derivations {
     /// What follows from a write.
     ///
     /// # Errors
-    /// [`Unfit`] with the sentence for the client when an index forbids the item.
+    /// [`Unfit`] with the sentence for the client when an index forbids the item, and for items that are restored into a table
+    /// that is complete.
     pub(crate) fn derive(&self, change: &CellChange<'_>) -> Result<Derived, Unfit> {
-        match self.view.load().tables.get(change.keyspace) {
+        let view = self.view.load();
+        if change.origin == RESTORER && !view.restored.contains(change.keyspace) {
+            return Err(Unfit {
+                code: unfit::NOT_RESTORED,
+                reason: "the table is not being restored".to_owned(),
+            });
+        }
+        match view.tables.get(change.keyspace) {
             Some(table) => table.derive(change),
             None => Ok(Derived::default()),
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use stator_cluster::{Cluster, DataKeyId, KeyStatus, MasterKeyId, MasterKeys};
 
+use crate::backup::{Backups, archive_keys};
 use crate::clock::Clock;
 use crate::config::Rotation;
 use crate::identity::store::Identities;
@@ -47,6 +48,8 @@ pub(crate) struct Keys {
     fetch: Option<FetchMasterKeys>,
     /// Whose secrets follow from the master key, too.
     identities: Option<Arc<Identities>>,
+    /// The same of the archive.
+    backups: Option<Arc<Backups>>,
 }
 
 impl fmt::Debug for Keys {
@@ -63,11 +66,13 @@ impl Keys {
             clock,
             fetch,
             identities: None,
+            backups: None,
         }
     }
 
-    /// Wraps what secrets of users are sealed with as well.
-    pub(crate) fn wrapping(mut self, identities: &Arc<Identities>) -> Self {
+    /// Wraps what secrets of users are sealed with as well, and the key of the archive.
+    pub(crate) fn wrapping(mut self, identities: &Arc<Identities>, backups: Option<Arc<Backups>>) -> Self {
+        self.backups = backups;
         self.identities = Some(Arc::clone(identities));
         self
     }
@@ -120,6 +125,14 @@ impl Keys {
             learnt.map_err(|error| {
                 RotationError::MasterKey(format!(
                     "the keys that secrets of users are sealed with cannot be wrapped now: {error}; keep the old master key and try again"
+                ))
+            })?;
+        }
+        if let Some(backups) = &self.backups {
+            let learnt = backups.learn(archive_keys(&keys)).await;
+            learnt.map_err(|error| {
+                RotationError::MasterKey(format!(
+                    "the key of the archive cannot be wrapped now: {error}; keep the old master key and try again"
                 ))
             })?;
         }

@@ -2,10 +2,12 @@
 //!
 //! The composition root. Disks, clocks and random sources are opened here and in `cli`, and passed down as arguments.
 
+mod archivist;
 mod arn;
 mod audit;
 mod auth;
 mod authorize;
+mod backup;
 mod catalog;
 mod cli;
 mod clock;

@@ -3,6 +3,7 @@
 //! Those of table operations are in `message/table.rs`. Sentences of attribute values are in
 //! `wire/decode/attribute.rs`, those of numbers and expressions in `model`.
 
+pub(crate) mod backup;
 pub(crate) mod index;
 pub(crate) mod policy;
 pub(crate) mod statement;

@@ -21,8 +21,10 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::archivist::Archivist;
 use crate::audit::AuditLog;
 use crate::auth::Authenticator;
+use crate::backup::{BackupSettings, Backups, archive_keys};
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::{Clock, SystemClock};
 use crate::command::WriteCommands;
@@ -111,7 +113,7 @@ pub(crate) fn open(
     connect: impl FnOnce(Arc<dyn Inbox>, u64) -> Result<Arc<dyn Network>, String>,
 ) -> Result<Opened, NodeError> {
     let path = data_of(directory);
-    let wrapping = wrapping_keys(&master_keys);
+    let (wrapping, archive_keys) = (wrapping_keys(&master_keys), archive_keys(&master_keys));
     let derivations = Arc::new(Derivations::new(limits));
     let around = Surroundings {
         world,
@@ -129,6 +131,7 @@ pub(crate) fn open(
         cluster,
         derivations,
         wrapping,
+        archive_keys,
     })
 }
 
@@ -146,6 +149,8 @@ pub(crate) struct Opened {
     pub(crate) derivations: Arc<Derivations>,
     /// What secrets of users are sealed under: of the current master key, then of older ones.
     pub(crate) wrapping: Vec<WrappingKey>,
+    /// The same for what the key of the archive is wrapped with.
+    pub(crate) archive_keys: Vec<stator_archive::WrappingKey>,
 }
 
 /// Opens the data of a node that is a cluster of one: its only founder, with no way to others.
@@ -197,6 +202,8 @@ pub(crate) struct Api {
     pub(crate) upkeep: UpkeepSettings,
     pub(crate) http_limits: HttpLimits,
     pub(crate) audit: Option<AuditLog>,
+    /// Where backups are, if there are to be any.
+    pub(crate) backup: Option<BackupSettings>,
     /// Fetches the master keys anew; without it they stay what they are.
     pub(crate) fetch: Option<FetchMasterKeys>,
     pub(crate) rotation: Rotation,
@@ -220,6 +227,12 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
         settings: api.upkeep,
     };
     upkeep.start();
+    let backups = api
+        .backup
+        .map(|settings| Backups::new(cluster.clone(), settings, opened.archive_keys.clone()));
+    if let Some(backups) = &backups {
+        tokio::spawn(Archivist::new(upkeep.clone(), Arc::clone(backups)).run());
+    }
     let identities = Identities::open(
         cluster.clone(),
         IdentitySettings {
@@ -229,7 +242,8 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
         },
     )
     .await?;
-    let keys = Keys::new(cluster.clone(), Arc::clone(&clock), api.fetch).wrapping(&identities);
+    let keys =
+        Keys::new(cluster.clone(), Arc::clone(&clock), api.fetch).wrapping(&identities, backups.clone());
     tokio::spawn(keys.clone().keep(api.rotation));
     let throttle = api.limits.throughput.then(|| {
         let throttle = Arc::new(Throttle::new(api.region.clone(), Arc::clone(&clock)));
@@ -240,6 +254,7 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
         context: Context {
             catalog,
             cluster: cluster.clone(),
+            backups,
             region: api.region,
             endpoint: api.endpoint,
             throttle,

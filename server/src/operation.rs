@@ -2,16 +2,21 @@
 
 mod account_limits;
 mod admission;
+pub(crate) mod backup_description;
 pub(crate) mod batch_execute_statement;
 pub(crate) mod batch_get_item;
 pub(crate) mod batch_write_item;
 pub(crate) mod cancellation;
 pub(crate) mod capacity;
 pub(crate) mod condition_check;
+pub(crate) mod create_backup;
 pub(crate) mod create_table;
+pub(crate) mod delete_backup;
 pub(crate) mod delete_item;
 pub(crate) mod delete_resource_policy;
 pub(crate) mod delete_table;
+pub(crate) mod describe_backup;
+pub(crate) mod describe_continuous_backups;
 pub(crate) mod describe_endpoints;
 pub(crate) mod describe_limits;
 pub(crate) mod describe_stream;
@@ -30,6 +35,7 @@ pub(crate) mod index_settings;
 pub(crate) mod item_collection;
 pub(crate) mod item_command;
 pub(crate) mod legacy;
+pub(crate) mod list_backups;
 pub(crate) mod list_streams;
 pub(crate) mod list_tables;
 pub(crate) mod list_tags_of_resource;
@@ -40,6 +46,7 @@ pub(crate) mod put_resource_policy;
 pub(crate) mod query;
 pub(crate) mod replacement;
 pub(crate) mod resource_policy;
+pub(crate) mod restore_table_from_backup;
 pub(crate) mod scan;
 pub(crate) mod shards;
 pub(crate) mod statement;
@@ -59,6 +66,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::backup::Backups;
 use crate::catalog::{Catalog, Table};
 use crate::clock::Clock;
 use crate::limits::Limits;
@@ -73,6 +81,8 @@ pub(crate) struct Context {
     pub(crate) cluster: stator_cluster::Cluster,
     /// The tables.
     pub(crate) catalog: Arc<Catalog>,
+    /// The backups, if this node was told where they are to be.
+    pub(crate) backups: Option<Arc<Backups>>,
     /// The region that ARNs name.
     pub(crate) region: String,
     /// The host and port that clients reach, for DescribeEndpoints.
@@ -98,13 +108,22 @@ impl Context {
         Ok(uuid::Builder::from_random_bytes(random).into_uuid())
     }
 
-    /// The table that an item operation names.
+    /// The table that an item operation names. There is none as long as its items are being restored.
     ///
     /// # Errors
     /// ResourceNotFoundException, and ServiceUnavailable when it is not known here and other nodes cannot be asked.
     pub(crate) async fn table(&self, name: &str) -> Result<Arc<Table>, ApiError> {
+        let is_there = |table: &Arc<Table>| !table.definition().is_being_restored();
         let found = self.catalog.find(name).await.map_err(message::table::catalog)?;
-        found.ok_or_else(message::no_table)
+        let found = match found {
+            // They may be there by now.
+            Some(table) if !is_there(&table) => {
+                let latest = self.catalog.latest(name).await;
+                latest.map_err(message::table::catalog)?
+            }
+            found => found,
+        };
+        found.filter(is_there).ok_or_else(message::no_table)
     }
 }
 

@@ -405,7 +405,7 @@ impl Cluster {
     }
 
     /// Asks a node, which may be this one.
-    async fn ask_node(&self, node: NodeId, ask: Ask, patience: Duration) -> Result<Tell, Refused> {
+    pub(crate) async fn ask_node(&self, node: NodeId, ask: Ask, patience: Duration) -> Result<Tell, Refused> {
         if node == self.node.settings.node {
             // Whatever can be asked is in this future, and moves are rare.
             return Box::pin(self.node.carry_out(ask)).await;

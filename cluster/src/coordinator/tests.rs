@@ -1,5 +1,6 @@
 //! Typed commands and commands in bytes do the same to the same cells, on one node and on three.
 
+mod cut;
 mod derived;
 mod sums;
 mod three;

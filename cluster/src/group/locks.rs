@@ -92,6 +92,17 @@ impl Locks {
         self.prepared.get(&id)
     }
 
+    /// The transactions that are prepared on cells of these keyspaces, in the order of the entries that have prepared them.
+    pub(super) fn all_prepared_on(&self, keyspaces: &[u32]) -> Vec<Held> {
+        let is_on = |held: &&Held| {
+            let mut actions = held.prepare.actions.iter();
+            actions.any(|action| keyspaces.contains(&action.keyspace))
+        };
+        let mut prepared: Vec<_> = self.prepared.values().filter(is_on).cloned().collect();
+        prepared.sort_by_key(|held| held.index);
+        prepared
+    }
+
     /// The entry that is to prepare a transaction and is not applied yet.
     pub(super) fn preparing(&self, id: TransactionId) -> Option<u64> {
         self.preparing.get(&id).copied()

@@ -96,7 +96,7 @@ impl Replica {
         let known = u64::MAX;
         let held = (latches, Sums::default());
         let level = ConsistencyLevel::Quorum;
-        let (_, outcome) = self.propose_commit(commit, (term, known), level, held)?;
+        let (_, outcome) = self.propose_commit(commit, (term, known), level, held).await?;
         settled(outcome).await?;
         Ok(Judgement::Closed(told))
     }

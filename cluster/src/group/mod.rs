@@ -10,6 +10,7 @@ mod derive;
 pub(crate) mod effect;
 pub(crate) mod fill;
 mod forward;
+pub(crate) mod hold;
 pub(crate) mod host;
 pub(crate) mod invocations;
 pub(crate) mod journal;

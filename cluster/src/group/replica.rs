@@ -20,6 +20,7 @@ use super::accept::Accepting;
 use super::apply::ApplyQueue;
 use super::balance::{Balance, BalanceSettings};
 use super::forward::Forwarding;
+use super::hold::Holds;
 use super::host::Host;
 use super::invocations::{Invocations, RequestHash};
 use super::journal::{Journal, JournalError};
@@ -168,6 +169,7 @@ pub(super) struct State {
     pub(super) requiring: u64,
     /// What transactions have locked.
     pub(super) locks: Locks,
+    pub(super) holds: Holds,
     pub(super) ticks: u64,
     pub(super) others: Others,
     pub(super) quiet: Quiet,
@@ -208,6 +210,7 @@ impl State {
             others: Others::default(),
             quiet: Quiet::new(quiet_ticks),
             balance: Balance::new(BalanceSettings::default()),
+            holds: Holds::default(),
         }
     }
 
@@ -518,6 +521,7 @@ impl State {
         self.accepting.clear();
         self.requiring = 0;
         self.locks.end_leadership();
+        self.holds.end();
         let waiting = self.pending.drain(..).chain(self.unlogged.drain(..));
         for pending in waiting {
             let cause = "leadership changed while the write was under way".to_owned();

@@ -244,6 +244,15 @@ impl Sent {
     }
 }
 
+/// Rows that do not refer to the cell of their entry, as an entry with several cells needs them.
+pub(super) fn materialized(mut rows: Vec<Row>, cell: Option<&Cell>) -> Vec<Row> {
+    for row in &mut rows {
+        row.head = row.value(cell);
+        row.with_cell = false;
+    }
+    rows
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

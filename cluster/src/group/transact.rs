@@ -21,7 +21,7 @@ use super::overlay::Image;
 use super::prepared::{Becomes, Commit, CommittedCell, Prepare, PreparedAction, release};
 use super::quiet::Reason as WakeReason;
 use super::replica::{Pending, Refused, Replica, State, Todo};
-use super::rows::Row;
+use super::rows::{Row, materialized};
 use super::sums::{SumChange, Sums};
 use super::write::Target;
 use crate::command::{Cell, Verdict};
@@ -156,7 +156,9 @@ impl Replica {
             cells,
             rows,
         };
-        let (index, outcome) = self.propose_commit(commit, (term, known), level, (latches, sums))?;
+        let (index, outcome) = self
+            .propose_commit(commit, (term, known), level, (latches, sums))
+            .await?;
         settled(outcome).await?;
         Ok(Judgement::Fits { index, answers })
     }
@@ -212,7 +214,7 @@ impl Replica {
             actions: commands.iter().zip(decided.parts).map(action).collect(),
         };
         let (index, outcome) = {
-            let mut state = self.state.lock();
+            let mut state = self.when_unheld(|| commands.iter().map(|one| one.keyspace)).await;
             if !state.leads() || state.core.term() != decided.term {
                 return Err(Refused::NotLeader(self.other_leader()));
             }
@@ -308,7 +310,9 @@ impl Replica {
             cells,
             rows,
         };
-        let (_, outcome) = self.propose_commit(commit, (term, known), level, (latches, sums))?;
+        let (_, outcome) = self
+            .propose_commit(commit, (term, known), level, (latches, sums))
+            .await?;
         settled(outcome).await
     }
 
@@ -485,9 +489,9 @@ impl Replica {
         }
     }
 
-    /// Gives cells their place in the log, if the leadership in which they were decided still lasts, and lets go of latches
-    /// and locks.
-    pub(super) fn propose_commit(
+    /// Gives cells their place in the log when nobody holds them, if the leadership in which they were decided still lasts,
+    /// and lets go of latches and locks.
+    pub(super) async fn propose_commit(
         self: &Arc<Self>,
         mut commit: Commit,
         (term, known): (u64, u64),
@@ -498,7 +502,9 @@ impl Replica {
         let unix_ms = self.host.world.unix_ms();
         commit.rows.extend(sums.rows());
         let mut encoded = commit.encode();
-        let mut state = self.state.lock();
+        let mut state = self
+            .when_unheld(|| commit.cells.iter().map(|one| one.keyspace))
+            .await;
         if !state.leads() || state.core.term() != term {
             return Err(Refused::NotLeader(self.other_leader()));
         }
@@ -531,15 +537,6 @@ impl Replica {
         self.host.outbox.flush();
         Ok((index, outcome))
     }
-}
-
-/// Rows that do not refer to the cell of their entry, as an entry with several cells needs them.
-fn materialized(mut rows: Vec<Row>, cell: Option<&Cell>) -> Vec<Row> {
-    for row in &mut rows {
-        row.head = row.value(cell);
-        row.with_cell = false;
-    }
-    rows
 }
 
 impl Replica {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
+use parking_lot::MutexGuard;
 use tokio::sync::oneshot;
 
 use super::answered::Answered;
@@ -166,7 +167,9 @@ impl Replica {
 
     /// Proposes, and waits until it stands as its level asks.
     async fn stand(self: &Arc<Self>, proposal: Proposal, latch: Latch) -> Result<(), Refused> {
-        let outcome = self.propose(proposal, latch)?.await;
+        let keyspace = proposal.placed.as_ref().map(|placed| placed.keyspace);
+        let state = self.when_unheld(|| keyspace.into_iter()).await;
+        let outcome = self.propose(state, proposal, latch)?.await;
         outcome.unwrap_or_else(|_| Err(Refused::Unknown("the node was closed under the write".to_owned())))
     }
 
@@ -336,12 +339,12 @@ impl Replica {
     /// Gives a decision its place in the log, if the leadership in which it was made still lasts, and lets go of the latch.
     fn propose(
         self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
         proposal: Proposal,
         latch: Latch,
     ) -> Result<oneshot::Receiver<Result<(), Refused>>, Refused> {
         let (wake, outcome) = oneshot::channel();
         let unix_ms = self.host.world.unix_ms();
-        let mut state = self.state.lock();
         let refused = |replica: &Self| Refused::NotLeader(replica.other_leader());
         if !state.leads() || state.core.term() != proposal.term {
             return Err(refused(self));

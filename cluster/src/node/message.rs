@@ -3,6 +3,7 @@
 //! Invariant: what does not decode is refused; fields that an older program does not know are skipped. Not here: carrying
 //! out.
 
+pub(crate) mod cut;
 pub(crate) mod moves;
 pub(crate) mod transaction;
 
@@ -27,7 +28,7 @@ use crate::world::NodeId;
 pub(crate) struct Question {
     #[prost(
         oneof = "Ask",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36"
     )]
     pub(crate) ask: Option<Ask>,
 }
@@ -106,6 +107,24 @@ pub(crate) enum Ask {
     /// A node asks to be one of the cluster's.
     #[prost(message, tag = "30")]
     Join(moves::Joining),
+    /// The writes of keyspaces are to be held.
+    #[prost(message, tag = "31")]
+    Hold(cut::HoldOf),
+    /// What is held is to be kept as it is.
+    #[prost(message, tag = "32")]
+    Cut(cut::HoldOf),
+    /// Writes are to go on.
+    #[prost(message, tag = "33")]
+    Lift(cut::Lift),
+    /// Cells of a cut.
+    #[prost(message, tag = "34")]
+    CutPage(cut::CutPage),
+    /// Somebody still reads a cut.
+    #[prost(uint64, tag = "35")]
+    KeepCut(u64),
+    /// Nobody reads a cut any more.
+    #[prost(uint64, tag = "36")]
+    EndCut(u64),
 }
 
 /// Rows for a group, as they are to lie in its log.
@@ -366,7 +385,10 @@ pub(crate) struct TallyOf {
 /// An answer.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Reply {
-    #[prost(oneof = "Tell", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 21, 22, 23, 24")]
+    #[prost(
+        oneof = "Tell",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 21, 22, 23, 24"
+    )]
     pub(crate) tell: Option<Tell>,
 }
 
@@ -395,6 +417,8 @@ pub(crate) enum Tell {
     Judged(transaction::JudgementMessage),
     #[prost(message, tag = "11")]
     Seen(transaction::SeenMessage),
+    #[prost(message, tag = "12")]
+    Cut(cut::CutHead),
     #[prost(message, tag = "21")]
     Inventory(moves::Inventory),
     #[prost(message, tag = "22")]

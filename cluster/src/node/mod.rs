@@ -3,6 +3,7 @@
 //! Invariant: a group is on this node exactly if its log is; a node that lost its directory has none. Not here: the
 //! decisions of one group (`group/`, `raft/`), connections (`transport/`), where operations go (`coordinator/`).
 
+pub(crate) mod cuts;
 pub(crate) mod exchange;
 mod groups;
 mod install;
@@ -28,6 +29,7 @@ use parking_lot::Mutex;
 use stator_storage::Engine;
 use tokio::sync::{Semaphore, watch};
 
+use self::cuts::Cuts;
 use self::exchange::{Dispatch, Exchange, RaftInbox};
 use self::load::Load;
 use self::settings::{NodeSettings, Surroundings};
@@ -84,6 +86,8 @@ pub(crate) struct Node {
     pub(crate) repairs: Repairs,
     /// What this node hands out to replicas that wait to be filled.
     snapshots: Snapshots,
+    /// What this node keeps of keyspaces as they were at one moment.
+    cuts: Cuts,
     /// The groups whose replicas on this node are being filled, or removed.
     installing: Mutex<BTreeSet<u32>>,
     discarding: Mutex<BTreeSet<u32>>,
@@ -189,6 +193,7 @@ impl Node {
             hints,
             repairs: Repairs::default(),
             snapshots: Snapshots::default(),
+            cuts: Cuts::default(),
             installing: Mutex::default(),
             discarding: Mutex::default(),
             filling: Semaphore::new(FILLED_AT_A_TIME),

@@ -118,6 +118,12 @@ impl Node {
             Ask::EndPart(end) => self.serve_end(end).await,
             Ask::See(see) => self.serve_see(see).await,
             Ask::Ledger(write) => self.serve_ledger(write).await.map(Tell::Written),
+            Ask::Hold(_)
+            | Ask::Cut(_)
+            | Ask::Lift(_)
+            | Ask::CutPage(_)
+            | Ask::KeepCut(_)
+            | Ask::EndCut(_) => self.carry_out_cut(ask).await,
             ask => self.carry_out_move(ask).await,
         }
     }

@@ -14,6 +14,8 @@ pub(super) enum Resource<'a> {
     Index(&'a str, &'a str),
     /// A stream, by its ARN.
     Stream(&'a str),
+    /// A backup, by its ARN. Its table may be gone, or another one may have its name: it has no policy and no tags.
+    Backup(&'a str),
 }
 
 impl<'a> Resource<'a> {
@@ -37,7 +39,7 @@ impl<'a> Resource<'a> {
     pub(super) fn label(self) -> Option<&'a str> {
         match self {
             Self::Stream(text) => arn::stream_parts(text).map(|(_, label)| label),
-            Self::Any | Self::Table(_) | Self::Index(..) => None,
+            Self::Any | Self::Table(_) | Self::Index(..) | Self::Backup(_) => None,
         }
     }
 
@@ -45,7 +47,7 @@ impl<'a> Resource<'a> {
     pub(super) fn table(self) -> Option<&'a str> {
         let name = |text: &'a str| arn::table_name(text).unwrap_or(text);
         match self {
-            Self::Any => None,
+            Self::Any | Self::Backup(_) => None,
             Self::Table(table) | Self::Index(table, _) => Some(name(table)),
             Self::Stream(text) => arn::stream_parts(text).map(|(table, _)| table),
         }
@@ -57,6 +59,10 @@ impl<'a> Resource<'a> {
         match self {
             Self::Any => "*".to_owned(),
             Self::Table(_) => of_table(),
+            Self::Backup(text) => {
+                let (table, id) = arn::backup_parts(text).unwrap_or_default();
+                arn::backup(&arn::table(region, table), id)
+            }
             Self::Index(_, index) => arn::index(&of_table(), index),
             Self::Stream(text) => match arn::stream_parts(text) {
                 Some((_, label)) => arn::stream(&of_table(), label),

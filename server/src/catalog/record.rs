@@ -6,6 +6,7 @@
 mod deleted;
 mod index;
 mod resource_policy;
+mod restore;
 mod stream;
 mod time_to_live;
 
@@ -22,11 +23,13 @@ use uuid::Uuid;
 pub(crate) use deleted::DeletedTable;
 pub(crate) use index::{INDEX_KEYSPACE, IndexDefinition, IndexStatus};
 pub(crate) use resource_policy::ResourcePolicy;
+pub(crate) use restore::Restore;
 pub(crate) use stream::{SLOTS, STREAM_KEYSPACE, Shard, StreamDefinition, StreamStatus, StreamView};
 pub(crate) use time_to_live::{DUE_KEYSPACE, TimeToLive, TimeToLiveStatus};
 
 use self::index::IndexRecord;
 use self::resource_policy::ResourcePolicyRecord;
+use self::restore::RestoreRecord;
 use self::stream::StreamRecord;
 use self::time_to_live::TimeToLiveRecord;
 
@@ -114,6 +117,8 @@ pub(crate) struct TableDefinition {
     pub(crate) resource_policies: Vec<ResourcePolicy>,
     /// Whether encryption with a key of the account's was asked for. All data is encrypted; this is what clients are told.
     pub(crate) account_key: bool,
+    /// Where its items come from, if it was made of another table's.
+    pub(crate) restore: Option<Restore>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -168,6 +173,8 @@ struct Record {
     resource_policies: Vec<ResourcePolicyRecord>,
     #[prost(bool, tag = "24")]
     account_key: bool,
+    #[prost(message, optional, tag = "26")]
+    restore: Option<RestoreRecord>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -210,6 +217,17 @@ impl TableDefinition {
     /// The index of a name.
     pub(crate) fn index(&self, name: &str) -> Option<&IndexDefinition> {
         self.indexes.iter().find(|index| index.name == name)
+    }
+
+    /// Whether its items are still on their way.
+    pub(crate) fn is_being_restored(&self) -> bool {
+        self.restore.as_ref().is_some_and(|restore| restore.in_progress)
+    }
+
+    /// Whether items of a backup may be written.
+    pub(crate) fn takes_deposits(&self) -> bool {
+        let restore = self.restore.as_ref();
+        restore.is_some_and(|restore| restore.in_progress && !restore.is_sealed)
     }
 
     /// The attributes that keys of the table and of its indexes are made of, each once.
@@ -261,7 +279,7 @@ impl TableDefinition {
     }
 
     /// The bytes to be stored.
-    pub(super) fn to_bytes(&self) -> Bytes {
+    pub(crate) fn to_bytes(&self) -> Bytes {
         let record = Record {
             name: self.name.clone(),
             id: self.id.as_bytes().to_vec(),
@@ -291,6 +309,7 @@ impl TableDefinition {
             time_to_live: self.time_to_live.as_ref().map(TimeToLiveRecord::of),
             resource_policies: (self.resource_policies.iter().map(ResourcePolicyRecord::of)).collect(),
             account_key: self.account_key,
+            restore: self.restore.as_ref().map(RestoreRecord::of),
         };
         let mut bytes = BytesMut::with_capacity(1 + record.encoded_len());
         bytes.put_u8(FORMAT_VERSION);
@@ -299,7 +318,7 @@ impl TableDefinition {
     }
 
     /// Reads stored bytes; the error says what is wrong with them.
-    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let record = match bytes {
             [FORMAT_VERSION, record @ ..] => Record::decode(record).map_err(|error| error.to_string())?,
             [found, ..] => {
@@ -360,6 +379,7 @@ impl TableDefinition {
                 .map(ResourcePolicyRecord::read))
             .collect::<Result<_, _>>()?,
             account_key: record.account_key,
+            restore: record.restore.map(RestoreRecord::read),
         })
     }
 }
@@ -461,6 +481,13 @@ mod tests {
                 })
                 .into(),
             account_key: true,
+            restore: Some(Restore {
+                table: "old".into(),
+                backup: "1-a".into(),
+                at_ms: 12,
+                in_progress: true,
+                is_sealed: true,
+            }),
         };
         assert_eq!(
             TableDefinition::from_bytes(&definition.to_bytes()),

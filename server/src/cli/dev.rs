@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use super::credentials::{self, KeyPair};
 use super::master_key;
 use crate::auth::{self, Authenticator};
+use crate::backup::BackupSettings;
 use crate::clock::SystemClock;
 use crate::config::Rotation;
 use crate::health::Health;
@@ -160,6 +161,7 @@ async fn run_node(options: &Options) -> Result<(), DevError> {
         },
         http_limits: HttpLimits::for_development(),
         audit: None,
+        backup: Some(BackupSettings::new(directory.join(BACKUPS))),
         fetch: None,
         rotation: Rotation::default(),
         limits: limits(options),
@@ -175,6 +177,9 @@ async fn run_node(options: &Options) -> Result<(), DevError> {
     };
     Ok(node::run(app, listeners, &directory, stop).await?)
 }
+
+/// The archive of backups within the data directory.
+const BACKUPS: &str = "backups";
 
 /// Whoever develops does not wait long for an item to go that is due.
 const SWEEP_INTERVAL_MS: u64 = 1000;

@@ -216,6 +216,7 @@ async fn run_node(
         upkeep: config.upkeep,
         http_limits: config.http.limits,
         audit,
+        backup: config.backup.clone(),
         fetch: Some(fetch_again(config)),
         rotation: config.security.rotation,
         limits: config.limits,

@@ -335,6 +335,7 @@ fn encoded_again(bytes: &Bytes) -> Option<Bytes> {
         ReadCommand::Install(install) => encoded(&install),
         ReadCommand::Expire(expire) => encoded(&expire),
         ReadCommand::Check(read) => encoded(&read.command()),
+        ReadCommand::Deposit(deposit) => encoded(&deposit),
     })
 }
 

@@ -11,10 +11,14 @@ use crate::metrics::OperationMetrics;
 use crate::operation::batch_execute_statement::BatchExecuteStatement;
 use crate::operation::batch_get_item::BatchGetItem;
 use crate::operation::batch_write_item::BatchWriteItem;
+use crate::operation::create_backup::CreateBackup;
 use crate::operation::create_table::CreateTable;
+use crate::operation::delete_backup::DeleteBackup;
 use crate::operation::delete_item::DeleteItem;
 use crate::operation::delete_resource_policy::DeleteResourcePolicy;
 use crate::operation::delete_table::DeleteTable;
+use crate::operation::describe_backup::DescribeBackup;
+use crate::operation::describe_continuous_backups::DescribeContinuousBackups;
 use crate::operation::describe_endpoints::DescribeEndpoints;
 use crate::operation::describe_limits::DescribeLimits;
 use crate::operation::describe_stream::DescribeStream;
@@ -26,12 +30,14 @@ use crate::operation::get_item::GetItem;
 use crate::operation::get_records::GetRecords;
 use crate::operation::get_resource_policy::GetResourcePolicy;
 use crate::operation::get_shard_iterator::GetShardIterator;
+use crate::operation::list_backups::ListBackups;
 use crate::operation::list_streams::ListStreams;
 use crate::operation::list_tables::ListTables;
 use crate::operation::list_tags_of_resource::ListTagsOfResource;
 use crate::operation::put_item::PutItem;
 use crate::operation::put_resource_policy::PutResourcePolicy;
 use crate::operation::query::Query;
+use crate::operation::restore_table_from_backup::RestoreTableFromBackup;
 use crate::operation::scan::Scan;
 use crate::operation::tag_resource::TagResource;
 use crate::operation::transact_get_items::TransactGetItems;
@@ -70,10 +76,14 @@ pub(super) async fn run_for(
         Target::BatchExecuteStatement => answer::<BatchExecuteStatement>(json, asked, context).await,
         Target::BatchGetItem => answer::<BatchGetItem>(json, asked, context).await,
         Target::BatchWriteItem => answer::<BatchWriteItem>(json, asked, context).await,
+        Target::CreateBackup => answer::<CreateBackup>(json, asked, context).await,
         Target::CreateTable => answer::<CreateTable>(json, asked, context).await,
+        Target::DeleteBackup => answer::<DeleteBackup>(json, asked, context).await,
         Target::DeleteItem => answer::<DeleteItem>(json, asked, context).await,
         Target::DeleteResourcePolicy => answer::<DeleteResourcePolicy>(json, asked, context).await,
         Target::DeleteTable => answer::<DeleteTable>(json, asked, context).await,
+        Target::DescribeBackup => answer::<DescribeBackup>(json, asked, context).await,
+        Target::DescribeContinuousBackups => answer::<DescribeContinuousBackups>(json, asked, context).await,
         Target::DescribeEndpoints => answer::<DescribeEndpoints>(json, asked, context).await,
         Target::DescribeLimits => answer::<DescribeLimits>(json, asked, context).await,
         Target::DescribeStream => answer::<DescribeStream>(json, asked, context).await,
@@ -85,12 +95,14 @@ pub(super) async fn run_for(
         Target::GetRecords => answer::<GetRecords>(json, asked, context).await,
         Target::GetResourcePolicy => answer::<GetResourcePolicy>(json, asked, context).await,
         Target::GetShardIterator => answer::<GetShardIterator>(json, asked, context).await,
+        Target::ListBackups => answer::<ListBackups>(json, asked, context).await,
         Target::ListStreams => answer::<ListStreams>(json, asked, context).await,
         Target::ListTables => answer::<ListTables>(json, asked, context).await,
         Target::ListTagsOfResource => answer::<ListTagsOfResource>(json, asked, context).await,
         Target::PutItem => answer::<PutItem>(json, asked, context).await,
         Target::PutResourcePolicy => answer::<PutResourcePolicy>(json, asked, context).await,
         Target::Query => answer::<Query>(json, asked, context).await,
+        Target::RestoreTableFromBackup => answer::<RestoreTableFromBackup>(json, asked, context).await,
         Target::Scan => answer::<Scan>(json, asked, context).await,
         Target::TagResource => answer::<TagResource>(json, asked, context).await,
         Target::TransactGetItems => answer::<TransactGetItems>(json, asked, context).await,

@@ -58,7 +58,8 @@ pub(crate) const INVALID_NEXT_TOKEN: &str = "One or more parameter values were i
 pub(crate) enum Unsupported {
     /// By this member.
     VectorIndexes(&'static str),
-    EncryptionKey,
+    /// By the key of this member.
+    EncryptionKey(&'static str),
     /// By this member.
     GlobalTables(&'static str),
 }
@@ -68,10 +69,7 @@ impl Unsupported {
     pub(crate) fn refusal(self) -> ApiError {
         let (what, member) = match self {
             Self::VectorIndexes(member) => ("Vector indexes are", member),
-            Self::EncryptionKey => (
-                "Keys of KMS for single tables are",
-                "SSESpecification.KMSMasterKeyId",
-            ),
+            Self::EncryptionKey(member) => ("Keys of KMS for single tables are", member),
             Self::GlobalTables(member) => ("Global tables are", member),
         };
         ApiError::Validation(format!(
@@ -94,6 +92,16 @@ fn still_in_use(what: impl Display) -> ApiError {
 /// A change of a table that is changing. Source: quoted in public by users of DynamoDB.
 pub(crate) fn being_updated(name: &str) -> ApiError {
     still_in_use(format_args!("Table is being updated: {name}"))
+}
+
+/// A change of a table whose items are still on their way. Source: as for [`being_updated`].
+pub(crate) fn being_created(name: &str) -> ApiError {
+    still_in_use(format_args!("Table is being created: {name}"))
+}
+
+/// The deletion of a table of which a backup is being made.
+pub(crate) fn being_backed_up(name: &str) -> ApiError {
+    still_in_use(format_args!("Table is being backed up: {name}"))
 }
 
 /// The deletion of a table with an index that is on its way. Source: as for [`being_updated`].

@@ -196,6 +196,7 @@ impl CreateTable {
             time_to_live: None,
             resource_policies,
             account_key: encryption.unwrap_or_default(),
+            restore: None,
         };
         if let Some(request) = &self.warm_throughput {
             definition.warm_units_requested = Some(request.applied(definition.warm_units())?);

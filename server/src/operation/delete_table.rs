@@ -26,6 +26,9 @@ impl Operation for DeleteTable {
 
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
         let name = table_name::only(self.table_name)?;
+        if context.is_being_backed_up(&name).await? {
+            return Err(table::being_backed_up(&name));
+        }
         let (removed, tally) = context
             .catalog
             .remove(&name, context.clock.now_ms(), check)

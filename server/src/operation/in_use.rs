@@ -29,7 +29,9 @@ pub(super) enum Change {
 /// The status of a table that is there.
 pub(super) fn status(table: &TableDefinition) -> TableStatus {
     let mut indexes = table.indexes.iter();
-    if changes_stream(table) || indexes.any(|index| holds_table(index.status)) {
+    if table.is_being_restored() {
+        TableStatus::Creating
+    } else if changes_stream(table) || indexes.any(|index| holds_table(index.status)) {
         TableStatus::Updating
     } else {
         TableStatus::Active
@@ -39,6 +41,7 @@ pub(super) fn status(table: &TableDefinition) -> TableStatus {
 /// Refuses a change of a table, but for that of its indexes, while the table is changing.
 pub(super) fn check_update(definition: &TableDefinition, change: Change) -> Result<(), ApiError> {
     let name = &definition.name;
+    check_restored(definition)?;
     if changes_stream(definition) {
         return Err(table::being_updated(name));
     }
@@ -54,7 +57,16 @@ pub(super) fn check_update(definition: &TableDefinition, change: Change) -> Resu
     }
 }
 
-/// Refuses to delete a table that is changing.
+/// Refuses any change of a table whose items are still on their way.
+pub(super) fn check_restored(definition: &TableDefinition) -> Result<(), ApiError> {
+    if definition.is_being_restored() {
+        return Err(table::being_created(&definition.name));
+    }
+    Ok(())
+}
+
+/// Refuses to delete a table that is changing. One that is being restored may go: nothing else ends a restore whose backup
+/// cannot be read.
 pub(super) fn check_delete(definition: &TableDefinition) -> Result<(), ApiError> {
     if definition.indexes.iter().any(|index| is_on_its_way(index.status)) {
         return Err(table::indexes_in_use());

@@ -67,6 +67,15 @@ pub(crate) struct TableDescription {
     pub(crate) decreases_today: u32,
     /// The key that it is encrypted with, if one of the account's was asked for.
     pub(crate) key_arn: Option<String>,
+    /// What it was made of, if it was restored.
+    pub(crate) source_arns: Option<SourceArns>,
+}
+
+/// What a table was restored from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SourceArns {
+    pub(crate) backup: String,
+    pub(crate) table: String,
 }
 
 impl TableDescription {
@@ -89,6 +98,11 @@ impl TableDescription {
             indexes: (0..definition.indexes.len()).map(of_index).collect(),
             decreases_today: decreases_today(&definition, context.clock.now_ms()),
             key_arn: definition.account_key.then(|| arn::account_key(&context.region)),
+            source_arns: definition.restore.as_ref().map(|restore| {
+                let table = arn::table(&context.region, &restore.table);
+                let backup = arn::backup(&table, &restore.backup);
+                SourceArns { backup, table }
+            }),
             definition,
         }
     }

@@ -234,8 +234,16 @@ impl SseSpecification {
     /// # Errors
     /// ValidationException for another key, and a type that does not go with the rest.
     pub(super) fn is_enabled(&self) -> Result<bool, ApiError> {
+        self.is_enabled_by("SSESpecification.KMSMasterKeyId")
+    }
+
+    /// The same for a specification whose key is that member.
+    ///
+    /// # Errors
+    /// As [`SseSpecification::is_enabled`].
+    pub(super) fn is_enabled_by(&self, key: &'static str) -> Result<bool, ApiError> {
         if self.kms_master_key_id.is_some() {
-            return Err(Unsupported::EncryptionKey.refusal());
+            return Err(Unsupported::EncryptionKey(key).refusal());
         }
         let enabled = self.enabled.unwrap_or_default();
         match self.sse_type.as_deref() {
@@ -371,7 +379,7 @@ mod tests {
             encryption(None, Some("KMS"), None),
             refused(table::SSE_TYPE_WHEN_DISABLED)
         );
-        let key = Err(Unsupported::EncryptionKey.refusal());
+        let key = Err(Unsupported::EncryptionKey("SSESpecification.KMSMasterKeyId").refusal());
         assert_eq!(encryption(Some(true), Some("KMS"), Some("alias/mine")), key);
     }
 }

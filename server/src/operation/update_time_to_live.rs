@@ -1,6 +1,6 @@
 //! UpdateTimeToLive: which attribute says when items are due. `steward.rs` completes it.
 
-use super::{Context, Operation, table_name};
+use super::{Context, Operation, in_use, table_name};
 use crate::catalog::{TableDefinition, TimeToLive, TimeToLiveStatus};
 use crate::constraint::Constraints;
 use crate::message::{table, time_to_live};
@@ -57,6 +57,7 @@ impl Operation for UpdateTimeToLive {
         let changed = context
             .catalog
             .change(&name, |definition| {
+                in_use::check_restored(definition)?;
                 let wanted = TimeToLive {
                     id,
                     attribute: output.attribute_name.clone(),

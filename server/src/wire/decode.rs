@@ -4,6 +4,7 @@
 
 mod account;
 pub(crate) mod attribute;
+mod backup;
 mod batch;
 mod create_table;
 mod expressions;

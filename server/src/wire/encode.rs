@@ -3,7 +3,8 @@
 //! One file an operation or family; each implements [`Encode`] for the operation's own output type.
 
 mod account;
-pub(crate) mod item;
+pub(crate) mod backup;
+mod item;
 mod items;
 pub(crate) mod json;
 mod list_tables;

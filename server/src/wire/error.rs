@@ -42,6 +42,21 @@ pub(crate) enum ApiError {
     /// More of something than there may be at a time.
     #[error("LimitExceededException: {0}")]
     LimitExceeded(String),
+    /// A backup is not there.
+    #[error("BackupNotFoundException: {0}")]
+    BackupNotFound(String),
+    /// A backup cannot be used in its present state.
+    #[error("BackupInUseException: {0}")]
+    BackupInUse(String),
+    /// The table of an operation on backups is not there.
+    #[error("TableNotFoundException: {0}")]
+    TableNotFound(String),
+    /// The table of an operation on backups cannot be used in its present state.
+    #[error("TableInUseException: {0}")]
+    TableInUse(String),
+    /// The name of a table that is to be restored is taken.
+    #[error("TableAlreadyExistsException: {0}")]
+    TableAlreadyExists(String),
     /// An item collection would grow above what it may have.
     #[error("ItemCollectionSizeLimitExceededException: {0}")]
     CollectionTooLarge(String),
@@ -148,6 +163,11 @@ impl ApiError {
             | Self::TableDropped
             | Self::ResourceInUse(_)
             | Self::LimitExceeded(_)
+            | Self::BackupNotFound(_)
+            | Self::BackupInUse(_)
+            | Self::TableNotFound(_)
+            | Self::TableInUse(_)
+            | Self::TableAlreadyExists(_)
             | Self::CollectionTooLarge(_)
             | Self::ExpiredIterator(_)
             | Self::TrimmedDataAccess(_)
@@ -180,6 +200,11 @@ impl ApiError {
             Self::TableDropped => message::no_table().parts(),
             Self::ResourceInUse(text) => (SERVICE, "ResourceInUseException", message(text)),
             Self::LimitExceeded(text) => (SERVICE, "LimitExceededException", message(text)),
+            Self::BackupNotFound(text) => (SERVICE, "BackupNotFoundException", message(text)),
+            Self::BackupInUse(text) => (SERVICE, "BackupInUseException", message(text)),
+            Self::TableNotFound(text) => (SERVICE, "TableNotFoundException", message(text)),
+            Self::TableInUse(text) => (SERVICE, "TableInUseException", message(text)),
+            Self::TableAlreadyExists(text) => (SERVICE, "TableAlreadyExistsException", message(text)),
             Self::CollectionTooLarge(text) => {
                 (SERVICE, "ItemCollectionSizeLimitExceededException", message(text))
             }

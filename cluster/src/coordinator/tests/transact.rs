@@ -10,10 +10,10 @@ use crate::transaction::{Reason, Together, Token, TransactionAction, Transaction
 
 /// Accounts: `+n` and `-n` change a balance, which does not fall below 0; `=n` asks for it.
 #[derive(Debug)]
-struct Accounts;
+pub(super) struct Accounts;
 
 impl Accounts {
-    fn balance(cell: Option<&Cell>) -> i64 {
+    pub(super) fn balance(cell: Option<&Cell>) -> i64 {
         let text = cell.map(|cell| std::str::from_utf8(cell).unwrap());
         text.map_or(0, |text| text.parse().unwrap())
     }
@@ -54,10 +54,10 @@ impl Commands for Accounts {
 }
 
 /// The first keys are in the lower half of the ring, the others in the upper half.
-const LOW: [&[u8]; 2] = [b"\0\0\0\0\0\0\0\x01a", b"\0\0\0\0\0\0\0\x02b"];
-const HIGH: [&[u8]; 2] = [b"\xff\0\0\0\0\0\0\x01a", b"\xff\0\0\0\0\0\0\x02b"];
+pub(super) const LOW: [&[u8]; 2] = [b"\0\0\0\0\0\0\0\x01a", b"\0\0\0\0\0\0\0\x02b"];
+pub(super) const HIGH: [&[u8]; 2] = [b"\xff\0\0\0\0\0\0\x01a", b"\xff\0\0\0\0\0\0\x02b"];
 
-async fn bank() -> (TempDir, Cluster, Keyspace) {
+pub(super) async fn bank() -> (TempDir, Cluster, Keyspace) {
     let directory = TempDir::new().unwrap();
     let cluster = reopen(&directory).await;
     let keyspace = cluster.create_keyspace("k").await.unwrap();
@@ -79,7 +79,7 @@ fn actions(keyspace: Keyspace, actions: &[(&[u8], &'static str)]) -> Vec<Transac
     actions.iter().map(action).collect()
 }
 
-async fn transact(
+pub(super) async fn transact(
     cluster: &Cluster,
     keyspace: Keyspace,
     some: &[(&[u8], &'static str)],

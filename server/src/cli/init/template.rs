@@ -45,6 +45,12 @@ file = "audit/audit.jsonl"
 # sync_interval_ms = 1000
 # What may wait for the disk, in bytes. More is dropped and counted; no request waits.
 # queue_bytes_max = 16777216
+
+# [backup]
+# Where backups of tables are: a directory that all nodes reach by this path. Without this section there are none.
+# directory = "/mnt/stator-backups"
+# How many bytes of items a backup or a restore moves in a second at most.
+# bytes_per_second = 134217728
 "#;
 
 /// What clients may do.

@@ -140,6 +140,7 @@ mod tests {
             authenticator: Authenticator::AnyWellFormed(Arc::new(auth::root("AKIA1"))),
             upkeep: UpkeepSettings::default(),
             http_limits: HttpLimits::for_development(),
+            backup: None,
             audit: Some(audit),
             fetch: None,
             rotation: Rotation::default(),

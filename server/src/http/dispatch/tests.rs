@@ -1,5 +1,6 @@
 //! Requests from the target to the answer: consistency levels (member, header, tag, defaults), tables that come and go.
 
+mod backups;
 mod collections;
 mod deleted_streams;
 mod throttling;
@@ -22,7 +23,7 @@ mod transactions;
 /// A node of its own with the table `Tab`, whose partition key is `pk`.
 struct Node {
     context: Context,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Node {
@@ -45,6 +46,7 @@ impl Node {
         let context = Context {
             catalog: Catalog::open(cluster.clone(), derivations).await.unwrap(),
             cluster,
+            backups: None,
             region: "us-east-1".to_owned(),
             endpoint: "localhost".to_owned(),
             throttle: None,
@@ -52,10 +54,7 @@ impl Node {
             clock: Arc::new(SystemClock),
             random: random::fill,
         };
-        let node = Self {
-            context,
-            _directory: directory,
-        };
+        let node = Self { context, directory };
         node.ask(Target::CreateTable, body, &[]).await.unwrap();
         node
     }
@@ -84,6 +83,7 @@ impl Node {
         Context {
             catalog: Catalog::open(cluster.clone(), Arc::default()).await.unwrap(),
             cluster,
+            backups: None,
             region: "us-east-1".to_owned(),
             endpoint: "localhost".to_owned(),
             throttle: None,

@@ -197,7 +197,7 @@ fn what_this_version_does_not_have_is_refused() {
         ),
         (
             r#""SSESpecification":{"Enabled":true,"KMSMasterKeyId":"k"}"#,
-            Unsupported::EncryptionKey,
+            Unsupported::EncryptionKey("SSESpecification.KMSMasterKeyId"),
         ),
     ] {
         assert_eq!(

@@ -78,6 +78,11 @@ impl ApiError {
             Self::LimitExceeded(_) => "RequestLimitExceeded",
             Self::Authentication(_) | Self::AccessDenied(_) => "AccessDenied",
             Self::ResourceInUse(_)
+            | Self::BackupNotFound(_)
+            | Self::BackupInUse(_)
+            | Self::TableNotFound(_)
+            | Self::TableInUse(_)
+            | Self::TableAlreadyExists(_)
             | Self::PolicyNotFound(_)
             | Self::ExpiredIterator(_)
             | Self::TrimmedDataAccess(_)

@@ -64,7 +64,7 @@ impl Json {
         self.raw().extend_from_slice(text.as_bytes());
     }
 
-    fn table_description(&mut self, table: &TableDescription) {
+    pub(super) fn table_description(&mut self, table: &TableDescription) {
         let definition = &table.definition;
         self.object(|json| {
             json.key_attributes(table);
@@ -85,11 +85,28 @@ impl Json {
             json.indexes(table, IndexKind::Global, "GlobalSecondaryIndexes");
             json.stream_specification(table);
             json.encryption(table);
+            json.restore_summary(table);
+        });
+    }
+
+    fn restore_summary(&mut self, table: &TableDescription) {
+        let Some((restore, arns)) = table.definition.restore.as_ref().zip(table.source_arns.as_ref()) else {
+            return;
+        };
+        self.member("RestoreSummary").object(|json| {
+            json.member("SourceBackupArn").text(&arns.backup);
+            json.member("SourceTableArn").text(&arns.table);
+            json.member("RestoreDateTime").time(restore.at_ms);
+            json.member("RestoreInProgress").boolean(restore.in_progress);
         });
     }
 
     fn encryption(&mut self, table: &TableDescription) {
-        if let Some(key) = &table.key_arn {
+        self.encryption_key(table.key_arn.as_deref());
+    }
+
+    pub(super) fn encryption_key(&mut self, key_arn: Option<&str>) {
+        if let Some(key) = key_arn {
             self.member("SSEDescription").object(|json| {
                 json.member("Status").text("ENABLED");
                 json.member("SSEType").text("KMS");
@@ -125,13 +142,8 @@ impl Json {
         });
     }
 
-    fn index_description(
-        &mut self,
-        table: &TableDescription,
-        index: &IndexDefinition,
-        (items, bytes): (i64, i64),
-    ) {
-        self.member("IndexName").text(&index.name);
+    /// What the keys of an index are, and what its rows have.
+    pub(super) fn index_keys(&mut self, index: &IndexDefinition) {
         let hash = index.hash.iter().map(|attribute| (attribute, "HASH"));
         let range = index.range.iter().map(|attribute| (attribute, "RANGE"));
         self.member("KeySchema")
@@ -153,6 +165,16 @@ impl Json {
                     .list(names, |json, name| json.text(name));
             }
         });
+    }
+
+    fn index_description(
+        &mut self,
+        table: &TableDescription,
+        index: &IndexDefinition,
+        (items, bytes): (i64, i64),
+    ) {
+        self.member("IndexName").text(&index.name);
+        self.index_keys(index);
         self.member("IndexSizeBytes").integer(bytes);
         self.member("ItemCount").integer(items);
         self.member("IndexArn").text(&arn::index(&table.arn, &index.name));
@@ -193,7 +215,7 @@ impl Json {
         }
     }
 
-    fn on_demand_limits(&mut self, limits: OnDemandLimits) {
+    pub(super) fn on_demand_limits(&mut self, limits: OnDemandLimits) {
         if limits.read_units.is_some() || limits.write_units.is_some() {
             self.member("OnDemandThroughput").object(|json| {
                 // -1 stands for no limit.
@@ -337,6 +359,7 @@ mod tests {
                 time_to_live: None,
                 resource_policies: Vec::new(),
                 account_key: false,
+                restore: None,
             },
             status: TableStatus::Active,
             arn: "arn:x".to_owned(),
@@ -345,6 +368,7 @@ mod tests {
             indexes: Vec::new(),
             decreases_today: 0,
             key_arn: None,
+            source_arns: None,
         }
     }
 

@@ -33,6 +33,9 @@ const ATTEMPTS_MAX: usize = 6;
 /// In how many of a million cases one that was cancelled is sent again in another call.
 const CALLED_AGAIN: u32 = 300_000;
 
+/// In how many of a million cases accounts are looked at in a cut of the whole bank.
+const CUTS: u32 = 300_000;
+
 /// What clients have seen of the bank.
 pub(super) type Ledger = Arc<Mutex<Vec<Observed>>>;
 
@@ -297,11 +300,18 @@ impl Teller {
             self.stream.between(1, 3)
         };
         let accounts = self.some_accounts(count);
+        let by_cut = self.stream.chance(CUTS);
         let node = self.everyone.any_node(&mut self.stream);
-        let what = format!("{} looks at {accounts:?}", self.client);
+        let how = if by_cut { "cuts and looks" } else { "looks" };
+        let what = format!("{} {how} at {accounts:?}", self.client);
         let (began, asked) = (self.everyone.history.moment(), accounts.clone());
         let attempt = self.everyone.ask(node, &what, move |node| {
-            Box::pin(async move { node.read_together(&asked).await })
+            Box::pin(async move {
+                if by_cut {
+                    return node.cut(&asked).await.map(Some);
+                }
+                node.read_together(&asked).await
+            })
         });
         match attempt.await {
             Attempt::Answered(Some(lists)) => {

@@ -4,7 +4,7 @@
 //! driven by the kernel, its network, clocks and randomness those of the simulated world. Only sizes are small, so that
 //! flushes, compactions and new log segments happen all the time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZeroU8, NonZeroU32};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -34,6 +34,9 @@ use super::place::{KeyspaceName, Place, Span};
 use super::setup::{Builder, Opened, Shape};
 use crate::check::cell::Stored;
 use crate::kernel::{Boot, Control};
+
+/// So small that a cut of few accounts has several pages, in bytes.
+const CUT_BYTES: u32 = 64;
 
 const DIRECTORY: &str = "/stator/data";
 
@@ -507,6 +510,30 @@ impl Node for Member {
                     Ok(Some(lists?))
                 }
             }
+        })
+    }
+
+    fn cut<'a>(&'a self, accounts: &'a [u64]) -> Answering<'a, Vec<List>> {
+        Box::pin(async move {
+            let keyspace = self.keyspace(&bank()).await?;
+            let cut = self.cluster.cut(&[keyspace]).await.map_err(trouble)?;
+            let mut cells = BTreeMap::new();
+            for range in cut.ranges() {
+                let mut behind = None;
+                loop {
+                    let page = self.cluster.read_cut(&cut, keyspace, range, behind, CUT_BYTES);
+                    let page = page.await.map_err(trouble)?;
+                    cells.extend(page.rows);
+                    match page.next {
+                        Some(next) => behind = Some(next),
+                        None => break,
+                    }
+                }
+            }
+            self.cluster.end_cut(cut).await;
+            let list = |account: &u64| decode_list(&cells.remove(&account_key(*account)).unwrap_or_default());
+            let lists: Option<Vec<_>> = accounts.iter().map(list).collect();
+            lists.ok_or_else(|| Trouble::Broken("an account is no list".to_owned()))
         })
     }
 

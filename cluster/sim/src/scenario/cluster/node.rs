@@ -217,6 +217,11 @@ pub(super) trait Node: Send + Sync {
         Box::pin(async { Err(Trouble::Unavailable(NO_ACCOUNTS.to_owned())) })
     }
 
+    /// Reads accounts from a cut of their keyspace.
+    fn cut<'a>(&'a self, _accounts: &'a [u64]) -> Answering<'a, Vec<List>> {
+        Box::pin(async { Err(Trouble::Unavailable(NO_ACCOUNTS.to_owned())) })
+    }
+
     /// How many hints wait on this node.
     fn hints_waiting(&self) -> u64;
 }

@@ -74,6 +74,39 @@ fn on_stream(action: &'static str, body: &str) -> Sample {
     }
 }
 
+/// On a backup.
+fn on_backup(action: &'static str) -> Sample {
+    let backup = format!("{TABLE}/backup/01678793340962-cc4bfb86");
+    Sample {
+        body: format!(r#"{{"BackupArn":"{backup}"}}"#),
+        needs: vec![(action, backup)],
+        leading: None,
+        attributes: &[],
+    }
+}
+
+/// From a backup into another table.
+fn restore() -> Sample {
+    let mut sample = on_backup("RestoreTableFromBackup");
+    let name = "Restored";
+    sample.body = sample
+        .body
+        .replace('{', &format!(r#"{{"TargetTableName":"{name}","#));
+    let table = TABLE.replace("Tab", name);
+    let more = [
+        "PutItem",
+        "UpdateItem",
+        "DeleteItem",
+        "GetItem",
+        "Query",
+        "Scan",
+        "BatchWriteItem",
+        "RestoreTableFromBackup",
+    ];
+    sample.needs.extend(more.map(|action| (action, table.clone())));
+    sample
+}
+
 impl Sample {
     /// The request of a target.
     pub(super) fn of(target: Target) -> Self {
@@ -100,6 +133,12 @@ impl Sample {
                 sample.needs.extend(more.map(|action| (action, TABLE.to_owned())));
                 sample
             }
+            Target::CreateBackup => on_table("CreateBackup", r#","BackupName":"nightly""#),
+            Target::DeleteBackup => on_backup("DeleteBackup"),
+            Target::DescribeBackup => on_backup("DescribeBackup"),
+            Target::DescribeContinuousBackups => on_table("DescribeContinuousBackups", ""),
+            Target::ListBackups => on_account("ListBackups"),
+            Target::RestoreTableFromBackup => restore(),
             Target::DeleteResourcePolicy => on_arn("DeleteResourcePolicy", ""),
             Target::DeleteTable => on_table("DeleteTable", ""),
             Target::DescribeEndpoints => on_account("DescribeEndpoints"),

@@ -1,0 +1,147 @@
+//! Objects of an archive as bytes: compressed, then sealed, each with a key of its own.
+//!
+//! The key is derived from what the object contains, so that the same contents become the same bytes and no nonce is ever
+//! used for two. Invariant: what opens is what was sealed: the seal holds the bytes, and the name in front of them holds the
+//! contents.
+
+use ring::aead::{Aad, NONCE_LEN, Nonce};
+
+use crate::error::Error;
+use crate::key::{ArchiveKey, KEY_BYTES};
+
+const MAGIC: &[u8; 4] = b"STAR";
+const VERSION: u8 = 1;
+/// Magic, version, kind, name.
+const HEAD_BYTES: usize = 4 + 1 + 1 + KEY_BYTES;
+/// How hard is compressed: about as fast as disks write.
+const LEVEL: i32 = 1;
+/// No object is longer when it is opened, in bytes.
+const CONTENTS_MAX: usize = 64 << 20;
+
+/// What an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// Cells of a run.
+    Cells = 1,
+    /// Fingerprints of the cells of a run.
+    Prints = 2,
+    /// What a backup is made of.
+    Manifest = 3,
+}
+
+/// Seals contents; gives also what they are named after.
+pub(crate) fn seal(
+    key: &ArchiveKey,
+    kind: Kind,
+    contents: &[u8],
+) -> Result<([u8; KEY_BYTES], Vec<u8>), Error> {
+    let name = key.name(kind as u8, contents);
+    let failed = |detail: &str| Error::damaged("a new object", detail);
+    let mut sealed = Vec::with_capacity(HEAD_BYTES + contents.len() / 2);
+    sealed.extend_from_slice(MAGIC);
+    sealed.extend_from_slice(&[VERSION, kind as u8]);
+    sealed.extend_from_slice(&name);
+    let mut body = zstd::bulk::compress(contents, LEVEL).map_err(|error| failed(&error.to_string()))?;
+    let cipher = key.cipher(&name).ok_or_else(|| failed("it has no key"))?;
+    cipher
+        .seal_in_place_append_tag(nonce(), Aad::from(&sealed[..]), &mut body)
+        .map_err(|_| failed("it cannot be sealed"))?;
+    sealed.extend(body);
+    Ok((name, sealed))
+}
+
+/// Opens an object of a kind; `object` is what errors call it. Gives also what it is named after.
+pub(crate) fn open(
+    key: &ArchiveKey,
+    kind: Kind,
+    object: &str,
+    mut sealed: Vec<u8>,
+) -> Result<([u8; KEY_BYTES], Vec<u8>), Error> {
+    let damaged = |detail: &str| Error::damaged(object, detail);
+    if sealed.len() < HEAD_BYTES || &sealed[..MAGIC.len()] != MAGIC {
+        return Err(damaged("it does not begin as objects do"));
+    }
+    let (version, found) = (sealed[4], sealed[5]);
+    if version != VERSION {
+        return Err(Error::Version {
+            name: object.to_owned(),
+            found: version,
+            known: VERSION,
+        });
+    }
+    if found != kind as u8 {
+        return Err(damaged("it is of another kind"));
+    }
+    let mut body = sealed.split_off(HEAD_BYTES);
+    let mut name = [0; KEY_BYTES];
+    name.copy_from_slice(&sealed[HEAD_BYTES - KEY_BYTES..]);
+    let cipher = key.cipher(&name).ok_or_else(|| damaged("it has no key"))?;
+    let opened = cipher
+        .open_in_place(nonce(), Aad::from(&sealed[..]), &mut body)
+        .map_err(|_| damaged("its bytes are not those that were sealed"))?;
+    let contents = zstd::bulk::decompress(opened, CONTENTS_MAX);
+    let contents = contents.map_err(|error| damaged(&error.to_string()))?;
+    if key.name(kind as u8, &contents) != name {
+        return Err(damaged("its contents are not those that it is named after"));
+    }
+    Ok((name, contents))
+}
+
+/// Each key seals one thing, so that one nonce does.
+fn nonce() -> Nonce {
+    Nonce::assume_unique_for_key([0; NONCE_LEN])
+}
+
+/// A name as it is written: 64 hexadecimal digits.
+pub(crate) fn hex(name: &[u8; KEY_BYTES]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(2 * KEY_BYTES);
+    for byte in name {
+        // Writing to a String cannot fail.
+        write!(text, "{byte:02x}").ok();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sealed_opens_and_the_same_is_the_same() {
+        let key = ArchiveKey::new([1; KEY_BYTES]);
+        let (name, sealed) = seal(&key, Kind::Cells, b"contents").unwrap();
+        assert_eq!(
+            seal(&key, Kind::Cells, b"contents").unwrap(),
+            (name, sealed.clone())
+        );
+        let opened = open(&key, Kind::Cells, "it", sealed.clone()).unwrap();
+        assert_eq!(opened, (name, b"contents".to_vec()));
+        assert!(open(&key, Kind::Prints, "it", sealed.clone()).is_err());
+        let other = ArchiveKey::new([2; KEY_BYTES]);
+        assert!(open(&other, Kind::Cells, "it", sealed).is_err());
+        assert!(
+            !seal(&key, Kind::Cells, b"a secret")
+                .unwrap()
+                .1
+                .windows(8)
+                .any(|some| some == b"a secret")
+        );
+    }
+
+    #[test]
+    fn any_byte_that_was_changed_or_is_missing_is_noticed() {
+        let key = ArchiveKey::new([1; KEY_BYTES]);
+        let (_, sealed) = seal(&key, Kind::Manifest, b"some contents").unwrap();
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert!(open(&key, Kind::Manifest, "it", changed).is_err(), "byte {at}");
+            assert!(
+                open(&key, Kind::Manifest, "it", sealed[..at].to_vec()).is_err(),
+                "{at} bytes"
+            );
+        }
+    }
+}

@@ -1,0 +1,482 @@
+//! Makes backups, restores tables and removes what was deleted, as operations have asked for.
+//!
+//! The node that leads the metadata group does it. Invariant: everything may be begun again, by another node, at any point:
+//! a backup is there when its manifest is, and its row says so afterwards; a table can be used when all of its items are
+//! written, and its definition says so afterwards. Two nodes that believe to lead do the same twice, which changes nothing.
+//! Not here: how a moment is chosen (`stator_cluster`), what an archive is (`stator_archive`).
+
+mod restore;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use stator_archive::{Archive, Manifest, Swept};
+use stator_cluster::{Cluster, Cut, Keyspace};
+use stator_model::item::ItemRef;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::backup::{BackupError, BackupRecord, BackupStatus, Backups};
+use crate::catalog::{CatalogError, Table};
+use crate::upkeep::Upkeep;
+
+/// How often it is looked for something to do when nothing has changed.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long to wait after something has failed.
+const PAUSE: Duration = Duration::from_secs(1);
+/// So many backups and restores are under way at a time.
+const JOBS_MAX: usize = 4;
+/// A backup that has failed so often is given up.
+const TRIES: u32 = 20;
+/// How often chunks that no backup needs are looked for after a deletion.
+const SWEEP: Duration = Duration::from_secs(30);
+/// How often others are told that a backup is still being made.
+const ALIVE: Duration = Duration::from_secs(60);
+/// What is read of a cut at once.
+const PAGE_BYTES: u32 = 1 << 20;
+/// So many pages are on their way to the archive.
+const PAGES_AHEAD: usize = 4;
+
+/// Why a job was not completed; it is begun again.
+#[derive(Debug, thiserror::Error)]
+enum JobError {
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    #[error(transparent)]
+    Cluster(#[from] stator_cluster::Error),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error("{0}")]
+    Item(String),
+    #[error("another node does it now")]
+    NotLeading,
+}
+
+impl From<stator_archive::Error> for JobError {
+    fn from(error: stator_archive::Error) -> Self {
+        Self::Backup(error.into())
+    }
+}
+
+impl From<tokio::task::JoinError> for JobError {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::Backup(error.into())
+    }
+}
+
+/// What is to be done.
+#[derive(Debug, Clone)]
+enum Job {
+    Make(BackupRecord),
+    Remove(BackupRecord),
+    Restore(Arc<Table>),
+}
+
+impl Job {
+    /// What tells it from others that are to be done at the same time.
+    fn name(&self) -> String {
+        match self {
+            Self::Make(record) => format!("make {}", record.id),
+            Self::Remove(record) => format!("remove {}", record.id),
+            Self::Restore(table) => format!("restore {}", table.definition().id),
+        }
+    }
+}
+
+/// Works as long as its process does. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Archivist {
+    upkeep: Upkeep,
+    backups: Arc<Backups>,
+    desk: Arc<Mutex<Desk>>,
+}
+
+#[derive(Debug, Default)]
+struct Desk {
+    under_way: HashSet<String>,
+    /// How often a backup has failed.
+    failures: BTreeMap<String, u32>,
+    /// When chunks are to be looked for that no backup needs.
+    sweep_at: Option<Instant>,
+}
+
+impl Archivist {
+    /// Of a node's upkeep.
+    pub(crate) fn new(upkeep: Upkeep, backups: Arc<Backups>) -> Self {
+        // Whoever was to sweep may be gone.
+        let desk = Desk {
+            sweep_at: Some(Instant::now() + SWEEP),
+            ..Desk::default()
+        };
+        Self {
+            upkeep,
+            backups,
+            desk: Arc::new(Mutex::new(desk)),
+        }
+    }
+
+    fn cluster(&self) -> &Cluster {
+        &self.upkeep.cluster
+    }
+
+    /// Looks for something to do, for as long as the process runs.
+    pub(crate) async fn run(self) {
+        let mut changes = self.cluster().metadata_changes();
+        loop {
+            let changed = tokio::time::timeout(LOOK, changes.changed()).await;
+            if matches!(changed, Ok(Err(_))) {
+                return;
+            }
+            if !self.cluster().leads_metadata() {
+                continue;
+            }
+            match self.jobs().await {
+                Ok(jobs) => {
+                    for job in jobs {
+                        self.begin(job);
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "backups cannot be looked after now");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+            let is_due = self.desk.lock().sweep_at.is_some_and(|at| at <= Instant::now());
+            if is_due {
+                self.sweep().await;
+            }
+        }
+    }
+
+    /// Does all that is left to do, one after the other.
+    #[cfg(test)]
+    pub(crate) async fn look_after_all(&self) -> Result<(), String> {
+        for job in self.jobs().await.map_err(|error| error.to_string())? {
+            self.carry_out(&job).await.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// All that is left to do.
+    async fn jobs(&self) -> Result<Vec<Job>, JobError> {
+        let mut jobs = Vec::new();
+        for record in self.backups.all().await? {
+            match record.status {
+                BackupStatus::Creating => jobs.push(Job::Make(record)),
+                BackupStatus::Deleted => jobs.push(Job::Remove(record)),
+                BackupStatus::Available => {}
+            }
+        }
+        let tables = self.upkeep.catalog.all().await?;
+        let restored = tables
+            .values()
+            .filter(|table| table.definition().is_being_restored());
+        jobs.extend(restored.cloned().map(Job::Restore));
+        Ok(jobs)
+    }
+
+    /// Begins a job, unless it is under way or there are enough.
+    fn begin(&self, job: Job) {
+        let name = job.name();
+        {
+            let mut desk = self.desk.lock();
+            if desk.under_way.len() >= JOBS_MAX || !desk.under_way.insert(name.clone()) {
+                return;
+            }
+        }
+        let archivist = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = archivist.carry_out(&job).await {
+                tracing::warn!(job = name, %error, "a backup or restore is completed later");
+                tokio::time::sleep(PAUSE).await;
+            }
+            archivist.desk.lock().under_way.remove(&name);
+        });
+    }
+
+    async fn carry_out(&self, job: &Job) -> Result<(), JobError> {
+        match job {
+            Job::Make(record) => {
+                let made = self.make(record).await;
+                if made.is_err() && !matches!(made, Err(JobError::NotLeading)) {
+                    self.has_failed(record).await?;
+                }
+                made
+            }
+            Job::Remove(record) => self.remove(record).await,
+            Job::Restore(table) => self.restore(table).await,
+        }
+    }
+
+    /// Notes that a backup has failed once more, and gives it up if that is often enough: as long as it is to be made, its table
+    /// cannot be deleted.
+    async fn has_failed(&self, record: &BackupRecord) -> Result<(), JobError> {
+        let failures = {
+            let mut desk = self.desk.lock();
+            let failures = desk.failures.entry(record.id.clone()).or_default();
+            *failures += 1;
+            *failures
+        };
+        if failures >= TRIES {
+            tracing::error!(
+                backup = record.id,
+                table = record.table().name,
+                "a backup is given up"
+            );
+            self.forget(record).await?;
+        }
+        Ok(())
+    }
+
+    async fn forget(&self, record: &BackupRecord) -> Result<(), JobError> {
+        self.desk.lock().failures.remove(&record.id);
+        Ok(self.backups.forget(record).await?)
+    }
+
+    async fn make(&self, record: &BackupRecord) -> Result<(), JobError> {
+        let (catalog, wanted) = (&self.upkeep.catalog, record.table());
+        let table = catalog.latest(&wanted.name).await?;
+        let Some(table) = table.filter(|table| table.definition().id == wanted.id) else {
+            tracing::warn!(
+                backup = record.id,
+                table = wanted.name,
+                "there is nothing to make a backup of"
+            );
+            return self.forget(record).await;
+        };
+        let archive = self.backups.archive().await?;
+        let base = self.base(&archive, record).await?;
+        let cut = self.cluster().cut(&[table.keyspace()]).await?;
+        let made = self.write(&archive, base, record, (&table, &cut)).await;
+        self.cluster().end_cut(cut).await;
+        let made = made?;
+        let (name, id) = (&wanted.name, &record.id);
+        let changed = self.backups.change(name, id, |there| {
+            if there.status == BackupStatus::Creating {
+                *there = made.clone();
+            }
+            Ok::<(), std::convert::Infallible>(())
+        });
+        changed.await?;
+        Ok(())
+    }
+
+    /// The last backup of the same table, to build on.
+    async fn base(&self, archive: &Archive, record: &BackupRecord) -> Result<Option<Manifest>, JobError> {
+        let all = self.backups.all().await?;
+        let of_table = all
+            .into_iter()
+            .filter(|other| other.status == BackupStatus::Available && other.table().id == record.table().id);
+        let Some(last) = of_table.max_by_key(|other| other.moment_ms) else {
+            return Ok(None);
+        };
+        let archive = archive.clone();
+        let read = move || archive.backup(&last.id);
+        match tokio::task::spawn_blocking(read).await? {
+            Ok(base) => Ok(base),
+            Err(error) => {
+                tracing::warn!(%error, "a backup that cannot be read is not built on");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Writes the cells of a cut into the archive; gives the backup as it has become.
+    async fn write(
+        &self,
+        archive: &Archive,
+        base: Option<Manifest>,
+        record: &BackupRecord,
+        (table, cut): (&Table, &Cut),
+    ) -> Result<BackupRecord, JobError> {
+        let mut made = record.clone();
+        made.status = BackupStatus::Available;
+        made.moment_ms = i64::try_from(cut.at_ms()).unwrap_or(i64::MAX);
+        made.set_table(table.definition().clone());
+        let (pages, received) = mpsc::channel(PAGES_AHEAD);
+        let now_ms = self.upkeep.clone();
+        let now_ms = move || u64::try_from(now_ms.now_ms()).unwrap_or_default();
+        let archive = archive.clone();
+        let writing =
+            tokio::task::spawn_blocking(move || write_pages(&archive, base.as_ref(), made, received, now_ms));
+        let sent = self.send_pages(cut, table.keyspace(), pages).await;
+        // What has failed there tells more than that nobody listens any more.
+        let (made, manifest) = writing.await??;
+        sent?;
+        tracing::info!(
+            backup = made.id,
+            table = table.name(),
+            items = made.items,
+            copied_bytes = manifest.copied(),
+            "a backup is complete"
+        );
+        Ok(made)
+    }
+
+    async fn send_pages(
+        &self,
+        cut: &Cut,
+        keyspace: Keyspace,
+        pages: mpsc::Sender<Page>,
+    ) -> Result<(), JobError> {
+        let mut pace = Pace::new(self.backups.bytes_per_second());
+        let mut kept_at = Instant::now();
+        for range in cut.ranges() {
+            let mut behind = None;
+            loop {
+                let page = self
+                    .cluster()
+                    .read_cut(cut, keyspace, range, behind, PAGE_BYTES)
+                    .await?;
+                behind = page.next.clone();
+                let bytes: usize = page.rows.iter().map(|(key, cell)| key.len() + cell.len()).sum();
+                if !page.rows.is_empty() && pages.send(Page::Cells(page.rows)).await.is_err() {
+                    return Ok(());
+                }
+                pace.has_moved(bytes).await;
+                if kept_at.elapsed() >= ALIVE {
+                    kept_at = Instant::now();
+                    self.cluster().keep_cut(cut).await?;
+                }
+                if !self.cluster().leads_metadata() {
+                    return Err(JobError::NotLeading);
+                }
+                if behind.is_none() {
+                    break;
+                }
+            }
+        }
+        pages.send(Page::End).await.ok();
+        Ok(())
+    }
+
+    /// Removes a backup that was deleted, and notes that chunks may have become useless.
+    async fn remove(&self, record: &BackupRecord) -> Result<(), JobError> {
+        let archive = self.backups.archive().await?;
+        let id = record.id.clone();
+        tokio::task::spawn_blocking(move || archive.remove(&id)).await??;
+        self.forget(record).await?;
+        self.desk.lock().sweep_at = Some(Instant::now() + PAUSE);
+        Ok(())
+    }
+
+    async fn sweep(&self) {
+        let swept = async {
+            if !self.backups.has_archive() {
+                return Ok(Swept::Removed(0));
+            }
+            let archive = self.backups.archive().await?;
+            let now_ms = u64::try_from(self.upkeep.now_ms()).unwrap_or_default();
+            Ok::<_, JobError>(tokio::task::spawn_blocking(move || archive.sweep(now_ms)).await??)
+        };
+        let swept = swept.await;
+        let mut desk = self.desk.lock();
+        desk.sweep_at = match swept {
+            Ok(Swept::Removed(chunks)) => {
+                tracing::debug!(chunks, "what no backup needs is removed from the archive");
+                None
+            }
+            Ok(Swept::Later) => Some(Instant::now() + SWEEP),
+            Err(error) => {
+                tracing::warn!(%error, "what no backup needs is removed from the archive later");
+                Some(Instant::now() + SWEEP)
+            }
+        };
+    }
+}
+
+/// What is sent to whoever writes to the archive.
+#[derive(Debug)]
+enum Page {
+    Cells(Vec<(Bytes, Bytes)>),
+    /// There are no more. Without it, they were cut short.
+    End,
+}
+
+/// Writes pages as a backup, on a thread that may wait; gives the backup as it has become.
+fn write_pages(
+    archive: &Archive,
+    base: Option<&Manifest>,
+    mut made: BackupRecord,
+    mut pages: mpsc::Receiver<Page>,
+    now_ms: impl Fn() -> u64,
+) -> Result<(BackupRecord, Manifest), JobError> {
+    let mut backup = archive.begin(&made.id, base, now_ms())?;
+    let mut alive_at = Instant::now();
+    (made.items, made.size) = (0, 0);
+    loop {
+        match pages.blocking_recv() {
+            Some(Page::Cells(cells)) => {
+                for (key, cell) in &cells {
+                    let size = ItemRef::from_stored(cell).map_or(0, ItemRef::size);
+                    made.items += 1;
+                    made.size += i64::try_from(size).unwrap_or_default();
+                    backup.push(key, cell)?;
+                }
+            }
+            Some(Page::End) => break,
+            None => return Err(JobError::NotLeading),
+        }
+        if alive_at.elapsed() >= ALIVE {
+            alive_at = Instant::now();
+            backup.is_alive(now_ms())?;
+        }
+    }
+    let manifest = backup.finish(made.to_bytes())?;
+    Ok((made, manifest))
+}
+
+/// Holds something to a rate, over its whole life.
+#[derive(Debug)]
+struct Pace {
+    begun: Instant,
+    bytes: u64,
+    bytes_per_second: u64,
+}
+
+impl Pace {
+    fn new(bytes_per_second: u64) -> Self {
+        Self {
+            begun: Instant::now(),
+            bytes: 0,
+            bytes_per_second: bytes_per_second.max(1),
+        }
+    }
+
+    /// When so many bytes may have been moved.
+    fn due(&self) -> Duration {
+        Duration::from_nanos(
+            u64::try_from(u128::from(self.bytes) * 1_000_000_000 / u128::from(self.bytes_per_second))
+                .unwrap_or(u64::MAX),
+        )
+    }
+
+    /// Waits until it is time to go on after these bytes.
+    async fn has_moved(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        let ahead = self.due().saturating_sub(self.begun.elapsed());
+        if !ahead.is_zero() {
+            tokio::time::sleep(ahead).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_is_that_of_all_bytes() {
+        let mut pace = Pace::new(1 << 20);
+        pace.bytes = 3 << 20;
+        assert_eq!(pace.due(), Duration::from_secs(3));
+        pace.bytes = 1 << 60;
+        assert!(
+            pace.due() > Duration::from_secs(1 << 30),
+            "it does not wrap around"
+        );
+    }
+}

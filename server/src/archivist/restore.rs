@@ -1,0 +1,209 @@
+//! Restoring a table: its items are written as any others are, so that all that follows from them comes by itself.
+//!
+//! How far it has come is a row of the metadata, so that whoever goes on begins there; what is written twice is the same. When
+//! all is written, the definition says first that the table takes no more, and every leader is held to that, so that a node
+//! that believes to be restoring changes nothing when clients may.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use stator_archive::Archive;
+use stator_cluster::{ConsistencyLevel, Error, Unfit, WriteOptions};
+use stator_model::item::Item;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::{Archivist, JobError, PAGE_BYTES, PAGES_AHEAD, PAUSE, Pace};
+use crate::catalog::{CatalogError, Restore, Table};
+use crate::command::Deposit;
+use crate::compare_and_set;
+use crate::derive::unfit;
+
+/// So many items are on their way into the table.
+const WRITES_AT_ONCE: usize = 256;
+/// How often it is noted how far a restore has come.
+const NOTE: Duration = Duration::from_secs(5);
+/// What the rows begin with that say how far; the table's id follows.
+const PROGRESS: &[u8] = b"restore/";
+
+/// Cells with their keys in the archive, in their order.
+type Cells = Vec<(Bytes, Bytes)>;
+
+impl Archivist {
+    /// Writes the items of a table that is to be restored, and says when they are all there.
+    pub(super) async fn restore(&self, table: &Table) -> Result<(), JobError> {
+        let definition = table.definition();
+        let Some(restore) = &definition.restore else {
+            return Ok(());
+        };
+        let key = [PROGRESS, &definition.id.as_bytes()[..]].concat();
+        if !restore.is_sealed {
+            self.write_all(table, restore, &key).await?;
+            // What follows from the items is to be there as well.
+            self.cluster().settled().await?;
+            self.change(table, |restore| restore.is_sealed = true).await?;
+        }
+        self.require_latest().await?;
+        self.change(table, |restore| restore.in_progress = false).await?;
+        self.note_progress(&key, None).await?;
+        tracing::info!(
+            table = table.name(),
+            backup = restore.backup,
+            "a table is restored"
+        );
+        Ok(())
+    }
+
+    /// Every range asks its leaders to know all that this node knows of the metadata.
+    async fn require_latest(&self) -> Result<(), JobError> {
+        self.cluster().catch_up_metadata().await?;
+        let known = self.cluster().metadata_index();
+        Ok(self.cluster().require(known).await?)
+    }
+
+    async fn change(&self, table: &Table, change: impl Fn(&mut Restore)) -> Result<(), JobError> {
+        let changed = self.upkeep.catalog.change(table.name(), |there| {
+            // Another table may have the name by now.
+            if there.id == table.definition().id
+                && let Some(restore) = &mut there.restore
+            {
+                change(restore);
+            }
+            Ok::<(), std::convert::Infallible>(())
+        });
+        match changed.await {
+            Ok(_) | Err(CatalogError::Missing { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn write_all(&self, table: &Table, restore: &Restore, key: &[u8]) -> Result<(), JobError> {
+        let archive = self.backups.archive().await?;
+        self.require_latest().await?;
+        let done = self.progress(key).await?;
+        let (pages, mut received) = mpsc::channel(PAGES_AHEAD);
+        let (id, behind) = (restore.backup.clone(), done.clone());
+        let reading =
+            tokio::task::spawn_blocking(move || read_pages(&archive, &id, behind.as_deref(), &pages));
+        let written = self.write_items(table, key, done, &mut received).await;
+        drop(received);
+        let read = reading.await?;
+        written?;
+        read
+    }
+
+    async fn write_items(
+        &self,
+        table: &Table,
+        progress: &[u8],
+        mut done: Option<Bytes>,
+        pages: &mut mpsc::Receiver<Cells>,
+    ) -> Result<(), JobError> {
+        let mut pace = Pace::new(self.backups.bytes_per_second());
+        let mut noted_at = Instant::now();
+        while let Some(page) = pages.recv().await {
+            if !self.is_wanted(table) {
+                return Ok(());
+            }
+            if !self.cluster().leads_metadata() {
+                return Err(JobError::NotLeading);
+            }
+            let bytes = page.iter().map(|(key, cell)| key.len() + cell.len()).sum();
+            let last = page.last().map(|(key, _)| key.clone());
+            let writes = page.into_iter().map(|(_, cell)| self.write_item(table, cell));
+            stream::iter(writes)
+                .buffer_unordered(WRITES_AT_ONCE)
+                .try_for_each(async |()| Ok(()))
+                .await?;
+            done = last.or(done);
+            if noted_at.elapsed() >= NOTE {
+                noted_at = Instant::now();
+                self.note_progress(progress, done.clone()).await?;
+            }
+            pace.has_moved(bytes).await;
+        }
+        Ok(())
+    }
+
+    /// Whether the table is still there to be restored.
+    fn is_wanted(&self, table: &Table) -> bool {
+        let known = self.upkeep.catalog.table(table.name());
+        known.is_some_and(|known| known.definition().id == table.definition().id)
+    }
+
+    /// Writes an item, as often as it takes.
+    async fn write_item(&self, table: &Table, cell: Bytes) -> Result<(), JobError> {
+        let item = Item::from_stored(cell).map_err(|error| JobError::Item(error.to_string()))?;
+        // The token of a key is another one in each table.
+        let key = table.key_of_item(item.as_ref());
+        let key = key.map_err(|error| JobError::Item(format!("an item has no key: {error:?}")))?;
+        let command = Deposit { item };
+        loop {
+            let options = WriteOptions::default();
+            match self
+                .cluster()
+                .write(table.keyspace(), key.as_bytes(), options, &command)
+                .await
+            {
+                // When there is no keyspace, the table is deleted under it.
+                Ok(_) | Err(Error::NoSuchKeyspace) => return Ok(()),
+                // Somebody else has restored it.
+                Err(Error::Unfit(Unfit {
+                    code: unfit::NOT_RESTORED,
+                    ..
+                })) => return Err(JobError::NotLeading),
+                Err(error @ (Error::Unavailable { .. } | Error::OutcomeUnknown { .. })) => {
+                    tracing::debug!(%error, "an item is restored later");
+                    if !self.cluster().leads_metadata() {
+                        return Err(JobError::NotLeading);
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The last key that is known to be restored.
+    async fn progress(&self, key: &[u8]) -> Result<Option<Bytes>, JobError> {
+        let (metadata, level) = (self.cluster().metadata(), ConsistencyLevel::Quorum);
+        Ok(self.cluster().read(metadata, key, level).await?)
+    }
+
+    /// Should another node have come first, its progress stays.
+    async fn note_progress(&self, key: &[u8], done: Option<Bytes>) -> Result<(), JobError> {
+        let expected = self.progress(key).await?;
+        compare_and_set::install(self.cluster(), key, expected, done).await?;
+        Ok(())
+    }
+}
+
+/// Reads the cells of a backup behind a key, on a thread that may wait.
+fn read_pages(
+    archive: &Archive,
+    id: &str,
+    behind: Option<&[u8]>,
+    pages: &mpsc::Sender<Cells>,
+) -> Result<(), JobError> {
+    let manifest = archive
+        .backup(id)?
+        .ok_or_else(|| stator_archive::Error::Missing {
+            name: format!("backup {id}"),
+        })?;
+    let mut cells = archive.cells(&manifest, behind)?;
+    let page_bytes = usize::try_from(PAGE_BYTES).unwrap_or(usize::MAX);
+    loop {
+        let (mut page, mut bytes) = (Cells::new(), 0);
+        while bytes < page_bytes
+            && let Some((key, cell)) = cells.next_cell()?
+        {
+            bytes += key.len() + cell.len();
+            page.push((key, cell));
+        }
+        // Nobody listens when it failed there.
+        if page.is_empty() || pages.blocking_send(page).is_err() {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Sentences about backups. Source of those of the four errors of backups: quoted in public by users of DynamoDB, but where
+//! it says otherwise.
+
+use crate::backup::BackupError;
+use crate::wire::error::ApiError;
+
+/// A backup that is not there, or not any more.
+pub(crate) fn not_found(arn: &str) -> ApiError {
+    ApiError::BackupNotFound(format!("Backup not found: {arn}"))
+}
+
+/// A backup that is not complete. The sentence is ours.
+pub(crate) fn being_created(arn: &str) -> ApiError {
+    ApiError::BackupInUse(format!("Backup is being created: {arn}"))
+}
+
+/// A backup from which a table is being restored. The sentence is ours.
+pub(crate) fn being_restored(arn: &str) -> ApiError {
+    ApiError::BackupInUse(format!("Backup is being used to restore a table: {arn}"))
+}
+
+/// A table of which there is none to make a backup of.
+pub(crate) fn no_table(name: &str) -> ApiError {
+    ApiError::TableNotFound(format!("Table not found: {name}"))
+}
+
+/// The name of a restored table is taken.
+pub(crate) fn table_exists(name: &str) -> ApiError {
+    ApiError::TableAlreadyExists(format!("Table already exists: {name}"))
+}
+
+/// A table that cannot be backed up in its present state. The sentence is ours.
+pub(crate) fn table_in_use(name: &str) -> ApiError {
+    ApiError::TableInUse(format!("Table is being created: {name}"))
+}
+
+/// More tables are being restored than may be at a time. The sentence is ours.
+pub(crate) fn too_many_restores(most: usize) -> ApiError {
+    ApiError::LimitExceeded(format!(
+        "Subscriber limit exceeded: There is a limit of {most} concurrent restores per subscriber"
+    ))
+}
+
+/// What should be the ARN of a backup. The sentence is ours.
+pub(crate) fn invalid_arn(text: &str) -> ApiError {
+    ApiError::Validation(format!("Invalid BackupArn: {text}"))
+}
+
+/// An index that is to be restored and that the backup's table did not have so. The sentence is ours.
+pub(crate) fn other_index(name: &str) -> ApiError {
+    ApiError::Validation(format!(
+        "One or more parameter values were invalid: The index {name} does not match an index of the table that was backed up"
+    ))
+}
+
+/// A node that was not told where backups are to be. The sentence is ours.
+pub(crate) const NOWHERE: &str = "Backups are not configured: name a directory that all nodes share in backup.directory of the \
+                                  configuration file";
+
+/// A failure to read or change backups, as an operation answers it.
+pub(crate) fn failed(error: BackupError) -> ApiError {
+    match error {
+        BackupError::Cluster(error) => error.into(),
+        BackupError::Contended { .. } => ApiError::Unavailable(error.to_string()),
+        BackupError::Archive(_) | BackupError::Malformed { .. } | BackupError::Ended(_) => {
+            ApiError::Internal(error.to_string())
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What CreateBackup, DescribeBackup, DeleteBackup and ListBackups say of a backup, and how requests name one.
+
+use std::sync::Arc;
+
+use super::Context;
+use crate::arn;
+use crate::backup::{BackupRecord, BackupStatus, Backups};
+use crate::constraint::Constraints;
+use crate::message::backup;
+use crate::wire::error::ApiError;
+
+/// A backup as the API describes it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct BackupDescription {
+    pub(crate) record: BackupRecord,
+    pub(crate) arn: String,
+    pub(crate) table_arn: String,
+    /// The key that the table was encrypted with, if one of the account's was asked for.
+    pub(crate) key_arn: Option<String>,
+}
+
+impl BackupDescription {
+    pub(super) fn new(context: &Context, record: BackupRecord) -> Self {
+        let table_arn = arn::table(&context.region, &record.table().name);
+        let account_key = record.table().account_key;
+        Self {
+            arn: arn::backup(&table_arn, &record.id),
+            table_arn,
+            key_arn: account_key.then(|| arn::account_key(&context.region)),
+            record,
+        }
+    }
+}
+
+impl Context {
+    /// The backups of the cluster.
+    ///
+    /// # Errors
+    /// ValidationException when this node was not told where they are to be.
+    pub(super) fn backups(&self) -> Result<&Arc<Backups>, ApiError> {
+        let backups = self.backups.as_ref();
+        backups.ok_or_else(|| ApiError::validation(backup::NOWHERE))
+    }
+
+    /// Whether a backup of a table is being made.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub(super) async fn is_being_backed_up(&self, name: &str) -> Result<bool, ApiError> {
+        let Some(backups) = &self.backups else {
+            return Ok(false);
+        };
+        let Some(table) = self.catalog.table(name) else {
+            return Ok(false);
+        };
+        let all = backups.all().await.map_err(backup::failed)?;
+        let mut under_way = all
+            .iter()
+            .filter(|record| record.status == BackupStatus::Creating);
+        Ok(under_way.any(|record| record.table().id == table.definition().id))
+    }
+
+    /// The backup of an ARN that is shown to clients.
+    ///
+    /// # Errors
+    /// BackupNotFoundException, ValidationException for what is no ARN of a backup.
+    pub(super) async fn backup(&self, arn: &str) -> Result<BackupRecord, ApiError> {
+        let (table, id) = arn::backup_parts(arn).ok_or_else(|| backup::invalid_arn(arn))?;
+        let found = self.backups()?.find(table, id).await.map_err(backup::failed)?;
+        found
+            .filter(|record| record.status != BackupStatus::Deleted)
+            .ok_or_else(|| backup::not_found(arn))
+    }
+}
+
+/// Notes what the service model has against the ARN of a backup at `member`.
+pub(super) fn check_arn(constraints: &mut Constraints, member: &str, text: Option<&String>) {
+    if let Some(text) = text {
+        constraints.length(member, text, text.chars().count(), 37, 1024);
+    }
+}
+
+/// The ARN of a request that has nothing else.
+///
+/// # Errors
+/// ValidationException.
+pub(super) fn only(backup_arn: Option<String>) -> Result<String, ApiError> {
+    let mut constraints = Constraints::default();
+    constraints.required("backupArn", backup_arn.as_ref());
+    check_arn(&mut constraints, "backupArn", backup_arn.as_ref());
+    constraints.finish()?;
+    Ok(backup_arn.unwrap_or_default())
+}

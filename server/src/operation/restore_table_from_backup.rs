@@ -1,0 +1,408 @@
+//! RestoreTableFromBackup. The table is there when this is answered, and can be used when its items are (`archivist.rs`).
+//!
+//! As in DynamoDB, the new table has the items, the keys and the indexes of the one that was backed up, and its throughput,
+//! unless the request says otherwise; it has no stream, no time to live, no tags, no policy and no deletion protection.
+
+use stator_model::index::IndexKind;
+use stator_model::key::KeyAttribute;
+use uuid::Uuid;
+
+use super::backup_description::check_arn;
+use super::index_settings::{IndexRequest, Setting};
+use super::table_description::{TableDescription, TableStatus, Tallies};
+use super::table_settings::{OnDemandThroughput, ProvisionedThroughput, SseSpecification};
+use super::{Context, Operation, account_limits, table_name, table_settings};
+use crate::arn;
+use crate::backup::{BackupRecord, BackupStatus};
+use crate::catalog::{
+    BillingMode, CatalogError, IndexDefinition, IndexStatus, OnDemandLimits, Restore, TableDefinition,
+    Throughput,
+};
+use crate::constraint::Constraints;
+use crate::message::table::Unsupported;
+use crate::message::{self, backup, table};
+use crate::wire::error::ApiError;
+
+/// So many tables are restored at a time. Source: Amazon DynamoDB Developer Guide, "Quotas: API-specific limits".
+const RESTORES_MAX: usize = 50;
+
+/// The request.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RestoreTableFromBackup {
+    pub(crate) target_table_name: Option<String>,
+    pub(crate) backup_arn: Option<String>,
+    pub(crate) overrides: RestoreOverrides,
+}
+
+/// What is to be otherwise than it was.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RestoreOverrides {
+    pub(crate) billing_mode: Option<String>,
+    pub(crate) global_indexes: Option<Vec<IndexRequest>>,
+    pub(crate) local_indexes: Option<Vec<IndexRequest>>,
+    pub(crate) provisioned_throughput: Option<ProvisionedThroughput>,
+    pub(crate) on_demand_throughput: Option<OnDemandThroughput>,
+    pub(crate) sse_specification: Option<SseSpecification>,
+    /// Whether vector indexes are named.
+    pub(crate) vector_indexes: bool,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub(crate) struct RestoreTableFromBackupOutput {
+    pub(crate) table_description: TableDescription,
+}
+
+/// Makes ids that nobody else has.
+type NewId<'a> = &'a mut dyn FnMut() -> Result<Uuid, ApiError>;
+
+impl Operation for RestoreTableFromBackup {
+    type Output = RestoreTableFromBackupOutput;
+
+    async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
+        let (name, arn, billing_mode) = self.validate()?;
+        let record = context.backup(&arn).await?;
+        if record.status != BackupStatus::Available {
+            return Err(backup::being_created(&arn));
+        }
+        let tables = context.catalog.all().await.map_err(table::catalog)?;
+        if tables.contains_key(&name) {
+            return Err(backup::table_exists(&name));
+        }
+        let mut restored = tables
+            .values()
+            .filter(|table| table.definition().is_being_restored());
+        if restored.by_ref().count() >= RESTORES_MAX {
+            return Err(backup::too_many_restores(RESTORES_MAX));
+        }
+        if tables.len() >= context.limits.tables_max {
+            return Err(table::too_many(context.limits.tables_max));
+        }
+        let now_ms = context.clock.now_ms();
+        let new_id = &mut || context.new_id();
+        let definition = self
+            .overrides
+            .definition(name, &record, billing_mode, (new_id, now_ms))?;
+        account_limits::check(context, &definition)?;
+        context
+            .catalog
+            .create(&definition)
+            .await
+            .map_err(|error| match error {
+                CatalogError::Exists { name } => backup::table_exists(&name),
+                error => table::catalog(error),
+            })?;
+        let (tallies, status) = (Tallies::default(), TableStatus::Creating);
+        Ok(RestoreTableFromBackupOutput {
+            table_description: TableDescription::new(context, definition, &tallies, status),
+        })
+    }
+}
+
+impl RestoreTableFromBackup {
+    /// The name of the table, the ARN of the backup, and the billing mode if there is to be another one.
+    fn validate(&self) -> Result<(String, String, Option<BillingMode>), ApiError> {
+        let mut constraints = Constraints::default();
+        constraints.required("targetTableName", self.target_table_name.as_ref());
+        if let Some(name) = &self.target_table_name {
+            constraints.length("targetTableName", name, name.chars().count(), 3, 255);
+            if !name.is_empty() && !name.bytes().all(arn::is_table_name_byte) {
+                let rule = "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
+                constraints.violated("targetTableName", name, rule);
+            }
+        }
+        constraints.required("backupArn", self.backup_arn.as_ref());
+        check_arn(&mut constraints, "backupArn", self.backup_arn.as_ref());
+        let billing_mode = self.overrides.check(&mut constraints);
+        constraints.finish()?;
+        if self.overrides.vector_indexes {
+            return Err(Unsupported::VectorIndexes("VectorIndexOverride").refusal());
+        }
+        let name = table_name::resolve(self.target_table_name.as_deref().unwrap_or_default())?;
+        let arn = self.backup_arn.clone().unwrap_or_default();
+        Ok((name.to_owned(), arn, billing_mode))
+    }
+}
+
+impl RestoreOverrides {
+    /// Checks the constraints of the service model; gives the billing mode.
+    fn check(&self, constraints: &mut Constraints) -> Option<BillingMode> {
+        let billing_mode = constraints.one_of("billingModeOverride", self.billing_mode.as_deref());
+        for (member, indexes) in [
+            ("globalSecondaryIndexOverride", &self.global_indexes),
+            ("localSecondaryIndexOverride", &self.local_indexes),
+        ] {
+            for (place, index) in indexes.iter().flatten().enumerate() {
+                index.check(constraints, &format!("{member}.{}.member", place + 1));
+            }
+        }
+        if let Some(throughput) = &self.provisioned_throughput {
+            throughput.check_at(constraints, "provisionedThroughputOverride");
+        }
+        if let Some(encryption) = &self.sse_specification {
+            encryption.check(constraints);
+        }
+        billing_mode
+    }
+
+    /// The definition of the table to be made.
+    fn definition(
+        &self,
+        name: String,
+        record: &BackupRecord,
+        billing_mode: Option<BillingMode>,
+        (new_id, now_ms): (NewId<'_>, i64),
+    ) -> Result<TableDefinition, ApiError> {
+        let source = record.table();
+        let mode = billing_mode.unwrap_or(source.billing_mode);
+        let was = (source.throughput.read_units, source.throughput.write_units);
+        let (read_units, write_units) = match (&self.provisioned_throughput, mode) {
+            (None, BillingMode::Provisioned) if source.billing_mode == BillingMode::Provisioned => was,
+            (throughput, mode) => table_settings::capacity(mode, throughput.as_ref())?.unwrap_or_default(),
+        };
+        let limits = match mode {
+            BillingMode::PayPerRequest => source.on_demand_limits,
+            BillingMode::Provisioned => OnDemandLimits::default(),
+        };
+        let on_demand_limits = match &self.on_demand_throughput {
+            Some(request) => request.applied(mode, limits)?,
+            None => limits,
+        };
+        let encryption = self.sse_specification.as_ref();
+        let key = "SSESpecificationOverride.KMSMasterKeyId";
+        let encryption = encryption.map(|request| request.is_enabled_by(key)).transpose()?;
+        let indexes = self.indexes(source, mode, new_id)?;
+        Ok(TableDefinition {
+            name,
+            id: new_id()?,
+            created_at_ms: now_ms,
+            key_schema: source.key_schema.clone(),
+            billing_mode: mode,
+            pay_per_request_since_ms: (mode == BillingMode::PayPerRequest).then_some(now_ms),
+            throughput: Throughput {
+                read_units,
+                write_units,
+                ..Throughput::default()
+            },
+            table_class: source.table_class,
+            table_class_changed_at_ms: None,
+            on_demand_limits,
+            warm_units_requested: None,
+            deletion_protection: false,
+            tags: std::collections::BTreeMap::new(),
+            indexes,
+            streams: Vec::new(),
+            time_to_live: None,
+            resource_policies: Vec::new(),
+            account_key: encryption.unwrap_or(source.account_key),
+            restore: Some(Restore {
+                table: source.name.clone(),
+                backup: record.id.clone(),
+                at_ms: record.created_at_ms,
+                in_progress: true,
+                is_sealed: false,
+            }),
+        })
+    }
+
+    /// The indexes of the table: those that it had, or those of them that the request names.
+    fn indexes(
+        &self,
+        source: &TableDefinition,
+        mode: BillingMode,
+        new_id: NewId<'_>,
+    ) -> Result<Vec<IndexDefinition>, ApiError> {
+        let keys: Vec<KeyAttribute> = source.key_attributes().into_iter().cloned().collect();
+        let setting = Setting {
+            table: &source.key_schema,
+            billing_mode: mode,
+            definitions: &keys,
+            named: &keys,
+        };
+        let mut indexes = Vec::new();
+        for (kind, requests) in [
+            (IndexKind::Local, &self.local_indexes),
+            (IndexKind::Global, &self.global_indexes),
+        ] {
+            let had = || source.indexes.iter().filter(|index| index.kind == kind);
+            let Some(requests) = requests else {
+                // An index that was being made or given up then has no place in the new table, or all of it.
+                for index in had().filter(|index| index.status != IndexStatus::Deleting) {
+                    indexes.push(kept(index, source, mode, new_id()?)?);
+                }
+                continue;
+            };
+            for request in requests {
+                let index = request.definition(kind, new_id()?, IndexStatus::Active, setting)?;
+                let mut same = had().filter(|had| {
+                    had.name == index.name
+                        && had.hash == index.hash
+                        && had.range == index.range
+                        && had.projection == index.projection
+                });
+                if same.next().is_none() {
+                    return Err(backup::other_index(&index.name));
+                }
+                indexes.push(index);
+            }
+        }
+        super::index_settings::check_all(&indexes)?;
+        Ok(indexes)
+    }
+}
+
+/// An index as it was, for a table that is billed like this.
+fn kept(
+    index: &IndexDefinition,
+    source: &TableDefinition,
+    mode: BillingMode,
+    id: Uuid,
+) -> Result<IndexDefinition, ApiError> {
+    let is_global = index.kind == IndexKind::Global;
+    if is_global && mode == BillingMode::Provisioned && source.billing_mode == BillingMode::PayPerRequest {
+        return Err(message::index::missing_throughput(&index.name));
+    }
+    let throughput = match mode {
+        BillingMode::Provisioned => Throughput {
+            read_units: index.throughput.read_units,
+            write_units: index.throughput.write_units,
+            ..Throughput::default()
+        },
+        BillingMode::PayPerRequest => Throughput::default(),
+    };
+    Ok(IndexDefinition {
+        id,
+        status: IndexStatus::Active,
+        throughput,
+        on_demand_limits: match mode {
+            BillingMode::PayPerRequest => index.on_demand_limits,
+            BillingMode::Provisioned => OnDemandLimits::default(),
+        },
+        warm_units_requested: None,
+        ..index.clone()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use stator_model::attribute::Kind;
+    use stator_model::index::Projection;
+
+    use super::*;
+    use crate::catalog::{StreamDefinition, StreamStatus, StreamView};
+    use crate::operation::create_table::KeySchemaElement;
+    use crate::operation::create_table::tests::definition;
+    use crate::operation::index_settings::ProjectionRequest;
+
+    /// Of a provisioned table with a global index `by-a`, a stream and a tag.
+    fn record() -> BackupRecord {
+        let mut table = definition();
+        table.billing_mode = BillingMode::Provisioned;
+        (table.throughput.read_units, table.throughput.write_units) = (7, 8);
+        table.deletion_protection = true;
+        table.tags.insert("a".into(), "b".into());
+        let stream =
+            StreamDefinition::new(Uuid::from_u128(3), StreamView::KeysOnly, StreamStatus::Enabled, 0);
+        table.streams.push(stream);
+        table.indexes = vec![IndexDefinition {
+            name: "by-a".into(),
+            id: Uuid::from_u128(2),
+            kind: IndexKind::Global,
+            hash: vec![KeyAttribute {
+                name: "a".into(),
+                kind: Kind::String,
+            }],
+            range: Vec::new(),
+            projection: Projection::KeysOnly,
+            status: IndexStatus::Backfilling,
+            throughput: Throughput {
+                read_units: 2,
+                write_units: 3,
+                ..Throughput::default()
+            },
+            on_demand_limits: OnDemandLimits::default(),
+            warm_units_requested: None,
+        }];
+        let mut record = BackupRecord::new("id".into(), "name".into(), 50, table);
+        record.status = BackupStatus::Available;
+        record
+    }
+
+    fn restored(
+        overrides: &RestoreOverrides,
+        mode: Option<BillingMode>,
+    ) -> Result<TableDefinition, ApiError> {
+        let mut last = 100;
+        let new_id = &mut || {
+            last += 1;
+            Ok(Uuid::from_u128(last))
+        };
+        overrides.definition("New".into(), &record(), mode, (new_id, 70))
+    }
+
+    #[test]
+    fn a_restored_table_has_keys_indexes_and_throughput_and_nothing_else_of_the_old_one() {
+        let (old, new) = (record(), restored(&RestoreOverrides::default(), None).unwrap());
+        assert_eq!(new.name, "New");
+        assert_ne!(new.id, old.table().id);
+        assert_eq!(new.key_schema, old.table().key_schema);
+        assert_eq!((new.throughput.read_units, new.throughput.write_units), (7, 8));
+        assert_eq!(new.indexes.len(), 1);
+        assert_ne!(new.indexes[0].id, old.table().indexes[0].id);
+        assert_eq!(new.indexes[0].status, IndexStatus::Active);
+        assert_eq!(new.indexes[0].throughput.write_units, 3);
+        assert!(new.streams.is_empty() && new.tags.is_empty() && !new.deletion_protection);
+        assert!(new.is_being_restored());
+        assert_eq!(new.restore.map(|restore| restore.at_ms), Some(50));
+    }
+
+    #[test]
+    fn another_billing_mode_has_another_throughput() {
+        let new = restored(&RestoreOverrides::default(), Some(BillingMode::PayPerRequest)).unwrap();
+        assert_eq!((new.throughput, new.indexes[0].throughput), Default::default());
+        let units = RestoreOverrides {
+            provisioned_throughput: Some(ProvisionedThroughput {
+                read_capacity_units: Some(1),
+                write_capacity_units: Some(2),
+            }),
+            ..RestoreOverrides::default()
+        };
+        let new = restored(&units, None).unwrap();
+        assert_eq!((new.throughput.read_units, new.throughput.write_units), (1, 2));
+        assert_eq!(
+            restored(&units, Some(BillingMode::PayPerRequest)),
+            Err(ApiError::validation(table::CAPACITY_WITH_PAY_PER_REQUEST))
+        );
+    }
+
+    #[test]
+    fn indexes_may_be_left_out_and_not_be_others() {
+        let none = RestoreOverrides {
+            global_indexes: Some(Vec::new()),
+            ..RestoreOverrides::default()
+        };
+        assert_eq!(restored(&none, None).unwrap().indexes, []);
+        let with = |projection: &str| RestoreOverrides {
+            global_indexes: Some(vec![IndexRequest {
+                index_name: Some("by-a".into()),
+                key_schema: Some(vec![KeySchemaElement {
+                    attribute_name: Some("a".into()),
+                    key_type: Some("HASH".into()),
+                }]),
+                projection: Some(ProjectionRequest {
+                    projection_type: Some(projection.into()),
+                    non_key_attributes: None,
+                }),
+                provisioned_throughput: Some(ProvisionedThroughput {
+                    read_capacity_units: Some(9),
+                    write_capacity_units: Some(9),
+                }),
+                ..IndexRequest::default()
+            }]),
+            ..RestoreOverrides::default()
+        };
+        let same = restored(&with("KEYS_ONLY"), None).unwrap();
+        assert_eq!(same.indexes[0].throughput.read_units, 9);
+        assert_eq!(restored(&with("ALL"), None), Err(backup::other_index("by-a")));
+    }
+}

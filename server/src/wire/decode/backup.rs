@@ -1,0 +1,151 @@
+//! CreateBackup, DescribeBackup, DeleteBackup, ListBackups, RestoreTableFromBackup and DescribeContinuousBackups.
+
+use super::Decode;
+use super::reader::{Decoded, Reader};
+use crate::operation::create_backup::CreateBackup;
+use crate::operation::delete_backup::DeleteBackup;
+use crate::operation::describe_backup::DescribeBackup;
+use crate::operation::describe_continuous_backups::DescribeContinuousBackups;
+use crate::operation::list_backups::ListBackups;
+use crate::operation::restore_table_from_backup::{RestoreOverrides, RestoreTableFromBackup};
+
+impl Decode for CreateBackup {
+    fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
+        let request = reader.structure(|reader, name, request: &mut Self| {
+            match name {
+                "TableName" => request.table_name = reader.text()?,
+                "BackupName" => request.backup_name = reader.text()?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(request.unwrap_or_default())
+    }
+}
+
+impl Decode for DescribeBackup {
+    fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
+        let backup_arn = reader.backup_arn()?;
+        Ok(Self { backup_arn })
+    }
+}
+
+impl Decode for DeleteBackup {
+    fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
+        let backup_arn = reader.backup_arn()?;
+        Ok(Self { backup_arn })
+    }
+}
+
+impl Decode for ListBackups {
+    fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
+        let request = reader.structure(|reader, name, request: &mut Self| {
+            match name {
+                "TableName" => request.table_name = reader.text()?,
+                "Limit" => request.limit = reader.integer()?,
+                "TimeRangeLowerBound" => request.time_range_lower_bound_ms = reader.timestamp()?,
+                "TimeRangeUpperBound" => request.time_range_upper_bound_ms = reader.timestamp()?,
+                "ExclusiveStartBackupArn" => request.exclusive_start_backup_arn = reader.text()?,
+                "BackupType" => request.backup_type = reader.text()?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(request.unwrap_or_default())
+    }
+}
+
+impl Decode for RestoreTableFromBackup {
+    fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
+        let request = reader.structure(|reader, name, request: &mut Self| {
+            match name {
+                "TargetTableName" => request.target_table_name = reader.text()?,
+                "BackupArn" => request.backup_arn = reader.text()?,
+                _ => reader.restore_override(name, &mut request.overrides)?,
+            }
+            Ok(())
+        })?;
+        Ok(request.unwrap_or_default())
+    }
+}
+
+impl Decode for DescribeContinuousBackups {
+    fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
+        let request = reader.structure(|reader, name, request: &mut Self| {
+            match name {
+                "TableName" => request.table_name = reader.text()?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(request.unwrap_or_default())
+    }
+}
+
+impl Reader<'_> {
+    /// The `BackupArn` of a request that has nothing else.
+    fn backup_arn(&mut self) -> Decoded<Option<String>> {
+        let arn = self.structure(|reader, name, arn: &mut Option<String>| {
+            match name {
+                "BackupArn" => *arn = reader.text()?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(arn.flatten())
+    }
+
+    /// A member that says what of a restored table is to be otherwise; any other one is skipped.
+    fn restore_override(&mut self, name: &str, overrides: &mut RestoreOverrides) -> Decoded<()> {
+        match name {
+            "BillingModeOverride" => overrides.billing_mode = self.text()?,
+            "GlobalSecondaryIndexOverride" => {
+                overrides.global_indexes = self.list_of(Reader::index_request)?;
+            }
+            "LocalSecondaryIndexOverride" => overrides.local_indexes = self.list_of(Reader::index_request)?,
+            "ProvisionedThroughputOverride" => {
+                overrides.provisioned_throughput = self.provisioned_throughput()?;
+            }
+            "OnDemandThroughputOverride" => overrides.on_demand_throughput = self.on_demand_throughput()?,
+            "VectorIndexOverride" => overrides.vector_indexes = self.skip_list()?,
+            "SSESpecificationOverride" => overrides.sse_specification = self.sse_specification()?,
+            _ => self.skip()?,
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_a_list_are_seconds_with_a_fraction() {
+        let body = br#"{"TimeRangeLowerBound":1.5,"TimeRangeUpperBound":2,"Limit":7,"BackupType":"ALL"}"#;
+        let request = ListBackups::decode(&mut Reader::new(body)).unwrap();
+        assert_eq!(request.time_range_lower_bound_ms, Some(1500));
+        assert_eq!(request.time_range_upper_bound_ms, Some(2000));
+        assert_eq!(
+            (request.limit, request.backup_type.as_deref()),
+            (Some(7), Some("ALL"))
+        );
+    }
+
+    #[test]
+    fn overrides_of_a_restore_are_read() {
+        let body = br#"{"TargetTableName":"New","BackupArn":"arn","BillingModeOverride":"PROVISIONED",
+            "ProvisionedThroughputOverride":{"ReadCapacityUnits":1,"WriteCapacityUnits":2},
+            "GlobalSecondaryIndexOverride":[],"SSESpecificationOverride":{"Enabled":true}}"#;
+        let request = RestoreTableFromBackup::decode(&mut Reader::new(body)).unwrap();
+        assert_eq!(request.target_table_name.as_deref(), Some("New"));
+        let overrides = request.overrides;
+        assert_eq!(overrides.billing_mode.as_deref(), Some("PROVISIONED"));
+        assert_eq!(overrides.global_indexes.map(|indexes| indexes.len()), Some(0));
+        assert!(overrides.local_indexes.is_none() && overrides.sse_specification.is_some());
+        let units = overrides.provisioned_throughput.unwrap();
+        assert_eq!(
+            (units.read_capacity_units, units.write_capacity_units),
+            (Some(1), Some(2))
+        );
+    }
+}
