@@ -169,6 +169,13 @@ impl Store {
         }
     }
 
+    /// Lets go of the memory that its queues do not use.
+    pub(super) fn shed(&mut self) {
+        self.recent.shrink_to_fit();
+        self.terms.shrink_to_fit();
+        self.lock_fetching(|fetching| *fetching = Fetching::default());
+    }
+
     /// The log begins with `first` from now on.
     pub(super) fn cut_head(&mut self, first: u64) {
         let before = first.saturating_sub(1);
