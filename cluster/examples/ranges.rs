@@ -5,11 +5,13 @@
 //! has a replica on three of them. Invariant: figures are taken when every range has a leader and rests, which is waited for and
 //! not assumed. Not here: what ranges with work cost (`cargo xtask bench`).
 
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::num::{NonZeroU8, NonZeroU32};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,8 +29,35 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+/// The system's allocator, and how many bytes it has given out that were not given back.
+struct Counting;
+
+static GIVEN_OUT: AtomicUsize = AtomicUsize::new(0);
+static HISTO: [std::sync::atomic::AtomicI64; 4096] = [const { std::sync::atomic::AtomicI64::new(0) }; 4096];
+
+#[expect(
+    unsafe_code,
+    reason = "an allocator cannot be written without; this one only counts"
+)]
+// SAFETY: every call is handed on as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        GIVEN_OUT.fetch_add(layout.size(), Ordering::Relaxed);
+        HISTO[(layout.size() / 8).min(4095)].fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        GIVEN_OUT.fetch_sub(layout.size(), Ordering::Relaxed);
+        HISTO[(layout.size() / 8).min(4095)].fetch_sub(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Counting = Counting;
 
 /// Ranges and nodes if nothing else is said: a node of a large cluster.
 const USUAL: [u64; 2] = [14, 3];
@@ -270,10 +299,12 @@ fn say(line: &str) -> Result<(), Failure> {
 async fn run(bits: u8, count: u64) -> Result<(), Failure> {
     let world = TokioWorld::new(Handle::current())?;
     // What a node costs whatever it holds is in both.
-    let before = resident_bytes()?;
+    let (before, given_before) = (resident_bytes()?, GIVEN_OUT.load(Ordering::Relaxed));
     let small = Cloud::make(RangeBits::new(1).ok_or("no such number of ranges")?, count).await?;
     small.rests().await?;
     let base = resident_bytes()?.saturating_sub(before);
+    let given_base = GIVEN_OUT.load(Ordering::Relaxed).saturating_sub(given_before);
+    let h0: Vec<i64> = HISTO.iter().map(|h| h.load(Ordering::Relaxed)).collect();
 
     let begun = world.now();
     let mut cloud = Cloud::make(RangeBits::new(bits).ok_or("no such number of ranges")?, count).await?;
@@ -288,7 +319,10 @@ async fn run(bits: u8, count: u64) -> Result<(), Failure> {
         (world.now() - begun).as_secs_f64()
     ))?;
     cloud.rests().await?;
-    say(&format!("all rest after {:.1} s", (world.now() - begun).as_secs_f64()))?;
+    say(&format!(
+        "all rest after {:.1} s",
+        (world.now() - begun).as_secs_f64()
+    ))?;
 
     let (used, begun) = (processor_time(), world.now());
     world.sleep(IDLE).await;
@@ -298,11 +332,21 @@ async fn run(bits: u8, count: u64) -> Result<(), Failure> {
         used.as_secs_f64() * 1000.0 / passed.as_secs_f64() / count as f64
     ))?;
     let resident = resident_bytes()?.saturating_sub(before + 2 * base);
+    let given_out = GIVEN_OUT
+        .load(Ordering::Relaxed)
+        .saturating_sub(given_before + 2 * given_base);
     say(&format!(
-        "memory: {} bytes a replica, beside {} KiB a node",
-        resident / replicas,
-        (base / count) >> 10
+        "memory: {} bytes a replica, beside {} KiB a node; {} bytes a replica are resident",
+        u64::try_from(given_out)? / replicas,
+        (u64::try_from(given_base)? / count) >> 10,
+        resident / replicas
     ))?;
+    for (i, h) in HISTO.iter().enumerate() {
+        let d = h.load(Ordering::Relaxed) - h0[i];
+        if d.unsigned_abs() * (i as u64) * 8 > replicas * 20 {
+            eprintln!("size {}: {:.2} each", i * 8, d as f64 / replicas as f64);
+        }
+    }
     let stored = bytes_on_disk(cloud.directory.path())?;
     say(&format!("disk: {} bytes a replica", stored / replicas))?;
 
@@ -322,7 +366,10 @@ async fn run(bits: u8, count: u64) -> Result<(), Failure> {
         led.as_secs_f64()
     ))?;
     cloud.rests().await?;
-    say(&format!("all rest {:.1} s after it", (world.now() - begun).as_secs_f64()))?;
+    say(&format!(
+        "all rest {:.1} s after it",
+        (world.now() - begun).as_secs_f64()
+    ))?;
     for node in (1..=count).map(NodeId) {
         cloud.close(node)?;
     }

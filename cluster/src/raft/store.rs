@@ -169,8 +169,14 @@ impl Store {
         }
     }
 
-    /// Lets go of the memory that its queues do not use.
+    /// Lets go of the entries that are applied, which the log has as well, and of the memory that the queues do not use.
     pub(super) fn shed(&mut self) {
+        while self
+            .recent
+            .pop_front_if(|entry| entry.index <= self.applied)
+            .is_some()
+        {}
+        self.recent_bytes = self.recent.iter().map(bytes_of).sum();
         self.recent.shrink_to_fit();
         self.terms.shrink_to_fit();
         self.lock_fetching(|fetching| *fetching = Fetching::default());
