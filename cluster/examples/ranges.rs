@@ -33,7 +33,6 @@ use uuid::Uuid;
 struct Counting;
 
 static GIVEN_OUT: AtomicUsize = AtomicUsize::new(0);
-static HISTO: [std::sync::atomic::AtomicI64; 4096] = [const { std::sync::atomic::AtomicI64::new(0) }; 4096];
 
 #[expect(
     unsafe_code,
@@ -43,14 +42,12 @@ static HISTO: [std::sync::atomic::AtomicI64; 4096] = [const { std::sync::atomic:
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         GIVEN_OUT.fetch_add(layout.size(), Ordering::Relaxed);
-        HISTO[(layout.size() / 8).min(4095)].fetch_add(1, Ordering::Relaxed);
         // SAFETY: the caller keeps the contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         GIVEN_OUT.fetch_sub(layout.size(), Ordering::Relaxed);
-        HISTO[(layout.size() / 8).min(4095)].fetch_sub(1, Ordering::Relaxed);
         // SAFETY: the caller keeps the contract.
         unsafe { System.dealloc(memory, layout) }
     }
@@ -304,7 +301,6 @@ async fn run(bits: u8, count: u64) -> Result<(), Failure> {
     small.rests().await?;
     let base = resident_bytes()?.saturating_sub(before);
     let given_base = GIVEN_OUT.load(Ordering::Relaxed).saturating_sub(given_before);
-    let h0: Vec<i64> = HISTO.iter().map(|h| h.load(Ordering::Relaxed)).collect();
 
     let begun = world.now();
     let mut cloud = Cloud::make(RangeBits::new(bits).ok_or("no such number of ranges")?, count).await?;
@@ -341,12 +337,6 @@ async fn run(bits: u8, count: u64) -> Result<(), Failure> {
         (u64::try_from(given_base)? / count) >> 10,
         resident / replicas
     ))?;
-    for (i, h) in HISTO.iter().enumerate() {
-        let d = h.load(Ordering::Relaxed) - h0[i];
-        if d.unsigned_abs() * (i as u64) * 8 > replicas * 20 {
-            eprintln!("size {}: {:.2} each", i * 8, d as f64 / replicas as f64);
-        }
-    }
     let stored = bytes_on_disk(cloud.directory.path())?;
     say(&format!("disk: {} bytes a replica", stored / replicas))?;
 

@@ -119,8 +119,6 @@ pub(crate) struct Replica {
     pub(super) is_retired: AtomicBool,
     /// Whether it leads and derived rows are so far behind that writes have to wait. Read without the lock.
     pub(super) is_behind: AtomicBool,
-    /// Whether it rests and nothing has happened since. Read without the lock.
-    pub(super) is_at_rest: AtomicBool,
 }
 
 impl fmt::Debug for Replica {
@@ -299,6 +297,7 @@ impl Replica {
         let nodes = core.members().nodes.clone();
         let is_dismissed = !is_unfilled && !core.members().contains(birth.id);
         let state = State::new(core, (applied, logged, cut), remembered, timing.quiet_ticks);
+        host.resting.set(group, false);
         Ok(Arc::new(Self {
             host,
             group: birth.group,
@@ -317,7 +316,6 @@ impl Replica {
             is_dismissed: AtomicBool::new(is_dismissed),
             is_retired: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
-            is_at_rest: AtomicBool::new(false),
         }))
     }
 

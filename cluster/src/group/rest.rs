@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::balance::{Candidate, Leading, successor};
 use super::log::TEND_EVERY_TICKS;
@@ -169,9 +168,10 @@ impl Replica {
     }
 
     /// Whether the replica rests and nothing has happened to it since it was last found to: it need not be told that time goes on
-    /// unless something on its node concerns it ([`Stir`]). A cheap look.
+    /// unless something on its node concerns it ([`Stir`]).
+    #[cfg(test)]
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.is_at_rest.load(Ordering::Acquire)
+        self.host.resting.contains(self.group)
     }
 
     /// The replica begins to rest: it lets go of memory that only work needs. A node has thousands of them.
@@ -182,12 +182,12 @@ impl Replica {
     }
 
     fn note_rest(&self, state: &State) {
-        self.is_at_rest.store(state.quiet.is_quiet(), Ordering::Release);
+        self.host.resting.set(self.group, state.quiet.is_quiet());
     }
 
     /// Something has changed by which a rest may end: the next tick looks.
     pub(super) fn look_again(&self) {
-        self.is_at_rest.store(false, Ordering::Release);
+        self.host.resting.set(self.group, false);
     }
 
     /// Something happens that ends a rest. The caller holds the state and advances it.

@@ -65,11 +65,13 @@ impl Node {
                 return node.host.fail(cause);
             }
             let stir = surroundings.look(ticks, node.peers(), || node.engine.log_frames());
-            for replica in node.replicas().iter().flatten() {
+            for (group, replica) in (0..).zip(node.replicas().iter()) {
                 // Nearly all groups of a large cluster are done here.
-                if !replica.is_at_rest() || stir.concerns(replica.group(), ticks) {
-                    replica.tick(&surroundings.peers);
+                if node.host.resting.contains(group) && !stir.concerns(group, ticks) {
+                    continue;
                 }
+                let Some(replica) = replica else { continue };
+                replica.tick(&surroundings.peers);
                 if replica.is_outdated() && !replica.is_retired() {
                     node.begin_refill(replica);
                 }
