@@ -136,7 +136,11 @@ async fn perform(member: &Member, work: Work, key: &[u8], sizes: &Sizes) -> Resu
         Work::Write => {
             let put = Put(Bytes::from(vec![7; sizes.cell_bytes]));
             let options = WriteOptions::default();
-            member.cluster.write(keyspace, key, options, &put).await.map(|_| ())
+            member
+                .cluster
+                .write(keyspace, key, options, &put)
+                .await
+                .map(|_| ())
         }
         Work::Read => {
             let level = ConsistencyLevel::Quorum;

@@ -133,11 +133,7 @@ pub fn measure(seed: Seed, nodes: u64, sizes: &Sizes) -> Result<Measured, String
     members.lock().clear();
     match simulation.finish().failure {
         Some(failure) => Err(failure),
-        None => Ok(Measured {
-            nodes,
-            writes,
-            reads,
-        }),
+        None => Ok(Measured { nodes, writes, reads }),
     }
 }
 
