@@ -434,6 +434,12 @@ impl Engine {
         self.shared.core.holds_log(stream)
     }
 
+    /// How many frames were written to the log since the engine was opened: as long as it stays, nobody has logged anything. A
+    /// cheap look.
+    pub fn log_frames(&self) -> u64 {
+        self.shared.core.log.frames()
+    }
+
     /// What the log holds and has done since the engine was opened.
     pub fn log_statistics(&self) -> LogStatistics {
         let core = &self.shared.core;

@@ -11,8 +11,9 @@ use std::thread::available_parallelism;
 
 use clap::Parser;
 use stator_sim::kept::Faults;
+use stator_sim::random::Seed;
 use stator_sim::runner::{self, Settings, Summary};
-use stator_sim::scenario::{self, Scenario};
+use stator_sim::scenario::{self, Scenario, capacity};
 use stator_sim::trace;
 use tracing_subscriber::EnvFilter;
 
@@ -26,7 +27,7 @@ struct Arguments {
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     first_seed: u64,
-    /// The scenario; all of them if it is not given.
+    /// The scenario; all of them if it is not given, but for `capacity`, which measures and has no seeds to fail.
     #[arg(long)]
     scenario: Option<String>,
     /// Seeds at once; as many as the machine has cores if it is not given. One with --trace.
@@ -50,6 +51,9 @@ struct Arguments {
     /// Ends a scenario after so many failing seeds.
     #[arg(long, default_value_t = 3)]
     failures_max: usize,
+    /// The most nodes of a cluster of the scenario `capacity`.
+    #[arg(long, default_value_t = 48)]
+    nodes_max: u64,
 }
 
 fn main() -> ExitCode {
@@ -58,6 +62,9 @@ fn main() -> ExitCode {
         // What happens in between is in the trace, with its time.
         let log = tracing_subscriber::fmt().without_time().with_env_filter(filter);
         log.with_writer(std::io::stderr).init();
+    }
+    if arguments.scenario.as_deref() == Some(capacity::NAME) {
+        return exit_code(measure_capacity(&arguments));
     }
     let mut scenarios = scenario::all();
     if let Some(name) = &arguments.scenario {
@@ -71,7 +78,12 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     }
-    match run_all(&arguments, &scenarios) {
+    exit_code(run_all(&arguments, &scenarios))
+}
+
+/// 1 if something has failed.
+fn exit_code(outcome: std::io::Result<bool>) -> ExitCode {
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -79,6 +91,17 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Measures clusters of more and more nodes; it is no matter of many seeds.
+fn measure_capacity(arguments: &Arguments) -> std::io::Result<bool> {
+    let nodes: Vec<u64> = capacity::NODES
+        .into_iter()
+        .filter(|nodes| *nodes <= arguments.nodes_max)
+        .collect();
+    let sizes = capacity::Sizes::default();
+    let seed = Seed(arguments.first_seed);
+    capacity::report(seed, &nodes, &sizes, &mut std::io::stdout().lock())
 }
 
 /// Whether no seed has failed.

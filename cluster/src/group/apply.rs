@@ -44,6 +44,12 @@ impl ApplyQueue {
         self.entries.extend(entries);
     }
 
+    /// Lets go of the memory that it does not use.
+    pub(super) fn shed(&mut self) {
+        self.entries.shrink_to_fit();
+        self.snapshots.shrink_to_fit();
+    }
+
     pub(super) fn want_snapshot(&mut self, wanted: SnapshotWanted) {
         self.snapshots.push(wanted);
     }

@@ -72,6 +72,41 @@ pub(crate) struct Given {
     pub(crate) settings: GroupSettings,
 }
 
+/// Most groups of a node: 2^16 ranges and the metadata.
+const GROUPS_MAX: usize = (1 << 16) + 1;
+
+/// Which groups of a node rest: a bit for each, so that a tick passes over thousands of them without looking at any.
+#[derive(Debug)]
+pub(crate) struct Resting(Box<[AtomicU64]>);
+
+impl Default for Resting {
+    fn default() -> Self {
+        Self((0..GROUPS_MAX.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl Resting {
+    fn word(&self, group: u32) -> Option<(&AtomicU64, u64)> {
+        let word = self.0.get(usize::try_from(group / 64).ok()?)?;
+        Some((word, 1 << (group % 64)))
+    }
+
+    /// Whether a group rests.
+    pub(crate) fn contains(&self, group: u32) -> bool {
+        self.word(group)
+            .is_some_and(|(word, bit)| word.load(Ordering::Acquire) & bit != 0)
+    }
+
+    /// A group rests from now on, or does not.
+    pub(crate) fn set(&self, group: u32, rests: bool) {
+        match self.word(group) {
+            Some((word, bit)) if rests => word.fetch_or(bit, Ordering::AcqRel),
+            Some((word, bit)) => word.fetch_and(!bit, Ordering::AcqRel),
+            None => 0,
+        };
+    }
+}
+
 /// See the head of the file.
 #[derive(Debug)]
 pub(crate) struct Host {
@@ -89,6 +124,8 @@ pub(crate) struct Host {
     /// When entries of a log count as durable. What a node must not forget of a vote is synced always.
     pub(crate) durability: Durability,
     pub(crate) settings: GroupSettings,
+    /// The groups whose replicas rest and to which nothing has happened since they were last found to.
+    pub(crate) resting: Resting,
     courier: OnceLock<Arc<dyn Courier>>,
     undelayed_bytes: AtomicU64,
     failure: watch::Sender<Option<String>>,
@@ -118,6 +155,7 @@ impl Host {
             sum_latches: Latches::new(STRIPES_OF_SUMS),
             durability,
             settings,
+            resting: Resting::default(),
             courier: OnceLock::new(),
             undelayed_bytes: AtomicU64::new(0),
             failure,
@@ -176,5 +214,27 @@ impl Host {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_rest_one_by_one_up_to_the_last() {
+        let resting = Resting::default();
+        for group in [0, 63, 64, 65_536] {
+            resting.set(group, true);
+        }
+        let found = || {
+            (0..=65_536)
+                .filter(|group| resting.contains(*group))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(found(), [0, 63, 64, 65_536]);
+        resting.set(63, false);
+        resting.set(7, false);
+        assert_eq!(found(), [0, 64, 65_536]);
     }
 }

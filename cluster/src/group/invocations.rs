@@ -32,7 +32,7 @@ const REMEMBERED_BYTES_MAX: u64 = 4 << 20;
 const ANSWER_BYTES_MAX: usize = 64;
 
 /// Which request and which cell: the hash of both, as a batch may write many cells under one id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RequestHash(u128);
 
 #[derive(Clone, Debug, PartialEq, Eq)]

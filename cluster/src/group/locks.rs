@@ -5,7 +5,7 @@
 //! behind it is decided on the images of the release; it holds off reads of several cells until the release is applied,
 //! because they see applied cells. Pure. Not here: what a lock is released with (`transact.rs`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use super::prepared::Prepare;
 use crate::transaction::TransactionId;
 
 /// By keyspace, so that a key that is only looked up is not copied.
-type Keys = HashMap<u32, HashMap<Bytes, TransactionId>>;
+type Keys = BTreeMap<u32, HashMap<Bytes, TransactionId>>;
 
 /// A transaction that is prepared here.
 #[derive(Clone, Debug)]
@@ -32,15 +32,15 @@ pub(super) struct Held {
 /// See the head of the file.
 #[derive(Debug, Default)]
 pub(super) struct Locks {
-    prepared: HashMap<TransactionId, Held>,
+    prepared: BTreeMap<TransactionId, Held>,
     prepared_keys: Keys,
     /// Proposed by this leadership and not applied: the entry.
-    preparing: HashMap<TransactionId, u64>,
+    preparing: BTreeMap<TransactionId, u64>,
     preparing_keys: Keys,
     /// Whose release this leadership has proposed: the entry.
-    releasing: HashMap<TransactionId, u64>,
+    releasing: BTreeMap<TransactionId, u64>,
     /// Somebody finds out what has become of them.
-    resolving: HashSet<TransactionId>,
+    resolving: BTreeSet<TransactionId>,
 }
 
 impl Locks {

@@ -16,7 +16,7 @@ use crate::level::ConsistencyLevel;
 use crate::raft::{Kept, Persist, RaftMessage};
 
 /// How often the head of a log is looked at.
-const TEND_EVERY_TICKS: u64 = 10;
+pub(super) const TEND_EVERY_TICKS: u64 = 10;
 
 /// A leader says after so many looks up to where everybody has the log, however few entries that are, so that no member
 /// keeps them for long; sooner when they are in its own way. A group that rests has said it with that.
@@ -90,6 +90,12 @@ impl LogQueue {
     /// Whether nothing is waiting or under way, so that what has nothing to write is as good as written.
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.in_flight.is_empty()
+    }
+
+    /// Lets go of the memory that its queues do not use.
+    pub(super) fn shed(&mut self) {
+        self.waiting.shrink_to_fit();
+        self.in_flight.shrink_to_fit();
     }
 
     /// The making of a note has ended.
@@ -207,7 +213,9 @@ impl Replica {
                 state.core.propose(super::effect::Record::floor(everywhere));
             }
         }
-        self.cut_log(state);
+        if state.ticks.is_multiple_of(TEND_EVERY_TICKS) {
+            self.cut_log(state);
+        }
     }
 
     /// Whether a floor is due for few entries, of which the one that said the last floor is one. The groups of a node take
@@ -220,9 +228,6 @@ impl Replica {
     /// Cuts the head of the log where nobody needs it any more: by and by, and at once when it holds back segments of the
     /// node's log. Then requests that are remembered are no reason to keep it, but are noted.
     pub(super) fn cut_log(self: &Arc<Self>, state: &mut State) {
-        if !state.ticks.is_multiple_of(TEND_EVERY_TICKS) {
-            return;
-        }
         let (engine, stream) = (&self.host.engine, Journal::stream_of(self.group));
         let is_held = engine.holds_log(stream);
         let remembered = state.invocations.oldest_entry().unwrap_or(u64::MAX);

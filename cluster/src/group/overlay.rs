@@ -4,7 +4,7 @@
 //! decision sees all that was decided before it. What is in here may never come to be: nothing is answered from it before
 //! the entry is applied. Not here: what is applied, which is the engine's.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 
@@ -22,7 +22,7 @@ pub(crate) struct Image {
 #[derive(Debug, Default)]
 pub(crate) struct Overlay {
     /// By keyspace, so that a key that is only looked up is not copied.
-    keyspaces: HashMap<u32, HashMap<Bytes, Image>>,
+    keyspaces: BTreeMap<u32, HashMap<Bytes, Image>>,
 }
 
 impl Overlay {

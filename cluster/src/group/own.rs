@@ -4,7 +4,7 @@
 //! the rows are. Not here: what it is needed for (`forward.rs`, `accept.rs`, `derive.rs`,
 //! `transact.rs`).
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use bytes::Bytes;
@@ -95,7 +95,7 @@ pub(crate) struct Own {
     pub(super) forwarded: u64,
     pub(super) required: u64,
     /// By the group of the source.
-    pub(super) accepted: HashMap<u32, u64>,
+    pub(super) accepted: BTreeMap<u32, u64>,
     /// What is prepared, with the entries that have done it.
     pub(super) prepared: Vec<(u64, Prepare)>,
 }

@@ -7,7 +7,7 @@
 //! Safety never depends on it: a member that rests is a member that is slow. It keeps its term, vote and log, votes and
 //! appends as soon as a message comes, and an answer to a read still needs the heartbeats of a majority. What depends on
 //! it is that somebody takes over when a leader is gone. Therefore a member rests only while gossip holds the nodes of all
-//! others for alive, looks again at each tick, and whoever does not rest wakes the others by what it sends: a leader by
+//! others for alive, looks again when gossip says something new, and whoever does not rest wakes the others by what it sends: a leader by
 //! heartbeats, a member without one by asking for votes.
 //!
 //! Invariant: if all members rest, they rest in one term, with one log, and its leader is one of them. Pure: the owner

@@ -6,7 +6,7 @@
 //! handed them out, by whoever comes first. Invariant: no lock is held over I/O; nobody is answered before what the answer
 //! rests on is committed and applied. Not here: decisions on cells (`write.rs`), reads (`read.rs`).
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -138,7 +138,7 @@ pub(super) struct State {
     pub(super) leadership: (u64, bool),
     pub(super) overlay: Overlay,
     /// Requests that were proposed and are not applied yet, with their entries.
-    pub(super) proposed: HashMap<RequestHash, u64>,
+    pub(super) proposed: BTreeMap<RequestHash, u64>,
     /// Writes that wait until their entry is applied, in the order of the entries.
     pub(super) pending: VecDeque<Pending>,
     /// Writes that wait until this node's own log has them, in the order of the entries.
@@ -161,9 +161,9 @@ pub(super) struct State {
     /// The rows that follow from this group's entries and belong elsewhere.
     pub(super) forwarding: Forwarding,
     /// By the group of the source: up to which entry of it all rows are applied here.
-    pub(super) accepted: HashMap<u32, u64>,
+    pub(super) accepted: BTreeMap<u32, u64>,
     /// The same for what this leadership has proposed.
-    pub(super) accepting: HashMap<u32, Accepting>,
+    pub(super) accepting: BTreeMap<u32, Accepting>,
     /// The metadata that a leader has to know: as applied, and as proposed by this leadership.
     pub(super) required: u64,
     pub(super) requiring: u64,
@@ -188,7 +188,7 @@ impl State {
             core,
             leadership: (0, false),
             overlay: Overlay::default(),
-            proposed: HashMap::new(),
+            proposed: BTreeMap::new(),
             pending: VecDeque::new(),
             unlogged: VecDeque::new(),
             spreading: VecDeque::new(),
@@ -202,7 +202,7 @@ impl State {
             tallies: BTreeMap::new(),
             forwarding: Forwarding::new(remembered.open, remembered.own.forwarded),
             accepted: remembered.own.accepted,
-            accepting: HashMap::new(),
+            accepting: BTreeMap::new(),
             required: remembered.own.required,
             requiring: 0,
             locks: Locks::new(remembered.own.prepared),
@@ -300,6 +300,7 @@ impl Replica {
         let nodes = core.members().nodes.clone();
         let is_dismissed = !is_unfilled && !core.members().contains(birth.id);
         let state = State::new(core, (applied, logged, cut), remembered, timing.quiet_ticks);
+        host.resting.set(group, false);
         Ok(Arc::new(Self {
             host,
             group: birth.group,
@@ -347,6 +348,7 @@ impl Replica {
         let mut state = self.state.lock();
         let world = &self.host.world;
         state.core.campaign(&mut || world.random_u64());
+        self.look_again();
         self.advance(state);
         self.host.outbox.flush();
     }

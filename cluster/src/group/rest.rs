@@ -7,30 +7,70 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::balance::{Candidate, Leading, successor};
+use super::log::TEND_EVERY_TICKS;
 use super::quiet::{Look, QuietKind, QuietMessage, Reason, Receipt, Tick};
 use super::replica::{Replica, State, Todo};
 use crate::raft::ReplicaId;
 use crate::world::NodeId;
 
 /// What gossip says of other nodes, as of the last tick.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Peers(pub(crate) BTreeMap<NodeId, Peer>);
 
 /// What gossip says of a node.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
     /// Neither suspect nor down.
     pub(crate) is_alive: bool,
     pub(crate) incarnation: u64,
 }
 
-/// The same for the members of one group, this node left out.
+/// The same for the members of one group, this node left out. Every group of a node keeps it, so that it is small.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Others {
-    alive: BTreeMap<ReplicaId, bool>,
-    /// Which start of its node each is in.
-    starts: BTreeMap<ReplicaId, u64>,
+    members: Box<[Other]>,
     incarnations: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Other {
+    id: ReplicaId,
+    is_alive: bool,
+    /// Which start of its node it is in.
+    start: u64,
+}
+
+impl Others {
+    fn member(&self, id: ReplicaId) -> Option<&Other> {
+        self.members.iter().find(|other| other.id == id)
+    }
+
+    fn is_alive(&self, id: ReplicaId) -> bool {
+        self.member(id).is_some_and(|other| other.is_alive)
+    }
+}
+
+/// How often a group that rests is looked at although nothing has happened: a backstop.
+const RESTING_TICKS: u64 = 600;
+
+/// What has happened on a node that may concern groups that rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stir {
+    /// Gossip says something else of a node than at the last tick.
+    pub(crate) peers: bool,
+    /// The node's log has grown lately, so that what it keeps of quiet groups may be in the way.
+    pub(crate) log: bool,
+}
+
+impl Stir {
+    /// How often it is looked whether the log has grown.
+    pub(crate) const LOG_LOOK_TICKS: u64 = TEND_EVERY_TICKS;
+
+    /// Whether a group that rests is looked at in a tick. They take turns, so that no tick has many of them.
+    pub(crate) fn concerns(self, group: u32, ticks: u64) -> bool {
+        let every = if self.log { TEND_EVERY_TICKS } else { RESTING_TICKS };
+        self.peers || (ticks + u64::from(group)).is_multiple_of(every)
+    }
 }
 
 impl Replica {
@@ -41,16 +81,24 @@ impl Replica {
             return;
         }
         let others = self.others(peers);
-        let before = std::mem::replace(&mut state.others, others);
-        let anew = |(id, start): (&ReplicaId, &u64)| (before.starts.get(id) != Some(start)).then_some(*id);
-        let restarted: Vec<_> = state.others.starts.iter().filter_map(anew).collect();
-        for member in restarted {
-            state.core.restarted(member);
+        let State {
+            core, others: before, ..
+        } = &mut *state;
+        let is_anew = |other: &&Other| {
+            before
+                .member(other.id)
+                .is_none_or(|known| known.start != other.start)
+        };
+        for other in others.members.iter().filter(is_anew) {
+            core.restarted(other.id);
         }
+        state.others = others;
         state.ticks += 1;
         let look = self.look_around(&state);
         let mut todo = Todo::default();
-        match state.quiet.tick(&look) {
+        let tick = state.quiet.tick(&look);
+        self.note_rest(&state);
+        match tick {
             Tick::Rest => {
                 self.cut_log(&mut state);
                 return self.advance(state);
@@ -58,6 +106,7 @@ impl Replica {
             Tick::GoQuiet { term, last } => {
                 // Every member has it.
                 state.floor = state.floor.max(last);
+                self.shed(&mut state);
                 for (id, _) in self.other_members() {
                     todo.rest(self.word(id, term, QuietKind::Quiesce { last }));
                 }
@@ -102,7 +151,10 @@ impl Replica {
                     .receive_quiesce(message.term, last, is_of_leader, &look);
                 match receipt {
                     // The leader says it of all when every member has everything.
-                    Receipt::Rests => state.floor = state.floor.max(last),
+                    Receipt::Rests => {
+                        state.floor = state.floor.max(last);
+                        self.shed(&mut state);
+                    }
                     Receipt::Refused => todo.rest(self.word(message.from, look.term, QuietKind::Wake)),
                 }
             }
@@ -111,12 +163,37 @@ impl Replica {
                 let _told = state.quiet.wake(Reason::Told);
             }
         }
+        self.note_rest(&state);
         self.advance_with(state, todo);
+    }
+
+    /// Whether the replica rests and nothing has happened to it since it was last found to: it need not be told that time goes on
+    /// unless something on its node concerns it ([`Stir`]).
+    #[cfg(test)]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.host.resting.contains(self.group)
+    }
+
+    /// The replica begins to rest: it lets go of memory that only work needs. A node has thousands of them.
+    fn shed(&self, state: &mut State) {
+        state.core.shed();
+        self.log.lock().shed();
+        self.apply.lock().shed();
+    }
+
+    fn note_rest(&self, state: &State) {
+        self.host.resting.set(self.group, state.quiet.is_quiet());
+    }
+
+    /// Something has changed by which a rest may end: the next tick looks.
+    pub(super) fn look_again(&self) {
+        self.host.resting.set(self.group, false);
     }
 
     /// Something happens that ends a rest. The caller holds the state and advances it.
     pub(super) fn wake(&self, state: &mut State, reason: Reason, todo: &mut Todo) {
         let tell_leader = state.quiet.wake(reason);
+        self.note_rest(state);
         self.tell_leader(state, tell_leader, todo);
     }
 
@@ -136,15 +213,20 @@ impl Replica {
     }
 
     fn others(&self, peers: &Peers) -> Others {
-        let mut others = Others::default();
-        for (id, node) in self.other_members() {
+        let members = self.other_members().into_iter().map(|(id, node)| {
             let peer = peers.0.get(&node);
-            others.alive.insert(id, peer.is_some_and(|peer| peer.is_alive));
-            let incarnation = peer.map_or(0, |peer| peer.incarnation);
-            others.starts.insert(id, incarnation);
-            others.incarnations = others.incarnations.wrapping_add(incarnation);
+            Other {
+                id,
+                is_alive: peer.is_some_and(|peer| peer.is_alive),
+                start: peer.map_or(0, |peer| peer.incarnation),
+            }
+        });
+        let members: Box<[Other]> = members.collect();
+        let starts = members.iter().map(|other| other.start);
+        Others {
+            incarnations: starts.fold(0, u64::wrapping_add),
+            members,
         }
-        others
     }
 
     fn look_around(&self, state: &State) -> Look {
@@ -163,7 +245,7 @@ impl Replica {
             all_matched: !is_leader
                 || progress.all(|progress| progress.matched == last && progress.is_active),
             is_busy: state.is_busy() || (is_leader && self.preferred_fit(state).is_some()),
-            peers_alive: state.others.alive.values().all(|alive| *alive),
+            peers_alive: state.others.members.iter().all(|other| other.is_alive),
             incarnations: state.others.incarnations,
         }
     }
@@ -171,7 +253,7 @@ impl Replica {
     /// The member whom the layout prefers to lead, if that is another one and alive.
     fn preferred_fit(&self, state: &State) -> Option<ReplicaId> {
         let preferred = self.preferred().filter(|preferred| *preferred != self.id())?;
-        state.others.alive.get(&preferred).copied()?.then_some(preferred)
+        state.others.is_alive(preferred).then_some(preferred)
     }
 
     pub(super) fn candidates(&self, state: &State) -> Vec<Candidate> {
@@ -186,12 +268,7 @@ impl Replica {
                 is_voter: voters.contains(&progress.replica),
                 matched: progress.matched,
                 is_active: progress.is_active,
-                is_alive: state
-                    .others
-                    .alive
-                    .get(&progress.replica)
-                    .copied()
-                    .unwrap_or_default(),
+                is_alive: state.others.is_alive(progress.replica),
             })
             .collect()
     }
@@ -229,5 +306,36 @@ impl Replica {
         }
         self.advance_with(state, todo);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How often each of the first groups is looked at within so many ticks.
+    fn looks(stir: Stir, ticks: u64) -> Vec<usize> {
+        let looks = |group| (1..=ticks).filter(|tick| stir.concerns(group, *tick)).count();
+        (0..700).map(looks).collect()
+    }
+
+    #[test]
+    fn groups_that_rest_are_looked_at_when_something_concerns_them_and_once_in_a_while() {
+        let nothing = Stir {
+            peers: false,
+            log: false,
+        };
+        assert_eq!(looks(nothing, RESTING_TICKS), vec![1; 700]);
+        let log = Stir { log: true, ..nothing };
+        assert_eq!(looks(log, TEND_EVERY_TICKS), vec![1; 700]);
+        let peers = Stir {
+            peers: true,
+            ..nothing
+        };
+        assert_eq!(looks(peers, 1), vec![1; 700]);
+        // They take turns.
+        let busiest =
+            (1..=RESTING_TICKS).map(|tick| (0..600).filter(|group| nothing.concerns(*group, tick)).count());
+        assert_eq!(busiest.max(), Some(1));
     }
 }

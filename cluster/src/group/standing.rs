@@ -73,7 +73,9 @@ impl Replica {
     /// The layout prefers this member to lead.
     pub(crate) fn prefer(&self, preferred: Option<ReplicaId>) {
         let id = preferred.map_or(0, |preferred| preferred.0);
-        self.preferred.store(id, Ordering::Release);
+        if self.preferred.swap(id, Ordering::AcqRel) != id {
+            self.look_again();
+        }
     }
 
     pub(super) fn other_members(&self) -> Vec<(ReplicaId, NodeId)> {

@@ -852,7 +852,8 @@ fn an_idle_group_rests_and_wakes_for_a_write_and_for_a_leader_that_is_gone() {
         }
     }
     let quiet = |group: &Group| [1, 2, 3].map(|node| group.replica(node).standing().is_quiet);
-    assert_eq!(quiet(&group), [true; 3]);
+    let at_rest = |group: &Group| [1, 2, 3].map(|node| group.replica(node).is_at_rest());
+    assert_eq!((quiet(&group), at_rest(&group)), ([true; 3], [true; 3]));
     for _ in 0..40 {
         for node in 1..=3 {
             group.replica(node).tick(&group.peers());
@@ -864,17 +865,51 @@ fn an_idle_group_rests_and_wakes_for_a_write_and_for_a_leader_that_is_gone() {
     group.run();
     assert_eq!(answered(write.poll()), "a");
     assert!(!group.replica(1).standing().is_quiet);
+    assert_eq!(at_rest(&group), [false; 3]);
     for _ in 0..40 {
         for node in 1..=3 {
             group.tick(node, 1);
         }
     }
-    assert_eq!(quiet(&group), [true; 3]);
+    assert_eq!((quiet(&group), at_rest(&group)), ([true; 3], [true; 3]));
     group.away = vec![NodeId(1)];
     let leader = group.fail_over();
     let mut write = group.write(leader, Change::Append("c"));
     group.run();
     assert_eq!(answered(write.poll()), "ab");
+}
+
+#[test]
+fn what_may_end_a_rest_has_the_next_tick_look() {
+    let group = Group::led();
+    let rest = || {
+        for _ in 0..40 {
+            for node in 1..=3 {
+                group.tick(node, 1);
+            }
+        }
+        assert!((1..=3).all(|node| group.replica(node).is_at_rest()));
+    };
+    rest();
+    let leader = group.replica(1);
+    let preferred = leader.preferred();
+    leader.prefer(preferred);
+    assert!(leader.is_at_rest(), "nothing has changed");
+    let other = ReplicaId(12);
+    leader.prefer(Some(other));
+    assert!(!leader.is_at_rest());
+    for node in [2, 3] {
+        group.replica(node).prefer(Some(other));
+    }
+    for _ in 0..40 {
+        for node in 1..=3 {
+            group.tick(node, 1);
+        }
+    }
+    assert!(group.replica(2).is_leader(), "whom the layout prefers");
+    rest();
+    group.replica(3).campaign();
+    assert!(!group.replica(3).is_at_rest());
 }
 
 #[test]

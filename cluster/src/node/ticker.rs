@@ -12,7 +12,7 @@ use super::{Node, group_of};
 use crate::coordinator::Cluster;
 use crate::error::Error;
 use crate::group::apply::METADATA_GROUP;
-use crate::group::rest::{Peer, Peers};
+use crate::group::rest::{Peer, Peers, Stir};
 use crate::metadata::keyspaces::Lookup;
 use crate::metadata::rows::{OwnRow, plan_of};
 use crate::ring::{Layout, Plan, RangeId};
@@ -21,9 +21,36 @@ use crate::status::MovesStatus;
 /// How often a node looks at what it says of itself.
 const STANDING_EVERY_TICKS: u64 = 10;
 
+/// What concerns groups that rest, as it was at the last look.
+#[derive(Debug, Default)]
+struct Seen {
+    peers: Peers,
+    frames: u64,
+    /// Whether the log has grown between the last two looks at it.
+    has_logged: bool,
+}
+
+impl Seen {
+    /// What has happened since the last tick. The log is looked at now and then only.
+    fn look(&mut self, ticks: u64, peers: Peers, frames: impl FnOnce() -> u64) -> Stir {
+        let have_changed = self.peers != peers;
+        self.peers = peers;
+        if ticks.is_multiple_of(Stir::LOG_LOOK_TICKS) {
+            let frames = frames();
+            self.has_logged = frames != self.frames;
+            self.frames = frames;
+        }
+        Stir {
+            peers: have_changed,
+            log: self.has_logged,
+        }
+    }
+}
+
 impl Node {
     /// Ticks as long as the node is there.
     pub(super) async fn tick(node: Weak<Self>) {
+        let mut surroundings = Seen::default();
         for ticks in 1_u64.. {
             let sleep = {
                 let Some(node) = node.upgrade() else { return };
@@ -37,9 +64,14 @@ impl Node {
                 // go on saying so.
                 return node.host.fail(cause);
             }
-            let peers = node.peers();
-            for replica in node.replicas().iter().flatten() {
-                replica.tick(&peers);
+            let stir = surroundings.look(ticks, node.peers(), || node.engine.log_frames());
+            for (group, replica) in (0..).zip(node.replicas().iter()) {
+                // Nearly all groups of a large cluster are done here.
+                if node.host.resting.contains(group) && !stir.concerns(group, ticks) {
+                    continue;
+                }
+                let Some(replica) = replica else { continue };
+                replica.tick(&surroundings.peers);
                 if replica.is_outdated() && !replica.is_retired() {
                     node.begin_refill(replica);
                 }
@@ -267,5 +299,33 @@ impl Node {
             }
         }
         layout
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peers(incarnation: u64) -> Peers {
+        let peer = Peer {
+            is_alive: true,
+            incarnation,
+        };
+        Peers(std::iter::once((crate::world::NodeId(2), peer)).collect())
+    }
+
+    #[test]
+    fn what_is_new_about_peers_and_log_stirs_and_what_is_not_does_not() {
+        let mut seen = Seen::default();
+        let every = Stir::LOG_LOOK_TICKS;
+        let mut look = |ticks, incarnation, frames| seen.look(ticks, peers(incarnation), || frames);
+        let stir = |peers, log| Stir { peers, log };
+        assert_eq!(look(1, 1, 0), stir(true, false));
+        assert_eq!(look(2, 1, 0), stir(false, false));
+        // The log is looked at now and then; what it has grown by counts until the next look.
+        assert_eq!(look(3, 1, 5), stir(false, false));
+        assert_eq!(look(every, 1, 5), stir(false, true));
+        assert_eq!(look(every + 1, 2, 5), stir(true, true));
+        assert_eq!(look(2 * every, 2, 5), stir(false, false));
     }
 }

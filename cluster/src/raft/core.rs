@@ -184,7 +184,18 @@ impl Core {
             is_retired: false,
         };
         core.draw_timeout(draw);
+        core.shed();
         Ok(core)
+    }
+
+    /// Lets go of memory that a group with nothing to do does not need: the crate keeps room for all messages that may be under way
+    /// to each member.
+    pub(crate) fn shed(&mut self) {
+        self.node.raft.maybe_free_inflight_buffers();
+        let raft = &mut self.node.raft;
+        raft.msgs.shrink_to_fit();
+        raft.raft_log.unstable.entries.shrink_to_fit();
+        self.node.mut_store().shed();
     }
 
     /// The crate draws its timeouts from the thread's generator; they are drawn anew from the owner's.

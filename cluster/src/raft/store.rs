@@ -169,6 +169,19 @@ impl Store {
         }
     }
 
+    /// Lets go of the entries that are applied, which the log has as well, and of the memory that the queues do not use.
+    pub(super) fn shed(&mut self) {
+        while self
+            .recent
+            .pop_front_if(|entry| entry.index <= self.applied)
+            .is_some()
+        {}
+        self.recent_bytes = self.recent.iter().map(bytes_of).sum();
+        self.recent.shrink_to_fit();
+        self.terms.shrink_to_fit();
+        self.lock_fetching(|fetching| *fetching = Fetching::default());
+    }
+
     /// The log begins with `first` from now on.
     pub(super) fn cut_head(&mut self, first: u64) {
         let before = first.saturating_sub(1);

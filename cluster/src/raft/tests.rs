@@ -333,6 +333,33 @@ fn a_follower_that_was_away_gets_what_is_no_longer_in_memory_from_the_log() {
 }
 
 #[test]
+fn what_a_leader_has_let_go_of_it_reads_from_the_log() {
+    let mut trio = Trio::new(5, 3);
+    let leader = trio.leader();
+    let away = *trio.replicas.keys().find(|id| **id != leader).unwrap();
+    trio.cut_off.push(away);
+    for number in 0..3 {
+        trio.core(leader).propose(number.to_string().into()).unwrap();
+        trio.settle();
+    }
+    trio.core(leader).shed();
+    trio.cut_off.clear();
+    for _ in 0..3 * ELECTION_TICKS {
+        trio.tick();
+    }
+    assert_eq!(trio.commands(away), ["0", "1", "2"]);
+    assert!(trio.trace.iter().any(|line| line.contains("Fetch")));
+    // One that has nothing in memory goes on like any other.
+    let leader = trio.leader();
+    for id in trio.replicas.keys().copied().collect::<Vec<_>>() {
+        trio.core(id).shed();
+    }
+    trio.core(leader).propose("3".into()).unwrap();
+    trio.settle();
+    assert_eq!(trio.commands(away).last().map(String::as_str), Some("3"));
+}
+
+#[test]
 fn power_cuts_lose_nothing_that_was_committed() {
     for seed in 0..200 {
         let mut trio = Trio::new(seed, 3);

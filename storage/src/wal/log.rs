@@ -272,6 +272,10 @@ impl Log {
         })
     }
 
+    pub(crate) fn frames(&self) -> u64 {
+        self.counters.frames.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn statistics(&self, flushed: SequenceNumber) -> LogStatistics {
         let (_, oldest_kept_for) = self.first_needed(flushed);
         let table = self.table.lock();

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a scenario is a pure function of its seed and schedule. Not here: running many seeds (`runner`).
 
+pub mod capacity;
 pub mod cluster;
 pub mod register;
 

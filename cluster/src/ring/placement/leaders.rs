@@ -124,9 +124,21 @@ impl Leaders<'_> {
         }
     }
 
+    /// Whether a chain from a node to one with this excess makes things more even: one range more or less is the weight of all,
+    /// and squares fall only when the difference is more than that.
+    fn is_worth(&self, giver: Node, excess: i128) -> bool {
+        self.excess(giver) - excess > self.weight
+    }
+
     /// The chain from a node to the one with the least excess, if that makes things more even; the end first.
     fn best_chain(&self, giver: Node) -> Option<Vec<Node>> {
         let count = self.topology.len();
+        // Nearly all nodes are done here: a chain would have to end somewhere.
+        let everyone = (0..self.topology.len()).filter_map(|node| Node::try_from(node).ok());
+        let least = everyone.map(|node| self.excess(node)).min()?;
+        if !self.is_worth(giver, least) {
+            return None;
+        }
         let mut reached_from = vec![None::<Node>; count];
         let mut queue = vec![giver];
         reached_from[usize::from(giver)] = Some(giver);
@@ -144,8 +156,7 @@ impl Leaders<'_> {
                 }
             }
         }
-        // One range more or less is the weight of all: squares fall only when the difference is more than that.
-        if self.excess(giver) - best.0 <= self.weight {
+        if !self.is_worth(giver, best.0) {
             return None;
         }
         let mut chain = vec![best.1];

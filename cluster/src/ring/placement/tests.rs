@@ -594,6 +594,37 @@ fn the_ranges_of_a_node_are_shared_with_many_others() {
     }
 }
 
+/// A cluster of the size that `docs/scaling.md` reckons with: racks are as unequal as racks are, and a node more or less moves no
+/// more than the numbers need.
+#[test]
+fn a_thousand_nodes_take_one_more_or_lose_one_and_nothing_else_moves() {
+    let nodes: Nodes = (0..1000)
+        .map(|node| {
+            (NodeId(node), {
+                let rack = usize::try_from(node % 300).unwrap();
+                description(rack % 3, rack, 1)
+            })
+        })
+        .collect();
+    let layout = first(14, &nodes, 3);
+    let mut grown = nodes.clone();
+    grown.insert(NodeId(1000), description(1, 100, 1));
+    let mut shrunk = nodes.clone();
+    shrunk.remove(&NodeId(500));
+    assert_eq!(broken_rule(&layout), None);
+    assert!(differ_by_one_at_most(&led(&layout)));
+    for (changed, least) in [
+        (&nodes, 0),
+        (&grown, loads(&next(&layout, &grown))[&NodeId(1000)]),
+        (&shrunk, loads(&layout)[&NodeId(500)]),
+    ] {
+        let after = next(&layout, changed);
+        assert_eq!(broken_rule(&after), None);
+        assert!(differ_by_one_at_most(&led(&after)));
+        assert_eq!(come(&layout, &after).len(), least);
+    }
+}
+
 #[test]
 fn large_clusters_keep_the_rules_through_growth_loss_and_change_of_replication() {
     let nodes = uniform(4, 5, 10);
