@@ -73,8 +73,14 @@ impl Histogram {
 }
 
 /// One histogram for each operation, made when it is first needed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Operations([OnceLock<Box<Histogram>>; Target::ALL.len()]);
+
+impl Default for Operations {
+    fn default() -> Self {
+        Self([const { OnceLock::new() }; Target::ALL.len()])
+    }
+}
 
 impl Operations {
     fn observe(&self, target: Target, took: Duration) {
