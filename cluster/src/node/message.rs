@@ -5,6 +5,7 @@
 
 pub(crate) mod cut;
 pub(crate) mod moves;
+pub(crate) mod newcomer;
 pub(crate) mod transaction;
 
 use std::ops::Bound;
@@ -12,6 +13,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 use prost::{Message, Oneof};
 
+use self::newcomer::{WhoAmI, You};
 use crate::command::WriteOptions;
 use crate::coordinator::{Bounds, Direction};
 use crate::derive::Unfit;
@@ -360,21 +362,6 @@ pub(crate) struct End {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct WhoAmI {
-    #[prost(uint64, tag = "1")]
-    pub(crate) node: u64,
-    /// The founders as the asking node knows them, as a hash; 0 if it is none of them.
-    #[prost(uint64, tag = "2")]
-    pub(crate) founders: u64,
-    /// Where the answer goes.
-    #[prost(string, tag = "3")]
-    pub(crate) address: String,
-    /// All nodes that the asking node waits for an answer of.
-    #[prost(uint64, repeated, tag = "4")]
-    pub(crate) asked: Vec<u64>,
-}
-
-#[derive(Clone, PartialEq, Message)]
 pub(crate) struct TallyOf {
     #[prost(uint32, tag = "1")]
     pub(crate) keyspace: u32,
@@ -444,23 +431,6 @@ pub(crate) struct Rows {
     /// Whether there are no more.
     #[prost(bool, tag = "3")]
     pub(crate) is_last: bool,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct You {
-    #[prost(bool, tag = "1")]
-    pub(crate) is_known: bool,
-    #[prost(uint64, tag = "2")]
-    pub(crate) incarnation: u64,
-    /// Whether the founders are other ones where this was answered.
-    #[prost(bool, tag = "3")]
-    pub(crate) other_founders: bool,
-    /// Whether the node has left the cluster, for good.
-    #[prost(bool, tag = "4")]
-    pub(crate) has_left: bool,
-    /// Those of the asked nodes that have left the cluster, for good: nobody is to wait for them.
-    #[prost(uint64, repeated, tag = "5")]
-    pub(crate) gone: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -11,9 +11,10 @@ use stator_storage::{KeyspaceId, RangeIterator};
 
 use super::Node;
 use super::exchange::{Reply, Serve};
+use super::message::newcomer::{WhoAmI, You};
 use super::message::{
     Ask, At, FilledPart, MaybeCell, Metadata, Page, Question, Read, Refusal, Repair, Rows, Sums, TallyOf,
-    Tell, WhoAmI, Write, You, level_of, reply,
+    Tell, Write, level_of, reply,
 };
 use crate::command::{Commands, Invocation, InvocationId, MalformedCommand, WriteOptions};
 use crate::coordinator::{Bounds, Direction};

@@ -12,7 +12,8 @@ use prost::Message as _;
 use stator_storage::{Durability, Engine, Environment, WriteBatch};
 
 use super::exchange::Exchange;
-use super::message::{Ask, Reply, Tell, WhoAmI, You, question};
+use super::message::newcomer::{WhoAmI, You};
+use super::message::{Ask, Reply, Tell, question};
 use super::settings::{NodeSettings, Surroundings};
 use super::{Node, Receiver, Stage};
 use crate::command::WriteOptions;
