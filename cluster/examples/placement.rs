@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use stator_cluster::NodeId;
-use stator_cluster::ring::{Layout, NodeDescription, RangeBits, moves, place};
+use stator_cluster::ring::{Layout, NodeDescription, Plan, RangeBits, moves, place};
 
 type Nodes = BTreeMap<NodeId, NodeDescription>;
 
@@ -130,6 +130,10 @@ fn run() -> Result<(), String> {
         took,
         None,
     )?;
+
+    let plan = Plan::first(layout.clone(), &[NodeId(1)]).to_bytes().len();
+    writeln!(std::io::stdout(), "the plan of group 0: {} KiB", plan >> 10)
+        .map_err(|error| error.to_string())?;
 
     let (again, took) = timed(&layout, &all)?;
     report("the same nodes", &again, took, Some(&layout))?;

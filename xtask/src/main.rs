@@ -11,6 +11,7 @@ mod faults;
 mod kcl;
 mod kill;
 mod openapi;
+mod scale;
 mod sim;
 mod test;
 mod tidy;
@@ -45,6 +46,8 @@ enum Command {
     Kill(kill::Arguments),
     /// Make openapi/dynamodb.json anew from AWS's service model and docs/compatibility.md, or check that it is up to date.
     Openapi(openapi::Arguments),
+    /// Measure what large clusters cost and do: placement, idle ranges, tables, capacity.
+    Scale(scale::Arguments),
     /// Simulate clusters under many seeds, with faults, and check what their clients saw.
     Sim(sim::Arguments),
     /// Run every test: those of the crates, and the client tests against a server.
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Kcl(arguments) => kcl::run(&arguments),
         Command::Kill(arguments) => kill::run(&arguments),
         Command::Openapi(arguments) => openapi::run(&arguments),
+        Command::Scale(arguments) => scale::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Tidy { update_ratchet } => tidy::run(update_ratchet),

@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
@@ -98,7 +98,7 @@ pub(crate) struct Replica {
     /// Where the members are. Read without the lock.
     pub(super) nodes: ArcSwap<BTreeMap<ReplicaId, NodeId>>,
     /// Where others are who have said something, as members that this replica has not heard of yet may.
-    pub(super) met: ArcSwap<BTreeMap<ReplicaId, NodeId>>,
+    pub(super) met: ArcSwapOption<BTreeMap<ReplicaId, NodeId>>,
     /// The member whom the layout prefers to lead; 0 for nobody.
     pub(super) preferred: AtomicU64,
     /// Whether it has nothing of what its group has, and waits for somebody to fill it.
@@ -297,7 +297,7 @@ impl Replica {
         for (index, data) in &remembered.changes {
             core.apply_members(*index, data).map_err(failed)?;
         }
-        let nodes = core.members().nodes.clone();
+        let nodes = Arc::clone(&core.members().nodes);
         let is_dismissed = !is_unfilled && !core.members().contains(birth.id);
         let state = State::new(core, (applied, logged, cut), remembered, timing.quiet_ticks);
         host.resting.set(group, false);
@@ -305,8 +305,8 @@ impl Replica {
             host,
             group: birth.group,
             id: birth.id,
-            nodes: ArcSwap::from_pointee(nodes),
-            met: ArcSwap::default(),
+            nodes: ArcSwap::from(nodes),
+            met: ArcSwapOption::empty(),
             preferred: AtomicU64::new(birth.preferred.map_or(0, |preferred| preferred.0)),
             is_unfilled,
             state: Mutex::new(state),

@@ -3,7 +3,6 @@
 //! Invariant: one that is retired does nothing any more, so that another object can take its place; what it has promised stays
 //! in its log. Not here: changes of the members (`members.rs`).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -86,12 +85,12 @@ impl Replica {
 
     pub(super) fn node_of(&self, replica: ReplicaId) -> Option<NodeId> {
         let known = self.nodes.load().get(&replica).copied();
-        known.or_else(|| self.met.load().get(&replica).copied())
+        known.or_else(|| self.met.load().as_ref()?.get(&replica).copied())
     }
 
     pub(super) fn set_members(&self, members: &Members) {
-        self.nodes.store(Arc::new(members.nodes.clone()));
-        self.met.store(Arc::default());
+        self.nodes.store(Arc::clone(&members.nodes));
+        self.met.store(None);
         let is_dismissed = !members.contains(self.id);
         self.is_dismissed.store(is_dismissed, Ordering::Release);
     }
@@ -102,12 +101,12 @@ impl Replica {
         let known = self.node_of(replica);
         if known.is_none() {
             self.met.rcu(|met| {
-                let mut met = BTreeMap::clone(met);
+                let mut met = met.as_deref().cloned().unwrap_or_default();
                 while met.len() >= MET_MAX {
                     met.pop_first();
                 }
                 met.insert(replica, node);
-                met
+                Some(Arc::new(met))
             });
         }
         known.is_none_or(|known| known == node)

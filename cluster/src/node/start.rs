@@ -133,7 +133,7 @@ impl NodeSettings {
                 members.learners.push(*replica);
             }
         }
-        members.nodes = nodes;
+        members.nodes = Arc::new(nodes);
         members
     }
 

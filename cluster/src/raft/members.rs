@@ -6,6 +6,7 @@
 //! here: whether a change is wanted.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use prost::Message as _;
@@ -23,8 +24,8 @@ pub(crate) struct Members {
     pub(crate) learners: Vec<ReplicaId>,
     /// The voters before the change that is under way. While there are some, a majority of these is needed as well.
     pub(crate) outgoing: Vec<ReplicaId>,
-    /// Where the members are.
-    pub(crate) nodes: BTreeMap<ReplicaId, NodeId>,
+    /// Where the members are. A node has thousands of groups, in which several look at the same map.
+    pub(crate) nodes: Arc<BTreeMap<ReplicaId, NodeId>>,
     /// The entry that has made them so; 0 if the group began with them.
     pub(crate) since: u64,
 }
@@ -34,7 +35,7 @@ impl Members {
     pub(crate) fn founding(nodes: BTreeMap<ReplicaId, NodeId>) -> Self {
         Self {
             voters: nodes.keys().copied().collect(),
-            nodes,
+            nodes: Arc::new(nodes),
             ..Self::default()
         }
     }
@@ -68,20 +69,17 @@ impl Members {
             replicas.sort_unstable();
             replicas
         };
+        let mut nodes = BTreeMap::clone(&self.nodes);
+        nodes.extend(added.iter().copied());
         let mut members = Self {
             voters: replicas(&conf_state.voters),
             learners: replicas(&conf_state.learners),
             outgoing: replicas(&conf_state.voters_outgoing),
-            nodes: self.nodes.clone(),
+            nodes: Arc::default(),
             since: index,
         };
-        members.nodes.extend(added.iter().copied());
-        let gone: Vec<_> = (members.nodes.keys().copied())
-            .filter(|replica| !members.contains(*replica))
-            .collect();
-        for replica in gone {
-            members.nodes.remove(&replica);
-        }
+        nodes.retain(|replica, _| members.contains(*replica));
+        members.nodes = Arc::new(nodes);
         members
     }
 }

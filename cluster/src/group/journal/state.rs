@@ -3,6 +3,7 @@
 //! Invariant: there is one way to write a state, and what was read encodes to the same bytes. Not here: when it is written.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::{Buf as _, BufMut as _};
 
@@ -87,7 +88,7 @@ pub(super) fn encode_state(standing: Standing, kept: &Kept) -> Vec<u8> {
         }
     }
     bytes.put_u32_le(u32::try_from(nodes).unwrap_or(u32::MAX));
-    for (replica, node) in &members.nodes {
+    for (replica, node) in members.nodes.iter() {
         bytes.put_u64_le(replica.0);
         bytes.put_u64_le(node.0);
     }
@@ -132,7 +133,7 @@ pub(super) fn decode_state(mut bytes: &[u8]) -> Option<(Standing, Kept)> {
         voters,
         learners,
         outgoing,
-        nodes,
+        nodes: Arc::new(nodes),
         since,
     };
     let kept = Kept {

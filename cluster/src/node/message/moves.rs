@@ -3,6 +3,7 @@
 //! Invariant: as in `message.rs`. Not here: carrying out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
@@ -265,9 +266,11 @@ impl SnapshotHead {
             voters: ids(&self.voters),
             learners: ids(&self.learners),
             outgoing: ids(&self.outgoing),
-            nodes: nodes
-                .map(|(replica, node)| (ReplicaId(*replica), NodeId(*node)))
-                .collect::<BTreeMap<_, _>>(),
+            nodes: Arc::new(
+                nodes
+                    .map(|(replica, node)| (ReplicaId(*replica), NodeId(*node)))
+                    .collect::<BTreeMap<_, _>>(),
+            ),
             since: self.since,
         }
     }

@@ -57,14 +57,14 @@ impl Default for Sizes {
     /// A slow machine: so that a simulated second has few enough operations.
     fn default() -> Self {
         Self {
-            bits: RangeBits::new(10).unwrap_or_default(),
-            clients: 24,
+            bits: RangeBits::new(9).unwrap_or_default(),
+            clients: 32,
             cell_bytes: 200,
             counted: Duration::from_millis(500),
             costs: Costs {
                 request: Duration::from_micros(400),
                 message: Duration::from_micros(40),
-                message_byte: Duration::from_nanos(100),
+                message_byte: Duration::from_nanos(50),
             },
             disk_turn: Duration::from_millis(1),
         }
