@@ -97,14 +97,14 @@ fn report(what: &str, layout: &Layout, took: Duration, from: Option<&Layout>) ->
         held.values().min().copied().unwrap_or_default(),
         held.values().max().copied().unwrap_or_default(),
     );
-    let mut line = format!(
-        "{what}: {:.3} s; {least} to {most} replicas a node",
+    let movement = from.map_or_else(String::new, |from| {
+        let (moved, bound) = movement(from, layout);
+        format!("; {moved} replicas move, {bound} is the least for these numbers")
+    });
+    let line = format!(
+        "{what}: {:.3} s; {least} to {most} replicas a node{movement}",
         took.as_secs_f64()
     );
-    if let Some(from) = from {
-        let (moved, bound) = movement(from, layout);
-        line += &format!("; {moved} replicas move, {bound} is the least for these numbers");
-    }
     writeln!(std::io::stdout(), "{line}").map_err(|error| error.to_string())
 }
 
@@ -114,7 +114,7 @@ fn run() -> Result<(), String> {
         *size = word.parse().map_err(|error| format!("{word}: {error}"))?;
     }
     let [count, racks, zones, bits] = sizes;
-    let bits = u8::try_from(bits).ok().and_then(|bits| RangeBits::new(bits));
+    let bits = u8::try_from(bits).ok().and_then(RangeBits::new);
     let bits = bits.ok_or("BITS are too many")?;
     let all: Nodes = (1..=count)
         .map(|number| (NodeId(number), node(number, racks, zones)))

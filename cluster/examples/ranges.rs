@@ -248,7 +248,7 @@ impl Cloud {
             if let Some(found) = look()? {
                 return Ok(found);
             }
-            if world.now() - begun > PATIENCE {
+            if world.now().saturating_sub(begun) > PATIENCE {
                 return Err("what was waited for has not come".into());
             }
             world.sleep(LOOK).await;
@@ -312,20 +312,23 @@ async fn run(bits: u8, count: u64) -> Result<(), Failure> {
         "{} ranges, {} replicas on each of {count} nodes: made and led after {:.1} s",
         cloud.bits.range_count(),
         cloud.wanted(),
-        (world.now() - begun).as_secs_f64()
+        world.now().saturating_sub(begun).as_secs_f64()
     ))?;
     cloud.rests().await?;
     say(&format!(
         "all rest after {:.1} s",
-        (world.now() - begun).as_secs_f64()
+        world.now().saturating_sub(begun).as_secs_f64()
     ))?;
 
     let (used, begun) = (processor_time(), world.now());
     world.sleep(IDLE).await;
-    let (used, passed) = (processor_time() - used, world.now() - begun);
+    let (used, passed) = (
+        processor_time().saturating_sub(used),
+        world.now().saturating_sub(begun),
+    );
     say(&format!(
         "idle: {:.1} ms of processor time a second and node",
-        used.as_secs_f64() * 1000.0 / passed.as_secs_f64() / count as f64
+        used.as_secs_f64() * 1000.0 / passed.as_secs_f64() / f64::from(u32::try_from(count)?)
     ))?;
     let resident = resident_bytes()?.saturating_sub(before + 2 * base);
     let given_out = GIVEN_OUT
@@ -344,11 +347,11 @@ async fn run(bits: u8, count: u64) -> Result<(), Failure> {
     cloud.close(first)?;
     let begun = world.now();
     cloud.open(first)?;
-    let opened = world.now() - begun;
+    let opened = world.now().saturating_sub(begun);
     cloud.node(first)?.ready().await?;
-    let ready = world.now() - begun;
+    let ready = world.now().saturating_sub(begun);
     let groups = cloud.led(first).await?;
-    let led = world.now() - begun;
+    let led = world.now().saturating_sub(begun);
     say(&format!(
         "restart: {groups} groups; opened after {:.2} s, ready after {:.2} s, a leader for each after {:.2} s",
         opened.as_secs_f64(),
@@ -358,7 +361,7 @@ async fn run(bits: u8, count: u64) -> Result<(), Failure> {
     cloud.rests().await?;
     say(&format!(
         "all rest {:.1} s after it",
-        (world.now() - begun).as_secs_f64()
+        world.now().saturating_sub(begun).as_secs_f64()
     ))?;
     for node in (1..=count).map(NodeId) {
         cloud.close(node)?;

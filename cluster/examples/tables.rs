@@ -152,7 +152,7 @@ async fn run(tables: u64) -> Result<(), Failure> {
             say(&format!(
                 "{each} tables, {} in all: {}",
                 table + 1,
-                seconds(world.now() - begun)
+                seconds(world.now().saturating_sub(begun))
             ))?;
             begun = world.now();
         }
@@ -170,13 +170,13 @@ async fn run(tables: u64) -> Result<(), Failure> {
     drop(cluster);
     let begun = world.now();
     let cluster = open(directory.path())?;
-    let opened = world.now() - begun;
+    let opened = world.now().saturating_sub(begun);
     cluster.ready().await?;
     let known = u64::try_from(cluster.keyspaces().len())?;
     say(&format!(
         "restart: opened after {}, ready after {} with {known} keyspaces",
         seconds(opened),
-        seconds(world.now() - begun)
+        seconds(world.now().saturating_sub(begun))
     ))?;
     if known != tables {
         return Err("not every keyspace has come back".into());

@@ -561,9 +561,11 @@ mod tests {
             voters: ids(&[1, 4, 9]),
             learners: ids(&[11]),
             outgoing: ids(&[1, 3]),
-            nodes: (ids(&[1, 3, 4, 9, 11]).into_iter())
-                .map(|id| (id, NodeId(id.0 + 20)))
-                .collect(),
+            nodes: std::sync::Arc::new(
+                (ids(&[1, 3, 4, 9, 11]).into_iter())
+                    .map(|id| (id, NodeId(id.0 + 20)))
+                    .collect(),
+            ),
             since: 0,
         }
     }

@@ -57,7 +57,7 @@ impl Processor {
         let now = self.world.now();
         let mut free_at = self.free_at.lock();
         *free_at = (*free_at).max(now) + cost;
-        self.world.sleep(*free_at - now)
+        self.world.sleep(free_at.saturating_sub(now))
     }
 }
 
