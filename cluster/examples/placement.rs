@@ -97,12 +97,14 @@ fn report(what: &str, layout: &Layout, took: Duration, from: Option<&Layout>) ->
         held.values().min().copied().unwrap_or_default(),
         held.values().max().copied().unwrap_or_default(),
     );
-    let moved = from.map_or_else(String::new, |from| {
+    let movement = from.map_or_else(String::new, |from| {
         let (moved, bound) = movement(from, layout);
         format!("; {moved} replicas move, {bound} is the least for these numbers")
     });
-    let took = took.as_secs_f64();
-    let line = format!("{what}: {took:.3} s; {least} to {most} replicas a node{moved}");
+    let line = format!(
+        "{what}: {:.3} s; {least} to {most} replicas a node{movement}",
+        took.as_secs_f64()
+    );
     writeln!(std::io::stdout(), "{line}").map_err(|error| error.to_string())
 }
 

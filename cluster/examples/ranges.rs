@@ -328,7 +328,7 @@ async fn run(bits: u8, count: u64) -> Result<(), Failure> {
     );
     say(&format!(
         "idle: {:.1} ms of processor time a second and node",
-        (used / u32::try_from(count)?).as_secs_f64() * 1000.0 / passed.as_secs_f64()
+        used.as_secs_f64() * 1000.0 / passed.as_secs_f64() / f64::from(u32::try_from(count)?)
     ))?;
     let resident = resident_bytes()?.saturating_sub(before + 2 * base);
     let given_out = GIVEN_OUT

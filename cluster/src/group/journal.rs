@@ -561,7 +561,7 @@ mod tests {
             voters: ids(&[1, 4, 9]),
             learners: ids(&[11]),
             outgoing: ids(&[1, 3]),
-            nodes: Arc::new(
+            nodes: std::sync::Arc::new(
                 (ids(&[1, 3, 4, 9, 11]).into_iter())
                     .map(|id| (id, NodeId(id.0 + 20)))
                     .collect(),

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -41,8 +42,6 @@ pub(crate) enum Lookup {
 struct Known {
     by_number: BTreeMap<u32, Named>,
     by_name: BTreeMap<Arc<str>, u32>,
-    /// The last entry of group 0 that has taken effect here.
-    applied: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -60,6 +59,9 @@ pub(crate) struct Keyspaces {
     /// That of the groups' marks.
     marks: KeyspaceId,
     known: ArcSwap<Known>,
+    /// The last entry of group 0 that has taken effect here. Apart from what is known, which would have to be copied for each
+    /// entry; raised behind its change, and read before it, so that what has taken effect is seen.
+    applied: AtomicU64,
     /// Held over a change.
     changing: Mutex<()>,
     /// Held while what another node says is taken over.
@@ -77,7 +79,6 @@ impl Keyspaces {
         let mut known = Known {
             by_number: BTreeMap::new(),
             by_name: BTreeMap::new(),
-            applied,
         };
         for (id, name) in engine.keyspaces() {
             let parsed = match &*name {
@@ -109,6 +110,7 @@ impl Keyspaces {
             metadata,
             marks,
             known: ArcSwap::from_pointee(known),
+            applied: AtomicU64::new(applied),
             changing: Mutex::new(()),
             mirroring: Mutex::new(()),
             changes,
@@ -127,15 +129,16 @@ impl Keyspaces {
 
     /// The last entry of group 0 that has taken effect here.
     pub(crate) fn applied_index(&self) -> u64 {
-        self.known.load().applied
+        self.applied.load(Ordering::Acquire)
     }
 
     /// What is known of a number.
     pub(crate) fn find(&self, number: u32) -> Lookup {
+        let applied = self.applied_index();
         let known = self.known.load();
         match known.by_number.get(&number) {
             Some(named) => Lookup::Here(named.id),
-            None if u64::from(number) <= known.applied => Lookup::Gone,
+            None if u64::from(number) <= applied => Lookup::Gone,
             None => Lookup::NotYet,
         }
     }
@@ -205,8 +208,8 @@ impl Keyspaces {
     /// Everything up to entry `index` of group 0 has taken effect.
     pub(crate) fn applied(&self, index: u64) {
         let _changing = self.changing.lock();
-        if self.known.load().applied < index {
-            self.change(|known| known.applied = index);
+        if self.applied_index() < index {
+            self.applied.store(index, Ordering::Release);
             self.changes.send_replace(index);
         }
     }
