@@ -9,6 +9,7 @@ mod restore;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -244,7 +245,17 @@ impl Archivist {
         }
         let archivist = self.clone();
         tokio::spawn(async move {
-            if let Err(error) = archivist.carry_out(&job).await {
+            let counters = &archivist.backups.counters;
+            counters.under_way.fetch_add(1, Ordering::Relaxed);
+            let done = archivist.carry_out(&job).await;
+            counters.under_way.fetch_sub(1, Ordering::Relaxed);
+            let ended = if done.is_ok() {
+                &counters.completed
+            } else {
+                &counters.failed
+            };
+            ended.fetch_add(1, Ordering::Relaxed);
+            if let Err(error) = done {
                 tracing::warn!(job = name, %error, "a backup or restore is completed later");
                 tokio::time::sleep(PAUSE).await;
             }
@@ -361,6 +372,8 @@ impl Archivist {
         // What has failed there tells more than that nobody listens any more.
         let (made, manifest) = writing.await??;
         sent?;
+        let counter = &self.backups.counters.bytes_copied;
+        counter.fetch_add(manifest.copied(), Ordering::Relaxed);
         tracing::info!(
             backup = made.id,
             table = table.name(),
@@ -391,6 +404,8 @@ impl Archivist {
                 if !page.rows.is_empty() && pages.send(Page::Cells(page.rows)).await.is_err() {
                     return Ok(());
                 }
+                let counter = &self.backups.counters.bytes_read;
+                counter.fetch_add(bytes as u64, Ordering::Relaxed);
                 pace.has_moved(bytes).await;
                 if kept_at.elapsed() >= ALIVE {
                     kept_at = Instant::now();

@@ -299,6 +299,7 @@ pub(crate) async fn run(
             guard: Arc::clone(&guard),
             audit: audit.clone(),
             throttle: app.context.throttle.clone(),
+            backups: app.context.backups.clone(),
         });
     }
     health.serves(cluster.clone());
