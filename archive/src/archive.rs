@@ -91,6 +91,20 @@ impl Archive {
         }
     }
 
+    /// Opens an archive that is there, with one of some master keys, and changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when there is none, [`Error::OtherMasterKey`]; when the place cannot be read.
+    pub fn open_to_read(store: Arc<dyn Store>, keys: &[WrappingKey]) -> Result<Self, Error> {
+        let ring = store.get(KEY_RING).map_err(|source| failed(KEY_RING, source))?;
+        let ring = ring.ok_or_else(|| Error::Missing {
+            name: KEY_RING.to_owned(),
+        })?;
+        let (key, _) = ArchiveKey::open(&ring, keys)?;
+        let inner = Arc::new(Inner { store, key });
+        Ok(Self { inner })
+    }
+
     pub(crate) fn key(&self) -> &ArchiveKey {
         &self.inner.key
     }

@@ -222,6 +222,22 @@ fn a_new_master_key_opens_what_was_there_and_the_old_one_may_go() {
 }
 
 #[test]
+fn reading_makes_no_archive_and_adds_no_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let read = |keys: &[WrappingKey]| {
+        let store = Arc::new(DirectoryStore::new(directory.path()));
+        Archive::open_to_read(store, keys)
+    };
+    assert!(matches!(read(&[key("k")]), Err(Error::Missing { .. })));
+    let manifest = back_up(&open(directory.path()), "a", None, &large(7));
+    let ring = fs::read(directory.path().join("keyring")).unwrap();
+    let archive = read(&[key("new"), key("k")]).unwrap();
+    assert_eq!(archive.verify(&manifest).unwrap().cells, 10_000);
+    assert_eq!(fs::read(directory.path().join("keyring")).unwrap(), ring);
+    assert!(matches!(read(&[key("new")]), Err(Error::OtherMasterKey { .. })));
+}
+
+#[test]
 fn cells_have_to_come_in_order() {
     let directory = tempfile::tempdir().unwrap();
     let archive = open(directory.path());

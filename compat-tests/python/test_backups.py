@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -370,3 +373,54 @@ def test_what_only_a_deleted_backup_needed_goes(binary: str, directory: Path) ->
         began = time.monotonic()
         wait_for("the archive to be empty", lambda: not any(file.is_file() for file in chunks.rglob("*")), 60)
         print(f"empty after {time.monotonic() - began:.1f} s")
+
+
+@pytest.mark.needs_stator_binary
+def test_an_archive_is_checked_without_a_node_and_taken_over_by_another(binary: str, tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    with Server(binary, "--data-dir", str(old)) as server:
+        client = connect(server.target)
+        create_table(client, "table")
+        write(client, "table", 200)
+        first = back_up(client, "table", "first")
+        client.put_item(TableName="table", Item={"pk": {"S": "one more"}})
+        second = back_up(client, "table", "second")
+        gone = back_up(client, "table", "gone")
+        client.delete_backup(BackupArn=gone)
+        wait_for("the deletion", lambda: len(list((old / "backups" / "backups").iterdir())) == 2)
+    listed = lines(binary, "list", old)
+    assert [(backup["table"], backup["name"], backup["items"]) for backup in listed] == [
+        ("table", "first", 200),
+        ("table", "second", 201),
+    ]
+    assert listed[0]["id"] == first.rsplit("/", 1)[1]
+    # One item of 200 has come.
+    assert listed[1]["copied_bytes"] * 5 < listed[0]["copied_bytes"]
+    checked = lines(binary, "verify", old)
+    assert [(backup["items"], backup["problem"]) for backup in checked] == [(200, None), (201, None)]
+
+    # Nothing is left of the first but its archive and the key.
+    new.mkdir()
+    shutil.copytree(old / "backups", new / "backups")
+    shutil.copy(old / "master.key", new / "master.key")
+    with Server(binary, "--data-dir", str(new)) as server:
+        client = connect(server.target)
+        there = wait_for("the backups", lambda: client.list_backups()["BackupSummaries"])
+        wait_for("all of them", lambda: len(client.list_backups()["BackupSummaries"]) == 2)
+        assert there[0]["BackupStatus"] == "AVAILABLE"
+        assert len(items(client, restored(client, second))) == 201
+
+    chunk = next(file for file in sorted((old / "backups" / "chunks").rglob("*")) if file.is_file())
+    damaged = bytearray(chunk.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    chunk.write_bytes(damaged)
+    problems = [backup["problem"] for backup in lines(binary, "verify", old, status=1)]
+    assert any(problem and "damaged" in problem for problem in problems)
+
+
+def lines(binary: str, work: str, directory: Path, status: int = 0) -> list[dict[str, Any]]:
+    """What `stator backup` prints of an archive, and that it ends with this status."""
+    command = [binary, "backup", work, "--data-dir", str(directory), "--json"]
+    ended = subprocess.run(command, capture_output=True, check=False)
+    assert ended.returncode == status, ended.stderr.decode()
+    return [json.loads(line) for line in ended.stdout.splitlines()]

@@ -9,6 +9,7 @@ mod restore;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -125,13 +126,24 @@ impl Archivist {
     /// Looks for something to do, for as long as the process runs.
     pub(crate) async fn run(self) {
         let mut changes = self.cluster().metadata_changes();
+        let mut has_adopted = false;
         loop {
             let changed = tokio::time::timeout(LOOK, changes.changed()).await;
             if matches!(changed, Ok(Err(_))) {
                 return;
             }
             if !self.cluster().leads_metadata() {
+                has_adopted = false;
                 continue;
+            }
+            if !has_adopted {
+                match self.adopt().await {
+                    Ok(()) => has_adopted = true,
+                    Err(error) => {
+                        tracing::warn!(%error, "backups that others have made are looked for later");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
             }
             match self.jobs().await {
                 Ok(jobs) => {
@@ -156,6 +168,50 @@ impl Archivist {
     pub(crate) async fn look_after_all(&self) -> Result<(), String> {
         for job in self.jobs().await.map_err(|error| error.to_string())? {
             self.carry_out(&job).await.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Takes over backups that are in the archive and that the cluster does not know: another one has made them, or this one
+    /// has lost its metadata. A backup that was deleted leaves the archive before its row goes, so that it is none of those.
+    pub(crate) async fn adopt(&self) -> Result<(), BackupError> {
+        if !self.backups.has_archive() {
+            return Ok(());
+        }
+        let archive = self.backups.archive().await?;
+        // Before the rows: a backup that is complete from now on has one, and is none of these.
+        let listing = archive.clone();
+        let ids = tokio::task::spawn_blocking(move || listing.backups()).await??;
+        let known: HashSet<String> = self
+            .backups
+            .all()
+            .await?
+            .into_iter()
+            .map(|record| record.id)
+            .collect();
+        for id in ids.into_iter().filter(|id| !known.contains(id)) {
+            let reading = archive.clone();
+            let wanted = id.clone();
+            let manifest = tokio::task::spawn_blocking(move || reading.backup(&wanted)).await?;
+            let record = match manifest {
+                Ok(Some(manifest)) => {
+                    BackupRecord::from_bytes(manifest.about()).map_err(|(_, detail)| detail)
+                }
+                Ok(None) => continue,
+                Err(error) => Err(error.to_string()),
+            };
+            match record {
+                Ok(record) if record.id == id => {
+                    tracing::info!(
+                        backup = id,
+                        table = record.table().name,
+                        "a backup is taken over from the archive"
+                    );
+                    self.backups.add(&record).await?;
+                }
+                Ok(_) => tracing::warn!(backup = id, "a backup in the archive has another id in it"),
+                Err(detail) => tracing::warn!(backup = id, detail, "a backup in the archive cannot be read"),
+            }
         }
         Ok(())
     }
@@ -189,7 +245,17 @@ impl Archivist {
         }
         let archivist = self.clone();
         tokio::spawn(async move {
-            if let Err(error) = archivist.carry_out(&job).await {
+            let counters = &archivist.backups.counters;
+            counters.under_way.fetch_add(1, Ordering::Relaxed);
+            let done = archivist.carry_out(&job).await;
+            counters.under_way.fetch_sub(1, Ordering::Relaxed);
+            let ended = if done.is_ok() {
+                &counters.completed
+            } else {
+                &counters.failed
+            };
+            ended.fetch_add(1, Ordering::Relaxed);
+            if let Err(error) = done {
                 tracing::warn!(job = name, %error, "a backup or restore is completed later");
                 tokio::time::sleep(PAUSE).await;
             }
@@ -306,6 +372,8 @@ impl Archivist {
         // What has failed there tells more than that nobody listens any more.
         let (made, manifest) = writing.await??;
         sent?;
+        let counter = &self.backups.counters.bytes_copied;
+        counter.fetch_add(manifest.copied(), Ordering::Relaxed);
         tracing::info!(
             backup = made.id,
             table = table.name(),
@@ -336,6 +404,8 @@ impl Archivist {
                 if !page.rows.is_empty() && pages.send(Page::Cells(page.rows)).await.is_err() {
                     return Ok(());
                 }
+                let counter = &self.backups.counters.bytes_read;
+                counter.fetch_add(bytes as u64, Ordering::Relaxed);
                 pace.has_moved(bytes).await;
                 if kept_at.elapsed() >= ALIVE {
                     kept_at = Instant::now();

@@ -9,6 +9,7 @@ mod record;
 use std::ops::{Bound, ControlFlow};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -95,6 +96,22 @@ pub(crate) fn archive_keys(master_keys: &MasterKeys) -> Vec<WrappingKey> {
     master_keys.all().map(derive).collect()
 }
 
+/// What this node has done about backups since it was started.
+#[derive(Debug, Default)]
+pub(crate) struct BackupCounters {
+    /// Backups and restores that it is busy with.
+    pub(crate) under_way: AtomicU64,
+    /// Those that were completed, and tries that were not.
+    pub(crate) completed: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    /// Bytes of items, with their keys, that were read for backups.
+    pub(crate) bytes_read: AtomicU64,
+    /// Bytes that had to be written into the archive.
+    pub(crate) bytes_copied: AtomicU64,
+    /// Bytes of items, with their keys, that were written into restored tables.
+    pub(crate) bytes_restored: AtomicU64,
+}
+
 /// The backups of a cluster. Invariant: see the head of the file.
 #[derive(Debug)]
 pub(crate) struct Backups {
@@ -102,6 +119,7 @@ pub(crate) struct Backups {
     settings: BackupSettings,
     keys: Mutex<Vec<WrappingKey>>,
     archive: Mutex<Option<Archive>>,
+    pub(crate) counters: BackupCounters,
 }
 
 impl Backups {
@@ -113,6 +131,7 @@ impl Backups {
             settings,
             keys: Mutex::new(keys),
             archive: Mutex::new(None),
+            counters: BackupCounters::default(),
         })
     }
 

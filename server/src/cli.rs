@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod ask;
+mod backup;
 mod credentials;
 mod demo_cluster;
 mod dev;
@@ -59,6 +60,8 @@ enum Command {
     DemoCluster(demo_cluster::Options),
     /// Do what pods of a cluster need done in Kubernetes
     Kubernetes(kubernetes::Options),
+    /// Look at and check the backups in an archive
+    Backup(backup::Options),
     /// Look at, check and mend the data of a node that is not running
     Storage(storage::Options),
 }
@@ -84,6 +87,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Iam(options) => iam::run(&options).map_err(|error| error.to_string()),
         Command::DemoCluster(options) => demo_cluster::run(&options).map_err(|error| error.to_string()),
         Command::Kubernetes(options) => kubernetes::run(&options).map_err(|error| error.to_string()),
+        Command::Backup(options) => backup::run(&options).map_err(|error| error.to_string()),
         Command::Storage(options) => storage::run(&options).map_err(|error| error.to_string()),
     };
     match result {

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 
 pub(crate) use self::operations::{Concern, OperationMetrics, TableSeries};
 use crate::audit::{AuditCounts, AuditLog};
+use crate::backup::{BackupCounters, Backups};
 use crate::catalog::Catalog;
 use crate::health::{Health, LIVE_PATH, READY_PATH};
 use crate::http::guard::{Counters, Guard};
@@ -41,6 +42,7 @@ pub(crate) struct Sources {
     pub(crate) throttle: Option<Arc<Throttle>>,
     pub(crate) operations: Arc<OperationMetrics>,
     pub(crate) catalog: Arc<Catalog>,
+    pub(crate) backups: Option<Arc<Backups>>,
 }
 
 /// The listener of collectors and probes, from the first moment of a node: whoever waits for it is told so. Ends when it is
@@ -111,6 +113,9 @@ async fn answer(State(told): State<Told>) -> Response {
     text.limits(&sources.guard.counters);
     if let Some(audit) = &sources.audit {
         text.audit(audit.counts());
+    }
+    if let Some(backups) = &sources.backups {
+        text.backups(&backups.counters);
     }
     ([(CONTENT_TYPE, TEXT_FORM)], text.0).into_response()
 }
@@ -376,6 +381,41 @@ impl Text {
                 help,
                 counter(counters).load(Ordering::Relaxed),
             );
+        }
+    }
+
+    fn backups(&mut self, counters: &BackupCounters) {
+        let help = "Backups and restores that this node is busy with.";
+        let under_way = counters.under_way.load(Ordering::Relaxed);
+        self.value("stator_backup_jobs", Kind::Gauge, help, under_way);
+        for (name, help, counter) in [
+            (
+                "stator_backup_jobs_completed_total",
+                "Backups that were made or removed, and restores, since the node was started.",
+                &counters.completed,
+            ),
+            (
+                "stator_backup_jobs_failed_total",
+                "Tries of backups and restores that were not completed.",
+                &counters.failed,
+            ),
+            (
+                "stator_backup_read_bytes_total",
+                "Bytes of items that were read for backups.",
+                &counters.bytes_read,
+            ),
+            (
+                "stator_backup_copied_bytes_total",
+                "Bytes that had to be written into the archive.",
+                &counters.bytes_copied,
+            ),
+            (
+                "stator_restore_bytes_total",
+                "Bytes of items that were written into restored tables.",
+                &counters.bytes_restored,
+            ),
+        ] {
+            self.value(name, Kind::Counter, help, counter.load(Ordering::Relaxed));
         }
     }
 

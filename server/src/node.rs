@@ -302,6 +302,7 @@ pub(crate) async fn run(
             throttle: app.context.throttle.clone(),
             operations: Arc::clone(&app.operations),
             catalog: Arc::clone(&app.context.catalog),
+            backups: app.context.backups.clone(),
         });
     }
     health.serves(cluster.clone());

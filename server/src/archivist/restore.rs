@@ -4,6 +4,7 @@
 //! all is written, the definition says first that the table takes no more, and every leader is held to that, so that a node
 //! that believes to be restoring changes nothing when clients may.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -109,7 +110,7 @@ impl Archivist {
             if !self.cluster().leads_metadata() {
                 return Err(JobError::NotLeading);
             }
-            let bytes = page.iter().map(|(key, cell)| key.len() + cell.len()).sum();
+            let bytes: usize = page.iter().map(|(key, cell)| key.len() + cell.len()).sum();
             let last = page.last().map(|(key, _)| key.clone());
             let writes = page.into_iter().map(|(_, cell)| self.write_item(table, cell));
             stream::iter(writes)
@@ -121,6 +122,8 @@ impl Archivist {
                 noted_at = Instant::now();
                 self.note_progress(progress, done.clone()).await?;
             }
+            let counter = &self.backups.counters.bytes_restored;
+            counter.fetch_add(bytes as u64, Ordering::Relaxed);
             pace.has_moved(bytes).await;
         }
         Ok(())

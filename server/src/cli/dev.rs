@@ -179,7 +179,7 @@ async fn run_node(options: &Options) -> Result<(), DevError> {
 }
 
 /// The archive of backups within the data directory.
-const BACKUPS: &str = "backups";
+pub(super) const BACKUPS: &str = "backups";
 
 /// Whoever develops does not wait long for an item to go that is due.
 const SWEEP_INTERVAL_MS: u64 = 1000;
