@@ -15,7 +15,17 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import MakeTable, active, connect, create_table, definitions, index, keys_of, unused_name, wait_for
+from conftest import (
+    MakeTable,
+    active,
+    connect,
+    create_table,
+    definitions,
+    index,
+    keys_of,
+    unused_name,
+    wait_for,
+)
 from server import Server
 
 pytestmark = pytest.mark.differs_from_dynamodb_local("it has no backups")
@@ -46,14 +56,21 @@ def restored(client: Any, arn: str, **overrides: Any) -> str:
     """Restores a backup into a new table, waits for it, and gives its name."""
     name = unused_name()
     client.restore_table_from_backup(TargetTableName=name, BackupArn=arn, **overrides)
-    wait_for(f"the restore of {name}", lambda: client.describe_table(TableName=name)["Table"]["TableStatus"] == "ACTIVE", 60)
+    wait_for(
+        f"the restore of {name}",
+        lambda: client.describe_table(TableName=name)["Table"]["TableStatus"] == "ACTIVE",
+        60,
+    )
     return name
 
 
 def items(client: Any, table: str, **more: Any) -> list[dict[str, Any]]:
     """All items of a table or of an index of it, in the order of their keys."""
     pages = client.get_paginator("scan").paginate(TableName=table, **more)
-    return sorted((item for page in pages for item in page["Items"]), key=lambda item: (str(item["pk"]), str(item.get("sk"))))
+    return sorted(
+        (item for page in pages for item in page["Items"]),
+        key=lambda item: (str(item["pk"]), str(item.get("sk"))),
+    )
 
 
 def code(refusal: pytest.ExceptionInfo[ClientError]) -> tuple[str, str]:
@@ -162,7 +179,10 @@ def test_lists_have_pages_tables_and_times(dynamodb: Any, make_table: MakeTable)
     }
     assert {*arns, of_other} <= everything
     for arn in [*arns, of_other]:
-        assert dynamodb.delete_backup(BackupArn=arn)["BackupDescription"]["BackupDetails"]["BackupStatus"] == "DELETED"
+        assert (
+            dynamodb.delete_backup(BackupArn=arn)["BackupDescription"]["BackupDetails"]["BackupStatus"]
+            == "DELETED"
+        )
     assert not dynamodb.list_backups(TableName=table)["BackupSummaries"]
 
 
@@ -206,7 +226,9 @@ class Clients:
         self._stop_asked = threading.Event()
         self.transfers = 0
         self.errors: list[Exception] = []
-        threads = [threading.Thread(target=self._work, args=(client, place)) for place, client in enumerate(clients)]
+        threads = [
+            threading.Thread(target=self._work, args=(client, place)) for place, client in enumerate(clients)
+        ]
         self._threads = threads
         for thread in threads:
             thread.start()
@@ -254,7 +276,12 @@ class Clients:
         assert not self.errors
 
 
-RETRIED = ("TransactionCanceledException", "ServiceUnavailable", "InternalServerError", "TransactionInProgressException")
+RETRIED = (
+    "TransactionCanceledException",
+    "ServiceUnavailable",
+    "InternalServerError",
+    "TransactionInProgressException",
+)
 
 
 def added(table: str, account: int, money: int) -> dict[str, Any]:
@@ -281,7 +308,9 @@ def check_moment(found: list[dict[str, Any]], places: int) -> None:
     accounts = [item for key, item in by_key.items() if key.startswith("account-")]
     assert sum(int(item["money"]["N"]) for item in accounts) == MONEY
     for place in range(places):
-        first, second = (int(by_key.get(f"{which}-{place}", NOTHING)["number"]["N"]) for which in ("first", "second"))
+        first, second = (
+            int(by_key.get(f"{which}-{place}", NOTHING)["number"]["N"]) for which in ("first", "second")
+        )
         assert first in (second, second + 1), f"{place}: {first} and {second}"
 
 
