@@ -21,8 +21,8 @@ use stator_cluster::gossip::GossipSettings;
 use stator_cluster::ring::RangeBits;
 use stator_cluster::{
     Cell, Cluster, Commands, Founder, Inbox, MASTER_KEY_BYTES, MalformedCommand, MasterKey, MasterKeys,
-    MoveSettings, Network, NodeId, NodeSettings, PosixVfs, Priority, Random, Settings, Surroundings, Timing,
-    TokioWorld, Verdict, World as _,
+    MoveSettings, Network, NodeId, NodeSettings, PosixVfs, Priority, Random, ScrubSettings, Settings,
+    Surroundings, Timing, TokioWorld, Verdict, World as _,
 };
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -176,6 +176,7 @@ impl Cloud {
             timing: Timing::default(),
             gossip: GossipSettings::default(),
             moves: MoveSettings::default(),
+            scrub: ScrubSettings::default(),
         };
         let runtime = Handle::current();
         let surroundings = Surroundings {

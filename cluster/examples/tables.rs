@@ -15,8 +15,8 @@ use stator_cluster::gossip::GossipSettings;
 use stator_cluster::ring::RangeBits;
 use stator_cluster::{
     Alone, Answer, Applier, Cell, Cluster, Commands, Founder, MASTER_KEY_BYTES, MalformedAnswer,
-    MalformedCommand, MasterKey, MasterKeys, MoveSettings, NodeId, NodeSettings, PosixVfs, Random, Settings,
-    Surroundings, Timing, TokioWorld, Verdict, World as _, WriteOptions,
+    MalformedCommand, MasterKey, MasterKeys, MoveSettings, NodeId, NodeSettings, PosixVfs, Random,
+    ScrubSettings, Settings, Surroundings, Timing, TokioWorld, Verdict, World as _, WriteOptions,
 };
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -100,6 +100,7 @@ fn open(directory: &Path) -> Result<Cluster, Failure> {
         timing: Timing::default(),
         gossip: GossipSettings::default(),
         moves: MoveSettings::default(),
+        scrub: ScrubSettings::default(),
     };
     let surroundings = Surroundings {
         world: Arc::new(TokioWorld::new(Handle::current())?),

@@ -15,6 +15,7 @@ pub(crate) mod moves;
 mod range;
 mod repair;
 pub(crate) mod route;
+mod scrub;
 mod tally;
 mod transact;
 
@@ -43,6 +44,7 @@ use crate::world::{Inbox, Network};
 pub use cut::{Cut, CutRows};
 pub use forward::{Fill, Filled, LedRange};
 pub use range::Row;
+pub use scrub::RepairProgress;
 pub use tally::Tally;
 
 use self::route::{Place, Route};
@@ -201,7 +203,11 @@ impl Cluster {
             && let Some(replica) = self.node.readable(group)
         {
             drop(replica);
-            return self.get(keyspace, key);
+            match self.get(keyspace, key) {
+                // Another replica may have what is damaged here.
+                Err(error) if error.is_damage() && self.nodes_of(group).len() > 1 => {}
+                read => return read,
+            }
         }
         match level {
             ConsistencyLevel::All if self.nodes_of(group).len() > 1 => {

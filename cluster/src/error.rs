@@ -112,3 +112,10 @@ pub enum Error {
     #[error(transparent)]
     Storage(#[from] stator_storage::Error),
 }
+
+impl Error {
+    /// Whether bytes on the disk of this node are not what was written, so that another node may do better.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Self::Storage(stator_storage::Error::Corruption { .. }))
+    }
+}

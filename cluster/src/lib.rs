@@ -33,8 +33,8 @@ pub use command::{
     WriteOptions,
 };
 pub use coordinator::{
-    Bounds, Cluster, Cut, CutRows, Direction, Durability, Fill, Filled, Keyspace, LedRange, Row, Secrets,
-    Settings, Tally,
+    Bounds, Cluster, Cut, CutRows, Direction, Durability, Fill, Filled, Keyspace, LedRange, RepairProgress,
+    Row, Secrets, Settings, Tally,
 };
 pub use derive::{
     APPENDED_KEY_BYTES, APPENDED_TIME_BYTES, Action, CellChange, Derived, DerivedRow, DerivedSum, Growth,
@@ -46,13 +46,15 @@ pub use group::settings::{Timing, TimingError};
 pub use hints::HintStatus;
 pub use level::ConsistencyLevel;
 pub use node::exchange::ExchangeStatistics;
-pub use node::settings::{Alone, Founder, MoveSettings, NodeSettings, Surroundings};
+pub use node::settings::{Alone, Founder, MoveSettings, NodeSettings, ScrubSettings, Surroundings};
 pub use runtime::TokioWorld;
 pub use stator_storage::vfs::{Vfs, fault as disk_fault, posix::PosixVfs};
 pub use stator_storage::{
     DataKeyId, DataKeyStatus, KeyStatus, MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random,
     Settings as EngineSettings,
 };
-pub use status::{ClusterStatus, GroupStatus, Liveness, MovesStatus, NodeStatus, ReadRepairStatus, Standing};
+pub use status::{
+    ClusterStatus, GroupStatus, Liveness, MovesStatus, NodeStatus, ReadRepairStatus, ScrubStatus, Standing,
+};
 pub use transaction::{Reason, Together, Token, TransactionAction, TransactionOutcome};
 pub use world::{Inbox, MESSAGE_BYTES_MAX, Network, NodeId, Priority, Task, World};

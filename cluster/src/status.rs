@@ -110,6 +110,8 @@ pub struct GroupStatus {
     /// The first entry that this replica holds for committed and the majority has lost, if it was seen to have one: it
     /// takes no part then, and waits to be filled anew.
     pub diverged_at: Option<u64>,
+    /// Whether this replica is under suspicion: not read from until it is put right.
+    pub is_suspect: bool,
 }
 
 /// Read repair of this node.
@@ -119,6 +121,35 @@ pub struct ReadRepairStatus {
     pub checked: u64,
     /// Cells that were made equal.
     pub repaired: u64,
+}
+
+/// Comparisons and checks of this node. What is counted is counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ScrubStatus {
+    /// Ranges that were compared by this node as their leader.
+    pub ranges: u64,
+    /// Bytes of cells of this node that were digested.
+    pub bytes: u64,
+    /// Leaves of digests that differed.
+    pub differences: u64,
+    /// Leaves of digests that differed, of which nobody can say who is right.
+    pub undecided: u64,
+    /// Cells of this node that were put right.
+    pub healed: u64,
+    /// When a range was compared last, in milliseconds since the Unix epoch; 0 for never.
+    pub last_at_ms: u64,
+    /// Files of this node that were checked.
+    pub files: u64,
+    /// Their bytes.
+    pub file_bytes: u64,
+    /// When all files were checked last, in milliseconds since the Unix epoch; 0 for never.
+    pub files_at_ms: u64,
+    /// Files of this node that are damaged.
+    pub files_damaged: u64,
+    /// Replicas of this node that are under suspicion: not read from until they are put right.
+    pub suspects: u64,
+    /// Whether something of this node is damaged that no other node has.
+    pub is_beyond_repair: bool,
 }
 
 /// Replicas that are to be elsewhere, and nodes that are not simply members.
@@ -193,6 +224,8 @@ pub struct ClusterStatus {
     pub hints: HintStatus,
     /// Its read repairs.
     pub read_repair: ReadRepairStatus,
+    /// Its comparisons and checks.
+    pub scrub: ScrubStatus,
     /// What it has said to other nodes.
     pub exchange: ExchangeStatistics,
 }
@@ -232,6 +265,7 @@ impl Cluster {
                 prepared: standing.prepared,
                 locked_ms: standing.locked_ms,
                 diverged_at: standing.diverged_at,
+                is_suspect: replica.is_suspect(),
             }
         });
         ClusterStatus {
@@ -254,6 +288,7 @@ impl Cluster {
                 checked: node.repairs.checked.load(Ordering::Relaxed),
                 repaired: node.repairs.repaired.load(Ordering::Relaxed),
             },
+            scrub: node.scrub_status(),
             exchange: node.exchange.statistics(),
         }
     }

@@ -15,6 +15,7 @@ mod kubernetes;
 mod master_key;
 mod nodes;
 mod private_file;
+mod repair;
 mod root_credentials;
 mod serve;
 mod status;
@@ -52,6 +53,8 @@ enum Command {
     Remove(nodes::Remove),
     /// Change on how many nodes each item lies
     Replication(nodes::Replication),
+    /// Compare all replicas and check all files now, and put right what is wrong
+    Repair(repair::Options),
     /// Look at and replace the keys that a node's data is encrypted with
     Keys(keys::Options),
     /// Manage users, groups, roles, policies and access keys of a running cluster
@@ -83,6 +86,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Drain(options) => nodes::drain(&options).map_err(|error| error.to_string()),
         Command::Remove(options) => nodes::remove(&options).map_err(|error| error.to_string()),
         Command::Replication(options) => nodes::replication(&options).map_err(|error| error.to_string()),
+        Command::Repair(options) => repair::run(&options).map_err(|error| error.to_string()),
         Command::Keys(options) => keys::run(&options).map_err(|error| error.to_string()),
         Command::Iam(options) => iam::run(&options).map_err(|error| error.to_string()),
         Command::DemoCluster(options) => demo_cluster::run(&options).map_err(|error| error.to_string()),

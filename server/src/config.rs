@@ -18,7 +18,9 @@ use serde::{Deserialize, Deserializer};
 use stator_cluster::gossip::GossipSettings;
 use stator_cluster::ring::RangeBits;
 use stator_cluster::transport::{ClusterId, TransportSettings};
-use stator_cluster::{Durability, EngineSettings, MoveSettings, NodeId, NodeSettings, Settings, Timing};
+use stator_cluster::{
+    Durability, EngineSettings, MoveSettings, NodeId, NodeSettings, ScrubSettings, Settings, Timing,
+};
 use uuid::Uuid;
 
 pub(crate) use self::address::{HostPort, NodeAddress};
@@ -105,6 +107,8 @@ pub(crate) struct ClusterSection {
     /// `[cluster.moves]`: replicas that move to other nodes.
     #[serde(default)]
     pub(crate) moves: MoveSettings,
+    /// `[cluster.scrub]`: replicas that are compared, files that are checked.
+    pub(crate) scrub: ScrubSettings,
     /// `[cluster.timing]`: elections and heartbeats; the same on all nodes.
     #[serde(default)]
     pub(crate) timing: Timing,
@@ -404,6 +408,7 @@ impl Config {
             timing: cluster.timing,
             gossip: cluster.gossip.clone(),
             moves: cluster.moves,
+            scrub: cluster.scrub,
         }
     }
 

@@ -159,7 +159,7 @@ impl Text {
 type Metric = (&'static str, Kind, &'static str, fn(&ClusterStatus) -> u64);
 
 /// The metrics that have one value.
-const METRICS: [Metric; 14] = [
+const METRICS: [Metric; 23] = [
     (
         "stator_ranges_led",
         Kind::Gauge,
@@ -278,6 +278,60 @@ const METRICS: [Metric; 14] = [
         Kind::Counter,
         "Cells that differed and were repaired.",
         |status| status.read_repair.repaired,
+    ),
+    (
+        "stator_scrub_ranges_total",
+        Kind::Counter,
+        "Token ranges whose replicas this node has compared as their leader.",
+        |status| status.scrub.ranges,
+    ),
+    (
+        "stator_scrub_bytes_total",
+        Kind::Counter,
+        "Bytes of cells that were digested to be compared.",
+        |status| status.scrub.bytes,
+    ),
+    (
+        "stator_scrub_differences_total",
+        Kind::Counter,
+        "Leaves of digests in which replicas differed.",
+        |status| status.scrub.differences,
+    ),
+    (
+        "stator_scrub_undecided_total",
+        Kind::Counter,
+        "Those of which nobody can say who is right.",
+        |status| status.scrub.undecided,
+    ),
+    (
+        "stator_scrub_healed_total",
+        Kind::Counter,
+        "Cells of this node that were put right.",
+        |status| status.scrub.healed,
+    ),
+    (
+        "stator_scrub_last_seconds",
+        Kind::Gauge,
+        "When a range was compared last by this node, in seconds since the Unix epoch.",
+        |status| status.scrub.last_at_ms / 1000,
+    ),
+    (
+        "stator_files_checked_total",
+        Kind::Counter,
+        "Files of the engine that were checked from end to end.",
+        |status| status.scrub.files,
+    ),
+    (
+        "stator_files_damaged",
+        Kind::Gauge,
+        "Files of the engine that are damaged.",
+        |status| status.scrub.files_damaged,
+    ),
+    (
+        "stator_suspect_replicas",
+        Kind::Gauge,
+        "Replicas of this node that are not read from until they are put right.",
+        |status| status.scrub.suspects,
     ),
     (
         "stator_layout_epoch",

@@ -14,7 +14,7 @@ use stator_cluster::gossip::GossipSettings;
 use stator_cluster::ring::RangeBits;
 use stator_cluster::{
     Alone, Cluster, Durability, Founder, Inbox, MasterKey, MasterKeys, MoveSettings, Network, NodeId,
-    NodeSettings, PosixVfs, Random, Settings, Surroundings, Timing, TokioWorld, Vfs, World,
+    NodeSettings, PosixVfs, Random, ScrubSettings, Settings, Surroundings, Timing, TokioWorld, Vfs, World,
 };
 use stator_iam::directory::sealing::WrappingKey;
 use tokio::net::TcpListener;
@@ -186,6 +186,7 @@ pub(crate) fn open_alone(
         timing: Timing::default(),
         gossip: GossipSettings::default(),
         moves: MoveSettings::default(),
+        scrub: ScrubSettings::default(),
     };
     let connect = |_, _| Ok(Arc::new(Alone) as Arc<dyn Network>);
     let keys = MasterKeys::new(master_key);

@@ -25,6 +25,9 @@ use crate::ring::{RangeBits, RangeId};
 /// Rows that another node sends at once, in bytes.
 const PAGE_BYTES: u32 = 1 << 20;
 
+/// How long a read waits that has met damage, before it goes on.
+const DAMAGE_PAUSE: Duration = Duration::from_millis(20);
+
 /// A row that a range read visits.
 #[derive(Debug)]
 pub struct Row<'a>(Source<'a>);
@@ -147,6 +150,31 @@ impl Cluster {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// Visits the rows of a span on this node. If that fails, the rest of the span is what was not visited.
+    fn visit_or_note(
+        &self,
+        span: &mut Span,
+        visit: &mut impl FnMut(&Row<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, Error> {
+        let mut last = None;
+        let visited = self.visit_here(span.keyspace, &span.bounds, span.direction, &mut |row: &Row<
+            '_,
+        >| {
+            last = Some(Bytes::copy_from_slice(row.key()));
+            visit(row)
+        });
+        if let (Err(_), Some(last)) = (&visited, &last) {
+            span.go_on_behind(last);
+        }
+        visited
+    }
+
+    /// Whether somebody else may have what is damaged here, and there is time for that to be found out.
+    fn may_wait(&self, group: u32, begun: Duration) -> bool {
+        let spent = self.node.surroundings.world.now().saturating_sub(begun);
+        self.nodes_of(group).len() > 1 && spent < self.node.settings.timing.patience()
+    }
+
     /// Visits the rows of one group.
     async fn read_group(
         &self,
@@ -155,12 +183,23 @@ impl Cluster {
         visit: &mut impl FnMut(&Row<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Error> {
         let leader = span.level != ConsistencyLevel::One;
-        if !leader && self.node.readable(group).is_some() {
-            return self.visit_here(span.keyspace, &span.bounds, span.direction, visit);
-        }
+        let begun = self.node.surroundings.world.now();
         loop {
-            let Some(page) = self.page(group, leader, &span).await? else {
-                return self.visit_here(span.keyspace, &span.bounds, span.direction, visit);
+            let is_here = !leader && self.node.readable(group).is_some();
+            let page = if is_here {
+                None
+            } else {
+                self.page(group, leader, &span).await?
+            };
+            let Some(page) = page else {
+                match self.visit_or_note(&mut span, visit) {
+                    Err(error) if error.is_damage() && self.may_wait(group, begun) => {
+                        // Another replica has what is damaged here, and is soon asked for it.
+                        self.node.surroundings.world.sleep(DAMAGE_PAUSE).await;
+                        continue;
+                    }
+                    visited => return visited,
+                }
             };
             if visit_page(&page, visit).is_break() {
                 return Ok(ControlFlow::Break(()));

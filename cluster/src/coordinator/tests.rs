@@ -2,6 +2,7 @@
 
 mod cut;
 mod derived;
+mod scrub;
 mod sums;
 mod three;
 mod transact;
@@ -22,7 +23,7 @@ use crate::command::{Answer, Commands, MalformedCommand, Verdict};
 use crate::gossip::GossipSettings;
 use crate::group::settings::Timing;
 use crate::group::write::Encoded;
-use crate::node::settings::{Alone, Founder, MoveSettings};
+use crate::node::settings::{Alone, Founder, MoveSettings, ScrubSettings};
 use crate::ring::RangeBits;
 use crate::runtime::TokioWorld;
 use crate::world::NodeId;
@@ -161,6 +162,7 @@ fn settings() -> NodeSettings {
         timing: Timing::default(),
         gossip: GossipSettings::default(),
         moves: MoveSettings::default(),
+        scrub: ScrubSettings::default(),
     }
 }
 

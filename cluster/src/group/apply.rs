@@ -17,6 +17,7 @@ use super::own::{self, OwnMark};
 use super::prepared::Commit;
 use super::replica::{ONLY_QUORUM, Refused, Remembered, Replica, State, Todo};
 use super::rows::{Row, RowKind, Sent};
+use super::scrub::HealingWanted;
 use super::snapshot::SnapshotWanted;
 use crate::derive::Route;
 use crate::error::Error;
@@ -37,9 +38,15 @@ pub(super) struct ApplyQueue {
     waits_for: Option<u32>,
     /// Who wants the replica as it is between two entries.
     snapshots: Vec<SnapshotWanted>,
+    /// Cells that are to be put right between two entries.
+    healings: Vec<HealingWanted>,
 }
 
 impl ApplyQueue {
+    pub(super) fn want_healing(&mut self, wanted: HealingWanted) {
+        self.healings.push(wanted);
+    }
+
     pub(super) fn push(&mut self, entries: Vec<Entry>) {
         self.entries.extend(entries);
     }
@@ -58,17 +65,17 @@ impl ApplyQueue {
 /// What is left to do for an entry once its effect is in the engine.
 #[derive(Debug)]
 pub(super) struct Done {
-    index: u64,
-    bytes: u64,
-    record: Option<Record>,
+    pub(super) index: u64,
+    pub(super) bytes: u64,
+    pub(super) record: Option<Record>,
     /// How it changes the members, if it does.
-    members: Option<Bytes>,
+    pub(super) members: Option<Bytes>,
     /// By how much keyspaces grow, as far as that was found out here.
     found: Vec<(u32, Change)>,
 }
 
 impl Done {
-    fn of(entry: Entry) -> Result<Self, String> {
+    pub(super) fn of(entry: Entry) -> Result<Self, String> {
         let (index, bytes) = (entry.index, entry.data.len() as u64);
         let members = (entry.kind == EntryKind::Membership).then(|| entry.data.clone());
         // An empty entry begins a term.
@@ -104,7 +111,7 @@ impl Replica {
         // Making a keyspace waits for the disk, and this may be the thread that others wait for.
         {
             let queue = self.apply.lock();
-            if queue.entries.is_empty() && queue.snapshots.is_empty() {
+            if queue.entries.is_empty() && queue.snapshots.is_empty() && queue.healings.is_empty() {
                 return;
             }
         }
@@ -140,6 +147,13 @@ impl Replica {
                 let wanted = std::mem::take(&mut queue.snapshots);
                 drop(queue);
                 self.take_snapshots(wanted);
+                queue = self.apply.lock();
+                continue;
+            }
+            if !queue.healings.is_empty() {
+                let wanted = std::mem::take(&mut queue.healings);
+                drop(queue);
+                self.take_healings(wanted);
                 queue = self.apply.lock();
                 continue;
             }
@@ -195,8 +209,10 @@ impl Replica {
             done.find(&self.host)?;
             // What follows in group 0 from an effect may be what the next one needs.
             let alone = self.group == METADATA_GROUP && done.record.is_some();
+            // Replicas are compared as they are before the next entry.
+            let is_compared = matches!(done.record, Some(Record::Scrub { .. }));
             run.push(done);
-            if bytes >= bytes_max || alone {
+            if bytes >= bytes_max || alone || is_compared {
                 break;
             }
         }
@@ -211,6 +227,10 @@ impl Replica {
         let Some(last) = run.last().map(|done| done.index) else {
             return Ok(());
         };
+        let scrub = run.last().and_then(|done| match done.record {
+            Some(Record::Scrub { id }) => Some(id),
+            _ => None,
+        });
         if self.group == METADATA_GROUP {
             for done in &run {
                 self.take_effect(done)?;
@@ -238,6 +258,9 @@ impl Replica {
         }
         if self.group == METADATA_GROUP {
             self.host.keyspaces.applied(last);
+        }
+        if let Some(id) = scrub {
+            self.take_scrub(id, last);
         }
         let mut state = self.state.lock();
         let mut todo = Todo::default();
@@ -384,6 +407,8 @@ impl Done {
                 Some(before) => before,
                 None => match host.engine.get(id, &row.key) {
                     Ok(value) => value.map(|value| weigh(&value)),
+                    // The replica is about to be under suspicion, and what it counts is counted anew by a start.
+                    Err(stator_storage::Error::Corruption { .. }) => None,
                     // Dropped since the look, and its tally with it.
                     Err(stator_storage::Error::NoSuchKeyspace { .. }) => continue,
                     Err(error) => return Err(error.to_string()),
@@ -408,60 +433,20 @@ impl Done {
             ),
             Record::Require { index } => (OwnMark::Required, *index),
             Record::Forwarded { index } => (OwnMark::Forwarded, *index),
+            Record::Scrubbed { at_ms } => (OwnMark::Scrubbed, *at_ms),
             Record::Prepare(prepare) => {
                 return own::put_prepared(batch, marks, group, (self.index, prepare));
             }
             Record::Commit(Commit { transaction, .. }) | Record::Release { transaction } => {
                 return own::remove_prepared(batch, marks, group, *transaction);
             }
-            Record::Effect(_) | Record::Fill(_) | Record::Floor { .. } | Record::Answered(_) => return,
+            Record::Effect(_)
+            | Record::Fill(_)
+            | Record::Floor { .. }
+            | Record::Answered(_)
+            | Record::Scrub { .. } => return,
         };
         mark.put(batch, marks, group, index);
-    }
-}
-
-impl Remembered {
-    /// Takes note of an entry that was applied before the start.
-    pub(crate) fn take_entry(&mut self, entry: Entry) -> Result<(), String> {
-        self.take(&Done::of(entry)?);
-        Ok(())
-    }
-
-    fn take(&mut self, done: &Done) {
-        match &done.record {
-            // The note says it.
-            Some(Record::Effect(_) | Record::Answered(_)) if done.index <= self.invocations.noted() => {}
-            Some(record @ (Record::Effect(_) | Record::Answered(_))) => {
-                let at_ms = record.at_ms();
-                self.last_at_ms = self.last_at_ms.max(at_ms);
-                if let Some((request, answer)) = record.answered() {
-                    self.invocations
-                        .remember(request, (done.index, at_ms), (done.bytes, answer));
-                }
-                self.invocations.forget_before(at_ms);
-            }
-            Some(Record::Floor { index }) => self.floor = self.floor.max(*index),
-            Some(Record::Fill(fill)) => self.last_at_ms = self.last_at_ms.max(fill.at_ms),
-            Some(Record::Commit(commit)) => {
-                self.last_at_ms = self.last_at_ms.max(commit.at_ms);
-                self.invocations.forget_before(commit.at_ms);
-            }
-            // What they leave behind is read from the engine when all entries are in it.
-            Some(
-                Record::Accept(_)
-                | Record::Require { .. }
-                | Record::Forwarded { .. }
-                | Record::Prepare(_)
-                | Record::Release { .. },
-            )
-            | None => {}
-        }
-        if let Some(data) = &done.members {
-            self.changes.push((done.index, data.clone()));
-        }
-        if let Some(record) = done.record.as_ref().filter(|record| record.is_forwarded()) {
-            self.open.push_back((done.index, record.at_ms()));
-        }
     }
 }
 
@@ -520,6 +505,8 @@ impl State {
             }
             Record::Require { index } => self.required = self.required.max(*index),
             Record::Forwarded { index } => self.forwarding.logged(*index),
+            Record::Scrub { .. } => {}
+            Record::Scrubbed { at_ms } => self.scrubbed_at_ms = *at_ms,
             Record::Commit(commit) => self.take_commit(done.index, commit),
             Record::Prepare(prepare) => self.locks.apply_prepare(done.index, self.ticks, prepare.clone()),
             Record::Release { transaction } => self.locks.apply_release(*transaction),

@@ -10,6 +10,7 @@ use super::answered::{ANSWERED, Answered, VERSION_OF_ANSWERS};
 use super::invocations::RequestHash;
 use super::prepared::{self, Commit, Prepare};
 use super::rows::{Row, Sent};
+use super::scrub::{SCRUB, SCRUBBED, VERSION_OF_SCRUBS};
 use crate::command::{Cell, InvocationId};
 use crate::derive::Route;
 use crate::raft::{Entry, EntryKind};
@@ -76,6 +77,16 @@ pub(crate) enum Record {
     },
     /// Nothing changes, but a request was answered.
     Answered(Answered),
+    /// All replicas are compared as they are at this entry.
+    Scrub {
+        /// Which comparison.
+        id: u64,
+    },
+    /// All voters were compared.
+    Scrubbed {
+        /// When, in milliseconds since the Unix epoch.
+        at_ms: u64,
+    },
 }
 
 /// Rows of another range's entries, in the order of those.
@@ -129,7 +140,7 @@ pub(crate) struct Effect {
 pub(crate) enum MalformedEffect {
     /// It was written by a newer program.
     #[error(
-        "the effect has format version {version}, this program reads up to {VERSION_OF_ANSWERS}; upgrade \
+        "the effect has format version {version}, this program reads up to {VERSION_OF_SCRUBS}; upgrade \
          this node"
     )]
     UnknownVersion {
@@ -311,7 +322,7 @@ impl Record {
             return Err(MalformedEffect::Malformed);
         }
         let version = bytes.get_u8();
-        if !(VERSION..=VERSION_OF_ANSWERS).contains(&version) {
+        if !(VERSION..=VERSION_OF_SCRUBS).contains(&version) {
             return Err(MalformedEffect::UnknownVersion { version });
         }
         if bytes.is_empty() {
@@ -333,6 +344,8 @@ impl Record {
                 prepared::decode_release(bytes).map(|transaction| Self::Release { transaction })
             }
             (VERSION_OF_ANSWERS, ANSWERED) => Answered::decode(bytes).map(Self::Answered),
+            (VERSION_OF_SCRUBS, SCRUB) if bytes.len() == 8 => Ok(Self::Scrub { id: index(&bytes) }),
+            (VERSION_OF_SCRUBS, SCRUBBED) if bytes.len() == 8 => Ok(Self::Scrubbed { at_ms: index(&bytes) }),
             _ => Err(MalformedEffect::Malformed),
         }
     }
@@ -357,7 +370,9 @@ impl Record {
             | Self::Require { .. }
             | Self::Forwarded { .. }
             | Self::Prepare(_)
-            | Self::Release { .. } => 0,
+            | Self::Release { .. }
+            | Self::Scrub { .. }
+            | Self::Scrubbed { .. } => 0,
         }
     }
 
@@ -396,7 +411,9 @@ impl Record {
             | Self::Forwarded { .. }
             | Self::Prepare(_)
             | Self::Release { .. }
-            | Self::Answered(_) => &[],
+            | Self::Answered(_)
+            | Self::Scrub { .. }
+            | Self::Scrubbed { .. } => &[],
         }
     }
 
@@ -530,6 +547,9 @@ mod tests {
             prop_assert_eq!(Record::decode(Record::floor(index)), Ok(Record::Floor { index }));
             prop_assert_eq!(Record::decode(Record::require(index)), Ok(Record::Require { index }));
             prop_assert_eq!(Record::decode(Record::forwarded(index)), Ok(Record::Forwarded { index }));
+            let scrub = |kind| Record::decode(super::super::scrub::encode(kind, index));
+            prop_assert_eq!(scrub(SCRUB), Ok(Record::Scrub { id: index }));
+            prop_assert_eq!(scrub(SCRUBBED), Ok(Record::Scrubbed { at_ms: index }));
         }
 
         #[test]
@@ -566,7 +586,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("format version 9, this program reads up to 4"),
+            error.contains("format version 9, this program reads up to 5"),
             "{error}"
         );
     }

@@ -3,6 +3,7 @@
 //! Invariant: nothing here belongs to a single group. A failure of the disk is noted once and for all: the node has to
 //! end to recover from its log. Not here: what groups decide, how messages travel.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -11,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use stator_storage::{Durability, Engine, Pressure};
 use tokio::sync::watch;
 
@@ -23,6 +25,7 @@ use crate::transaction::TransactionId;
 use crate::world::{NodeId, World};
 
 use super::quiet::QuietMessage;
+use super::scrub::Scrub;
 use super::settings::GroupSettings;
 
 /// When writes are held back, they wait once for so many bytes.
@@ -128,6 +131,8 @@ pub(crate) struct Host {
     pub(crate) resting: Resting,
     courier: OnceLock<Arc<dyn Courier>>,
     undelayed_bytes: AtomicU64,
+    /// Comparisons whose cells are to be digested, with their groups.
+    pub(crate) scrubs: Mutex<VecDeque<(u32, Arc<Scrub>)>>,
     failure: watch::Sender<Option<String>>,
 }
 
@@ -158,6 +163,7 @@ impl Host {
             resting: Resting::default(),
             courier: OnceLock::new(),
             undelayed_bytes: AtomicU64::new(0),
+            scrubs: Mutex::default(),
             failure,
         }
     }

@@ -313,6 +313,16 @@ impl Journal {
         }
     }
 
+    /// How the replica stands.
+    pub(crate) fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Whether the replica is under suspicion, in what is written from then on.
+    pub(crate) fn set_suspect(&mut self, is_suspect: bool) {
+        self.standing.is_suspect = is_suspect;
+    }
+
     /// Adds what is kept of the replica from then on.
     pub(crate) fn set_state(&self, kept: &Kept, batch: &mut LogBatch) {
         batch.set_state(self.reader.stream, &encode_state(self.standing, kept));

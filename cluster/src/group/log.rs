@@ -30,6 +30,8 @@ enum Work {
     Cut(u64, Kept, Option<Note>),
     /// The members have changed.
     State(Kept),
+    /// The replica is under suspicion, or is not any more.
+    Standing(bool, Kept),
 }
 
 /// Appended, and not known to be durable yet.
@@ -87,6 +89,10 @@ impl LogQueue {
         self.waiting.push_back(Work::State(kept));
     }
 
+    pub(super) fn push_standing(&mut self, is_suspect: bool, kept: Kept) {
+        self.waiting.push_back(Work::Standing(is_suspect, kept));
+    }
+
     /// Whether nothing is waiting or under way, so that what has nothing to write is as good as written.
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.in_flight.is_empty()
@@ -112,7 +118,7 @@ impl LogQueue {
     fn take(&mut self, usual: Durability) -> (LogBatch, Written, Durability) {
         let bytes = self.waiting.iter().map(|work| match work {
             Work::Persist(persist) => Journal::bytes_of(persist),
-            Work::Cut(..) | Work::State(_) => 0,
+            Work::Cut(..) | Work::State(_) | Work::Standing(..) => 0,
         });
         let mut batch = LogBatch::with_capacity(bytes.sum());
         let mut written = Written::default();
@@ -133,6 +139,12 @@ impl LogQueue {
                     }
                 }
                 Work::State(kept) => self.journal.set_state(&kept, &mut batch),
+                Work::Standing(is_suspect, kept) => {
+                    self.journal.set_suspect(is_suspect);
+                    self.journal.set_state(&kept, &mut batch);
+                    // What is given up because of it must not be served after a power cut.
+                    durability = Durability::Sync;
+                }
             }
         }
         (batch, written, durability)

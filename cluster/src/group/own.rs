@@ -11,7 +11,7 @@ use bytes::Bytes;
 use stator_storage::{Engine, KeyspaceId, WriteBatch};
 
 use super::effect::Record;
-use super::prepared::Prepare;
+use super::prepared::{Commit, Prepare};
 use crate::transaction::TransactionId;
 
 /// Bytes of a key: group (4, big-endian), what it is about, group of the source (4, big-endian).
@@ -20,6 +20,7 @@ const FORWARDED: u8 = b'f';
 const REQUIRED: u8 = b'r';
 const ACCEPTED: u8 = b's';
 const PREPARED: u8 = b'p';
+const SCRUBBED: u8 = b'c';
 
 /// One thing that a group keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +31,35 @@ pub(super) enum OwnMark {
     Required,
     /// All rows of this group up to this entry of it have been taken here.
     Accepted(u32),
+    /// When all voters were compared last, in milliseconds since the Unix epoch.
+    Scrubbed,
 }
 
 impl OwnMark {
+    /// Whether a record writes the row of a key, whatever it says.
+    pub(super) fn is_written_by(record: &Record, group: u32, key: &[u8]) -> bool {
+        let mark = match record {
+            Record::Accept(accept) => Self::Accepted(accept.source),
+            Record::Require { .. } => Self::Required,
+            Record::Forwarded { .. } => Self::Forwarded,
+            Record::Scrubbed { .. } => Self::Scrubbed,
+            Record::Prepare(Prepare { transaction, .. })
+            | Record::Commit(Commit { transaction, .. })
+            | Record::Release { transaction } => return prepared_key(group, *transaction) == key,
+            Record::Effect(_)
+            | Record::Fill(_)
+            | Record::Floor { .. }
+            | Record::Answered(_)
+            | Record::Scrub { .. } => return false,
+        };
+        mark.key(group) == key
+    }
+
     fn key(self, group: u32) -> [u8; KEY_BYTES] {
         let (about, source) = match self {
             Self::Forwarded => (FORWARDED, 0),
             Self::Required => (REQUIRED, 0),
+            Self::Scrubbed => (SCRUBBED, 0),
             Self::Accepted(source) => (ACCEPTED, source),
         };
         let mut key = [0; KEY_BYTES];
@@ -89,11 +112,26 @@ fn read_prepared(cell: &[u8]) -> Option<(u64, Prepare)> {
     }
 }
 
+/// Why what a group keeps could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OwnError {
+    /// The engine refused or failed.
+    #[error(transparent)]
+    Storage(#[from] stator_storage::Error),
+    /// It was written by a newer program.
+    #[error("group {group} has kept something that this program does not know")]
+    Unknown {
+        /// The group.
+        group: u32,
+    },
+}
+
 /// All that a group keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Own {
     pub(super) forwarded: u64,
     pub(super) required: u64,
+    pub(super) scrubbed_at_ms: u64,
     /// By the group of the source.
     pub(super) accepted: BTreeMap<u32, u64>,
     /// What is prepared, with the entries that have done it.
@@ -104,17 +142,16 @@ impl Own {
     /// Reads what the engine has of a group.
     ///
     /// # Errors
-    /// Those of the engine, in words.
-    pub(super) fn read(engine: &Engine, keyspace: KeyspaceId, group: u32) -> Result<Self, String> {
+    /// [`OwnError`].
+    pub(super) fn read(engine: &Engine, keyspace: KeyspaceId, group: u32) -> Result<Self, OwnError> {
         let (start, end) = (group.to_be_bytes(), group.wrapping_add(1).to_be_bytes());
         let bounds = (Bound::Included(&start[..]), Bound::Excluded(&end[..]));
         let mut rows = engine
             .snapshot()
-            .range(keyspace, bounds, stator_storage::Direction::Forward)
-            .map_err(|error| error.to_string())?;
+            .range(keyspace, bounds, stator_storage::Direction::Forward)?;
         let mut own = Self::default();
-        while rows.advance().map_err(|error| error.to_string())? {
-            let malformed = || format!("group {group} has kept something that this program does not know");
+        while rows.advance()? {
+            let malformed = || OwnError::Unknown { group };
             let tail = rows.key().get(4..).unwrap_or_default();
             if tail.first() == Some(&PREPARED) {
                 own.prepared
@@ -126,6 +163,7 @@ impl Own {
             match rows.key().split_at_checked(4) {
                 Some((_, [FORWARDED, ..])) => own.forwarded = index,
                 Some((_, [REQUIRED, ..])) => own.required = index,
+                Some((_, [SCRUBBED, ..])) => own.scrubbed_at_ms = index,
                 Some((_, [ACCEPTED, source @ ..])) => {
                     let source = source.try_into().map_err(|_| malformed())?;
                     own.accepted.insert(u32::from_be_bytes(source), index);

@@ -7,15 +7,17 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use stator_storage::LogBatch;
+use stator_storage::{Durability, LogBatch, WriteBatch};
 
+use super::apply::Done;
+use super::effect::Record;
 use super::host::Host;
 use super::invocations::Invocations;
 use super::journal::{Journal, JournalError};
-use super::own::Own;
+use super::own::{Own, OwnError};
 use super::replica::{Birth, Remembered, Replica};
 use crate::error::Error;
-use crate::raft::{HardState, Kept, Members, Recovered, ReplicaId};
+use crate::raft::{Entry, HardState, Kept, Members, Recovered, ReplicaId};
 
 /// A replica that has never been. It may begin when the batch is durable.
 ///
@@ -66,7 +68,7 @@ pub(crate) fn recover(
     group: u32,
     preferred: Option<ReplicaId>,
 ) -> Result<Option<Arc<Replica>>, Error> {
-    let Some((standing, _)) = Journal::kept(&host.engine, group)? else {
+    let Some((standing, kept)) = Journal::kept(&host.engine, group)? else {
         return Ok(None);
     };
     if standing.is_gone {
@@ -107,10 +109,75 @@ pub(crate) fn recover(
         })
     };
     let found = Journal::recover(host.engine.clone(), group, flushed, &mut replay)?;
-    let Some((journal, recovered)) = found else {
+    let Some((mut journal, recovered)) = found else {
         return Ok(None);
     };
-    let marks = host.keyspaces.marks();
-    remembered.own = Own::read(&host.engine, marks, group).map_err(|cause| Error::Group { group, cause })?;
+    let own = Own::read(&host.engine, host.keyspaces.marks(), group);
+    remembered.own = match own {
+        Ok(own) => own,
+        Err(OwnError::Storage(error @ stator_storage::Error::Corruption { .. }))
+            if kept.members.nodes.len() > 1 =>
+        {
+            // It does not lead before it has them from another replica, and needs none of them until then.
+            tracing::error!(group, %error, "what a group knows of itself is damaged; its replica is under suspicion");
+            let mut batch = LogBatch::new();
+            journal.set_suspect(true);
+            journal.set_state(&kept, &mut batch);
+            host.engine
+                .append_and_write(batch, WriteBatch::new(), Durability::Sync)?;
+            Own::default()
+        }
+        Err(error) => {
+            let cause = error.to_string();
+            return Err(Error::Group { group, cause });
+        }
+    };
     Replica::new(Arc::clone(host), birth, journal, recovered, remembered).map(Some)
+}
+
+impl Remembered {
+    /// Takes note of an entry that was applied before the start.
+    pub(crate) fn take_entry(&mut self, entry: Entry) -> Result<(), String> {
+        self.take(&Done::of(entry)?);
+        Ok(())
+    }
+
+    pub(super) fn take(&mut self, done: &Done) {
+        match &done.record {
+            // The note says it.
+            Some(Record::Effect(_) | Record::Answered(_)) if done.index <= self.invocations.noted() => {}
+            Some(record @ (Record::Effect(_) | Record::Answered(_))) => {
+                let at_ms = record.at_ms();
+                self.last_at_ms = self.last_at_ms.max(at_ms);
+                if let Some((request, answer)) = record.answered() {
+                    self.invocations
+                        .remember(request, (done.index, at_ms), (done.bytes, answer));
+                }
+                self.invocations.forget_before(at_ms);
+            }
+            Some(Record::Floor { index }) => self.floor = self.floor.max(*index),
+            Some(Record::Fill(fill)) => self.last_at_ms = self.last_at_ms.max(fill.at_ms),
+            Some(Record::Commit(commit)) => {
+                self.last_at_ms = self.last_at_ms.max(commit.at_ms);
+                self.invocations.forget_before(commit.at_ms);
+            }
+            // What they leave behind is read from the engine when all entries are in it.
+            Some(
+                Record::Accept(_)
+                | Record::Require { .. }
+                | Record::Forwarded { .. }
+                | Record::Prepare(_)
+                | Record::Release { .. }
+                | Record::Scrub { .. }
+                | Record::Scrubbed { .. },
+            )
+            | None => {}
+        }
+        if let Some(data) = &done.members {
+            self.changes.push((done.index, data.clone()));
+        }
+        if let Some(record) = done.record.as_ref().filter(|record| record.is_forwarded()) {
+            self.open.push_back((done.index, record.at_ms()));
+        }
+    }
 }

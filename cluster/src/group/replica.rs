@@ -31,6 +31,7 @@ use super::own::Own;
 use super::quiet::{Quiet, QuietMessage, Reason};
 use super::read::Reads;
 use super::rest::Others;
+use super::scrub::Scrub;
 use super::settings::GroupSettings;
 use crate::error::Error;
 use crate::level::ConsistencyLevel;
@@ -65,13 +66,18 @@ impl Refused {
 
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
-        Self::Finally(error)
+        match error {
+            Error::Storage(error) => error.into(),
+            error => Self::Finally(error),
+        }
     }
 }
 
 impl From<stator_storage::Error> for Refused {
     fn from(error: stator_storage::Error) -> Self {
         match error {
+            // Its node has set it aside already; another one may have it.
+            error @ stator_storage::Error::Corruption { .. } => Self::NotNow(error.to_string()),
             // The keyspace was dropped between two looks.
             stator_storage::Error::NoSuchKeyspace { .. } => Self::Finally(Error::NoSuchKeyspace),
             error => Self::Finally(error.into()),
@@ -120,6 +126,12 @@ pub(crate) struct Replica {
     pub(super) is_retired: AtomicBool,
     /// Whether it leads and derived rows are so far behind that writes have to wait. Read without the lock.
     pub(super) is_behind: AtomicBool,
+    /// Whether nothing is to be believed of what it has.
+    pub(super) is_suspect: AtomicBool,
+    /// The comparison that was begun last.
+    pub(super) scrub: Mutex<Option<Arc<Scrub>>>,
+    /// How often something was put right since it began.
+    pub(super) healed: AtomicU64,
 }
 
 impl fmt::Debug for Replica {
@@ -167,6 +179,8 @@ pub(super) struct State {
     /// The metadata that a leader has to know: as applied, and as proposed by this leadership.
     pub(super) required: u64,
     pub(super) requiring: u64,
+    /// When all voters were compared last, in milliseconds since the Unix epoch.
+    pub(super) scrubbed_at_ms: u64,
     /// What transactions have locked.
     pub(super) locks: Locks,
     pub(super) holds: Holds,
@@ -205,6 +219,7 @@ impl State {
             accepting: BTreeMap::new(),
             required: remembered.own.required,
             requiring: 0,
+            scrubbed_at_ms: remembered.own.scrubbed_at_ms,
             locks: Locks::new(remembered.own.prepared),
             ticks: 0,
             others: Others::default(),
@@ -298,6 +313,8 @@ impl Replica {
             core.apply_members(*index, data).map_err(failed)?;
         }
         let nodes = Arc::clone(&core.members().nodes);
+        let is_suspect = journal.standing().is_suspect;
+        core.set_suspect(is_suspect);
         let is_dismissed = !is_unfilled && !core.members().contains(birth.id);
         let state = State::new(core, (applied, logged, cut), remembered, timing.quiet_ticks);
         host.resting.set(group, false);
@@ -319,6 +336,9 @@ impl Replica {
             is_dismissed: AtomicBool::new(is_dismissed),
             is_retired: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
+            is_suspect: AtomicBool::new(is_suspect),
+            scrub: Mutex::default(),
+            healed: AtomicU64::new(0),
         }))
     }
 

@@ -115,6 +115,7 @@ impl Replica {
     /// Whether its cells may be read.
     pub(crate) fn is_readable(&self) -> bool {
         !self.is_diverged()
+            && !self.is_suspect()
             && !self.is_unfilled
             && !self.is_retired()
             && !self.is_dismissed.load(Ordering::Acquire)

@@ -6,7 +6,10 @@
 pub(crate) mod cut;
 pub(crate) mod moves;
 pub(crate) mod newcomer;
+pub(crate) mod scrub;
 pub(crate) mod transaction;
+
+pub(crate) use self::moves::Metadata;
 
 use std::ops::Bound;
 
@@ -30,7 +33,7 @@ use crate::world::NodeId;
 pub(crate) struct Question {
     #[prost(
         oneof = "Ask",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 41, 42, 43, 44, 45, 46, 47, 48"
     )]
     pub(crate) ask: Option<Ask>,
 }
@@ -127,6 +130,27 @@ pub(crate) enum Ask {
     /// Nobody reads a cut any more.
     #[prost(uint64, tag = "36")]
     EndCut(u64),
+    /// The digests of a replica.
+    #[prost(message, tag = "41")]
+    Digests(scrub::ScrubOf),
+    #[prost(message, tag = "42")]
+    Pieces(scrub::PiecesOf),
+    /// A replica has something wrong.
+    #[prost(message, tag = "43")]
+    Suspect(scrub::ScrubOf),
+    /// A replica has everything as it should be.
+    #[prost(message, tag = "44")]
+    Trust(scrub::ScrubOf),
+    #[prost(message, tag = "45")]
+    Heal(scrub::Heal),
+    /// A group: its leader is to compare its replicas.
+    #[prost(uint32, tag = "46")]
+    WantScrub(u32),
+    /// A node is to compare all groups that it leads, and to check its files.
+    #[prost(bool, tag = "47")]
+    WantAllScrubs(bool),
+    #[prost(bool, tag = "48")]
+    ScrubProgress(bool),
 }
 
 /// Rows for a group, as they are to lie in its log.
@@ -198,22 +222,6 @@ pub(crate) struct FilledPart {
     pub(crate) cells: u64,
     #[prost(bytes = "bytes", optional, tag = "2")]
     pub(crate) last: Option<Bytes>,
-}
-
-/// What a node that has no replica of group 0 has to know of it.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Metadata {
-    /// The entry up to which it is true.
-    #[prost(uint64, tag = "1")]
-    pub(crate) index: u64,
-    #[prost(uint32, repeated, tag = "2")]
-    pub(crate) keyspaces: Vec<u32>,
-    /// Their names, in the same order.
-    #[prost(string, repeated, tag = "3")]
-    pub(crate) names: Vec<String>,
-    /// The plan, if there is one.
-    #[prost(bytes = "bytes", tag = "4")]
-    pub(crate) plan: Bytes,
 }
 
 /// A cell, when everything up to an entry is applied.
@@ -374,7 +382,7 @@ pub(crate) struct TallyOf {
 pub(crate) struct Reply {
     #[prost(
         oneof = "Tell",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 21, 22, 23, 24"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 21, 22, 23, 24, 41, 42"
     )]
     pub(crate) tell: Option<Tell>,
 }
@@ -414,6 +422,10 @@ pub(crate) enum Tell {
     SnapshotHead(moves::SnapshotHead),
     #[prost(message, tag = "24")]
     SnapshotPart(moves::SnapshotPart),
+    #[prost(message, tag = "41")]
+    Digests(scrub::DigestsOf),
+    #[prost(message, tag = "42")]
+    ScrubProgress(scrub::ScrubProgress),
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -10,6 +10,7 @@ mod install;
 mod load;
 pub(crate) mod message;
 mod replicas;
+pub(crate) mod scrub;
 mod serve;
 mod serve_moves;
 mod serve_transaction;
@@ -32,6 +33,7 @@ use tokio::sync::{Semaphore, watch};
 use self::cuts::Cuts;
 use self::exchange::{Dispatch, Exchange, RaftInbox};
 use self::load::Load;
+use self::scrub::Scrubbing;
 use self::settings::{NodeSettings, Surroundings};
 use self::snapshots::Snapshots;
 use crate::coordinator::forward::Carrier;
@@ -84,6 +86,7 @@ pub(crate) struct Node {
     pub(crate) gossip: OnceLock<Gossiper>,
     pub(crate) hints: Hints,
     pub(crate) repairs: Repairs,
+    pub(crate) scrubbing: Scrubbing,
     /// What this node hands out to replicas that wait to be filled.
     snapshots: Snapshots,
     /// What this node keeps of keyspaces as they were at one moment.
@@ -192,6 +195,7 @@ impl Node {
             gossip: OnceLock::new(),
             hints,
             repairs: Repairs::default(),
+            scrubbing: Scrubbing::default(),
             snapshots: Snapshots::default(),
             cuts: Cuts::default(),
             installing: Mutex::default(),
@@ -356,6 +360,11 @@ impl Node {
     /// Whether this node has lost its directory, and with it its replicas; `false` while that is not known yet.
     pub(crate) fn is_rejoining(&self) -> bool {
         self.is_rejoining.load(Ordering::Acquire)
+    }
+
+    /// When the node was started, in milliseconds since the Unix epoch.
+    pub(crate) fn started_at_ms(&self) -> u64 {
+        self.started_at_ms
     }
 
     /// How often the node was started; 0 while it has no identity yet.

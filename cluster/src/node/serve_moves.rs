@@ -45,7 +45,7 @@ impl Node {
                 cluster.take_in(&joining).await?;
                 Ok(done)
             }
-            _ => Err(malformed("the node does not know the question")),
+            ask => self.carry_out_scrub(ask).await,
         }
     }
 }

@@ -62,7 +62,41 @@ pub struct NodeSettings {
     pub gossip: GossipSettings,
     /// Replicas that move.
     pub moves: MoveSettings,
+    /// Replicas that are compared, and files that are checked.
+    pub scrub: ScrubSettings,
 }
+
+/// How often replicas are compared and files are checked, and how fast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScrubSettings {
+    /// Every so many seconds the replicas of a range are compared, and all files of a node are checked. 0 for only when somebody wants it.
+    pub interval_s: u64,
+    /// Bytes per second that a node reads for each of the two.
+    pub bytes_per_second: NonZeroU64,
+}
+
+impl ScrubSettings {
+    /// How often; `None` for only when somebody wants it.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        (self.interval_s > 0).then(|| Duration::from_secs(self.interval_s))
+    }
+}
+
+impl Default for ScrubSettings {
+    fn default() -> Self {
+        Self {
+            interval_s: SCRUB_INTERVAL_S_DEFAULT,
+            bytes_per_second: NonZeroU64::new(SCRUB_BYTES_PER_SECOND_DEFAULT).unwrap_or(NonZeroU64::MAX),
+        }
+    }
+}
+
+/// As [`ScrubSettings::interval_s`] if nothing else is said: a week.
+const SCRUB_INTERVAL_S_DEFAULT: u64 = 7 * 24 * 60 * 60;
+
+/// As [`ScrubSettings::bytes_per_second`] if nothing else is said: four terabytes a week.
+const SCRUB_BYTES_PER_SECOND_DEFAULT: u64 = 8 << 20;
 
 /// How fast replicas move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -95,7 +95,7 @@ impl Node {
     ///
     /// # Errors
     /// [`Error::Unavailable`] while this node knows no layout.
-    pub(super) fn span_of_group(&self, group: u32) -> Result<KeySpan, Error> {
+    pub(crate) fn span_of_group(&self, group: u32) -> Result<KeySpan, Error> {
         Ok(super::key_span(self.known_layout()?.bits(), group))
     }
 }

@@ -158,6 +158,7 @@ impl Node {
         world.spawn(Box::pin(Self::follow_metadata(Arc::downgrade(self))));
         self.dispatch.set_raft(Arc::new(Receiver(Arc::downgrade(self))));
         world.spawn(Box::pin(Self::tick(Arc::downgrade(self))));
+        self.begin_scrubbing();
         if self.settings.founders.len() == 1 && self.settings.is_founder() {
             // Nobody else would, and nobody needs to be waited for.
             for replica in self.replicas().iter().flatten() {

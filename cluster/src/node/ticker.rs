@@ -249,9 +249,12 @@ impl Node {
 
     /// Takes over the plan of group 0 if it is new, and begins the groups that this node has in it and does not have yet.
     pub(super) fn look_at_layout(self: &Arc<Self>) -> Result<(), Error> {
-        let Some(plan) = self.read_plan()? else {
-            return Ok(());
+        let plan = match self.read_plan() {
+            // This node goes by what others say as soon as its replica is under suspicion.
+            Err(error) if error.is_damage() => return Ok(()),
+            plan => plan?,
         };
+        let Some(plan) = plan else { return Ok(()) };
         if self.knows_epoch(plan.epoch()) {
             return Ok(());
         }

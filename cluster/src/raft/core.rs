@@ -133,6 +133,8 @@ pub(crate) struct Core {
     is_outdated: bool,
     /// Whether nothing is decided here any more.
     is_retired: bool,
+    /// Whether it must not lead.
+    is_suspect: bool,
 }
 
 impl fmt::Debug for Core {
@@ -182,6 +184,7 @@ impl Core {
             is_unfilled,
             is_outdated: false,
             is_retired: false,
+            is_suspect: false,
         };
         core.draw_timeout(draw);
         core.shed();
@@ -219,6 +222,11 @@ impl Core {
             let raft = &self.node.raft;
             raft.state != StateRole::Leader && raft.election_elapsed + 1 >= raft.randomized_election_timeout()
         };
+        if has_timed_out && self.is_suspect {
+            // It goes on waiting, as somebody who would vote for another one.
+            self.node.raft.election_elapsed = self.settings.election_ticks;
+            return;
+        }
         self.node.tick();
         if has_timed_out {
             // The next try in the same term and role waits for another time.
@@ -229,7 +237,7 @@ impl Core {
 
     /// Asks for votes at once.
     pub(crate) fn campaign(&mut self, draw: Draw<'_>) {
-        if self.diverged_at.is_some() || self.is_unfilled {
+        if self.diverged_at.is_some() || self.is_unfilled || self.is_suspect {
             return;
         }
         // It refuses to when it leads already, or while a change of members waits; both are fine.
@@ -263,7 +271,7 @@ impl Core {
             messages.pop_if(|answer| answer.get_msg_type() == MessageType::MsgHeartbeatResponse);
             return self.draw_timeout(draw);
         }
-        if self.is_unfilled && kind == MessageType::MsgTimeoutNow {
+        if (self.is_unfilled || self.is_suspect) && kind == MessageType::MsgTimeoutNow {
             return;
         }
         if kind == MessageType::MsgAppend && !self.examine(&mut message) {
@@ -336,6 +344,15 @@ impl Core {
     /// Whether the log of the group does not have any more what this replica needs, as a leader has said.
     pub(crate) fn is_outdated(&self) -> bool {
         self.is_outdated
+    }
+
+    /// Whether it may lead; one that leads and may not, ceases to.
+    pub(crate) fn set_suspect(&mut self, is_suspect: bool) {
+        self.is_suspect = is_suspect;
+        if is_suspect && self.node.raft.state != StateRole::Follower {
+            let term = self.node.raft.term;
+            self.node.raft.become_follower(term, 0);
+        }
     }
 
     /// Nothing is decided here any more: another core goes on with what this one has handed out.

@@ -82,6 +82,8 @@ pub(crate) enum NodesError {
     Answer(#[from] serde_json::Error),
     #[error(transparent)]
     Io(#[from] io::Error),
+    #[error("data are damaged that no other node has; restore them from a backup, and replace the disk")]
+    NotWhole,
 }
 
 /// What a node answers, as far as it matters here.
@@ -161,8 +163,16 @@ impl Whom {
         })
     }
 
+    /// Whether to return at once.
+    pub(super) fn no_wait(&self) -> bool {
+        self.no_wait
+    }
+
     /// Asks the node.
-    fn ask<T>(&self, ask: impl AsyncFnOnce(&Asker<'_>) -> Result<T, NodesError>) -> Result<T, NodesError> {
+    pub(super) fn ask<T>(
+        &self,
+        ask: impl AsyncFnOnce(&Asker<'_>) -> Result<T, NodesError>,
+    ) -> Result<T, NodesError> {
         let config = files::config(&self.config)?;
         let keys = files::root_keys(&config)?;
         let authority = files::authority(self.ca.as_ref().unwrap_or(&config.security.ca))?;

@@ -28,6 +28,8 @@ pub(crate) const STATUS_PATH: &str = "/_stator/status";
 pub(crate) const NODES_PATH: &str = "/_stator/nodes";
 /// The path of the keys of the node's data.
 pub(crate) const KEYS_PATH: &str = "/_stator/keys";
+/// The path of comparisons and checks of all nodes.
+pub(crate) const REPAIR_PATH: &str = "/_stator/repair";
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +42,10 @@ enum Ask {
     RotateKeys,
     /// A node is to leave, or to stay; or ranges are to have another number of replicas.
     ChangeNodes,
+    /// How far comparisons and checks are.
+    RepairStatus,
+    /// They are to begin now.
+    Repair,
 }
 
 /// The body of a request that changes the cluster's nodes.
@@ -69,6 +75,8 @@ const ROUTES: &[(Method, &str, Ask)] = &[
     (Method::GET, KEYS_PATH, Ask::Keys),
     (Method::POST, KEYS_PATH, Ask::RotateKeys),
     (Method::POST, NODES_PATH, Ask::ChangeNodes),
+    (Method::GET, REPAIR_PATH, Ask::RepairStatus),
+    (Method::POST, REPAIR_PATH, Ask::Repair),
 ];
 
 impl Ask {
@@ -85,6 +93,8 @@ impl Ask {
             Self::Keys => "GetKeys",
             Self::RotateKeys => "RotateKeys",
             Self::ChangeNodes => "ChangeNodes",
+            Self::RepairStatus => "GetRepairStatus",
+            Self::Repair => "BeginRepair",
         }
     }
 }
@@ -135,6 +145,13 @@ async fn carry_out(
             change_nodes(app, change).await?;
             status(app)
         }
+        Ask::RepairStatus => repair(app).await,
+        Ask::Repair => {
+            for node in app.context.cluster.begin_repair().await {
+                tracing::warn!(node = node.0, "a node could not be asked to repair what it has");
+            }
+            repair(app).await
+        }
         Ask::Keys => Ok(keys(&app.keys.status())),
         Ask::RotateKeys => {
             let rotate = serde_json::from_slice(json)
@@ -156,6 +173,14 @@ async fn carry_out(
 fn status(app: &App) -> Result<Value, ApiError> {
     let status = serde_json::to_value(app.context.cluster.status());
     status.map_err(|error| ApiError::Internal(error.to_string()))
+}
+
+/// How far comparisons and checks of all nodes are, by their numbers.
+async fn repair(app: &App) -> Result<Value, ApiError> {
+    let progress = app.context.cluster.repair_progress().await.into_iter();
+    let progress = progress.map(|(node, progress)| (node.0.to_string(), progress));
+    let progress = serde_json::to_value(progress.collect::<std::collections::BTreeMap<_, _>>());
+    progress.map_err(|error| ApiError::Internal(error.to_string()))
 }
 
 async fn change_nodes(app: &App, change: ChangeNodes) -> Result<(), ApiError> {

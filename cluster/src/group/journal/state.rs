@@ -20,6 +20,7 @@ const STATE_HEADER_BYTES: usize = 1 + 1 + 7 * 8;
 const FULL: u8 = 0;
 const UNFILLED: u8 = 1;
 const GONE: u8 = 2;
+const SUSPECT: u8 = 3;
 
 /// Which replica it is, and whether it has what its group has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub(crate) struct Standing {
     pub(crate) is_unfilled: bool,
     /// It was given up; what is left says that its id is not to be begun again.
     pub(crate) is_gone: bool,
+    /// It takes part, but nothing is to be believed of what it has before it was compared with others.
+    pub(crate) is_suspect: bool,
 }
 
 impl Standing {
@@ -39,6 +42,7 @@ impl Standing {
             id,
             is_unfilled: false,
             is_gone: false,
+            is_suspect: false,
         }
     }
 
@@ -67,6 +71,7 @@ pub(super) fn encode_state(standing: Standing, kept: &Kept) -> Vec<u8> {
         Standing {
             is_unfilled: true, ..
         } => UNFILLED,
+        Standing { is_suspect: true, .. } => SUSPECT,
         Standing { .. } => FULL,
     });
     let numbers = [
@@ -100,13 +105,14 @@ pub(super) fn decode_state(mut bytes: &[u8]) -> Option<(Standing, Kept)> {
         return None;
     }
     let kind = bytes.get_u8();
-    if kind > GONE {
+    if kind > SUSPECT {
         return None;
     }
     let standing = Standing {
         id: ReplicaId(bytes.get_u64_le()),
         is_unfilled: kind == UNFILLED,
         is_gone: kind == GONE,
+        is_suspect: kind == SUSPECT,
     };
     let hard_state = HardState {
         term: bytes.get_u64_le(),

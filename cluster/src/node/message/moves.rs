@@ -14,6 +14,22 @@ use crate::group::snapshot::{GroupSnapshot, SnapshotCell, SnapshotPage};
 use crate::raft::{Entry, EntryKind, MemberChange, Members, ReplicaId};
 use crate::world::NodeId;
 
+/// What a node that has no replica of group 0 has to know of it.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Metadata {
+    /// The entry up to which it is true.
+    #[prost(uint64, tag = "1")]
+    pub(crate) index: u64,
+    #[prost(uint32, repeated, tag = "2")]
+    pub(crate) keyspaces: Vec<u32>,
+    /// Their names, in the same order.
+    #[prost(string, repeated, tag = "3")]
+    pub(crate) names: Vec<String>,
+    /// The plan, if there is one.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub(crate) plan: Bytes,
+}
+
 /// A replica of a group.
 #[derive(Clone, Copy, PartialEq, Message)]
 pub(crate) struct ReplicaOf {

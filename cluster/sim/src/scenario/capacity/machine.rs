@@ -16,8 +16,8 @@ use stator_cluster::gossip::GossipSettings;
 use stator_cluster::ring::RangeBits;
 use stator_cluster::{
     Answer, Applier, Cell, Cluster, Commands, Founder, Inbox, MASTER_KEY_BYTES, MalformedAnswer,
-    MalformedCommand, MasterKey, MasterKeys, MoveSettings, NodeId, NodeSettings, Random, Settings,
-    Surroundings, Task, Timing, Verdict, World,
+    MalformedCommand, MasterKey, MasterKeys, MoveSettings, NodeId, NodeSettings, Random, ScrubSettings,
+    Settings, Surroundings, Task, Timing, Verdict, World,
 };
 use stator_storage::Clock;
 use uuid::Uuid;
@@ -145,6 +145,7 @@ fn settings(boot: &Boot, founders: &[NodeId], bits: RangeBits, control: &Control
         timing: Timing::default(),
         gossip: GossipSettings::default(),
         moves: MoveSettings::default(),
+        scrub: ScrubSettings::default(),
     }
 }
 

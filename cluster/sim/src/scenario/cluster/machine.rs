@@ -18,8 +18,8 @@ use stator_cluster::ring::{RangeBits, RangeId};
 use stator_cluster::{
     Answer as _, Applier as _, Cluster, Commands, ConsistencyLevel, Direction, EngineSettings, Error, Fill,
     Founder, Invocation, InvocationId, Keyspace, MASTER_KEY_BYTES, MasterKey, MasterKeys, MoveSettings,
-    NodeId, NodeSettings, Random, Settings, Surroundings, Timing, Together, Token, TransactionAction,
-    TransactionOutcome, World, WriteOptions,
+    NodeId, NodeSettings, Random, ScrubSettings, Settings, Surroundings, Timing, Together, Token,
+    TransactionAction, TransactionOutcome, World, WriteOptions,
 };
 use stator_storage::{Clock, Compression};
 use uuid::Uuid;
@@ -98,6 +98,7 @@ fn node_settings(boot: &Boot, shape: &Shape, control: &Control) -> NodeSettings 
             replace_after_s: 8,
             ..MoveSettings::default()
         },
+        scrub: ScrubSettings::default(),
     }
 }
 
