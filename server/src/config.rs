@@ -108,6 +108,7 @@ pub(crate) struct ClusterSection {
     #[serde(default)]
     pub(crate) moves: MoveSettings,
     /// `[cluster.scrub]`: replicas that are compared, files that are checked.
+    #[serde(default)]
     pub(crate) scrub: ScrubSettings,
     /// `[cluster.timing]`: elections and heartbeats; the same on all nodes.
     #[serde(default)]
