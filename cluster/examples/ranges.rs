@@ -5,9 +5,10 @@
 //! has a replica on three of them. Invariant: figures are taken when every range has a leader and rests, which is waited for and
 //! not assumed. Not here: what ranges with work cost (`cargo xtask bench`).
 
+mod shared;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::num::{NonZeroU8, NonZeroU32};
 use std::path::Path;
 use std::sync::Arc;
@@ -20,14 +21,15 @@ use rustix::time::{ClockId, clock_gettime};
 use stator_cluster::gossip::GossipSettings;
 use stator_cluster::ring::RangeBits;
 use stator_cluster::{
-    Cell, Cluster, Commands, Founder, Inbox, MASTER_KEY_BYTES, MalformedCommand, MasterKey, MasterKeys,
-    MoveSettings, Network, NodeId, NodeSettings, PosixVfs, Priority, Random, ScrubSettings, Settings,
-    Surroundings, Timing, TokioWorld, Verdict, World as _,
+    Cluster, Founder, Inbox, MoveSettings, Network, NodeId, NodeSettings, Priority, ScrubSettings, Settings,
+    Timing, TokioWorld, World as _,
 };
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use uuid::Uuid;
+
+use shared::{Failure, resident_bytes, say, surroundings};
 
 /// The system's allocator, and how many bytes it has given out that were not given back.
 struct Counting;
@@ -67,24 +69,6 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// What is waited for comes within this time, or never.
 const PATIENCE: Duration = Duration::from_secs(600);
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// No command is ever sent.
-#[derive(Debug)]
-struct NoCommands;
-
-impl Commands for NoCommands {
-    fn decide(&self, command: &Bytes, _: Option<&Cell>) -> Result<Verdict<Vec<u8>>, MalformedCommand> {
-        Err(MalformedCommand {
-            detail: format!("{} bytes that nobody has sent", command.len()),
-        })
-    }
-
-    fn weigh(&self, cell: &[u8]) -> u64 {
-        cell.len() as u64
-    }
-}
 
 type Letters = mpsc::UnboundedSender<(NodeId, Bytes)>;
 
@@ -179,18 +163,7 @@ impl Cloud {
             scrub: ScrubSettings::default(),
         };
         let runtime = Handle::current();
-        let surroundings = Surroundings {
-            world: Arc::new(TokioWorld::new(runtime.clone())?),
-            disk: Arc::new(PosixVfs),
-            directory: self.directory.path().join(node.to_string()),
-            random: Random::new(|bytes| {
-                getrandom::fill(bytes).map_err(|error| std::io::Error::other(error.to_string()))
-            }),
-            master_keys: MasterKeys::new(MasterKey::new([3; MASTER_KEY_BYTES])),
-            clock: None,
-            driven: false,
-            commands: Arc::new(NoCommands),
-        };
+        let surroundings = surroundings(self.directory.path().join(node.to_string()))?;
         let lan = self.lan.clone();
         let cluster = Cluster::open(settings, surroundings, |inbox, _| {
             lan.plug_in(node, inbox, &runtime);
@@ -257,15 +230,6 @@ impl Cloud {
     }
 }
 
-/// Bytes of the process that are in memory.
-fn resident_bytes() -> Result<u64, Failure> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB"));
-    let kibibytes: u64 = kibibytes.ok_or("no VmRSS")?.trim().parse()?;
-    Ok(kibibytes << 10)
-}
-
 /// Processor time of the process.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
@@ -288,10 +252,6 @@ fn bytes_on_disk(directory: &Path) -> Result<u64, Failure> {
         };
     }
     Ok(sum)
-}
-
-fn say(line: &str) -> Result<(), Failure> {
-    Ok(writeln!(std::io::stdout(), "{line}")?)
 }
 
 async fn run(bits: u8, count: u64) -> Result<(), Failure> {

@@ -4,7 +4,8 @@
 //! index. Invariant: a restart is over when the node serves and knows every keyspace again. Not here: the API's view of them, and
 //! nodes that join, to which the metadata travels as a snapshot of the size that is printed.
 
-use std::io::Write as _;
+mod shared;
+
 use std::num::{NonZeroU8, NonZeroU32};
 use std::path::Path;
 use std::sync::Arc;
@@ -14,13 +15,14 @@ use bytes::Bytes;
 use stator_cluster::gossip::GossipSettings;
 use stator_cluster::ring::RangeBits;
 use stator_cluster::{
-    Alone, Answer, Applier, Cell, Cluster, Commands, Founder, MASTER_KEY_BYTES, MalformedAnswer,
-    MalformedCommand, MasterKey, MasterKeys, MoveSettings, NodeId, NodeSettings, PosixVfs, Random,
-    ScrubSettings, Settings, Surroundings, Timing, TokioWorld, Verdict, World as _, WriteOptions,
+    Alone, Answer, Applier, Cell, Cluster, Founder, MalformedAnswer, MoveSettings, NodeId, NodeSettings,
+    ScrubSettings, Settings, Timing, TokioWorld, Verdict, World as _, WriteOptions,
 };
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use uuid::Uuid;
+
+use shared::{Failure, resident_bytes, say, surroundings};
 
 /// Tables if nothing else is said.
 const USUAL: u64 = 10_000;
@@ -30,8 +32,6 @@ const DEFINITION_BYTES: usize = 400;
 
 /// So many lines are printed while tables are made.
 const STEPS: u64 = 5;
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The cell becomes a definition.
 struct Define;
@@ -63,22 +63,6 @@ impl Applier for Define {
     }
 }
 
-/// No command is ever sent.
-#[derive(Debug)]
-struct NoCommands;
-
-impl Commands for NoCommands {
-    fn decide(&self, command: &Bytes, _: Option<&Cell>) -> Result<Verdict<Vec<u8>>, MalformedCommand> {
-        Err(MalformedCommand {
-            detail: format!("{} bytes that nobody has sent", command.len()),
-        })
-    }
-
-    fn weigh(&self, cell: &[u8]) -> u64 {
-        cell.len() as u64
-    }
-}
-
 fn open(directory: &Path) -> Result<Cluster, Failure> {
     let founder = Founder {
         node: NodeId(1),
@@ -102,32 +86,8 @@ fn open(directory: &Path) -> Result<Cluster, Failure> {
         moves: MoveSettings::default(),
         scrub: ScrubSettings::default(),
     };
-    let surroundings = Surroundings {
-        world: Arc::new(TokioWorld::new(Handle::current())?),
-        disk: Arc::new(PosixVfs),
-        directory: directory.to_owned(),
-        random: Random::new(|bytes| {
-            getrandom::fill(bytes).map_err(|error| std::io::Error::other(error.to_string()))
-        }),
-        master_keys: MasterKeys::new(MasterKey::new([3; MASTER_KEY_BYTES])),
-        clock: None,
-        driven: false,
-        commands: Arc::new(NoCommands),
-    };
+    let surroundings = surroundings(directory.to_owned())?;
     Ok(Cluster::open(settings, surroundings, |_, _| Ok(Arc::new(Alone)))?)
-}
-
-/// Bytes of the process that are in memory.
-fn resident_bytes() -> Result<u64, Failure> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kibibytes = line.and_then(|line| line.trim().strip_suffix("kB"));
-    let kibibytes: u64 = kibibytes.ok_or("no VmRSS")?.trim().parse()?;
-    Ok(kibibytes << 10)
-}
-
-fn say(line: &str) -> Result<(), Failure> {
-    Ok(writeln!(std::io::stdout(), "{line}")?)
 }
 
 fn seconds(time: Duration) -> String {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -234,6 +235,11 @@ impl Cluster {
     /// A request of a client is served by this node; it counts for [`NodeStatus::requests_per_second`].
     pub fn count_request(&self) {
         self.inner().load.count();
+    }
+
+    /// The node's steady clock, to measure how long something takes: time since some moment, which never goes back.
+    pub fn steady_now(&self) -> Duration {
+        self.inner().surroundings.world.now()
     }
 
     /// How the cluster stands, as this node knows it.

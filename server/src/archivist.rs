@@ -16,7 +16,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use stator_archive::{Archive, Manifest, Swept};
 use stator_cluster::{Cluster, Cut, Keyspace};
-use stator_model::item::ItemRef;
+use stator_model::item::Item;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -481,7 +481,8 @@ fn write_pages(
         match pages.blocking_recv() {
             Some(Page::Cells(cells)) => {
                 for (key, cell) in &cells {
-                    let size = ItemRef::from_stored(cell).map_or(0, ItemRef::size);
+                    let measured = Item::measured(cell.clone());
+                    let (_, size) = measured.map_err(|error| JobError::Item(error.to_string()))?;
                     made.items += 1;
                     made.size += i64::try_from(size).unwrap_or_default();
                     backup.push(key, cell)?;

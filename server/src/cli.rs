@@ -3,6 +3,7 @@
 mod ask;
 mod backup;
 mod credentials;
+mod data_place;
 mod demo_cluster;
 mod dev;
 mod files;

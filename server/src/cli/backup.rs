@@ -9,14 +9,10 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use stator_archive::{Archive, DirectoryStore, Manifest};
-use stator_cluster::{MasterKey, MasterKeys};
 
+use super::data_place::{DataPlace, DataPlaceError};
 use super::dev::BACKUPS;
-use super::files::{self, FileError};
-use super::master_key;
-use super::master_key::fetch::{self, KeyError};
 use crate::backup::{BackupRecord, archive_keys};
-use crate::node;
 
 /// Options of `stator backup`.
 #[derive(Debug, Args)]
@@ -53,28 +49,17 @@ struct Place {
     /// The archive; by default that of the data directory of a development node, or of the configuration
     #[arg(long, value_name = "DIRECTORY")]
     archive: Option<PathBuf>,
-    /// Data directory of a development node
-    #[arg(long, default_value = "./stator-data", conflicts_with = "config")]
-    data_dir: PathBuf,
-    /// File with the master key; by default the one in the data directory
-    #[arg(long, conflicts_with = "config")]
-    master_key: Option<PathBuf>,
-    /// Configuration of a node, which says where the archive lies and where the master key comes from
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    data: DataPlace,
 }
 
 /// Why a command did not do its work.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BackupCommandError {
-    #[error("cannot read the master key {}: {source}", path.display())]
-    MasterKey { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Place(#[from] DataPlaceError),
     #[error("{} names no archive: give it with --archive, or in [backup]", path.display())]
     NoArchive { path: PathBuf },
-    #[error(transparent)]
-    File(#[from] FileError),
-    #[error(transparent)]
-    Source(#[from] KeyError),
     #[error("{}: {source}", path.display())]
     Archive {
         path: PathBuf,
@@ -101,36 +86,20 @@ impl Opened {
 
 impl Place {
     fn open(&self) -> Result<Opened, BackupCommandError> {
-        let (path, keys) = if let Some(file) = &self.config {
-            let config = files::config(file)?;
-            let data = node::data_of(&config.node.data_dir);
-            let keys = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?
-                .block_on(fetch::master_keys(&config.security, &data))?;
-            let configured = config.backup.map(|settings| settings.directory);
-            (self.archive.clone().or(configured), keys)
-        } else {
-            let own = self.data_dir.join(BACKUPS);
-            let keys = MasterKeys::new(self.master_key()?);
-            (Some(self.archive.clone().unwrap_or(own)), keys)
+        let found = self.data.find()?;
+        let own = match found.config {
+            Some(config) => config.backup.map(|settings| settings.directory),
+            None => Some(found.data_dir.join(BACKUPS)),
         };
+        let path = self.archive.clone().or(own);
         let path = path.ok_or_else(|| BackupCommandError::NoArchive {
-            path: self.config.clone().unwrap_or_default(),
+            path: self.data.config.clone().unwrap_or_default(),
         })?;
         let store = Arc::new(DirectoryStore::new(&path));
-        match Archive::open_to_read(store, &archive_keys(&keys)) {
+        match Archive::open_to_read(store, &archive_keys(&found.master_keys)) {
             Ok(archive) => Ok(Opened { path, archive }),
             Err(source) => Err(BackupCommandError::Archive { path, source }),
         }
-    }
-
-    fn master_key(&self) -> Result<MasterKey, BackupCommandError> {
-        let own = || self.data_dir.join(master_key::FILE);
-        let path = self.master_key.clone().unwrap_or_else(own);
-        let read = std::fs::read_to_string(&path)
-            .and_then(|text| text.parse::<MasterKey>().map_err(io::Error::other));
-        read.map_err(|source| BackupCommandError::MasterKey { path, source })
     }
 }
 

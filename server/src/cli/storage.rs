@@ -7,11 +7,9 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use stator_cluster::offline::{self, DumpOptions};
-use stator_cluster::{MasterKey, MasterKeys, Random, Secrets};
+use stator_cluster::{Random, Secrets};
 
-use super::files::{self, FileError};
-use super::master_key;
-use super::master_key::fetch::{self, KeyError};
+use super::data_place::{DataPlace, DataPlaceError};
 use crate::clock::{Clock as _, SystemClock};
 use crate::node;
 use crate::random;
@@ -28,7 +26,7 @@ enum Work {
     /// Read every byte and check it against everything that is said about it; changes nothing
     Verify {
         #[command(flatten)]
-        place: Place,
+        place: DataPlace,
         /// Print the result as one JSON object
         #[arg(long)]
         json: bool,
@@ -36,7 +34,7 @@ enum Work {
     /// Print what a file says: `CURRENT`, a manifest, a log segment or an sstable
     Dump {
         #[command(flatten)]
-        place: Place,
+        place: DataPlace,
         /// Name of the file
         file: String,
         /// Every entry, not only the figures
@@ -49,7 +47,7 @@ enum Work {
     /// Make a directory that opens again out of what can be read of it; what is damaged is kept aside
     Repair {
         #[command(flatten)]
-        place: Place,
+        place: DataPlace,
         /// Do it; without this flag it is only said what would be looked at
         #[arg(long)]
         yes: bool,
@@ -57,35 +55,17 @@ enum Work {
     /// Make a second directory with the same data, by hard links
     Checkpoint {
         #[command(flatten)]
-        place: Place,
+        place: DataPlace,
         /// Where; must be empty or not exist, on the same file system
         to: PathBuf,
     },
 }
 
-/// Where the data lies and what it is encrypted with.
-#[derive(Debug, Args)]
-struct Place {
-    /// Data directory of the node
-    #[arg(long, default_value = "./stator-data", conflicts_with = "config")]
-    data_dir: PathBuf,
-    /// File with the master key; by default the one in the data directory
-    #[arg(long, conflicts_with = "config")]
-    master_key: Option<PathBuf>,
-    /// Configuration of the node, which says where its data lies and where the master key comes from
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
 /// Why a command did not do its work.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StorageError {
-    #[error("cannot read the master key {}: {source}", path.display())]
-    MasterKey { path: PathBuf, source: io::Error },
     #[error(transparent)]
-    File(#[from] FileError),
-    #[error(transparent)]
-    Source(#[from] KeyError),
+    Place(#[from] DataPlaceError),
     #[error(transparent)]
     Storage(#[from] stator_cluster::Error),
     #[error("{problems} problems in {}; `stator storage repair` saves what can be read", path.display())]
@@ -107,40 +87,17 @@ struct Opened {
     secrets: Secrets,
 }
 
-impl Place {
-    fn open(&self) -> Result<Opened, StorageError> {
-        let (data_dir, master_keys) = match &self.config {
-            Some(path) => {
-                let config = files::config(path)?;
-                let data = node::data_of(&config.node.data_dir);
-                let keys = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()?
-                    .block_on(fetch::master_keys(&config.security, &data))?;
-                (config.node.data_dir, keys)
-            }
-            None => (self.data_dir.clone(), MasterKeys::new(self.master_key()?)),
-        };
-        Ok(Opened {
-            data: node::data_of(&data_dir),
-            data_dir,
-            secrets: Secrets {
-                master_keys,
-                random: Random::new(random::fill),
-                now_ms: u64::try_from(SystemClock.now_ms()).unwrap_or_default(),
-            },
-        })
-    }
-
-    fn master_key(&self) -> Result<MasterKey, StorageError> {
-        let path = self
-            .master_key
-            .clone()
-            .unwrap_or_else(|| self.data_dir.join(master_key::FILE));
-        let read = std::fs::read_to_string(&path)
-            .and_then(|text| text.parse::<MasterKey>().map_err(io::Error::other));
-        read.map_err(|source| StorageError::MasterKey { path, source })
-    }
+fn open(place: &DataPlace) -> Result<Opened, StorageError> {
+    let found = place.find()?;
+    Ok(Opened {
+        data: node::data_of(&found.data_dir),
+        data_dir: found.data_dir,
+        secrets: Secrets {
+            master_keys: found.master_keys,
+            random: Random::new(random::fill),
+            now_ms: u64::try_from(SystemClock.now_ms()).unwrap_or_default(),
+        },
+    })
 }
 
 /// Runs one of the commands.
@@ -158,13 +115,13 @@ pub(crate) fn run(options: &Options) -> Result<(), StorageError> {
                 values: *values,
             };
             let mut out = io::stdout().lock();
-            let Opened { data, secrets, .. } = place.open()?;
+            let Opened { data, secrets, .. } = open(place)?;
             offline::dump(&data, secrets, file, options, &mut out)?;
             Ok(out.flush()?)
         }
         Work::Repair { place, yes } => repair(place, *yes),
         Work::Checkpoint { place, to } => {
-            let Opened { data, secrets, .. } = place.open()?;
+            let Opened { data, secrets, .. } = open(place)?;
             let made = offline::checkpoint(&data, secrets, to)?;
             let mut out = io::stdout().lock();
             writeln!(
@@ -211,13 +168,13 @@ struct Verified<'a> {
     problems: Vec<String>,
 }
 
-fn verify(place: &Place, json: bool) -> Result<(), StorageError> {
+fn verify(place: &DataPlace, json: bool) -> Result<(), StorageError> {
     let bar = bar("verifying");
     let Opened {
         data_dir,
         data,
         secrets,
-    } = place.open()?;
+    } = open(place)?;
     let found = offline::verify(&data, secrets, &mut shown(&bar))?;
     bar.finish_and_clear();
     let mut out = io::stdout().lock();
@@ -257,12 +214,12 @@ fn verify(place: &Place, json: bool) -> Result<(), StorageError> {
     Ok(())
 }
 
-fn repair(place: &Place, yes: bool) -> Result<(), StorageError> {
+fn repair(place: &DataPlace, yes: bool) -> Result<(), StorageError> {
     let Opened {
         data_dir,
         data,
         secrets,
-    } = place.open()?;
+    } = open(place)?;
     if !yes {
         return Err(StorageError::NotConfirmed { path: data_dir });
     }

@@ -130,6 +130,41 @@ fn find(keyspace: &KeyspaceVersion, level: usize, numbers: &[u64]) -> Vec<Arc<Ss
         .collect()
 }
 
+/// Keeps a job that writes to the limit of bytes a second, and notices a stop.
+pub(super) struct Steady<'a> {
+    core: &'a Core,
+    until_check: u32,
+    /// For how many bytes of the output the pace was kept.
+    paced: u64,
+}
+
+impl<'a> Steady<'a> {
+    pub(super) fn new(core: &'a Core) -> Self {
+        Self {
+            core,
+            until_check: ENTRIES_BETWEEN_CHECKS,
+            paced: 0,
+        }
+    }
+
+    /// To be asked after each entry: whether the job goes on. It does not when the engine stops.
+    ///
+    /// # Errors
+    /// When the engine has failed.
+    pub(super) fn goes_on(&mut self, output: &Output<'_>) -> Result<bool> {
+        self.until_check -= 1;
+        if self.until_check > 0 {
+            return Ok(true);
+        }
+        self.until_check = ENTRIES_BETWEEN_CHECKS;
+        self.core.check()?;
+        let written = output.bytes();
+        self.core.keep_pace(written - self.paced);
+        self.paced = written;
+        Ok(!self.core.is_stopping())
+    }
+}
+
 /// How a merge ended.
 enum Merged {
     /// With these sstables.
@@ -187,7 +222,7 @@ fn merge_into(
     let rules = core.filter.rules();
     let boundaries = core.snapshots.boundaries(|| core.published());
     let mut retention = Retention::new(keyspace.id, &*rules, boundaries, choice.bottom);
-    let (mut until_check, mut paced) = (ENTRIES_BETWEEN_CHECKS, 0);
+    let mut steady = Steady::new(core);
     while let Some((key, sequence, kind)) = cursor.place() {
         match retention.decide(key, sequence, kind, cursor.value()) {
             Decision::Keep => output.push(key, sequence, kind, cursor.value())?,
@@ -200,19 +235,11 @@ fn merge_into(
             Decision::Hidden => {}
         }
         cursor.step()?;
-        until_check -= 1;
-        if until_check == 0 {
-            until_check = ENTRIES_BETWEEN_CHECKS;
-            core.check()?;
-            let written = output.bytes();
-            core.keep_pace(written - paced);
-            paced = written;
-            if core.is_stopping() {
-                return Ok(None);
-            }
+        if !steady.goes_on(output)? {
+            return Ok(None);
         }
     }
-    Ok(Some(paced))
+    Ok(Some(steady.paced))
 }
 
 fn output<'a>(core: &'a Core, keyspace: &KeyspaceVersion, choice: &Choice) -> Output<'a> {

@@ -6,16 +6,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::job::install;
+use super::job::{Steady, install};
 use super::picker::Choice;
 use crate::core::Core;
 use crate::error::{Error, Result};
 use crate::output::{Output, discard, open_all};
 use crate::sstable::Sstable;
 use crate::version::KeyspaceVersion;
-
-/// The limit of bytes a second is kept after this many entries.
-const ENTRIES_BETWEEN_CHECKS: u32 = 1024;
 
 /// An sstable of the keyspace that was given up and that no compaction has in use, as one to be written anew where it lies.
 pub(super) fn choose_given_up(keyspace: &Arc<KeyspaceVersion>, busy: &BTreeSet<u64>) -> Option<Choice> {
@@ -39,19 +36,11 @@ pub(super) fn mend(
     damaged: &Arc<Sstable>,
 ) -> Result<bool> {
     let mut output = Output::new(core, keyspace, u64::MAX, core.settings.compression);
-    let (mut until_check, mut paced) = (ENTRIES_BETWEEN_CHECKS, 0);
+    let mut steady = Steady::new(core);
     let salvaged = damaged.salvage(&mut |key, sequence, kind, value| {
         output.push(key, sequence, kind, value)?;
-        until_check -= 1;
-        if until_check == 0 {
-            until_check = ENTRIES_BETWEEN_CHECKS;
-            core.check()?;
-            let written = output.bytes();
-            core.keep_pace(written - paced);
-            paced = written;
-            if core.is_stopping() {
-                return Err(Error::Closed);
-            }
+        if !steady.goes_on(&output)? {
+            return Err(Error::Closed);
         }
         Ok(())
     });

@@ -5,6 +5,7 @@
 pub mod capacity;
 pub mod cluster;
 pub mod register;
+mod surroundings;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

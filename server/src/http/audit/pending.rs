@@ -4,10 +4,10 @@
 //! one that failed inside: it may have taken effect.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::request::Parts;
 use stator_iam::Principal;
-use tokio::time::Instant;
 
 use super::{App, Trail, operation, query};
 use crate::identity::error::IdentityError;
@@ -21,7 +21,7 @@ pub(in crate::http) struct Pending<'a> {
     app: &'a App,
     parts: &'a Parts,
     id: RequestId,
-    begun: Instant,
+    begun: Duration,
     pub(in crate::http) trail: Trail,
     is_answered: bool,
 }
@@ -32,7 +32,7 @@ impl<'a> Pending<'a> {
             app,
             parts,
             id,
-            begun: Instant::now(),
+            begun: app.context.cluster.steady_now(),
             trail: Trail::default(),
             is_answered: false,
         }
@@ -44,9 +44,13 @@ impl<'a> Pending<'a> {
         self.write(result);
     }
 
+    fn took(&self) -> Duration {
+        self.app.context.cluster.steady_now().saturating_sub(self.begun)
+    }
+
     fn write(&self, result: &Result<Vec<u8>, ApiError>) {
         let Trail { target, table, .. } = &self.trail;
-        let (table, took) = (table.get().map(Arc::as_ref), self.begun.elapsed());
+        let (table, took) = (table.get().map(Arc::as_ref), self.took());
         let error = result.as_ref().err().map(ApiError::code);
         self.app.operations.answered(*target, table, took, error);
         operation(self.app, self.parts, &self.trail, result, self.id);

@@ -25,14 +25,14 @@ impl Decode for CreateBackup {
 
 impl Decode for DescribeBackup {
     fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
-        let backup_arn = reader.backup_arn()?;
+        let backup_arn = reader.only_text("BackupArn")?;
         Ok(Self { backup_arn })
     }
 }
 
 impl Decode for DeleteBackup {
     fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
-        let backup_arn = reader.backup_arn()?;
+        let backup_arn = reader.only_text("BackupArn")?;
         Ok(Self { backup_arn })
     }
 }
@@ -71,30 +71,12 @@ impl Decode for RestoreTableFromBackup {
 
 impl Decode for DescribeContinuousBackups {
     fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
-        let request = reader.structure(|reader, name, request: &mut Self| {
-            match name {
-                "TableName" => request.table_name = reader.text()?,
-                _ => reader.skip()?,
-            }
-            Ok(())
-        })?;
-        Ok(request.unwrap_or_default())
+        let table_name = reader.only_text("TableName")?;
+        Ok(Self { table_name })
     }
 }
 
 impl Reader<'_> {
-    /// The `BackupArn` of a request that has nothing else.
-    fn backup_arn(&mut self) -> Decoded<Option<String>> {
-        let arn = self.structure(|reader, name, arn: &mut Option<String>| {
-            match name {
-                "BackupArn" => *arn = reader.text()?,
-                _ => reader.skip()?,
-            }
-            Ok(())
-        })?;
-        Ok(arn.flatten())
-    }
-
     /// A member that says what of a restored table is to be otherwise; any other one is skipped.
     fn restore_override(&mut self, name: &str, overrides: &mut RestoreOverrides) -> Decoded<()> {
         match name {

@@ -16,6 +16,19 @@ impl Reader<'_> {
         Ok(found.then_some(value))
     }
 
+    /// The text of the one member that a request has.
+    pub(super) fn only_text(&mut self, member: &str) -> Decoded<Option<String>> {
+        let text = self.structure(|reader, name, text: &mut Option<String>| {
+            if name == member {
+                *text = reader.text()?;
+            } else {
+                reader.skip()?;
+            }
+            Ok(())
+        })?;
+        Ok(text.flatten())
+    }
+
     /// Skips a list; true when it has elements.
     pub(super) fn skip_list(&mut self) -> Decoded<bool> {
         let mut elements = false;

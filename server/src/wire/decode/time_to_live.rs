@@ -21,14 +21,8 @@ impl Decode for UpdateTimeToLive {
 
 impl Decode for DescribeTimeToLive {
     fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
-        let request = reader.structure(|reader, name, request: &mut Self| {
-            match name {
-                "TableName" => request.table_name = reader.text()?,
-                _ => reader.skip()?,
-            }
-            Ok(())
-        })?;
-        Ok(request.unwrap_or_default())
+        let table_name = reader.only_text("TableName")?;
+        Ok(Self { table_name })
     }
 }
 

@@ -4,9 +4,8 @@ use stator_model::index::IndexKind;
 
 use super::Encode;
 use super::json::Json;
-use super::stream::view_name;
 use crate::backup::BackupStatus;
-use crate::catalog::{BillingMode, IndexDefinition, TableDefinition, TimeToLiveStatus};
+use crate::catalog::{IndexDefinition, TableDefinition};
 use crate::operation::backup_description::BackupDescription;
 use crate::operation::create_backup::CreateBackupOutput;
 use crate::operation::delete_backup::DeleteBackupOutput;
@@ -113,18 +112,11 @@ impl Json {
         self.member("TableSizeBytes").integer(backup.record.size);
         self.key_schema(&table.key_schema);
         self.member("TableCreationDateTime").time(table.created_at_ms);
-        self.member("ProvisionedThroughput").object(|json| {
-            json.member("ReadCapacityUnits")
-                .integer(table.throughput.read_units);
-            json.member("WriteCapacityUnits")
-                .integer(table.throughput.write_units);
-        });
+        self.member("ProvisionedThroughput")
+            .object(|json| json.capacity_units(&table.throughput));
         self.on_demand_limits(table.on_demand_limits);
         self.member("ItemCount").integer(backup.record.items);
-        self.member("BillingMode").text(match table.billing_mode {
-            BillingMode::Provisioned => "PROVISIONED",
-            BillingMode::PayPerRequest => "PAY_PER_REQUEST",
-        });
+        self.billing_mode(table.billing_mode);
     }
 
     fn source_features(&mut self, backup: &BackupDescription) {
@@ -132,20 +124,10 @@ impl Json {
         self.source_indexes(table, IndexKind::Local, "LocalSecondaryIndexes");
         self.source_indexes(table, IndexKind::Global, "GlobalSecondaryIndexes");
         if let Some(stream) = table.stream() {
-            self.member("StreamDescription").object(|json| {
-                json.member("StreamEnabled").boolean(true);
-                json.member("StreamViewType").text(view_name(stream.view));
-            });
+            self.member("StreamDescription").enabled_stream(stream);
         }
         if let Some(due) = &table.time_to_live {
-            self.member("TimeToLiveDescription").object(|json| {
-                json.member("TimeToLiveStatus").text(match due.status {
-                    TimeToLiveStatus::Enabling => "ENABLING",
-                    TimeToLiveStatus::Enabled => "ENABLED",
-                    TimeToLiveStatus::Disabling => "DISABLING",
-                });
-                json.member("AttributeName").text(&due.attribute);
-            });
+            self.time_to_live_description(Some(due));
         }
         self.encryption_key(backup.key_arn.as_deref());
     }
@@ -161,12 +143,8 @@ impl Json {
                 json.member("IndexName").text(&index.name);
                 json.index_keys(index);
                 if kind == IndexKind::Global {
-                    json.member("ProvisionedThroughput").object(|json| {
-                        json.member("ReadCapacityUnits")
-                            .integer(index.throughput.read_units);
-                        json.member("WriteCapacityUnits")
-                            .integer(index.throughput.write_units);
-                    });
+                    json.member("ProvisionedThroughput")
+                        .object(|json| json.capacity_units(&index.throughput));
                     json.on_demand_limits(index.on_demand_limits);
                 }
             });

@@ -7,7 +7,9 @@ use super::Encode;
 use super::json::Json;
 use super::stream::view_name;
 use crate::arn;
-use crate::catalog::{BillingMode, IndexDefinition, IndexStatus, OnDemandLimits, TableClass};
+use crate::catalog::{
+    BillingMode, IndexDefinition, IndexStatus, OnDemandLimits, StreamDefinition, TableClass, Throughput,
+};
 use crate::operation::create_table::CreateTableOutput;
 use crate::operation::delete_table::DeleteTableOutput;
 use crate::operation::describe_table::DescribeTableOutput;
@@ -120,10 +122,7 @@ impl Json {
             return;
         };
         if table.definition.stream().is_some() {
-            self.member("StreamSpecification").object(|json| {
-                json.member("StreamEnabled").boolean(true);
-                json.member("StreamViewType").text(view_name(stream.view));
-            });
+            self.member("StreamSpecification").enabled_stream(stream);
         }
         let label = label(stream);
         self.member("LatestStreamLabel").text(&label);
@@ -140,6 +139,26 @@ impl Json {
         self.member(member).list(of_kind, |json, (index, tally)| {
             json.object(|json| json.index_description(table, index, *tally));
         });
+    }
+
+    /// The settings of a stream that is on.
+    pub(super) fn enabled_stream(&mut self, stream: &StreamDefinition) {
+        self.object(|json| {
+            json.member("StreamEnabled").boolean(true);
+            json.member("StreamViewType").text(view_name(stream.view));
+        });
+    }
+
+    pub(super) fn billing_mode(&mut self, mode: BillingMode) {
+        self.member("BillingMode").text(match mode {
+            BillingMode::Provisioned => "PROVISIONED",
+            BillingMode::PayPerRequest => "PAY_PER_REQUEST",
+        });
+    }
+
+    pub(super) fn capacity_units(&mut self, throughput: &Throughput) {
+        self.member("ReadCapacityUnits").integer(throughput.read_units);
+        self.member("WriteCapacityUnits").integer(throughput.write_units);
     }
 
     /// What the keys of an index are, and what its rows have.
@@ -202,8 +221,7 @@ impl Json {
             }
             json.member("NumberOfDecreasesToday")
                 .integer(throughput.lowered_that_day);
-            json.member("ReadCapacityUnits").integer(throughput.read_units);
-            json.member("WriteCapacityUnits").integer(throughput.write_units);
+            json.capacity_units(throughput);
         });
         self.on_demand_limits(index.on_demand_limits);
         if let Some(warm) = index.warm_units_requested {
@@ -262,8 +280,7 @@ impl Json {
             }
             json.member("NumberOfDecreasesToday")
                 .integer(table.decreases_today);
-            json.member("ReadCapacityUnits").integer(throughput.read_units);
-            json.member("WriteCapacityUnits").integer(throughput.write_units);
+            json.capacity_units(throughput);
         });
     }
 
@@ -274,10 +291,7 @@ impl Json {
             return;
         };
         self.member("BillingModeSummary").object(|json| {
-            json.member("BillingMode").text(match definition.billing_mode {
-                BillingMode::Provisioned => "PROVISIONED",
-                BillingMode::PayPerRequest => "PAY_PER_REQUEST",
-            });
+            json.billing_mode(definition.billing_mode);
             if table.status != TableStatus::Creating {
                 json.member("LastUpdateToPayPerRequestDateTime").time(since_ms);
             }

@@ -2,7 +2,7 @@
 
 use super::Encode;
 use super::json::Json;
-use crate::catalog::TimeToLiveStatus;
+use crate::catalog::{TimeToLive, TimeToLiveStatus};
 use crate::operation::describe_time_to_live::DescribeTimeToLiveOutput;
 use crate::operation::update_time_to_live::UpdateTimeToLiveOutput;
 
@@ -19,19 +19,23 @@ impl Encode for UpdateTimeToLiveOutput {
 
 impl Encode for DescribeTimeToLiveOutput {
     fn encode(&self, out: &mut Json) {
-        out.object(|json| {
-            json.member("TimeToLiveDescription").object(|json| {
-                let status = match self.time_to_live.as_ref().map(|known| known.status) {
-                    None => "DISABLED",
-                    Some(TimeToLiveStatus::Enabling) => "ENABLING",
-                    Some(TimeToLiveStatus::Enabled) => "ENABLED",
-                    Some(TimeToLiveStatus::Disabling) => "DISABLING",
-                };
-                json.member("TimeToLiveStatus").text(status);
-                if let Some(known) = &self.time_to_live {
-                    json.member("AttributeName").text(&known.attribute);
-                }
-            });
+        out.object(|json| json.time_to_live_description(self.time_to_live.as_ref()));
+    }
+}
+
+impl Json {
+    pub(super) fn time_to_live_description(&mut self, known: Option<&TimeToLive>) {
+        self.member("TimeToLiveDescription").object(|json| {
+            let status = match known.map(|known| known.status) {
+                None => "DISABLED",
+                Some(TimeToLiveStatus::Enabling) => "ENABLING",
+                Some(TimeToLiveStatus::Enabled) => "ENABLED",
+                Some(TimeToLiveStatus::Disabling) => "DISABLING",
+            };
+            json.member("TimeToLiveStatus").text(status);
+            if let Some(known) = known {
+                json.member("AttributeName").text(&known.attribute);
+            }
         });
     }
 }

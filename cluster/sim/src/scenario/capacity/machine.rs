@@ -6,7 +6,6 @@
 //! by its own clock, such as ticks.
 
 use std::num::{NonZeroU8, NonZeroU32};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,14 +14,13 @@ use parking_lot::Mutex;
 use stator_cluster::gossip::GossipSettings;
 use stator_cluster::ring::RangeBits;
 use stator_cluster::{
-    Answer, Applier, Cell, Cluster, Commands, Founder, Inbox, MASTER_KEY_BYTES, MalformedAnswer,
-    MalformedCommand, MasterKey, MasterKeys, MoveSettings, NodeId, NodeSettings, Random, ScrubSettings,
-    Settings, Surroundings, Task, Timing, Verdict, World,
+    Answer, Applier, Cell, Cluster, Commands, Founder, Inbox, MalformedAnswer, MalformedCommand,
+    MoveSettings, NodeId, NodeSettings, ScrubSettings, Settings, Task, Timing, Verdict, World,
 };
-use stator_storage::Clock;
 use uuid::Uuid;
 
 use crate::kernel::{Boot, Control};
+use crate::scenario::surroundings::surroundings;
 
 /// Replicas of a range.
 const REPLICATION: NonZeroU8 = NonZeroU8::new(3).expect("three is not zero");
@@ -104,7 +102,7 @@ pub(super) fn open(
 ) -> Result<(Arc<Member>, Arc<dyn Inbox>), String> {
     let network = Arc::clone(&boot.network);
     let settings = settings(boot, founders, bits, control);
-    let opened = Cluster::open(settings, surroundings(boot), |_, _| Ok(network));
+    let opened = Cluster::open(settings, surroundings(boot, Arc::new(Puts)), |_, _| Ok(network));
     let cluster = opened.map_err(|error| error.to_string())?;
     let processor = Arc::new(Processor {
         world: Arc::clone(&boot.world),
@@ -146,40 +144,6 @@ fn settings(boot: &Boot, founders: &[NodeId], bits: RangeBits, control: &Control
         gossip: GossipSettings::default(),
         moves: MoveSettings::default(),
         scrub: ScrubSettings::default(),
-    }
-}
-
-fn surroundings(boot: &Boot) -> Surroundings {
-    let world = Arc::clone(&boot.world);
-    let random = Random::new(move |buffer| {
-        for chunk in buffer.chunks_mut(8) {
-            let drawn = world.random_u64().to_le_bytes();
-            chunk
-                .iter_mut()
-                .zip(drawn)
-                .for_each(|(byte, drawn)| *byte = drawn);
-        }
-        Ok(())
-    });
-    Surroundings {
-        world: Arc::clone(&boot.world),
-        disk: Arc::clone(&boot.disk),
-        directory: PathBuf::from("/stator/data"),
-        random,
-        master_keys: MasterKeys::new(MasterKey::new([7; MASTER_KEY_BYTES])),
-        clock: Some(Arc::new(SteadyClock(Arc::clone(&boot.world)))),
-        driven: true,
-        commands: Arc::new(Puts),
-    }
-}
-
-/// The world's steady clock for the engine.
-#[derive(Debug)]
-struct SteadyClock(Arc<dyn World>);
-
-impl Clock for SteadyClock {
-    fn now(&self) -> Duration {
-        self.0.now()
     }
 }
 

@@ -7,21 +7,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZeroU8, NonZeroU32};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bytes::Bytes;
 use stator_cluster::gossip::GossipSettings;
 use stator_cluster::ring::{RangeBits, RangeId};
 use stator_cluster::{
     Answer as _, Applier as _, Cluster, Commands, ConsistencyLevel, Direction, EngineSettings, Error, Fill,
-    Founder, Invocation, InvocationId, Keyspace, MASTER_KEY_BYTES, MasterKey, MasterKeys, MoveSettings,
-    NodeId, NodeSettings, Random, ScrubSettings, Settings, Surroundings, Timing, Together, Token,
-    TransactionAction, TransactionOutcome, World, WriteOptions,
+    Founder, Invocation, InvocationId, Keyspace, MoveSettings, NodeId, NodeSettings, ScrubSettings, Settings,
+    Timing, Together, Token, TransactionAction, TransactionOutcome, WriteOptions,
 };
-use stator_storage::{Clock, Compression};
+use stator_storage::Compression;
 use uuid::Uuid;
 
 use super::bank::{Order, Transacted, bank};
@@ -34,11 +31,10 @@ use super::place::{KeyspaceName, Place, Span};
 use super::setup::{Builder, Opened, Shape};
 use crate::check::cell::Stored;
 use crate::kernel::{Boot, Control};
+use crate::scenario::surroundings::surroundings;
 
 /// So small that a cut of few accounts has several pages, in bytes.
 const CUT_BYTES: u32 = 64;
-
-const DIRECTORY: &str = "/stator/data";
 
 /// The cluster of every run.
 const CLUSTER: Uuid = Uuid::from_u128(0x5741_544f_5253_494d);
@@ -119,40 +115,6 @@ fn engine_settings() -> EngineSettings {
         level_size_ratio: 4,
         compaction_threads: 1,
         ..EngineSettings::default()
-    }
-}
-
-fn surroundings(boot: &Boot, commands: Arc<dyn Commands>) -> Surroundings {
-    let world = Arc::clone(&boot.world);
-    let random = Random::new(move |buffer| {
-        for chunk in buffer.chunks_mut(8) {
-            let drawn = world.random_u64().to_le_bytes();
-            chunk
-                .iter_mut()
-                .zip(drawn)
-                .for_each(|(byte, drawn)| *byte = drawn);
-        }
-        Ok(())
-    });
-    Surroundings {
-        world: Arc::clone(&boot.world),
-        disk: Arc::clone(&boot.disk),
-        directory: PathBuf::from(DIRECTORY),
-        random,
-        master_keys: MasterKeys::new(MasterKey::new([7; MASTER_KEY_BYTES])),
-        clock: Some(Arc::new(SteadyClock(Arc::clone(&boot.world)))),
-        driven: true,
-        commands,
-    }
-}
-
-/// The world's steady clock for the engine.
-#[derive(Debug)]
-struct SteadyClock(Arc<dyn World>);
-
-impl Clock for SteadyClock {
-    fn now(&self) -> Duration {
-        self.0.now()
     }
 }
 
