@@ -157,13 +157,14 @@ impl Cluster {
         visit: &mut impl FnMut(&Row<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Error> {
         let mut last = None;
-        let visited = self.visit_here(span.keyspace, &span.bounds, span.direction, &mut |row: &Row<
-            '_,
-        >| {
-            last = Some(Bytes::copy_from_slice(row.key()));
+        let mut note = |row: &Row<'_>| {
+            let key: &mut Vec<u8> = last.get_or_insert_default();
+            key.clear();
+            key.extend_from_slice(row.key());
             visit(row)
-        });
-        if let (Err(_), Some(last)) = (&visited, &last) {
+        };
+        let visited = self.visit_here(span.keyspace, &span.bounds, span.direction, &mut note);
+        if let (Err(_), Some(last)) = (&visited, last) {
             span.go_on_behind(last);
         }
         visited
@@ -205,7 +206,7 @@ impl Cluster {
                 return Ok(ControlFlow::Break(()));
             }
             match page.keys.last().filter(|_| !page.is_last) {
-                Some(last) => span.go_on_behind(last),
+                Some(last) => span.go_on_behind(last.to_vec()),
                 None => return Ok(ControlFlow::Continue(())),
             }
         }
@@ -267,8 +268,8 @@ struct Span {
 }
 
 impl Span {
-    fn go_on_behind(&mut self, last: &Bytes) {
-        let behind = Bound::Excluded(last.to_vec());
+    fn go_on_behind(&mut self, last: Vec<u8>) {
+        let behind = Bound::Excluded(last);
         match self.direction {
             Direction::Forward => self.bounds.start = behind,
             Direction::Backward => self.bounds.end = behind,
