@@ -124,6 +124,10 @@ impl Core {
         } = given;
         let pressure = AtomicU64::new(encode_pressure(pressure_of(&view, &settings)));
         let pace = Pace::new(settings.compaction_bytes_per_second_max);
+        let counters = Counters::default();
+        // Those that the start has set aside.
+        let damages = view.version.set_aside().count() as u64;
+        counters.damages.store(damages, Ordering::Relaxed);
         Self {
             settings,
             context,
@@ -146,7 +150,7 @@ impl Core {
             rewriting: AtomicBool::new(false),
             forget_due: AtomicBool::new(false),
             filter,
-            counters: Counters::default(),
+            counters,
             drive,
             turns: Turns::default(),
             clock,

@@ -4,11 +4,12 @@
 //! check finds such bytes is *set aside*: it stays where it is, reads that touch its bad bytes fail with [`Error::Corruption`], all others are served,
 //! and compactions go around it. Only an owner that has the cells elsewhere [gives up](Engine::give_up) what cannot be read, because older values
 //! of those keys may show from then on; it gives up no more than a [check](SstableCheck) has told it. That a file is set aside is not written
-//! down: after a start it is found again. Not here: writing what is left of a file (`compaction/mend.rs`); damage that is found by a start, which
-//! refuses to go on, because it does not know then what there was.
+//! down: after a start it is found again. A start that finds it sets the file aside as well: the manifest says which keys it has; of a file whose own
+//! words about itself are damaged all of them are lost. Not here: writing what is left of a file (`compaction/mend.rs`); manifest and log, whose
+//! damage a start refuses, because it does not know then what there was.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -237,12 +238,17 @@ impl Lost {
 }
 
 impl Damage {
-    fn new(offset: u64, detail: &str) -> Self {
+    pub(crate) fn new(offset: u64, detail: &str) -> Self {
         Self {
             offset,
             detail: detail.to_owned(),
             state: Mutex::default(),
         }
+    }
+
+    /// What a read of the bad bytes gives.
+    pub(crate) fn error(&self, path: &Path) -> Error {
+        Error::corruption(path, self.offset, self.detail.clone())
     }
 
     fn assess(&self, lost: Lost) {

@@ -231,7 +231,10 @@ fn open_sstables(
 ) -> Result<Vec<Arc<Sstable>>> {
     let share = metas.len().div_ceil(OPENERS).max(1);
     let open = |metas: &[&SstableMeta]| -> Result<Vec<_>> {
-        metas.iter().map(|meta| Sstable::open(context, meta)).collect()
+        metas
+            .iter()
+            .map(|meta| Sstable::open_or_set_aside(context, meta))
+            .collect()
     };
     if drive == Drive::Caller {
         return open(metas);

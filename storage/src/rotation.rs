@@ -161,7 +161,7 @@ impl Core {
         let sstables = view.version.keyspaces.values();
         let mut used: BTreeSet<DataKeyId> = sstables
             .flat_map(|keyspace| keyspace.sstables())
-            .map(|sstable| sstable.data_key())
+            .filter_map(|sstable| sstable.data_key())
             .collect();
         used.extend(log);
         used.insert(manifest.data_key());
@@ -182,7 +182,8 @@ impl Core {
             .values()
             .flat_map(|keyspace| keyspace.sstables())
         {
-            let (count, bytes) = sstables.entry(sstable.data_key()).or_default();
+            let Some(key) = sstable.data_key() else { continue };
+            let (count, bytes) = sstables.entry(key).or_default();
             *count += 1;
             *bytes += sstable.meta.bytes;
         }

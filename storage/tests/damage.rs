@@ -298,18 +298,69 @@ fn a_check_of_good_files_reads_all_of_them() {
     assert!(engine.check_sstable(u64::MAX).is_none());
 }
 
+/// All that a flipped bit may do to a start: see the test below.
+fn starts_with(disk: &MemVfs, path: &Path, offset: u64, id: KeyspaceId, model: &Model) -> usize {
+    let disk = disk.after_power_cut(stator_storage::vfs::mem::Unsynced::Kept);
+    flip(&disk, path, offset);
+    let engine = open(&disk, settings()).unwrap();
+    let failed = read_each(&engine, id, model);
+    let file = engine.sstables_to_check()[0];
+    check(&engine, file.number);
+    let damaged = engine.damaged();
+    assert_eq!(damaged.len(), 1, "offset {offset}");
+    assert!(engine.damages() > 0);
+    let lost = damaged[0].lost.clone().unwrap();
+    let is_lost = |key: &[u8]| lost.iter().any(|span| *span.first <= *key && *key <= *span.last);
+    // A filter that cannot be read fails reads of keys that are there.
+    assert!(
+        lost.is_empty() || failed.iter().all(|key| is_lost(key)),
+        "offset {offset}"
+    );
+    assert!(engine.give_up(file.number).unwrap());
+    turn_all(&engine);
+    assert_eq!(engine.damaged(), [], "offset {offset}");
+    let left = read_all(&engine, id).unwrap();
+    assert!(left.iter().all(|(key, value)| model.get(key) == Some(value)));
+    let kept: Model = left.iter().cloned().collect();
+    let mut gone = model.keys().filter(|key| !kept.contains_key(*key));
+    assert!(gone.all(|key| is_lost(key)), "offset {offset}");
+    drop(engine);
+    let engine = open(&disk, settings()).unwrap();
+    assert_eq!((engine.damaged(), engine.damages()), (vec![], 0));
+    assert_eq!(read_all(&engine, id).unwrap(), left);
+    left.len()
+}
+
 #[test]
-fn damage_that_a_start_finds_stops_it_and_says_where_and_what_to_do() {
-    let (disk, engine, _, _) = with_one_sstable(KeyspaceOptions::default());
+fn a_start_sets_a_damaged_sstable_aside_wherever_the_damage_is() {
+    let (disk, engine, id, model) = with_one_sstable(KeyspaceOptions::default());
     drop(engine);
     let path = sstables(&disk).remove(0);
     let size = disk.open(&path).unwrap().size().unwrap();
-    flip(&disk, &path, size - 20);
+    let left: Vec<_> = (0..64)
+        .chain((64..size).step_by(37))
+        .chain(size - 56..size)
+        .map(|offset| starts_with(&disk, &path, offset, id, &model))
+        .collect();
+    // The ends of the file lose all of it, a block its own keys, the filter none.
+    assert!(left.contains(&0) && left.contains(&model.len()));
+    assert!(
+        left.iter()
+            .any(|left| *left + 20 > model.len() && *left < model.len())
+    );
+}
+
+#[test]
+fn a_start_without_an_sstable_that_there_must_be_stops_and_says_what_to_do() {
+    let (disk, engine, _, _) = with_one_sstable(KeyspaceOptions::default());
+    drop(engine);
+    let path = sstables(&disk).remove(0);
+    disk.remove(&path).unwrap();
     let error = open(&disk, settings()).unwrap_err();
-    let Error::Corruption { file, offset, .. } = &error else {
+    let Error::Corruption { file, .. } = &error else {
         unreachable!("{error}");
     };
-    assert_eq!((file, *offset), (&path, size - 56));
+    assert_eq!(file, &path);
     let message = error.to_string();
     assert!(
         message.contains("restore this directory from a backup or from a replica"),

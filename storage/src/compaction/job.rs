@@ -112,7 +112,10 @@ fn choose(core: &Core, keyspace: &Arc<KeyspaceVersion>, excluded: Excluded<'_>) 
 fn choose_old(core: &Core, keyspace: &Arc<KeyspaceVersion>, excluded: Excluded<'_>) -> Option<Chosen> {
     let old: BTreeSet<u64> = keyspace
         .sstables()
-        .filter(|sstable| core.is_to_be_rewritten(sstable.data_key()))
+        .filter(|sstable| {
+            let key = sstable.data_key();
+            key.is_some_and(|key| core.is_to_be_rewritten(key))
+        })
         .map(|sstable| sstable.meta.number)
         .collect();
     if old.is_empty() {

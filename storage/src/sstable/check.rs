@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::bloom;
-use super::codec::{check_sum, decode_block};
+use super::codec::check_sum;
 use super::index::Index;
 use super::properties::Properties;
 use super::read_ahead::ReadAhead;
@@ -79,7 +79,7 @@ impl Sstable {
     }
 
     fn open_block(&self, handle: Handle, stored: Vec<u8>) -> Result<Block> {
-        let contents = decode_block(self.path(), self.cipher(), handle.offset, stored)?;
+        let contents = self.decode_block(handle.offset, stored)?;
         Block::open(Bytes::from(contents)).map_err(|_| self.bad_block(handle.offset))
     }
 

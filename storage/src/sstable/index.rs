@@ -34,6 +34,21 @@ pub(crate) struct Index {
 }
 
 impl Index {
+    /// One block with all keys up to `last`, in all versions.
+    pub(super) fn of_one(last: &Bytes, handle: Handle) -> Self {
+        let bound = Bound {
+            start: 0,
+            end: u32::try_from(last.len()).unwrap_or(u32::MAX),
+            sequence: 0,
+        };
+        Self {
+            tokens: [token_of(last)].into(),
+            bounds: [bound].into(),
+            handles: [handle].into(),
+            keys: last.clone(),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.handles.len()
     }

@@ -63,19 +63,93 @@ pub(crate) struct Sstable {
     context: SstableContext,
     path: PathBuf,
     file: Arc<dyn File>,
-    cipher: FileCipher,
+    /// `None` of a file that cannot be read at all.
+    cipher: Option<FileCipher>,
     top: Index,
     footer: Footer,
     pinned: Option<Pinned>,
     obsolete: AtomicBool,
     /// What is wrong with the file, if it is set aside.
     damage: OnceLock<Damage>,
+    /// Whether it is known where what lies in the file. If not, every read gives the damage.
+    is_readable: bool,
 }
 
 impl Sstable {
     /// Opens and checks the sstable that `meta` describes.
     pub(crate) fn open(context: &SstableContext, meta: &SstableMeta) -> Result<Arc<Self>> {
-        let sstable = Self::open_file(context, meta.number)?;
+        let (mut sstable, tail) = Self::open_described(context, meta)?;
+        sstable.pinned = sstable.pin(&tail)?;
+        Ok(Arc::new(sstable))
+    }
+
+    /// Opens the sstable that `meta` describes. If bytes of it are not what was written, it is set aside.
+    ///
+    /// # Errors
+    /// When the disk does not answer, the file or its key is missing, or it has another format.
+    pub(crate) fn open_or_set_aside(context: &SstableContext, meta: &SstableMeta) -> Result<Arc<Self>> {
+        let (mut sstable, tail) = match Self::open_described(context, meta) {
+            Err(Error::Corruption { offset, detail, .. }) => {
+                return Self::unreadable(context, meta, (offset, detail)).map(Arc::new);
+            }
+            opened => opened?,
+        };
+        match sstable.pin(&tail) {
+            // Filter and index blocks that are good are read when they are needed.
+            Err(error @ Error::Corruption { .. }) => sstable.note_damage(&error),
+            pinned => sstable.pinned = pinned?,
+        }
+        Ok(Arc::new(sstable))
+    }
+
+    fn note_damage(&self, error: &Error) {
+        if let Error::Corruption { offset, detail, .. } = error {
+            tracing::error!(%error, "an sstable is damaged and set aside");
+            self.set_aside(Damage::new(*offset, detail));
+        }
+    }
+
+    /// An sstable of which nothing can be read, because what says where everything lies is damaged.
+    fn unreadable(
+        context: &SstableContext,
+        meta: &SstableMeta,
+        (offset, detail): (u64, String),
+    ) -> Result<Self> {
+        let (path, file, bytes) = open_to_read(context, meta.number)?;
+        let mut cipher = None;
+        if bytes >= HEADER_BYTES as u64
+            && let Ok(header) = read_header(&*file, &path, meta.number)
+        {
+            // With a key that is missing nothing is damaged.
+            cipher = Some(context.keys.cipher(&path, &header)?);
+        }
+        // One block that holds everything, and does not check.
+        let nowhere = Handle { offset, length: 0 };
+        let sstable = Self {
+            meta: meta.clone(),
+            context: context.clone(),
+            file,
+            cipher,
+            top: Index::of_one(&meta.last_key, nowhere),
+            footer: Footer {
+                at: offset,
+                filter: nowhere,
+                index: nowhere,
+                properties: nowhere,
+            },
+            pinned: None,
+            obsolete: AtomicBool::new(false),
+            damage: OnceLock::new(),
+            is_readable: false,
+            path,
+        };
+        sstable.note_damage(&Error::corruption(&sstable.path, offset, detail));
+        Ok(sstable)
+    }
+
+    /// Opens a file and holds it against what `meta` says.
+    fn open_described(context: &SstableContext, meta: &SstableMeta) -> Result<(Self, Tail)> {
+        let (sstable, tail) = Self::open_unpinned(context, meta.number)?;
         let path = &sstable.path;
         if sstable.meta.bytes != meta.bytes {
             let detail = format!(
@@ -91,26 +165,22 @@ impl Sstable {
                 "the properties are not those in the manifest",
             ));
         }
-        Ok(Arc::new(sstable))
+        Ok((sstable, tail))
     }
 
     /// Opens sstable `number` by what it says about itself.
     pub(crate) fn open_file(context: &SstableContext, number: u64) -> Result<Self> {
-        let path = FileName::Sstable(number).in_directory(&context.directory);
-        let file = context.vfs.open(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                Error::corruption(&path, 0, "the file is missing, although the manifest names it")
-            }
-            _ => Error::io("open", &path)(error),
-        })?;
-        let bytes = file.size().map_err(Error::io("measure", &path))?;
-        let mut header = [0; HEADER_BYTES];
+        let (mut sstable, tail) = Self::open_unpinned(context, number)?;
+        sstable.pinned = sstable.pin(&tail)?;
+        Ok(sstable)
+    }
+
+    fn open_unpinned(context: &SstableContext, number: u64) -> Result<(Self, Tail)> {
+        let (path, file, bytes) = open_to_read(context, number)?;
         if bytes < HEADER_BYTES as u64 {
             return Err(Error::corruption(&path, 0, "the file is cut"));
         }
-        file.read_exact_at(&mut header, 0)
-            .map_err(Error::io("read", &path))?;
-        let header = FileHeader::decode(&path, &header, FileKind::Sstable, number)?;
+        let header = read_header(&*file, &path, number)?;
         let cipher = context.keys.cipher(&path, &header)?;
         let footer = Footer::read(&*file, &path, bytes, number)?;
         let tail = Tail::read(&*file, &path, &footer)?;
@@ -123,20 +193,20 @@ impl Sstable {
         let properties = Properties::decode(&read(footer.properties)?).ok_or_else(|| {
             Error::corruption(&path, footer.properties.offset, "the properties do not decode")
         })?;
-        let mut sstable = Self {
+        let sstable = Self {
             meta: SstableMeta::new(number, bytes, &properties),
             context: context.clone(),
             path,
             file,
-            cipher,
+            cipher: Some(cipher),
             top,
             footer,
             pinned: None,
             obsolete: AtomicBool::new(false),
             damage: OnceLock::new(),
+            is_readable: true,
         };
-        sstable.pinned = sstable.pin(&tail)?;
-        Ok(sstable)
+        Ok((sstable, tail))
     }
 
     /// Reads filter and index blocks to keep them, if there is room.
@@ -220,7 +290,7 @@ impl Sstable {
 
     fn decode_filter(&self, stored: Vec<u8>) -> Result<Filter> {
         let offset = self.footer.filter.offset;
-        let contents = decode_block(&self.path, &self.cipher, offset, stored)?;
+        let contents = self.decode_block(offset, stored)?;
         Filter::open(Bytes::from(contents))
             .ok_or_else(|| Error::corruption(&self.path, offset, "the filter does not decode"))
     }
@@ -230,7 +300,7 @@ impl Sstable {
     }
 
     fn decode_index(&self, handle: Handle, stored: Vec<u8>) -> Result<Index> {
-        let contents = decode_block(&self.path, &self.cipher, handle.offset, stored)?;
+        let contents = self.decode_block(handle.offset, stored)?;
         Index::decode(&contents)
             .map_err(|_| Error::corruption(&self.path, handle.offset, "the index does not decode"))
     }
@@ -262,9 +332,9 @@ impl Sstable {
         }
         let stored = match ahead {
             Some(ahead) => self.read_ahead(handle, ahead)?,
-            None => read_at(&*self.file, &self.path, handle, self.meta.bytes)?,
+            None => self.read_stored(handle)?,
         };
-        let contents = decode_block(&self.path, &self.cipher, handle.offset, stored)?;
+        let contents = self.decode_block(handle.offset, stored)?;
         let block = Block::open(Bytes::from(contents))
             .map_err(|BadBlock| Error::corruption(&self.path, handle.offset, "the block does not decode"))?;
         if keep {
@@ -275,11 +345,27 @@ impl Sstable {
     }
 
     fn read(&self, handle: Handle) -> Result<Vec<u8>> {
-        decode_block(&self.path, &self.cipher, handle.offset, self.read_stored(handle)?)
+        self.decode_block(handle.offset, self.read_stored(handle)?)
+    }
+
+    /// What a block holds.
+    pub(super) fn decode_block(&self, offset: u64, stored: Vec<u8>) -> Result<Vec<u8>> {
+        match &self.cipher {
+            Some(cipher) => decode_block(&self.path, cipher, offset, stored),
+            None => Err(self.bad_block(offset)),
+        }
+    }
+
+    fn check_readable(&self) -> Result<()> {
+        match self.damage() {
+            Some(damage) if !self.is_readable => Err(damage.error(&self.path)),
+            _ => Ok(()),
+        }
     }
 
     /// A block as it lies in the file.
     pub(super) fn read_stored(&self, handle: Handle) -> Result<Vec<u8>> {
+        self.check_readable()?;
         read_at(&*self.file, &self.path, handle, self.meta.bytes)
     }
 
@@ -290,10 +376,6 @@ impl Sstable {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
-    }
-
-    pub(super) fn cipher(&self) -> &FileCipher {
-        &self.cipher
     }
 
     fn check_handle(&self, handle: Handle) -> Result<()> {
@@ -310,9 +392,9 @@ impl Sstable {
         Error::corruption(&self.path, offset, "an entry of the block does not decode")
     }
 
-    /// The data key that the file's key was derived from.
-    pub(crate) fn data_key(&self) -> DataKeyId {
-        self.cipher.data_key()
+    /// The data key that the file's key was derived from; `None` if the file does not say so any more.
+    pub(crate) fn data_key(&self) -> Option<DataKeyId> {
+        self.cipher.as_ref().map(FileCipher::data_key)
     }
 
     /// Sets the file aside; `false` if it was before.
@@ -327,11 +409,8 @@ impl Sstable {
 
     /// Header and footer as they lie in the file now, checked; they must be those that it was opened with.
     pub(super) fn check_ends(&self) -> Result<()> {
-        let mut header = [0; HEADER_BYTES];
-        self.file
-            .read_exact_at(&mut header, 0)
-            .map_err(Error::io("read", &self.path))?;
-        FileHeader::decode(&self.path, &header, FileKind::Sstable, self.meta.number)?;
+        self.check_readable()?;
+        read_header(&*self.file, &self.path, self.meta.number)?;
         let footer = Footer::read(&*self.file, &self.path, self.meta.bytes, self.meta.number)?;
         if footer == self.footer {
             Ok(())
@@ -343,6 +422,7 @@ impl Sstable {
 
     /// A block as it lies in the file, with others behind it.
     pub(super) fn read_ahead(&self, handle: Handle, ahead: &mut ReadAhead) -> Result<Vec<u8>> {
+        self.check_readable()?;
         self.check_handle(handle)?;
         ahead.read(&*self.file, &self.path, handle, self.meta.bytes)
     }
@@ -351,6 +431,26 @@ impl Sstable {
     pub(crate) fn mark_obsolete(&self) {
         self.obsolete.store(true, Ordering::Release);
     }
+}
+
+/// Opens the file of an sstable; gives its path and its size in bytes, too.
+fn open_to_read(context: &SstableContext, number: u64) -> Result<(PathBuf, Arc<dyn File>, u64)> {
+    let path = FileName::Sstable(number).in_directory(&context.directory);
+    let file = context.vfs.open(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            Error::corruption(&path, 0, "the file is missing, although the manifest names it")
+        }
+        _ => Error::io("open", &path)(error),
+    })?;
+    let bytes = file.size().map_err(Error::io("measure", &path))?;
+    Ok((path, file, bytes))
+}
+
+fn read_header(file: &dyn File, path: &Path, number: u64) -> Result<FileHeader> {
+    let mut header = [0; HEADER_BYTES];
+    file.read_exact_at(&mut header, 0)
+        .map_err(Error::io("read", path))?;
+    FileHeader::decode(path, &header, FileKind::Sstable, number)
 }
 
 /// The end of a file as it is read when it is opened: all blocks that the footer names, in one read.

@@ -78,7 +78,7 @@ fn sstable(
     let properties = sstable.properties()?;
     for (what, figure) in [
         ("bytes", sstable.meta.bytes),
-        ("data key", u64::from(sstable.data_key().0)),
+        ("data key", sstable.data_key().map_or(0, |key| u64::from(key.0))),
         ("entries", properties.entries),
         ("tombstones", properties.tombstones),
         ("partitions", properties.partitions),
