@@ -63,6 +63,15 @@ pub enum Error {
         /// Why.
         cause: String,
     },
+    /// The node does not start, because what it needs of its disk is not what was written. Nothing was changed.
+    #[error(
+        "the node does not start: {cause}. If the other nodes of the cluster are well, give it an empty data directory: it gets \
+         everything from them"
+    )]
+    DamagedStart {
+        /// Which file, and where.
+        cause: String,
+    },
     /// The node does not start, because it has left the cluster.
     #[error(
         "node {node} has left the cluster, as node {peer} knows; start it with an empty directory under a number that was \
@@ -115,7 +124,10 @@ pub enum Error {
 
 impl Error {
     /// Whether bytes on the disk of this node are not what was written, so that another node may do better.
-    pub(crate) fn is_damage(&self) -> bool {
-        matches!(self, Self::Storage(stator_storage::Error::Corruption { .. }))
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Storage(stator_storage::Error::Corruption { .. }) | Self::DamagedStart { .. }
+        )
     }
 }

@@ -3,13 +3,14 @@
 //! They lie in a keyspace of the node's engine (`docs/format/hints.md`). Invariants: a hint is there after a power cut once
 //! it was acknowledged, until it was delivered; hints of a group come out in the order in which they were added. A hint
 //! may be delivered twice after a power cut, under the same invocation id. Nothing here waits for the disk but
-//! [`Hints::open`]. Not here: when hints are made and who delivers them.
+//! [`Hints::open`]. Hints are on one disk only: when bytes of theirs have changed there, those hints are lost, which is told
+//! ([`Hints::forget_lost`]), and what was delivered before does not come back with them ([`Hints::keep_floors`]). Not here: when hints are made and who delivers them.
 
 mod record;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -21,8 +22,8 @@ use stator_storage::{
 };
 use tokio::sync::oneshot;
 
+use record::{FLOOR, KEY_BYTES, key, parse_floor, parse_key};
 pub(crate) use record::{Hint, MalformedHint};
-use record::{KEY_BYTES, key, parse_key};
 
 /// The name of the keyspace.
 pub(crate) const HINTS_KEYSPACE: &str = "hints";
@@ -68,6 +69,8 @@ pub struct HintStatus {
     pub delivered: u64,
     /// Hints that were refused since then because the budget was used up.
     pub refused: u64,
+    /// Hints that were lost since then with bytes of the disk that are not what was written.
+    pub lost: u64,
 }
 
 /// The hints of a node. Clones share them.
@@ -91,16 +94,31 @@ struct Shared {
 /// The hints that were added and neither delivered nor lost, those on their way to the disk included.
 #[derive(Debug, Default)]
 struct Index {
-    /// What each costs. No group without hints.
-    groups: BTreeMap<u32, BTreeMap<u64, u64>>,
+    /// No group without hints.
+    groups: BTreeMap<u32, BTreeMap<u64, Kept>>,
     status: HintStatus,
 }
 
+/// What is remembered of a hint.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    cost: u64,
+    is_on_disk: bool,
+}
+
 impl Index {
-    fn insert(&mut self, group: u32, sequence: u64, cost: u64) {
-        self.groups.entry(group).or_default().insert(sequence, cost);
+    fn insert(&mut self, group: u32, sequence: u64, kept: Kept) {
+        self.groups.entry(group).or_default().insert(sequence, kept);
         self.status.waiting += 1;
-        self.status.bytes += cost;
+        self.status.bytes += kept.cost;
+    }
+
+    fn written(&mut self, group: u32, sequence: u64) {
+        let hints = self.groups.get_mut(&group);
+        if let Some(kept) = hints.and_then(|hints| hints.get_mut(&sequence)) {
+            kept.is_on_disk = true;
+        }
+        self.status.written += 1;
     }
 
     /// `false` if it is not there.
@@ -108,14 +126,14 @@ impl Index {
         let Some(hints) = self.groups.get_mut(&group) else {
             return false;
         };
-        let Some(cost) = hints.remove(&sequence) else {
+        let Some(kept) = hints.remove(&sequence) else {
             return false;
         };
         if hints.is_empty() {
             self.groups.remove(&group);
         }
         self.status.waiting -= 1;
-        self.status.bytes -= cost;
+        self.status.bytes -= kept.cost;
         true
     }
 }
@@ -138,6 +156,7 @@ impl Hints {
         };
         let mut index = Index::default();
         let mut last = BTreeMap::new();
+        let mut behind = WriteBatch::new();
         let everything = (Bound::Unbounded, Bound::Unbounded);
         let mut rows = engine
             .snapshot()
@@ -145,10 +164,25 @@ impl Hints {
         while rows.advance()? {
             let (group, sequence) = parse_key(rows.key())?;
             let record = rows.value_shared().into_bytes();
-            let cost = cost(record.len());
+            if sequence == FLOOR {
+                last.insert(group, parse_floor(&record)? - 1);
+                continue;
+            }
+            if last.get(&group).is_some_and(|last| sequence <= *last) {
+                // It was delivered; what said so was lost.
+                behind.delete(keyspace, rows.key());
+                continue;
+            }
+            let kept = Kept {
+                cost: cost(record.len()),
+                is_on_disk: true,
+            };
             Hint::decode(record)?;
-            index.insert(group, sequence, cost);
+            index.insert(group, sequence, kept);
             last.insert(group, sequence);
+        }
+        if !behind.is_empty() {
+            engine.write(behind, Durability::Interval)?;
         }
         let shared = Shared {
             engine,
@@ -201,7 +235,11 @@ impl Hints {
                 let bytes_max = shared.bytes_max;
                 return Err(HintError::Full { bytes, bytes_max });
             }
-            index.insert(group, sequence, cost);
+            let kept = Kept {
+                cost,
+                is_on_disk: false,
+            };
+            index.insert(group, sequence, kept);
         }
         last.insert(group, sequence);
         let mut batch = WriteBatch::with_capacity(KEY_BYTES + record.len());
@@ -211,7 +249,7 @@ impl Hints {
         shared.engine.commit(batch, Durability::Sync, move |result| {
             let mut index = of_completion.index.lock();
             match &result {
-                Ok(_) => index.status.written += 1,
+                Ok(_) => index.written(group, sequence),
                 Err(_) => drop(index.remove(group, sequence)),
             }
             drop(index);
@@ -262,6 +300,66 @@ impl Hints {
         });
     }
 
+    /// Makes durable up to where hints were delivered, before bytes of the disk are given up that cannot be read: those that are removed
+    /// stay so. Ready when it is on disk.
+    pub(crate) fn keep_floors(
+        &self,
+    ) -> impl Future<Output = stator_storage::Result<()>> + Send + 'static + use<> {
+        let shared = &self.shared;
+        let mut batch = WriteBatch::new();
+        {
+            let last = shared.last.lock();
+            let index = shared.index.lock();
+            for (group, last) in &*last {
+                let waiting = index.groups.get(group);
+                let first = waiting.and_then(|hints| hints.first_key_value());
+                let floor = first.map_or(last + 1, |(first, _)| *first);
+                batch.put(shared.keyspace, &key(*group, FLOOR), &floor.to_le_bytes());
+            }
+        }
+        let (sender, receiver) = oneshot::channel();
+        shared.engine.commit(batch, Durability::Sync, move |result| {
+            sender.send(result.map(drop)).ok();
+        });
+        // The engine calls every completion.
+        async move { receiver.await.unwrap_or(Err(stator_storage::Error::Closed)) }
+    }
+
+    /// Hints that were on the disk and are not there any more are lost; says how many, by group. Reads all hints.
+    ///
+    /// # Errors
+    ///
+    /// [`HintError::Storage`], [`HintError::Malformed`].
+    pub(crate) fn forget_lost(&self) -> Result<BTreeMap<u32, u64>, HintError> {
+        let shared = &self.shared;
+        // Looked at before the snapshot, in which they must be then, unless they are delivered meanwhile.
+        let groups = shared.index.lock().groups.clone();
+        let mut missing = BTreeSet::new();
+        for (group, hints) in groups {
+            let on_disk = hints.iter().filter(|(_, kept)| kept.is_on_disk);
+            missing.extend(on_disk.map(|(sequence, _)| (group, *sequence)));
+        }
+        let everything = (Bound::Unbounded, Bound::Unbounded);
+        let mut rows = (shared.engine.snapshot()).range(shared.keyspace, everything, Direction::Forward)?;
+        while rows.advance()? {
+            missing.remove(&parse_key(rows.key())?);
+        }
+        let mut lost = BTreeMap::new();
+        let mut index = shared.index.lock();
+        for (group, sequence) in missing {
+            if index.remove(group, sequence) {
+                index.status.lost += 1;
+                *lost.entry(group).or_default() += 1;
+            }
+        }
+        Ok(lost)
+    }
+
+    /// The keyspace that they lie in.
+    pub(crate) fn keyspace(&self) -> KeyspaceId {
+        self.shared.keyspace
+    }
+
     /// The groups that hints wait for, in the order of their numbers.
     pub(crate) fn groups_waiting(&self) -> Vec<u32> {
         self.shared.index.lock().groups.keys().copied().collect()
@@ -281,7 +379,7 @@ impl Shared {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut range = hints.range((from, Bound::Unbounded));
         let (first, _) = range.next()?;
-        let (last, _) = range.next_back().unwrap_or((first, &0));
+        let last = range.next_back().map_or(first, |(last, _)| last);
         Some((*first, *last))
     }
 

@@ -236,7 +236,8 @@ pub fn decide(
             });
         }
         None if known.is_none() => (0, Standing::Member),
-        None => (seen, Standing::Rejoining),
+        // Nobody may have heard of the last starts from the directory that is gone.
+        None => (seen.saturating_add(UNHEARD_STARTS), Standing::Rejoining),
         Some(found) if found.incarnation < seen && !expected.rejoin => {
             return Err(Refusal::OldCopy {
                 found: found.incarnation,
@@ -258,6 +259,9 @@ pub fn decide(
         standing,
     })
 }
+
+/// So many starts of a node may there have been since the last one that another node knows of, when its directory is lost.
+const UNHEARD_STARTS: u64 = 16;
 
 /// Whether directory, configuration and answer speak of the same node.
 fn check_owner(

@@ -43,6 +43,8 @@ const TESTED: &[(&str, u32)] = &[
     ("cluster-rolling", 20),
     ("cluster-minority", 10),
     ("cluster-wiped", 10),
+    ("cluster-moves", 20),
+    ("cluster-rot", 60),
 ];
 
 /// Runs the seeds that belong to the tests with a simulation that is built, and says whether none has failed.

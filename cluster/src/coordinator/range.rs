@@ -2,6 +2,7 @@
 //!
 //! Invariant: rows come in the order of their keys, those of one token range of one moment. Not here: what rows mean.
 
+use std::borrow::Cow;
 use std::ops::{Bound, ControlFlow};
 use std::time::Duration;
 
@@ -91,17 +92,23 @@ impl Cluster {
         }
         let layout = self.node.known_layout()?;
         let bits = layout.bits();
+        let mut bounds = Cow::Borrowed(bounds);
         if self.reads_all_here(level) {
             // One moment for all, and no search for each range.
-            return match self.visit_here(keyspace, bounds, direction, &mut visit) {
-                Err(error) => Err(error),
-                Ok(_) => Ok(()),
-            };
+            match self.visit_noting(keyspace, &bounds, direction, &mut visit) {
+                // Another replica may have what is damaged here: what is left is read range by range.
+                (Err(error), last) if error.is_damage() => {
+                    if let Some(last) = last {
+                        go_on_behind(bounds.to_mut(), direction, last);
+                    }
+                }
+                (visited, _) => return visited.map(drop),
+            }
         }
-        for range in bits.touched(bounds, direction) {
+        for range in bits.touched(&bounds, direction) {
             let span = Span {
                 keyspace,
-                bounds: clip(bounds, bits, range),
+                bounds: clip(&bounds, bits, range),
                 direction,
                 level,
             };
@@ -150,12 +157,14 @@ impl Cluster {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Visits the rows of a span on this node. If that fails, the rest of the span is what was not visited.
-    fn visit_or_note(
+    /// Visits rows on this node, and says which was the last one.
+    fn visit_noting(
         &self,
-        span: &mut Span,
+        keyspace: Keyspace,
+        bounds: &Bounds,
+        direction: Direction,
         visit: &mut impl FnMut(&Row<'_>) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<()>, Error> {
+    ) -> (Result<ControlFlow<()>, Error>, Option<Vec<u8>>) {
         let mut last = None;
         let mut note = |row: &Row<'_>| {
             let key: &mut Vec<u8> = last.get_or_insert_default();
@@ -163,7 +172,17 @@ impl Cluster {
             key.extend_from_slice(row.key());
             visit(row)
         };
-        let visited = self.visit_here(span.keyspace, &span.bounds, span.direction, &mut note);
+        let visited = self.visit_here(keyspace, bounds, direction, &mut note);
+        (visited, last)
+    }
+
+    /// Visits the rows of a span on this node. If that fails, the rest of the span is what was not visited.
+    fn visit_or_note(
+        &self,
+        span: &mut Span,
+        visit: &mut impl FnMut(&Row<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, Error> {
+        let (visited, last) = self.visit_noting(span.keyspace, &span.bounds, span.direction, visit);
         if let (Err(_), Some(last)) = (&visited, last) {
             span.go_on_behind(last);
         }
@@ -198,6 +217,10 @@ impl Cluster {
                         // Another replica has what is damaged here, and is soon asked for it.
                         self.node.surroundings.world.sleep(DAMAGE_PAUSE).await;
                         continue;
+                    }
+                    Err(error) if error.is_damage() && self.nodes_of(group).len() > 1 => {
+                        let cause = error.to_string();
+                        return Err(Error::Unavailable { cause });
                     }
                     visited => return visited,
                 }
@@ -269,11 +292,16 @@ struct Span {
 
 impl Span {
     fn go_on_behind(&mut self, last: Vec<u8>) {
-        let behind = Bound::Excluded(last);
-        match self.direction {
-            Direction::Forward => self.bounds.start = behind,
-            Direction::Backward => self.bounds.end = behind,
-        }
+        go_on_behind(&mut self.bounds, self.direction, last);
+    }
+}
+
+/// Leaves of a span what comes behind a row.
+fn go_on_behind(bounds: &mut Bounds, direction: Direction, last: Vec<u8>) {
+    let behind = Bound::Excluded(last);
+    match direction {
+        Direction::Forward => bounds.start = behind,
+        Direction::Backward => bounds.end = behind,
     }
 }
 

@@ -17,6 +17,7 @@ use futures_util::future::join_all;
 
 use super::Cluster;
 use super::route::unexpected;
+use crate::error::Error;
 use crate::group::merkle::{Digest, Judgement, PIECE, Voice, judge, span_of_leaf};
 use crate::group::replica::{Refused, Replica};
 use crate::group::scrub::{Healing, Scrub};
@@ -357,23 +358,29 @@ impl Cluster {
     }
 
     /// Has every node that is there compare what it leads and check its files, as soon as possible; says which nodes could not be asked.
-    pub async fn begin_repair(&self) -> Vec<NodeId> {
-        let nodes = self.all_nodes();
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the node does not know yet which nodes there are.
+    pub async fn begin_repair(&self) -> Result<Vec<NodeId>, Error> {
+        let nodes = self.all_nodes()?;
         let asked = nodes.iter().map(async |node| {
             let ask = Ask::WantAllScrubs(true);
             let asked = self.ask_node(*node, ask, PATIENCE_OF_OPERATORS).await;
             (*node, asked.is_ok())
         });
         let asked = join_all(asked).await.into_iter();
-        asked
+        Ok(asked
             .filter(|(_, is_asked)| !is_asked)
             .map(|(node, _)| node)
-            .collect()
+            .collect())
     }
 
     /// How far comparisons and checks are on every node; `None` for one that does not answer.
-    pub async fn repair_progress(&self) -> BTreeMap<NodeId, Option<RepairProgress>> {
-        let nodes = self.all_nodes();
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the node does not know yet which nodes there are.
+    pub async fn repair_progress(&self) -> Result<BTreeMap<NodeId, Option<RepairProgress>>, Error> {
+        let nodes = self.all_nodes()?;
         let asked = nodes.iter().map(async |node| {
             let progress = match self
                 .ask_node(*node, Ask::ScrubProgress(true), PATIENCE_OF_OPERATORS)
@@ -384,13 +391,12 @@ impl Cluster {
             };
             (*node, progress)
         });
-        join_all(asked).await.into_iter().collect()
+        Ok(join_all(asked).await.into_iter().collect())
     }
 
-    fn all_nodes(&self) -> Vec<NodeId> {
-        let layout = self.node.layout();
-        let nodes = layout.iter().flat_map(|layout| layout.nodes().keys().copied());
-        nodes.collect()
+    fn all_nodes(&self) -> Result<Vec<NodeId>, Error> {
+        let layout = self.node.known_layout()?;
+        Ok(layout.nodes().keys().copied().collect())
     }
 }
 

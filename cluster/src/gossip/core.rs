@@ -320,10 +320,7 @@ impl Gossip {
             {
                 self.set_alarm(self.settings.suspicion(), Alarm::Foca(alarm), now, effects);
             }
-            Alarm::Foca(alarm) => {
-                self.drive(now, effects, |foca, runtime| foca.handle_timer(alarm, runtime))
-                    .ok();
-            }
+            Alarm::Foca(alarm) => self.on_alarm_of_foca(alarm, now, effects),
             Alarm::Announce => {
                 self.announce(now, effects);
                 self.set_alarm(self.settings.announce_interval(), Alarm::Announce, now, effects);
@@ -332,6 +329,34 @@ impl Gossip {
                 self.spread_own_state();
                 self.set_alarm(self.settings.state_interval(), Alarm::State, now, effects);
             }
+        }
+    }
+
+    fn on_alarm_of_foca(&mut self, alarm: foca::Timer<MemberId>, now: Duration, effects: &mut Vec<Effect>) {
+        let suspect = match &alarm {
+            foca::Timer::ChangeSuspectToDown {
+                member_id,
+                incarnation,
+                ..
+            } => Some((member_id.clone(), *incarnation)),
+            _ => None,
+        };
+        self.drive(now, effects, |foca, runtime| foca.handle_timer(alarm, runtime))
+            .ok();
+        let Some((id, incarnation)) = suspect else { return };
+        // Foca leaves out alarms of the time before this node renewed itself; the suspect has had its time nevertheless, and nobody else
+        // may tell it that it is one.
+        let is_suspect = self.foca.iter_membership_state().any(|member| {
+            *member.id() == id
+                && member.incarnation() == incarnation
+                && member.state() == foca::State::Suspect
+        });
+        if is_suspect {
+            let down = foca::Member::new(id, incarnation, foca::State::Down);
+            self.drive(now, effects, |foca, runtime| {
+                foca.apply_many(std::iter::once(down), true, runtime)
+            })
+            .ok();
         }
     }
 

@@ -241,6 +241,11 @@ impl Replica {
         self.scrub.lock().take_if(|scrub| scrub.id == id);
     }
 
+    /// What was compared so far counts no more.
+    pub(crate) fn forget_scrubs(&self) {
+        self.scrub.lock().take();
+    }
+
     /// Whether nothing is to be believed of what this replica has.
     pub(crate) fn is_suspect(&self) -> bool {
         self.is_suspect.load(Ordering::Acquire)

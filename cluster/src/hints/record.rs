@@ -100,6 +100,18 @@ pub(super) fn key(group: u32, sequence: u64) -> [u8; KEY_BYTES] {
     key
 }
 
+/// In the place of a sequence: up to where hints of the group were delivered.
+pub(super) const FLOOR: u64 = 0;
+
+/// The sequence of the first hint that may wait.
+pub(super) fn parse_floor(value: &[u8]) -> Result<u64, MalformedHint> {
+    let floor = value.try_into().map(u64::from_le_bytes);
+    floor
+        .ok()
+        .filter(|floor| *floor > FLOOR)
+        .ok_or(MalformedHint::Malformed)
+}
+
 /// Group and sequence of a hint by where it lies.
 pub(super) fn parse_key(key: &[u8]) -> Result<(u32, u64), MalformedHint> {
     let (group, sequence) = key.split_first_chunk().ok_or(MalformedHint::Malformed)?;

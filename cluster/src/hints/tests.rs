@@ -370,3 +370,48 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_delivered_stays_so_when_its_removal_is_lost() {
+    let disk = MemVfs::new();
+    let (engine, hints) = open(&disk, PLENTY);
+    add(&engine, &hints, 3, 1..=4);
+    add(&engine, &hints, 5, 1..=1);
+    for (sequence, _) in hints.next(3, None, usize::MAX).unwrap().drain(..2) {
+        hints.delivered(3, sequence);
+    }
+    hints.delivered(5, 1);
+    let kept = hints.keep_floors();
+    turn(&engine);
+    kept.now_or_never().unwrap().unwrap();
+    let mut batch = WriteBatch::new();
+    for (group, sequence) in [(3, 1), (3, 2), (5, 1)] {
+        batch.put(hints.keyspace(), &key(group, sequence), &hint(sequence).encode());
+    }
+    engine.write(batch, Durability::Interval).unwrap();
+    for _ in 0..2 {
+        turn(&engine);
+        let (engine, hints) = open(&disk.after_power_cut(Unsynced::Kept), PLENTY);
+        assert_eq!((all(&hints, 3), all(&hints, 5)), (vec![3, 4], vec![]));
+        add(&engine, &hints, 5, 7..=7);
+        assert_eq!(all(&hints, 5), [7], "it is not before the floor");
+        turn(&engine);
+    }
+}
+
+#[test]
+fn hints_whose_bytes_are_gone_are_counted_as_lost_and_hold_nothing_up() {
+    let disk = MemVfs::new();
+    let (engine, hints) = open(&disk, PLENTY);
+    add(&engine, &hints, 3, 1..=3);
+    let under_way = hints.add(3, &hint(4));
+    let mut batch = WriteBatch::new();
+    batch.delete(hints.keyspace(), &key(3, 2));
+    engine.write(batch, Durability::Interval).unwrap();
+    assert_eq!(hints.forget_lost().unwrap(), BTreeMap::from([(3, 1)]));
+    turn(&engine);
+    under_way.now_or_never().unwrap().unwrap();
+    assert_eq!(all(&hints, 3), [1, 3, 4]);
+    assert_eq!((hints.status().lost, hints.status().waiting), (1, 3));
+    assert_eq!(hints.forget_lost().unwrap(), BTreeMap::new());
+}

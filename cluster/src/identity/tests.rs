@@ -83,13 +83,13 @@ fn the_rules_of_starting() {
             "an empty directory of a known node",
             None,
             known(7),
-            Ok(rejoining(8)),
+            Ok(rejoining(24)),
         ),
         (
             "an empty directory of a wiped node",
             None,
             wiped(7),
-            Ok(rejoining(8)),
+            Ok(rejoining(24)),
         ),
         (
             "a restart with nobody to ask",
@@ -288,17 +288,17 @@ fn each_start_has_the_next_incarnation() {
 fn a_rejoin_goes_on_over_restarts_until_it_is_finished() {
     let (vfs, directory) = disk();
     let first = start(&vfs, &directory, &expected(false), &known(7)).unwrap();
-    assert_eq!(first, rejoining(8));
+    assert_eq!(first, rejoining(24));
     let second = start(&vfs, &directory, &expected(false), &Answer::Nobody).unwrap();
-    assert_eq!(second, rejoining(9));
-    assert_eq!(finish_rejoin(&vfs, &directory).unwrap(), member(9));
+    assert_eq!(second, rejoining(25));
+    assert_eq!(finish_rejoin(&vfs, &directory).unwrap(), member(25));
     assert_eq!(
         finish_rejoin(&vfs, &directory).unwrap(),
-        member(9),
+        member(25),
         "once more changes nothing"
     );
-    let third = start(&vfs, &directory, &expected(false), &known(9)).unwrap();
-    assert_eq!(third, member(10));
+    let third = start(&vfs, &directory, &expected(false), &known(25)).unwrap();
+    assert_eq!(third, member(26));
 }
 
 #[test]

@@ -256,6 +256,9 @@ impl Node {
                     node: *node,
                     peer: *peer,
                 },
+                error if error.is_damage() => Error::DamagedStart {
+                    cause: error.to_string(),
+                },
                 error => Error::Start {
                     cause: error.to_string(),
                 },

@@ -6,7 +6,7 @@
 //! right. Invariant: nothing is given up that no other replica may have. Not here: comparing (`coordinator/scrub.rs`), what suspicion means
 //! (`group/scrub.rs`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -50,6 +50,8 @@ pub(crate) struct Scrubbing {
     is_check_wanted: AtomicBool,
     /// What waits for the check that is under way.
     unchecked: Mutex<Vec<CheckableFile>>,
+    /// Files that were given up, with the groups that lose cells with them (none of files with hints), until it is seen that new ones have taken their place.
+    given_up: Mutex<BTreeMap<u64, BTreeSet<u32>>>,
     /// Whether something is damaged that cannot be had from anywhere.
     is_beyond_repair: AtomicBool,
     pub(crate) ranges: AtomicU64,
@@ -154,6 +156,10 @@ impl Node {
             while let Some(file) = Self::next_file(&node) {
                 has_checked = true;
                 Self::check_file(&node, file.number).await;
+                if let Some(node) = node.upgrade() {
+                    // Only now it does not wait any more.
+                    node.scrubbing.unchecked.lock().pop();
+                }
             }
             if has_checked && let Some(node) = node.upgrade() {
                 let now = node.surroundings.world.unix_ms();
@@ -165,7 +171,7 @@ impl Node {
 
     fn next_file(node: &Weak<Self>) -> Option<CheckableFile> {
         let node = node.upgrade()?;
-        node.scrubbing.unchecked.lock().pop()
+        node.scrubbing.unchecked.lock().last().copied()
     }
 
     /// Checks a file from end to end, unless it goes meanwhile.
@@ -200,7 +206,9 @@ impl Node {
                 let Some(node) = node.upgrade() else { return };
                 if node.engine.damages() > 0 {
                     let mut is_beyond_repair = false;
-                    for file in node.engine.damaged() {
+                    let damaged = node.engine.damaged();
+                    node.forget_mended(&damaged);
+                    for file in damaged {
                         is_beyond_repair |= !node.tend_file(file).await;
                     }
                     let scrubbing = &node.scrubbing;
@@ -227,6 +235,10 @@ impl Node {
             Self::check_file(&Arc::downgrade(self), file.number).await;
             return true;
         };
+        if file.keyspace == self.hints.keyspace() {
+            self.give_up_hints(file.number).await;
+            return true;
+        }
         let mut concerned = BTreeSet::new();
         for span in &lost {
             let Some(groups) = self.groups_between(file.keyspace, &span.first, &span.last) else {
@@ -252,12 +264,67 @@ impl Node {
             self.replica(*group)
                 .is_none_or(|replica| replica.is_suspect() || replica.is_unfilled())
         };
-        if concerned.iter().all(is_safe)
-            && let Err(error) = self.engine.give_up(file.number)
-        {
-            self.host.fail(&error.to_string());
+        if concerned.iter().all(is_safe) {
+            // What was compared so far may have been read from the cache, and is gone with the file.
+            self.forget_scrubs(&concerned);
+            self.scrubbing.given_up.lock().insert(file.number, concerned);
+            if let Err(error) = self.engine.give_up(file.number) {
+                self.host.fail(&error.to_string());
+            }
         }
         true
+    }
+
+    /// Gives up what cannot be read of hints. Nobody else has them, but those that can be read need not wait for them.
+    async fn give_up_hints(&self, file: u64) {
+        if let Err(error) = self.hints.keep_floors().await {
+            return self.host.fail(&error.to_string());
+        }
+        self.scrubbing.given_up.lock().insert(file, BTreeSet::new());
+        if let Err(error) = self.engine.give_up(file) {
+            self.host.fail(&error.to_string());
+        }
+    }
+
+    /// Says which hints have gone with a file.
+    fn forget_lost_hints(&self) {
+        match self.hints.forget_lost() {
+            Ok(lost) => {
+                for (group, hints) in lost {
+                    tracing::error!(
+                        group,
+                        hints,
+                        "writes that were acknowledged at level ONE, while their range had no majority, are lost with bytes of this \
+                         node's disk"
+                    );
+                }
+            }
+            Err(error) => tracing::error!(%error, "hints cannot be read"),
+        }
+    }
+
+    /// Files that were given up and have gone: what was compared before is void.
+    fn forget_mended(&self, damaged: &[DamagedFile]) {
+        let mut has_lost_hints = false;
+        let mut given_up = self.scrubbing.given_up.lock();
+        given_up.retain(|number, concerned| {
+            let is_there = damaged.iter().any(|file| file.number == *number);
+            if !is_there {
+                self.forget_scrubs(concerned);
+                has_lost_hints |= concerned.is_empty();
+            }
+            is_there
+        });
+        drop(given_up);
+        if has_lost_hints {
+            self.forget_lost_hints();
+        }
+    }
+
+    fn forget_scrubs(&self, groups: &BTreeSet<u32>) {
+        for replica in groups.iter().filter_map(|group| self.replica(*group)) {
+            replica.forget_scrubs();
+        }
     }
 
     /// The groups with keys of a keyspace of the engine between two keys; `None` for a keyspace that is this node's alone.
@@ -421,6 +488,12 @@ impl Node {
 
     /// A comparison has found that the replica has what the others have.
     async fn trust(&self, of: ScrubOf) -> Result<(), Refused> {
+        // Before it is asked whether the comparison counts: it does not when a file has gone since.
+        let is_losing = |concerned: &BTreeSet<u32>| concerned.contains(&of.group);
+        if self.scrubbing.given_up.lock().values().any(is_losing) {
+            let cause = "a file that the replica needed is being written anew".to_owned();
+            return Err(Refused::NotNow(cause));
+        }
         let replica = self.compared(of)?;
         replica.forget_scrub(of.id);
         if !replica.is_suspect() {

@@ -15,6 +15,7 @@ use super::message::moves::{ReplicaOf, SnapshotEnd, SnapshotFrom, SnapshotHead, 
 use crate::error::Error;
 use crate::group::replica::Refused;
 use crate::group::snapshot::{GroupSnapshot, KeySpan};
+use crate::raft::ReplicaId;
 
 /// So many are handed out at a time.
 const SNAPSHOTS_MAX: usize = 4;
@@ -31,6 +32,8 @@ pub(crate) struct Snapshots(Mutex<BTreeMap<u64, HandedOut>>);
 
 #[derive(Debug)]
 struct HandedOut {
+    /// Who is filled with it.
+    to: (u32, ReplicaId),
     snapshot: Arc<GroupSnapshot>,
     /// When it was last asked about.
     asked_at: Duration,
@@ -39,10 +42,10 @@ struct HandedOut {
 impl Node {
     /// Begins to hand out the group of this node to a member that waits to be filled.
     pub(super) async fn serve_snapshot(self: &Arc<Self>, of: ReplicaOf) -> Result<SnapshotHead, Refused> {
-        let now = self.surroundings.world.now();
         {
             let mut snapshots = self.snapshots.0.lock();
-            snapshots.retain(|_, handed| now.saturating_sub(handed.asked_at) < IDLE_MAX);
+            // Who begins anew needs nothing any more of what it had begun.
+            snapshots.retain(|_, handed| handed.to != (of.group, of.id()));
             if snapshots.len() >= SNAPSHOTS_MAX {
                 let cause = "this node hands out as many snapshots as it may; try again".to_owned();
                 return Err(Refused::NotNow(cause));
@@ -59,6 +62,7 @@ impl Node {
         let session = self.surroundings.world.random_u64();
         let head = SnapshotHead::new(session, &snapshot);
         let handed_out = HandedOut {
+            to: (of.group, of.id()),
             snapshot: Arc::new(snapshot),
             asked_at: self.surroundings.world.now(),
         };
@@ -88,6 +92,22 @@ impl Node {
         self.snapshots.0.lock().remove(&end.session);
         if let Some(replica) = self.replica(end.group) {
             replica.is_filled(crate::raft::ReplicaId(end.replica));
+        }
+    }
+
+    /// Forgets those that nobody asks about any more. Whether their members have them or not: the log tells.
+    pub(super) fn forget_idle_snapshots(&self) {
+        let now = self.surroundings.world.now();
+        let is_idle = |handed: &HandedOut| now.saturating_sub(handed.asked_at) >= IDLE_MAX;
+        let idle: Vec<_> = {
+            let mut snapshots = self.snapshots.0.lock();
+            let idle = snapshots.extract_if(.., |_, handed| is_idle(handed));
+            idle.map(|(_, handed)| handed.to).collect()
+        };
+        for (group, member) in idle {
+            if let Some(replica) = self.replica(group) {
+                replica.is_filled(member);
+            }
         }
     }
 

@@ -27,7 +27,7 @@ use crate::group::recover::{found, recover};
 use crate::group::replica::Birth;
 use crate::group::settings::GroupSettings;
 use crate::group::write::{Target, Typed};
-use crate::hints::{HINT_BYTES_MAX_DEFAULT, Hints};
+use crate::hints::{HINT_BYTES_MAX_DEFAULT, HintError, Hints};
 use crate::identity::{self, Answer, Expected, Known, Standing};
 use crate::metadata::keyspaces::{Keyspaces, METADATA};
 use crate::metadata::rows::{OwnCommand, OwnRow};
@@ -90,8 +90,11 @@ pub(super) fn host(
 
 /// The hints of the node.
 pub(super) fn hints(engine: &Engine) -> Result<Hints, Error> {
-    Hints::open(engine.clone(), HINT_BYTES_MAX_DEFAULT).map_err(|error| Error::Start {
-        cause: error.to_string(),
+    Hints::open(engine.clone(), HINT_BYTES_MAX_DEFAULT).map_err(|error| match error {
+        HintError::Storage(error) => error.into(),
+        error => Error::Start {
+            cause: error.to_string(),
+        },
     })
 }
 

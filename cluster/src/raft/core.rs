@@ -292,6 +292,7 @@ impl Core {
             tracing::debug!(%error, group = self.settings.group, "a message was refused");
         }
         if let Some((member, committed)) = heard {
+            self.see_filled(ReplicaId(member), committed);
             self.tell_again(member, committed);
         }
         if let Some((term, (index, entry_term))) = shown {
@@ -390,8 +391,18 @@ impl Core {
         }
     }
 
+    /// A member that has so much does not wait to be filled any more, whoever should have said so.
+    fn see_filled(&mut self, member: ReplicaId, committed: u64) {
+        if let Some(progress) = self.node.raft.prs().get(member.0)
+            && progress.state == ProgressState::Snapshot
+            && committed >= progress.pending_snapshot
+        {
+            self.restarted(member);
+        }
+    }
+
     /// A member is being filled with everything up to an entry: it is not sent anything before it says that it is
-    /// ([`Core::restarted`]).
+    /// ([`Core::restarted`]), or shows that it has it.
     pub(crate) fn is_filling(&mut self, member: ReplicaId, upto: u64) {
         if self.role() == Role::Leader
             && let Some(progress) = self.node.raft.mut_prs().get_mut(member.0)

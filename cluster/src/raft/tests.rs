@@ -816,3 +816,23 @@ fn one_that_waits_to_be_filled_is_not_told_that_it_lacks_something() {
     assert_eq!(trio.core(empty).leader(), Some(leader));
     assert!(!trio.core(empty).is_outdated());
 }
+
+#[test]
+fn a_member_that_has_been_filled_gets_the_log_although_nobody_says_that_it_has() {
+    let mut trio = Trio::new(16, 3);
+    let leader = trio.leader();
+    let filled = trio.replicas.keys().copied().find(|id| *id != leader).unwrap();
+    trio.core(leader).propose(Bytes::from_static(b"a")).unwrap();
+    trio.settle();
+    let last = trio.core(leader).last();
+    // The first word of a filling has come late.
+    trio.core(leader).restarted(filled);
+    trio.core(leader).is_filling(filled, last);
+    trio.core(leader).propose(Bytes::from_static(b"b")).unwrap();
+    trio.settle();
+    assert_eq!(trio.core(filled).last(), last);
+    for _ in 0..ELECTION_TICKS {
+        trio.tick();
+    }
+    assert_eq!(trio.core(filled).last(), last + 1);
+}

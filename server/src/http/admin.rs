@@ -147,7 +147,7 @@ async fn carry_out(
         }
         Ask::RepairStatus => repair(app).await,
         Ask::Repair => {
-            for node in app.context.cluster.begin_repair().await {
+            for node in app.context.cluster.begin_repair().await? {
                 tracing::warn!(node = node.0, "a node could not be asked to repair what it has");
             }
             repair(app).await
@@ -177,7 +177,7 @@ fn status(app: &App) -> Result<Value, ApiError> {
 
 /// How far comparisons and checks of all nodes are, by their numbers.
 async fn repair(app: &App) -> Result<Value, ApiError> {
-    let progress = app.context.cluster.repair_progress().await.into_iter();
+    let progress = app.context.cluster.repair_progress().await?.into_iter();
     let progress = progress.map(|(node, progress)| (node.0.to_string(), progress));
     let progress = serde_json::to_value(progress.collect::<std::collections::BTreeMap<_, _>>());
     progress.map_err(|error| ApiError::Internal(error.to_string()))

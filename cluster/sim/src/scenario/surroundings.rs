@@ -9,7 +9,8 @@ use stator_storage::Clock;
 
 use crate::kernel::Boot;
 
-const DIRECTORY: &str = "/stator/data";
+/// Where the data of a simulated node lies on its disk.
+pub(in crate::scenario) const DIRECTORY: &str = "/stator/data";
 
 /// See the head of the file.
 pub(in crate::scenario) fn surroundings(boot: &Boot, commands: Arc<dyn Commands>) -> Surroundings {

@@ -271,3 +271,19 @@ proptest! {
         assert!(matches!(core.effects.last(), Some(Effect::Refused { .. })));
     }
 }
+
+#[test]
+fn a_suspect_does_not_stay_one_when_this_node_renews_itself_meanwhile() {
+    let mut core = met();
+    core.run_until(|gossip| gossip.liveness(NodeId(2)) == Some(Liveness::Suspect));
+    let renewed = foca::Identity::renew(core.gossip.foca.identity()).unwrap();
+    let mut effects = Vec::new();
+    core.gossip
+        .drive(core.now, &mut effects, |foca, runtime| {
+            foca.change_identity(renewed, runtime)
+        })
+        .unwrap();
+    core.take(effects);
+    assert_eq!(core.gossip.liveness(NodeId(2)), Some(Liveness::Suspect));
+    core.run_until(|gossip| gossip.liveness(NodeId(2)) == Some(Liveness::Down));
+}

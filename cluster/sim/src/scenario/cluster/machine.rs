@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use stator_cluster::gossip::GossipSettings;
 use stator_cluster::ring::{RangeBits, RangeId};
 use stator_cluster::{
     Answer as _, Applier as _, Cluster, Commands, ConsistencyLevel, Direction, EngineSettings, Error, Fill,
-    Founder, Invocation, InvocationId, Keyspace, MoveSettings, NodeId, NodeSettings, ScrubSettings, Settings,
-    Timing, Together, Token, TransactionAction, TransactionOutcome, WriteOptions,
+    Founder, Invocation, InvocationId, Keyspace, MoveSettings, NodeId, NodeSettings, RepairProgress,
+    ScrubSettings, Settings, Timing, Together, Token, TransactionAction, TransactionOutcome, WriteOptions,
 };
 use stator_storage::Compression;
 use uuid::Uuid;
@@ -28,7 +29,7 @@ use super::invariant::Invariant;
 use super::list::{Item, List, ListAnswer, ListCommand, decode_list};
 use super::node::{Answering, GroupView, Node, PlanView, Rows, Trouble, Visited};
 use super::place::{KeyspaceName, Place, Span};
-use super::setup::{Builder, Opened, Shape};
+use super::setup::{Builder, CannotOpen, Opened, Shape};
 use crate::check::cell::Stored;
 use crate::kernel::{Boot, Control};
 use crate::scenario::surroundings::surroundings;
@@ -44,7 +45,7 @@ pub(super) fn builder() -> Builder {
     Arc::new(open)
 }
 
-fn open(boot: &Boot, shape: &Shape, control: &Control) -> Result<Opened, String> {
+fn open(boot: &Boot, shape: &Shape, control: &Control) -> Result<Opened, CannotOpen> {
     let commands = Arc::new(SimulatedCommands {
         deriving: shape.deriving.clone(),
         ..SimulatedCommands::default()
@@ -55,7 +56,10 @@ fn open(boot: &Boot, shape: &Shape, control: &Control) -> Result<Opened, String>
         surroundings(boot, Arc::clone(&commands) as Arc<dyn Commands>),
         |_, _| Ok(network),
     );
-    let cluster = cluster.map_err(|error| error.to_string())?;
+    let cluster = cluster.map_err(|error| CannotOpen {
+        cause: error.to_string(),
+        is_damage: error.is_damage(),
+    })?;
     let (own, id) = (cluster.clone(), boot.node);
     boot.world.spawn(Box::pin(async move {
         let cause = own.failed().await;
@@ -380,6 +384,28 @@ impl Node for Member {
             let filled = self.cluster.fill(&fill).await.map_err(trouble)?;
             Ok(filled.last)
         })
+    }
+
+    fn begin_repair(&self) -> Answering<'_, bool> {
+        Box::pin(async {
+            let silent = self.cluster.begin_repair().await.map_err(trouble)?;
+            Ok(silent.is_empty())
+        })
+    }
+
+    fn is_whole(&self) -> Answering<'_, bool> {
+        Box::pin(async {
+            let progress = self.cluster.repair_progress().await.map_err(trouble)?;
+            let is_whole = |it: &RepairProgress| {
+                it.ranges_waiting + it.suspects + it.files_waiting + it.files_damaged == 0
+            };
+            Ok(progress.values().all(|it| it.as_ref().is_some_and(is_whole)))
+        })
+    }
+
+    fn is_damaged_for_start(&self) -> bool {
+        let ready = self.cluster.ready().now_or_never();
+        matches!(ready, Some(Err(error)) if error.is_damage())
     }
 
     fn settled(&self) -> Answering<'_, ()> {

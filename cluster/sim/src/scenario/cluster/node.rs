@@ -222,6 +222,21 @@ pub(super) trait Node: Send + Sync {
         Box::pin(async { Err(Trouble::Unavailable(NO_ACCOUNTS.to_owned())) })
     }
 
+    /// Has every node compare and check everything, and says whether all of them will.
+    fn begin_repair(&self) -> Answering<'_, bool> {
+        Box::pin(async { Ok(true) })
+    }
+
+    /// Whether every node has compared and checked everything, and nothing of anybody is under suspicion or damaged.
+    fn is_whole(&self) -> Answering<'_, bool> {
+        Box::pin(async { Ok(true) })
+    }
+
+    /// Whether the node has not started because its disk has other bytes than were written.
+    fn is_damaged_for_start(&self) -> bool {
+        false
+    }
+
     /// How many hints wait on this node.
     fn hints_waiting(&self) -> u64;
 }

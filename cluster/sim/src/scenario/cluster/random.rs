@@ -13,6 +13,7 @@ use super::mover::Mover;
 use super::online::Maker;
 use super::operator::Operator;
 use super::place::{KeyspaceName, Place};
+use super::rot::Rot;
 use super::setup::{Builder, Shape, world};
 use super::work::{Keys, Shift, Worker};
 use super::{online, plans, settle, watch};
@@ -78,6 +79,8 @@ enum Breaks {
     Nothing,
     /// Anything, while nodes join and leave, and one loses its disk.
     Moves,
+    /// Anything, while bits of one node's disk change.
+    Bits,
 }
 
 /// A cluster under faults.
@@ -203,6 +206,16 @@ impl ClusterScenario {
         }
     }
 
+    /// Bits of one node's disk change, under whatever a seed says.
+    pub(super) fn rot(builder: Builder) -> Self {
+        Self {
+            name: "cluster-rot",
+            breaks: Breaks::Bits,
+            builder,
+            may_derive: true,
+        }
+    }
+
     /// One node after the other hands over, ends and starts again.
     pub(super) fn rolling(builder: Builder) -> Self {
         Self {
@@ -225,7 +238,7 @@ impl ClusterScenario {
     fn shape(&self, seed: Seed) -> Shape {
         let mut shape = Shape::of(seed);
         match self.breaks {
-            Breaks::Anything => {
+            Breaks::Anything | Breaks::Bits => {
                 let derives = self.may_derive && seed.stream("deriving", 0).chance(400_000);
                 shape.deriving = derives.then(|| Arc::new(Deriving::new(false)));
             }
@@ -349,6 +362,7 @@ impl Scenario for ClusterScenario {
             Breaks::Rest => "a cluster whose groups rest most of the time, under every fault",
             Breaks::AllPower => "a cluster whose nodes all lose their power at once",
             Breaks::Moves => "nodes join and leave, and one loses its disk, under every fault",
+            Breaks::Bits => "bits of one node's disk change, under every fault",
             Breaks::Nothing => "a cluster whose nodes are restarted one after the other",
             Breaks::Distance => {
                 "a cluster whose nodes are far from each other, and whose replicas are compared all the time"
@@ -368,6 +382,7 @@ impl Scenario for ClusterScenario {
             | Breaks::Unsynced
             | Breaks::Forwarding
             | Breaks::Moves
+            | Breaks::Bits
             | Breaks::Transactions => plan(&mut stream, &nodes, &self.faults(seed)),
             Breaks::Distance => plans::distance(&mut stream, &nodes),
             Breaks::AllPower => plans::all_power(&mut stream, &nodes),
@@ -433,6 +448,10 @@ impl ClusterScenario {
             let mover = Mover::new(everyone.clone(), shape.joiners.clone());
             everyone.employ(mover.work(MOVES_WORK));
         }
+        if self.breaks == Breaks::Bits {
+            let rot = Rot::new(everyone.clone());
+            everyone.employ(rot.work(WORK));
+        }
         if self.breaks == Breaks::Nothing {
             let operator = Operator::new(everyone.clone());
             everyone.employ(operator.work(WORK));
@@ -448,6 +467,8 @@ impl ClusterScenario {
             let places = places(main, shape.keys).chain(places(metadata, METADATA_KEYS));
             if self.breaks == Breaks::Unsynced {
                 settle::settle_uncompared(simulation, everyone, places.collect());
+            } else if self.breaks == Breaks::Bits {
+                settle::settle_rebuilt(simulation, everyone, places.collect(), &kept);
             } else {
                 settle::settle(simulation, everyone, places.collect(), &kept);
             }

@@ -33,6 +33,10 @@ use crate::scenario::Report;
 /// How long after the last fault everything has to be available and at rest.
 pub(super) const HEALED_WITHIN: Duration = Duration::from_secs(40);
 
+/// And where a node may lose its disk in the end. The last messages of a link that was slow take half a minute, and those behind them
+/// wait.
+const REBUILT_WITHIN: Duration = Duration::from_secs(90);
+
 /// What is waited for, in words.
 type Waiting = Arc<Mutex<String>>;
 
@@ -52,7 +56,17 @@ pub(super) fn settle(
     places: Vec<Place>,
     kept: &Kept,
 ) -> bool {
-    settle_as(simulation, everyone, places, kept, true)
+    settle_as(simulation, everyone, (places, kept), (true, HEALED_WITHIN))
+}
+
+/// The same, where a node may have lost its disk shortly before.
+pub(super) fn settle_rebuilt(
+    simulation: &mut Simulation,
+    everyone: &Everyone,
+    places: Vec<Place>,
+    kept: &Kept,
+) -> bool {
+    settle_as(simulation, everyone, (places, kept), (true, REBUILT_WITHIN))
 }
 
 /// Waits until everything is available, whatever replicas have. False when the run has failed.
@@ -61,15 +75,15 @@ pub(super) fn settle_uncompared(
     everyone: &Everyone,
     places: Vec<Place>,
 ) -> bool {
-    settle_as(simulation, everyone, places, &Kept::default(), false)
+    let kept = Kept::default();
+    settle_as(simulation, everyone, (places, &kept), (false, HEALED_WITHIN))
 }
 
 fn settle_as(
     simulation: &mut Simulation,
     everyone: &Everyone,
-    places: Vec<Place>,
-    kept: &Kept,
-    is_compared: bool,
+    (places, kept): (Vec<Place>, &Kept),
+    (is_compared, within): (bool, Duration),
 ) -> bool {
     let waiting = Waiting::default();
     let steward = Steward {
@@ -79,14 +93,14 @@ fn settle_as(
         waiting: Arc::clone(&waiting),
         is_compared,
     };
-    let limit = everyone.control.now() + HEALED_WITHIN;
+    let limit = everyone.control.now() + within;
     everyone.employ(steward.work());
     let is_done = simulation.run_while(limit, || everyone.is_busy());
     if !is_done {
         let what = waiting.lock().clone();
         everyone.breaks(
             Invariant::Available,
-            format_args!("{} s after the last fault, {what}", HEALED_WITHIN.as_secs()),
+            format_args!("{} s after the last fault, {what}", within.as_secs()),
         );
     }
     is_done

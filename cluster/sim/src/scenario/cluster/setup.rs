@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use stator_cluster::ring::RangeBits;
 use stator_cluster::{Durability, Inbox, NodeId};
 
@@ -91,14 +92,51 @@ pub(super) struct Opened {
     pub(super) inbox: Arc<dyn Inbox>,
 }
 
-/// Opens a node of the cluster. An error is why it cannot start, and fails the run.
-pub(super) type Builder = Arc<dyn Fn(&Boot, &Shape, &Control) -> Result<Opened, String> + Send + Sync>;
+/// Why a node cannot be opened.
+pub(super) struct CannotOpen {
+    pub(super) cause: String,
+    /// Its disk has other bytes than were written. Anything else fails the run.
+    pub(super) is_damage: bool,
+}
+
+impl From<String> for CannotOpen {
+    fn from(cause: String) -> Self {
+        Self {
+            cause,
+            is_damage: false,
+        }
+    }
+}
+
+/// Opens a node of the cluster.
+pub(super) type Builder = Arc<dyn Fn(&Boot, &Shape, &Control) -> Result<Opened, CannotOpen> + Send + Sync>;
+
+/// The inbox of a node that has not been opened.
+#[derive(Debug)]
+struct Deaf;
+
+impl Inbox for Deaf {
+    fn receive(&self, _from: NodeId, _message: Bytes) {}
+}
 
 fn machine(builder: &Builder, shape: &Shape, control: &Control, running: &Running) -> Machine {
     let (builder, shape) = (Arc::clone(builder), shape.clone());
     let (control, running) = (control.clone(), Arc::clone(running));
     Arc::new(move |boot| {
-        let opened = builder(&boot, &shape, &control)?;
+        let opened = match builder(&boot, &shape, &control) {
+            Err(CannotOpen {
+                cause,
+                is_damage: true,
+            }) => {
+                control.note_fault(format!("node {} ends: {cause}", boot.node));
+                running.lock().remove(&boot.node);
+                return Ok(Started {
+                    inbox: Arc::new(Deaf),
+                    hook: None,
+                });
+            }
+            opened => opened.map_err(|why| why.cause)?,
+        };
         running.lock().insert(boot.node, Arc::downgrade(&opened.node));
         let node = opened.node;
         Ok(Started {

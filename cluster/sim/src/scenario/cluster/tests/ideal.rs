@@ -144,10 +144,14 @@ pub(super) fn ideal(wrong: Wrong) -> Builder {
         if is_first {
             truths.insert(run, Arc::default());
         }
-        let truth = truths.get(&run).cloned().ok_or("no run")?;
+        let truth = truths.get(&run).cloned().ok_or_else(|| "no run".to_owned())?;
         if wrong == Wrong::ForgetsAtStart && boot.incarnation > 1 {
             let mut truth = truth.lock();
-            let (key, _) = truth.log.last().cloned().ok_or("an empty log")?;
+            let (key, _) = truth
+                .log
+                .last()
+                .cloned()
+                .ok_or_else(|| "an empty log".to_owned())?;
             truth.log.push((key.clone(), None));
             truth.cells.remove(&key);
         }
