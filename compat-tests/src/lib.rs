@@ -22,6 +22,7 @@ pub mod moves;
 mod node;
 mod ports;
 mod random;
+pub mod rot;
 mod sdk;
 
 pub use access::{Access, trusting};

@@ -108,7 +108,7 @@ impl Cluster {
     }
 
     /// Asks any node but the one that it is about.
-    fn command(&self, name: &str, arguments: &[&str]) -> Result<Change> {
+    pub(crate) fn command(&self, name: &str, arguments: &[&str]) -> Result<Change> {
         let about = arguments.first().copied().unwrap_or_default();
         let mut others = self
             .members

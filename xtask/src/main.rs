@@ -11,6 +11,7 @@ mod faults;
 mod kcl;
 mod kill;
 mod openapi;
+mod rot;
 mod scale;
 mod sim;
 mod test;
@@ -48,6 +49,8 @@ enum Command {
     Openapi(openapi::Arguments),
     /// Measure what large clusters cost and do: placement, idle ranges, tables, capacity.
     Scale(scale::Arguments),
+    /// Change bits of a cluster's files, and see that all is noticed and put right.
+    Rot(rot::Arguments),
     /// Simulate clusters under many seeds, with faults, and check what their clients saw.
     Sim(sim::Arguments),
     /// Run every test: those of the crates, and the client tests against a server.
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Chaos(arguments) => chaos::run(&arguments),
         Command::Faults(arguments) => faults::run(&arguments),
+        Command::Rot(arguments) => rot::run(&arguments),
         Command::Kcl(arguments) => kcl::run(&arguments),
         Command::Kill(arguments) => kill::run(&arguments),
         Command::Openapi(arguments) => openapi::run(&arguments),

@@ -21,6 +21,7 @@ use figures::Figures;
 use nemesis::Nemesis;
 pub use nemesis::fail_disk;
 use plan::{Nodes, Plan};
+pub use settle::{Agreed, alike, wait_until_whole};
 pub use usage::Usage;
 
 /// A small engine: files come and go, so that a disk without room is noticed, and what leaks shows.

@@ -36,7 +36,7 @@ pub struct Agreed {
 ///
 /// # Errors
 /// What is missing after a while, in words.
-pub(super) fn wait_until_whole(cluster: &Cluster) -> Result<()> {
+pub fn wait_until_whole(cluster: &Cluster) -> Result<()> {
     // Who has lost its disk is no member before it has everything again.
     wait_for(MOVED_WITHIN, || statuses(cluster)?.iter().try_for_each(is_whole))
 }
@@ -161,13 +161,26 @@ fn are_even(statuses: &[Value]) -> Result<()> {
 /// # Errors
 /// The first item that they have not, and what each has.
 pub(super) fn agree(cluster: &Cluster, tables: &[String]) -> Result<Agreed> {
-    let mut agreed = Agreed::default();
     let repaired = |cluster: &Cluster| -> Result<Vec<Value>> {
         let statuses = cluster.members.iter().map(Member::status);
         statuses
             .map(|status| Ok(status?["read_repair"]["repaired"].clone()))
             .collect()
     };
+    let agreed = alike(cluster, tables)?;
+    let repaired = repaired(cluster)?;
+    if repaired.iter().any(|count| *count != json!(0)) {
+        return Err(format!("nodes have found replicas that differ, and repaired them: {repaired:?}").into());
+    }
+    Ok(agreed)
+}
+
+/// Holds that all nodes have the same items, also at ALL, after whatever was put right.
+///
+/// # Errors
+/// The first item that they have not, and what each has.
+pub fn alike(cluster: &Cluster, tables: &[String]) -> Result<Agreed> {
+    let mut agreed = Agreed::default();
     for table in tables {
         let mut first: Option<BTreeMap<String, Value>> = None;
         for member in &cluster.members {
@@ -189,10 +202,6 @@ pub(super) fn agree(cluster: &Cluster, tables: &[String]) -> Result<Agreed> {
             agreed.read_at_all += 1;
         }
         agreed.items += items.len();
-    }
-    let repaired = repaired(cluster)?;
-    if repaired.iter().any(|count| *count != json!(0)) {
-        return Err(format!("nodes have found replicas that differ, and repaired them: {repaired:?}").into());
     }
     Ok(agreed)
 }
