@@ -502,14 +502,14 @@ fn write_pages(
 
 /// Holds something to a rate, over its whole life.
 #[derive(Debug)]
-struct Pace {
+pub(crate) struct Pace {
     begun: Instant,
     bytes: u64,
     bytes_per_second: u64,
 }
 
 impl Pace {
-    fn new(bytes_per_second: u64) -> Self {
+    pub(crate) fn new(bytes_per_second: u64) -> Self {
         Self {
             begun: Instant::now(),
             bytes: 0,
@@ -526,7 +526,7 @@ impl Pace {
     }
 
     /// Waits until it is time to go on after these bytes.
-    async fn has_moved(&mut self, bytes: usize) {
+    pub(crate) async fn has_moved(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
         let ahead = self.due().saturating_sub(self.begun.elapsed());
         if !ahead.is_zero() {

@@ -28,9 +28,41 @@ pub(crate) fn backup(table: &str, id: &str) -> String {
     format!("{table}/backup/{id}")
 }
 
+/// The ARN of an export of a table.
+pub(crate) fn export(table: &str, id: &str) -> String {
+    format!("{table}/export/{id}")
+}
+
+/// The ARN of an import into a table.
+pub(crate) fn import(table: &str, id: &str) -> String {
+    format!("{table}/import/{id}")
+}
+
+/// The ARN of a bucket, or of an object in it.
+pub(crate) fn bucket(name: &str, key: Option<&str>) -> String {
+    match key {
+        None => format!("arn:aws:s3:::{name}"),
+        Some(key) => format!("arn:aws:s3:::{name}/{key}"),
+    }
+}
+
 /// Name of the table and id of the backup when `text` is a backup's ARN in any region and account.
 pub(crate) fn backup_parts(text: &str) -> Option<(&str, &str)> {
-    let (table, id) = text.split_once("/backup/")?;
+    parts_with_id(text, "/backup/")
+}
+
+/// The same for the ARN of an export.
+pub(crate) fn export_parts(text: &str) -> Option<(&str, &str)> {
+    parts_with_id(text, "/export/")
+}
+
+/// The same for the ARN of an import.
+pub(crate) fn import_parts(text: &str) -> Option<(&str, &str)> {
+    parts_with_id(text, "/import/")
+}
+
+fn parts_with_id<'a>(text: &'a str, kind: &str) -> Option<(&'a str, &'a str)> {
+    let (table, id) = text.split_once(kind)?;
     let is_id = |id: &str| {
         let (time, random) = id.split_once('-')?;
         let is_time = time.len() == 14 && time.bytes().all(|byte| byte.is_ascii_digit());

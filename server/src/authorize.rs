@@ -22,6 +22,7 @@ mod statement;
 mod stream;
 mod tags;
 mod transaction;
+mod transfer;
 
 pub(crate) use judge::{Caller, Judge};
 

@@ -25,7 +25,7 @@ use self::deleted::{DELETED, DELETED_END};
 use crate::derive::Derivations;
 
 pub(crate) use record::{
-    BillingMode, COLLECTION_KEYSPACE, DUE_KEYSPACE, DeletedTable, INDEX_KEYSPACE, IndexDefinition,
+    BillingMode, COLLECTION_KEYSPACE, DUE_KEYSPACE, DeletedTable, INDEX_KEYSPACE, Import, IndexDefinition,
     IndexStatus, OnDemandLimits, ResourcePolicy, Restore, SLOTS, STREAM_KEYSPACE, Shard, StreamDefinition,
     StreamStatus, StreamView, TableClass, TableDefinition, Throughput, TimeToLive, TimeToLiveStatus,
     WarmUnits,

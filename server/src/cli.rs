@@ -8,7 +8,6 @@ mod demo_cluster;
 mod dev;
 mod files;
 mod health;
-mod https;
 mod iam;
 mod init;
 mod keys;

@@ -32,6 +32,7 @@ use crate::backup::BackupSettings;
 use crate::http::limits::HttpLimits;
 use crate::http::peer::CertificateName;
 use crate::limits::Limits;
+use crate::object_store::ObjectStoreSettings;
 use crate::upkeep::UpkeepSettings;
 
 /// The longest name of a zone or rack.
@@ -80,6 +81,8 @@ pub(crate) struct Config {
     pub(crate) audit: Option<AuditSettings>,
     /// Where backups are; there are none without it.
     pub(crate) backup: Option<BackupSettings>,
+    /// Where buckets are; tables are neither exported nor imported without it.
+    pub(crate) object_store: Option<ObjectStoreSettings>,
 }
 
 /// `[cluster]`
@@ -332,6 +335,9 @@ impl Config {
         if let Some(problem) = self.backup.as_ref().and_then(BackupSettings::problem) {
             return wrong("backup", problem);
         }
+        if let Some(problem) = self.object_store.as_ref().and_then(ObjectStoreSettings::problem) {
+            return wrong("object_store", problem);
+        }
         let certificates = self.http.client_certificates.iter();
         for (name, arn) in certificates.flat_map(|certificates| &certificates.principals) {
             if !arn::is_principal(arn) {
@@ -420,6 +426,7 @@ impl Config {
             security,
             audit,
             backup,
+            object_store,
             ..
         } = self;
         let clients = http.client_certificates.iter_mut();
@@ -437,6 +444,7 @@ impl Config {
             .chain(clients.map(|clients| &mut clients.authority))
             .chain(audit.iter_mut().map(|audit| &mut audit.file))
             .chain(backup.iter_mut().map(|backup| &mut backup.directory))
+            .chain(object_store.iter_mut().flat_map(ObjectStoreSettings::paths))
         {
             *path = directory.join(&*path);
         }

@@ -10,6 +10,7 @@ pub(crate) mod statement;
 pub(crate) mod stream;
 pub(crate) mod table;
 pub(crate) mod time_to_live;
+pub(crate) mod transfer;
 
 use stator_model::attribute::Kind;
 use stator_model::key::{KeyError, KeyRole};

@@ -5,6 +5,7 @@
 //! listener is one of its own, in plain, for addresses that clients do not reach.
 
 mod operations;
+mod transfers;
 
 use std::future::pending;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +30,7 @@ use crate::http::guard::{Counters, Guard};
 use crate::http::limits::HttpLimits;
 use crate::http::serve::{Security, serve};
 use crate::throttle::Throttle;
+use crate::transfer::Transfers;
 
 /// The type of the text form.
 const TEXT_FORM: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -43,6 +45,7 @@ pub(crate) struct Sources {
     pub(crate) operations: Arc<OperationMetrics>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) backups: Option<Arc<Backups>>,
+    pub(crate) transfers: Option<Arc<Transfers>>,
 }
 
 /// The listener of collectors and probes, from the first moment of a node: whoever waits for it is told so. Ends when it is
@@ -116,6 +119,9 @@ async fn answer(State(told): State<Told>) -> Response {
     }
     if let Some(backups) = &sources.backups {
         text.backups(&backups.counters);
+    }
+    if let Some(transfers) = &sources.transfers {
+        text.transfers(&transfers.counters);
     }
     ([(CONTENT_TYPE, TEXT_FORM)], text.0).into_response()
 }

@@ -40,10 +40,13 @@ use crate::identity::store::{Identities, IdentitySettings};
 use crate::keys::{FetchMasterKeys, Keys};
 use crate::limits::Limits;
 use crate::metrics::{Sources, Telling};
+use crate::object_store::Buckets;
 use crate::operation::Context;
 use crate::random;
 use crate::request_id::RequestIds;
 use crate::throttle::Throttle;
+use crate::transfer::Transfers;
+use crate::transfer::porter::Porter;
 use crate::upkeep::{Upkeep, UpkeepSettings};
 
 /// How long handing over leaderships may take on a planned stop; the cluster elects others by itself afterwards.
@@ -205,6 +208,8 @@ pub(crate) struct Api {
     pub(crate) audit: Option<AuditLog>,
     /// Where backups are, if there are to be any.
     pub(crate) backup: Option<BackupSettings>,
+    /// Where buckets are, if tables are to be exported and imported, and how many bytes of items each moves in a second.
+    pub(crate) object_store: Option<(Buckets, u64)>,
     /// Fetches the master keys anew; without it they stay what they are.
     pub(crate) fetch: Option<FetchMasterKeys>,
     pub(crate) rotation: Rotation,
@@ -234,6 +239,14 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
     if let Some(backups) = &backups {
         tokio::spawn(Archivist::new(upkeep.clone(), Arc::clone(backups)).run());
     }
+    let transfers = api
+        .object_store
+        .map(|(buckets, rate)| Transfers::new(cluster.clone(), buckets, rate));
+    if let Some(transfers) = &transfers {
+        let transfers = Arc::clone(transfers);
+        let porter = Porter::new(upkeep.clone(), transfers, &api.region, random::fill);
+        tokio::spawn(porter.run());
+    }
     let identities = Identities::open(
         cluster.clone(),
         IdentitySettings {
@@ -256,6 +269,7 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
             catalog,
             cluster: cluster.clone(),
             backups,
+            transfers,
             region: api.region,
             endpoint: api.endpoint,
             throttle,
@@ -304,6 +318,7 @@ pub(crate) async fn run(
             operations: Arc::clone(&app.operations),
             catalog: Arc::clone(&app.context.catalog),
             backups: app.context.backups.clone(),
+            transfers: app.context.transfers.clone(),
         });
     }
     health.serves(cluster.clone());

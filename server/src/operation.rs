@@ -18,17 +18,21 @@ pub(crate) mod delete_table;
 pub(crate) mod describe_backup;
 pub(crate) mod describe_continuous_backups;
 pub(crate) mod describe_endpoints;
+pub(crate) mod describe_export;
+pub(crate) mod describe_import;
 pub(crate) mod describe_limits;
 pub(crate) mod describe_stream;
 pub(crate) mod describe_table;
 pub(crate) mod describe_time_to_live;
 pub(crate) mod execute_statement;
 pub(crate) mod execute_transaction;
+pub(crate) mod export_table_to_point_in_time;
 pub(crate) mod expressions;
 pub(crate) mod get_item;
 pub(crate) mod get_records;
 pub(crate) mod get_resource_policy;
 pub(crate) mod get_shard_iterator;
+pub(crate) mod import_table;
 mod in_use;
 pub(crate) mod index_changes;
 pub(crate) mod index_settings;
@@ -36,6 +40,8 @@ pub(crate) mod item_collection;
 pub(crate) mod item_command;
 pub(crate) mod legacy;
 pub(crate) mod list_backups;
+pub(crate) mod list_exports;
+pub(crate) mod list_imports;
 pub(crate) mod list_streams;
 pub(crate) mod list_tables;
 pub(crate) mod list_tags_of_resource;
@@ -57,6 +63,7 @@ pub(crate) mod tag_resource;
 pub(crate) mod tags;
 pub(crate) mod transact_get_items;
 pub(crate) mod transact_write_items;
+pub(crate) mod transfer_page;
 pub(crate) mod untag_resource;
 pub(crate) mod update_item;
 pub(crate) mod update_table;
@@ -72,6 +79,7 @@ use crate::clock::Clock;
 use crate::limits::Limits;
 use crate::message;
 use crate::throttle::Throttle;
+use crate::transfer::Transfers;
 use crate::wire::error::ApiError;
 
 /// What operations work with.
@@ -83,6 +91,8 @@ pub(crate) struct Context {
     pub(crate) catalog: Arc<Catalog>,
     /// The backups, if this node was told where they are to be.
     pub(crate) backups: Option<Arc<Backups>>,
+    /// Exports and imports, if this node was told where buckets are.
+    pub(crate) transfers: Option<Arc<Transfers>>,
     /// The region that ARNs name.
     pub(crate) region: String,
     /// The host and port that clients reach, for DescribeEndpoints.
@@ -108,12 +118,12 @@ impl Context {
         Ok(uuid::Builder::from_random_bytes(random).into_uuid())
     }
 
-    /// The table that an item operation names. There is none as long as its items are being restored.
+    /// The table that an item operation names. There is none as long as its items are being restored or imported.
     ///
     /// # Errors
     /// ResourceNotFoundException, and ServiceUnavailable when it is not known here and other nodes cannot be asked.
     pub(crate) async fn table(&self, name: &str) -> Result<Arc<Table>, ApiError> {
-        let is_there = |table: &Arc<Table>| !table.definition().is_being_restored();
+        let is_there = |table: &Arc<Table>| !table.definition().is_being_filled();
         let found = self.catalog.find(name).await.map_err(message::table::catalog)?;
         let found = match found {
             // They may be there by now.

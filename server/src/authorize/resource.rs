@@ -16,6 +16,12 @@ pub(super) enum Resource<'a> {
     Stream(&'a str),
     /// A backup, by its ARN. Its table may be gone, or another one may have its name: it has no policy and no tags.
     Backup(&'a str),
+    /// An export, by its ARN.
+    Export(&'a str),
+    /// An import, by its ARN.
+    Import(&'a str),
+    /// A bucket, or with a key an object in it.
+    Bucket(&'a str, Option<&'a str>),
 }
 
 impl<'a> Resource<'a> {
@@ -39,7 +45,7 @@ impl<'a> Resource<'a> {
     pub(super) fn label(self) -> Option<&'a str> {
         match self {
             Self::Stream(text) => arn::stream_parts(text).map(|(_, label)| label),
-            Self::Any | Self::Table(_) | Self::Index(..) | Self::Backup(_) => None,
+            _ => None,
         }
     }
 
@@ -47,7 +53,7 @@ impl<'a> Resource<'a> {
     pub(super) fn table(self) -> Option<&'a str> {
         let name = |text: &'a str| arn::table_name(text).unwrap_or(text);
         match self {
-            Self::Any | Self::Backup(_) => None,
+            Self::Any | Self::Backup(_) | Self::Export(_) | Self::Import(_) | Self::Bucket(..) => None,
             Self::Table(table) | Self::Index(table, _) => Some(name(table)),
             Self::Stream(text) => arn::stream_parts(text).map(|(table, _)| table),
         }
@@ -63,6 +69,15 @@ impl<'a> Resource<'a> {
                 let (table, id) = arn::backup_parts(text).unwrap_or_default();
                 arn::backup(&arn::table(region, table), id)
             }
+            Self::Export(text) => {
+                let (table, id) = arn::export_parts(text).unwrap_or_default();
+                arn::export(&arn::table(region, table), id)
+            }
+            Self::Import(text) => {
+                let (table, id) = arn::import_parts(text).unwrap_or_default();
+                arn::import(&arn::table(region, table), id)
+            }
+            Self::Bucket(name, key) => arn::bucket(name, key),
             Self::Index(_, index) => arn::index(&of_table(), index),
             Self::Stream(text) => match arn::stream_parts(text) {
                 Some((_, label)) => arn::stream(&of_table(), label),

@@ -4,6 +4,7 @@
 //! not know are skipped, so programs of neighbouring versions can share a directory. Field numbers are never reused.
 
 mod deleted;
+mod import;
 mod index;
 mod resource_policy;
 mod restore;
@@ -21,12 +22,14 @@ use stator_model::key::{KeyAttribute, KeySchema};
 use uuid::Uuid;
 
 pub(crate) use deleted::DeletedTable;
+pub(crate) use import::Import;
 pub(crate) use index::{INDEX_KEYSPACE, IndexDefinition, IndexStatus};
 pub(crate) use resource_policy::ResourcePolicy;
 pub(crate) use restore::Restore;
 pub(crate) use stream::{SLOTS, STREAM_KEYSPACE, Shard, StreamDefinition, StreamStatus, StreamView};
 pub(crate) use time_to_live::{DUE_KEYSPACE, TimeToLive, TimeToLiveStatus};
 
+use self::import::ImportOfTable;
 use self::index::IndexRecord;
 use self::resource_policy::ResourcePolicyRecord;
 use self::restore::RestoreRecord;
@@ -119,6 +122,8 @@ pub(crate) struct TableDefinition {
     pub(crate) account_key: bool,
     /// Where its items come from, if it was made of another table's.
     pub(crate) restore: Option<Restore>,
+    /// The import that its items come from, for as long as they do.
+    pub(crate) import: Option<Import>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -175,6 +180,8 @@ struct Record {
     account_key: bool,
     #[prost(message, optional, tag = "26")]
     restore: Option<RestoreRecord>,
+    #[prost(message, optional, tag = "30")]
+    import: Option<ImportOfTable>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -224,10 +231,16 @@ impl TableDefinition {
         self.restore.as_ref().is_some_and(|restore| restore.in_progress)
     }
 
-    /// Whether items of a backup may be written.
+    /// Whether its items are still on their way, be it from a backup or from a bucket.
+    pub(crate) fn is_being_filled(&self) -> bool {
+        self.is_being_restored() || self.import.is_some()
+    }
+
+    /// Whether items of a backup or an import may be written.
     pub(crate) fn takes_deposits(&self) -> bool {
         let restore = self.restore.as_ref();
         restore.is_some_and(|restore| restore.in_progress && !restore.is_sealed)
+            || self.import.as_ref().is_some_and(|import| !import.is_sealed)
     }
 
     /// The attributes that keys of the table and of its indexes are made of, each once.
@@ -310,6 +323,7 @@ impl TableDefinition {
             resource_policies: (self.resource_policies.iter().map(ResourcePolicyRecord::of)).collect(),
             account_key: self.account_key,
             restore: self.restore.as_ref().map(RestoreRecord::of),
+            import: self.import.as_ref().map(ImportOfTable::of),
         };
         let mut bytes = BytesMut::with_capacity(1 + record.encoded_len());
         bytes.put_u8(FORMAT_VERSION);
@@ -380,6 +394,7 @@ impl TableDefinition {
             .collect::<Result<_, _>>()?,
             account_key: record.account_key,
             restore: record.restore.map(RestoreRecord::read),
+            import: record.import.map(ImportOfTable::read),
         })
     }
 }
@@ -486,6 +501,11 @@ mod tests {
                 backup: "1-a".into(),
                 at_ms: 12,
                 in_progress: true,
+                is_sealed: true,
+            }),
+            import: Some(Import {
+                id: "1-b".to_owned(),
+                record: Bytes::from_static(b"r"),
                 is_sealed: true,
             }),
         };

@@ -13,8 +13,8 @@ use http_body_util::Full;
 use rustls::ClientConfig;
 
 use super::credentials::KeyPair;
-use super::https::{self, BoxError};
 use crate::clock::{Clock as _, SystemClock};
+use crate::https::{self, BoxError};
 
 /// How long a node may take for all of it.
 const TIMEOUT: Duration = Duration::from_secs(10);

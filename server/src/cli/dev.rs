@@ -22,6 +22,7 @@ use crate::http::limits::HttpLimits;
 use crate::http::serve::Security;
 use crate::limits::Limits;
 use crate::node::{self, Api, Listeners, NodeError};
+use crate::object_store::{Buckets, ObjectStoreSettings};
 use crate::random;
 use crate::upkeep::UpkeepSettings;
 
@@ -162,6 +163,7 @@ async fn run_node(options: &Options) -> Result<(), DevError> {
         http_limits: HttpLimits::for_development(),
         audit: None,
         backup: Some(BackupSettings::new(directory.join(BACKUPS))),
+        object_store: Some(buckets(&directory)),
         fetch: None,
         rotation: Rotation::default(),
         limits: limits(options),
@@ -177,6 +179,16 @@ async fn run_node(options: &Options) -> Result<(), DevError> {
     };
     Ok(node::run(app, listeners, &directory, stop).await?)
 }
+
+/// Exports go to folders of a directory within the data directory, and imports come from there.
+fn buckets(directory: &Path) -> (Buckets, u64) {
+    let path = directory.join(BUCKETS);
+    let rate = ObjectStoreSettings::new(path.clone()).bytes_per_second;
+    (Buckets::in_directory(path), rate)
+}
+
+/// The directory of buckets within the data directory.
+const BUCKETS: &str = "buckets";
 
 /// The archive of backups within the data directory.
 pub(super) const BACKUPS: &str = "backups";

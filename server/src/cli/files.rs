@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use stator_cluster::transport::Credentials;
 use zeroize::Zeroizing;
 
 use super::credentials::KeyPair;
 use super::root_credentials;
+use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::config::place::Place;
-use crate::tls::ServerPem;
+use crate::object_store::{Buckets, S3, S3Settings};
+use crate::tls::{self, ServerPem};
 
 /// A file is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +68,39 @@ pub(super) fn config_for(path: &Path, place: &Place) -> Result<Config, FileError
 pub(super) fn root_keys(config: &Config) -> Result<KeyPair, FileError> {
     let path = &config.security.root_credentials;
     root_credentials::parse(&read_text(path)?).map_err(|cause| failed(path, &cause))
+}
+
+/// Where buckets are, and how many bytes of items an export or an import moves in a second.
+///
+/// # Errors
+/// [`FileError`] when the key pair or the authorities cannot be read or understood.
+pub(super) fn buckets(config: &Config) -> Result<Option<(Buckets, u64)>, FileError> {
+    let Some(settings) = &config.object_store else {
+        return Ok(None);
+    };
+    let rate = settings.bytes_per_second;
+    if let Some(directory) = &settings.directory {
+        return Ok(Some((Buckets::in_directory(directory.clone()), rate)));
+    }
+    let (Some(endpoint), Some(path)) = (&settings.endpoint, &settings.credentials) else {
+        return Ok(None);
+    };
+    let keys = root_credentials::parse(&read_text(path)?).map_err(|cause| failed(path, &cause))?;
+    let tls = match &settings.certificate_authority {
+        Some(path) if endpoint.starts_with("https:") => {
+            Some(tls::client(&authority(path)?).map_err(|error| failed(path, &error))?)
+        }
+        _ => None,
+    };
+    let s3 = S3::new(S3Settings {
+        endpoint: endpoint.clone(),
+        region: settings.region.clone(),
+        access_key_id: keys.access_key_id,
+        secret: keys.secret,
+        tls,
+        clock: Arc::new(SystemClock),
+    });
+    Ok(Some((Buckets::S3(s3), rate)))
 }
 
 /// The certificates of the authorities that nodes are verified against.

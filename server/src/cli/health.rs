@@ -17,9 +17,9 @@ use rustls::ClientConfig;
 use serde::Serialize;
 
 use super::files::{self, FileError};
-use super::https;
 use super::status::{endpoint_of, host_of};
 use crate::health::{LIVE_PATH, READY_PATH};
+use crate::https;
 use crate::tls::{self, TlsError};
 
 /// Where `stator dev` listens if it is not told otherwise.

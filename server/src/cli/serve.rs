@@ -217,6 +217,7 @@ async fn run_node(
         http_limits: config.http.limits,
         audit,
         backup: config.backup.clone(),
+        object_store: files::buckets(config)?,
         fetch: Some(fetch_again(config)),
         rotation: config.security.rotation,
         limits: config.limits,

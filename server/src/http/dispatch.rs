@@ -20,17 +20,23 @@ use crate::operation::delete_table::DeleteTable;
 use crate::operation::describe_backup::DescribeBackup;
 use crate::operation::describe_continuous_backups::DescribeContinuousBackups;
 use crate::operation::describe_endpoints::DescribeEndpoints;
+use crate::operation::describe_export::DescribeExport;
+use crate::operation::describe_import::DescribeImport;
 use crate::operation::describe_limits::DescribeLimits;
 use crate::operation::describe_stream::DescribeStream;
 use crate::operation::describe_table::DescribeTable;
 use crate::operation::describe_time_to_live::DescribeTimeToLive;
 use crate::operation::execute_statement::ExecuteStatement;
 use crate::operation::execute_transaction::ExecuteTransaction;
+use crate::operation::export_table_to_point_in_time::ExportTableToPointInTime;
 use crate::operation::get_item::GetItem;
 use crate::operation::get_records::GetRecords;
 use crate::operation::get_resource_policy::GetResourcePolicy;
 use crate::operation::get_shard_iterator::GetShardIterator;
+use crate::operation::import_table::ImportTable;
 use crate::operation::list_backups::ListBackups;
+use crate::operation::list_exports::ListExports;
+use crate::operation::list_imports::ListImports;
 use crate::operation::list_streams::ListStreams;
 use crate::operation::list_tables::ListTables;
 use crate::operation::list_tags_of_resource::ListTagsOfResource;
@@ -85,17 +91,23 @@ pub(super) async fn run_for(
         Target::DescribeBackup => answer::<DescribeBackup>(json, asked, context).await,
         Target::DescribeContinuousBackups => answer::<DescribeContinuousBackups>(json, asked, context).await,
         Target::DescribeEndpoints => answer::<DescribeEndpoints>(json, asked, context).await,
+        Target::DescribeExport => answer::<DescribeExport>(json, asked, context).await,
+        Target::DescribeImport => answer::<DescribeImport>(json, asked, context).await,
         Target::DescribeLimits => answer::<DescribeLimits>(json, asked, context).await,
         Target::DescribeStream => answer::<DescribeStream>(json, asked, context).await,
         Target::DescribeTable => answer::<DescribeTable>(json, asked, context).await,
         Target::DescribeTimeToLive => answer::<DescribeTimeToLive>(json, asked, context).await,
         Target::ExecuteStatement => answer::<ExecuteStatement>(json, asked, context).await,
         Target::ExecuteTransaction => answer::<ExecuteTransaction>(json, asked, context).await,
+        Target::ExportTableToPointInTime => answer::<ExportTableToPointInTime>(json, asked, context).await,
         Target::GetItem => answer::<GetItem>(json, asked, context).await,
         Target::GetRecords => answer::<GetRecords>(json, asked, context).await,
         Target::GetResourcePolicy => answer::<GetResourcePolicy>(json, asked, context).await,
         Target::GetShardIterator => answer::<GetShardIterator>(json, asked, context).await,
+        Target::ImportTable => answer::<ImportTable>(json, asked, context).await,
         Target::ListBackups => answer::<ListBackups>(json, asked, context).await,
+        Target::ListExports => answer::<ListExports>(json, asked, context).await,
+        Target::ListImports => answer::<ListImports>(json, asked, context).await,
         Target::ListStreams => answer::<ListStreams>(json, asked, context).await,
         Target::ListTables => answer::<ListTables>(json, asked, context).await,
         Target::ListTagsOfResource => answer::<ListTagsOfResource>(json, asked, context).await,

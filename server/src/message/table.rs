@@ -62,6 +62,10 @@ pub(crate) enum Unsupported {
     EncryptionKey(&'static str),
     /// By this member.
     GlobalTables(&'static str),
+    /// By this member.
+    History(&'static str),
+    /// By this member.
+    ExportFilters(&'static str),
 }
 
 impl Unsupported {
@@ -71,6 +75,8 @@ impl Unsupported {
             Self::VectorIndexes(member) => ("Vector indexes are", member),
             Self::EncryptionKey(member) => ("Keys of KMS for single tables are", member),
             Self::GlobalTables(member) => ("Global tables are", member),
+            Self::History(member) => ("Exports of the past are", member),
+            Self::ExportFilters(member) => ("Filters of exports are", member),
         };
         ApiError::Validation(format!(
             "One or more parameter values were invalid: {what} not supported yet by this version of Stator: {member}"

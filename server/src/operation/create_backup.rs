@@ -31,7 +31,7 @@ impl Operation for CreateBackup {
         let table = table.map_err(message::table::catalog)?;
         let table = table.ok_or_else(|| backup::no_table(&table_name))?;
         let definition = table.definition().clone();
-        if definition.is_being_restored() {
+        if definition.is_being_filled() {
             return Err(backup::table_in_use(&table_name));
         }
         let now_ms = context.clock.now_ms();

@@ -139,7 +139,11 @@ impl Operation for CreateTable {
 
 impl CreateTable {
     /// The definition of the table to be made.
-    fn into_definition(mut self, new_id: NewId<'_>, now_ms: i64) -> Result<TableDefinition, ApiError> {
+    pub(super) fn into_definition(
+        mut self,
+        new_id: NewId<'_>,
+        now_ms: i64,
+    ) -> Result<TableDefinition, ApiError> {
         let checked = self.check_model()?;
         let name = table_name::resolve(self.table_name.as_deref().unwrap_or_default())?.to_owned();
         if let Some(unsupported) = self.unsupported.first() {
@@ -197,6 +201,7 @@ impl CreateTable {
             resource_policies,
             account_key: encryption.unwrap_or_default(),
             restore: None,
+            import: None,
         };
         if let Some(request) = &self.warm_throughput {
             definition.warm_units_requested = Some(request.applied(definition.warm_units())?);
@@ -302,7 +307,7 @@ impl CreateTable {
 }
 
 /// Makes ids that nobody else has.
-type NewId<'a> = &'a mut dyn FnMut() -> Result<Uuid, ApiError>;
+pub(super) type NewId<'a> = &'a mut dyn FnMut() -> Result<Uuid, ApiError>;
 
 /// Checks definitions of attributes, and gives those that are understood.
 pub(super) fn check_definitions(

@@ -29,7 +29,7 @@ pub(super) enum Change {
 /// The status of a table that is there.
 pub(super) fn status(table: &TableDefinition) -> TableStatus {
     let mut indexes = table.indexes.iter();
-    if table.is_being_restored() {
+    if table.is_being_filled() {
         TableStatus::Creating
     } else if changes_stream(table) || indexes.any(|index| holds_table(index.status)) {
         TableStatus::Updating
@@ -59,7 +59,7 @@ pub(super) fn check_update(definition: &TableDefinition, change: Change) -> Resu
 
 /// Refuses any change of a table whose items are still on their way.
 pub(super) fn check_restored(definition: &TableDefinition) -> Result<(), ApiError> {
-    if definition.is_being_restored() {
+    if definition.is_being_filled() {
         return Err(table::being_created(&definition.name));
     }
     Ok(())

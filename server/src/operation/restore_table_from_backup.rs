@@ -202,6 +202,7 @@ impl RestoreOverrides {
                 in_progress: true,
                 is_sealed: false,
             }),
+            import: None,
         })
     }
 

@@ -21,6 +21,7 @@ mod table_settings;
 mod tags;
 mod time_to_live;
 mod transact;
+pub(crate) mod transfer;
 mod update_table;
 
 use reader::{DecodeError, Decoded, Reader};

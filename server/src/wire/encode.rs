@@ -15,6 +15,7 @@ mod table_description;
 mod tags;
 mod time_to_live;
 mod transact;
+pub(crate) mod transfer;
 
 use json::Json;
 

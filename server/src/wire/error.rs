@@ -57,6 +57,9 @@ pub(crate) enum ApiError {
     /// The name of a table that is to be restored is taken.
     #[error("TableAlreadyExistsException: {0}")]
     TableAlreadyExists(String),
+    /// Something that only exports and imports are refused with: its name and what it says.
+    #[error("{0}: {1}")]
+    Transfer(&'static str, String),
     /// An item collection would grow above what it may have.
     #[error("ItemCollectionSizeLimitExceededException: {0}")]
     CollectionTooLarge(String),
@@ -168,6 +171,7 @@ impl ApiError {
             | Self::TableNotFound(_)
             | Self::TableInUse(_)
             | Self::TableAlreadyExists(_)
+            | Self::Transfer(..)
             | Self::CollectionTooLarge(_)
             | Self::ExpiredIterator(_)
             | Self::TrimmedDataAccess(_)
@@ -205,6 +209,7 @@ impl ApiError {
             Self::TableNotFound(text) => (SERVICE, "TableNotFoundException", message(text)),
             Self::TableInUse(text) => (SERVICE, "TableInUseException", message(text)),
             Self::TableAlreadyExists(text) => (SERVICE, "TableAlreadyExistsException", message(text)),
+            Self::Transfer(name, text) => (SERVICE, name, message(text)),
             Self::CollectionTooLarge(text) => {
                 (SERVICE, "ItemCollectionSizeLimitExceededException", message(text))
             }

@@ -51,6 +51,17 @@ file = "audit/audit.jsonl"
 # directory = "/mnt/stator-backups"
 # How many bytes of items a backup or a restore moves in a second at most.
 # bytes_per_second = 134217728
+
+# [object_store]
+# Where buckets are that tables are exported to and imported from: a server with S3's API, and the file of a key pair for it.
+# Without this section tables are neither exported nor imported. With `directory`, and neither endpoint, credentials nor
+# authority, buckets are the folders of a directory that all nodes reach by this path.
+# endpoint = "https://s3.eu-west-1.amazonaws.com"
+# region = "us-east-1"
+# credentials = "bucket-credentials"
+# certificate_authority = "/etc/ssl/certs/ca-certificates.crt"
+# How many bytes of items an export or an import moves in a second at most.
+# bytes_per_second = 134217728
 "#;
 
 /// What clients may do.

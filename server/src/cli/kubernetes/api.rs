@@ -14,7 +14,7 @@ use rustls::ClientConfig;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::cli::https;
+use crate::https;
 use crate::tls;
 
 /// Where a pod finds what it needs to ask.

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use stator_cluster::{MASTER_KEY_BYTES, MasterKey};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::cli::https;
 use crate::config::key_source::VaultSource;
+use crate::https;
 use crate::tls;
 
 /// The variable of the environment that Vault's own tools read the token from.

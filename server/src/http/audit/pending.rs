@@ -145,6 +145,7 @@ mod tests {
             upkeep: UpkeepSettings::default(),
             http_limits: HttpLimits::for_development(),
             backup: None,
+            object_store: None,
             audit: Some(audit),
             fetch: None,
             rotation: Rotation::default(),

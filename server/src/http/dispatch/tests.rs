@@ -4,6 +4,7 @@ mod backups;
 mod collections;
 mod deleted_streams;
 mod throttling;
+mod transfers;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use stator_cluster::{Durability, MASTER_KEY_BYTES, MasterKey};
@@ -47,6 +48,7 @@ impl Node {
             catalog: Catalog::open(cluster.clone(), derivations).await.unwrap(),
             cluster,
             backups: None,
+            transfers: None,
             region: "us-east-1".to_owned(),
             endpoint: "localhost".to_owned(),
             throttle: None,
@@ -84,6 +86,7 @@ impl Node {
             catalog: Catalog::open(cluster.clone(), Arc::default()).await.unwrap(),
             cluster,
             backups: None,
+            transfers: None,
             region: "us-east-1".to_owned(),
             endpoint: "localhost".to_owned(),
             throttle: None,

@@ -123,6 +123,11 @@ impl Json {
             .extend_from_slice(if value { b"true" } else { b"false" });
     }
 
+    /// `null`
+    pub(super) fn null(&mut self) {
+        self.raw().extend_from_slice(b"null");
+    }
+
     /// A whole number.
     pub(crate) fn integer(&mut self, value: impl Into<i128>) {
         self.raw().extend_from_slice(value.into().to_string().as_bytes());

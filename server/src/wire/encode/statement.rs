@@ -84,6 +84,7 @@ impl ApiError {
             | Self::TableInUse(_)
             | Self::TableAlreadyExists(_)
             | Self::PolicyNotFound(_)
+            | Self::Transfer(..)
             | Self::ExpiredIterator(_)
             | Self::TrimmedDataAccess(_)
             | Self::TransactionCanceled(_)

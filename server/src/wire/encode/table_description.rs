@@ -374,6 +374,7 @@ mod tests {
                 resource_policies: Vec::new(),
                 account_key: false,
                 restore: None,
+                import: None,
             },
             status: TableStatus::Active,
             arn: "arn:x".to_owned(),

@@ -85,11 +85,19 @@ fn allow(action: &str, resource: &str) -> String {
     format!(r#"{{"Effect":"Allow","Action":"{action}","Resource":"{resource}"}}"#)
 }
 
+/// An action of a sample with its service.
+fn full(action: &str) -> String {
+    if action.contains(':') {
+        action.to_owned()
+    } else {
+        format!("dynamodb:{action}")
+    }
+}
+
 fn allow_all(needs: &[(&str, String)], condition: &str) -> String {
     let allows = needs.iter().map(|(action, resource)| {
-        format!(
-            r#"{{"Effect":"Allow","Action":"dynamodb:{action}","Resource":"{resource}","Condition":{condition}}}"#
-        )
+        let action = full(action);
+        format!(r#"{{"Effect":"Allow","Action":"{action}","Resource":"{resource}","Condition":{condition}}}"#)
     });
     allows.collect::<Vec<_>>().join(",")
 }
@@ -122,7 +130,7 @@ async fn every_operation_needs_what_it_does_and_nothing_else() {
             let mut others = needs.clone();
             let (action, _) = others.remove(left_out);
             let denial = node.denial(&user(&allow_all(&others, "{}")), target, &body).await;
-            let perform = format!("perform: dynamodb:{action} on");
+            let perform = format!("perform: {} on", full(action));
             assert!(
                 denial.is_some_and(|denial| denial.contains(&perform)),
                 "{name} without {action}"
@@ -234,18 +242,17 @@ async fn every_operation_can_be_denied_and_bounded() {
     for (name, target) in targets() {
         let Sample { body, needs, .. } = Sample::of(target);
         for (action, resource) in &needs {
-            let everything = allow("*", "*");
-            let deny = format!(
-                r#"{everything},{{"Effect":"Deny","Action":"dynamodb:{action}","Resource":"{resource}"}}"#
-            );
+            let (action, everything) = (full(action), allow("*", "*"));
+            let deny =
+                format!(r#"{everything},{{"Effect":"Deny","Action":"{action}","Resource":"{resource}"}}"#);
             let denial = node.denial(&user(&deny), target, &body).await.unwrap_or_default();
             assert!(
                 denial.ends_with("with an explicit deny in an identity-based policy"),
                 "{name}: {action}: {denial}"
             );
-            let boundary = format!(r#"{{"Effect":"Allow","NotAction":"dynamodb:{action}","Resource":"*"}}"#);
+            let boundary = format!(r#"{{"Effect":"Allow","NotAction":"{action}","Resource":"*"}}"#);
             let denial = node.denial(&bounded(&everything, &boundary), target, &body).await;
-            let expected = format!("because no permissions boundary allows the dynamodb:{action} action");
+            let expected = format!("because no permissions boundary allows the {action} action");
             assert!(
                 denial.is_some_and(|denial| denial.ends_with(&expected)),
                 "{name}: {action}"

@@ -8,7 +8,7 @@ pub(super) const TABLE: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/Ta
 /// One request.
 pub(super) struct Sample {
     pub(super) body: String,
-    /// Actions without their service, each with its resource, in the order in which they are asked for.
+    /// Actions, without their service when it is DynamoDB, each with its resource, in the order in which they are asked for.
     pub(super) needs: Vec<(&'static str, String)>,
     /// The one partition key that it is about.
     pub(super) leading: Option<&'static str>,
@@ -107,6 +107,47 @@ fn restore() -> Sample {
     sample
 }
 
+/// On an export or an import, whose ARN is `member`.
+fn on_transfer(action: &'static str, kind: &str, member: &str) -> Sample {
+    let arn = format!("{TABLE}/{kind}/01678793340962-cc4bfb86");
+    Sample {
+        body: format!(r#"{{"{member}":"{arn}"}}"#),
+        needs: vec![(action, arn)],
+        leading: None,
+        attributes: &[],
+    }
+}
+
+/// From a bucket into a table.
+fn import() -> Sample {
+    let bucket = "arn:aws:s3:::bucket";
+    Sample {
+        body: r#"{"TableCreationParameters":{"TableName":"Tab"},
+            "S3BucketSource":{"S3Bucket":"bucket","S3KeyPrefix":"a/"}}"#
+            .to_owned(),
+        needs: vec![
+            ("ImportTable", TABLE.to_owned()),
+            ("s3:ListBucket", bucket.to_owned()),
+            ("s3:GetObject", format!("{bucket}/a/")),
+        ],
+        leading: None,
+        attributes: &[],
+    }
+}
+
+/// From a table into a bucket.
+fn export() -> Sample {
+    Sample {
+        body: format!(r#"{{"TableArn":"{TABLE}","S3Bucket":"bucket","S3Prefix":"a"}}"#),
+        needs: vec![
+            ("ExportTableToPointInTime", TABLE.to_owned()),
+            ("s3:PutObject", "arn:aws:s3:::bucket/a/AWSDynamoDB/".to_owned()),
+        ],
+        leading: None,
+        attributes: &[],
+    }
+}
+
 impl Sample {
     /// The request of a target.
     pub(super) fn of(target: Target) -> Self {
@@ -146,6 +187,12 @@ impl Sample {
             Target::DescribeStream => on_stream("DescribeStream", r#"{"StreamArn":"@"}"#),
             Target::DescribeTable => on_table("DescribeTable", ""),
             Target::DescribeTimeToLive => on_table("DescribeTimeToLive", ""),
+            Target::DescribeExport => on_transfer("DescribeExport", "export", "ExportArn"),
+            Target::DescribeImport => on_transfer("DescribeImport", "import", "ImportArn"),
+            Target::ExportTableToPointInTime => export(),
+            Target::ImportTable => import(),
+            Target::ListExports => on_account("ListExports"),
+            Target::ListImports => on_account("ListImports"),
             Target::GetRecords => on_stream("GetRecords", r#"{"ShardIterator":"@|1|AAAA"}"#),
             Target::GetResourcePolicy => on_arn("GetResourcePolicy", ""),
             Target::GetShardIterator => on_stream("GetShardIterator", r#"{"StreamArn":"@"}"#),

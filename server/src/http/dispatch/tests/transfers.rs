@@ -1,0 +1,335 @@
+//! Exports and imports from the request to the table, on one node, with buckets in a directory.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use super::*;
+use crate::object_store::Buckets;
+use crate::transfer::porter::Porter;
+use crate::transfer::{ExportRecord, ImportRecord, Transfers};
+use crate::upkeep::{Upkeep, UpkeepSettings};
+
+const TABLE: &str = r#"{"TableName":"Tab","BillingMode":"PAY_PER_REQUEST","KeySchema":[{"AttributeName":"pk","KeyType":"HASH"}],
+    "AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"}]}"#;
+const ITEM: &str = concat!(
+    r#"{"b":{"B":"YWI="},"bs":{"BS":["","YQ=="]},"empty":{"S":""},"l":{"L":[{"NULL":true},{"BOOL":false},{"L":[]}]},"#,
+    r#""m":{"M":{"k":{"S":"\"v\"\n"}}},"n":{"N":"-12345678901234567890123456789012345678"},"ns":{"NS":["1","2.5"]},"#,
+    r#""pk":{"S":"a"},"ss":{"SS":["","x"]}}"#
+);
+
+/// A node with a table and a bucket, and who carries out what is asked for.
+struct Place {
+    node: Node,
+    porter: Porter,
+    bucket: PathBuf,
+}
+
+async fn start() -> Place {
+    let mut node = Node::start_with(Limits::default(), TABLE).await;
+    let buckets = node.directory.path().join("buckets");
+    let bucket = buckets.join("bucket");
+    fs::create_dir_all(&bucket).unwrap();
+    let cluster = node.context.cluster.clone();
+    let transfers = Transfers::new(cluster.clone(), Buckets::in_directory(buckets), 1 << 30);
+    node.context.transfers = Some(Arc::clone(&transfers));
+    let upkeep = Upkeep {
+        cluster,
+        catalog: Arc::clone(&node.context.catalog),
+        clock: Arc::new(SystemClock),
+        settings: UpkeepSettings::default(),
+    };
+    let porter = Porter::new(upkeep, transfers, "us-east-1", random::fill);
+    Place { node, porter, bucket }
+}
+
+/// The request to import from the prefix `in/` into a table with an index of `a`.
+fn import(name: &str, format: &str, more: &str) -> String {
+    format!(
+        r#"{{"S3BucketSource":{{"S3Bucket":"bucket","S3KeyPrefix":"in/"}},"InputFormat":"{format}"{more},
+        "TableCreationParameters":{{"TableName":"{name}","BillingMode":"PAY_PER_REQUEST",
+        "KeySchema":[{{"AttributeName":"pk","KeyType":"HASH"}}],
+        "AttributeDefinitions":[{{"AttributeName":"pk","AttributeType":"S"}},{{"AttributeName":"a","AttributeType":"S"}}],
+        "GlobalSecondaryIndexes":[{{"IndexName":"by-a","KeySchema":[{{"AttributeName":"a","KeyType":"HASH"}}],
+        "Projection":{{"ProjectionType":"KEYS_ONLY"}}}}]}}}}"#
+    )
+}
+
+/// The text of a member.
+fn member(json: &str, name: &str) -> String {
+    let (_, rest) = json.split_once(&format!(r#""{name}":""#)).unwrap();
+    rest.split_once('"').unwrap().0.to_owned()
+}
+
+impl Place {
+    async fn ask(&self, target: Target, body: &str) -> Result<String, ApiError> {
+        self.node.ask(target, body, &[]).await
+    }
+
+    fn write(&self, key: &str, bytes: &[u8]) {
+        let path = self.bucket.join(key);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    /// Asks for an import and has it carried out; gives its description.
+    async fn import(&self, body: &str) -> String {
+        let asked = self.ask(Target::ImportTable, body).await.unwrap();
+        assert_eq!(member(&asked, "ImportStatus"), "IN_PROGRESS");
+        self.porter.look_after_all().await.unwrap();
+        self.describe_import(&asked).await
+    }
+
+    async fn describe_import(&self, asked: &str) -> String {
+        let body = format!(r#"{{"ImportArn":"{}"}}"#, member(asked, "ImportArn"));
+        self.ask(Target::DescribeImport, &body).await.unwrap()
+    }
+
+    async fn count(&self, table: &str, index: &str) -> String {
+        let body = format!(r#"{{"TableName":"{table}"{index},"Select":"COUNT"}}"#);
+        self.ask(Target::Scan, &body).await.unwrap()
+    }
+
+    async fn status(&self, table: &str) -> String {
+        let body = format!(r#"{{"TableName":"{table}"}}"#);
+        member(
+            &self.ask(Target::DescribeTable, &body).await.unwrap(),
+            "TableStatus",
+        )
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(bytes).unwrap();
+    gzip.finish().unwrap()
+}
+
+#[tokio::test]
+async fn a_table_that_is_exported_can_be_imported_as_it_was() {
+    let place = start().await;
+    let put = format!(r#"{{"TableName":"Tab","Item":{ITEM}}}"#);
+    place.ask(Target::PutItem, &put).await.unwrap();
+    let table = "arn:aws:dynamodb:us-east-1:000000000000:table/Tab";
+    for (format, extension, name) in [("DYNAMODB_JSON", "json", "Json"), ("ION", "ion", "Ion")] {
+        let body = format!(
+            r#"{{"TableArn":"{table}","S3Bucket":"bucket","S3Prefix":"out/{name}","ExportFormat":"{format}"}}"#
+        );
+        let asked = place.ask(Target::ExportTableToPointInTime, &body).await.unwrap();
+        assert_eq!(member(&asked, "ExportStatus"), "IN_PROGRESS");
+        place.porter.look_after_all().await.unwrap();
+        let arn = member(&asked, "ExportArn");
+        let described = format!(r#"{{"ExportArn":"{arn}"}}"#);
+        let described = place.ask(Target::DescribeExport, &described).await.unwrap();
+        assert_eq!(member(&described, "ExportStatus"), "COMPLETED", "{described}");
+        assert!(described.contains(r#""ItemCount":1"#), "{described}");
+        let manifest = member(&described, "ExportManifest");
+        let folder = manifest.strip_suffix("manifest-summary.json").unwrap();
+        for file in [
+            "_started",
+            "manifest-files.json",
+            "manifest-files.md5",
+            "manifest-summary.md5",
+        ] {
+            assert!(place.bucket.join(folder).join(file).is_file(), "{file}");
+        }
+        let files = fs::read_to_string(place.bucket.join(folder).join("manifest-files.json")).unwrap();
+        let data = member(&files, "dataFileS3Key");
+        assert!(data.ends_with(&format!(".{extension}.gz")), "{data}");
+        assert!(place.bucket.join(format!("out/{name}")).join(&data).is_file());
+        let more = r#","InputCompressionType":"GZIP""#;
+        let body = import(name, format, more).replace("in/", &format!("{folder}data/"));
+        let described = place.import(&body).await;
+        assert_eq!(member(&described, "ImportStatus"), "COMPLETED", "{described}");
+        let get = format!(r#"{{"TableName":"{name}","Key":{{"pk":{{"S":"a"}}}}}}"#);
+        let found = place.ask(Target::GetItem, &get).await.unwrap();
+        assert_eq!(found, format!(r#"{{"Item":{ITEM}}}"#));
+    }
+    let listed = place
+        .ask(Target::ListExports, r#"{"MaxResults":1}"#)
+        .await
+        .unwrap();
+    assert!(listed.contains(r#""NextToken":""#), "{listed}");
+}
+
+#[tokio::test]
+async fn records_that_are_no_items_are_counted_and_the_others_are_there() {
+    let place = start().await;
+    let lines = concat!(
+        "{\"Item\":{\"pk\":{\"S\":\"a\"},\"a\":{\"S\":\"x\"}}}\n",
+        "not an item\n",
+        "{\"Item\":{\"other\":{\"S\":\"b\"}}}\n",
+        "{\"Item\":{\"pk\":{\"N\":\"1\"}}}\n",
+        "{\"Item\":{\"pk\":{\"S\":\"c\"},\"a\":{\"N\":\"1\"}}}\n",
+        "{\"Item\":{\"pk\":{\"S\":\"d\"}}}\n",
+        "{\"Item\":{\"pk\":{\"S\":\"d\"},\"v\":{\"S\":\"last\"}}}\n",
+    );
+    place.write("in/1.gz", &gzip(lines.as_bytes()));
+    // What is no gzip is one error, and ends its object only.
+    place.write("in/2.gz", b"no gzip");
+    place.write("in/3.gz", &gzip(b"{\"Item\":{\"pk\":{\"S\":\"e\"}}}"));
+    place.write("in/empty", b"");
+    place.write("elsewhere", b"{\"Item\":{\"pk\":{\"S\":\"f\"}}}");
+    let body = import("New", "DYNAMODB_JSON", r#","InputCompressionType":"GZIP""#);
+    let described = place.import(&body).await;
+    for part in [
+        r#""ImportStatus":"COMPLETED""#,
+        r#""ErrorCount":5"#,
+        r#""ProcessedItemCount":8"#,
+        r#""ImportedItemCount":4"#,
+        r#""InputCompressionType":"GZIP""#,
+        r#""TableCreationParameters":{"TableName":"New","AttributeDefinitions":[{"AttributeName":"pk""#,
+    ] {
+        assert!(described.contains(part), "{part} is not in {described}");
+    }
+    assert_eq!(place.status("New").await, "ACTIVE");
+    assert!(place.count("New", "").await.contains(r#""Count":3"#));
+    let in_index = place.count("New", r#","IndexName":"by-a""#).await;
+    assert!(in_index.contains(r#""Count":1"#), "{in_index}");
+    let get = r#"{"TableName":"New","Key":{"pk":{"S":"d"}}}"#;
+    let found = place.ask(Target::GetItem, get).await.unwrap();
+    assert!(found.contains("last"), "{found}");
+}
+
+#[tokio::test]
+async fn an_import_goes_on_where_its_row_says() {
+    let place = start().await;
+    let line = |key: &str| format!("{{\"Item\":{{\"pk\":{{\"S\":\"{key}\"}}}}}}\n");
+    place.write("in/1", line("done").as_bytes());
+    place.write("in/2", [line("skipped"), line("read")].concat().as_bytes());
+    place.write("in/3", line("next").as_bytes());
+    let asked = place
+        .ask(Target::ImportTable, &import("New", "DYNAMODB_JSON", ""))
+        .await;
+    let asked = asked.unwrap();
+    assert_eq!(place.status("New").await, "CREATING");
+    let scan = place
+        .ask(Target::Scan, r#"{"TableName":"New"}"#)
+        .await
+        .unwrap_err();
+    assert_eq!(scan.code(), "ResourceNotFoundException");
+    // As whoever went before has left it.
+    let transfers = place.node.context.transfers.as_ref().unwrap();
+    let was = transfers.all::<ImportRecord>().await.unwrap().remove(0);
+    let mut now = was.clone();
+    now.progress.key = Some("in/2".into());
+    (
+        now.progress.records,
+        now.progress.processed,
+        now.progress.imported,
+    ) = (1, 2, 2);
+    assert!(transfers.put(Some(&was), &now).await.unwrap());
+    assert!(
+        !transfers.put(Some(&was), &was).await.unwrap(),
+        "who is late stops"
+    );
+    place.porter.look_after_all().await.unwrap();
+    let described = place.describe_import(&asked).await;
+    assert!(
+        described.contains(r#""ProcessedItemCount":4,"ImportedItemCount":4"#),
+        "{described}"
+    );
+    assert!(place.count("New", "").await.contains(r#""Count":2"#));
+}
+
+#[tokio::test]
+async fn an_import_ends_with_its_table_or_without_its_source() {
+    let place = start().await;
+    place.write("in/1", b"{\"Item\":{\"pk\":{\"S\":\"a\"}}}");
+    let asked = place
+        .ask(Target::ImportTable, &import("New", "DYNAMODB_JSON", ""))
+        .await;
+    let asked = asked.unwrap();
+    place
+        .ask(Target::DeleteTable, r#"{"TableName":"New"}"#)
+        .await
+        .unwrap();
+    place.porter.look_after_all().await.unwrap();
+    let described = place.describe_import(&asked).await;
+    assert_eq!(member(&described, "ImportStatus"), "CANCELLED");
+    for (wrong, code) in [
+        (
+            import("One", "CSV", "").replace(r#""bucket""#, r#""other""#),
+            "S3NoSuchBucket",
+        ),
+        (import("Two", "CSV", "").replace("in/", "nothing/"), "S3NoSuchKey"),
+    ] {
+        let described = place.import(&wrong).await;
+        assert_eq!(member(&described, "ImportStatus"), "FAILED");
+        assert_eq!(member(&described, "FailureCode"), code);
+        assert_eq!(
+            place
+                .status(if code == "S3NoSuchKey" { "Two" } else { "One" })
+                .await,
+            "ACTIVE"
+        );
+    }
+    let of_two = r#"{"TableArn":"arn:aws:dynamodb:us-east-1:000000000000:table/Two"}"#;
+    let listed = place.ask(Target::ListImports, of_two).await.unwrap();
+    assert_eq!(listed.matches("ImportArn").count(), 1, "{listed}");
+    let all = place.ask(Target::ListImports, "{}").await.unwrap();
+    assert_eq!(all.matches("ImportArn").count(), 3, "{all}");
+}
+
+#[tokio::test]
+async fn the_same_token_is_the_same_import_or_export() {
+    let place = start().await;
+    place.write("in/1", b"{\"Item\":{\"pk\":{\"S\":\"a\"}}}");
+    let body = import("New", "DYNAMODB_JSON", r#","ClientToken":"t""#);
+    let first = place.ask(Target::ImportTable, &body).await.unwrap();
+    let second = place.ask(Target::ImportTable, &body).await.unwrap();
+    assert_eq!(member(&first, "ImportArn"), member(&second, "ImportArn"));
+    let other = place.ask(Target::ImportTable, &body.replace("in/", "i/")).await;
+    assert_eq!(other.unwrap_err().code(), "ImportConflictException");
+    let taken = place
+        .ask(Target::ImportTable, &body.replace(r#""t""#, r#""u""#))
+        .await;
+    assert_eq!(taken.unwrap_err().code(), "ResourceInUseException");
+    let body = r#"{"TableArn":"arn:aws:dynamodb:us-east-1:000000000000:table/Tab","S3Bucket":"bucket","ClientToken":"t"}"#;
+    let first = place.ask(Target::ExportTableToPointInTime, body).await.unwrap();
+    let second = place.ask(Target::ExportTableToPointInTime, body).await.unwrap();
+    assert_eq!(member(&first, "ExportArn"), member(&second, "ExportArn"));
+    let other = body.replace("bucket", "other");
+    let other = place.ask(Target::ExportTableToPointInTime, &other).await;
+    assert_eq!(other.unwrap_err().code(), "ExportConflictException");
+    // A token goes when it is old, and then it is good for something else.
+    let transfers = place.node.context.transfers.as_ref().unwrap();
+    transfers.forget_tokens::<ExportRecord>(0).await.unwrap();
+    let known = place.ask(Target::ExportTableToPointInTime, body).await.unwrap();
+    assert_eq!(member(&first, "ExportArn"), member(&known, "ExportArn"));
+    transfers.forget_tokens::<ExportRecord>(i64::MAX).await.unwrap();
+    let anew = place.ask(Target::ExportTableToPointInTime, body).await.unwrap();
+    assert_ne!(member(&first, "ExportArn"), member(&anew, "ExportArn"));
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_by_its_name() {
+    let place = start().await;
+    let table = "arn:aws:dynamodb:us-east-1:000000000000:table/Tab";
+    for (target, kind, code) in [
+        (Target::DescribeImport, "import", "ImportNotFoundException"),
+        (Target::DescribeExport, "export", "ExportNotFoundException"),
+    ] {
+        let name = if kind == "import" {
+            "ImportArn"
+        } else {
+            "ExportArn"
+        };
+        let ask = |arn: String| format!(r#"{{"{name}":"{arn}"}}"#);
+        let arn = format!("{table}/{kind}/01678793340962-cc4bfb86");
+        let refused = place.ask(target, &ask(arn)).await.unwrap_err();
+        assert_eq!(refused.code(), code);
+        let refused = place.ask(target, &ask(table.to_owned())).await.unwrap_err();
+        assert_eq!(refused.code(), "ValidationException");
+    }
+    let body = r#"{"TableArn":"arn:aws:dynamodb:us-east-1:000000000000:table/None","S3Bucket":"bucket"}"#;
+    let refused = place
+        .ask(Target::ExportTableToPointInTime, body)
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), "TableNotFoundException");
+    let mut place = place;
+    place.node.context.transfers = None;
+    let refused = place.ask(Target::ImportTable, &import("New", "CSV", "")).await;
+    assert!(refused.unwrap_err().to_string().contains("object_store"));
+}

@@ -1,0 +1,371 @@
+//! Buckets at a server that speaks S3's API: three of its requests, signed, tried again when that may help.
+//!
+//! Buckets are named in the path, which every such server understands. Source: Amazon S3 API Reference, ListObjectsV2,
+//! GetObject, PutObject and "Error responses".
+
+mod answer;
+
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
+    UriPathNormalizationMode, sign,
+};
+use aws_sigv4::sign::v4;
+use aws_smithy_runtime_api::client::identity::Identity;
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::Full;
+use rustls::ClientConfig;
+use stator_iam::SecretKey;
+
+use super::{Object, StoreError, pause};
+use crate::clock::Clock;
+use crate::https::{self, BoxError};
+
+/// How long one request may take.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// So often a request is tried.
+const TRIES: u32 = 6;
+
+/// What a server is asked with.
+#[derive(Debug)]
+pub(crate) struct S3Settings {
+    /// `http://host:port` or `https://host:port`.
+    pub(crate) endpoint: String,
+    pub(crate) region: String,
+    pub(crate) access_key_id: String,
+    pub(crate) secret: SecretKey,
+    /// For an `https` endpoint.
+    pub(crate) tls: Option<Arc<ClientConfig>>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// See the head of the file. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct S3 {
+    settings: Arc<S3Settings>,
+}
+
+/// A request before it is signed.
+struct Asked<'a> {
+    method: Method,
+    bucket: &'a str,
+    key: &'a str,
+    query: String,
+    headers: Vec<(&'static str, String)>,
+    body: Bytes,
+}
+
+impl<'a> Asked<'a> {
+    fn new(method: Method, bucket: &'a str, key: &'a str) -> Self {
+        Self {
+            method,
+            bucket,
+            key,
+            query: String::new(),
+            headers: Vec::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    /// What it is about, for messages.
+    fn what(&self) -> String {
+        if self.key.is_empty() {
+            self.bucket.to_owned()
+        } else {
+            format!("{}/{}", self.bucket, self.key)
+        }
+    }
+}
+
+impl S3 {
+    /// A server.
+    pub(crate) fn new(settings: S3Settings) -> Self {
+        Self {
+            settings: Arc::new(settings),
+        }
+    }
+
+    pub(super) async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<Object>, StoreError> {
+        let mut objects = Vec::new();
+        let mut behind: Option<String> = None;
+        loop {
+            let mut asked = Asked::new(Method::GET, bucket, "");
+            asked.query = format!("list-type=2&prefix={}", encoded(prefix, false));
+            if let Some(token) = &behind {
+                // In the order of their names, as the signature wants them.
+                asked.query = format!("continuation-token={}&{}", encoded(token, false), asked.query);
+            }
+            let answer = self.ask(&asked).await?;
+            let page = answer::listing(&answer.into_body());
+            let page = page.map_err(|cause| failed(&asked, &cause))?;
+            objects.extend(page.objects);
+            behind = page.next;
+            if behind.is_none() {
+                return Ok(objects);
+            }
+        }
+    }
+
+    pub(super) async fn read(
+        &self,
+        bucket: &str,
+        object: &Object,
+        range: Range<u64>,
+    ) -> Result<Bytes, StoreError> {
+        let mut asked = Asked::new(Method::GET, bucket, &object.key);
+        asked.headers = vec![
+            ("range", format!("bytes={}-{}", range.start, range.end - 1)),
+            ("if-match", object.tag.clone()),
+        ];
+        let body = self.ask(&asked).await?.into_body();
+        if body.len() as u64 != range.end - range.start {
+            let cause = format!("{} bytes instead of {}", body.len(), range.end - range.start);
+            return Err(failed(&asked, &cause));
+        }
+        Ok(body)
+    }
+
+    pub(super) async fn put(&self, bucket: &str, key: &str, bytes: Bytes) -> Result<String, StoreError> {
+        let mut asked = Asked::new(Method::PUT, bucket, key);
+        asked.body = bytes;
+        let answer = self.ask(&asked).await?;
+        let tag = answer.headers().get("etag").and_then(|tag| tag.to_str().ok());
+        Ok(tag.unwrap_or_default().trim_matches('"').to_owned())
+    }
+
+    /// The answer to a request that has succeeded, at once or later.
+    async fn ask(&self, asked: &Asked<'_>) -> Result<Response<Bytes>, StoreError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let cause = match self.try_once(asked).await {
+                Ok(answer) if answer.status().is_success() => return Ok(answer),
+                Ok(answer) if is_lasting(answer.status()) => return Err(refusal(asked, &answer)),
+                Ok(answer) => {
+                    let (code, sentence) = answer::error(answer.body());
+                    format!("{} {code} {sentence}", answer.status())
+                }
+                Err(error) => error.to_string(),
+            };
+            if tries >= TRIES {
+                return Err(failed(asked, &cause));
+            }
+            tracing::debug!(
+                what = asked.what(),
+                cause,
+                "a request to the object store is tried again"
+            );
+            tokio::time::sleep(pause(tries)).await;
+        }
+    }
+
+    async fn try_once(&self, asked: &Asked<'_>) -> Result<Response<Bytes>, BoxError> {
+        let (uri, request) = self.request(asked)?;
+        https::fetch(&uri, self.settings.tls.as_ref(), request, TIMEOUT).await
+    }
+
+    fn uri(&self, asked: &Asked<'_>) -> Result<Uri, BoxError> {
+        let mut uri = self.settings.endpoint.trim_end_matches('/').to_owned();
+        write!(uri, "/{}", encoded(asked.bucket, false))?;
+        if !asked.key.is_empty() {
+            write!(uri, "/{}", encoded(asked.key, true))?;
+        }
+        if !asked.query.is_empty() {
+            write!(uri, "?{}", asked.query)?;
+        }
+        Ok(uri.parse()?)
+    }
+
+    /// The request with its signature.
+    fn request(&self, asked: &Asked<'_>) -> Result<(Uri, Request<Full<Bytes>>), BoxError> {
+        let settings = &self.settings;
+        let uri = self.uri(asked)?;
+        let id = &settings.access_key_id;
+        let credentials = Credentials::new(id, settings.secret.expose(), None, None, "stator");
+        let identity = Identity::from(credentials);
+        let now_ms = u64::try_from(settings.clock.now_ms())?;
+        let mut signing = SigningSettings::default();
+        signing.percent_encoding_mode = PercentEncodingMode::Single;
+        signing.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+        signing.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        let parameters = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(&settings.region)
+            .name("s3")
+            .time(UNIX_EPOCH + Duration::from_millis(now_ms))
+            .settings(signing)
+            .build()?
+            .into();
+        let target = uri.to_string();
+        let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+        let own = asked.headers.iter().map(|(name, value)| (*name, value.as_str()));
+        let headers = [("host", authority)].into_iter().chain(own);
+        let body = SignableBody::Bytes(&asked.body);
+        let signable = SignableRequest::new(asked.method.as_str(), &target, headers.clone(), body)?;
+        let (added, _) = sign(signable, &parameters)?.into_parts();
+        let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let mut request = Request::builder().method(&asked.method).uri(path);
+        for (name, value) in headers.chain(added.headers()) {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(asked.body.clone()))?;
+        Ok((uri, request))
+    }
+}
+
+/// Whether another try gets the same answer.
+fn is_lasting(status: StatusCode) -> bool {
+    !status.is_server_error()
+        && status != StatusCode::TOO_MANY_REQUESTS
+        && status != StatusCode::REQUEST_TIMEOUT
+}
+
+fn failed(asked: &Asked<'_>, cause: &str) -> StoreError {
+    StoreError::Failed {
+        what: asked.what(),
+        cause: cause.to_owned(),
+    }
+}
+
+fn refusal(asked: &Asked<'_>, answer: &Response<Bytes>) -> StoreError {
+    let (code, sentence) = answer::error(answer.body());
+    match (code.as_str(), answer.status()) {
+        ("NoSuchBucket", _) => StoreError::NoSuchBucket {
+            bucket: asked.bucket.to_owned(),
+        },
+        ("NoSuchKey", _) | (_, StatusCode::PRECONDITION_FAILED) => StoreError::NoSuchKey {
+            key: asked.key.to_owned(),
+        },
+        (_, StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED) => StoreError::Denied {
+            what: asked.what(),
+            cause: format!("{code} {sentence}"),
+        },
+        (_, status) => failed(asked, &format!("{status} {code} {sentence}")),
+    }
+}
+
+/// Text with everything encoded but what a URI takes as it is, and slashes where they separate parts of a path.
+fn encoded(text: &str, is_path: bool) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            b'/' if is_path => encoded.push('/'),
+            _ => {
+                // Writing to a string does not fail.
+                let _infallible = write!(encoded, "%{byte:02X}");
+            }
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[test]
+    fn keys_and_queries_are_encoded_as_s3_wants_them() {
+        assert_eq!(encoded("a b/ä+1", true), "a%20b/%C3%A4%2B1");
+        assert_eq!(encoded("a/b", false), "a%2Fb");
+    }
+
+    #[test]
+    fn refusals_are_told_apart() {
+        let asked = Asked::new(Method::GET, "b", "k");
+        let told = |status: u16, code: &str| {
+            let body =
+                format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>m</Message></Error>");
+            let answer = Response::builder()
+                .status(status)
+                .body(Bytes::from(body))
+                .unwrap();
+            refusal(&asked, &answer)
+        };
+        assert!(matches!(
+            told(404, "NoSuchBucket"),
+            StoreError::NoSuchBucket { .. }
+        ));
+        assert!(matches!(told(404, "NoSuchKey"), StoreError::NoSuchKey { .. }));
+        assert!(matches!(
+            told(412, "PreconditionFailed"),
+            StoreError::NoSuchKey { .. }
+        ));
+        assert!(matches!(
+            told(403, "SignatureDoesNotMatch"),
+            StoreError::Denied { .. }
+        ));
+        assert!(matches!(told(400, "InvalidArgument"), StoreError::Failed { .. }));
+    }
+
+    /// Takes a request, and answers it with a head and a body; gives the request.
+    async fn serve(listener: &TcpListener, head: &str, body: &str) -> String {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let (mut request, mut part) = (Vec::new(), [0; 4096]);
+        while !request.ends_with(b"hello") {
+            let read = stream.read(&mut part).await.unwrap();
+            assert!(read > 0, "the request ends early");
+            request.extend_from_slice(&part[..read]);
+        }
+        let length = body.len();
+        let answer =
+            format!("HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        String::from_utf8(request).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_request_is_signed_and_tried_again_when_the_server_is_busy() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let s3 = S3::new(S3Settings {
+            endpoint: format!("http://{}/", listener.local_addr().unwrap()),
+            region: "eu-west-1".to_owned(),
+            access_key_id: "AKID".to_owned(),
+            secret: SecretKey::new("secret".to_owned()),
+            tls: None,
+            clock: Arc::new(SystemClock),
+        });
+        let serving = async {
+            let busy = "<Error><Code>SlowDown</Code><Message>Later.</Message></Error>";
+            let first = serve(&listener, "503 Slow Down", busy).await;
+            let second = serve(&listener, "200 OK\r\nETag: \"tag\"", "").await;
+            for request in [&first, &second] {
+                assert!(
+                    request.starts_with("PUT /bucket/a%20b/c HTTP/1.1\r\n"),
+                    "{request}"
+                );
+                assert!(request.contains("Credential=AKID/"), "{request}");
+                assert!(request.contains("/eu-west-1/s3/aws4_request"), "{request}");
+                assert!(
+                    request.contains("x-amz-content-sha256: 2cf24dba5fb0a30e"),
+                    "{request}"
+                );
+            }
+            serve(
+                &listener,
+                "403 Forbidden",
+                "<Error><Code>AccessDenied</Code></Error>",
+            )
+            .await;
+        };
+        let asking = async {
+            let hello = || Bytes::from_static(b"hello");
+            assert_eq!(s3.put("bucket", "a b/c", hello()).await, Ok("tag".to_owned()));
+            let denied = s3.put("bucket", "d", hello()).await;
+            assert!(matches!(denied, Err(StoreError::Denied { .. })), "{denied:?}");
+        };
+        tokio::join!(serving, asking);
+    }
+}

@@ -1,0 +1,137 @@
+//! What an S3 server answers, from its XML: a page of a listing, an error.
+
+use quick_xml::Reader;
+use quick_xml::escape::resolve_xml_entity;
+use quick_xml::events::Event;
+
+use crate::object_store::Object;
+
+/// A page of a listing.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Listing {
+    pub(super) objects: Vec<Object>,
+    /// Where the next page begins; none behind the last one.
+    pub(super) next: Option<String>,
+}
+
+/// The texts of a document in their order, each behind the names of the elements around it, separated by `/`.
+fn texts(xml: &[u8]) -> Result<Vec<(String, String)>, String> {
+    let mut reader = Reader::from_reader(xml);
+    let (mut path, mut found): (Vec<String>, Vec<(String, String)>) = (Vec::new(), Vec::new());
+    let mut text = String::new();
+    let wrong = |error: &dyn std::fmt::Display| format!("its answer is no XML: {error}");
+    loop {
+        match reader.read_event().map_err(|error| wrong(&error))? {
+            Event::Start(element) => {
+                path.push(String::from_utf8_lossy(element.local_name().as_ref()).into_owned());
+                text.clear();
+            }
+            Event::Empty(element) => {
+                let name = String::from_utf8_lossy(element.local_name().as_ref()).into_owned();
+                path.push(name);
+                found.push((path.join("/"), String::new()));
+                path.pop();
+            }
+            Event::Text(part) => text.push_str(&part.decode().map_err(|error| wrong(&error))?),
+            Event::CData(part) => text.push_str(&part.decode().map_err(|error| wrong(&error))?),
+            Event::GeneralRef(entity) => {
+                if let Some(character) = entity.resolve_char_ref().map_err(|error| wrong(&error))? {
+                    text.push(character);
+                } else {
+                    let name = entity.decode().map_err(|error| wrong(&error))?;
+                    text.push_str(resolve_xml_entity(&name).ok_or_else(|| wrong(&"an unknown entity"))?);
+                }
+            }
+            Event::End(_) => {
+                found.push((path.join("/"), std::mem::take(&mut text)));
+                path.pop();
+            }
+            Event::Eof => return Ok(found),
+            _ => {}
+        }
+    }
+}
+
+/// Reads a page of a listing.
+///
+/// # Errors
+/// A sentence when it is none.
+pub(super) fn listing(xml: &[u8]) -> Result<Listing, String> {
+    let mut listing = Listing::default();
+    let (mut key, mut size, mut tag) = (None, None, None);
+    let mut is_listing = false;
+    for (path, text) in texts(xml)? {
+        match path.as_str() {
+            "ListBucketResult/Contents/Key" => key = Some(text),
+            "ListBucketResult/Contents/Size" => size = text.parse().ok(),
+            "ListBucketResult/Contents/ETag" => tag = Some(text),
+            "ListBucketResult/Contents" => {
+                let (Some(key), Some(size), Some(tag)) = (key.take(), size.take(), tag.take()) else {
+                    return Err("its listing has an object without key, size or tag".to_owned());
+                };
+                listing.objects.push(Object { key, size, tag });
+            }
+            "ListBucketResult/NextContinuationToken" => listing.next = Some(text),
+            "ListBucketResult" => is_listing = true,
+            _ => {}
+        }
+    }
+    is_listing
+        .then_some(listing)
+        .ok_or_else(|| "its answer is no listing".to_owned())
+}
+
+/// Code and sentence of an error, as far as there are any.
+pub(super) fn error(xml: &[u8]) -> (String, String) {
+    let (mut code, mut sentence) = (String::new(), String::new());
+    for (path, text) in texts(xml).unwrap_or_default() {
+        match path.as_str() {
+            "Error/Code" => code = text,
+            "Error/Message" => sentence = text,
+            _ => {}
+        }
+    }
+    (code, sentence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_a_listing_is_read() {
+        let xml = br#"<?xml version="1.0" encoding="UTF-8"?>
+<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name><Prefix/>
+  <Contents><Key>a&amp;b &#228;</Key><ETag>&quot;5d41&quot;</ETag><Size>7</Size></Contents>
+  <Contents><Key>c</Key><ETag>"x-1"</ETag><Size>0</Size><Owner><ID>1</ID></Owner></Contents>
+  <IsTruncated>true</IsTruncated><NextContinuationToken>t/1</NextContinuationToken></ListBucketResult>"#;
+        let object = |key: &str, size, tag: &str| Object {
+            key: key.into(),
+            size,
+            tag: tag.into(),
+        };
+        assert_eq!(
+            listing(xml).unwrap(),
+            Listing {
+                objects: vec![object("a&b ä", 7, "\"5d41\""), object("c", 0, "\"x-1\"")],
+                next: Some("t/1".into()),
+            }
+        );
+        for wrong in [
+            "",
+            "<html></html>",
+            "<ListBucketResult><Contents></Contents></ListBucketResult>",
+        ] {
+            assert!(listing(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_error_has_no_code() {
+        assert_eq!(
+            error(b"<Error><Code>NoSuchKey</Code><Message>The key.</Message></Error>"),
+            ("NoSuchKey".to_owned(), "The key.".to_owned())
+        );
+        assert_eq!(error(b"Bad Gateway"), (String::new(), String::new()));
+    }
+}

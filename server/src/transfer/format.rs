@@ -1,0 +1,93 @@
+//! Items in the lines of objects: DynamoDB JSON and Ion both ways, CSV for imports. Pure.
+//!
+//! Invariant: whatever stands in a line, reading it gives an item or a sentence, and costs no more than the line is long.
+//! Source: Amazon DynamoDB Developer Guide, "Amazon S3 import formats for DynamoDB" and "DynamoDB table export output format".
+
+mod csv;
+mod ion;
+mod lines;
+
+use std::io::{self, BufRead};
+
+use stator_model::attribute::Kind;
+use stator_model::item::Item;
+
+pub(crate) use self::csv::CsvOptions;
+use self::csv::CsvRecords;
+use self::lines::Lines;
+use super::record::{Format, Input};
+use crate::catalog::TableDefinition;
+use crate::wire::decode::transfer::item_of_line;
+use crate::wire::encode::transfer::line_of_item;
+
+/// The longest line, in bytes: that of the largest item with every byte escaped, and more.
+const LINE_BYTES_MAX: usize = 8 << 20;
+
+/// A record of an object.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Line {
+    /// The item, or what is wrong.
+    pub(crate) item: Result<Item, String>,
+    /// As many bytes of the object as it took.
+    pub(crate) bytes: u64,
+}
+
+/// Reads the item of a line.
+type ReadLine = fn(&[u8]) -> Result<Item, String>;
+
+/// Reads the records of an object one after the other.
+pub(crate) enum Records<R> {
+    Json(Lines<R>),
+    Ion(Lines<R>),
+    Csv(Box<CsvRecords<R>>),
+}
+
+impl<R: BufRead> Records<R> {
+    /// Those of an import for a table.
+    pub(crate) fn new(input: R, how: &Input, table: &TableDefinition) -> Self {
+        match how.format() {
+            Format::DynamodbJson => Self::Json(Lines::new(input, LINE_BYTES_MAX)),
+            Format::Ion => Self::Ion(Lines::new(input, LINE_BYTES_MAX)),
+            Format::Csv => Self::Csv(Box::new(CsvRecords::new(input, CsvOptions::of(how, table)))),
+        }
+    }
+
+    /// The next record; `None` behind the last one.
+    ///
+    /// # Errors
+    /// When the object cannot be read any further.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Line>> {
+        let (lines, read): (_, ReadLine) = match self {
+            Self::Json(lines) => (lines, item_of_line),
+            Self::Ion(lines) => (lines, ion::item_of_line),
+            Self::Csv(records) => return records.next(),
+        };
+        let Some((line, bytes)) = lines.next()? else {
+            return Ok(None);
+        };
+        let item = line.map_or_else(
+            || Err(format!("A line is longer than {LINE_BYTES_MAX} bytes")),
+            read,
+        );
+        Ok(Some(Line { item, bytes }))
+    }
+}
+
+/// Adds the line of an item to an export.
+pub(crate) fn write(format: Format, item: &Item, out: &mut Vec<u8>) {
+    match format {
+        Format::Ion => ion::line_of_item(item.as_ref(), out),
+        Format::DynamodbJson | Format::Csv => line_of_item(item.as_ref(), out),
+    }
+}
+
+/// The key attributes of a table and its indexes with their types.
+fn key_kinds(table: &TableDefinition) -> Vec<(String, Kind)> {
+    let attributes = table.key_attributes().into_iter();
+    attributes
+        .map(|attribute| (attribute.name.clone(), attribute.kind))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,266 @@
+//! Exporting a table: the cells of one moment, as lines in compressed objects, with manifests that say which.
+//!
+//! Objects are as AWS lays them out: `AWSDynamoDB/<id>/data/<name>.json.gz`, then `manifest-files.json`, `manifest-summary.json`
+//! and the MD5 of both, which make it complete. Source: Amazon DynamoDB Developer Guide, "DynamoDB table export output format".
+
+use std::io::Write as _;
+use std::sync::atomic::Ordering;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use md5::{Digest as _, Md5};
+use stator_cluster::Cut;
+use stator_model::item::Item;
+use tokio::time::{Duration, Instant};
+
+use super::super::format;
+use super::super::record::{ExportRecord, Failure, Format, Status};
+use super::{JobError, Porter};
+use crate::archivist::Pace;
+use crate::arn;
+use crate::catalog::Table;
+use crate::wire::encode::transfer::{DataFile, manifest_line, manifest_summary};
+
+/// How often others are told that a cut is still being read.
+const ALIVE: Duration = Duration::from_secs(60);
+/// What is read of a cut at once.
+const PAGE_BYTES: u32 = 1 << 20;
+/// A data file has about so many bytes of lines.
+const FILE_BYTES: u64 = 32 << 20;
+
+/// A data file in the making.
+struct Draft {
+    format: Format,
+    gzip: GzEncoder<Vec<u8>>,
+    lines: Vec<u8>,
+    items: i64,
+    /// Bytes of lines, before they are compressed.
+    written: u64,
+    /// Bytes of items, as they are counted for tables.
+    size: i64,
+}
+
+impl Draft {
+    fn new(format: Format) -> Self {
+        Self {
+            format,
+            gzip: GzEncoder::new(Vec::new(), Compression::default()),
+            lines: Vec::new(),
+            items: 0,
+            written: 0,
+            size: 0,
+        }
+    }
+
+    fn push(&mut self, cells: Vec<Bytes>) -> Result<(), JobError> {
+        for cell in cells {
+            let measured = Item::measured(cell);
+            let (item, size) = measured.map_err(|error| JobError::Other(error.to_string()))?;
+            self.lines.clear();
+            format::write(self.format, &item, &mut self.lines);
+            self.gzip
+                .write_all(&self.lines)
+                .map_err(|error| JobError::Other(error.to_string()))?;
+            self.written += self.lines.len() as u64;
+            self.items += 1;
+            self.size += i64::try_from(size).unwrap_or(i64::MAX);
+        }
+        Ok(())
+    }
+}
+
+/// An export under way.
+struct Running {
+    record: ExportRecord,
+    /// Part of the names of its files, so that no other try writes them.
+    attempt: String,
+    draft: Draft,
+    files: Vec<DataFile>,
+}
+
+impl Porter {
+    /// Carries out an export, from its beginning to its end.
+    pub(super) async fn export(&self, record: &ExportRecord) -> Result<(), JobError> {
+        let Some(record) = self.latest(record).await? else {
+            return Ok(());
+        };
+        let table = self.upkeep.catalog.latest(&record.table).await?;
+        let table = table.filter(|table| table.definition().id.to_string() == record.table_id);
+        let Some(table) = table else {
+            let failure = Failure {
+                code: "TableNotFound".to_owned(),
+                message: format!("The table {} was deleted before it was exported", record.table),
+            };
+            return self.end_export(&record, Status::Failed, Some(failure)).await;
+        };
+        let bucket = record.target.bucket.clone();
+        let started = Bytes::new();
+        self.transfers
+            .buckets
+            .put(&bucket, &record.key("_started"), started)
+            .await?;
+        let cut = self.cluster().cut(&[table.keyspace()]).await?;
+        let mut running = Running {
+            record: record.clone(),
+            attempt: self.attempt_name()?,
+            draft: Draft::new(record.format()),
+            files: Vec::new(),
+        };
+        running.record.moment_ms = i64::try_from(cut.at_ms()).unwrap_or(i64::MAX);
+        let written = self.write_files(&mut running, &table, &cut).await;
+        self.cluster().end_cut(cut).await;
+        written?;
+        running.record.items = running.files.iter().map(|file| file.items).sum();
+        self.finish(&record, running).await
+    }
+
+    /// Gives an export up.
+    pub(super) async fn give_up_export(
+        &self,
+        record: &ExportRecord,
+        failure: Failure,
+    ) -> Result<(), JobError> {
+        match self.latest(record).await? {
+            Some(record) => self.end_export(&record, Status::Failed, Some(failure)).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn end_export(
+        &self,
+        record: &ExportRecord,
+        status: Status,
+        failure: Option<Failure>,
+    ) -> Result<(), JobError> {
+        let mut ended = record.clone();
+        ended.set_status(status);
+        ended.ended_ms = Some(self.upkeep.now_ms());
+        ended.failure = failure;
+        self.note(record, &ended).await
+    }
+
+    fn attempt_name(&self) -> Result<String, JobError> {
+        let mut random = [0; 8];
+        (self.random)(&mut random).map_err(|error| JobError::Other(error.to_string()))?;
+        Ok(format!("{:016x}", u64::from_le_bytes(random)))
+    }
+
+    async fn write_files(&self, running: &mut Running, table: &Table, cut: &Cut) -> Result<(), JobError> {
+        let mut pace = Pace::new(self.transfers.bytes_per_second);
+        let mut kept_at = Instant::now();
+        for range in cut.ranges() {
+            let mut behind = None;
+            loop {
+                let page = self
+                    .cluster()
+                    .read_cut(cut, table.keyspace(), range, behind, PAGE_BYTES)
+                    .await?;
+                behind = page.next.clone();
+                let cells: Vec<Bytes> = page.rows.into_iter().map(|(_, cell)| cell).collect();
+                let bytes = cells.iter().map(Bytes::len).sum();
+                if !cells.is_empty() {
+                    self.write_cells(running, cells).await?;
+                }
+                pace.has_moved(bytes).await;
+                if kept_at.elapsed() >= ALIVE {
+                    kept_at = Instant::now();
+                    self.cluster().keep_cut(cut).await?;
+                }
+                if !self.cluster().leads_metadata() {
+                    return Err(JobError::NotLeading);
+                }
+                if behind.is_none() {
+                    break;
+                }
+            }
+        }
+        // A table without items has a file without lines.
+        if running.draft.items > 0 || running.files.is_empty() {
+            self.upload(running).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_cells(&self, running: &mut Running, cells: Vec<Bytes>) -> Result<(), JobError> {
+        let format = running.record.format();
+        let mut draft = std::mem::replace(&mut running.draft, Draft::new(format));
+        let pushing = move || draft.push(cells).map(|()| draft);
+        running.draft = tokio::task::spawn_blocking(pushing).await??;
+        if running.draft.written >= FILE_BYTES {
+            self.upload(running).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the data file that is in the making, and begins the next one.
+    async fn upload(&self, running: &mut Running) -> Result<(), JobError> {
+        let format = running.record.format();
+        let draft = std::mem::replace(&mut running.draft, Draft::new(format));
+        let bytes = draft
+            .gzip
+            .finish()
+            .map_err(|error| JobError::Other(error.to_string()))?;
+        let extension = if format == Format::Ion { "ion" } else { "json" };
+        let place = running.files.len();
+        let name = format!("data/{}{place:06}.{extension}.gz", running.attempt);
+        let checksum = STANDARD.encode(Md5::digest(&bytes));
+        let key = running.record.key(&name);
+        let bucket = &running.record.target.bucket;
+        let tag = self.transfers.buckets.put(bucket, &key, bytes.into()).await?;
+        running.record.bytes += draft.size;
+        let counter = &self.transfers.counters.items_exported;
+        counter.fetch_add(u64::try_from(draft.items).unwrap_or_default(), Ordering::Relaxed);
+        running.files.push(DataFile {
+            items: draft.items,
+            checksum,
+            tag,
+            key: format!("{}/{name}", running.record.folder()),
+        });
+        Ok(())
+    }
+
+    /// Writes the manifests, and that the export is complete.
+    async fn finish(&self, was: &ExportRecord, running: Running) -> Result<(), JobError> {
+        let Running {
+            mut record, files, ..
+        } = running;
+        record.set_status(Status::Completed);
+        record.ended_ms = Some(self.upkeep.now_ms());
+        let mut lines = Vec::new();
+        for file in &files {
+            manifest_line(file, &mut lines);
+        }
+        self.put_with_checksum(&record, "manifest-files", lines).await?;
+        let table = arn::table(&self.region, &record.table);
+        let summary = manifest_summary(&record, &table);
+        self.put_with_checksum(&record, "manifest-summary", summary)
+            .await?;
+        tracing::info!(
+            table = record.table,
+            export = record.id,
+            items = record.items,
+            files = files.len(),
+            "a table is exported"
+        );
+        self.note(was, &record).await
+    }
+
+    async fn put_with_checksum(
+        &self,
+        record: &ExportRecord,
+        name: &str,
+        bytes: Vec<u8>,
+    ) -> Result<(), JobError> {
+        let (buckets, bucket) = (&self.transfers.buckets, &record.target.bucket);
+        let checksum = STANDARD.encode(Md5::digest(&bytes));
+        let (of_bytes, of_checksum) = (format!("{name}.json"), format!("{name}.md5"));
+        buckets.put(bucket, &record.key(&of_bytes), bytes.into()).await?;
+        buckets
+            .put(bucket, &record.key(&of_checksum), checksum.into())
+            .await?;
+        Ok(())
+    }
+}

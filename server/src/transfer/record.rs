@@ -1,0 +1,349 @@
+//! What is known of an export or an import, and its bytes: a protobuf message behind a version byte
+//! (`docs/format/metadata.md`).
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use prost::{Enumeration, Message};
+
+use crate::catalog::TableDefinition;
+
+/// First byte of a record.
+const FORMAT_VERSION: u8 = 1;
+
+/// Where one is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enumeration)]
+#[repr(i32)]
+pub(crate) enum Status {
+    /// It is carried out, or waits for that.
+    InProgress = 0,
+    /// All of it is done.
+    Completed = 1,
+    /// Its table was deleted before it was done.
+    Cancelled = 2,
+    /// It was given up.
+    Failed = 3,
+}
+
+/// How items are written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enumeration)]
+#[repr(i32)]
+pub(crate) enum Format {
+    /// A JSON object a line, `{"Item":{"pk":{"S":"a"}}}`.
+    DynamodbJson = 0,
+    /// Ion text, a value a line.
+    Ion = 1,
+    /// Separated values, for imports.
+    Csv = 2,
+}
+
+/// How objects of an import are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enumeration)]
+#[repr(i32)]
+pub(crate) enum Compression {
+    /// Not at all.
+    None = 0,
+    /// gzip, one member or several.
+    Gzip = 1,
+    /// Zstandard.
+    Zstd = 2,
+}
+
+/// A row of its kind.
+pub(crate) trait Record: Message + Default + Clone {
+    /// What its keys begin with; `/`, the table's name, `/` and the id follow.
+    const PREFIX: &'static str;
+
+    /// The end of its ARN.
+    fn id(&self) -> &str;
+    /// The table's name.
+    fn table(&self) -> &str;
+    /// Whether it is over, and since when, in milliseconds since the Unix epoch.
+    fn ended_ms(&self) -> Option<i64>;
+    /// What tells the request from others under the same token.
+    fn fingerprint(&self) -> &[u8];
+
+    /// Its bytes.
+    fn to_bytes(&self) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(1 + self.encoded_len());
+        bytes.put_u8(FORMAT_VERSION);
+        bytes.put_slice(&self.encode_to_vec());
+        bytes.freeze()
+    }
+
+    /// Reads its bytes; otherwise what is wrong with them.
+    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        match bytes {
+            [FORMAT_VERSION, record @ ..] => Self::decode(record).map_err(|error| error.to_string()),
+            [found, ..] => Err(format!(
+                "format version {found}, this program reads version {FORMAT_VERSION}"
+            )),
+            [] => Err("no bytes".to_owned()),
+        }
+    }
+}
+
+/// Why something was given up.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(crate) struct Failure {
+    #[prost(string, tag = "1")]
+    pub(crate) code: String,
+    #[prost(string, tag = "2")]
+    pub(crate) message: String,
+}
+
+/// Where objects are that are read or written.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(crate) struct Place {
+    #[prost(string, tag = "1")]
+    pub(crate) bucket: String,
+    #[prost(string, optional, tag = "2")]
+    pub(crate) prefix: Option<String>,
+    #[prost(string, optional, tag = "3")]
+    pub(crate) owner: Option<String>,
+}
+
+/// How the objects of an import are read.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(crate) struct Input {
+    #[prost(enumeration = "Format", tag = "1")]
+    pub(crate) format: i32,
+    #[prost(enumeration = "Compression", tag = "2")]
+    pub(crate) compression: i32,
+    /// Whether the request has named a compression.
+    #[prost(bool, tag = "3")]
+    pub(crate) names_compression: bool,
+    /// Of CSV.
+    #[prost(string, optional, tag = "4")]
+    pub(crate) delimiter: Option<String>,
+    /// Of CSV; empty when the first line of each object has them.
+    #[prost(string, repeated, tag = "5")]
+    pub(crate) headers: Vec<String>,
+}
+
+/// How far an import is.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(crate) struct Progress {
+    /// The object that is being read; all before it are done.
+    #[prost(string, optional, tag = "1")]
+    pub(crate) key: Option<String>,
+    /// So many records of it are done.
+    #[prost(uint64, tag = "2")]
+    pub(crate) records: u64,
+    /// Records that were looked at, that are in the table, and that are not because something is wrong with them.
+    #[prost(int64, tag = "3")]
+    pub(crate) processed: i64,
+    #[prost(int64, tag = "4")]
+    pub(crate) imported: i64,
+    #[prost(int64, tag = "5")]
+    pub(crate) errors: i64,
+    /// Bytes of the records that were looked at, decompressed.
+    #[prost(int64, tag = "6")]
+    pub(crate) bytes: i64,
+}
+
+/// An import.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(crate) struct ImportRecord {
+    #[prost(string, tag = "1")]
+    pub(crate) id: String,
+    #[prost(enumeration = "Status", tag = "2")]
+    pub(crate) status: i32,
+    /// When it was asked for and when it was over, in milliseconds since the Unix epoch.
+    #[prost(sint64, tag = "3")]
+    pub(crate) started_ms: i64,
+    #[prost(sint64, optional, tag = "4")]
+    pub(crate) ended_ms: Option<i64>,
+    #[prost(string, tag = "5")]
+    pub(crate) table: String,
+    /// The definition of the table as it was asked for, as the catalog writes it.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub(crate) definition: Bytes,
+    #[prost(message, required, tag = "7")]
+    pub(crate) source: Place,
+    #[prost(message, required, tag = "8")]
+    pub(crate) input: Input,
+    #[prost(message, required, tag = "9")]
+    pub(crate) progress: Progress,
+    #[prost(message, optional, tag = "10")]
+    pub(crate) failure: Option<Failure>,
+    #[prost(string, optional, tag = "11")]
+    pub(crate) token: Option<String>,
+    #[prost(bytes = "bytes", tag = "12")]
+    pub(crate) fingerprint: Bytes,
+}
+
+impl ImportRecord {
+    /// The table as it was asked for.
+    ///
+    /// # Errors
+    /// What is wrong with its bytes.
+    pub(crate) fn definition(&self) -> Result<TableDefinition, String> {
+        TableDefinition::from_bytes(&self.definition)
+    }
+}
+
+impl Record for ImportRecord {
+    const PREFIX: &'static str = "import";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn table(&self) -> &str {
+        &self.table
+    }
+
+    fn ended_ms(&self) -> Option<i64> {
+        self.ended_ms
+    }
+
+    fn fingerprint(&self) -> &[u8] {
+        &self.fingerprint
+    }
+}
+
+/// An export.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(crate) struct ExportRecord {
+    #[prost(string, tag = "1")]
+    pub(crate) id: String,
+    #[prost(enumeration = "Status", tag = "2")]
+    pub(crate) status: i32,
+    /// When it was asked for and when it was over, in milliseconds since the Unix epoch.
+    #[prost(sint64, tag = "3")]
+    pub(crate) started_ms: i64,
+    #[prost(sint64, optional, tag = "4")]
+    pub(crate) ended_ms: Option<i64>,
+    #[prost(string, tag = "5")]
+    pub(crate) table: String,
+    /// The table's id, as text.
+    #[prost(string, tag = "6")]
+    pub(crate) table_id: String,
+    #[prost(message, required, tag = "7")]
+    pub(crate) target: Place,
+    #[prost(enumeration = "Format", tag = "8")]
+    pub(crate) format: i32,
+    /// As the request has it.
+    #[prost(string, optional, tag = "9")]
+    pub(crate) sse_algorithm: Option<String>,
+    #[prost(string, optional, tag = "10")]
+    pub(crate) sse_key: Option<String>,
+    /// The moment that is exported, in milliseconds since the Unix epoch; that of the request until it is known.
+    #[prost(sint64, tag = "11")]
+    pub(crate) moment_ms: i64,
+    #[prost(int64, tag = "12")]
+    pub(crate) items: i64,
+    /// Size of the items, as it is counted for tables.
+    #[prost(int64, tag = "13")]
+    pub(crate) bytes: i64,
+    #[prost(message, optional, tag = "14")]
+    pub(crate) failure: Option<Failure>,
+    #[prost(string, optional, tag = "15")]
+    pub(crate) token: Option<String>,
+    #[prost(bytes = "bytes", tag = "16")]
+    pub(crate) fingerprint: Bytes,
+}
+
+impl ExportRecord {
+    /// What the keys of its objects begin with, below the prefix of the request.
+    pub(crate) fn folder(&self) -> String {
+        format!("AWSDynamoDB/{}", self.id)
+    }
+
+    /// The same with the prefix of the request.
+    pub(crate) fn key(&self, name: &str) -> String {
+        let prefix = self.target.prefix.as_deref().unwrap_or_default();
+        let prefix = prefix.trim_end_matches('/');
+        let folder = self.folder();
+        if prefix.is_empty() {
+            format!("{folder}/{name}")
+        } else {
+            format!("{prefix}/{folder}/{name}")
+        }
+    }
+}
+
+impl Record for ExportRecord {
+    const PREFIX: &'static str = "export";
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn table(&self) -> &str {
+        &self.table
+    }
+
+    fn ended_ms(&self) -> Option<i64> {
+        self.ended_ms
+    }
+
+    fn fingerprint(&self) -> &[u8] {
+        &self.fingerprint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operation::create_table::tests::definition;
+
+    #[test]
+    fn records_come_back_from_their_bytes() {
+        let import = ImportRecord {
+            id: "1-a".into(),
+            status: Status::Failed.into(),
+            started_ms: -7,
+            ended_ms: Some(8),
+            table: "Tab".into(),
+            definition: definition().to_bytes(),
+            source: Place {
+                bucket: "b".into(),
+                prefix: Some("p/".into()),
+                owner: None,
+            },
+            input: Input {
+                format: Format::Csv.into(),
+                headers: vec!["pk".into()],
+                ..Input::default()
+            },
+            progress: Progress {
+                key: Some("p/1".into()),
+                records: 3,
+                ..Progress::default()
+            },
+            failure: Some(Failure {
+                code: "c".into(),
+                message: "m".into(),
+            }),
+            token: Some("t".into()),
+            fingerprint: Bytes::from_static(b"f"),
+        };
+        assert_eq!(ImportRecord::from_bytes(&import.to_bytes()), Ok(import.clone()));
+        assert_eq!(import.definition(), Ok(definition()));
+        assert!(ImportRecord::from_bytes(b"").is_err());
+        assert!(
+            ImportRecord::from_bytes(b"\x02")
+                .unwrap_err()
+                .contains("version 2")
+        );
+    }
+
+    #[test]
+    fn objects_of_an_export_lie_below_its_prefix() {
+        let key = |prefix: Option<&str>| {
+            let record = ExportRecord {
+                id: "1-a".into(),
+                target: Place {
+                    prefix: prefix.map(str::to_owned),
+                    ..Place::default()
+                },
+                ..ExportRecord::default()
+            };
+            record.key("data/x")
+        };
+        assert_eq!(key(None), "AWSDynamoDB/1-a/data/x");
+        assert_eq!(key(Some("")), "AWSDynamoDB/1-a/data/x");
+        assert_eq!(key(Some("a/b")), "a/b/AWSDynamoDB/1-a/data/x");
+        assert_eq!(key(Some("a/")), "a/AWSDynamoDB/1-a/data/x");
+    }
+}
