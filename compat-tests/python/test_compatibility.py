@@ -477,6 +477,67 @@ def backup_available(call: Caller, arn: str) -> None:
     wait_for(f"the backup {arn}", look)
 
 
+def importing(name: str, **more: Any) -> dict[str, Any]:
+    """The request to import into a new table; there need not be anything to import."""
+    return {
+        "S3BucketSource": {"S3Bucket": "bucket"},
+        "InputFormat": "CSV",
+        "TableCreationParameters": {
+            "TableName": name,
+            "AttributeDefinitions": definitions("pk:S", "a:S"),
+            "KeySchema": keys_of("pk"),
+            "BillingMode": "PAY_PER_REQUEST",
+            "GlobalSecondaryIndexes": [of_import(OnDemandThroughput=ON_DEMAND, WarmThroughput=WARM)],
+            **more,
+        },
+    }
+
+
+def of_import(**more: Any) -> dict[str, Any]:
+    """An index of a table that is imported."""
+    projection = {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["n"]}
+    return {"IndexName": "of_a", "KeySchema": keys_of("a"), "Projection": projection, **more}
+
+
+def imports(call: Caller) -> None:
+    source = {"S3Bucket": "bucket", "S3BucketOwner": "000000000000", "S3KeyPrefix": "none/"}
+    on_demand = {"OnDemandThroughput": ON_DEMAND, "SSESpecification": {"Enabled": True, "SSEType": "KMS"}}
+    provisioned = {
+        "BillingMode": "PROVISIONED",
+        "ProvisionedThroughput": PROVISIONED,
+        "GlobalSecondaryIndexes": [of_import(ProvisionedThroughput=PROVISIONED)],
+    }
+    for more in (on_demand, provisioned):
+        name = unused_name()
+        request = importing(name, **more) | {
+            "ClientToken": name,
+            "S3BucketSource": source,
+            "InputFormatOptions": {"Csv": {"Delimiter": ";", "HeaderList": ["pk", "a"]}},
+            "InputCompressionType": "GZIP",
+        }
+        asked = call("ImportTable", **request)["ImportTableDescription"]
+        call.tables.append(name)
+        described = call("DescribeImport", ImportArn=asked["ImportArn"])["ImportTableDescription"]
+        assert described["S3BucketSource"] == source
+        active(call.dynamodb, name)
+    page = call("ListImports", PageSize=1)
+    assert page["ImportSummaryList"]
+    call("ListImports", NextToken=page["NextToken"], TableArn=asked["TableArn"])
+
+
+def exports(call: Caller) -> None:
+    table = call.table()
+    more = {"S3SseAlgorithm": "KMS", "S3SseKmsKeyId": "key", "ExportFormat": "ION", "ExportType": "FULL_EXPORT"}
+    more |= {"S3BucketOwner": "000000000000", "S3Prefix": "a", "TableArn": call.arns[table]}
+    for _ in range(2):
+        token = unused_name()
+        asked = call("ExportTableToPointInTime", S3Bucket="bucket", ClientToken=token, **more)
+        described = call("DescribeExport", ExportArn=asked["ExportDescription"]["ExportArn"])
+        assert described["ExportDescription"]["S3SseKmsKeyId"] == "key"
+    page = call("ListExports", MaxResults=1, TableArn=call.arns[table])
+    assert call("ListExports", NextToken=page["NextToken"], TableArn=call.arns[table])["ExportSummaries"]
+
+
 NOBODY = {"Effect": "Deny", "Principal": {"AWS": "123456789012"}, "Action": "dynamodb:*", "Resource": "*"}
 POLICY = json.dumps({"Version": "2012-10-17", "Statement": NOBODY})
 
@@ -530,17 +591,23 @@ SAMPLES: dict[str, Callable[[Caller], None]] = {
     "DescribeBackup": backups,
     "DescribeContinuousBackups": of_table("DescribeContinuousBackups"),
     "DescribeEndpoints": lambda call: check(call("DescribeEndpoints")["Endpoints"]),
+    "DescribeExport": exports,
+    "DescribeImport": imports,
     "DescribeLimits": lambda call: check(call("DescribeLimits")["TableMaxReadCapacityUnits"]),
     "DescribeStream": streams_,
     "DescribeTable": of_table("DescribeTable"),
     "DescribeTimeToLive": time_to_live,
     "ExecuteStatement": execute_statement,
     "ExecuteTransaction": execute_transaction,
+    "ExportTableToPointInTime": exports,
     "GetItem": get_item,
     "GetRecords": streams_,
     "GetResourcePolicy": resource_policies,
     "GetShardIterator": streams_,
+    "ImportTable": imports,
     "ListBackups": backups,
+    "ListExports": exports,
+    "ListImports": imports,
     "ListStreams": streams_,
     "ListTables": list_tables,
     "ListTagsOfResource": tags,
@@ -622,6 +689,8 @@ REFUSED = [
 def test_what_is_refused_is_refused_by_its_name(operation: str, path: str, call: Caller) -> None:
     request = {
         "CreateTable": lambda: creation(unused_name()),
+        "ExportTableToPointInTime": lambda: {"TableArn": call.arns[call.table()], "S3Bucket": "bucket"},
+        "ImportTable": lambda: importing(unused_name()),
         "RestoreTableFromBackup": lambda: {"TargetTableName": unused_name(), "BackupArn": backup_of(call)},
         "UpdateTable": lambda: {"TableName": call.table()},
     }

@@ -1,0 +1,242 @@
+"""Exports into buckets and imports from there: formats, compression, bad records, tokens; on one node, with a directory."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from buckets import ended_import, exported, table_parameters
+from conftest import active, connect, create_table, index, unused_name
+from server import Server
+
+pytestmark = [
+    pytest.mark.needs_stator_binary,
+    pytest.mark.differs_from_dynamodb_local("it has no exports and imports"),
+]
+
+ITEMS: list[dict[str, Any]] = [
+    {
+        "pk": {"S": "all"},
+        "b": {"B": bytes(range(256))},
+        "n": {"N": "-12345678901234567890123456789012345678"},
+    },
+    {"pk": {"S": "sets"}, "ss": {"SS": ["", "x"]}, "ns": {"NS": ["1", "2.5"]}, "bs": {"BS": [b"", b"\x00"]}},
+    {"pk": {"S": "empty"}, "s": {"S": ""}, "b": {"B": b""}, "l": {"L": []}, "m": {"M": {}}},
+    {"pk": {"S": "ä \"'\n\t\\ \u2028 𝄞"}, "a:b '\"": {"S": "$ion_1_0 {{x}}"}},
+    {
+        "pk": {"S": "deep"},
+        "l": {
+            "L": [{"NULL": True}, {"BOOL": False}, {"M": {"k": {"L": [{"N": "9.9e125"}, {"N": "1e-130"}]}}}]
+        },
+    },
+]
+
+
+@pytest.fixture(scope="module")
+def place(binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Path]]:
+    """A client of a server of its own, and the folder of its bucket `bucket`."""
+    directory = tmp_path_factory.mktemp("export")
+    bucket = directory / "buckets" / "bucket"
+    bucket.mkdir(parents=True)
+    with Server(binary, "--data-dir", str(directory)) as server:
+        client = connect(server.target)
+        yield client, bucket
+        client.close()
+
+
+def all_items(client: Any, table: str) -> list[dict[str, Any]]:
+    """All items of a table, in the order of their keys, the elements of sets in theirs."""
+    pages = client.get_paginator("scan").paginate(TableName=table)
+    found = [item for page in pages for item in page["Items"]]
+    for item in found:
+        for value in item.values():
+            for kind in ("SS", "NS", "BS"):
+                if kind in value:
+                    value[kind].sort()
+    return sorted(found, key=lambda item: str(item["pk"]))
+
+
+def import_table(client: Any, prefix: str, form: str, **more: Any) -> dict[str, Any]:
+    """Imports into a table keyed by `pk`, waits for the end, and describes the import."""
+    parameters = more.pop("parameters", None) or table_parameters(unused_name(), "pk:S")
+    asked = client.import_table(
+        S3BucketSource={"S3Bucket": "bucket", "S3KeyPrefix": prefix},
+        InputFormat=form,
+        TableCreationParameters=parameters,
+        **more,
+    )["ImportTableDescription"]
+    assert asked["ImportStatus"] == "IN_PROGRESS"
+    described = ended_import(client, asked["ImportArn"])
+    described["name"] = parameters["TableName"]
+    return described
+
+
+def compressed_with_zstd(data: bytes) -> bytes:
+    """A Zstandard frame of one raw block: what a reader has to understand, without a compressor."""
+    assert len(data) < 1 << 17
+    header = b"\x28\xb5\x2f\xfd" + bytes([0xA0]) + len(data).to_bytes(4, "little")
+    return header + ((len(data) << 3) | 1).to_bytes(3, "little") + data
+
+
+@pytest.mark.parametrize("form", ["DYNAMODB_JSON", "ION"])
+def test_an_export_is_imported_to_the_same_items(place: tuple[Any, Path], form: str) -> None:
+    client, bucket = place
+    table = unused_name()
+    create_table(client, table)
+    for item in ITEMS:
+        client.put_item(TableName=table, Item=item)
+    export = exported(client, table, "bucket", S3Prefix="out", ExportFormat=form, S3SseAlgorithm="AES256")
+    assert (export["ItemCount"], export["ExportType"], export["S3Prefix"]) == (
+        len(ITEMS),
+        "FULL_EXPORT",
+        "out",
+    )
+    identity = export["ExportArn"].rsplit("/", 1)[1]
+    assert export["ExportManifest"] == f"out/AWSDynamoDB/{identity}/manifest-summary.json"
+
+    folder = bucket / "out" / "AWSDynamoDB" / identity
+    for name in ("manifest-summary", "manifest-files"):
+        digest = hashlib.md5((folder / f"{name}.json").read_bytes(), usedforsecurity=False).digest()
+        assert (folder / f"{name}.md5").read_text() == base64.b64encode(digest).decode()
+    summary = json.loads((folder / "manifest-summary.json").read_text())
+    assert summary["exportArn"] == export["ExportArn"]
+    assert (summary["itemCount"], summary["outputFormat"]) == (len(ITEMS), form)
+    assert (summary["s3SseAlgorithm"], summary["s3SseKmsKeyId"]) == ("AES256", None)
+    assert (bucket / "out" / summary["manifestFilesS3Key"]).is_file()
+    files = [json.loads(line) for line in (folder / "manifest-files.json").read_text().splitlines()]
+    assert sum(file["itemCount"] for file in files) == len(ITEMS)
+    for file in files:
+        data = (bucket / "out" / file["dataFileS3Key"]).read_bytes()
+        digest = hashlib.md5(data, usedforsecurity=False).digest()
+        assert file["md5Checksum"] == base64.b64encode(digest).decode()
+        assert gzip.decompress(data).count(b"\n") == file["itemCount"]
+
+    prefix = f"out/AWSDynamoDB/{identity}/data/"
+    described = import_table(client, prefix, form, InputCompressionType="GZIP")
+    assert (described["ImportStatus"], described["ErrorCount"]) == ("COMPLETED", 0), described
+    assert described["ImportedItemCount"] == described["ProcessedItemCount"] == len(ITEMS)
+    assert all_items(client, described["name"]) == all_items(client, table)
+
+
+@pytest.mark.parametrize("compression", ["NONE", "GZIP", "ZSTD"])
+def test_csv_is_imported_with_its_indexes(place: tuple[Any, Path], compression: str) -> None:
+    client, bucket = place
+    text = b'pk,n,by,more\na,007,x,"one, ""two"""\nb,8,,\nshort\nc,none,y,z\nd,9,x,' + b"m" * 1000 + b"\n"
+    pack = {"NONE": bytes, "GZIP": gzip.compress, "ZSTD": compressed_with_zstd}[compression]
+    folder = bucket / compression
+    folder.mkdir()
+    (folder / "1.csv").write_bytes(pack(text))
+    name = unused_name()
+    parameters = table_parameters(
+        name,
+        "pk:S",
+        "n:N",
+        "by:S",
+        indexes=[index("by-n", "n"), index("by-by", "by", projection="KEYS_ONLY")],
+    )
+    described = import_table(
+        client, f"{compression}/", "CSV", InputCompressionType=compression, parameters=parameters
+    )
+    assert described["ImportStatus"] == "COMPLETED", described
+    counts = ("ProcessedItemCount", "ImportedItemCount", "ErrorCount", "ProcessedSizeBytes")
+    assert [described[count] for count in counts] == [5, 3, 2, len(text)]
+    assert described["TableCreationParameters"]["GlobalSecondaryIndexes"][0]["IndexName"] == "by-n"
+    found = all_items(client, name)
+    assert found[0] == {
+        "pk": {"S": "a"},
+        "n": {"N": "7"},
+        "by": {"S": "x"},
+        "more": {"S": 'one, "two"'},
+    }
+    assert found[1] == {"pk": {"S": "b"}, "n": {"N": "8"}, "more": {"S": ""}}
+    assert client.scan(TableName=name, IndexName="by-by", Select="COUNT")["Count"] == 2
+    assert active(client, name)["ItemCount"] == 3
+    client.put_item(TableName=name, Item={"pk": {"S": "later"}})
+
+
+def test_headers_and_delimiter_are_those_of_the_request(place: tuple[Any, Path]) -> None:
+    client, bucket = place
+    (bucket / "plain").write_text("a;1\nb;2\n")
+    options = {"Csv": {"Delimiter": ";", "HeaderList": ["pk", "v"]}}
+    described = import_table(client, "plain", "CSV", InputFormatOptions=options)
+    assert described["InputFormatOptions"] == options
+    assert all_items(client, described["name"]) == [
+        {"pk": {"S": "a"}, "v": {"S": "1"}},
+        {"pk": {"S": "b"}, "v": {"S": "2"}},
+    ]
+
+
+def test_a_table_without_items_is_exported(place: tuple[Any, Path]) -> None:
+    client, _ = place
+    table = unused_name()
+    create_table(client, table)
+    assert exported(client, table, "bucket")["ItemCount"] == 0
+
+
+def test_what_cannot_be_done_fails_or_is_refused(place: tuple[Any, Path]) -> None:
+    client, bucket = place
+    (bucket / "one").write_text("pk\na\n")
+    described = import_table(client, "nothing/", "CSV")
+    assert (described["ImportStatus"], described["FailureCode"]) == ("FAILED", "S3NoSuchKey")
+    table = unused_name()
+    arn = create_table(client, table)["TableArn"]
+    with pytest.raises(client.exceptions.ResourceInUseException):
+        import_table(client, "one", "CSV", parameters=table_parameters(table, "pk:S"))
+    for wrong in ({"ExportTime": 1}, {"ExportType": "INCREMENTAL_EXPORT"}):
+        with pytest.raises(ClientError, match="ValidationException"):
+            client.export_table_to_point_in_time(TableArn=arn, S3Bucket="bucket", **wrong)
+    with pytest.raises(client.exceptions.TableNotFoundException):
+        client.export_table_to_point_in_time(TableArn=arn + "x", S3Bucket="bucket")
+    failed = client.export_table_to_point_in_time(TableArn=arn, S3Bucket="missing")["ExportDescription"]
+    with pytest.raises(AssertionError, match="S3NoSuchBucket"):
+        exported(client, table, "missing")
+    with pytest.raises(client.exceptions.ExportNotFoundException):
+        client.describe_export(ExportArn=failed["ExportArn"][:-8] + "00000000")
+    with pytest.raises(client.exceptions.ImportNotFoundException):
+        client.describe_import(ImportArn=failed["ExportArn"].replace("/export/", "/import/"))
+
+
+def test_a_token_is_good_for_one_import_and_one_export(place: tuple[Any, Path]) -> None:
+    client, bucket = place
+    (bucket / "token").write_text("pk\na\n")
+    parameters = table_parameters(unused_name(), "pk:S")
+    token = unused_name()
+    first = import_table(client, "token", "CSV", parameters=parameters, ClientToken=token)
+    again = client.import_table(
+        S3BucketSource={"S3Bucket": "bucket", "S3KeyPrefix": "token"},
+        InputFormat="CSV",
+        TableCreationParameters=parameters,
+        ClientToken=token,
+    )["ImportTableDescription"]
+    assert (again["ImportArn"], again["ImportStatus"]) == (first["ImportArn"], "COMPLETED")
+    with pytest.raises(client.exceptions.ImportConflictException):
+        import_table(client, "token", "ION", parameters=parameters, ClientToken=token)
+    table = first["name"]
+    export = exported(client, table, "bucket", ClientToken=token)
+    assert exported(client, table, "bucket", ClientToken=token)["ExportArn"] == export["ExportArn"]
+    with pytest.raises(client.exceptions.ExportConflictException):
+        exported(client, table, "bucket", ClientToken=token, ExportFormat="ION")
+
+
+def test_exports_and_imports_are_listed_in_pages(place: tuple[Any, Path]) -> None:
+    client, bucket = place
+    (bucket / "listed").write_text("pk\na\n")
+    described = import_table(client, "listed", "CSV")
+    table_arn = described["TableArn"]
+    exports = [exported(client, described["name"], "bucket")["ExportArn"] for _ in range(3)]
+    page = client.list_exports(TableArn=table_arn, MaxResults=2)
+    rest = client.list_exports(TableArn=table_arn, MaxResults=2, NextToken=page["NextToken"])
+    assert "NextToken" not in rest
+    listed = [summary["ExportArn"] for summary in page["ExportSummaries"] + rest["ExportSummaries"]]
+    assert listed == sorted(exports, reverse=True)
+    imports = client.list_imports(TableArn=table_arn)["ImportSummaryList"]
+    assert [summary["ImportArn"] for summary in imports] == [described["ImportArn"]]
+    assert imports[0]["S3BucketSource"]["S3KeyPrefix"] == "listed"

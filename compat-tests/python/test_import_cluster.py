@@ -1,0 +1,91 @@
+"""Imports and exports of a cluster of three nodes with an S3 server, with a `kill -9` of every node during an import."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from buckets import ended_import, exported, s3_server, table_parameters
+from conftest import wait_for
+from demo_cluster import Balancer, DemoCluster
+
+ROWS = 24_000
+OBJECTS = 3
+
+
+def line(number: int) -> str:
+    """A record of the import."""
+    item = {"pk": {"S": f"key-{number}"}, "n": {"N": str(number)}, "pad": {"S": "x" * 100}}
+    return json.dumps({"Item": item}) + "\n"
+
+
+@pytest.mark.needs_stator_binary
+def test_an_import_is_completed_though_every_node_is_killed(binary: str, tmp_path: Path) -> None:
+    with s3_server(tmp_path) as (s3, section):
+        each = ROWS // OBJECTS
+        for place in range(OBJECTS):
+            # One record in each object is none.
+            lines = [line(number) for number in range(place * each, (place + 1) * each)]
+            lines.insert(each // 2, "no item\n")
+            s3.put_object(Bucket="bucket", Key=f"in put/{place}+ä.json", Body="".join(lines).encode())
+        # Slow enough that there is something to be killed.
+        section += "bytes_per_second = 400000\n"
+        with (
+            DemoCluster(binary, tmp_path / "demo", section) as cluster,
+            Balancer(cluster.addresses) as balancer,
+        ):
+            client = cluster.client(balancer.address)
+            check(client, s3, cluster)
+            client.close()
+
+
+def check(client: Any, s3: Any, cluster: DemoCluster) -> None:
+    """Imports under `kill -9`, looks at all items, exports them and imports those."""
+    arn = client.import_table(
+        S3BucketSource={"S3Bucket": "bucket", "S3KeyPrefix": "in put/"},
+        InputFormat="DYNAMODB_JSON",
+        TableCreationParameters=table_parameters("imported", "pk:S"),
+    )["ImportTableDescription"]["ImportArn"]
+
+    def processed() -> int:
+        found = client.describe_import(ImportArn=arn)["ImportTableDescription"]
+        return int(found["ProcessedItemCount"])
+
+    # Whichever leads the metadata is killed while it imports.
+    for place in range(3):
+        before = processed()
+        wait_for("progress", lambda: processed() > before, 60)
+        assert (
+            client.describe_import(ImportArn=arn)["ImportTableDescription"]["ImportStatus"] == "IN_PROGRESS"
+        )
+        cluster.kill(place)
+        cluster.wait_until_back(place)
+    described = ended_import(client, arn, 180)
+    assert described["ImportStatus"] == "COMPLETED", described
+    counts = ("ProcessedItemCount", "ImportedItemCount", "ErrorCount")
+    assert [described[count] for count in counts] == [ROWS + OBJECTS, ROWS, OBJECTS]
+    assert numbers(client, "imported") == list(range(ROWS))
+
+    export = exported(client, "imported", "bucket", S3Prefix="out/")
+    assert export["ItemCount"] == ROWS
+    keys = [found["Key"] for found in s3.list_objects_v2(Bucket="bucket", Prefix="out/")["Contents"]]
+    assert export["ExportManifest"] in keys
+    again = client.import_table(
+        S3BucketSource={
+            "S3Bucket": "bucket",
+            "S3KeyPrefix": export["ExportManifest"].rsplit("/", 1)[0] + "/data/",
+        },
+        InputFormat="DYNAMODB_JSON",
+        InputCompressionType="GZIP",
+        TableCreationParameters=table_parameters("again", "pk:S"),
+    )["ImportTableDescription"]["ImportArn"]
+    assert ended_import(client, again, 180)["ImportedItemCount"] == ROWS
+
+
+def numbers(client: Any, table: str) -> list[int]:
+    """The numbers of all items."""
+    pages = client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    return sorted(int(item["n"]["N"]) for page in pages for item in page["Items"])
