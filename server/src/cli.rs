@@ -2,10 +2,13 @@
 
 mod ask;
 mod backup;
+mod completions;
+mod config;
 mod credentials;
 mod data_place;
 mod demo_cluster;
 mod dev;
+mod doctor;
 mod files;
 mod health;
 mod iam;
@@ -14,12 +17,16 @@ mod keys;
 mod kubernetes;
 mod master_key;
 mod nodes;
+mod plan;
 mod private_file;
+mod reach;
 mod repair;
 mod root_credentials;
 mod serve;
 mod status;
 mod storage;
+mod table;
+mod top;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -43,8 +50,16 @@ enum Command {
     Init(init::Options),
     /// Run one node of a cluster
     Serve(serve::Options),
+    /// Check the configuration of a node
+    Config(config::Options),
+    /// Examine this machine, the node and the cluster, and say what to do
+    Doctor(doctor::Options),
+    /// Work out what a cluster of a given size bears, and how likely it loses data
+    Plan(plan::Options),
     /// Ask a running node what it knows of the cluster
     Status(status::Options),
+    /// Show the nodes of a running cluster, live
+    Top(top::Options),
     /// Say by the exit status whether a node serves
     Health(health::Options),
     /// Let a node give up its data to the others and leave the cluster
@@ -57,6 +72,8 @@ enum Command {
     Repair(repair::Options),
     /// Look at and replace the keys that a node's data is encrypted with
     Keys(keys::Options),
+    /// Look at the tables of a running cluster
+    Table(table::Options),
     /// Manage users, groups, roles, policies and access keys of a running cluster
     Iam(iam::Options),
     /// Run a cluster of nodes on this machine, to look at it
@@ -67,6 +84,10 @@ enum Command {
     Backup(backup::Options),
     /// Look at, check and mend the data of a node that is not running
     Storage(storage::Options),
+    /// Print a script with which a shell completes this command line
+    Completions(completions::Completions),
+    /// Write manual pages
+    Man(completions::Man),
 }
 
 /// Runs a command; what goes wrong is told on standard error in one line.
@@ -81,18 +102,27 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Dev(options) => dev::run(&options).map_err(|error| error.to_string()),
         Command::Init(options) => init::run(&options).map_err(|error| error.to_string()),
         Command::Serve(options) => serve::run(&options).map_err(|error| error.to_string()),
+        Command::Config(options) => config::run(&options).map_err(|error| error.to_string()),
+        Command::Doctor(options) => doctor::run(&options).map_err(|error| error.to_string()),
+        Command::Plan(options) => plan::run(&options).map_err(|error| error.to_string()),
         Command::Status(options) => status::run(&options).map_err(|error| error.to_string()),
+        Command::Top(options) => top::run(&options).map_err(|error| error.to_string()),
         Command::Health(options) => health::run(&options).map_err(|error| error.to_string()),
         Command::Drain(options) => nodes::drain(&options).map_err(|error| error.to_string()),
         Command::Remove(options) => nodes::remove(&options).map_err(|error| error.to_string()),
         Command::Replication(options) => nodes::replication(&options).map_err(|error| error.to_string()),
         Command::Repair(options) => repair::run(&options).map_err(|error| error.to_string()),
         Command::Keys(options) => keys::run(&options).map_err(|error| error.to_string()),
+        Command::Table(options) => table::run(&options).map_err(|error| error.to_string()),
         Command::Iam(options) => iam::run(&options).map_err(|error| error.to_string()),
         Command::DemoCluster(options) => demo_cluster::run(&options).map_err(|error| error.to_string()),
         Command::Kubernetes(options) => kubernetes::run(&options).map_err(|error| error.to_string()),
         Command::Backup(options) => backup::run(&options).map_err(|error| error.to_string()),
         Command::Storage(options) => storage::run(&options).map_err(|error| error.to_string()),
+        Command::Completions(options) => {
+            completions::completions(&options).map_err(|error| error.to_string())
+        }
+        Command::Man(options) => completions::man(&options).map_err(|error| error.to_string()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,11 +1,15 @@
 //! The configuration file of a node, `stator.toml`.
 //!
 //! Invariant: what [`Config::parse`] gives has passed every check, has no unknown field, and names files by paths that do not
-//! depend on the working directory of the process. Not here: reading files; what the sections' settings mean.
+//! depend on the working directory of the process. Not here: reading files; what the sections' settings mean; the checks
+//! (`config/validate.rs`); all that is wrong with a file at once (`config/check.rs`).
 
 mod address;
+pub(crate) mod check;
 pub(crate) mod key_source;
 pub(crate) mod place;
+pub(crate) mod risk;
+mod validate;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,7 +30,6 @@ use uuid::Uuid;
 pub(crate) use self::address::{HostPort, NodeAddress};
 use self::key_source::KeySource;
 use self::place::Place;
-use crate::arn;
 use crate::audit::AuditSettings;
 use crate::backup::BackupSettings;
 use crate::http::limits::HttpLimits;
@@ -34,14 +37,6 @@ use crate::http::peer::CertificateName;
 use crate::limits::Limits;
 use crate::object_store::ObjectStoreSettings;
 use crate::upkeep::UpkeepSettings;
-
-/// The longest name of a zone or rack.
-const PLACE_BYTES_MAX: usize = stator_cluster::gossip::PLACE_BYTES_MAX;
-/// Larger ones are a typing error, and would make the shares of other nodes vanish.
-const CAPACITY_MAX: u32 = 1_000_000;
-
-/// Most replicas of a token range. More would make every write wait for more nodes than any failure takes away.
-const REPLICATION_MAX: u8 = 7;
 
 fn capacity_of_one() -> NonZeroU32 {
     NonZeroU32::MIN
@@ -256,136 +251,11 @@ impl Config {
     pub(crate) fn parse_for(text: &str, directory: &Path, place: &Place) -> Result<Self, ConfigError> {
         let mut config: Self = toml::from_str(text)?;
         place.apply(&mut config);
-        config.validate()?;
+        if let Some(first) = config.problems().into_iter().next() {
+            return Err(first);
+        }
         config.resolve(directory);
         Ok(config)
-    }
-
-    /// Checks every value against its range and against the others.
-    fn validate(&self) -> Result<(), ConfigError> {
-        let wrong = |field, problem: String| Err(ConfigError::Value { field, problem });
-        let Self {
-            cluster, node, http, ..
-        } = self;
-        if node.id == 0 {
-            return wrong("node.id", "is 0, must be at least 1".to_owned());
-        }
-        if cluster.replication.get() > REPLICATION_MAX {
-            let problem = format!("is {}, must be at most {REPLICATION_MAX}", cluster.replication);
-            return wrong("cluster.replication", problem);
-        }
-        if let Some(problem) = self.upkeep.problem() {
-            return wrong("upkeep", problem);
-        }
-        self.validate_nodes()?;
-        if node.listen == http.listen && node.listen.port() != 0 {
-            let problem = format!("{} is node.listen already; choose another port", http.listen);
-            return wrong("http.listen", problem);
-        }
-        if let Some(metrics) = http.metrics_listen
-            && metrics.port() != 0
-            && [node.listen, http.listen].contains(&metrics)
-        {
-            let problem = format!("{metrics} is taken already; choose another port");
-            return wrong("http.metrics_listen", problem);
-        }
-        for (field, place) in [("node.zone", &node.zone), ("node.rack", &node.rack)] {
-            if place.len() > PLACE_BYTES_MAX {
-                let problem = format!("has {} bytes, at most {PLACE_BYTES_MAX} are allowed", place.len());
-                return wrong(field, problem);
-            }
-        }
-        if node.capacity.get() > CAPACITY_MAX {
-            let problem = format!("is {}, must be at most {CAPACITY_MAX}", node.capacity);
-            return wrong("node.capacity", problem);
-        }
-        check_region(&http.region).or_else(|problem| wrong("http.region", problem))?;
-        self.validate_clients()?;
-        if http.certificate.is_some() != http.key.is_some() {
-            let problem = "certificate and key go together; give both or none".to_owned();
-            return wrong("http.certificate", problem);
-        }
-        cluster
-            .transport
-            .validate()
-            .or_else(|error| wrong("cluster.transport", error.to_string()))?;
-        cluster
-            .gossip
-            .validate()
-            .or_else(|error| wrong("cluster.gossip", error.to_string()))?;
-        cluster
-            .timing
-            .validate()
-            .or_else(|error| wrong("cluster.timing", error.to_string()))?;
-        self.storage
-            .engine
-            .validate()
-            .or_else(|error| wrong("storage.engine", error.to_string()))
-    }
-
-    /// Checks what is said of clients.
-    fn validate_clients(&self) -> Result<(), ConfigError> {
-        let wrong = |field, problem: String| Err(ConfigError::Value { field, problem });
-        if let Some(problem) = self.http.limits.problem() {
-            return wrong("http.limits", problem);
-        }
-        if let Some(problem) = self.audit.as_ref().and_then(AuditSettings::problem) {
-            return wrong("audit", problem);
-        }
-        if let Some(problem) = self.backup.as_ref().and_then(BackupSettings::problem) {
-            return wrong("backup", problem);
-        }
-        if let Some(problem) = self.object_store.as_ref().and_then(ObjectStoreSettings::problem) {
-            return wrong("object_store", problem);
-        }
-        let certificates = self.http.client_certificates.iter();
-        for (name, arn) in certificates.flat_map(|certificates| &certificates.principals) {
-            if !arn::is_principal(arn) {
-                let problem = format!(
-                    "{name} stands for `{arn}`, which is no principal: write its ARN, like \
-                     arn:aws:iam::{}:user/app",
-                    arn::ACCOUNT
-                );
-                return wrong("http.client_certificates.principals", problem);
-            }
-        }
-        Ok(())
-    }
-
-    /// Checks the nodes of the cluster against each other and against this one.
-    fn validate_nodes(&self) -> Result<(), ConfigError> {
-        let wrong = |field, problem: String| Err(ConfigError::Value { field, problem });
-        let Self { cluster, node, .. } = self;
-        if cluster.nodes.is_empty() {
-            return wrong(
-                "cluster.nodes",
-                "names no node; name those that make the cluster".to_owned(),
-            );
-        }
-        for (place, known) in cluster.nodes.iter().enumerate() {
-            let before = cluster.nodes.iter().take(place);
-            if before.clone().any(|other| other.id == known.id) {
-                return wrong("cluster.nodes", format!("node {} is named twice", known.id));
-            }
-            if before.clone().any(|other| other.address == known.address) {
-                return wrong("cluster.nodes", format!("{} is named twice", known.address));
-            }
-            if known.id == node.id && known.address != node.address {
-                let problem = format!(
-                    "node {} is at {}, while node.address is {}; make them equal",
-                    node.id, known.address, node.address
-                );
-                return wrong("cluster.nodes", problem);
-            }
-            if known.id != node.id && known.address == node.address {
-                let problem = format!(
-                    "{} is the address of node {}; give this one another",
-                    node.address, known.id
-                );
-                return wrong("node.address", problem);
-            }
-        }
-        Ok(())
     }
 
     /// The settings of the node. `rejoin`: an old copy of its data may be given up.

@@ -134,6 +134,24 @@ enum Kind {
     Histogram,
 }
 
+/// What is told of these operations alone.
+#[cfg(test)]
+pub(crate) fn operations_text(
+    answered: &[(
+        crate::wire::target::Target,
+        std::time::Duration,
+        Option<&'static str>,
+    )],
+) -> String {
+    let metrics = OperationMetrics::default();
+    for (target, took, error) in answered {
+        metrics.answered(Some(*target), None, *took, *error);
+    }
+    let mut text = Text::default();
+    metrics.write(&mut text, |_| true);
+    text.0
+}
+
 #[derive(Debug, Default)]
 struct Text(String);
 

@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, ProtocolVersion, RootCertStore, ServerConfig, ServerConnection};
 use tokio_rustls::TlsAcceptor;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::http::peer::{Principals, TlsDetails};
 
@@ -117,6 +118,34 @@ fn server_config(pem: ServerPem<'_>) -> Result<ServerConfig, TlsError> {
         .map_err(|error| unusable("private key", error))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// When certificates are valid, in seconds since the Unix epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Validity {
+    /// Not before.
+    pub(crate) from_s: i64,
+    /// Not after.
+    pub(crate) until_s: i64,
+}
+
+/// When all certificates of a PEM file are valid: a chain is as good as the first of them that expires.
+///
+/// # Errors
+/// [`TlsError`] when there is none, or one cannot be read.
+pub(crate) fn validity(pem: &[u8]) -> Result<Validity, TlsError> {
+    let mut valid = Validity {
+        from_s: i64::MIN,
+        until_s: i64::MAX,
+    };
+    for der in certificates(pem, "certificate")? {
+        let (_, certificate) =
+            X509Certificate::from_der(&der).map_err(|error| unusable("certificate", error))?;
+        let of_one = certificate.validity();
+        valid.from_s = valid.from_s.max(of_one.not_before.timestamp());
+        valid.until_s = valid.until_s.min(of_one.not_after.timestamp());
+    }
+    Ok(valid)
 }
 
 /// What messages call it.

@@ -52,6 +52,15 @@ impl Credentials {
             .ok_or_else(|| unusable("certificate", "the file has none"))?;
         CertifiedNode::of_certificate(first).map_err(|error| unusable("certificate", error))
     }
+
+    /// Whether a node can use them now, by the wall clock of a world.
+    ///
+    /// # Errors
+    /// [`TransportError::Credentials`] when the key does not fit the certificate, or the certificate names no node, is not of
+    /// the authority, or is not valid now.
+    pub fn check(&self, world: Arc<dyn World>) -> Result<(), TransportError> {
+        Tls::new(self, world).map(drop)
+    }
 }
 
 impl std::fmt::Debug for Credentials {

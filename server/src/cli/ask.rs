@@ -49,6 +49,8 @@ enum Asked {
     Nothing,
     /// A POST of this.
     Json(Bytes),
+    /// A POST of this to an operation of the API.
+    Operation(&'static str, Bytes),
     /// A POST of a form.
     Form(String),
 }
@@ -68,6 +70,14 @@ impl Asker<'_> {
     /// [`AskError`], with what to look at.
     pub(super) async fn post(&self, path: &str, json: Bytes) -> Result<Bytes, AskError> {
         self.ask_node(path, Asked::Json(json)).await
+    }
+
+    /// The body of the answer of an operation of the API.
+    ///
+    /// # Errors
+    /// [`AskError`], with what to look at.
+    pub(super) async fn operation(&self, name: &'static str, json: Bytes) -> Result<Bytes, AskError> {
+        self.ask_node("/", Asked::Operation(name, json)).await
     }
 
     /// Status and body of the answer to a call of the query API of a service.
@@ -140,18 +150,31 @@ impl Asker<'_> {
             .into();
         let authority = uri.authority().map_or("", http::uri::Authority::as_str);
         let target = uri.to_string();
-        let (method, content_type, body) = match asked {
-            Asked::Nothing => ("GET", None, Bytes::new()),
-            Asked::Json(json) => ("POST", None, json),
-            Asked::Form(form) => ("POST", Some("application/x-www-form-urlencoded"), form.into()),
+        let amz_target;
+        let mut headers = vec![("host", authority)];
+        let (method, body) = match asked {
+            Asked::Nothing => ("GET", Bytes::new()),
+            Asked::Json(json) => ("POST", json),
+            Asked::Operation(name, json) => {
+                amz_target = format!("DynamoDB_20120810.{name}");
+                headers.push(("content-type", "application/x-amz-json-1.0"));
+                headers.push(("x-amz-target", &amz_target));
+                ("POST", json)
+            }
+            Asked::Form(form) => {
+                headers.push(("content-type", "application/x-www-form-urlencoded"));
+                ("POST", form.into())
+            }
         };
-        let headers = [("host", authority)]
-            .into_iter()
-            .chain(content_type.map(|content_type| ("content-type", content_type)));
-        let signable = SignableRequest::new(method, &target, headers.clone(), SignableBody::Bytes(&body))?;
+        let signable = SignableRequest::new(
+            method,
+            &target,
+            headers.iter().copied(),
+            SignableBody::Bytes(&body),
+        )?;
         let (added, _) = sign(signable, &parameters)?.into_parts();
         let mut request = Request::builder().method(method).uri(uri.path());
-        for (name, value) in headers.chain(added.headers()) {
+        for (name, value) in headers.into_iter().chain(added.headers()) {
             request = request.header(name, value);
         }
         Ok(request.body(Full::new(body))?)

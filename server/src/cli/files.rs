@@ -30,7 +30,11 @@ fn failed(path: &Path, cause: &impl ToString) -> FileError {
     }
 }
 
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+/// The bytes of a file, which may be secret.
+///
+/// # Errors
+/// [`FileError`] when it cannot be read.
+pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     fs::read(path)
         .map(Zeroizing::new)
         .map_err(|error| failed(path, &format!("cannot be read: {error}")))
@@ -55,10 +59,23 @@ pub(super) fn config(path: &Path) -> Result<Config, FileError> {
 /// # Errors
 /// As [`config`].
 pub(super) fn config_for(path: &Path, place: &Place) -> Result<Config, FileError> {
+    let (text, path) = config_text(path)?;
+    Config::parse_for(&text, directory_of(&path), place).map_err(|error| failed(&path, &error))
+}
+
+/// The text of a configuration, and where it lies.
+///
+/// # Errors
+/// [`FileError`] when it cannot be read.
+pub(super) fn config_text(path: &Path) -> Result<(Zeroizing<String>, PathBuf), FileError> {
     let text = read_text(path)?;
     let path = path.canonicalize().map_err(|error| failed(path, &error))?;
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    Config::parse_for(&text, directory, place).map_err(|error| failed(&path, &error))
+    Ok((text, path))
+}
+
+/// The directory that relative paths of a configuration are of.
+pub(super) fn directory_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
 }
 
 /// The key pair of the root principal.

@@ -5,7 +5,7 @@
 
 mod template;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::fs;
 use std::io::{self, Write as _};

@@ -1,7 +1,8 @@
 //! `stator serve`: one node of a cluster, from its configuration file, until it is told to stop.
 
+mod notify;
 mod number;
-mod place;
+pub(super) mod place;
 
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
+use self::notify::Notify;
 use self::place::PlaceOptions;
 use super::files::{self, Certificates, FileError};
 use super::master_key::fetch::{self, KeyError};
@@ -133,15 +135,25 @@ pub(crate) fn run(options: &Options) -> Result<(), ServeError> {
         .enable_all()
         .build()?
         .block_on(async {
-            let stop = stop(options.until_stdin_ends)?;
+            let notify = Notify::of_environment()?;
+            let (stop, stopping) = (stop(options.until_stdin_ends)?, notify.clone());
+            let stop = async move {
+                stop.await;
+                stopping.stopping();
+            };
             let manner = Manner {
                 rejoin: options.rejoin,
                 stay: options.stay,
+                notify: notify.clone(),
             };
-            run_node(&config, manner, stop, |endpoint| {
+            let going_on = tokio::spawn(notify.clone().keep());
+            let ended = run_node(&config, manner, stop, |endpoint| {
+                notify.ready();
                 announce(options.json, &config, endpoint)
-            })
-            .await
+            });
+            let ended = ended.await;
+            going_on.abort();
+            ended
         });
     match ended {
         Err(ServeError::NotReady(stator_cluster::Error::HasLeft { node, .. }))
@@ -161,12 +173,14 @@ fn unusable(path: &Path, source: io::Error) -> ServeError {
 }
 
 /// How a node starts.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Manner {
     /// An old copy of its data may be given up.
     rejoin: bool,
     /// It stays if it was about to leave.
     stay: bool,
+    /// Who is told how far it is.
+    notify: Notify,
 }
 
 /// Runs a node until `stop` is ready; `announce` is told host and port for clients when they are served.
@@ -196,7 +210,7 @@ async fn run_node(
     let Begun { opened, transport } = open(config, manner.rejoin, &certificates, master_keys, nodes)?;
     let cluster = opened.cluster.clone();
     let ready = tokio::select! {
-        ready = wait(config, &cluster) => ready,
+        ready = wait(config, &cluster, &manner.notify) => ready,
         cause = cluster.failed() => return Err(NodeError::Failed { cause }.into()),
         () = &mut stop => return Ok(node::close(&cluster, &config.node.data_dir).await?),
     };
@@ -354,7 +368,7 @@ fn open(
 }
 
 /// Waits until the node is ready, and says on standard error what it waits for.
-async fn wait(config: &Config, cluster: &Cluster) -> Result<(), stator_cluster::Error> {
+async fn wait(config: &Config, cluster: &Cluster, notify: &Notify) -> Result<(), stator_cluster::Error> {
     let ready = cluster.ready();
     tokio::pin!(ready);
     let mut told = String::new();
@@ -365,6 +379,7 @@ async fn wait(config: &Config, cluster: &Cluster) -> Result<(), stator_cluster::
                 let waiting = waiting_for(config, cluster);
                 if waiting != told {
                     tracing::info!("waiting for {waiting}");
+                    notify.status(&format!("waits for {waiting}"));
                     told = waiting;
                 }
             }

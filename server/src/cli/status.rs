@@ -388,7 +388,7 @@ fn or_dash(text: &str) -> String {
 }
 
 /// Bytes in the largest binary unit that leaves a whole number.
-fn bytes(count: u64) -> String {
+pub(super) fn bytes(count: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let (mut rest, mut unit) = (count, 0);
     while rest >= 10 * 1024 && unit + 1 < units.len() {
@@ -399,7 +399,7 @@ fn bytes(count: u64) -> String {
 }
 
 /// Rows with their columns below each other.
-fn align<const N: usize>(rows: &[[String; N]], text: &mut String) {
+pub(super) fn align<const N: usize>(rows: &[[String; N]], text: &mut String) {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

@@ -172,7 +172,10 @@ async fn carry_out(
 
 fn status(app: &App) -> Result<Value, ApiError> {
     let status = serde_json::to_value(app.context.cluster.status());
-    status.map_err(|error| ApiError::Internal(error.to_string()))
+    let mut status = status.map_err(|error| ApiError::Internal(error.to_string()))?;
+    // Whoever asks sees how far clocks are apart.
+    status["now_ms"] = app.context.clock.now_ms().into();
+    Ok(status)
 }
 
 /// How far comparisons and checks of all nodes are, by their numbers.

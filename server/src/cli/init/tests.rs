@@ -27,6 +27,17 @@ fn init(directory: &Path, arguments: &[&str]) -> Result<Plan, InitError> {
     Ok(plan)
 }
 
+/// Makes three nodes with nothing to be said of them: each in a folder of its own, with data and audit log in it.
+pub(in crate::cli) fn three_nodes(directory: &Path) {
+    let nodes = "1=10.0.0.1:7400,2=10.0.0.2:7400,3=10.0.0.3:7400";
+    let metrics = ["--metrics", "10.0.0.1:9400"];
+    init(
+        directory,
+        &[&["--cluster", "blue", "--nodes", nodes], &metrics[..]].concat(),
+    )
+    .unwrap();
+}
+
 /// All files under a directory, by path.
 fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();

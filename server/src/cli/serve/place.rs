@@ -14,7 +14,7 @@ use crate::config::{Config, HostPort};
 
 /// What this node has for itself when nodes share a configuration: instead of `[node]` of the file.
 #[derive(Debug, Args)]
-pub(super) struct PlaceOptions {
+pub(in crate::cli) struct PlaceOptions {
     /// Number of the node
     #[arg(long, value_name = "N", env = "STATOR_NODE_ID", value_parser = clap::value_parser!(u64).range(1..))]
     node_id: Option<u64>,
@@ -36,7 +36,8 @@ pub(super) struct PlaceOptions {
 }
 
 impl PlaceOptions {
-    fn place(&self) -> Place {
+    /// What wins over a file.
+    pub(in crate::cli) fn place(&self) -> Place {
         Place {
             node: self.node_id.or(self.node_name),
             address: self.address.clone(),
