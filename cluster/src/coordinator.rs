@@ -4,6 +4,7 @@
 //! leader answers. What is tried again is tried under the same invocation id, so that it takes effect once. A caller that
 //! goes away cancels nothing that has a place in a log. Not here: decisions (`group/`), what other nodes ask (`node/`).
 
+mod close;
 mod cut;
 pub(crate) mod forward;
 mod hinting;

@@ -123,6 +123,15 @@ pub enum Action {
     /// source took the write (8, little-endian, milliseconds since the Unix epoch), and then the value. Only forwarded
     /// rows are appended.
     Append(Value),
+    /// It is one more version of what stands under these key bytes, beside the cell. Its range adds sixteen bytes to the key
+    /// ([`version_of`]), so that the versions of a key stand one behind the other, the newest first.
+    Version {
+        /// The time of the version, in milliseconds since the Unix epoch; that of the write if there is none: then all
+        /// versions that follow from one transaction have the same, in all ranges.
+        at_ms: Option<u64>,
+        /// What it is.
+        value: Value,
+    },
 }
 
 /// Bytes of a row.
@@ -149,3 +158,16 @@ pub const APPENDED_KEY_BYTES: usize = 8 + 4;
 
 /// Bytes that [`Action::Append`] puts before a value.
 pub const APPENDED_TIME_BYTES: usize = 8;
+
+/// Bytes that [`Action::Version`] adds to a key: its time and the index of its entry, both with all bits turned over and
+/// big-endian.
+pub const VERSION_KEY_BYTES: usize = 8 + 8;
+
+/// What [`Action::Version`] has made a key of, the time of the version in milliseconds since the Unix epoch, and the index of
+/// its entry, which is higher for the later one of two versions of one time. `None` for what is no such key.
+pub fn version_of(key: &[u8]) -> Option<(&[u8], u64, u64)> {
+    let (of, tail) = key.split_last_chunk::<VERSION_KEY_BYTES>()?;
+    let (at_ms, index) = tail.split_first_chunk::<8>()?;
+    let index = index.first_chunk::<8>()?;
+    Some((of, !u64::from_be_bytes(*at_ms), !u64::from_be_bytes(*index)))
+}

@@ -52,6 +52,8 @@ pub(crate) enum LedgerCommand {
     /// Makes the transaction stand, if it is still being prepared.
     Stand {
         transaction: TransactionId,
+        /// As [`LedgerState::Stands`] has it.
+        at_ms: u64,
         parts: Vec<(u32, u64)>,
         answers: Vec<Bytes>,
     },
@@ -113,12 +115,13 @@ impl LedgerCommand {
     }
 
     fn stand(
-        (parts, answers): (&[(u32, u64)], &[Bytes]),
+        (at_ms, parts, answers): (u64, &[(u32, u64)], &[Bytes]),
         current: Option<LedgerRow>,
     ) -> Verdict<LedgerAnswer> {
         match current.map(|row| (row.state.clone(), row)) {
             Some((LedgerState::Preparing, row)) => {
                 let state = LedgerState::Stands {
+                    at_ms,
                     parts: parts.to_vec(),
                     answers: answers.to_vec(),
                 };
@@ -222,10 +225,11 @@ impl Applier for LedgerCommand {
             Self::Cancel { row: cancelled } => Self::cancel(cancelled, row),
             Self::Stand {
                 transaction,
+                at_ms,
                 parts,
                 answers,
             } => Self::stand(
-                (parts, answers),
+                (*at_ms, parts, answers),
                 row.filter(|row| row.transaction == *transaction),
             ),
             Self::GiveUp { transaction } => Self::give_up(row.filter(|row| row.transaction == *transaction)),
@@ -254,11 +258,16 @@ impl Applier for LedgerCommand {
             }
             Self::Stand {
                 transaction,
+                at_ms,
                 parts,
                 answers,
             } => {
-                into.push(2);
+                // Without a time as programs wrote it that knew of none.
+                into.push(if *at_ms == 0 { 2 } else { 6 });
                 into.extend_from_slice(&transaction.0);
+                if *at_ms != 0 {
+                    into.extend_from_slice(&at_ms.to_le_bytes());
+                }
                 put_parts(into, parts);
                 put_answers(into, answers);
             }
@@ -294,13 +303,18 @@ impl LedgerCommand {
                 call: InvocationId::new(get_16(&mut bytes)?),
                 row: LedgerRow::decode(&bytes)?,
             }),
-            2 => {
+            kind @ (2 | 6) => {
                 let transaction = get_id(&mut bytes)?;
+                let at_ms = match kind {
+                    2 => 0,
+                    _ => bytes.try_get_u64_le().map_err(|_| Malformed)?,
+                };
                 let parts = get_parts(&mut bytes)?;
                 let answers = get_answers(&mut bytes)?;
                 end(&bytes)?;
                 Ok(Self::Stand {
                     transaction,
+                    at_ms,
                     parts,
                     answers,
                 })
@@ -382,6 +396,7 @@ mod tests {
 
     fn stands() -> LedgerState {
         LedgerState::Stands {
+            at_ms: 0,
             parts: vec![(3, 9), (4, 1)],
             answers: vec![Bytes::from_static(b"a"), Bytes::new()],
         }
@@ -440,11 +455,17 @@ mod tests {
     }
 
     fn stand(attempt: u8) -> LedgerCommand {
-        let LedgerState::Stands { parts, answers } = stands() else {
+        let LedgerState::Stands {
+            at_ms,
+            parts,
+            answers,
+        } = stands()
+        else {
             unreachable!("it is that")
         };
         LedgerCommand::Stand {
             transaction: TransactionId([attempt; 16]),
+            at_ms,
             parts,
             answers,
         }
@@ -453,6 +474,39 @@ mod tests {
     fn give_up(attempt: u8) -> LedgerCommand {
         LedgerCommand::GiveUp {
             transaction: TransactionId([attempt; 16]),
+        }
+    }
+
+    #[test]
+    fn a_transaction_that_makes_versions_stands_at_one_time_for_good() {
+        let LedgerCommand::Stand {
+            transaction,
+            parts,
+            answers,
+            ..
+        } = stand(1)
+        else {
+            unreachable!("it is that")
+        };
+        let at = |at_ms| LedgerCommand::Stand {
+            transaction,
+            at_ms,
+            parts: parts.clone(),
+            answers: answers.clone(),
+        };
+        let (prepared, _) = apply(&claim(1, 100), None);
+        let mut prepared = prepared.unwrap();
+        for told in [Vec::new(), vec![told(9, 50)]] {
+            prepared.cancelled = told;
+            let (standing, _) = apply(&at(700), Some(&prepared));
+            // Whoever comes later does not change it.
+            let (standing, _) = apply(&at(800), standing.as_ref());
+            let standing = standing.unwrap();
+            assert_eq!(standing.cancelled, prepared.cancelled);
+            let LedgerState::Stands { at_ms, .. } = standing.state else {
+                panic!("{standing:?}")
+            };
+            assert_eq!(at_ms, 700);
         }
     }
 

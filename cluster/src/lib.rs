@@ -38,7 +38,7 @@ pub use coordinator::{
 };
 pub use derive::{
     APPENDED_KEY_BYTES, APPENDED_TIME_BYTES, Action, CellChange, Derived, DerivedRow, DerivedSum, Growth,
-    Origin, Route, Unfit, UnfitSum, Value, sum_of,
+    Origin, Route, Unfit, UnfitSum, VERSION_KEY_BYTES, Value, sum_of, version_of,
 };
 pub use error::Error;
 pub use group::journal::JournalError;

@@ -208,14 +208,6 @@ def test_refusals_are_those_of_dynamodb(dynamodb: Any, make_table: MakeTable) ->
     assert code(refusal) == ("BackupNotFoundException", f"Backup not found: {arn}")
 
 
-def test_a_table_has_no_point_in_time_recovery(dynamodb: Any, make_table: MakeTable) -> None:
-    described = dynamodb.describe_continuous_backups(TableName=make_table())["ContinuousBackupsDescription"]
-    assert described == {
-        "ContinuousBackupsStatus": "ENABLED",
-        "PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "DISABLED"},
-    }
-
-
 class Clients:
     """Move money between accounts in transactions, and count in two items one after the other, until they are told to
     stop. They try again as long as nobody answers.

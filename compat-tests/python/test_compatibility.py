@@ -9,12 +9,23 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 import surface
-from conftest import active, create_table, definitions, index_active, index_gone, keys_of, unused_name, wait_for
+from conftest import (
+    active,
+    create_table,
+    definitions,
+    index,
+    index_active,
+    index_gone,
+    keys_of,
+    unused_name,
+    wait_for,
+)
 from errors import CORAL_SERVICE, VALIDATION
 from raw import RawClient
 
@@ -98,9 +109,7 @@ def call(dynamodb: Any, streams: Any) -> Iterator[Caller]:
 
 def put_item(call: Caller) -> None:
     table = call.table()
-    call(
-        "PutItem", TableName=table, Item=ITEM, ReturnValues="ALL_OLD", **MEASURED, **CONDITION, **FAILURE
-    )
+    call("PutItem", TableName=table, Item=ITEM, ReturnValues="ALL_OLD", **MEASURED, **CONDITION, **FAILURE)
     for request in expected():
         call("PutItem", TableName=table, Item=ITEM, **request)
 
@@ -440,7 +449,9 @@ def backups(call: Caller) -> None:
     overrides = [
         {
             "BillingModeOverride": "PAY_PER_REQUEST",
-            "GlobalSecondaryIndexOverride": [of_index | {"OnDemandThroughput": ON_DEMAND, "WarmThroughput": WARM}],
+            "GlobalSecondaryIndexOverride": [
+                of_index | {"OnDemandThroughput": ON_DEMAND, "WarmThroughput": WARM}
+            ],
             "LocalSecondaryIndexOverride": [local],
             "OnDemandThroughputOverride": ON_DEMAND,
             "SSESpecificationOverride": {"Enabled": True, "SSEType": "KMS"},
@@ -460,9 +471,79 @@ def backups(call: Caller) -> None:
     call("DeleteBackup", BackupArn=arn)
 
 
+def point_in_time(call: Caller) -> None:
+    projection = {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["n"]}
+    local = index("local", "pk", "a") | {"Projection": projection}
+    of_index = index("global", "a") | {"Projection": projection}
+    name = unused_name()
+    settings = {
+        "AttributeDefinitions": definitions("pk:S", "sk:S", "a:S"),
+        "KeySchema": keys_of("pk", "sk"),
+        "LocalSecondaryIndexes": [local],
+        "GlobalSecondaryIndexes": [of_index],
+    }
+    call.arns[name] = call.dynamodb.create_table(**creation(name, **settings))["TableDescription"]["TableArn"]
+    call.tables.append(name)
+    active(call.dynamodb, name)
+    keep(call, name)
+    overrides = [
+        {
+            "SourceTableArn": call.arns[name],
+            "BillingModeOverride": "PAY_PER_REQUEST",
+            "GlobalSecondaryIndexOverride": [
+                of_index | {"OnDemandThroughput": ON_DEMAND, "WarmThroughput": WARM}
+            ],
+            "LocalSecondaryIndexOverride": [local],
+            "OnDemandThroughputOverride": ON_DEMAND,
+            "SSESpecificationOverride": {"Enabled": True, "SSEType": "KMS"},
+            "UseLatestRestorableTime": True,
+        },
+        {
+            "SourceTableName": name,
+            "BillingModeOverride": "PROVISIONED",
+            "ProvisionedThroughputOverride": PROVISIONED,
+            "GlobalSecondaryIndexOverride": [of_index | {"ProvisionedThroughput": PROVISIONED}],
+            "RestoreDateTime": keep(call, name),
+        },
+    ]
+    for override in overrides:
+        restored = unused_name()
+        call("RestoreTableToPointInTime", TargetTableName=restored, **override)
+        call.tables.append(restored)
+        described = active(call.dynamodb, restored)
+        assert described["RestoreSummary"]["SourceTableArn"] == call.arns[name]
+
+
+def keep(call: Caller, name: str) -> datetime:
+    """Turns point-in-time recovery on, and waits for the first moment that can be restored."""
+    specification = {"PointInTimeRecoveryEnabled": True, "RecoveryPeriodInDays": 35}
+    call("UpdateContinuousBackups", TableName=name, PointInTimeRecoverySpecification=specification)
+
+    def first() -> datetime | None:
+        described = call("DescribeContinuousBackups", TableName=name)["ContinuousBackupsDescription"]
+        found: datetime | None = described["PointInTimeRecoveryDescription"].get("EarliestRestorableDateTime")
+        return found
+
+    earliest: datetime = wait_for(f"the history of {name}", first, 60)
+    return earliest
+
+
+def kept(call: Caller) -> str:
+    """A table with point-in-time recovery."""
+    name = call.table()
+    keep(call, name)
+    return name
+
+
+def continuous_backups(call: Caller) -> None:
+    keep(call, call.table())
+
+
 def backup_of(call: Caller) -> str:
     """The ARN of a backup of a table."""
-    arn: str = call("CreateBackup", TableName=call.table(), BackupName="nightly")["BackupDetails"]["BackupArn"]
+    arn: str = call("CreateBackup", TableName=call.table(), BackupName="nightly")["BackupDetails"][
+        "BackupArn"
+    ]
     backup_available(call, arn)
     return arn
 
@@ -615,11 +696,13 @@ SAMPLES: dict[str, Callable[[Caller], None]] = {
     "PutResourcePolicy": resource_policies,
     "Query": query,
     "RestoreTableFromBackup": backups,
+    "RestoreTableToPointInTime": point_in_time,
     "Scan": scan,
     "TagResource": tags,
     "TransactGetItems": transact_get_items,
     "TransactWriteItems": transact_write_items,
     "UntagResource": tags,
+    "UpdateContinuousBackups": continuous_backups,
     "UpdateItem": update_item,
     "UpdateTable": update_table,
     "UpdateTimeToLive": time_to_live,
@@ -664,7 +747,8 @@ def test_what_is_accepted_is(operation: str, call: Caller) -> None:
 NAMING_TABLES = [
     operation
     for operation in DOCUMENTED
-    if {"TableName", "RequestItems", "TransactItems"} & {path for path, _ in surface.members(OPERATIONS[operation])}
+    if {"TableName", "RequestItems", "TransactItems"}
+    & {path for path, _ in surface.members(OPERATIONS[operation])}
 ]
 
 
@@ -691,6 +775,11 @@ def test_what_is_refused_is_refused_by_its_name(operation: str, path: str, call:
         "CreateTable": lambda: creation(unused_name()),
         "ExportTableToPointInTime": lambda: {"TableArn": call.arns[call.table()], "S3Bucket": "bucket"},
         "ImportTable": lambda: importing(unused_name()),
+        "RestoreTableToPointInTime": lambda: {
+            "SourceTableName": kept(call),
+            "TargetTableName": unused_name(),
+            "UseLatestRestorableTime": True,
+        },
         "RestoreTableFromBackup": lambda: {"TargetTableName": unused_name(), "BackupArn": backup_of(call)},
         "UpdateTable": lambda: {"TableName": call.table()},
     }

@@ -1,4 +1,4 @@
-//! Makes backups, restores tables and removes what was deleted, as operations have asked for.
+//! Makes backups, restores tables from them and from histories, and removes what was deleted, as operations have asked for.
 //!
 //! The node that leads the metadata group does it. Invariant: everything may be begun again, by another node, at any point:
 //! a backup is there when its manifest is, and its row says so afterwards; a table can be used when all of its items are
@@ -6,6 +6,7 @@
 //! Not here: how a moment is chosen (`stator_cluster`), what an archive is (`stator_archive`).
 
 mod restore;
+mod rewind;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use stator_model::item::Item;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::backup::{BackupError, BackupRecord, BackupStatus, Backups};
-use crate::catalog::{CatalogError, Table};
+use crate::backup::{BYTES_PER_SECOND, BackupCounters, BackupError, BackupRecord, BackupStatus, Backups};
+use crate::catalog::{CatalogError, Restore, Table};
 use crate::upkeep::Upkeep;
 
 /// How often it is looked for something to do when nothing has changed.
@@ -54,6 +55,10 @@ enum JobError {
     Item(String),
     #[error("another node does it now")]
     NotLeading,
+    #[error("this node was not told where backups are")]
+    NoBackups,
+    #[error("the history that the table is to be restored from is gone; delete the table")]
+    NoHistory,
 }
 
 impl From<stator_archive::Error> for JobError {
@@ -91,7 +96,9 @@ impl Job {
 #[derive(Debug, Clone)]
 pub(crate) struct Archivist {
     upkeep: Upkeep,
-    backups: Arc<Backups>,
+    /// `None` where there are none: tables are restored from histories only.
+    backups: Option<Arc<Backups>>,
+    counters: Arc<BackupCounters>,
     desk: Arc<Mutex<Desk>>,
 }
 
@@ -106,7 +113,8 @@ struct Desk {
 
 impl Archivist {
     /// Of a node's upkeep.
-    pub(crate) fn new(upkeep: Upkeep, backups: Arc<Backups>) -> Self {
+    pub(crate) fn new(upkeep: Upkeep, backups: Option<Arc<Backups>>) -> Self {
+        let counters = backups.as_ref().map(|backups| Arc::clone(&backups.counters));
         // Whoever was to sweep may be gone.
         let desk = Desk {
             sweep_at: Some(Instant::now() + SWEEP),
@@ -115,12 +123,23 @@ impl Archivist {
         Self {
             upkeep,
             backups,
+            counters: counters.unwrap_or_default(),
             desk: Arc::new(Mutex::new(desk)),
         }
     }
 
     fn cluster(&self) -> &Cluster {
         &self.upkeep.cluster
+    }
+
+    fn backups(&self) -> Result<&Arc<Backups>, JobError> {
+        self.backups.as_ref().ok_or(JobError::NoBackups)
+    }
+
+    /// How many bytes a job moves in a second at most.
+    fn bytes_per_second(&self) -> u64 {
+        let backups = self.backups.as_ref();
+        backups.map_or(BYTES_PER_SECOND, |backups| backups.bytes_per_second())
     }
 
     /// Looks for something to do, for as long as the process runs.
@@ -175,20 +194,14 @@ impl Archivist {
     /// Takes over backups that are in the archive and that the cluster does not know: another one has made them, or this one
     /// has lost its metadata. A backup that was deleted leaves the archive before its row goes, so that it is none of those.
     pub(crate) async fn adopt(&self) -> Result<(), BackupError> {
-        if !self.backups.has_archive() {
+        let Some(backups) = self.backups.as_ref().filter(|backups| backups.has_archive()) else {
             return Ok(());
-        }
-        let archive = self.backups.archive().await?;
+        };
+        let archive = backups.archive().await?;
         // Before the rows: a backup that is complete from now on has one, and is none of these.
         let listing = archive.clone();
         let ids = tokio::task::spawn_blocking(move || listing.backups()).await??;
-        let known: HashSet<String> = self
-            .backups
-            .all()
-            .await?
-            .into_iter()
-            .map(|record| record.id)
-            .collect();
+        let known: HashSet<String> = backups.all().await?.into_iter().map(|record| record.id).collect();
         for id in ids.into_iter().filter(|id| !known.contains(id)) {
             let reading = archive.clone();
             let wanted = id.clone();
@@ -207,7 +220,7 @@ impl Archivist {
                         table = record.table().name,
                         "a backup is taken over from the archive"
                     );
-                    self.backups.add(&record).await?;
+                    backups.add(&record).await?;
                 }
                 Ok(_) => tracing::warn!(backup = id, "a backup in the archive has another id in it"),
                 Err(detail) => tracing::warn!(backup = id, detail, "a backup in the archive cannot be read"),
@@ -219,7 +232,11 @@ impl Archivist {
     /// All that is left to do.
     async fn jobs(&self) -> Result<Vec<Job>, JobError> {
         let mut jobs = Vec::new();
-        for record in self.backups.all().await? {
+        let records = match &self.backups {
+            Some(backups) => backups.all().await?,
+            None => Vec::new(),
+        };
+        for record in records {
             match record.status {
                 BackupStatus::Creating => jobs.push(Job::Make(record)),
                 BackupStatus::Deleted => jobs.push(Job::Remove(record)),
@@ -227,9 +244,11 @@ impl Archivist {
             }
         }
         let tables = self.upkeep.catalog.all().await?;
-        let restored = tables
-            .values()
-            .filter(|table| table.definition().is_being_restored());
+        let restored = tables.values().filter(|table| {
+            let restore = table.definition().restore.as_ref();
+            let is_possible = |restore: &Restore| self.backups.is_some() || restore.history.is_some();
+            restore.is_some_and(|restore| restore.in_progress && is_possible(restore))
+        });
         jobs.extend(restored.cloned().map(Job::Restore));
         Ok(jobs)
     }
@@ -245,7 +264,7 @@ impl Archivist {
         }
         let archivist = self.clone();
         tokio::spawn(async move {
-            let counters = &archivist.backups.counters;
+            let counters = &archivist.counters;
             counters.under_way.fetch_add(1, Ordering::Relaxed);
             let done = archivist.carry_out(&job).await;
             counters.under_way.fetch_sub(1, Ordering::Relaxed);
@@ -299,7 +318,7 @@ impl Archivist {
 
     async fn forget(&self, record: &BackupRecord) -> Result<(), JobError> {
         self.desk.lock().failures.remove(&record.id);
-        Ok(self.backups.forget(record).await?)
+        Ok(self.backups()?.forget(record).await?)
     }
 
     async fn make(&self, record: &BackupRecord) -> Result<(), JobError> {
@@ -313,14 +332,14 @@ impl Archivist {
             );
             return self.forget(record).await;
         };
-        let archive = self.backups.archive().await?;
+        let archive = self.backups()?.archive().await?;
         let base = self.base(&archive, record).await?;
         let cut = self.cluster().cut(&[table.keyspace()]).await?;
         let made = self.write(&archive, base, record, (&table, &cut)).await;
         self.cluster().end_cut(cut).await;
         let made = made?;
         let (name, id) = (&wanted.name, &record.id);
-        let changed = self.backups.change(name, id, |there| {
+        let changed = self.backups()?.change(name, id, |there| {
             if there.status == BackupStatus::Creating {
                 *there = made.clone();
             }
@@ -332,7 +351,7 @@ impl Archivist {
 
     /// The last backup of the same table, to build on.
     async fn base(&self, archive: &Archive, record: &BackupRecord) -> Result<Option<Manifest>, JobError> {
-        let all = self.backups.all().await?;
+        let all = self.backups()?.all().await?;
         let of_table = all
             .into_iter()
             .filter(|other| other.status == BackupStatus::Available && other.table().id == record.table().id);
@@ -372,7 +391,7 @@ impl Archivist {
         // What has failed there tells more than that nobody listens any more.
         let (made, manifest) = writing.await??;
         sent?;
-        let counter = &self.backups.counters.bytes_copied;
+        let counter = &self.counters.bytes_copied;
         counter.fetch_add(manifest.copied(), Ordering::Relaxed);
         tracing::info!(
             backup = made.id,
@@ -390,7 +409,7 @@ impl Archivist {
         keyspace: Keyspace,
         pages: mpsc::Sender<Page>,
     ) -> Result<(), JobError> {
-        let mut pace = Pace::new(self.backups.bytes_per_second());
+        let mut pace = Pace::new(self.bytes_per_second());
         let mut kept_at = Instant::now();
         for range in cut.ranges() {
             let mut behind = None;
@@ -404,7 +423,7 @@ impl Archivist {
                 if !page.rows.is_empty() && pages.send(Page::Cells(page.rows)).await.is_err() {
                     return Ok(());
                 }
-                let counter = &self.backups.counters.bytes_read;
+                let counter = &self.counters.bytes_read;
                 counter.fetch_add(bytes as u64, Ordering::Relaxed);
                 pace.has_moved(bytes).await;
                 if kept_at.elapsed() >= ALIVE {
@@ -425,7 +444,7 @@ impl Archivist {
 
     /// Removes a backup that was deleted, and notes that chunks may have become useless.
     async fn remove(&self, record: &BackupRecord) -> Result<(), JobError> {
-        let archive = self.backups.archive().await?;
+        let archive = self.backups()?.archive().await?;
         let id = record.id.clone();
         tokio::task::spawn_blocking(move || archive.remove(&id)).await??;
         self.forget(record).await?;
@@ -435,10 +454,10 @@ impl Archivist {
 
     async fn sweep(&self) {
         let swept = async {
-            if !self.backups.has_archive() {
+            let Some(backups) = self.backups.as_ref().filter(|backups| backups.has_archive()) else {
                 return Ok(Swept::Removed(0));
-            }
-            let archive = self.backups.archive().await?;
+            };
+            let archive = backups.archive().await?;
             let now_ms = u64::try_from(self.upkeep.now_ms()).unwrap_or_default();
             Ok::<_, JobError>(tokio::task::spawn_blocking(move || archive.sweep(now_ms)).await??)
         };

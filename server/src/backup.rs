@@ -37,8 +37,11 @@ pub(crate) struct BackupSettings {
     pub(crate) bytes_per_second: u64,
 }
 
+/// How many bytes of cells a backup or a restore moves in a second when nobody says otherwise.
+pub(crate) const BYTES_PER_SECOND: u64 = 128 << 20;
+
 fn bytes_per_second() -> u64 {
-    128 << 20
+    BYTES_PER_SECOND
 }
 
 impl BackupSettings {
@@ -119,7 +122,7 @@ pub(crate) struct Backups {
     settings: BackupSettings,
     keys: Mutex<Vec<WrappingKey>>,
     archive: Mutex<Option<Archive>>,
-    pub(crate) counters: BackupCounters,
+    pub(crate) counters: Arc<BackupCounters>,
 }
 
 impl Backups {
@@ -131,7 +134,7 @@ impl Backups {
             settings,
             keys: Mutex::new(keys),
             archive: Mutex::new(None),
-            counters: BackupCounters::default(),
+            counters: Arc::default(),
         })
     }
 

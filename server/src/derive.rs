@@ -1,5 +1,5 @@
 //! What follows from a write of an item: rows of the table's indexes, how large its collection becomes, a record of its
-//! stream, when it is due.
+//! stream, when it is due, a version in its history.
 //!
 //! The node's view of the definitions, as the leader of a token range needs it while it decides a write: by the name of the
 //! table's keyspace, behind one atomic load. Invariants: what follows is a pure function of definition and images; a view
@@ -7,6 +7,7 @@
 //! rows of items that were there before (`steward.rs`).
 
 mod collection;
+pub(crate) mod history;
 pub(crate) mod index;
 pub(crate) mod stream;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use stator_model::item::ItemRef;
 use uuid::Uuid;
 
 use self::collection::DerivedCollections;
+use self::history::DerivedHistory;
 use self::index::{DerivedIndex, IndexUnits};
 use self::stream::DerivedStream;
 use self::time_to_live::DerivedDue;
@@ -50,6 +52,8 @@ pub(crate) enum Filling {
     Index(Uuid),
     /// When items are due.
     Due(Uuid),
+    /// Versions of items.
+    History(Uuid),
 }
 
 impl Filling {
@@ -58,6 +62,7 @@ impl Filling {
         let (kind, id) = match self {
             Self::Index(id) => (1, id),
             Self::Due(id) => (2, id),
+            Self::History(id) => (3, id),
         };
         [&[kind], &id.as_bytes()[..]].concat().into()
     }
@@ -68,6 +73,7 @@ impl Filling {
         match kind {
             1 => Some(Self::Index(id)),
             2 => Some(Self::Due(id)),
+            3 => Some(Self::History(id)),
             _ => None,
         }
     }
@@ -80,6 +86,7 @@ struct DerivedTable {
     collections: Option<DerivedCollections>,
     stream: Option<DerivedStream>,
     due: Option<DerivedDue>,
+    history: Option<DerivedHistory>,
 }
 
 impl DerivedTable {
@@ -96,8 +103,12 @@ impl DerivedTable {
             due: (definition.time_to_live.as_ref())
                 .filter(|due| due.notes())
                 .map(DerivedDue::new),
+            history: definition.history.as_ref().map(DerivedHistory::new),
         };
-        let is_nothing = table.indexes.is_empty() && table.stream.is_none() && table.due.is_none();
+        let is_nothing = table.indexes.is_empty()
+            && table.stream.is_none()
+            && table.due.is_none()
+            && table.history.is_none();
         (!is_nothing).then_some(table)
     }
 
@@ -121,6 +132,9 @@ impl DerivedTable {
         }
         if let Some(stream) = &self.stream {
             rows.push(stream.record(&images, change.origin));
+        }
+        if let Some(history) = &self.history {
+            rows.push(history.version(&images));
         }
         Ok(Derived {
             rows,
@@ -270,6 +284,11 @@ impl Derivations {
                 if let Some(due) = table.due.as_ref().filter(|due| due.id() == id) {
                     due.derive(&images, &mut rows);
                 }
+            }
+            Filling::History(id) => {
+                let history = table.history.as_ref();
+                let history = history.filter(|history| history.is_filling(id));
+                rows.extend(history.map(|history| history.first(key)));
             }
         }
         for row in rows.iter_mut().filter(|row| row.route == Route::Forward) {

@@ -30,6 +30,7 @@ mod metrics;
 mod node;
 mod object_store;
 mod operation;
+mod pruner;
 mod random;
 mod request_id;
 mod steward;

@@ -236,9 +236,7 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
     let backups = api
         .backup
         .map(|settings| Backups::new(cluster.clone(), settings, opened.archive_keys.clone()));
-    if let Some(backups) = &backups {
-        tokio::spawn(Archivist::new(upkeep.clone(), Arc::clone(backups)).run());
-    }
+    tokio::spawn(Archivist::new(upkeep.clone(), backups.clone()).run());
     let transfers = api
         .object_store
         .map(|(buckets, rate)| Transfers::new(cluster.clone(), buckets, rate));

@@ -1,5 +1,5 @@
 //! Completes what operations on tables have begun: indexes that are made or given up, streams and their shards, the time
-//! to live, deletions.
+//! to live, histories, deletions.
 //!
 //! The node that leads the metadata group does it. Two that believe to lead do the same twice, which changes nothing.
 //! Invariant: a definition says that something is complete only when it is, whatever was written meanwhile; the order of
@@ -7,6 +7,7 @@
 //! (`steward/plan.rs`).
 
 mod deleted;
+mod history;
 mod plan;
 
 use std::time::Duration;
@@ -148,6 +149,8 @@ impl Upkeep {
                 self.change_stream(table, id, |stream| plan::forget_shards(stream, now_ms))
                     .await
             }
+            Step::FillHistory(id) => self.fill_history(table, id).await,
+            Step::OpenHistory(id) => self.open_history(table, id).await,
             Step::EnableTimeToLive(id) => self.enable_time_to_live(table, id).await,
             Step::DisableTimeToLive(id) => {
                 self.require_latest().await?;
@@ -230,14 +233,20 @@ impl Upkeep {
         .await
     }
 
-    /// Whether an index is still to be made: it can be given up meanwhile, with its table or alone.
+    /// Whether an index or a history is still to be made: it can be given up meanwhile, with its table or alone.
     fn is_wanted(&self, table: &Table, filling: Filling) -> bool {
-        let Filling::Index(id) = filling else { return true };
         let known = self.catalog.table(table.name());
-        known.is_some_and(|known| {
-            let mut indexes = known.definition().indexes.iter();
-            indexes.any(|index| index.id == id && index.status.is_being_made())
-        })
+        match filling {
+            Filling::Index(id) => known.is_some_and(|known| {
+                let mut indexes = known.definition().indexes.iter();
+                indexes.any(|index| index.id == id && index.status.is_being_made())
+            }),
+            Filling::History(id) => known.is_some_and(|known| {
+                let history = known.definition().history.as_ref();
+                history.is_some_and(|history| history.id == id && !history.is_filled)
+            }),
+            Filling::Due(_) => true,
+        }
     }
 
     async fn enable_time_to_live(&self, table: &Table, id: Uuid) -> Result<(), StepError> {

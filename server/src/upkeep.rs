@@ -1,8 +1,8 @@
 //! What a node does on its own, beside answering requests: completing changes of tables, deleting what is due, forgetting
-//! records of streams that are too old.
+//! records of streams and versions of items that are too old.
 //!
 //! Invariant: every piece of it may be done twice, by two nodes, or be given up at any point and begun again. Not here: the
-//! pieces (`steward.rs`, `sweeper.rs`, `trimmer.rs`).
+//! pieces (`steward.rs`, `sweeper.rs`, `trimmer.rs`, `pruner.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +77,7 @@ impl Upkeep {
         tokio::spawn(self.clone().steward());
         tokio::spawn(self.clone().sweep());
         tokio::spawn(self.clone().trim());
+        tokio::spawn(self.clone().prune());
     }
 
     /// Now, in milliseconds since the Unix epoch.

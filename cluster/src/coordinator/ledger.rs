@@ -92,12 +92,12 @@ impl Cluster {
     ) -> Result<(), Error> {
         let ledger = self.ledger().await?;
         let give_up = LedgerCommand::GiveUp { transaction };
-        let parts = match self.write_ledger(ledger, key, &give_up).await? {
+        let (parts, at_ms) = match self.write_ledger(ledger, key, &give_up).await? {
             LedgerAnswer::Row(LedgerRow {
-                state: LedgerState::Stands { parts, .. },
+                state: LedgerState::Stands { parts, at_ms, .. },
                 ..
-            }) => parts,
-            LedgerAnswer::GivenUp => Vec::new(),
+            }) => (parts, at_ms),
+            LedgerAnswer::GivenUp => (Vec::new(), 0),
             LedgerAnswer::Done
             | LedgerAnswer::Row(_)
             | LedgerAnswer::InProgress
@@ -112,7 +112,7 @@ impl Cluster {
         let stands = parts.contains(&(group, prepared_at));
         let end = if stands { prepared_at } else { 0 };
         tracing::info!(group, %transaction, stands, "a transaction without a coordinator comes to its end");
-        self.end_part(group, transaction, end, ConsistencyLevel::Quorum)
+        self.end_part(group, transaction, (end, at_ms), ConsistencyLevel::Quorum)
             .await
     }
 
@@ -156,7 +156,8 @@ impl Cluster {
                 }
             }
             for (key, row) in old {
-                self.carry_out(row.transaction, &row.parts, ConsistencyLevel::Quorum)
+                let parts = (&row.parts[..], row.stands_at_ms);
+                self.carry_out(row.transaction, parts, ConsistencyLevel::Quorum)
                     .await?;
                 let forget = LedgerCommand::Forget {
                     transaction: row.transaction,
@@ -196,21 +197,25 @@ impl SteadyClock {
 struct Old {
     at_ms: u64,
     transaction: TransactionId,
-    /// What has to be carried out first.
+    /// What has to be carried out first, and the time that it has.
     parts: Vec<(u32, u64)>,
+    stands_at_ms: u64,
 }
 
 impl Old {
     fn of(cell: &Bytes) -> Option<Self> {
         if let Ok(row) = LedgerRow::decode(cell) {
-            let parts = match row.state {
-                LedgerState::Stands { parts, .. } => parts,
-                LedgerState::Preparing | LedgerState::InOne { .. } | LedgerState::Cancelled => Vec::new(),
+            let (parts, stands_at_ms) = match row.state {
+                LedgerState::Stands { parts, at_ms, .. } => (parts, at_ms),
+                LedgerState::Preparing | LedgerState::InOne { .. } | LedgerState::Cancelled => {
+                    (Vec::new(), 0)
+                }
             };
             return Some(Self {
                 at_ms: row.at_ms,
                 transaction: row.transaction,
                 parts,
+                stands_at_ms,
             });
         }
         let mark = MarkRow::decode(cell).ok()?;
@@ -218,6 +223,7 @@ impl Old {
             at_ms: mark.at_ms,
             transaction: mark.transaction,
             parts: Vec::new(),
+            stands_at_ms: 0,
         })
     }
 }

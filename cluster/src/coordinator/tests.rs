@@ -6,6 +6,7 @@ mod scrub;
 mod sums;
 mod three;
 mod transact;
+mod versions;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 

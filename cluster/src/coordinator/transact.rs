@@ -9,6 +9,7 @@
 //! themselves (`ledger.rs` of this folder). What is answered to a try behind which another one of the same call may be under
 //! way holds for the whole call. Not here: the parts (`group/transact.rs`), transactions of one group (`transact/one.rs`).
 
+mod gather;
 mod one;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
+use self::gather::gather;
 use super::metadata::nothing_changed;
 use super::route::{Place, Route, unexpected};
 use super::{Cluster, Keyspace};
@@ -151,7 +153,7 @@ impl Cluster {
             })
         });
         let prepared = join_all(prepared).await;
-        let (parts, answers) = match gather(request, prepared) {
+        let (at_ms, parts, answers) = match gather(request, prepared) {
             Ok(fits) => fits,
             Err(Ok(TransactionOutcome::Cancelled { reasons })) if request.call.is_repeated => {
                 return self.cancel(request, &token, reasons).await;
@@ -163,6 +165,7 @@ impl Cluster {
         };
         let stand = LedgerCommand::Stand {
             transaction: request.id,
+            at_ms,
             parts: parts.clone(),
             answers: answers.clone(),
         };
@@ -180,7 +183,7 @@ impl Cluster {
                 return Err(error);
             }
         }
-        self.carry_out(request.id, &parts, request.level).await?;
+        self.carry_out(request.id, (&parts, at_ms), request.level).await?;
         Ok(TransactionOutcome::Done {
             answers,
             is_repeated: false,
@@ -189,26 +192,32 @@ impl Cluster {
 
     /// The client's id stands for a transaction that stands.
     async fn stood_before(&self, request: &Request, row: LedgerRow) -> Result<TransactionOutcome, Error> {
-        let LedgerState::Stands { parts, answers } = row.state else {
+        let LedgerState::Stands {
+            at_ms,
+            parts,
+            answers,
+        } = row.state
+        else {
             return Ok(TransactionOutcome::InProgress);
         };
-        self.carry_out(row.transaction, &parts, request.level).await?;
+        self.carry_out(row.transaction, (&parts, at_ms), request.level)
+            .await?;
         Ok(TransactionOutcome::Done {
             answers,
             is_repeated: true,
         })
     }
 
-    /// Has all groups carry out what they have prepared; what is carried out stays so.
+    /// Has all groups carry out what they have prepared, at the time of the transaction; what is carried out stays so.
     pub(super) async fn carry_out(
         &self,
         id: TransactionId,
-        parts: &[(u32, u64)],
+        (parts, at_ms): (&[(u32, u64)], u64),
         level: ConsistencyLevel,
     ) -> Result<(), Error> {
         let ends = parts
             .iter()
-            .map(|(group, index)| self.end_part(*group, id, *index, level));
+            .map(|(group, index)| self.end_part(*group, id, (*index, at_ms), level));
         for end in join_all(ends).await {
             end.map_err(|error| Error::OutcomeUnknown {
                 cause: format!("the transaction stands, but not all of it can be read yet: {error}"),
@@ -269,7 +278,7 @@ impl Cluster {
         let releases = request
             .parts
             .keys()
-            .map(|group| self.end_part(*group, request.id, 0, request.level));
+            .map(|group| self.end_part(*group, request.id, (0, 0), request.level));
         let (given_up, releases) = futures_util::future::join(
             self.write_ledger(request.ledger, key, command),
             join_all(releases),
@@ -328,7 +337,7 @@ impl Cluster {
         &self,
         group: u32,
         id: TransactionId,
-        prepared_at: u64,
+        (prepared_at, at_ms): (u64, u64),
         level: ConsistencyLevel,
     ) -> Result<(), Error> {
         let mut route = Route::new(self, group, true);
@@ -337,13 +346,14 @@ impl Cluster {
             let attempt = async {
                 match place {
                     Place::Here(replica) if prepared_at == 0 => replica.release_part(id).await,
-                    Place::Here(replica) => replica.commit_part(id, prepared_at, level).await,
+                    Place::Here(replica) => replica.commit_part(id, (prepared_at, at_ms), level).await,
                     Place::There(node) => {
                         let end = End {
                             group,
                             transaction: id_bytes(id),
                             prepared_at,
                             level: level_number(level),
+                            at_ms,
                         };
                         match self.ask(node, Ask::EndPart(end), left).await? {
                             Tell::Index(_) => Ok(()),
@@ -403,48 +413,6 @@ fn cancelled_row(token: &Token, transaction: TransactionId, told: &CancelledCall
         transaction,
         state: LedgerState::Cancelled,
         cancelled: vec![told.kept()],
-    }
-}
-
-/// What the groups have said together: the entries that have prepared the parts and the answers in their order, or
-/// what comes of the transaction.
-#[expect(clippy::type_complexity, reason = "two ends, each said in the sentence above")]
-fn gather(
-    request: &Request,
-    prepared: Vec<Result<Judgement, Error>>,
-) -> Result<(Vec<(u32, u64)>, Vec<Bytes>), Result<TransactionOutcome, Error>> {
-    let mut reasons: Vec<Option<Reason>> = vec![None; request.actions];
-    let mut answers = vec![Bytes::new(); request.actions];
-    let mut parts = Vec::with_capacity(request.parts.len());
-    let mut failure = None;
-    for ((group, part), judged) in request.parts.iter().zip(prepared) {
-        match judged {
-            Ok(Judgement::Fits { index, answers: some }) => {
-                parts.push((*group, index));
-                for (place, answer) in part.places.iter().zip(some) {
-                    answers[*place] = answer;
-                }
-            }
-            Ok(Judgement::Refused(some)) => {
-                for (place, reason) in part.places.iter().zip(some) {
-                    reasons[*place] = reason;
-                }
-            }
-            Ok(Judgement::Before { .. } | Judgement::Closed(_)) => {
-                failure = Some(Error::Invalid {
-                    cause: "a part that is prepared cannot have come to its end".to_owned(),
-                });
-            }
-            Err(error) => failure = Some(error),
-        }
-    }
-    if reasons.iter().any(Option::is_some) {
-        return Err(Ok(TransactionOutcome::Cancelled { reasons }));
-    }
-    match failure {
-        // It is given up, so that nothing of it comes to stand.
-        Some(error) => Err(Err(nothing_changed(error))),
-        None => Ok((parts, answers)),
     }
 }
 

@@ -361,7 +361,8 @@ impl Done {
         }
         for row in record.rows().iter().filter(beside) {
             let value = (row.kind != RowKind::Delete).then(|| row.value(cell));
-            put(row.keyspace, &row.key, value.as_ref());
+            let key = row.placed_key((self.index, record.at_ms()));
+            put(row.keyspace, &key, value.as_ref());
         }
         for (row, place) in sent.iter().zip(0..) {
             let cell = (row.kind != RowKind::Delete).then_some(&row.cell);
@@ -434,6 +435,7 @@ impl Done {
             Record::Require { index } => (OwnMark::Required, *index),
             Record::Forwarded { index } => (OwnMark::Forwarded, *index),
             Record::Scrubbed { at_ms } => (OwnMark::Scrubbed, *at_ms),
+            Record::Close { at_ms } => (OwnMark::Closed, *at_ms),
             Record::Prepare(prepare) => {
                 return own::put_prepared(batch, marks, group, (self.index, prepare));
             }
@@ -507,6 +509,10 @@ impl State {
             Record::Forwarded { index } => self.forwarding.logged(*index),
             Record::Scrub { .. } => {}
             Record::Scrubbed { at_ms } => self.scrubbed_at_ms = *at_ms,
+            Record::Close { at_ms } => {
+                self.last_at_ms = self.last_at_ms.max(*at_ms);
+                self.closed_at_ms = self.closed_at_ms.max(*at_ms);
+            }
             Record::Commit(commit) => self.take_commit(done.index, commit),
             Record::Prepare(prepare) => self.locks.apply_prepare(done.index, self.ticks, prepare.clone()),
             Record::Release { transaction } => self.locks.apply_release(*transaction),

@@ -87,10 +87,18 @@ impl Replica {
             if is_beside && (!self.is_mine(&row.key)? || matches!(row.action, Action::Append(_))) {
                 return Err(not_beside(&row.keyspace));
             }
+            let dated = match row.action {
+                Action::Version { at_ms, .. } => at_ms,
+                _ => None,
+            };
+            if matches!(row.action, Action::Version { .. }) && !is_beside {
+                return Err(not_beside(&row.keyspace));
+            }
             let (kind, Value { head, with_cell }) = match row.action {
                 Action::Put(value) => (RowKind::Put, value),
                 Action::Append(value) => (RowKind::Append, value),
                 Action::Delete => (RowKind::Delete, Value::default()),
+                Action::Version { value, .. } => (RowKind::Version, value),
             };
             let (change, is_found) = match row.growth {
                 Growth::By(items, bytes) => (Change { items, bytes }, false),
@@ -103,7 +111,7 @@ impl Replica {
                 );
                 return Err(Refused::Finally(Error::Invalid { cause }));
             }
-            resolved.push(Row {
+            let row = Row {
                 keyspace,
                 route: row.route,
                 kind,
@@ -112,6 +120,10 @@ impl Replica {
                 is_found,
                 key: row.key,
                 head,
+            };
+            resolved.push(match dated {
+                Some(at_ms) => row.dated(at_ms),
+                None => row,
             });
         }
         Ok(resolved)

@@ -7,6 +7,7 @@
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
 use super::answered::{ANSWERED, Answered, VERSION_OF_ANSWERS};
+use super::close::{CLOSE, VERSION_OF_TIMES};
 use super::invocations::RequestHash;
 use super::prepared::{self, Commit, Prepare};
 use super::rows::{Row, Sent};
@@ -87,6 +88,11 @@ pub(crate) enum Record {
         /// When, in milliseconds since the Unix epoch.
         at_ms: u64,
     },
+    /// Nothing that comes behind it has an earlier time.
+    Close {
+        /// In milliseconds since the Unix epoch.
+        at_ms: u64,
+    },
 }
 
 /// Rows of another range's entries, in the order of those.
@@ -140,7 +146,7 @@ pub(crate) struct Effect {
 pub(crate) enum MalformedEffect {
     /// It was written by a newer program.
     #[error(
-        "the effect has format version {version}, this program reads up to {VERSION_OF_SCRUBS}; upgrade \
+        "the effect has format version {version}, this program reads up to {VERSION_OF_TIMES}; upgrade \
          this node"
     )]
     UnknownVersion {
@@ -322,7 +328,7 @@ impl Record {
             return Err(MalformedEffect::Malformed);
         }
         let version = bytes.get_u8();
-        if !(VERSION..=VERSION_OF_SCRUBS).contains(&version) {
+        if !(VERSION..=VERSION_OF_TIMES).contains(&version) {
             return Err(MalformedEffect::UnknownVersion { version });
         }
         if bytes.is_empty() {
@@ -346,6 +352,7 @@ impl Record {
             (VERSION_OF_ANSWERS, ANSWERED) => Answered::decode(bytes).map(Self::Answered),
             (VERSION_OF_SCRUBS, SCRUB) if bytes.len() == 8 => Ok(Self::Scrub { id: index(&bytes) }),
             (VERSION_OF_SCRUBS, SCRUBBED) if bytes.len() == 8 => Ok(Self::Scrubbed { at_ms: index(&bytes) }),
+            (VERSION_OF_TIMES, CLOSE) if bytes.len() == 8 => Ok(Self::Close { at_ms: index(&bytes) }),
             _ => Err(MalformedEffect::Malformed),
         }
     }
@@ -365,6 +372,7 @@ impl Record {
             Self::Fill(fill) => fill.at_ms,
             Self::Commit(commit) => commit.at_ms,
             Self::Answered(answered) => answered.at_ms,
+            Self::Close { at_ms } => *at_ms,
             Self::Floor { .. }
             | Self::Accept(_)
             | Self::Require { .. }
@@ -413,13 +421,18 @@ impl Record {
             | Self::Release { .. }
             | Self::Answered(_)
             | Self::Scrub { .. }
-            | Self::Scrubbed { .. } => &[],
+            | Self::Scrubbed { .. }
+            | Self::Close { .. } => &[],
         }
     }
 
     /// Whether it writes a cell, as entry `index`.
     pub(crate) fn touches(&self, index: u64, keyspace: u32, key: &[u8]) -> bool {
-        let beside = |row: &Row| row.route == Route::Beside && row.keyspace == keyspace && row.key == key;
+        let beside = |row: &Row| {
+            let is_there =
+                row.route == Route::Beside && row.keyspace == keyspace && key.starts_with(&row.key);
+            is_there && row.placed_key((index, self.at_ms())) == key
+        };
         match self {
             Self::Effect(effect) if effect.keyspace == keyspace && effect.key == key => true,
             Self::Commit(commit)
@@ -440,7 +453,7 @@ impl Record {
     }
 }
 
-fn mark(version: u8, kind: u8, index: u64) -> Bytes {
+pub(super) fn mark(version: u8, kind: u8, index: u64) -> Bytes {
     let mut into = BytesMut::with_capacity(MARK_BYTES);
     into.put_u8(version);
     into.put_u8(kind);
@@ -470,7 +483,13 @@ mod tests {
     use super::*;
 
     fn kind() -> impl Strategy<Value = RowKind> {
-        prop_oneof![Just(RowKind::Put), Just(RowKind::Delete), Just(RowKind::Append)]
+        prop_oneof![
+            Just(RowKind::Put),
+            Just(RowKind::Delete),
+            Just(RowKind::Append),
+            Just(RowKind::Version),
+            Just(RowKind::Dated)
+        ]
     }
 
     prop_compose! {
@@ -586,7 +605,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("format version 9, this program reads up to 5"),
+            error.contains("format version 9, this program reads up to 6"),
             "{error}"
         );
     }

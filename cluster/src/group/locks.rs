@@ -103,6 +103,16 @@ impl Locks {
         prepared
     }
 
+    /// The transactions that are prepared, or about to be.
+    pub(super) fn all(&self) -> impl Iterator<Item = TransactionId> + '_ {
+        self.prepared.keys().chain(self.preparing.keys()).copied()
+    }
+
+    /// Whether a transaction is prepared or about to be.
+    pub(super) fn is_there(&self, id: TransactionId) -> bool {
+        self.prepared.contains_key(&id) || self.preparing.contains_key(&id)
+    }
+
     /// The entry that is to prepare a transaction and is not applied yet.
     pub(super) fn preparing(&self, id: TransactionId) -> Option<u64> {
         self.preparing.get(&id).copied()

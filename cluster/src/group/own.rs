@@ -21,6 +21,7 @@ const REQUIRED: u8 = b'r';
 const ACCEPTED: u8 = b's';
 const PREPARED: u8 = b'p';
 const SCRUBBED: u8 = b'c';
+const CLOSED: u8 = b't';
 
 /// One thing that a group keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub(super) enum OwnMark {
     Accepted(u32),
     /// When all voters were compared last, in milliseconds since the Unix epoch.
     Scrubbed,
+    /// Nothing of an earlier time comes any more, in milliseconds since the Unix epoch.
+    Closed,
 }
 
 impl OwnMark {
@@ -43,6 +46,7 @@ impl OwnMark {
             Record::Require { .. } => Self::Required,
             Record::Forwarded { .. } => Self::Forwarded,
             Record::Scrubbed { .. } => Self::Scrubbed,
+            Record::Close { .. } => Self::Closed,
             Record::Prepare(Prepare { transaction, .. })
             | Record::Commit(Commit { transaction, .. })
             | Record::Release { transaction } => return prepared_key(group, *transaction) == key,
@@ -60,6 +64,7 @@ impl OwnMark {
             Self::Forwarded => (FORWARDED, 0),
             Self::Required => (REQUIRED, 0),
             Self::Scrubbed => (SCRUBBED, 0),
+            Self::Closed => (CLOSED, 0),
             Self::Accepted(source) => (ACCEPTED, source),
         };
         let mut key = [0; KEY_BYTES];
@@ -132,6 +137,7 @@ pub(crate) struct Own {
     pub(super) forwarded: u64,
     pub(super) required: u64,
     pub(super) scrubbed_at_ms: u64,
+    pub(super) closed_at_ms: u64,
     /// By the group of the source.
     pub(super) accepted: BTreeMap<u32, u64>,
     /// What is prepared, with the entries that have done it.
@@ -164,6 +170,7 @@ impl Own {
                 Some((_, [FORWARDED, ..])) => own.forwarded = index,
                 Some((_, [REQUIRED, ..])) => own.required = index,
                 Some((_, [SCRUBBED, ..])) => own.scrubbed_at_ms = index,
+                Some((_, [CLOSED, ..])) => own.closed_at_ms = index,
                 Some((_, [ACCEPTED, source @ ..])) => {
                     let source = source.try_into().map_err(|_| malformed())?;
                     own.accepted.insert(u32::from_be_bytes(source), index);

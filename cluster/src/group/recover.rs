@@ -169,7 +169,8 @@ impl Remembered {
                 | Record::Prepare(_)
                 | Record::Release { .. }
                 | Record::Scrub { .. }
-                | Record::Scrubbed { .. },
+                | Record::Scrubbed { .. }
+                | Record::Close { .. },
             )
             | None => {}
         }

@@ -165,6 +165,8 @@ pub(super) struct State {
     pub(super) logged: u64,
     /// The time of the last entry that was proposed or applied.
     pub(super) last_at_ms: u64,
+    /// What is applied says that nothing of an earlier time comes any more.
+    pub(super) closed_at_ms: u64,
     /// Every member has everything up to here.
     pub(super) floor: u64,
     /// What the log was last cut at.
@@ -210,7 +212,8 @@ impl State {
             invocations: remembered.invocations,
             applied,
             logged,
-            last_at_ms: remembered.last_at_ms,
+            last_at_ms: remembered.last_at_ms.max(remembered.own.closed_at_ms),
+            closed_at_ms: remembered.own.closed_at_ms,
             floor: remembered.floor,
             cut,
             tallies: BTreeMap::new(),

@@ -7,11 +7,13 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
 use super::effect::{Change, MalformedEffect, length, take};
 use crate::command::Cell;
-use crate::derive::{APPENDED_KEY_BYTES, APPENDED_TIME_BYTES, Route};
+use crate::derive::{APPENDED_KEY_BYTES, APPENDED_TIME_BYTES, Route, VERSION_KEY_BYTES};
 
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const APPEND: u8 = 3;
+const VERSION: u8 = 4;
+const DATED: u8 = 5;
 const FORWARD: u8 = 1 << 4;
 const WITH_CELL: u8 = 1 << 5;
 const FOUND: u8 = 1 << 6;
@@ -28,6 +30,10 @@ pub(crate) enum RowKind {
     Put,
     Delete,
     Append,
+    /// A version of the time of its entry.
+    Version,
+    /// A version whose time stands behind its key already.
+    Dated,
 }
 
 impl RowKind {
@@ -36,6 +42,8 @@ impl RowKind {
             Self::Put => PUT,
             Self::Delete => DELETE,
             Self::Append => APPEND,
+            Self::Version => VERSION,
+            Self::Dated => DATED,
         }
     }
 
@@ -44,6 +52,8 @@ impl RowKind {
             PUT => Self::Put,
             DELETE => Self::Delete,
             APPEND => Self::Append,
+            VERSION => Self::Version,
+            DATED => Self::Dated,
             _ => return Err(MalformedEffect::Malformed),
         })
     }
@@ -77,6 +87,29 @@ impl Row {
 
     fn is_forwarded(&self) -> bool {
         self.route == Route::Forward
+    }
+
+    /// The key of the row that it becomes beside the cell, in entry `index` of this time.
+    pub(crate) fn placed_key(&self, (index, at_ms): (u64, u64)) -> Bytes {
+        if !matches!(self.kind, RowKind::Version | RowKind::Dated) {
+            return self.key.clone();
+        }
+        let mut key = BytesMut::with_capacity(self.key.len() + VERSION_KEY_BYTES);
+        key.put_slice(&self.key);
+        if self.kind == RowKind::Version {
+            key.put_u64(!at_ms);
+        }
+        key.put_u64(!index);
+        key.freeze()
+    }
+
+    /// The row with a time of its own, if it is a version that has none.
+    pub(super) fn dated(mut self, at_ms: u64) -> Self {
+        if self.kind == RowKind::Version {
+            self.key = [&self.key[..], &(!at_ms).to_be_bytes()].concat().into();
+            self.kind = RowKind::Dated;
+        }
+        self
     }
 
     /// Appends rows that [`Row::decode_all`] reads.
@@ -277,6 +310,19 @@ mod tests {
         assert_eq!(row(RowKind::Put, b"h", true).value(Some(&cell))[..], *b"hcell");
         assert_eq!(row(RowKind::Put, b"h", false).value(Some(&cell))[..], *b"h");
         assert_eq!(row(RowKind::Put, b"h", true).value(None)[..], *b"h");
+    }
+
+    #[test]
+    fn versions_of_a_key_stand_from_the_newest_to_the_oldest() {
+        let version = row(RowKind::Version, b"", true);
+        let placed = [(9, 700), (8, 700), (10, 600), (11, 3)].map(|at| version.placed_key(at));
+        assert!(placed.is_sorted(), "{placed:?}");
+        let dated = version.clone().dated(600);
+        assert_eq!(dated.placed_key((10, 99)), placed[2]);
+        assert_eq!(dated.clone().dated(7), dated, "it has a time already");
+        let read = crate::derive::version_of(&placed[1]);
+        assert_eq!(read, Some((&b"12345678k"[..], 700, 8)));
+        assert_eq!(row(RowKind::Put, b"", true).placed_key((1, 2)), version.key);
     }
 
     #[test]

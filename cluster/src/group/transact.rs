@@ -20,8 +20,8 @@ use super::mark::Mark;
 use super::overlay::Image;
 use super::prepared::{Becomes, Commit, CommittedCell, Prepare, PreparedAction, release};
 use super::quiet::Reason as WakeReason;
-use super::replica::{Pending, Refused, Replica, State, Todo};
-use super::rows::{Row, materialized};
+use super::replica::{Pending, Refused, Replica, Todo};
+use super::rows::{Row, RowKind, materialized};
 use super::sums::{SumChange, Sums};
 use super::write::Target;
 use crate::command::{Cell, Verdict};
@@ -31,9 +31,6 @@ use crate::ledger::{CancelledCall, MarkFate};
 use crate::level::ConsistencyLevel;
 use crate::metadata::keyspaces::Lookup;
 use crate::transaction::{Reason, TransactionId};
-
-/// A part that is prepared for so long, in milliseconds, belongs to a transaction whose coordinator may be gone.
-const OVERDUE_MS: u64 = 1_000;
 
 /// A command of a transaction on a cell of this group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +53,13 @@ impl CellCommand {
 /// What has come of the part of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Judgement {
-    /// Nothing stands in its way: the entry that prepares it or carries it out, and what the commands answer.
-    Fits { index: u64, answers: Vec<Bytes> },
+    /// Nothing stands in its way: the entry that prepares it or carries it out, a time that is not before any version of its
+    /// cells in milliseconds since the Unix epoch (0 if it makes none), and what the commands answer.
+    Fits {
+        index: u64,
+        at_ms: u64,
+        answers: Vec<Bytes>,
+    },
     /// It took place before; what the commands have answered.
     Before { answers: Vec<Bytes> },
     /// It cannot be: why, in the order of the commands.
@@ -160,7 +162,12 @@ impl Replica {
             .propose_commit(commit, (term, known), level, (latches, sums))
             .await?;
         settled(outcome).await?;
-        Ok(Judgement::Fits { index, answers })
+        let at_ms = 0;
+        Ok(Judgement::Fits {
+            index,
+            at_ms,
+            answers,
+        })
     }
 
     /// What becomes of the cells of commands, and what follows from that.
@@ -202,6 +209,8 @@ impl Replica {
             return self.keep(decided).await;
         }
         let answers = decided.answers();
+        let mut rows = decided.parts.iter().flat_map(|part| &part.rows);
+        let makes_versions = rows.any(|row| row.kind == RowKind::Version);
         let action = |(command, part): (&CellCommand, Part)| PreparedAction {
             keyspace: command.keyspace,
             key: command.key.clone(),
@@ -213,7 +222,8 @@ impl Replica {
             ledger: ledger.clone(),
             actions: commands.iter().zip(decided.parts).map(action).collect(),
         };
-        let (index, outcome) = {
+        let unix_ms = self.host.world.unix_ms();
+        let (index, at_ms, outcome) = {
             let mut state = self.when_unheld(|| commands.iter().map(|one| one.keyspace)).await;
             if !state.leads() || state.core.term() != decided.term {
                 return Err(Refused::NotLeader(self.other_leader()));
@@ -228,10 +238,21 @@ impl Replica {
             };
             state.locks.prepare(index, &prepare);
             drop(latches);
-            (index, self.pend(state, index))
+            // Of a leader that has closed a time, it is a later one.
+            let at_ms = if makes_versions {
+                state.last_at_ms = state.last_at_ms.max(unix_ms);
+                state.last_at_ms
+            } else {
+                0
+            };
+            (index, at_ms, self.pend(state, index))
         };
         settled(outcome).await?;
-        Ok(Judgement::Fits { index, answers })
+        Ok(Judgement::Fits {
+            index,
+            at_ms,
+            answers,
+        })
     }
 
     /// What a try before this one has prepared.
@@ -246,21 +267,26 @@ impl Replica {
         if let Some(index) = preparing {
             self.confirm(term, index).await?;
         }
+        let unix_ms = self.host.world.unix_ms();
         let state = self.state.lock();
+        let at_ms = state.last_at_ms.max(unix_ms);
         Ok(state.locks.prepared(transaction).map(|held| {
             let answers = held.prepare.actions.iter();
             Judgement::Fits {
                 index: held.index,
+                // Whether it makes versions is not known any more; a later time is as good.
+                at_ms,
                 answers: answers.map(|action| action.answer.clone()).collect(),
             }
         }))
     }
 
-    /// Carries out what entry `prepared_at` has prepared; what was carried out before is done.
+    /// Carries out what entry `prepared_at` has prepared; what was carried out before is done. Versions that follow from it
+    /// have the time `at_ms`, in milliseconds since the Unix epoch, unless it is 0.
     pub(crate) async fn commit_part(
         self: &Arc<Self>,
         transaction: TransactionId,
-        prepared_at: u64,
+        (prepared_at, at_ms): (u64, u64),
         level: ConsistencyLevel,
     ) -> Result<(), Refused> {
         let Some((_, held)) = self.held(transaction).await? else {
@@ -295,7 +321,8 @@ impl Replica {
             let (before, _) = self.image_or_cell(&target, None)?;
             let follow = self.follow(&target, (before.as_ref(), after.as_ref()), 0, true)?;
             known = known.min(follow.known);
-            rows.extend(materialized(follow.rows, after.as_ref()));
+            let follows = materialized(follow.rows, after.as_ref()).into_iter();
+            rows.extend(follows.map(|row| if at_ms == 0 { row } else { row.dated(at_ms) }));
             changes.extend(follow.sums);
             cells.push(self.committed(target, before.as_ref(), after));
         }
@@ -305,7 +332,7 @@ impl Replica {
                 .map_err(Error::Unfit)?;
         }
         let commit = Commit {
-            at_ms: 0,
+            at_ms,
             transaction,
             cells,
             rows,
@@ -471,8 +498,12 @@ impl Replica {
         if decided.is_refused() {
             return Ok(Judgement::Refused(decided.reasons));
         }
-        let (index, answers) = (decided.last_image, decided.answers());
-        Ok(Judgement::Fits { index, answers })
+        let (index, at_ms, answers) = (decided.last_image, 0, decided.answers());
+        Ok(Judgement::Fits {
+            index,
+            at_ms,
+            answers,
+        })
     }
 
     pub(super) fn committed(
@@ -490,7 +521,7 @@ impl Replica {
     }
 
     /// Gives cells their place in the log when nobody holds them, if the leadership in which they were decided still lasts,
-    /// and lets go of latches and locks.
+    /// and lets go of latches and locks. The time of the entry is the leader's, or that of `commit` if it is later.
     pub(super) async fn propose_commit(
         self: &Arc<Self>,
         mut commit: Commit,
@@ -511,7 +542,8 @@ impl Replica {
         if known < state.required.max(state.requiring) {
             return Err(behind());
         }
-        state.last_at_ms = state.last_at_ms.max(unix_ms);
+        // What comes behind it is not before the time that it was given.
+        state.last_at_ms = state.last_at_ms.max(unix_ms).max(commit.at_ms);
         Effect::stamp(&mut encoded, state.last_at_ms);
         let Some((index, _)) = state.core.propose(encoded.freeze()) else {
             return Err(Refused::NotLeader(self.other_leader()));
@@ -536,33 +568,5 @@ impl Replica {
         self.advance_with(state, todo);
         self.host.outbox.flush();
         Ok((index, outcome))
-    }
-}
-
-impl Replica {
-    /// Finds out what has become of transactions that have been prepared here for long. The caller holds the state.
-    pub(super) fn tend_locks(self: &Arc<Self>, state: &mut State) {
-        if state.locks.is_empty() || !state.core.may_serve() {
-            return;
-        }
-        let ticks = OVERDUE_MS.div_ceil(self.host.settings.timing.tick_ms.max(1));
-        let tick = state.ticks;
-        for held in state.locks.overdue(tick, ticks) {
-            let Some(courier) = self.host.courier().map(Arc::clone) else {
-                return;
-            };
-            let replica = Arc::clone(self);
-            let transaction = held.prepare.transaction;
-            tracing::debug!(group = self.group, %transaction, "a transaction is long in coming to an end");
-            self.host.world.spawn(Box::pin(async move {
-                let resolved = courier.resolve(replica.group, &held.prepare.ledger, (transaction, held.index));
-                if let Err(error) = resolved.await {
-                    tracing::debug!(%transaction, %error, "what has become of a transaction is not known yet");
-                }
-                let mut state = replica.state.lock();
-                let tick = state.ticks;
-                state.locks.resolved(transaction, tick);
-            }));
-        }
     }
 }

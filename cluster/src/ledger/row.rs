@@ -14,6 +14,8 @@ use crate::transaction::{Reason, TransactionId, TransactionOutcome};
 const VERSION: u8 = 1;
 /// Of rows with such calls.
 const VERSION_WITH_CALLS: u8 = 2;
+/// Of rows of transactions whose versions have a time, with calls or without.
+const VERSION_WITH_TIME: u8 = 3;
 
 const PREPARING: u8 = 1;
 const STANDS: u8 = 2;
@@ -105,8 +107,10 @@ pub(crate) struct LedgerRow {
 pub(crate) enum LedgerState {
     /// Its parts are being prepared.
     Preparing,
-    /// It stands: the entries that have prepared its parts, by their groups, and what its commands have answered.
+    /// It stands: the time of the versions that follow from it in milliseconds since the Unix epoch, 0 if none do; the
+    /// entries that have prepared its parts, by their groups, and what its commands have answered.
     Stands {
+        at_ms: u64,
         parts: Vec<(u32, u64)>,
         answers: Vec<Bytes>,
     },
@@ -164,11 +168,16 @@ impl LedgerRow {
     /// The row as bytes.
     pub(crate) fn encode(&self) -> Bytes {
         let mut into = BytesMut::with_capacity(64);
-        into.put_u8(if self.cancelled.is_empty() {
-            VERSION
-        } else {
-            VERSION_WITH_CALLS
-        });
+        let stands_at_ms = match &self.state {
+            LedgerState::Stands { at_ms, .. } => *at_ms,
+            LedgerState::Preparing | LedgerState::InOne { .. } | LedgerState::Cancelled => 0,
+        };
+        let version = match (stands_at_ms, self.cancelled.is_empty()) {
+            (0, true) => VERSION,
+            (0, false) => VERSION_WITH_CALLS,
+            _ => VERSION_WITH_TIME,
+        };
+        into.put_u8(version);
         into.put_u8(match &self.state {
             LedgerState::Preparing => PREPARING,
             LedgerState::Stands { .. } => STANDS,
@@ -178,7 +187,10 @@ impl LedgerRow {
         into.put_u64_le(self.at_ms);
         into.put_slice(&self.transaction.0);
         into.put_slice(&self.payload);
-        if !self.cancelled.is_empty() {
+        if version == VERSION_WITH_TIME {
+            into.put_u64_le(stands_at_ms);
+        }
+        if version != VERSION {
             into.put_u32_le(count(self.cancelled.len()));
             for told in &self.cancelled {
                 put_told(&mut into, told);
@@ -186,7 +198,7 @@ impl LedgerRow {
         }
         match &self.state {
             LedgerState::Preparing | LedgerState::Cancelled => {}
-            LedgerState::Stands { parts, answers } => {
+            LedgerState::Stands { parts, answers, .. } => {
                 put_parts(&mut into, parts);
                 put_answers(&mut into, answers);
             }
@@ -205,15 +217,24 @@ impl LedgerRow {
         let at_ms = bytes.try_get_u64_le().map_err(|_| Malformed)?;
         let transaction = get_id(&mut bytes)?;
         let payload = get_16(&mut bytes)?;
-        let cancelled = match version {
-            VERSION => Vec::new(),
-            VERSION_WITH_CALLS => get_calls(&mut bytes)?,
+        let stands_at_ms = match version {
+            VERSION_WITH_TIME if kind == STANDS => bytes.try_get_u64_le().map_err(|_| Malformed)?,
+            VERSION | VERSION_WITH_CALLS => 0,
             _ => return Err(Malformed),
         };
+        let cancelled = match version {
+            VERSION => Vec::new(),
+            _ => get_calls(&mut bytes)?,
+        };
+        // A row with neither is written in the first version.
+        if version != VERSION && cancelled.is_empty() && stands_at_ms == 0 {
+            return Err(Malformed);
+        }
         let state = match kind {
             CANCELLED => LedgerState::Cancelled,
             PREPARING => LedgerState::Preparing,
             STANDS => LedgerState::Stands {
+                at_ms: stands_at_ms,
                 parts: get_parts(&mut bytes)?,
                 answers: get_answers(&mut bytes)?,
             },
@@ -351,12 +372,7 @@ fn get_calls(bytes: &mut Bytes) -> Result<Vec<CancelledCall>, Malformed> {
     for _ in 0..bytes.try_get_u32_le().map_err(|_| Malformed)? {
         calls.push(get_told(bytes)?);
     }
-    // A row without any is written in the first version.
-    if calls.is_empty() {
-        Err(Malformed)
-    } else {
-        Ok(calls)
-    }
+    Ok(calls)
 }
 
 pub(super) fn get_told(bytes: &mut Bytes) -> Result<CancelledCall, Malformed> {

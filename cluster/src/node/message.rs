@@ -33,7 +33,7 @@ use crate::world::NodeId;
 pub(crate) struct Question {
     #[prost(
         oneof = "Ask",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 41, 42, 43, 44, 45, 46, 47, 48"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 41, 42, 43, 44, 45, 46, 47, 48"
     )]
     pub(crate) ask: Option<Ask>,
 }
@@ -130,6 +130,9 @@ pub(crate) enum Ask {
     /// Nobody reads a cut any more.
     #[prost(uint64, tag = "36")]
     EndCut(u64),
+    /// Nothing of a time or of an earlier one is to be logged any more.
+    #[prost(message, tag = "37")]
+    Close(Close),
     /// The digests of a replica.
     #[prost(message, tag = "41")]
     Digests(scrub::ScrubOf),
@@ -169,6 +172,16 @@ pub(crate) struct Require {
     /// The entry of group 0.
     #[prost(uint64, tag = "2")]
     pub(crate) known: u64,
+}
+
+/// A time that is to be closed.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub(crate) struct Close {
+    #[prost(uint32, tag = "1")]
+    pub(crate) group: u32,
+    /// In milliseconds since the Unix epoch.
+    #[prost(uint64, tag = "2")]
+    pub(crate) at_ms: u64,
 }
 
 /// A part of a fill.

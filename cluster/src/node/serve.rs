@@ -112,6 +112,9 @@ impl Node {
                     last: filled.last,
                 }))
             }
+            Ask::Close(close) => Ok(Tell::Index(
+                self.asked(close.group)?.close_time(close.at_ms).await?,
+            )),
             Ask::Taken(group) => Ok(Tell::Index(self.asked(group)?.taken()?)),
             Ask::Metadata(_) => self.serve_metadata().await.map(Tell::Metadata),
             Ask::Transact(part) => self.serve_transact(part).await,

@@ -41,7 +41,9 @@ impl Node {
             replica.release_part(id).await?;
         } else {
             let level = level_of(end.level).ok_or_else(|| malformed("its level is unknown"))?;
-            replica.commit_part(id, end.prepared_at, level).await?;
+            replica
+                .commit_part(id, (end.prepared_at, end.at_ms), level)
+                .await?;
         }
         Ok(Tell::Index(end.prepared_at))
     }

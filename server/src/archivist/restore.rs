@@ -28,8 +28,8 @@ const NOTE: Duration = Duration::from_secs(5);
 /// What the rows begin with that say how far; the table's id follows.
 const PROGRESS: &[u8] = b"restore/";
 
-/// Cells with their keys in the archive, in their order.
-type Cells = Vec<(Bytes, Bytes)>;
+/// Cells in the order of their keys, with these: those in the archive, or what their versions begin with.
+pub(super) type Cells = Vec<(Bytes, Bytes)>;
 
 impl Archivist {
     /// Writes the items of a table that is to be restored, and says when they are all there.
@@ -40,7 +40,10 @@ impl Archivist {
         };
         let key = [PROGRESS, &definition.id.as_bytes()[..]].concat();
         if !restore.is_sealed {
-            self.write_all(table, restore, &key).await?;
+            match restore.history {
+                Some(history) => self.rewind(table, (history, restore.at_ms), &key).await?,
+                None => self.write_all(table, restore, &key).await?,
+            }
             // What follows from the items is to be there as well.
             self.cluster().settled().await?;
             self.change(table, |restore| restore.is_sealed = true).await?;
@@ -51,13 +54,14 @@ impl Archivist {
         tracing::info!(
             table = table.name(),
             backup = restore.backup,
+            at_ms = restore.at_ms,
             "a table is restored"
         );
         Ok(())
     }
 
     /// Every range asks its leaders to know all that this node knows of the metadata.
-    async fn require_latest(&self) -> Result<(), JobError> {
+    pub(super) async fn require_latest(&self) -> Result<(), JobError> {
         self.cluster().catch_up_metadata().await?;
         let known = self.cluster().metadata_index();
         Ok(self.cluster().require(known).await?)
@@ -80,7 +84,7 @@ impl Archivist {
     }
 
     async fn write_all(&self, table: &Table, restore: &Restore, key: &[u8]) -> Result<(), JobError> {
-        let archive = self.backups.archive().await?;
+        let archive = self.backups()?.archive().await?;
         self.require_latest().await?;
         let done = self.progress(key).await?;
         let (pages, mut received) = mpsc::channel(PAGES_AHEAD);
@@ -94,14 +98,14 @@ impl Archivist {
         read
     }
 
-    async fn write_items(
+    pub(super) async fn write_items(
         &self,
         table: &Table,
         progress: &[u8],
         mut done: Option<Bytes>,
         pages: &mut mpsc::Receiver<Cells>,
     ) -> Result<(), JobError> {
-        let mut pace = Pace::new(self.backups.bytes_per_second());
+        let mut pace = Pace::new(self.bytes_per_second());
         let mut noted_at = Instant::now();
         while let Some(page) = pages.recv().await {
             if !self.is_wanted(table) {
@@ -122,7 +126,7 @@ impl Archivist {
                 noted_at = Instant::now();
                 self.note_progress(progress, done.clone()).await?;
             }
-            let counter = &self.backups.counters.bytes_restored;
+            let counter = &self.counters.bytes_restored;
             counter.fetch_add(bytes as u64, Ordering::Relaxed);
             pace.has_moved(bytes).await;
         }
@@ -169,7 +173,7 @@ impl Archivist {
     }
 
     /// The last key that is known to be restored.
-    async fn progress(&self, key: &[u8]) -> Result<Option<Bytes>, JobError> {
+    pub(super) async fn progress(&self, key: &[u8]) -> Result<Option<Bytes>, JobError> {
         let (metadata, level) = (self.cluster().metadata(), ConsistencyLevel::Quorum);
         Ok(self.cluster().read(metadata, key, level).await?)
     }

@@ -4,6 +4,7 @@
 //! not know are skipped, so programs of neighbouring versions can share a directory. Field numbers are never reused.
 
 mod deleted;
+mod history;
 mod import;
 mod index;
 mod resource_policy;
@@ -22,6 +23,7 @@ use stator_model::key::{KeyAttribute, KeySchema};
 use uuid::Uuid;
 
 pub(crate) use deleted::DeletedTable;
+pub(crate) use history::{HISTORY_KEYSPACE, History, PERIOD_DAYS_MAX, history_keyspace};
 pub(crate) use import::Import;
 pub(crate) use index::{INDEX_KEYSPACE, IndexDefinition, IndexStatus};
 pub(crate) use resource_policy::ResourcePolicy;
@@ -29,6 +31,7 @@ pub(crate) use restore::Restore;
 pub(crate) use stream::{SLOTS, STREAM_KEYSPACE, Shard, StreamDefinition, StreamStatus, StreamView};
 pub(crate) use time_to_live::{DUE_KEYSPACE, TimeToLive, TimeToLiveStatus};
 
+use self::history::HistoryRecord;
 use self::import::ImportOfTable;
 use self::index::IndexRecord;
 use self::resource_policy::ResourcePolicyRecord;
@@ -124,6 +127,8 @@ pub(crate) struct TableDefinition {
     pub(crate) restore: Option<Restore>,
     /// The import that its items come from, for as long as they do.
     pub(crate) import: Option<Import>,
+    /// What it was at every moment of the last days, if that is kept.
+    pub(crate) history: Option<History>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -180,6 +185,8 @@ struct Record {
     account_key: bool,
     #[prost(message, optional, tag = "26")]
     restore: Option<RestoreRecord>,
+    #[prost(message, optional, tag = "27")]
+    history: Option<HistoryRecord>,
     #[prost(message, optional, tag = "30")]
     import: Option<ImportOfTable>,
 }
@@ -271,7 +278,8 @@ impl TableDefinition {
         let indexes = self.indexes.iter().map(IndexDefinition::keyspace);
         let streams = self.streams.iter().map(StreamDefinition::keyspace);
         let due = self.time_to_live.iter().map(TimeToLive::keyspace);
-        let derived = indexes.chain(streams).chain(due);
+        let history = self.history.iter().map(History::keyspace);
+        let derived = indexes.chain(streams).chain(due).chain(history);
         derived.chain(self.collections()).collect()
     }
 
@@ -324,6 +332,7 @@ impl TableDefinition {
             account_key: self.account_key,
             restore: self.restore.as_ref().map(RestoreRecord::of),
             import: self.import.as_ref().map(ImportOfTable::of),
+            history: self.history.as_ref().map(HistoryRecord::of),
         };
         let mut bytes = BytesMut::with_capacity(1 + record.encoded_len());
         bytes.put_u8(FORMAT_VERSION);
@@ -393,7 +402,8 @@ impl TableDefinition {
                 .map(ResourcePolicyRecord::read))
             .collect::<Result<_, _>>()?,
             account_key: record.account_key,
-            restore: record.restore.map(RestoreRecord::read),
+            restore: record.restore.map(RestoreRecord::read).transpose()?,
+            history: record.history.map(HistoryRecord::read).transpose()?,
             import: record.import.map(ImportOfTable::read),
         })
     }
@@ -502,6 +512,12 @@ mod tests {
                 at_ms: 12,
                 in_progress: true,
                 is_sealed: true,
+                history: Some(Uuid::from_u128(13)),
+            }),
+            history: Some(History {
+                is_filled: true,
+                complete_from_ms: Some(15),
+                ..History::new(Uuid::from_u128(14), 7)
             }),
             import: Some(Import {
                 id: "1-b".to_owned(),

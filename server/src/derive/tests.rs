@@ -1,5 +1,5 @@
 //! What follows from random writes, applied in order, is what the items say: index = f(table), the stream replays to the
-//! table, due times are those of the items, sizes of collections add up.
+//! table, due times are those of the items, sizes of collections add up, the newest versions are the items.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,8 @@ use super::stream::{EventName, StreamRecord};
 use super::time_to_live::{due_s, read_key};
 use super::*;
 use crate::catalog::{
-    IndexDefinition, OnDemandLimits, StreamDefinition, StreamStatus, StreamView, Throughput, TimeToLive,
-    TimeToLiveStatus,
+    History, IndexDefinition, OnDemandLimits, StreamDefinition, StreamStatus, StreamView, Throughput,
+    TimeToLive, TimeToLiveStatus,
 };
 use crate::operation::create_table::tests::definition;
 
@@ -76,6 +76,7 @@ fn table() -> TableDefinition {
         status: TimeToLiveStatus::Enabled,
         changed_at_ms: 0,
     });
+    table.history = Some(History::new(Uuid::from_u128(11), 35));
     table
 }
 
@@ -127,6 +128,8 @@ struct World {
     tallies: BTreeMap<String, (i64, i64)>,
     /// Sizes of collections.
     sums: BTreeMap<Bytes, i64>,
+    /// The versions of items, in the order of the writes, by what their keys begin with.
+    versions: BTreeMap<Bytes, Vec<Bytes>>,
 }
 
 impl World {
@@ -170,6 +173,9 @@ impl World {
             Action::Append(put) => {
                 let timed = [&7_u64.to_le_bytes()[..], &value(put)].concat();
                 self.records.entry(row.key).or_default().push(timed.into());
+            }
+            Action::Version { value: version, .. } => {
+                self.versions.entry(row.key).or_default().push(value(version));
             }
         }
     }
@@ -254,6 +260,28 @@ fn check_due(world: &World, items: &BTreeMap<Vec<u8>, Item>) -> Result<(), TestC
     Ok(())
 }
 
+/// The newest version of each item is what it is, and there is one for each change.
+fn check_history(
+    world: &World,
+    items: &BTreeMap<Vec<u8>, Item>,
+    changes: usize,
+) -> Result<(), TestCaseError> {
+    let newest = |versions: &Vec<Bytes>| {
+        let (kind, item) = versions.last()?.split_first()?;
+        (*kind == b'P').then(|| Bytes::copy_from_slice(item))
+    };
+    let found: BTreeMap<_, _> = (world.versions.iter())
+        .filter_map(|(of, versions)| Some((of.clone(), newest(versions)?)))
+        .collect();
+    let expected: BTreeMap<_, _> = items
+        .iter()
+        .map(|(key, item)| (super::history::versions_of(key), item.stored().clone()))
+        .collect();
+    prop_assert_eq!(found, expected);
+    prop_assert_eq!(world.versions.values().map(Vec::len).sum::<usize>(), changes);
+    Ok(())
+}
+
 fn check_collections(world: &World, items: &BTreeMap<Vec<u8>, Item>) -> Result<(), TestCaseError> {
     let table = table();
     let mut expected = BTreeMap::<Bytes, i64>::new();
@@ -313,6 +341,7 @@ proptest! {
         check_stream(&world, &items, changes)?;
         check_due(&world, &items)?;
         check_collections(&world, &items)?;
+        check_history(&world, &items, changes)?;
     }
 
     #[test]
@@ -325,7 +354,8 @@ proptest! {
             items.insert(bytes, item);
         }
         let due = table.time_to_live.as_ref().map(|due| Filling::Due(due.id));
-        let fillings = table.indexes.iter().map(|index| Filling::Index(index.id)).chain(due);
+        let history = table.history.as_ref().map(|history| Filling::History(history.id));
+        let fillings = table.indexes.iter().map(|index| Filling::Index(index.id)).chain(due).chain(history);
         for filling in fillings {
             for (key, item) in &items {
                 for row in derivations.fill(&filling.encode(), TABLE, key, item.stored()) {
@@ -335,6 +365,7 @@ proptest! {
         }
         check_indexes(&world, &items)?;
         check_due(&world, &items)?;
+        check_history(&world, &items, items.len())?;
     }
 
     #[test]
@@ -385,7 +416,11 @@ fn what_an_index_cannot_have_is_refused_and_not_filled() {
         ..change
     };
     let derived = derivations.derive(&change).unwrap();
-    assert_eq!(derived.rows.len(), 1, "only the record of the stream");
+    assert_eq!(
+        derived.rows.len(),
+        2,
+        "only the record of the stream and the version"
+    );
 }
 
 #[test]
@@ -487,7 +522,7 @@ fn an_older_view_changes_nothing() {
         origin: 0,
         stands: false,
     };
-    assert_eq!(derivations.derive(&change).unwrap().rows.len(), 1);
+    assert_eq!(derivations.derive(&change).unwrap().rows.len(), 2);
     derivations.show(4, []);
     assert_eq!(derivations.derive(&change).unwrap(), Derived::default());
 }

@@ -44,11 +44,13 @@ use crate::operation::put_item::PutItem;
 use crate::operation::put_resource_policy::PutResourcePolicy;
 use crate::operation::query::Query;
 use crate::operation::restore_table_from_backup::RestoreTableFromBackup;
+use crate::operation::restore_table_to_point_in_time::RestoreTableToPointInTime;
 use crate::operation::scan::Scan;
 use crate::operation::tag_resource::TagResource;
 use crate::operation::transact_get_items::TransactGetItems;
 use crate::operation::transact_write_items::TransactWriteItems;
 use crate::operation::untag_resource::UntagResource;
+use crate::operation::update_continuous_backups::UpdateContinuousBackups;
 use crate::operation::update_item::UpdateItem;
 use crate::operation::update_table::UpdateTable;
 use crate::operation::update_time_to_live::UpdateTimeToLive;
@@ -115,11 +117,13 @@ pub(super) async fn run_for(
         Target::PutResourcePolicy => answer::<PutResourcePolicy>(json, asked, context).await,
         Target::Query => answer::<Query>(json, asked, context).await,
         Target::RestoreTableFromBackup => answer::<RestoreTableFromBackup>(json, asked, context).await,
+        Target::RestoreTableToPointInTime => answer::<RestoreTableToPointInTime>(json, asked, context).await,
         Target::Scan => answer::<Scan>(json, asked, context).await,
         Target::TagResource => answer::<TagResource>(json, asked, context).await,
         Target::TransactGetItems => answer::<TransactGetItems>(json, asked, context).await,
         Target::TransactWriteItems => answer::<TransactWriteItems>(json, asked, context).await,
         Target::UntagResource => answer::<UntagResource>(json, asked, context).await,
+        Target::UpdateContinuousBackups => answer::<UpdateContinuousBackups>(json, asked, context).await,
         Target::UpdateItem => answer::<UpdateItem>(json, asked, context).await,
         Target::UpdateTable => answer::<UpdateTable>(json, asked, context).await,
         Target::UpdateTimeToLive => answer::<UpdateTimeToLive>(json, asked, context).await,

@@ -41,6 +41,61 @@ pub(crate) fn too_many_restores(most: usize) -> ApiError {
     ))
 }
 
+/// A table without a history. Source: quoted in public by users of DynamoDB.
+pub(crate) fn no_history(name: &str) -> ApiError {
+    ApiError::PointInTimeRecoveryUnavailable(format!(
+        "Point in time recovery is not enabled for table '{name}'"
+    ))
+}
+
+/// A history that is not complete yet. The sentence is ours.
+pub(crate) fn incomplete_history(name: &str) -> ApiError {
+    ApiError::InvalidRestoreTime(format!(
+        "Point in time recovery is being enabled for table '{name}': there is no moment yet that it can be restored to"
+    ))
+}
+
+/// A history of a table that is being made. Source: quoted in public by users of DynamoDB, whose tools try again.
+pub(crate) fn history_of_new_table(name: &str) -> ApiError {
+    ApiError::ContinuousBackupsUnavailable(format!(
+        "Backups are being enabled for the table: {name}. Please retry later"
+    ))
+}
+
+/// A history from which a table is being restored is to be given up. The sentence is ours.
+pub(crate) fn history_in_use(name: &str) -> ApiError {
+    ApiError::ContinuousBackupsUnavailable(format!(
+        "Another table is being restored from the table: {name}. Please retry later"
+    ))
+}
+
+/// A moment that a table cannot be restored to; it can to those between `earliest_ms` and `latest_ms`. The sentence is ours.
+pub(crate) fn wrong_moment(at_ms: i64, (earliest_ms, latest_ms): (i64, i64)) -> ApiError {
+    let seconds = |at_ms: i64| format!("{}.{:03}", at_ms.div_euclid(1000), at_ms.rem_euclid(1000));
+    ApiError::InvalidRestoreTime(format!(
+        "RestoreDateTime must be between EarliestRestorableDateTime and LatestRestorableDateTime: {} is not between {} and {}",
+        seconds(at_ms),
+        seconds(earliest_ms),
+        seconds(latest_ms)
+    ))
+}
+
+/// A restore without a moment. The sentence is ours.
+pub(crate) const NO_MOMENT: &str = "One or more parameter values were invalid: One of UseLatestRestorableTime and \
+                                    RestoreDateTime must be provided";
+
+/// A restore to two moments. The sentence is ours.
+pub(crate) const TWO_MOMENTS: &str = "One or more parameter values were invalid: UseLatestRestorableTime and RestoreDateTime \
+                                      must not be provided together";
+
+/// A restore of nothing. The sentence is ours.
+pub(crate) const NO_SOURCE: &str = "One or more parameter values were invalid: One of SourceTableName and SourceTableArn must \
+                                    be provided";
+
+/// A restore of two tables. The sentence is ours.
+pub(crate) const TWO_SOURCES: &str = "One or more parameter values were invalid: SourceTableName and SourceTableArn name \
+                                      different tables";
+
 /// What should be the ARN of a backup. The sentence is ours.
 pub(crate) fn invalid_arn(text: &str) -> ApiError {
     ApiError::Validation(format!("Invalid BackupArn: {text}"))

@@ -110,6 +110,13 @@ pub(crate) fn being_backed_up(name: &str) -> ApiError {
     still_in_use(format_args!("Table is being backed up: {name}"))
 }
 
+/// The deletion of a table from whose history another one is being restored.
+pub(crate) fn being_read_back(name: &str) -> ApiError {
+    still_in_use(format_args!(
+        "Another table is being restored from the table: {name}"
+    ))
+}
+
 /// The deletion of a table with an index that is on its way. Source: as for [`being_updated`].
 pub(crate) fn indexes_in_use() -> ApiError {
     still_in_use("Cannot delete table while indexes are being created, updated, or deleted.")

@@ -29,6 +29,9 @@ impl Operation for DeleteTable {
         if context.is_being_backed_up(&name).await? {
             return Err(table::being_backed_up(&name));
         }
+        if context.is_being_read_back(&name).await? {
+            return Err(table::being_read_back(&name));
+        }
         let (removed, tally) = context
             .catalog
             .remove(&name, context.clock.now_ms(), check)

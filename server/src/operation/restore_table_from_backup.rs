@@ -54,7 +54,7 @@ pub(crate) struct RestoreTableFromBackupOutput {
 }
 
 /// Makes ids that nobody else has.
-type NewId<'a> = &'a mut dyn FnMut() -> Result<Uuid, ApiError>;
+pub(super) type NewId<'a> = &'a mut dyn FnMut() -> Result<Uuid, ApiError>;
 
 impl Operation for RestoreTableFromBackup {
     type Output = RestoreTableFromBackupOutput;
@@ -65,37 +65,76 @@ impl Operation for RestoreTableFromBackup {
         if record.status != BackupStatus::Available {
             return Err(backup::being_created(&arn));
         }
-        let tables = context.catalog.all().await.map_err(table::catalog)?;
-        if tables.contains_key(&name) {
-            return Err(backup::table_exists(&name));
-        }
-        let mut restored = tables
-            .values()
-            .filter(|table| table.definition().is_being_restored());
-        if restored.by_ref().count() >= RESTORES_MAX {
-            return Err(backup::too_many_restores(RESTORES_MAX));
-        }
-        if tables.len() >= context.limits.tables_max {
-            return Err(table::too_many(context.limits.tables_max));
-        }
+        check_target(context, &name).await?;
         let now_ms = context.clock.now_ms();
         let new_id = &mut || context.new_id();
-        let definition = self
-            .overrides
-            .definition(name, &record, billing_mode, (new_id, now_ms))?;
-        account_limits::check(context, &definition)?;
-        context
-            .catalog
-            .create(&definition)
-            .await
-            .map_err(|error| match error {
-                CatalogError::Exists { name } => backup::table_exists(&name),
-                error => table::catalog(error),
-            })?;
-        let (tallies, status) = (Tallies::default(), TableStatus::Creating);
-        Ok(RestoreTableFromBackupOutput {
-            table_description: TableDescription::new(context, definition, &tallies, status),
-        })
+        let definition =
+            self.overrides
+                .definition(name, of_backup(&record), billing_mode, (new_id, now_ms))?;
+        let table_description = begin(context, definition).await?;
+        Ok(RestoreTableFromBackupOutput { table_description })
+    }
+}
+
+/// What a table is restored from: its definition then, and where its items are.
+pub(super) type Source<'a> = (&'a TableDefinition, Restore);
+
+fn of_backup(record: &BackupRecord) -> Source<'_> {
+    let source = record.table();
+    let restore = Restore {
+        table: source.name.clone(),
+        backup: record.id.clone(),
+        at_ms: record.created_at_ms,
+        in_progress: true,
+        is_sealed: false,
+        history: None,
+    };
+    (source, restore)
+}
+
+/// Refuses a restore into a table that is there, or when there are enough tables, or restores under way.
+pub(super) async fn check_target(context: &Context, name: &str) -> Result<(), ApiError> {
+    let tables = context.catalog.all().await.map_err(table::catalog)?;
+    if tables.contains_key(name) {
+        return Err(backup::table_exists(name));
+    }
+    let restored = tables
+        .values()
+        .filter(|table| table.definition().is_being_restored());
+    if restored.count() >= RESTORES_MAX {
+        return Err(backup::too_many_restores(RESTORES_MAX));
+    }
+    if tables.len() >= context.limits.tables_max {
+        return Err(table::too_many(context.limits.tables_max));
+    }
+    Ok(())
+}
+
+/// Makes the table whose items are to be restored.
+pub(super) async fn begin(
+    context: &Context,
+    definition: TableDefinition,
+) -> Result<TableDescription, ApiError> {
+    account_limits::check(context, &definition)?;
+    context
+        .catalog
+        .create(&definition)
+        .await
+        .map_err(|error| match error {
+            CatalogError::Exists { name } => backup::table_exists(&name),
+            error => table::catalog(error),
+        })?;
+    let (tallies, status) = (Tallies::default(), TableStatus::Creating);
+    Ok(TableDescription::new(context, definition, &tallies, status))
+}
+
+/// Notes what the service model has against the name of a table that is to be made or read, at `member`.
+pub(super) fn check_name(constraints: &mut Constraints, member: &str, name: Option<&String>) {
+    let Some(name) = name else { return };
+    constraints.length(member, name, name.chars().count(), 3, 255);
+    if !name.is_empty() && !name.bytes().all(arn::is_table_name_byte) {
+        let rule = "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
+        constraints.violated(member, name, rule);
     }
 }
 
@@ -104,20 +143,16 @@ impl RestoreTableFromBackup {
     fn validate(&self) -> Result<(String, String, Option<BillingMode>), ApiError> {
         let mut constraints = Constraints::default();
         constraints.required("targetTableName", self.target_table_name.as_ref());
-        if let Some(name) = &self.target_table_name {
-            constraints.length("targetTableName", name, name.chars().count(), 3, 255);
-            if !name.is_empty() && !name.bytes().all(arn::is_table_name_byte) {
-                let rule = "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
-                constraints.violated("targetTableName", name, rule);
-            }
-        }
+        check_name(
+            &mut constraints,
+            "targetTableName",
+            self.target_table_name.as_ref(),
+        );
         constraints.required("backupArn", self.backup_arn.as_ref());
         check_arn(&mut constraints, "backupArn", self.backup_arn.as_ref());
         let billing_mode = self.overrides.check(&mut constraints);
         constraints.finish()?;
-        if self.overrides.vector_indexes {
-            return Err(Unsupported::VectorIndexes("VectorIndexOverride").refusal());
-        }
+        self.overrides.check_supported()?;
         let name = table_name::resolve(self.target_table_name.as_deref().unwrap_or_default())?;
         let arn = self.backup_arn.clone().unwrap_or_default();
         Ok((name.to_owned(), arn, billing_mode))
@@ -125,8 +160,16 @@ impl RestoreTableFromBackup {
 }
 
 impl RestoreOverrides {
+    /// Refuses what this version does not have.
+    pub(super) fn check_supported(&self) -> Result<(), ApiError> {
+        if self.vector_indexes {
+            return Err(Unsupported::VectorIndexes("VectorIndexOverride").refusal());
+        }
+        Ok(())
+    }
+
     /// Checks the constraints of the service model; gives the billing mode.
-    fn check(&self, constraints: &mut Constraints) -> Option<BillingMode> {
+    pub(super) fn check(&self, constraints: &mut Constraints) -> Option<BillingMode> {
         let billing_mode = constraints.one_of("billingModeOverride", self.billing_mode.as_deref());
         for (member, indexes) in [
             ("globalSecondaryIndexOverride", &self.global_indexes),
@@ -146,14 +189,13 @@ impl RestoreOverrides {
     }
 
     /// The definition of the table to be made.
-    fn definition(
+    pub(super) fn definition(
         &self,
         name: String,
-        record: &BackupRecord,
+        (source, restore): Source<'_>,
         billing_mode: Option<BillingMode>,
         (new_id, now_ms): (NewId<'_>, i64),
     ) -> Result<TableDefinition, ApiError> {
-        let source = record.table();
         let mode = billing_mode.unwrap_or(source.billing_mode);
         let was = (source.throughput.read_units, source.throughput.write_units);
         let (read_units, write_units) = match (&self.provisioned_throughput, mode) {
@@ -195,13 +237,8 @@ impl RestoreOverrides {
             time_to_live: None,
             resource_policies: Vec::new(),
             account_key: encryption.unwrap_or(source.account_key),
-            restore: Some(Restore {
-                table: source.name.clone(),
-                backup: record.id.clone(),
-                at_ms: record.created_at_ms,
-                in_progress: true,
-                is_sealed: false,
-            }),
+            restore: Some(restore),
+            history: None,
             import: None,
         })
     }
@@ -338,7 +375,7 @@ mod tests {
             last += 1;
             Ok(Uuid::from_u128(last))
         };
-        overrides.definition("New".into(), &record(), mode, (new_id, 70))
+        overrides.definition("New".into(), of_backup(&record()), mode, (new_id, 70))
     }
 
     #[test]

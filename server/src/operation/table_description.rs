@@ -74,7 +74,8 @@ pub(crate) struct TableDescription {
 /// What a table was restored from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SourceArns {
-    pub(crate) backup: String,
+    /// `None` if it comes from a history.
+    pub(crate) backup: Option<String>,
     pub(crate) table: String,
 }
 
@@ -100,8 +101,11 @@ impl TableDescription {
             key_arn: definition.account_key.then(|| arn::account_key(&context.region)),
             source_arns: definition.restore.as_ref().map(|restore| {
                 let table = arn::table(&context.region, &restore.table);
-                let backup = arn::backup(&table, &restore.backup);
-                SourceArns { backup, table }
+                let backup = restore.history.is_none();
+                SourceArns {
+                    backup: backup.then(|| arn::backup(&table, &restore.backup)),
+                    table,
+                }
             }),
             definition,
         }

@@ -38,6 +38,10 @@ pub(super) enum Step {
     EnableTimeToLive(Uuid),
     /// What is noted is to go.
     DisableTimeToLive(Uuid),
+    /// Items that were there before are to get a version in a history.
+    FillHistory(Uuid),
+    /// It is to be found out from which moment on a history is complete that is filled.
+    OpenHistory(Uuid),
 }
 
 /// All that is left to do for a table.
@@ -60,6 +64,11 @@ pub(super) fn steps(table: &TableDefinition, now_ms: i64, shard_age_ms: i64) -> 
             TimeToLiveStatus::Disabling => steps.push(Step::DisableTimeToLive(due.id)),
             TimeToLiveStatus::Enabled => {}
         }
+    }
+    match &table.history {
+        Some(history) if !history.is_filled => steps.push(Step::FillHistory(history.id)),
+        Some(history) if history.complete_from_ms.is_none() => steps.push(Step::OpenHistory(history.id)),
+        Some(_) | None => {}
     }
     steps
 }
@@ -154,6 +163,24 @@ mod tests {
     #[test]
     fn a_table_at_rest_needs_nothing() {
         assert_eq!(steps(&definition(), 0, AGE_MS), []);
+    }
+
+    #[test]
+    fn a_history_is_filled_before_it_is_said_from_when_on_it_is_complete() {
+        let id = Uuid::from_u128(4);
+        let mut table = definition();
+        let planned = |table: &TableDefinition| steps(table, 0, AGE_MS);
+        let history = table.history.insert(crate::catalog::History::new(id, 3));
+        history.is_filled = false;
+        assert_eq!(planned(&table), [Step::FillHistory(id)]);
+        table
+            .history
+            .iter_mut()
+            .for_each(|history| history.is_filled = true);
+        assert_eq!(planned(&table), [Step::OpenHistory(id)]);
+        let history = table.history.as_mut();
+        history.unwrap().complete_from_ms = Some(5);
+        assert_eq!(planned(&table), []);
     }
 
     #[test]

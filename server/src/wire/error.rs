@@ -60,6 +60,15 @@ pub(crate) enum ApiError {
     /// Something that only exports and imports are refused with: its name and what it says.
     #[error("{0}: {1}")]
     Transfer(&'static str, String),
+    /// The history of a table cannot be changed in its present state.
+    #[error("ContinuousBackupsUnavailableException: {0}")]
+    ContinuousBackupsUnavailable(String),
+    /// A table has no history to be restored from.
+    #[error("PointInTimeRecoveryUnavailableException: {0}")]
+    PointInTimeRecoveryUnavailable(String),
+    /// A table cannot be restored to this moment.
+    #[error("InvalidRestoreTimeException: {0}")]
+    InvalidRestoreTime(String),
     /// An item collection would grow above what it may have.
     #[error("ItemCollectionSizeLimitExceededException: {0}")]
     CollectionTooLarge(String),
@@ -172,6 +181,9 @@ impl ApiError {
             | Self::TableInUse(_)
             | Self::TableAlreadyExists(_)
             | Self::Transfer(..)
+            | Self::ContinuousBackupsUnavailable(_)
+            | Self::PointInTimeRecoveryUnavailable(_)
+            | Self::InvalidRestoreTime(_)
             | Self::CollectionTooLarge(_)
             | Self::ExpiredIterator(_)
             | Self::TrimmedDataAccess(_)
@@ -204,17 +216,18 @@ impl ApiError {
             Self::TableDropped => message::no_table().parts(),
             Self::ResourceInUse(text) => (SERVICE, "ResourceInUseException", message(text)),
             Self::LimitExceeded(text) => (SERVICE, "LimitExceededException", message(text)),
-            Self::BackupNotFound(text) => (SERVICE, "BackupNotFoundException", message(text)),
-            Self::BackupInUse(text) => (SERVICE, "BackupInUseException", message(text)),
-            Self::TableNotFound(text) => (SERVICE, "TableNotFoundException", message(text)),
-            Self::TableInUse(text) => (SERVICE, "TableInUseException", message(text)),
-            Self::TableAlreadyExists(text) => (SERVICE, "TableAlreadyExistsException", message(text)),
             Self::Transfer(name, text) => (SERVICE, name, message(text)),
-            Self::CollectionTooLarge(text) => {
-                (SERVICE, "ItemCollectionSizeLimitExceededException", message(text))
-            }
-            Self::ExpiredIterator(text) => (SERVICE, "ExpiredIteratorException", message(text)),
-            Self::TrimmedDataAccess(text) => (SERVICE, "TrimmedDataAccessException", message(text)),
+            Self::BackupNotFound(text)
+            | Self::BackupInUse(text)
+            | Self::TableNotFound(text)
+            | Self::TableInUse(text)
+            | Self::TableAlreadyExists(text)
+            | Self::ContinuousBackupsUnavailable(text)
+            | Self::PointInTimeRecoveryUnavailable(text)
+            | Self::InvalidRestoreTime(text)
+            | Self::CollectionTooLarge(text)
+            | Self::ExpiredIterator(text)
+            | Self::TrimmedDataAccess(text) => (SERVICE, self.name_with_sentence(), message(text)),
             Self::ConditionalCheckFailed(_) => (
                 SERVICE,
                 "ConditionalCheckFailedException",
@@ -258,6 +271,24 @@ impl ApiError {
                 "ServiceUnavailable",
                 message("Service is temporarily unavailable; try again"),
             ),
+        }
+    }
+
+    /// The names of those errors of the service that carry a sentence and nothing else, and have it from whoever made them.
+    fn name_with_sentence(&self) -> &'static str {
+        match self {
+            Self::BackupNotFound(_) => "BackupNotFoundException",
+            Self::BackupInUse(_) => "BackupInUseException",
+            Self::TableNotFound(_) => "TableNotFoundException",
+            Self::TableInUse(_) => "TableInUseException",
+            Self::TableAlreadyExists(_) => "TableAlreadyExistsException",
+            Self::ContinuousBackupsUnavailable(_) => "ContinuousBackupsUnavailableException",
+            Self::PointInTimeRecoveryUnavailable(_) => "PointInTimeRecoveryUnavailableException",
+            Self::InvalidRestoreTime(_) => "InvalidRestoreTimeException",
+            Self::CollectionTooLarge(_) => "ItemCollectionSizeLimitExceededException",
+            Self::ExpiredIterator(_) => "ExpiredIteratorException",
+            Self::TrimmedDataAccess(_) => "TrimmedDataAccessException",
+            _ => "InternalServerError",
         }
     }
 

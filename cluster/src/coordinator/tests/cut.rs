@@ -71,7 +71,7 @@ async fn a_keyspace_that_is_gone_cannot_be_cut() {
 }
 
 /// Prepares a part of a transaction, and gives the entry that has done so.
-async fn prepare(
+pub(super) async fn prepare(
     cluster: &Cluster,
     keyspace: Keyspace,
     id: TransactionId,
@@ -91,7 +91,7 @@ async fn prepare(
     }
 }
 
-async fn claim(cluster: &Cluster, id: TransactionId) -> Bytes {
+pub(super) async fn claim(cluster: &Cluster, id: TransactionId) -> Bytes {
     let key = claim_key(&InvocationId::new(id.0));
     let row = LedgerRow {
         at_ms: cluster.node.surroundings.world.unix_ms(),
@@ -126,6 +126,7 @@ async fn what_is_prepared_is_in_a_cut_exactly_if_the_ledger_says_that_it_stands(
     let ledger = cluster.ledger().await.unwrap();
     let stand = LedgerCommand::Stand {
         transaction: stands,
+        at_ms: 0,
         parts: parts.to_vec(),
         answers: vec![Bytes::new(); 2],
     };
@@ -135,7 +136,7 @@ async fn what_is_prepared_is_in_a_cut_exactly_if_the_ledger_says_that_it_stands(
     let (group, index) = parts[1];
     let replica = cluster.node.replica(group).unwrap();
     replica
-        .commit_part(stands, index, ConsistencyLevel::Quorum)
+        .commit_part(stands, (index, 0), ConsistencyLevel::Quorum)
         .await
         .unwrap();
     let torn = cluster.cut(&[keyspace]).await.unwrap();
@@ -196,14 +197,14 @@ async fn a_hold_that_nobody_lifts_ends_by_itself() {
 
 /// What clients do, and for how long.
 #[derive(Default)]
-struct Work {
-    transfers: AtomicU64,
-    is_over: AtomicBool,
+pub(super) struct Work {
+    pub(super) transfers: AtomicU64,
+    pub(super) is_over: AtomicBool,
 }
 
 /// Moves money between accounts of all nodes until it is told to stop. First the one account of a pair is written, then the
 /// other one: nobody may see the second without the first.
-async fn works(node: Cluster, keyspace: Keyspace, worker: usize, work: Arc<Work>) {
+pub(super) async fn works(node: Cluster, keyspace: Keyspace, worker: usize, work: Arc<Work>) {
     let (from, to) = (LOW[worker % 2], HIGH[worker / 2]);
     let (first, second) = pair(worker);
     let mut done = 0;

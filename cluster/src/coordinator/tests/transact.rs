@@ -398,13 +398,16 @@ async fn prepare(cluster: &Cluster, keyspace: Keyspace, ledger: &Bytes, id: u8) 
         .prepare_part(id, ledger, std::slice::from_ref(&command))
         .await
         .unwrap();
-    let Judgement::Fits { index, answers } = judged.clone() else {
+    let Judgement::Fits { index, answers, .. } = judged.clone() else {
         panic!("{judged:?}")
     };
     assert_eq!(answers, ["9"]);
     // What comes a second time is known.
     let again = replica.prepare_part(id, ledger, &[command]).await.unwrap();
-    assert_eq!(again, judged);
+    assert!(
+        matches!(&again, Judgement::Fits { index: same, answers: known, .. } if (*same, known) == (index, &answers)),
+        "{again:?}"
+    );
     (group, index)
 }
 
@@ -463,6 +466,7 @@ async fn what_stands_is_carried_out_after_a_start_without_its_coordinator_and_on
     let part = prepare(&cluster, keyspace, &key, 1).await;
     let stand = LedgerCommand::Stand {
         transaction,
+        at_ms: 0,
         parts: vec![part],
         answers: vec![Bytes::from_static(b"9")],
     };
@@ -492,7 +496,7 @@ async fn what_stands_is_carried_out_after_a_start_without_its_coordinator_and_on
     assert_ne!((group, index), part);
     until(async || balances(&cluster, keyspace, &[LOW[0]]).await == Some(vec![9])).await;
     cluster
-        .carry_out(transaction, &[part], ConsistencyLevel::Quorum)
+        .carry_out(transaction, (&[part], 0), ConsistencyLevel::Quorum)
         .await
         .unwrap();
     assert_eq!(balances(&cluster, keyspace, &[LOW[0]]).await, Some(vec![9]));

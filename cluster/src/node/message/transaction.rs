@@ -125,6 +125,9 @@ pub(crate) struct End {
     /// How many replicas are to have it.
     #[prost(uint32, tag = "4")]
     pub(crate) level: u32,
+    /// The time of the versions that follow from it, in milliseconds since the Unix epoch; 0 if none do.
+    #[prost(uint64, tag = "5")]
+    pub(crate) at_ms: u64,
 }
 
 /// Cells to be read together.
@@ -223,7 +226,8 @@ pub(crate) struct JudgementMessage {
     /// The call that was told so, of what is refused for good.
     #[prost(bytes = "bytes", tag = "5")]
     pub(crate) call: Bytes,
-    /// When its try began, in milliseconds since the Unix epoch.
+    /// When its try began; of what fits a time that is not before any version of its cells. In milliseconds since the Unix
+    /// epoch.
     #[prost(uint64, tag = "6")]
     pub(crate) at_ms: u64,
 }
@@ -282,9 +286,14 @@ impl ReasonMessage {
 impl From<Judgement> for JudgementMessage {
     fn from(judgement: Judgement) -> Self {
         match judgement {
-            Judgement::Fits { index, answers } => Self {
+            Judgement::Fits {
+                index,
+                at_ms,
+                answers,
+            } => Self {
                 kind: 1,
                 index,
+                at_ms,
                 answers,
                 ..Self::default()
             },
@@ -314,6 +323,7 @@ impl JudgementMessage {
         Some(match self.kind {
             1 => Judgement::Fits {
                 index: self.index,
+                at_ms: self.at_ms,
                 answers: self.answers,
             },
             2 => Judgement::Before {
@@ -370,6 +380,7 @@ mod tests {
         for judgement in [
             Judgement::Fits {
                 index: 7,
+                at_ms: 9,
                 answers: answers.clone(),
             },
             Judgement::Before { answers },

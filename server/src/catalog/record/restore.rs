@@ -1,20 +1,23 @@
 //! Where the items of a table come from that was restored, and whether they are there.
 
 use prost::Message;
+use uuid::Uuid;
 
 /// See the head of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Restore {
-    /// The name of the table that the backup is of.
+    /// The name of the table that it was.
     pub(crate) table: String,
-    /// The id of the backup.
+    /// The id of the backup; empty if it comes from a history.
     pub(crate) backup: String,
-    /// The time of the backup, in milliseconds since the Unix epoch.
+    /// The time of the backup, or the moment that the table is restored to, in milliseconds since the Unix epoch.
     pub(crate) at_ms: i64,
     /// Whether items may still be on their way.
     pub(crate) in_progress: bool,
     /// Whether all of them are written, and none is taken any more.
     pub(crate) is_sealed: bool,
+    /// The id of the history that it comes from, if it does not come from a backup.
+    pub(crate) history: Option<Uuid>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -29,6 +32,8 @@ pub(super) struct RestoreRecord {
     in_progress: bool,
     #[prost(bool, tag = "5")]
     is_sealed: bool,
+    #[prost(bytes = "vec", optional, tag = "6")]
+    history: Option<Vec<u8>>,
 }
 
 impl RestoreRecord {
@@ -39,16 +44,19 @@ impl RestoreRecord {
             at_ms: restore.at_ms,
             in_progress: restore.in_progress,
             is_sealed: restore.is_sealed,
+            history: restore.history.map(|id| id.as_bytes().to_vec()),
         }
     }
 
-    pub(super) fn read(self) -> Restore {
-        Restore {
+    pub(super) fn read(self) -> Result<Restore, String> {
+        let history = self.history.map(|id| Uuid::from_slice(&id)).transpose();
+        Ok(Restore {
             table: self.table,
             backup: self.backup,
             at_ms: self.at_ms,
             in_progress: self.in_progress,
             is_sealed: self.is_sealed,
-        }
+            history: history.map_err(|error| error.to_string())?,
+        })
     }
 }

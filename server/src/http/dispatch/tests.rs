@@ -3,6 +3,7 @@
 mod backups;
 mod collections;
 mod deleted_streams;
+mod histories;
 mod throttling;
 mod transfers;
 

@@ -1,4 +1,5 @@
-//! CreateBackup, DescribeBackup, DeleteBackup, ListBackups, RestoreTableFromBackup and DescribeContinuousBackups.
+//! CreateBackup, DescribeBackup, DeleteBackup, ListBackups, RestoreTableFromBackup; DescribeContinuousBackups,
+//! UpdateContinuousBackups and RestoreTableToPointInTime.
 
 use super::Decode;
 use super::reader::{Decoded, Reader};
@@ -8,6 +9,10 @@ use crate::operation::describe_backup::DescribeBackup;
 use crate::operation::describe_continuous_backups::DescribeContinuousBackups;
 use crate::operation::list_backups::ListBackups;
 use crate::operation::restore_table_from_backup::{RestoreOverrides, RestoreTableFromBackup};
+use crate::operation::restore_table_to_point_in_time::RestoreTableToPointInTime;
+use crate::operation::update_continuous_backups::{
+    PointInTimeRecoverySpecification, UpdateContinuousBackups,
+};
 
 impl Decode for CreateBackup {
     fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
@@ -76,7 +81,51 @@ impl Decode for DescribeContinuousBackups {
     }
 }
 
+impl Decode for UpdateContinuousBackups {
+    fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
+        let request = reader.structure(|reader, name, request: &mut Self| {
+            match name {
+                "TableName" => request.table_name = reader.text()?,
+                "PointInTimeRecoverySpecification" => {
+                    request.specification = reader.point_in_time_recovery_specification()?;
+                }
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(request.unwrap_or_default())
+    }
+}
+
+impl Decode for RestoreTableToPointInTime {
+    fn decode(reader: &mut Reader<'_>) -> Decoded<Self> {
+        let request = reader.structure(|reader, name, request: &mut Self| {
+            match name {
+                "SourceTableName" => request.source_table_name = reader.text()?,
+                "SourceTableArn" => request.source_table_arn = reader.text()?,
+                "TargetTableName" => request.target_table_name = reader.text()?,
+                "UseLatestRestorableTime" => request.use_latest = reader.boolean()?,
+                "RestoreDateTime" => request.at_ms = reader.timestamp()?,
+                _ => reader.restore_override(name, &mut request.overrides)?,
+            }
+            Ok(())
+        })?;
+        Ok(request.unwrap_or_default())
+    }
+}
+
 impl Reader<'_> {
+    fn point_in_time_recovery_specification(&mut self) -> Decoded<Option<PointInTimeRecoverySpecification>> {
+        self.structure(|reader, name, wanted: &mut PointInTimeRecoverySpecification| {
+            match name {
+                "PointInTimeRecoveryEnabled" => wanted.enabled = reader.boolean()?,
+                "RecoveryPeriodInDays" => wanted.period_days = reader.integer()?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })
+    }
+
     /// A member that says what of a restored table is to be otherwise; any other one is skipped.
     fn restore_override(&mut self, name: &str, overrides: &mut RestoreOverrides) -> Decoded<()> {
         match name {
@@ -110,6 +159,29 @@ mod tests {
         assert_eq!(
             (request.limit, request.backup_type.as_deref()),
             (Some(7), Some("ALL"))
+        );
+    }
+
+    #[test]
+    fn what_is_to_be_kept_and_a_moment_are_read() {
+        let body =
+            br#"{"TableName":"Tab","PointInTimeRecoverySpecification":{"PointInTimeRecoveryEnabled":true,
+            "RecoveryPeriodInDays":7}}"#;
+        let request = UpdateContinuousBackups::decode(&mut Reader::new(body)).unwrap();
+        let wanted = PointInTimeRecoverySpecification {
+            enabled: Some(true),
+            period_days: Some(7),
+        };
+        assert_eq!(request.specification, Some(wanted));
+        let body = br#"{"SourceTableArn":"arn","TargetTableName":"New","RestoreDateTime":1732420800.25,
+            "UseLatestRestorableTime":false,"LocalSecondaryIndexOverride":[]}"#;
+        let request = RestoreTableToPointInTime::decode(&mut Reader::new(body)).unwrap();
+        assert_eq!(request.at_ms, Some(1_732_420_800_250));
+        assert_eq!(request.use_latest, Some(false));
+        assert_eq!(request.source_table_arn.as_deref(), Some("arn"));
+        assert_eq!(
+            request.overrides.local_indexes.map(|indexes| indexes.len()),
+            Some(0)
         );
     }
 

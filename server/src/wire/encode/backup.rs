@@ -10,9 +10,11 @@ use crate::operation::backup_description::BackupDescription;
 use crate::operation::create_backup::CreateBackupOutput;
 use crate::operation::delete_backup::DeleteBackupOutput;
 use crate::operation::describe_backup::DescribeBackupOutput;
-use crate::operation::describe_continuous_backups::DescribeContinuousBackupsOutput;
+use crate::operation::describe_continuous_backups::{DescribeContinuousBackupsOutput, PointInTimeRecovery};
 use crate::operation::list_backups::ListBackupsOutput;
 use crate::operation::restore_table_from_backup::RestoreTableFromBackupOutput;
+use crate::operation::restore_table_to_point_in_time::RestoreTableToPointInTimeOutput;
+use crate::operation::update_continuous_backups::UpdateContinuousBackupsOutput;
 
 impl Encode for CreateBackupOutput {
     fn encode(&self, out: &mut Json) {
@@ -61,19 +63,44 @@ impl Encode for RestoreTableFromBackupOutput {
     }
 }
 
-impl Encode for DescribeContinuousBackupsOutput {
+impl Encode for RestoreTableToPointInTimeOutput {
     fn encode(&self, out: &mut Json) {
         out.object(|json| {
-            json.member("ContinuousBackupsDescription").object(|json| {
-                json.member("ContinuousBackupsStatus").text("ENABLED");
-                json.member("PointInTimeRecoveryDescription")
-                    .object(|json| json.member("PointInTimeRecoveryStatus").text("DISABLED"));
-            });
+            json.member("TableDescription")
+                .table_description(&self.table_description);
         });
     }
 }
 
+impl Encode for DescribeContinuousBackupsOutput {
+    fn encode(&self, out: &mut Json) {
+        out.object(|json| json.continuous_backups(self.recovery.as_ref()));
+    }
+}
+
+impl Encode for UpdateContinuousBackupsOutput {
+    fn encode(&self, out: &mut Json) {
+        out.object(|json| json.continuous_backups(self.recovery.as_ref()));
+    }
+}
+
 impl Json {
+    fn continuous_backups(&mut self, recovery: Option<&PointInTimeRecovery>) {
+        self.member("ContinuousBackupsDescription").object(|json| {
+            json.member("ContinuousBackupsStatus").text("ENABLED");
+            json.member("PointInTimeRecoveryDescription").object(|json| {
+                let status = if recovery.is_some() { "ENABLED" } else { "DISABLED" };
+                json.member("PointInTimeRecoveryStatus").text(status);
+                let Some(recovery) = recovery else { return };
+                json.member("RecoveryPeriodInDays").integer(recovery.period_days);
+                if let Some((earliest_ms, latest_ms)) = recovery.restorable_ms {
+                    json.member("EarliestRestorableDateTime").time(earliest_ms);
+                    json.member("LatestRestorableDateTime").time(latest_ms);
+                }
+            });
+        });
+    }
+
     /// What details and summaries of a backup have in common.
     fn backup_members(&mut self, backup: &BackupDescription) {
         let record = &backup.record;
@@ -162,6 +189,30 @@ mod tests {
         let mut json = Json::default();
         answer.encode(&mut json);
         String::from_utf8(json.into_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_history_is_described_with_its_moments() {
+        let recovery = |restorable_ms| {
+            Some(PointInTimeRecovery {
+                period_days: 7,
+                restorable_ms,
+            })
+        };
+        let told = |recovery| text(&DescribeContinuousBackupsOutput { recovery });
+        let around = |inner: &str| {
+            format!(
+                r#"{{"ContinuousBackupsDescription":{{"ContinuousBackupsStatus":"ENABLED","PointInTimeRecoveryDescription":{{{inner}}}}}}}"#
+            )
+        };
+        assert_eq!(told(None), around(r#""PointInTimeRecoveryStatus":"DISABLED""#));
+        let enabled = r#""PointInTimeRecoveryStatus":"ENABLED","RecoveryPeriodInDays":7"#;
+        assert_eq!(told(recovery(None)), around(enabled));
+        let moments = r#","EarliestRestorableDateTime":1.500,"LatestRestorableDateTime":2.250"#;
+        assert_eq!(
+            told(recovery(Some((1_500, 2_250)))),
+            around(&format!("{enabled}{moments}"))
+        );
     }
 
     #[test]

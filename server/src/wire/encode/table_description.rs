@@ -96,7 +96,9 @@ impl Json {
             return;
         };
         self.member("RestoreSummary").object(|json| {
-            json.member("SourceBackupArn").text(&arns.backup);
+            if let Some(backup) = &arns.backup {
+                json.member("SourceBackupArn").text(backup);
+            }
             json.member("SourceTableArn").text(&arns.table);
             json.member("RestoreDateTime").time(restore.at_ms);
             json.member("RestoreInProgress").boolean(restore.in_progress);
@@ -375,6 +377,7 @@ mod tests {
                 account_key: false,
                 restore: None,
                 import: None,
+                history: None,
             },
             status: TableStatus::Active,
             arn: "arn:x".to_owned(),

@@ -36,6 +36,12 @@ const CALLED_AGAIN: u32 = 300_000;
 /// In how many of a million cases accounts are looked at in a cut of the whole bank.
 const CUTS: u32 = 300_000;
 
+/// In how many of a million other cases they are looked at as they were some time ago.
+const REWINDS: u32 = 200_000;
+
+/// How long ago that is at most, in milliseconds.
+const BACK_MS_MAX: u64 = 2_000;
+
 /// What clients have seen of the bank.
 pub(super) type Ledger = Arc<Mutex<Vec<Observed>>>;
 
@@ -301,8 +307,13 @@ impl Teller {
         };
         let accounts = self.some_accounts(count);
         let by_cut = self.stream.chance(CUTS);
+        let back_ms = (!by_cut && self.stream.chance(REWINDS)).then(|| self.stream.between(0, BACK_MS_MAX));
         let node = self.everyone.any_node(&mut self.stream);
-        let how = if by_cut { "cuts and looks" } else { "looks" };
+        let how = match back_ms {
+            Some(_) => "goes back and looks",
+            None if by_cut => "cuts and looks",
+            None => "looks",
+        };
         let what = format!("{} {how} at {accounts:?}", self.client);
         let (began, asked) = (self.everyone.history.moment(), accounts.clone());
         let attempt = self.everyone.ask(node, &what, move |node| {
@@ -310,18 +321,25 @@ impl Teller {
                 if by_cut {
                     return node.cut(&asked).await.map(Some);
                 }
+                if let Some(back_ms) = back_ms {
+                    return node.rewind(&asked, back_ms).await.map(Some);
+                }
                 node.read_together(&asked).await
             })
         });
         match attempt.await {
             Attempt::Answered(Some(lists)) => {
                 let reads: BTreeMap<_, _> = accounts.into_iter().zip(lists).collect();
-                for (account, list) in &reads {
-                    self.known.insert(*account, list.len() as u64);
+                if back_ms.is_none() {
+                    for (account, list) in &reads {
+                        self.known.insert(*account, list.len() as u64);
+                    }
                 }
                 self.ledger.lock().push(Observed {
                     number: self.numbers.next(),
-                    began,
+                    // What was some time ago agrees with what transactions have seen of each other, and with nobody's
+                    // clock; what begins behind the look is later.
+                    began: if back_ms.is_some() { 0 } else { began },
                     ended: Some(self.everyone.history.moment()),
                     fate: Fate::Stands,
                     appends: BTreeMap::new(),

@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::deriving::{Deriving, late_rows};
 use super::list::{self, ListCommand};
+use super::rewind::version;
 use crate::check::cell::{Input, Output, Seen, Stored, apply};
 
 /// The longest filling of a cell, in bytes.
@@ -271,8 +272,10 @@ impl Commands for SimulatedCommands {
 
     fn derive(&self, change: &CellChange<'_>) -> Result<Derived, Unfit> {
         let knows_late = self.knows_late.load(Ordering::SeqCst);
+        let mut rows = (self.deriving.as_ref()).map_or_else(Vec::new, |_| Deriving::rows(change, knows_late));
+        rows.extend(version(change));
         Ok(Derived {
-            rows: (self.deriving.as_ref()).map_or_else(Vec::new, |_| Deriving::rows(change, knows_late)),
+            rows,
             ..Derived::default()
         })
     }

@@ -29,6 +29,7 @@ use super::invariant::Invariant;
 use super::list::{Item, List, ListAnswer, ListCommand, decode_list};
 use super::node::{Answering, GroupView, Node, PlanView, Rows, Trouble, Visited};
 use super::place::{KeyspaceName, Place, Span};
+use super::rewind::{HISTORY, rewind};
 use super::setup::{Builder, CannotOpen, Opened, Shape};
 use crate::check::cell::Stored;
 use crate::kernel::{Boot, Control};
@@ -129,6 +130,11 @@ fn trouble(error: Error) -> Trouble {
         Error::NoSuchKeyspace => Trouble::NoSuchKeyspace,
         other => Trouble::Broken(other.to_string()),
     }
+}
+
+fn lists_of(cells: impl Iterator<Item = Option<Bytes>>) -> Result<Vec<List>, Trouble> {
+    let lists: Option<Vec<_>> = cells.map(|cell| decode_list(&cell.unwrap_or_default())).collect();
+    lists.ok_or_else(|| Trouble::Broken("an account is no list".to_owned()))
 }
 
 fn account_key(account: u64) -> Bytes {
@@ -492,12 +498,7 @@ impl Node for Member {
             let keys: Vec<_> = keys.collect();
             match self.cluster.read_together(&keys).await.map_err(trouble)? {
                 Together::Conflict(_) => Ok(None),
-                Together::Cells(cells) => {
-                    let list = |cell: Option<Bytes>| decode_list(&cell.unwrap_or_default());
-                    let lists: Option<Vec<_>> = cells.into_iter().map(list).collect();
-                    let lists = lists.ok_or_else(|| Trouble::Broken("an account is no list".to_owned()));
-                    Ok(Some(lists?))
-                }
+                Together::Cells(cells) => Ok(Some(lists_of(cells.into_iter())?)),
             }
         })
     }
@@ -520,9 +521,18 @@ impl Node for Member {
                 }
             }
             self.cluster.end_cut(cut).await;
-            let list = |account: &u64| decode_list(&cells.remove(&account_key(*account)).unwrap_or_default());
-            let lists: Option<Vec<_>> = accounts.iter().map(list).collect();
-            lists.ok_or_else(|| Trouble::Broken("an account is no list".to_owned()))
+            let cell = |account: &u64| cells.remove(&account_key(*account));
+            lists_of(accounts.iter().map(cell))
+        })
+    }
+
+    fn rewind<'a>(&'a self, accounts: &'a [u64], back_ms: u64) -> Answering<'a, Vec<List>> {
+        Box::pin(async move {
+            let history = self.keyspace(&KeyspaceName::new(HISTORY)).await?;
+            let rewound = rewind(&self.cluster, history, back_ms).await;
+            let mut cells = rewound.map_err(trouble)?;
+            let cell = |account: &u64| cells.remove(&account_key(*account)[..]);
+            lists_of(accounts.iter().map(cell))
         })
     }
 

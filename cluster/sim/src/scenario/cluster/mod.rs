@@ -22,6 +22,7 @@ mod operator;
 mod place;
 mod plans;
 mod random;
+mod rewind;
 mod rot;
 mod settle;
 mod setup;

@@ -237,6 +237,11 @@ pub(super) trait Node: Send + Sync {
         false
     }
 
+    /// Reads accounts as they were so long before the last write, in milliseconds.
+    fn rewind<'a>(&'a self, _accounts: &'a [u64], _back_ms: u64) -> Answering<'a, Vec<List>> {
+        Box::pin(async { Err(Trouble::Unavailable(NO_ACCOUNTS.to_owned())) })
+    }
+
     /// How many hints wait on this node.
     fn hints_waiting(&self) -> u64;
 }

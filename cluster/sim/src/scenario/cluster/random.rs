@@ -13,6 +13,7 @@ use super::mover::Mover;
 use super::online::Maker;
 use super::operator::Operator;
 use super::place::{KeyspaceName, Place};
+use super::rewind::HISTORY;
 use super::rot::Rot;
 use super::setup::{Builder, Shape, world};
 use super::work::{Keys, Shift, Worker};
@@ -410,10 +411,11 @@ impl ClusterScenario {
         let main = KeyspaceName::new("main");
         let limit = run.schedule.end().max(self.work()) + settle::HEALED_WITHIN;
         let before = shape.deriving.iter().flat_map(|_| BEFORE_SOURCE);
-        let accounts = (self.breaks == Breaks::Transactions).then(bank);
+        // The versions of accounts before the accounts.
+        let accounts = (self.breaks == Breaks::Transactions).then(|| [KeyspaceName::new(HISTORY), bank()]);
         let names = before
             .map(KeyspaceName::new)
-            .chain(accounts)
+            .chain(accounts.into_iter().flatten())
             .chain([main.clone()]);
         for name in names {
             if !settle::begin(simulation, everyone, &name, limit) {

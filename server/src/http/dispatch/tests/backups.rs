@@ -27,7 +27,7 @@ async fn start() -> (Node, Archivist) {
         clock: Arc::new(SystemClock),
         settings: UpkeepSettings::default(),
     };
-    (node, Archivist::new(upkeep, backups))
+    (node, Archivist::new(upkeep, Some(backups)))
 }
 
 /// The text of a member.

@@ -148,6 +148,23 @@ fn export() -> Sample {
     }
 }
 
+/// From what a table was into another one.
+fn rewind() -> Sample {
+    let action = "RestoreTableToPointInTime";
+    let mut sample = restore();
+    sample.body =
+        r#"{"SourceTableName":"Tab","TargetTableName":"Restored","UseLatestRestorableTime":true}"#.to_owned();
+    for (needed, _) in &mut sample.needs {
+        if *needed == "RestoreTableFromBackup" {
+            *needed = action;
+        }
+    }
+    if let Some((_, resource)) = sample.needs.first_mut() {
+        TABLE.clone_into(resource);
+    }
+    sample
+}
+
 impl Sample {
     /// The request of a target.
     pub(super) fn of(target: Target) -> Self {
@@ -180,6 +197,7 @@ impl Sample {
             Target::DescribeContinuousBackups => on_table("DescribeContinuousBackups", ""),
             Target::ListBackups => on_account("ListBackups"),
             Target::RestoreTableFromBackup => restore(),
+            Target::RestoreTableToPointInTime => rewind(),
             Target::DeleteResourcePolicy => on_arn("DeleteResourcePolicy", ""),
             Target::DeleteTable => on_table("DeleteTable", ""),
             Target::DescribeEndpoints => on_account("DescribeEndpoints"),
@@ -202,6 +220,10 @@ impl Sample {
             Target::PutResourcePolicy => on_arn("PutResourcePolicy", r#","Policy":"{}""#),
             Target::TagResource => on_arn("TagResource", r#","Tags":[{"Key":"a","Value":"b"}]"#),
             Target::UntagResource => on_arn("UntagResource", r#","TagKeys":["a"]"#),
+            Target::UpdateContinuousBackups => on_table(
+                "UpdateContinuousBackups",
+                r#","PointInTimeRecoverySpecification":{"PointInTimeRecoveryEnabled":true}"#,
+            ),
             Target::UpdateTable => on_table("UpdateTable", ""),
             Target::UpdateTimeToLive => on_table("UpdateTimeToLive", ""),
         }
