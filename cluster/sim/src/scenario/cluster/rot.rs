@@ -53,6 +53,10 @@ impl Rot {
             for _ in 0..self.stream.between(1, 3) {
                 self.change_a_bit();
             }
+            if self.stream.chance(300_000) {
+                // What is compared meanwhile is written meanwhile.
+                self.want_repair().await;
+            }
             let pause = self.stream.between(100, 1_500);
             self.everyone.pause(pause).await;
             if self.replace_disk().await {
@@ -104,16 +108,18 @@ impl Rot {
 
     /// Has every node compare and check everything.
     async fn begin_repair(&self) {
-        loop {
-            let attempt = self.everyone.ask(self.victim, "repair everything", |node| {
-                Box::pin(async move { node.begin_repair().await })
-            });
-            if matches!(attempt.await, Attempt::Answered(true)) {
-                return;
-            }
+        while !self.want_repair().await {
             self.replace_disk().await;
             self.everyone.pause(LOOK_MS).await;
         }
+    }
+
+    /// Asks every node to compare and check everything, and says whether all of them will.
+    async fn want_repair(&self) -> bool {
+        let attempt = self.everyone.ask(self.victim, "repair everything", |node| {
+            Box::pin(async move { node.begin_repair().await })
+        });
+        matches!(attempt.await, Attempt::Answered(true))
     }
 
     async fn is_whole(&self) -> bool {
