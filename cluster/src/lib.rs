@@ -10,6 +10,7 @@ mod command;
 mod coordinator;
 mod derive;
 mod error;
+pub mod follow;
 pub mod gossip;
 mod group;
 mod hints;
@@ -50,8 +51,8 @@ pub use node::settings::{Alone, Founder, MoveSettings, NodeSettings, ScrubSettin
 pub use runtime::TokioWorld;
 pub use stator_storage::vfs::{Vfs, fault as disk_fault, posix::PosixVfs};
 pub use stator_storage::{
-    DataKeyId, DataKeyStatus, KeyStatus, MASTER_KEY_BYTES, MasterKey, MasterKeyId, MasterKeys, Random,
-    Settings as EngineSettings,
+    DataKeyId, DataKeyStatus, EngineStatistics, KeyStatus, MASTER_KEY_BYTES, MasterKey, MasterKeyId,
+    MasterKeys, Random, Settings as EngineSettings,
 };
 pub use status::{
     ClusterStatus, GroupStatus, Liveness, MovesStatus, NodeStatus, ReadRepairStatus, ScrubStatus, Standing,

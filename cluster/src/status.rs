@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::Serialize;
+use stator_storage::EngineStatistics;
 use uuid::Uuid;
 
 use crate::coordinator::Cluster;
@@ -235,6 +236,11 @@ impl Cluster {
     /// A request of a client is served by this node; it counts for [`NodeStatus::requests_per_second`].
     pub fn count_request(&self) {
         self.inner().load.count();
+    }
+
+    /// How this node's engine stands, and what it has done since it was opened.
+    pub fn engine_statistics(&self) -> EngineStatistics {
+        self.inner().engine.statistics()
     }
 
     /// The node's steady clock, to measure how long something takes: time since some moment, which never goes back.

@@ -32,7 +32,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+
+use crate::log::{self, LogFormat};
 
 /// A self-hosted DynamoDB-compatible database.
 #[derive(Debug, Parser)]
@@ -92,12 +93,12 @@ enum Command {
 
 /// Runs a command; what goes wrong is told on standard error in one line.
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
-    let filter = EnvFilter::try_from_env("STATOR_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .init();
+    match &arguments.command {
+        // Its configuration says how.
+        Command::Serve(_) => {}
+        Command::Dev(options) => log::start(options.log_format),
+        _ => log::start(LogFormat::Text),
+    }
     let result = match arguments.command {
         Command::Dev(options) => dev::run(&options).map_err(|error| error.to_string()),
         Command::Init(options) => init::run(&options).map_err(|error| error.to_string()),

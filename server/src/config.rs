@@ -35,6 +35,7 @@ use crate::backup::BackupSettings;
 use crate::http::limits::HttpLimits;
 use crate::http::peer::CertificateName;
 use crate::limits::Limits;
+use crate::log::LogSettings;
 use crate::object_store::ObjectStoreSettings;
 use crate::upkeep::UpkeepSettings;
 
@@ -72,6 +73,9 @@ pub(crate) struct Config {
     /// Quotas of the API; the same on all nodes.
     #[serde(default)]
     pub(crate) limits: Limits,
+    /// What is written to standard error.
+    #[serde(default)]
+    pub(crate) log: LogSettings,
     /// Who has asked for what; nothing is written down without it.
     pub(crate) audit: Option<AuditSettings>,
     /// Where backups are; there are none without it.

@@ -17,6 +17,7 @@ mod query;
 pub(crate) mod serve;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -29,6 +30,7 @@ use http::header::{
     CONTENT_ENCODING, CONTENT_TYPE, ORIGIN, USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, request::Parts};
+use stator_cluster::follow;
 use stator_iam::{Principal, RequestView};
 
 pub(crate) use self::audit::dropped as dropped_lines;
@@ -42,6 +44,7 @@ use crate::authorize::Caller;
 use crate::health::Health;
 use crate::identity::store::Identities;
 use crate::keys::Keys;
+use crate::log;
 use crate::metrics::{Concern, OperationMetrics};
 use crate::operation::Context;
 use crate::request_id::{RequestId, RequestIds};
@@ -70,6 +73,8 @@ pub(crate) struct App {
     pub(crate) keys: Keys,
     /// Where it is written down who has asked for what, if anywhere.
     pub(crate) audit: Option<AuditLog>,
+    /// From when on a request is slow, and logged.
+    pub(crate) slow_request: Option<Duration>,
 }
 
 /// The routes: one handler, because DynamoDB tells operations apart by a header.
@@ -84,7 +89,11 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     let is_query = query::is_query(&parts);
     let request = Request::from_parts(parts, body);
     // On the heap once, where it stays while layers around it are moved.
-    let answering = |request| Box::pin(respond(&app, request, (id, is_query)));
+    let is_followed = app.slow_request.is_some();
+    let answering = |request| {
+        let answering = Box::pin(respond(&app, request, (id, is_query)));
+        log::of_request(id, follow::follow(is_followed, answering))
+    };
     let mut response = panic::guard(request, (id, is_query), answering).await;
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
@@ -150,14 +159,17 @@ fn health(app: &App) -> Response {
 async fn operation(app: &App, parts: &Parts, body: Body, id: RequestId) -> Response {
     let mut pending = Pending::new(app, parts, id);
     let result = match body::read(&parts.headers, body, &app.guard).await {
-        Ok((received, json)) => answer(app, parts, &received, &json, &mut pending.trail).await,
+        Ok((received, json)) => {
+            pending.read();
+            answer(app, parts, &received, &json, &mut pending.trail).await
+        }
         Err(error) => Err(error),
     };
     pending.answered(&result);
     let (status, body) = match result {
         Ok(body) => (StatusCode::OK, body),
         Err(error) => {
-            log(&error, id);
+            log(&error);
             (error.status(), error.body())
         }
     };
@@ -270,12 +282,12 @@ fn peer(parts: &Parts) -> Peer {
     parts.extensions.get().cloned().unwrap_or_else(Peer::unknown)
 }
 
-fn log(error: &ApiError, id: RequestId) {
+fn log(error: &ApiError) {
     match error {
         ApiError::Internal(_) | ApiError::Unavailable(_) => {
-            tracing::error!(request_id = id.as_str(), %error, "request failed");
+            tracing::error!(%error, "request failed");
         }
-        _ => tracing::debug!(request_id = id.as_str(), %error, "request refused"),
+        _ => tracing::debug!(%error, "request refused"),
     }
 }
 

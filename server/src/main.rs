@@ -25,6 +25,7 @@ mod https;
 mod identity;
 mod keys;
 mod limits;
+mod log;
 mod message;
 mod metrics;
 mod node;

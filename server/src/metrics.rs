@@ -1,10 +1,15 @@
 //! A node's numbers for whoever collects them, in Prometheus' text form, version 0.0.4; and, on the same listener, the answers
 //! to probes with their reasons.
 //!
-//! The names are part of the interface and listed in `docs/operations.md`. They are told without a signature, so that the
+//! The names are part of the interface and listed in `docs/metrics.md`. They are told without a signature, so that the
 //! listener is one of its own, in plain, for addresses that clients do not reach.
 
+#[cfg(test)]
+mod document;
+mod engine;
 mod operations;
+mod process;
+mod ring;
 mod transfers;
 
 use std::future::pending;
@@ -25,11 +30,13 @@ pub(crate) use self::operations::{Concern, OperationMetrics, TableSeries};
 use crate::audit::{AuditCounts, AuditLog};
 use crate::backup::{BackupCounters, Backups};
 use crate::catalog::Catalog;
+use crate::clock::Clock;
 use crate::health::{Health, LIVE_PATH, READY_PATH};
 use crate::http::guard::{Counters, Guard};
 use crate::http::limits::HttpLimits;
 use crate::http::serve::{Security, serve};
 use crate::throttle::Throttle;
+use crate::tls::Expiry;
 use crate::transfer::Transfers;
 
 /// The type of the text form.
@@ -46,6 +53,9 @@ pub(crate) struct Sources {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) backups: Option<Arc<Backups>>,
     pub(crate) transfers: Option<Arc<Transfers>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Of the certificates in use, if there are any.
+    pub(crate) expiry: Option<Arc<Expiry>>,
 }
 
 /// The listener of collectors and probes, from the first moment of a node: whoever waits for it is told so. Ends when it is
@@ -105,11 +115,21 @@ async fn answer(State(told): State<Told>) -> Response {
     let Some(sources) = told.sources.get() else {
         return (StatusCode::SERVICE_UNAVAILABLE, told.health.state().name()).into_response();
     };
+    ([(CONTENT_TYPE, TEXT_FORM)], tell(sources)).into_response()
+}
+
+/// All numbers of a node.
+fn tell(sources: &Sources) -> String {
     let mut text = Text::default();
     sources
         .operations
         .write(&mut text, |table| sources.catalog.table(table).is_some());
     text.cluster(&sources.cluster.status());
+    text.engine(&sources.cluster.engine_statistics());
+    text.process(sources.clock.now_ms());
+    if let Some(expiry) = &sources.expiry {
+        text.certificates(&expiry.read());
+    }
     if let Some(throttle) = &sources.throttle {
         text.throttled(&throttle.refused());
     }
@@ -123,7 +143,7 @@ async fn answer(State(told): State<Told>) -> Response {
     if let Some(transfers) = &sources.transfers {
         text.transfers(&transfers.counters);
     }
-    ([(CONTENT_TYPE, TEXT_FORM)], text.0).into_response()
+    text.0
 }
 
 /// What is counted, what can go down again, and what is counted in buckets.
@@ -424,8 +444,8 @@ const REFUSALS: [Refusal; 9] = [
 impl Text {
     /// The numbers of a status. Labels are numbers and words of ours, which need no quoting.
     fn cluster(&mut self, status: &ClusterStatus) {
-        for (name, kind, help, value) in METRICS {
-            self.value(name, kind, help, value(status));
+        for (name, kind, help, value) in METRICS.iter().chain(ring::METRICS) {
+            self.value(name, *kind, help, value(status));
         }
         let name = "stator_node_alive";
         let help = "Whether this node takes another one (or itself) to be alive.";

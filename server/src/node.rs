@@ -45,6 +45,7 @@ use crate::operation::Context;
 use crate::random;
 use crate::request_id::RequestIds;
 use crate::throttle::Throttle;
+use crate::tls::Expiry;
 use crate::transfer::Transfers;
 use crate::transfer::porter::Porter;
 use crate::upkeep::{Upkeep, UpkeepSettings};
@@ -215,6 +216,8 @@ pub(crate) struct Api {
     pub(crate) rotation: Rotation,
     pub(crate) limits: Limits,
     pub(crate) health: Arc<Health>,
+    /// From when on a request is slow, and logged.
+    pub(crate) slow_request: Option<Duration>,
 }
 
 /// The API over a cluster that is ready.
@@ -283,6 +286,7 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
         operations: Arc::default(),
         keys,
         audit: api.audit,
+        slow_request: api.slow_request,
     }))
 }
 
@@ -293,6 +297,8 @@ pub(crate) struct Listeners {
     pub(crate) security: Security,
     /// For whoever collects its numbers, if it is to tell them.
     pub(crate) telling: Option<Telling>,
+    /// When the certificates in use expire, if there are any.
+    pub(crate) expiry: Option<Arc<Expiry>>,
 }
 
 /// Serves until `stop` is ready or the node fails, and ends the node.
@@ -317,6 +323,8 @@ pub(crate) async fn run(
             catalog: Arc::clone(&app.context.catalog),
             backups: app.context.backups.clone(),
             transfers: app.context.transfers.clone(),
+            clock: Arc::clone(&app.context.clock),
+            expiry: listeners.expiry.clone(),
         });
     }
     health.serves(cluster.clone());

@@ -5,6 +5,7 @@
 //! certificate stands for (`http/peer.rs`).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::{CryptoProvider, ring};
@@ -146,6 +147,34 @@ pub(crate) fn validity(pem: &[u8]) -> Result<Validity, TlsError> {
         valid.until_s = valid.until_s.min(of_one.not_after.timestamp());
     }
     Ok(valid)
+}
+
+/// When the certificates in use expire, for whoever watches it. They may be replaced meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct Expiry {
+    nodes_s: AtomicI64,
+    clients_s: AtomicI64,
+}
+
+impl Expiry {
+    /// These are in use from now on: PEM of the certificate between nodes, and of that for clients.
+    ///
+    /// # Errors
+    /// As [`validity`]; nothing is changed.
+    pub(crate) fn note(&self, nodes: &[u8], clients: &[u8]) -> Result<(), TlsError> {
+        let (nodes, clients) = (validity(nodes)?, validity(clients)?);
+        self.nodes_s.store(nodes.until_s, Ordering::Relaxed);
+        self.clients_s.store(clients.until_s, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// In seconds since the Unix epoch, by what they are for.
+    pub(crate) fn read(&self) -> [(&'static str, i64); 2] {
+        [
+            ("nodes", self.nodes_s.load(Ordering::Relaxed)),
+            ("clients", self.clients_s.load(Ordering::Relaxed)),
+        ]
+    }
 }
 
 /// What messages call it.

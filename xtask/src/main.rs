@@ -10,6 +10,7 @@ mod clock;
 mod faults;
 mod kcl;
 mod kill;
+mod metrics;
 mod openapi;
 mod rot;
 mod scale;
@@ -47,6 +48,8 @@ enum Command {
     Kill(kill::Arguments),
     /// Make openapi/dynamodb.json anew from AWS's service model and docs/compatibility.md, or check that it is up to date.
     Openapi(openapi::Arguments),
+    /// Make docs/metrics.md anew of what a node tells.
+    Metrics,
     /// Measure what large clusters cost and do: placement, idle ranges, tables, capacity.
     Scale(scale::Arguments),
     /// Change bits of a cluster's files, and see that all is noticed and put right.
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Rot(arguments) => rot::run(&arguments),
         Command::Kcl(arguments) => kcl::run(&arguments),
         Command::Kill(arguments) => kill::run(&arguments),
+        Command::Metrics => metrics::run(),
         Command::Openapi(arguments) => openapi::run(&arguments),
         Command::Scale(arguments) => scale::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),

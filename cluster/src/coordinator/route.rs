@@ -11,6 +11,7 @@ use prost::Message as _;
 use super::Cluster;
 use crate::command::WriteOptions;
 use crate::error::Error;
+use crate::follow::{self, Hop};
 use crate::gossip::Liveness;
 use crate::group::apply::METADATA_GROUP;
 use crate::group::replica::{Refused, Replica};
@@ -63,6 +64,8 @@ pub(super) struct Route<'a> {
     begun: Duration,
     hint: Option<NodeId>,
     tried: usize,
+    /// Who was asked last.
+    last: Option<NodeId>,
     cause: String,
     unknown: Option<String>,
 }
@@ -77,6 +80,7 @@ impl<'a> Route<'a> {
             begun: cluster.node.surroundings.world.now(),
             hint: None,
             tried: 0,
+            last: None,
             cause: "no replica is known to be reachable".to_owned(),
             unknown: None,
         }
@@ -108,6 +112,10 @@ impl<'a> Route<'a> {
             let place = self.cluster.place(self.group, self.leader, hint, self.tried);
             self.tried += 1;
             if let Some(place) = place {
+                self.last = Some(match &place {
+                    Place::Here(_) => self.cluster.node.settings.node,
+                    Place::There(node) => *node,
+                });
                 return Ok((place, left));
             }
         }
@@ -162,6 +170,20 @@ impl<'a> Route<'a> {
             Some(cause) if self.leader => Error::OutcomeUnknown { cause },
             Some(cause) => Error::Unavailable { cause },
             None => Error::Unavailable { cause },
+        }
+    }
+}
+
+impl Drop for Route<'_> {
+    /// An operation is over with its route, however it ended.
+    fn drop(&mut self) {
+        if let Some(node) = self.last.filter(|_| follow::is_followed()) {
+            follow::note(Hop {
+                range: (self.group != METADATA_GROUP).then(|| RangeId(self.group - 1)),
+                node,
+                tries: self.tried,
+                took: self.world().now().saturating_sub(self.begun),
+            });
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::health::Health;
 use crate::http::limits::HttpLimits;
 use crate::http::serve::Security;
 use crate::limits::Limits;
+use crate::log::{LogFormat, LogSettings};
 use crate::node::{self, Api, Listeners, NodeError};
 use crate::object_store::{Buckets, ObjectStoreSettings};
 use crate::random;
@@ -57,6 +58,9 @@ pub(crate) struct Options {
     /// Hold tables to their provisioned throughput and on-demand maximums
     #[arg(long)]
     throttle: bool,
+    /// How lines of the log look
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(super) log_format: LogFormat,
     /// Print one line of JSON when ready
     #[arg(long)]
     json: bool,
@@ -168,6 +172,7 @@ async fn run_node(options: &Options) -> Result<(), DevError> {
         rotation: Rotation::default(),
         limits: limits(options),
         health: Health::new(Arc::new(SystemClock)),
+        slow_request: LogSettings::default().slow_request(),
     };
     let app = node::app(&opened, api).await?;
     let stop = node::stop_signal()?;
@@ -176,6 +181,7 @@ async fn run_node(options: &Options) -> Result<(), DevError> {
         clients: listener,
         security: Security::Plain,
         telling: None,
+        expiry: None,
     };
     Ok(node::run(app, listeners, &directory, stop).await?)
 }

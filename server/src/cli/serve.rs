@@ -32,10 +32,11 @@ use crate::http::dropped_lines;
 use crate::http::peer::Principals;
 use crate::http::serve::Security;
 use crate::keys::FetchMasterKeys;
+use crate::log;
 use crate::metrics::Telling;
 use crate::node::{self, Api, Listeners, NodeError};
 use crate::random;
-use crate::tls::{ServerTls, TlsError};
+use crate::tls::{Expiry, ServerTls, TlsError};
 
 /// How often it is told what the node waits for, if that has changed.
 const WAITING_INTERVAL: Duration = Duration::from_secs(2);
@@ -129,6 +130,7 @@ struct Ready<'a> {
 /// Runs the node until it is told to stop.
 pub(crate) fn run(options: &Options) -> Result<(), ServeError> {
     let mut config = options.place.config(&options.config)?;
+    log::start(config.log.format);
     let own = &mut config.http.limits.connections_per_address_max;
     *own = options.connections_per_address.unwrap_or(*own);
     let ended = tokio::runtime::Builder::new_multi_thread()
@@ -236,18 +238,23 @@ async fn run_node(
         rotation: config.security.rotation,
         limits: config.limits,
         health,
+        slow_request: config.log.slow_request(),
     };
     let app = node::app(&opened, api).await?;
+    let expiry = Arc::new(Expiry::default());
+    expiry.note(&certificates.nodes.certificate_pem, &certificates.clients)?;
     let listeners = Listeners {
         clients: clients.listen()?,
         security: Security::Tls(tls.clone()),
         telling,
+        expiry: Some(Arc::clone(&expiry)),
     };
     let renewal = Renewal {
         config: config.clone(),
         certificates,
         tls,
         transport,
+        expiry,
         hang_up: signal(SignalKind::hangup())?,
     };
     let renewing = tokio::spawn(renewal.run());
@@ -452,6 +459,7 @@ struct Renewal {
     certificates: Certificates,
     tls: ServerTls,
     transport: Arc<Transport>,
+    expiry: Arc<Expiry>,
     /// SIGHUP: an operator does not want to wait.
     hang_up: Signal,
 }
@@ -486,7 +494,9 @@ impl Renewal {
             .map_err(|error| error.to_string())
             .and_then(|()| {
                 let replaced = self.tls.replace(found.for_clients());
-                replaced.map_err(|error| error.to_string())
+                let noted =
+                    replaced.and_then(|()| self.expiry.note(&found.nodes.certificate_pem, &found.clients));
+                noted.map_err(|error| error.to_string())
             });
         match renewed {
             Ok(()) => {

@@ -119,7 +119,7 @@ pub(super) async fn answer(app: &App, parts: &Parts, body: Body, id: RequestId) 
     let (status, body) = match result {
         Ok(answer) => (StatusCode::OK, answer.to_string().into_bytes()),
         Err(error) => {
-            super::log(&error, id);
+            super::log(&error);
             (error.status(), error.body())
         }
     };

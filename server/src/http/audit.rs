@@ -6,6 +6,7 @@
 
 mod parameters;
 mod pending;
+mod slow;
 #[cfg(test)]
 mod tests;
 

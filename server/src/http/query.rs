@@ -50,7 +50,7 @@ pub(super) async fn answer(app: &App, parts: &Parts, body: Body, id: RequestId) 
     let (status, xml) = match result {
         Ok(xml) => (StatusCode::OK, xml),
         Err(refusal) => {
-            log(&refusal, id);
+            log(&refusal);
             error::answer(api, &refusal, id.as_str())
         }
     };
@@ -105,11 +105,11 @@ fn unproved(error: ApiError) -> IdentityError {
     }
 }
 
-fn log(error: &IdentityError, id: RequestId) {
+fn log(error: &IdentityError) {
     match error {
         IdentityError::Internal(_) | IdentityError::Unavailable(_) => {
-            tracing::error!(request_id = id.as_str(), %error, "request failed");
+            tracing::error!(%error, "request failed");
         }
-        _ => tracing::debug!(request_id = id.as_str(), %error, "request refused"),
+        _ => tracing::debug!(%error, "request refused"),
     }
 }

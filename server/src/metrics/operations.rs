@@ -100,6 +100,8 @@ impl Operations {
 /// What is counted of the operations on one table.
 #[derive(Debug, Default)]
 pub(crate) struct TableSeries {
+    /// The table's.
+    pub(crate) name: String,
     operations: Operations,
 }
 
@@ -123,7 +125,14 @@ impl OperationMetrics {
         }
         let mut tables = self.tables.write();
         let has_room = tables.len() < TABLES_MAX || tables.contains_key(name);
-        has_room.then(|| Arc::clone(tables.entry(name.to_owned()).or_default()))
+        let series = || {
+            let name = name.to_owned();
+            Arc::new(TableSeries {
+                name,
+                ..TableSeries::default()
+            })
+        };
+        has_room.then(|| Arc::clone(tables.entry(name.to_owned()).or_insert_with(series)))
     }
 
     /// An operation has been answered after a time, with an error of this name or none.

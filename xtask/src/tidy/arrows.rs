@@ -48,6 +48,7 @@ const JSON_PLACES: &[(&str, &str)] = &[
     ("server/src/wire", "the API's JSON is read and written here"),
     ("server/src/http", "the edge of HTTP"),
     ("server/src/cli", "the commands' --json output"),
+    ("server/src/log.rs", "lines of the log"),
 ];
 
 /// Checks the dependencies that the manifests declare.

@@ -153,6 +153,12 @@ durability = "{durability}"
 # block_cache_bytes = 268435456
 # memtable_bytes_max = 67108864
 
+# [log]
+# Lines on standard error: "text", or "json" for programs. STATOR_LOG in the environment says what is logged.
+# format = "text"
+# A request that takes so many milliseconds is logged with where they went; 0 for none.
+# slow_request_ms = 1000
+
 # [limits]
 # How large all items of one partition key may be together in a table with local indexes, in bytes. The same on all nodes.
 # item_collection_bytes_max = 10737418240

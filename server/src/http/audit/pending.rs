@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::request::Parts;
 use stator_iam::Principal;
 
-use super::{App, Trail, operation, query};
+use super::{App, Trail, operation, query, slow};
 use crate::identity::error::IdentityError;
 use crate::request_id::RequestId;
 use crate::wire::error::ApiError;
@@ -22,6 +22,8 @@ pub(in crate::http) struct Pending<'a> {
     parts: &'a Parts,
     id: RequestId,
     begun: Duration,
+    /// How long it took to read the body; only known of a request that is followed.
+    read: Option<Duration>,
     pub(in crate::http) trail: Trail,
     is_answered: bool,
 }
@@ -33,8 +35,16 @@ impl<'a> Pending<'a> {
             parts,
             id,
             begun: app.context.cluster.steady_now(),
+            read: None,
             trail: Trail::default(),
             is_answered: false,
+        }
+    }
+
+    /// Its body is there.
+    pub(in crate::http) fn read(&mut self) {
+        if self.app.slow_request.is_some() {
+            self.read = Some(self.took());
         }
     }
 
@@ -53,6 +63,9 @@ impl<'a> Pending<'a> {
         let (table, took) = (table.get().map(Arc::as_ref), self.took());
         let error = result.as_ref().err().map(ApiError::code);
         self.app.operations.answered(*target, table, took, error);
+        if self.app.slow_request.is_some_and(|slow| took >= slow) {
+            slow::tell(&self.trail, took, self.read, error);
+        }
         operation(self.app, self.parts, &self.trail, result, self.id);
     }
 }
@@ -112,9 +125,12 @@ impl Drop for PendingCall<'_> {
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
+    use axum::body::Body;
+    use http::StatusCode;
     use serde_json::{Value, json};
     use stator_cluster::{Durability, MASTER_KEY_BYTES, MasterKey};
     use tempfile::TempDir;
+    use tower::ServiceExt as _;
 
     use super::*;
     use crate::audit::AuditLog;
@@ -123,13 +139,16 @@ mod tests {
     use crate::config::Rotation;
     use crate::health::Health;
     use crate::http::limits::HttpLimits;
+    use crate::http::router;
     use crate::limits::Limits;
+    use crate::log::LogFormat;
+    use crate::log::tests::Lines;
     use crate::node;
     use crate::upkeep::UpkeepSettings;
     use crate::wire::target::Target;
 
     /// A node with an audit log in this directory.
-    async fn app(directory: &TempDir) -> Arc<App> {
+    async fn app(directory: &TempDir, slow_request: Option<Duration>) -> Arc<App> {
         let settings = json!({"file": directory.path().join("audit.jsonl")});
         let settings = serde_json::from_value(settings).unwrap();
         let tell_dropped = Box::new(|count: u64| count.to_string().into_bytes());
@@ -151,6 +170,7 @@ mod tests {
             rotation: Rotation::default(),
             limits,
             health: Health::new(Arc::new(SystemClock)),
+            slow_request,
         };
         node::app(&opened, api).await.unwrap()
     }
@@ -166,7 +186,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_never_answered_is_written_down_once_it_is_known_who_has_asked() {
         let directory = TempDir::new().unwrap();
-        let app = app(&directory).await;
+        let app = app(&directory, None).await;
         let (parts, ()) = http::Request::new(()).into_parts();
         let root = || Some(Arc::new(auth::root("AKIA1")));
         let ids = [(); 4].map(|()| app.request_ids.next());
@@ -212,5 +232,73 @@ mod tests {
             ]
         );
         assert_eq!(lines[0]["requestParameters"], json!({"tableName": "Tab"}));
+    }
+
+    /// Carries out an operation; gives the request's id.
+    async fn ask(app: &Arc<App>, target: &str, body: &Value) -> String {
+        let request = http::Request::post("/")
+            .header("host", "localhost")
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amz-target", format!("DynamoDB_20120810.{target}"))
+            .header("x-amz-date", "20261128T000000Z")
+            .header(
+                "authorization",
+                "AWS4-HMAC-SHA256 Credential=AKIA1/20261128/us-east-1/dynamodb/aws4_request, SignedHeaders=host;x-amz-date;x-amz-target, \
+                 Signature=0000000000000000000000000000000000000000000000000000000000000000",
+            )
+            .body(Body::from(body.to_string()));
+        let response = router(Arc::clone(app)).oneshot(request.unwrap()).await.unwrap();
+        let id = response.headers()["x-amzn-requestid"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let status = response.status();
+        let body = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
+        assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&body));
+        id
+    }
+
+    #[tokio::test]
+    async fn slow_requests_are_logged_with_where_the_time_went_and_others_are_not() {
+        let table = json!({"TableName": "orders", "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]});
+        let put = json!({"TableName": "orders", "Item": {"id": {"S": "1"}}});
+        let said = |lines: &Lines, id: &str| {
+            let lines = lines.json().into_iter();
+            lines
+                .filter(|line| line["message"] == "a request was slow" && line["request_id"] == id)
+                .collect::<Vec<_>>()
+        };
+        for (slow, count) in [(Duration::ZERO, 1), (Duration::from_secs(3600), 0)] {
+            let directory = TempDir::new().unwrap();
+            let (lines, _guard) = Lines::take(LogFormat::Json);
+            let app = app(&directory, Some(slow)).await;
+            ask(&app, "CreateTable", &table).await;
+            let id = ask(&app, "PutItem", &put).await;
+            let lines = said(&lines, &id);
+            assert_eq!(lines.len(), count);
+            for line in lines {
+                assert_eq!(
+                    (&line["operation"], &line["table"]),
+                    (&json!("PutItem"), &json!("orders"))
+                );
+                assert_eq!(
+                    (&line["slowest_node"], &line["slowest_tries"]),
+                    (&json!(1), &json!(1))
+                );
+                assert!(
+                    line["slowest_range"].as_u64().is_some_and(|range| range < 256),
+                    "{line}"
+                );
+                assert!(line["took_ms"].as_u64() >= line["slowest_ms"].as_u64(), "{line}");
+                assert!(
+                    line["principal"]
+                        .as_str()
+                        .is_some_and(|arn| arn.ends_with(":root")),
+                    "{line}"
+                );
+            }
+        }
     }
 }
