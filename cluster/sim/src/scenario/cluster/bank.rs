@@ -56,6 +56,8 @@ pub(super) struct Observed {
     pub(super) appends: BTreeMap<u64, i64>,
     /// What it has seen of each account.
     pub(super) reads: BTreeMap<u64, List>,
+    /// Whether that is how it was some time ago, by the clocks of the nodes.
+    pub(super) is_past: bool,
 }
 
 /// What a node says of a transaction.
@@ -252,6 +254,7 @@ impl Teller {
             fate,
             appends,
             reads,
+            is_past: false,
         });
     }
 
@@ -295,6 +298,7 @@ impl Teller {
             fate,
             appends: BTreeMap::from([(account, 0)]),
             reads: list.into_iter().map(|list| (account, list)).collect(),
+            is_past: false,
         });
     }
 
@@ -337,13 +341,12 @@ impl Teller {
                 }
                 self.ledger.lock().push(Observed {
                     number: self.numbers.next(),
-                    // What was some time ago agrees with what transactions have seen of each other, and with nobody's
-                    // clock; what begins behind the look is later.
-                    began: if back_ms.is_some() { 0 } else { began },
+                    began,
                     ended: Some(self.everyone.history.moment()),
                     fate: Fate::Stands,
                     appends: BTreeMap::new(),
                     reads,
+                    is_past: back_ms.is_some(),
                 });
             }
             Attempt::Answered(None) | Attempt::Refused | Attempt::Unknown => {}
