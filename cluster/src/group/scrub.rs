@@ -103,7 +103,10 @@ impl Scrub {
     ) -> Option<u64> {
         let Some((number, id)) = self.keyspaces.get(walk.at.0).copied() else {
             let tree = std::mem::take(&mut walk.tree);
-            *self.progress.lock() = Progress::Done(Arc::new(tree));
+            let mut progress = self.progress.lock();
+            if matches!(*progress, Progress::Under) {
+                *progress = Progress::Done(Arc::new(tree));
+            }
             return None;
         };
         let (mut start, end) = span_of(group, number, span);
@@ -148,6 +151,13 @@ impl Scrub {
             }
         }
         Ok(())
+    }
+
+    /// What was read, or is to be read, counts for nothing.
+    fn void(&self) {
+        let cause = "a file from which it was read has gone since".to_owned();
+        *self.progress.lock() = Progress::Unreadable(cause);
+        self.let_go();
     }
 
     /// The digests are there; the cells are not needed any more.
@@ -241,9 +251,11 @@ impl Replica {
         self.scrub.lock().take_if(|scrub| scrub.id == id);
     }
 
-    /// What was compared so far counts no more.
-    pub(crate) fn forget_scrubs(&self) {
-        self.scrub.lock().take();
+    /// What was compared so far counts no more. Whoever asks is told so at once.
+    pub(crate) fn void_scrub(&self) {
+        if let Some(scrub) = self.scrub() {
+            scrub.void();
+        }
     }
 
     /// Whether nothing is to be believed of what this replica has.

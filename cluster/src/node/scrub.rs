@@ -266,7 +266,7 @@ impl Node {
         };
         if concerned.iter().all(is_safe) {
             // What was compared so far may have been read from the cache, and is gone with the file.
-            self.forget_scrubs(&concerned);
+            self.void_scrubs(&concerned);
             self.scrubbing.given_up.lock().insert(file.number, concerned);
             if let Err(error) = self.engine.give_up(file.number) {
                 self.host.fail(&error.to_string());
@@ -310,7 +310,7 @@ impl Node {
         given_up.retain(|number, concerned| {
             let is_there = damaged.iter().any(|file| file.number == *number);
             if !is_there {
-                self.forget_scrubs(concerned);
+                self.void_scrubs(concerned);
                 has_lost_hints |= concerned.is_empty();
             }
             is_there
@@ -321,9 +321,9 @@ impl Node {
         }
     }
 
-    fn forget_scrubs(&self, groups: &BTreeSet<u32>) {
+    fn void_scrubs(&self, groups: &BTreeSet<u32>) {
         for replica in groups.iter().filter_map(|group| self.replica(*group)) {
-            replica.forget_scrubs();
+            replica.void_scrub();
         }
     }
 
@@ -495,6 +495,11 @@ impl Node {
             return Err(Refused::NotNow(cause));
         }
         let replica = self.compared(of)?;
+        let is_done = |scrub: Arc<Scrub>| matches!(scrub.progress(), Progress::Done(_));
+        if !replica.scrub().is_some_and(is_done) {
+            let cause = "the comparison counts for nothing".to_owned();
+            return Err(Refused::NotNow(cause));
+        }
         replica.forget_scrub(of.id);
         if !replica.is_suspect() {
             return Ok(());

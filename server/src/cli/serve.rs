@@ -1,5 +1,6 @@
 //! `stator serve`: one node of a cluster, from its configuration file, until it is told to stop.
 
+mod api;
 mod notify;
 mod number;
 pub(super) mod place;
@@ -24,7 +25,6 @@ use super::files::{self, Certificates, FileError};
 use super::master_key::fetch::{self, KeyError};
 use super::private_file;
 use crate::audit::{AuditLog, AuditSettings};
-use crate::auth::Authenticator;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::health::Health;
@@ -34,7 +34,7 @@ use crate::http::serve::Security;
 use crate::keys::FetchMasterKeys;
 use crate::log;
 use crate::metrics::Telling;
-use crate::node::{self, Api, Listeners, NodeError};
+use crate::node::{self, Listeners, NodeError};
 use crate::random;
 use crate::tls::{Expiry, ServerTls, TlsError};
 
@@ -220,26 +220,7 @@ async fn run_node(
     if manner.stay {
         stay(config, &cluster).await;
     }
-    let api = Api {
-        region: config.http.region.clone(),
-        endpoint: endpoint.clone(),
-        authenticator: Authenticator::of_root(
-            &keys.access_key_id,
-            keys.secret.clone(),
-            config.http.region.clone(),
-            stator_iam::Transport::Tls,
-        ),
-        upkeep: config.upkeep,
-        http_limits: config.http.limits,
-        audit,
-        backup: config.backup.clone(),
-        object_store: files::buckets(config)?,
-        fetch: Some(fetch_again(config)),
-        rotation: config.security.rotation,
-        limits: config.limits,
-        health,
-        slow_request: config.log.slow_request(),
-    };
+    let api = api::of(config, (&keys, &endpoint), audit, health)?;
     let app = node::app(&opened, api).await?;
     let expiry = Arc::new(Expiry::default());
     expiry.note(&certificates.nodes.certificate_pem, &certificates.clients)?;

@@ -40,8 +40,8 @@ tells; do not edit. [operations.md](operations.md#what-a-node-knows) says where 
 /// Everything that a node tells which has all there is.
 async fn everything() -> String {
     let directory = tempfile::tempdir().unwrap();
-    let settings = serde_json::json!({"file": directory.path().join("audit.jsonl")});
-    let settings = serde_json::from_value(settings).unwrap();
+    let settings = format!("file = {:?}", directory.path().join("audit.jsonl"));
+    let settings = toml::from_str(&settings).unwrap();
     let audit = AuditLog::start(settings, Arc::new(SystemClock), Box::new(|_| Vec::new())).unwrap();
     let limits = Limits {
         throughput: true,

@@ -143,7 +143,10 @@ mod tests {
             let mut past = look(first, second);
             past.is_past = true;
             past.reads.retain(|account, _| *account < 2);
-            assert_eq!(check_past(&past, &[transfer.clone()], &end).is_ok(), is_right);
+            assert_eq!(
+                check_past(&past, std::slice::from_ref(&transfer), &end).is_ok(),
+                is_right
+            );
         }
         let reason = check(&[], &BTreeMap::from([(0, list(&[3]))])).unwrap_err();
         assert!(reason.contains("in the end"), "{reason}");
