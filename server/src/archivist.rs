@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use crate::backup::{BYTES_PER_SECOND, BackupCounters, BackupError, BackupRecord, BackupStatus, Backups};
 use crate::catalog::{CatalogError, Restore, Table};
+use crate::history_reader::HistoryError;
 use crate::upkeep::Upkeep;
 
 /// How often it is looked for something to do when nothing has changed.
@@ -57,8 +58,8 @@ enum JobError {
     NotLeading,
     #[error("this node was not told where backups are")]
     NoBackups,
-    #[error("the history that the table is to be restored from is gone; delete the table")]
-    NoHistory,
+    #[error("the table cannot be restored from the history of another one: {0}")]
+    History(#[from] HistoryError),
 }
 
 impl From<stator_archive::Error> for JobError {

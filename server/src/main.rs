@@ -20,6 +20,7 @@ mod derive;
 #[cfg(feature = "fault-injection")]
 mod fault_injection;
 mod health;
+mod history_reader;
 mod http;
 mod https;
 mod identity;

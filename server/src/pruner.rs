@@ -2,7 +2,8 @@
 //!
 //! Each node does it for the token ranges that it leads: it walks through the histories, as slowly as it takes not to be
 //! noticed. Invariant: only versions go that count at no moment from the horizon on; the horizon is [`SLACK_MS`] before the
-//! first moment that clients can restore, and before that of every restore that is under way. Not here: which versions those are
+//! first moment that clients can restore, and before that of every
+//! restore and export that is under way. Not here: which versions those are
 //! (`derive/history.rs`).
 
 use std::ops::{Bound, ControlFlow};
@@ -10,10 +11,12 @@ use std::time::Duration;
 
 use stator_cluster::{Bounds, ConsistencyLevel, Direction, Error, Keyspace, LedRange, WriteOptions};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::catalog::{CatalogError, History, Tables};
 use crate::command::Install;
 use crate::derive::history::{Outdated, Version};
+use crate::transfer::{self, ExportRecord, TransferError};
 use crate::upkeep::Upkeep;
 
 /// How long after the end of a walk the next one begins.
@@ -27,6 +30,17 @@ const ROWS: usize = 1024;
 const BYTES_PER_SECOND: u64 = 8 << 20;
 /// How long to wait at least after some rows have been removed.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Why nothing can be removed now.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PruneError {
+    /// It is not known which tables there are.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// It is not known which exports there are.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+}
 
 /// Where a walk goes on.
 struct Walk {
@@ -48,9 +62,11 @@ impl Upkeep {
     /// Removes what is too old now, of all histories. Gives how many versions have gone.
     ///
     /// # Errors
-    /// Those of the catalog. What cannot be removed now is left for another time.
-    pub(crate) async fn prune_all(&self) -> Result<u64, CatalogError> {
+    /// See [`PruneError`]. What cannot be removed now is left for another time.
+    pub(crate) async fn prune_all(&self) -> Result<u64, PruneError> {
         let tables = self.catalog.all().await?;
+        let exports = transfer::all::<ExportRecord>(&self.cluster).await?;
+        let in_use = in_use(&tables, &exports);
         let mut removed = 0;
         for table in tables.values() {
             let Some(history) = &table.definition().history else {
@@ -59,7 +75,7 @@ impl Upkeep {
             let Some(keyspace) = self.cluster.keyspace(&history.keyspace()) else {
                 continue;
             };
-            let Some(horizon_ms) = horizon_ms(history, &tables, self.now_ms()) else {
+            let Some(horizon_ms) = horizon_ms(history, &in_use, self.now_ms()) else {
                 continue;
             };
             for range in self.cluster.led_ranges() {
@@ -152,13 +168,20 @@ impl Upkeep {
     }
 }
 
-/// Up to where versions of a history that are out of date may go; `None` while it is not complete.
-fn horizon_ms(history: &History, tables: &Tables, now_ms: i64) -> Option<u64> {
-    let (earliest_ms, _) = history.restorable(now_ms)?;
+/// The histories that are read by restores and exports that are under way, and from which moments on.
+fn in_use(tables: &Tables, exports: &[ExportRecord]) -> Vec<(Uuid, i64)> {
     let restores = tables.values().filter_map(|table| {
         let restore = table.definition().restore.as_ref()?;
-        (restore.in_progress && restore.history == Some(history.id)).then_some(restore.at_ms)
+        Some((restore.history.filter(|_| restore.in_progress)?, restore.at_ms))
     });
-    let needed_ms = restores.fold(earliest_ms, i64::min);
+    let exports = exports.iter().filter(|export| export.ended_ms.is_none());
+    restores.chain(exports.filter_map(ExportRecord::reads)).collect()
+}
+
+/// Up to where versions of a history that are out of date may go; `None` while it is not complete.
+fn horizon_ms(history: &History, in_use: &[(Uuid, i64)], now_ms: i64) -> Option<u64> {
+    let (earliest_ms, _) = history.restorable(now_ms)?;
+    let moments = in_use.iter().filter(|(id, _)| *id == history.id);
+    let needed_ms = moments.map(|(_, at_ms)| *at_ms).fold(earliest_ms, i64::min);
     Some(u64::try_from(needed_ms.saturating_sub(SLACK_MS)).unwrap_or_default())
 }

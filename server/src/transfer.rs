@@ -86,28 +86,12 @@ impl Transfers {
     /// # Errors
     /// When the metadata cannot be read.
     pub(crate) async fn all<R: Record>(&self) -> Result<Vec<R>, TransferError> {
-        let rows = self.rows(R::PREFIX).await?;
-        rows.iter().map(|(_, cell)| read(cell)).collect()
+        all(&self.cluster).await
     }
 
     /// Keys and cells below a prefix, in the order of the keys.
     async fn rows(&self, prefix: &str) -> Result<Vec<(Vec<u8>, Bytes)>, TransferError> {
-        let bounds = Bounds {
-            start: Bound::Included(format!("{prefix}/").into_bytes()),
-            // The character behind the slash.
-            end: Bound::Excluded(format!("{prefix}0").into_bytes()),
-        };
-        let mut rows = Vec::new();
-        let metadata = self.cluster.metadata();
-        let collect = |row: &stator_cluster::Row<'_>| {
-            rows.push((row.key().to_vec(), Bytes::copy_from_slice(row.cell())));
-            ControlFlow::Continue(())
-        };
-        let level = ConsistencyLevel::Quorum;
-        self.cluster
-            .range(metadata, &bounds, Direction::Forward, level, collect)
-            .await?;
-        Ok(rows)
+        rows(&self.cluster, prefix).await
     }
 
     /// The one of a table's name and an id.
@@ -143,6 +127,34 @@ impl Transfers {
         compare_and_set::install(&self.cluster, &key, Some(record.to_bytes()), None).await?;
         Ok(())
     }
+}
+
+/// All of a kind in a cluster, in the order of their ARNs.
+///
+/// # Errors
+/// When the metadata cannot be read.
+pub(crate) async fn all<R: Record>(cluster: &Cluster) -> Result<Vec<R>, TransferError> {
+    let rows = rows(cluster, R::PREFIX).await?;
+    rows.iter().map(|(_, cell)| read(cell)).collect()
+}
+
+async fn rows(cluster: &Cluster, prefix: &str) -> Result<Vec<(Vec<u8>, Bytes)>, TransferError> {
+    let bounds = Bounds {
+        start: Bound::Included(format!("{prefix}/").into_bytes()),
+        // The character behind the slash.
+        end: Bound::Excluded(format!("{prefix}0").into_bytes()),
+    };
+    let mut rows = Vec::new();
+    let metadata = cluster.metadata();
+    let collect = |row: &stator_cluster::Row<'_>| {
+        rows.push((row.key().to_vec(), Bytes::copy_from_slice(row.cell())));
+        ControlFlow::Continue(())
+    };
+    let level = ConsistencyLevel::Quorum;
+    cluster
+        .range(metadata, &bounds, Direction::Forward, level, collect)
+        .await?;
+    Ok(rows)
 }
 
 fn read<R: Record>(cell: &[u8]) -> Result<R, TransferError> {

@@ -20,6 +20,7 @@ use crate::catalog::{CatalogError, Restore, Table};
 use crate::command::Deposit;
 use crate::compare_and_set;
 use crate::derive::unfit;
+use crate::history_reader::require_latest;
 
 /// So many items are on their way into the table.
 const WRITES_AT_ONCE: usize = 256;
@@ -62,9 +63,7 @@ impl Archivist {
 
     /// Every range asks its leaders to know all that this node knows of the metadata.
     pub(super) async fn require_latest(&self) -> Result<(), JobError> {
-        self.cluster().catch_up_metadata().await?;
-        let known = self.cluster().metadata_index();
-        Ok(self.cluster().require(known).await?)
+        Ok(require_latest(self.cluster()).await?)
     }
 
     async fn change(&self, table: &Table, change: impl Fn(&mut Restore)) -> Result<(), JobError> {

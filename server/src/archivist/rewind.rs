@@ -1,24 +1,18 @@
-//! Restoring a table from the history of another one, which may be in use meanwhile.
-//!
-//! The moment is closed in all ranges first, so that what the history says of it stays the same from then on, however often
-//! it is read; transactions are in it whole or not at all. Then of each item the version goes into the table that counts at the moment.
-//! Not here: which one that is (`derive/history.rs`), how items are written (`restore.rs`).
+//! Restoring a table from the history of another one, which may be in use meanwhile: of each item the version goes into the
+//! table that counts at the moment. Not here: which one that is (`derive/history.rs`), how versions are read
+//! (`history_reader.rs`), how items are written (`restore.rs`).
 
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 
-use bytes::Bytes;
-use stator_cluster::{Bounds, Cluster, ConsistencyLevel, Direction, Keyspace};
 use stator_model::key::after_prefix;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::restore::Cells;
-use super::{Archivist, JobError, PAGE_BYTES, PAGES_AHEAD};
-use crate::catalog::{Table, history_keyspace};
-use crate::derive::history::{AsOf, Version};
-
-/// How many versions are looked at before others get their turn.
-const ROWS: usize = 4096;
+use super::{Archivist, JobError, PAGES_AHEAD};
+use crate::catalog::Table;
+use crate::derive::history::AsOf;
+use crate::history_reader::{HistoryError, HistoryReader};
 
 impl Archivist {
     /// Writes the items of a history at a moment, in milliseconds since the Unix epoch, behind those that are there.
@@ -28,25 +22,30 @@ impl Archivist {
         (history, at_ms): (Uuid, i64),
         progress: &[u8],
     ) -> Result<(), JobError> {
-        self.require_latest().await?;
         let at_ms = u64::try_from(at_ms).unwrap_or_default();
-        let keyspace = self.cluster().keyspace(&history_keyspace(history));
-        let keyspace = keyspace.ok_or(JobError::NoHistory)?;
-        self.cluster().close_time(at_ms).await?;
         let done = self.progress(progress).await?;
+        let start = first_behind(done.as_deref());
+        let reader = HistoryReader::open(self.cluster(), (history, at_ms), AsOf::new(at_ms), start).await?;
         let (pages, mut received) = mpsc::channel(PAGES_AHEAD);
-        let reader = HistoryReader {
-            cluster: self.cluster().clone(),
-            keyspace,
-            as_of: AsOf::new(at_ms),
-            start: first_behind(done.as_deref()),
-        };
-        let reading = tokio::spawn(reader.read(pages));
+        let reading = tokio::spawn(read(reader, pages));
         let written = self.write_items(table, progress, done, &mut received).await;
         drop(received);
         let read = reading.await?;
         written?;
-        read
+        Ok(read?)
+    }
+}
+
+async fn read(mut reader: HistoryReader<AsOf>, pages: mpsc::Sender<Cells>) -> Result<(), HistoryError> {
+    loop {
+        let page = reader.next_page().await?;
+        // Nobody listens when it failed there.
+        if !page.chosen.is_empty() && pages.send(page.chosen).await.is_err() {
+            return Ok(());
+        }
+        if page.is_end {
+            return Ok(());
+        }
     }
 }
 
@@ -56,66 +55,6 @@ fn first_behind(done: Option<&[u8]>) -> Bound<Vec<u8>> {
         None => Bound::Unbounded,
         // There is always one, as what versions begin with ends with a zero.
         Some(versions) => after_prefix(versions.to_vec()).map_or(Bound::Unbounded, Bound::Included),
-    }
-}
-
-struct HistoryReader {
-    cluster: Cluster,
-    keyspace: Keyspace,
-    as_of: AsOf,
-    start: Bound<Vec<u8>>,
-}
-
-impl HistoryReader {
-    async fn read(mut self, pages: mpsc::Sender<Cells>) -> Result<(), JobError> {
-        loop {
-            let (page, is_end) = self.next_page().await?;
-            // Nobody listens when it failed there.
-            if !page.is_empty() && pages.send(page).await.is_err() {
-                return Ok(());
-            }
-            if is_end {
-                return Ok(());
-            }
-        }
-    }
-
-    /// The next items, and whether there are no more.
-    async fn next_page(&mut self) -> Result<(Cells, bool), JobError> {
-        let bounds = Bounds {
-            start: self.start.clone(),
-            end: Bound::Unbounded,
-        };
-        let (mut page, mut bytes, mut rows) = (Cells::new(), 0, 0);
-        let (mut last, mut malformed) = (None, false);
-        let bytes_max = usize::try_from(PAGE_BYTES).unwrap_or(usize::MAX);
-        let (level, as_of) = (ConsistencyLevel::Quorum, &mut self.as_of);
-        self.cluster
-            .range(self.keyspace, &bounds, Direction::Forward, level, |row| {
-                let Some(version) = Version::read(row.key(), row.cell()) else {
-                    malformed = true;
-                    return ControlFlow::Break(());
-                };
-                if as_of.counts(&version)
-                    && let Some(cell) = version.cell
-                {
-                    bytes += version.of.len() + cell.len();
-                    page.push((Bytes::copy_from_slice(version.of), Bytes::copy_from_slice(cell)));
-                }
-                rows += 1;
-                if rows < ROWS && bytes < bytes_max {
-                    return ControlFlow::Continue(());
-                }
-                last = Some(row.key().to_vec());
-                ControlFlow::Break(())
-            })
-            .await?;
-        if malformed {
-            return Err(JobError::Item("a row of the history is no version".to_owned()));
-        }
-        let is_end = last.is_none();
-        self.start = last.map_or(Bound::Unbounded, Bound::Excluded);
-        Ok((page, is_end))
     }
 }
 

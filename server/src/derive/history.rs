@@ -3,7 +3,9 @@
 //!
 //! Invariant: every write that changes an item has one version, in the entry of the write; the versions of an item stand one
 //! behind the other, the newest first, and no other item's between them. Pure. Not here: times of versions
-//! (`stator_cluster`), who reads them (`archivist/rewind.rs`) and who removes them (`pruner.rs`).
+//! (`stator_cluster`), who reads them (`history_reader.rs`) and who removes them (`pruner.rs`).
+
+mod changes;
 
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use stator_cluster::{Action, DerivedRow, Growth, Route, Value, version_of};
 use stator_model::key::{escape, partition_of};
 use uuid::Uuid;
 
+pub(crate) use self::changes::{Change, Changes};
 use super::Images;
 use crate::catalog::History;
 
@@ -105,6 +108,18 @@ impl<'a> Version<'a> {
     }
 }
 
+/// What is wanted of a history, as its versions come in the order of their keys.
+pub(crate) trait Choice: Send {
+    /// What is chosen of an item.
+    type Chosen: Send;
+
+    /// Looks at the next version; appends what is known to be chosen by now. Gives about how many bytes were taken.
+    fn look(&mut self, version: &Version<'_>, chosen: &mut Vec<Self::Chosen>) -> usize;
+
+    /// There are no more versions.
+    fn end(&mut self, _chosen: &mut Vec<Self::Chosen>) {}
+}
+
 /// Finds what each item was at a time, as versions come in the order of their keys.
 #[derive(Debug)]
 pub(crate) struct AsOf {
@@ -128,6 +143,22 @@ impl AsOf {
         self.found.clear();
         self.found.extend_from_slice(version.of);
         true
+    }
+}
+
+/// What the keys of an item's versions begin with, and the item.
+impl Choice for AsOf {
+    type Chosen = (Bytes, Bytes);
+
+    fn look(&mut self, version: &Version<'_>, chosen: &mut Vec<Self::Chosen>) -> usize {
+        if !self.counts(version) {
+            return 0;
+        }
+        let Some(cell) = version.cell else {
+            return 0;
+        };
+        chosen.push((Bytes::copy_from_slice(version.of), Bytes::copy_from_slice(cell)));
+        version.of.len() + cell.len()
     }
 }
 
@@ -191,13 +222,13 @@ mod tests {
     use crate::catalog::{TableDefinition, history_keyspace};
     use crate::operation::create_table::tests::definition;
 
-    fn row(item: &[u8], at_ms: u64, index: u64) -> Vec<u8> {
+    pub(super) fn row(item: &[u8], at_ms: u64, index: u64) -> Vec<u8> {
         let item = versions_of(item);
         [&item[..], &(!at_ms).to_be_bytes(), &(!index).to_be_bytes()].concat()
     }
 
-    const NOTHING: &[u8] = b"R";
-    const SOMETHING: &[u8] = b"Pitem";
+    pub(super) const NOTHING: &[u8] = b"R";
+    pub(super) const SOMETHING: &[u8] = b"Pitem";
 
     #[test]
     fn the_versions_of_an_item_stand_together_whatever_other_keys_there_are() {

@@ -71,13 +71,17 @@ pub(crate) fn history_in_use(name: &str) -> ApiError {
 
 /// A moment that a table cannot be restored to; it can to those between `earliest_ms` and `latest_ms`. The sentence is ours.
 pub(crate) fn wrong_moment(at_ms: i64, (earliest_ms, latest_ms): (i64, i64)) -> ApiError {
-    let seconds = |at_ms: i64| format!("{}.{:03}", at_ms.div_euclid(1000), at_ms.rem_euclid(1000));
     ApiError::InvalidRestoreTime(format!(
         "RestoreDateTime must be between EarliestRestorableDateTime and LatestRestorableDateTime: {} is not between {} and {}",
         seconds(at_ms),
         seconds(earliest_ms),
         seconds(latest_ms)
     ))
+}
+
+/// A time in milliseconds as clients write it.
+pub(super) fn seconds(at_ms: i64) -> String {
+    format!("{}.{:03}", at_ms.div_euclid(1000), at_ms.rem_euclid(1000))
 }
 
 /// A restore without a moment. The sentence is ours.

@@ -63,8 +63,6 @@ pub(crate) enum Unsupported {
     /// By this member.
     GlobalTables(&'static str),
     /// By this member.
-    History(&'static str),
-    /// By this member.
     ExportFilters(&'static str),
 }
 
@@ -75,7 +73,6 @@ impl Unsupported {
             Self::VectorIndexes(member) => ("Vector indexes are", member),
             Self::EncryptionKey(member) => ("Keys of KMS for single tables are", member),
             Self::GlobalTables(member) => ("Global tables are", member),
-            Self::History(member) => ("Exports of the past are", member),
             Self::ExportFilters(member) => ("Filters of exports are", member),
         };
         ApiError::Validation(format!(

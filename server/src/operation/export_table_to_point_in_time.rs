@@ -1,5 +1,5 @@
-//! ExportTableToPointInTime. The table is exported after this is answered, as it is at a moment behind the request
-//! (`transfer/porter/export.rs`).
+//! ExportTableToPointInTime. The table is exported after this is answered: as it is at a moment behind the request
+//! (`transfer/porter/export.rs`), or as its history says that it was (`transfer/porter/past.rs`).
 //!
 //! Source: service model of DynamoDB, ExportTableToPointInTime.
 
@@ -9,16 +9,21 @@ use sha2::{Digest as _, Sha256};
 use super::transfer_page::{check_bucket, check_token};
 use super::{Context, Operation, table_name};
 use crate::arn;
-use crate::catalog::TableDefinition;
+use crate::catalog::{History, TableDefinition};
 use crate::constraint::{Constraints, ModelEnum};
 use crate::message::table::Unsupported;
 use crate::message::{self, backup, transfer};
-use crate::transfer::record::{Format, Place};
+use crate::transfer::record::{Format, Past, Period, Place, View};
 use crate::transfer::{Claim, Claimant, ExportRecord, Status, new_id};
 use crate::wire::error::ApiError;
 
 /// So many exports are under way at a time. Source: Amazon DynamoDB Developer Guide, "Quotas: table export to Amazon S3".
 const EXPORTS_MAX: usize = 300;
+
+/// How long the period may be whose changes are exported, in milliseconds. Source: Amazon DynamoDB Developer Guide, "Quotas:
+/// table export to Amazon S3", and "Requesting a table export: incremental export".
+const PERIOD_MS_MIN: i64 = 15 * 60 * 1000;
+const PERIOD_MS_MAX: i64 = 24 * 60 * 60 * 1000;
 
 /// The request.
 #[derive(Debug, Clone, Default)]
@@ -34,10 +39,17 @@ pub(crate) struct ExportTableToPointInTime {
     pub(crate) sse_key: Option<String>,
     pub(crate) format: Option<String>,
     pub(crate) export_type: Option<String>,
-    /// Whether there is an `IncrementalExportSpecification`.
-    pub(crate) is_incremental: bool,
+    pub(crate) incremental: Option<IncrementalExport>,
     /// Whether there is a `FilterSpecification`.
     pub(crate) is_filtered: bool,
+}
+
+/// `IncrementalExportSpecification`. Times are in milliseconds since the Unix epoch.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct IncrementalExport {
+    pub(crate) from_ms: Option<i64>,
+    pub(crate) to_ms: Option<i64>,
+    pub(crate) view_type: Option<String>,
 }
 
 /// The answer.
@@ -103,29 +115,93 @@ impl ModelEnum for ExportType {
     }
 }
 
-/// Refuses a table that cannot be exported in its present state: the one place that says which can. DynamoDB wants
-/// point-in-time recovery to be on, too; here the moment that is exported needs none.
-fn check_exportable(definition: &TableDefinition) -> Result<(), ApiError> {
+impl ModelEnum for View {
+    const NAMES: &'static [&'static str] = &["NEW_IMAGE", "NEW_AND_OLD_IMAGES"];
+
+    fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "NEW_IMAGE" => Some(Self::NewImage),
+            "NEW_AND_OLD_IMAGES" => Some(Self::NewAndOldImages),
+            _ => None,
+        }
+    }
+}
+
+/// Refuses a table that cannot be exported in its present state: the one place that says which can. Gives its history: as in
+/// DynamoDB, point-in-time recovery has to be on, even where the moment that is exported needs none.
+fn check_exportable(definition: &TableDefinition) -> Result<&History, ApiError> {
     if definition.is_being_filled() {
         return Err(backup::table_in_use(&definition.name));
     }
+    let history = definition.history.as_ref();
+    history.ok_or_else(|| backup::no_history(&definition.name))
+}
+
+/// Says what of a table is exported: the period that the record has, the moment that is asked for, or none of the past.
+fn choose(
+    record: &mut ExportRecord,
+    at_ms: Option<i64>,
+    history: &History,
+    now_ms: i64,
+) -> Result<(), ApiError> {
+    if let Some(past) = &mut record.past
+        && let Some(period) = &mut past.period
+    {
+        let to_ms = check_period(period, history, now_ms)?;
+        period.to_ms = Some(to_ms);
+        past.history = Bytes::copy_from_slice(history.id.as_bytes());
+        record.moment_ms = to_ms - 1;
+        return Ok(());
+    }
+    let Some(at_ms) = at_ms else {
+        record.moment_ms = now_ms;
+        return Ok(());
+    };
+    let moment = history.moment(Some(at_ms), now_ms);
+    record.moment_ms =
+        moment.map_err(|restorable| transfer::wrong_moment("ExportTime", at_ms, restorable))?;
+    record.past = Some(Past {
+        history: Bytes::copy_from_slice(history.id.as_bytes()),
+        period: None,
+    });
     Ok(())
+}
+
+/// The end of a period that can be exported.
+fn check_period(period: &Period, history: &History, now_ms: i64) -> Result<i64, ApiError> {
+    let from_ms = period.from_ms;
+    let latest_ms = history.restorable(now_ms).map(|(_, latest_ms)| latest_ms);
+    let to_ms = period.to_ms.or(latest_ms);
+    let to_ms = to_ms.ok_or_else(|| transfer::wrong_moment("ExportFromTime", from_ms, None))?;
+    if from_ms >= to_ms {
+        return Err(transfer::no_time_between());
+    }
+    if !(PERIOD_MS_MIN..=PERIOD_MS_MAX).contains(&to_ms.saturating_sub(from_ms)) {
+        return Err(transfer::wrong_period());
+    }
+    for (member, at_ms) in [("ExportFromTime", from_ms), ("ExportToTime", to_ms)] {
+        let moment = history.moment(Some(at_ms), now_ms);
+        moment.map_err(|restorable| transfer::wrong_moment(member, at_ms, restorable))?;
+    }
+    Ok(to_ms)
 }
 
 impl Operation for ExportTableToPointInTime {
     type Output = ExportTableToPointInTimeOutput;
 
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
+        let at_ms = self.export_time_ms;
         let (name, mut record) = self.validate()?;
         let transfers = context.transfers()?;
         let table = context.catalog.latest(&name).await;
         let table = table.map_err(message::table::catalog)?;
         let table = table.ok_or_else(|| backup::no_table(&name))?;
-        check_exportable(table.definition())?;
+        let history = check_exportable(table.definition())?;
         let now_ms = context.clock.now_ms();
         record.table_id = table.definition().id.to_string();
         record.fingerprint = fingerprint(&record);
-        (record.started_ms, record.moment_ms) = (now_ms, now_ms);
+        choose(&mut record, at_ms, history, now_ms)?;
+        record.started_ms = now_ms;
         record.id = new_id(now_ms, context.random).map_err(|error| ApiError::Internal(error.to_string()))?;
         let describe = |record| ExportTableToPointInTimeOutput {
             export: ExportDescription::new(context, record),
@@ -172,20 +248,15 @@ impl ExportTableToPointInTime {
         }
         let format: Option<ExportFormat> = constraints.one_of("exportFormat", self.format.as_deref());
         let export_type: Option<ExportType> = constraints.one_of("exportType", self.export_type.as_deref());
+        let view = self.incremental.as_ref();
+        let view = view.and_then(|incremental| incremental.view_type.as_deref());
+        let view: Option<View> = constraints.one_of("incrementalExportSpecification.exportViewType", view);
         constraints.finish()?;
         let name = table_name::resolve(self.table_arn.as_deref().unwrap_or_default())?.to_owned();
-        if self.is_incremental {
-            return Err(Unsupported::History("IncrementalExportSpecification").refusal());
-        }
         if self.is_filtered {
             return Err(Unsupported::ExportFilters("FilterSpecification").refusal());
         }
-        if export_type == Some(ExportType::Incremental) {
-            return Err(ApiError::validation(transfer::INCREMENTAL));
-        }
-        if self.export_time_ms.is_some() {
-            return Err(Unsupported::History("ExportTime").refusal());
-        }
+        let period = self.period(export_type == Some(ExportType::Incremental), view)?;
         let record = ExportRecord {
             status: Status::InProgress.into(),
             table: name.clone(),
@@ -194,13 +265,39 @@ impl ExportTableToPointInTime {
                 prefix: self.prefix,
                 owner: self.bucket_owner,
             },
+            // So that it tells the request from others.
+            moment_ms: self.export_time_ms.unwrap_or_default(),
             format: format.map_or(Format::DynamodbJson, |format| format.0).into(),
             sse_algorithm: self.sse_algorithm,
             sse_key: self.sse_key,
             token: self.client_token,
+            past: period.map(|period| Past {
+                history: Bytes::new(),
+                period: Some(period),
+            }),
             ..ExportRecord::default()
         };
         Ok((name, record))
+    }
+
+    /// Whose changes are asked for, as the request has it.
+    fn period(&self, is_incremental: bool, view: Option<View>) -> Result<Option<Period>, ApiError> {
+        match (is_incremental, &self.incremental) {
+            (false, None) => Ok(None),
+            (false, Some(_)) => Err(ApiError::validation(transfer::PERIOD_OF_FULL)),
+            (true, _) if self.export_time_ms.is_some() => {
+                Err(ApiError::validation(transfer::MOMENT_OF_CHANGES))
+            }
+            (true, incremental) => {
+                let incremental = incremental.as_ref();
+                let from_ms = incremental.and_then(|incremental| incremental.from_ms);
+                Ok(Some(Period {
+                    from_ms: from_ms.ok_or_else(|| ApiError::validation(transfer::NO_PERIOD))?,
+                    to_ms: incremental.and_then(|incremental| incremental.to_ms),
+                    view: view.unwrap_or(View::NewAndOldImages).into(),
+                }))
+            }
+        }
     }
 }
 
@@ -225,7 +322,10 @@ fn fingerprint(record: &ExportRecord) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
+    use crate::operation::create_table::tests::definition;
 
     fn request() -> ExportTableToPointInTime {
         ExportTableToPointInTime {
@@ -244,14 +344,140 @@ mod tests {
             change(&mut request);
             request.validate().unwrap_err().to_string()
         };
-        assert!(refusal(|request| request.export_time_ms = Some(1)).contains("ExportTime"));
-        assert!(refusal(|request| request.is_incremental = true).contains("IncrementalExportSpecification"));
         assert!(refusal(|request| request.is_filtered = true).contains("FilterSpecification"));
-        let of_type = refusal(|request| request.export_type = Some("INCREMENTAL_EXPORT".into()));
-        assert!(of_type.contains("use FULL_EXPORT"), "{of_type}");
         let csv = refusal(|request| request.format = Some("CSV".into()));
         assert!(csv.contains("enum value set: [DYNAMODB_JSON, ION]"), "{csv}");
         let no_table = refusal(|request| request.table_arn = None);
         assert!(no_table.contains("'tableArn'"), "{no_table}");
+    }
+
+    /// A request for the changes of a period.
+    fn incremental(from_ms: Option<i64>, to_ms: Option<i64>, view: Option<&str>) -> ExportTableToPointInTime {
+        ExportTableToPointInTime {
+            export_type: Some("INCREMENTAL_EXPORT".into()),
+            incremental: Some(IncrementalExport {
+                from_ms,
+                to_ms,
+                view_type: view.map(str::to_owned),
+            }),
+            ..request()
+        }
+    }
+
+    #[test]
+    fn changes_are_asked_for_with_a_period_and_nothing_else_is() {
+        let view = |view| {
+            let (_, record) = incremental(Some(7), None, view).validate().unwrap();
+            let period = record.period().cloned().unwrap();
+            assert_eq!((period.from_ms, period.to_ms), (7, None));
+            period.view()
+        };
+        assert_eq!(view(None), View::NewAndOldImages);
+        assert_eq!(view(Some("NEW_AND_OLD_IMAGES")), View::NewAndOldImages);
+        assert_eq!(view(Some("NEW_IMAGE")), View::NewImage);
+        let refused = |request: ExportTableToPointInTime| request.validate().unwrap_err().to_string();
+        let wrong_view = refused(incremental(Some(7), None, Some("NEW_IMAGES")));
+        assert!(
+            wrong_view.contains("'incrementalExportSpecification.exportViewType'"),
+            "{wrong_view}"
+        );
+        assert!(refused(incremental(None, Some(7), None)).contains(transfer::NO_PERIOD));
+        let without = ExportTableToPointInTime {
+            incremental: None,
+            ..incremental(None, None, None)
+        };
+        assert!(refused(without).contains(transfer::NO_PERIOD));
+        let full = ExportTableToPointInTime {
+            export_type: None,
+            ..incremental(Some(7), None, None)
+        };
+        assert!(refused(full).contains(transfer::PERIOD_OF_FULL));
+        let moment = ExportTableToPointInTime {
+            export_time_ms: Some(7),
+            ..incremental(Some(7), None, None)
+        };
+        assert!(refused(moment).contains(transfer::MOMENT_OF_CHANGES));
+    }
+
+    #[test]
+    fn a_period_has_15_minutes_to_24_hours_and_lies_in_the_history() {
+        const HOUR_MS: i64 = 60 * 60 * 1000;
+        let now_ms = 100 * HOUR_MS;
+        let latest_ms = now_ms - 5_000;
+        let mut history = History::new(Uuid::from_u128(1), 35);
+        let chosen = |history: &History, from_ms, to_ms| {
+            let (_, mut record) = incremental(Some(from_ms), to_ms, None).validate().unwrap();
+            choose(&mut record, None, history, now_ms)?;
+            let to_ms = record.period().unwrap().to_ms.unwrap();
+            assert_eq!(record.reads(), Some((Uuid::from_u128(1), from_ms - 1)));
+            assert_eq!(record.moment_ms, to_ms - 1);
+            Ok::<_, ApiError>(to_ms)
+        };
+        let early = chosen(&history, HOUR_MS, None).unwrap_err();
+        assert_eq!(early.code(), "InvalidExportTimeException");
+        let earliest_ms = HOUR_MS;
+        history.complete_from_ms = Some(earliest_ms);
+        let chosen = |from_ms, to_ms| chosen(&history, from_ms, to_ms);
+        assert_eq!(chosen(latest_ms - PERIOD_MS_MIN, None), Ok(latest_ms));
+        assert_eq!(chosen(latest_ms - PERIOD_MS_MAX, None), Ok(latest_ms));
+        assert_eq!(chosen(earliest_ms, Some(2 * HOUR_MS)), Ok(2 * HOUR_MS));
+        for (from_ms, to_ms) in [
+            (latest_ms - PERIOD_MS_MIN + 1, None),
+            (latest_ms - PERIOD_MS_MAX - 1, None),
+            (i64::MIN, Some(i64::MAX)),
+        ] {
+            assert_eq!(chosen(from_ms, to_ms), Err(transfer::wrong_period()));
+        }
+        for (from_ms, to_ms) in [
+            (HOUR_MS, Some(HOUR_MS)),
+            (HOUR_MS + 1, Some(HOUR_MS)),
+            (now_ms, None),
+        ] {
+            assert_eq!(chosen(from_ms, to_ms), Err(transfer::no_time_between()));
+        }
+        let wrong = |member, at_ms| {
+            Err(transfer::wrong_moment(
+                member,
+                at_ms,
+                Some((earliest_ms, latest_ms)),
+            ))
+        };
+        let from_ms = earliest_ms - 1;
+        assert_eq!(
+            chosen(from_ms, Some(2 * HOUR_MS)),
+            wrong("ExportFromTime", from_ms)
+        );
+        let to_ms = latest_ms + 1;
+        assert_eq!(chosen(to_ms - HOUR_MS, Some(to_ms)), wrong("ExportToTime", to_ms));
+    }
+
+    #[test]
+    fn a_table_with_a_history_is_exported_as_it_is_or_as_it_was() {
+        let mut table = definition();
+        assert_eq!(check_exportable(&table).unwrap_err(), backup::no_history("Tab"));
+        table.history = Some(History::new(Uuid::from_u128(1), 35));
+        let chosen = |table: &TableDefinition, at_ms| {
+            let mut record = ExportRecord::default();
+            choose(&mut record, at_ms, check_exportable(table)?, 100_000)?;
+            Ok::<_, ApiError>((record.moment_ms, record.reads()))
+        };
+        assert_eq!(chosen(&table, None), Ok((100_000, None)));
+        let early = chosen(&table, Some(60_000)).unwrap_err();
+        assert!(early.to_string().contains("no moment in it yet"), "{early}");
+        table.history.as_mut().unwrap().complete_from_ms = Some(50_000);
+        for at_ms in [50_000, 60_001, 95_000] {
+            let reads = Some((Uuid::from_u128(1), at_ms));
+            assert_eq!(chosen(&table, Some(at_ms)), Ok((at_ms, reads)));
+        }
+        for at_ms in [i64::MIN, 49_999, 95_001, i64::MAX] {
+            assert_eq!(
+                chosen(&table, Some(at_ms)),
+                Err(transfer::wrong_moment(
+                    "ExportTime",
+                    at_ms,
+                    Some((50_000, 95_000))
+                ))
+            );
+        }
     }
 }

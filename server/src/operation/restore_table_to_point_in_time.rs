@@ -69,12 +69,11 @@ fn restore(source: &TableDefinition, at_ms: Option<i64>, now_ms: i64) -> Result<
     }
     let history = source.history.as_ref();
     let history = history.ok_or_else(|| backup::no_history(&source.name))?;
-    let restorable = history.restorable(now_ms);
-    let (earliest_ms, latest_ms) = restorable.ok_or_else(|| backup::incomplete_history(&source.name))?;
-    let at_ms = at_ms.unwrap_or(latest_ms);
-    if !(earliest_ms..=latest_ms).contains(&at_ms) {
-        return Err(backup::wrong_moment(at_ms, (earliest_ms, latest_ms)));
-    }
+    let moment = history.moment(at_ms, now_ms);
+    let at_ms = moment.map_err(|restorable| match restorable {
+        Some(restorable) => backup::wrong_moment(at_ms.unwrap_or_default(), restorable),
+        None => backup::incomplete_history(&source.name),
+    })?;
     Ok(Restore {
         table: source.name.clone(),
         backup: String::new(),

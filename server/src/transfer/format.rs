@@ -10,7 +10,7 @@ mod lines;
 use std::io::{self, BufRead};
 
 use stator_model::attribute::Kind;
-use stator_model::item::Item;
+use stator_model::item::{Item, ItemRef};
 
 pub(crate) use self::csv::CsvOptions;
 use self::csv::CsvRecords;
@@ -18,7 +18,7 @@ use self::lines::Lines;
 use super::record::{Format, Input};
 use crate::catalog::TableDefinition;
 use crate::wire::decode::transfer::item_of_line;
-use crate::wire::encode::transfer::line_of_item;
+use crate::wire::encode::transfer::{line_of_change, line_of_item};
 
 /// The longest line, in bytes: that of the largest item with every byte escaped, and more.
 const LINE_BYTES_MAX: usize = 8 << 20;
@@ -78,6 +78,36 @@ pub(crate) fn write(format: Format, item: &Item, out: &mut Vec<u8>) {
     match format {
         Format::Ion => ion::line_of_item(item.as_ref(), out),
         Format::DynamodbJson | Format::Csv => line_of_item(item.as_ref(), out),
+    }
+}
+
+/// An item that has changed in a period.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ChangedItem<'a> {
+    /// When it was written last, in microseconds since the Unix epoch.
+    pub(crate) at_us: u64,
+    pub(crate) keys: ItemRef<'a>,
+    pub(crate) new: Option<ItemRef<'a>>,
+    pub(crate) old: Option<ItemRef<'a>>,
+}
+
+impl<'a> ChangedItem<'a> {
+    /// Its items by the names that they have in a line.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (&'static str, ItemRef<'a>)> {
+        let parts = [
+            ("Keys", Some(self.keys)),
+            ("NewImage", self.new),
+            ("OldImage", self.old),
+        ];
+        parts.into_iter().filter_map(|(name, item)| Some((name, item?)))
+    }
+}
+
+/// Adds the line of a change to an export.
+pub(crate) fn write_change(format: Format, change: &ChangedItem<'_>, out: &mut Vec<u8>) {
+    match format {
+        Format::Ion => ion::line_of_change(change, out),
+        Format::DynamodbJson | Format::Csv => line_of_change(change, out),
     }
 }
 

@@ -1,11 +1,13 @@
 //! Carries out exports and imports, as operations have asked for them.
 //!
 //! The node that leads the metadata does it, like the archivist. Invariant: everything may be begun again, by another node, at
-//! any point. An import goes on where its row says; an export is begun anew, of a later moment, under other names of files.
+//! any point. An import goes on where its row says; an export is begun anew, of a later moment if it is not
+//! of the past, under other names of files.
 //! How far either is, and that it is over, is written down by compare-and-set: two nodes that believe to lead never both do.
 
 mod export;
 mod import;
+mod past;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use tokio::time::Instant;
 use super::record::Failure;
 use super::{ExportRecord, ImportRecord, LISTED_MS, Record, Status, TransferError, Transfers};
 use crate::catalog::{CatalogError, Import};
+use crate::history_reader::HistoryError;
 use crate::object_store::StoreError;
 use crate::upkeep::Upkeep;
 
@@ -44,6 +47,8 @@ enum JobError {
     Catalog(#[from] CatalogError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    History(#[from] HistoryError),
     #[error("there are {count} objects, an import has {most} at most")]
     TooManyObjects { count: usize, most: usize },
     #[error("{0}")]
@@ -65,6 +70,7 @@ impl JobError {
             Self::Store(StoreError::NoSuchBucket { .. }) => ("S3NoSuchBucket", true),
             Self::Store(StoreError::NoSuchKey { .. }) => ("S3NoSuchKey", true),
             Self::Store(StoreError::Denied { .. }) => ("S3AccessDenied", true),
+            Self::History(HistoryError::Gone) => ("PointInTimeRecoveryUnavailable", true),
             Self::TooManyObjects { .. } => ("TooManyObjects", true),
             Self::Store(StoreError::Failed { .. }) => ("S3Unavailable", false),
             _ => ("InternalServerError", false),

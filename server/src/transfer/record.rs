@@ -3,6 +3,7 @@
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::{Enumeration, Message};
+use uuid::Uuid;
 
 use crate::catalog::TableDefinition;
 
@@ -201,6 +202,39 @@ impl Record for ImportRecord {
     }
 }
 
+/// What is told of an item that has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enumeration)]
+#[repr(i32)]
+pub(crate) enum View {
+    /// What it is afterwards, and what it was before.
+    NewAndOldImages = 0,
+    /// What it is afterwards.
+    NewImage = 1,
+}
+
+/// Whose changes are exported. Times are in milliseconds since the Unix epoch.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(crate) struct Period {
+    #[prost(sint64, tag = "1")]
+    pub(crate) from_ms: i64,
+    /// The first moment behind it; `None` as long as it is not known which is the last one there is.
+    #[prost(sint64, optional, tag = "2")]
+    pub(crate) to_ms: Option<i64>,
+    #[prost(enumeration = "View", tag = "3")]
+    pub(crate) view: i32,
+}
+
+/// What of a table's history is exported.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(crate) struct Past {
+    /// Its id, 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub(crate) history: Bytes,
+    /// Whose changes are exported; `None` for all items of the moment.
+    #[prost(message, optional, tag = "2")]
+    pub(crate) period: Option<Period>,
+}
+
 /// An export.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(crate) struct ExportRecord {
@@ -227,7 +261,8 @@ pub(crate) struct ExportRecord {
     pub(crate) sse_algorithm: Option<String>,
     #[prost(string, optional, tag = "10")]
     pub(crate) sse_key: Option<String>,
-    /// The moment that is exported, in milliseconds since the Unix epoch; that of the request until it is known.
+    /// The moment that is exported, in milliseconds since the Unix epoch; that of the request until it is known, if it is not
+    /// of the past.
     #[prost(sint64, tag = "11")]
     pub(crate) moment_ms: i64,
     #[prost(int64, tag = "12")]
@@ -241,23 +276,53 @@ pub(crate) struct ExportRecord {
     pub(crate) token: Option<String>,
     #[prost(bytes = "bytes", tag = "16")]
     pub(crate) fingerprint: Bytes,
+    /// `None` when the table is exported as it is.
+    #[prost(message, optional, tag = "17")]
+    pub(crate) past: Option<Past>,
 }
 
 impl ExportRecord {
+    /// The history that is read, and from which moment on its versions are needed, in milliseconds since the Unix epoch.
+    pub(crate) fn reads(&self) -> Option<(Uuid, i64)> {
+        let past = self.past.as_ref()?;
+        let history = Uuid::from_slice(&past.history).ok()?;
+        // What was there before a period is needed as well.
+        let from_ms = self.period().map(|period| period.from_ms.saturating_sub(1));
+        Some((history, from_ms.unwrap_or(self.moment_ms)))
+    }
+
+    /// Whose changes are exported; `None` when it is all items of a moment.
+    pub(crate) fn period(&self) -> Option<&Period> {
+        self.past.as_ref()?.period.as_ref()
+    }
+
     /// What the keys of its objects begin with, below the prefix of the request.
     pub(crate) fn folder(&self) -> String {
         format!("AWSDynamoDB/{}", self.id)
     }
 
-    /// The same with the prefix of the request.
+    /// The same of its data files: those with changes lie together, whichever export they are of.
+    pub(crate) fn data_folder(&self) -> String {
+        if self.period().is_some() {
+            "AWSDynamoDB/data".to_owned()
+        } else {
+            format!("{}/data", self.folder())
+        }
+    }
+
+    /// The key of an object of its folder, with the prefix of the request.
     pub(crate) fn key(&self, name: &str) -> String {
+        self.below_prefix(&format!("{}/{name}", self.folder()))
+    }
+
+    /// A key with the prefix of the request.
+    pub(crate) fn below_prefix(&self, key: &str) -> String {
         let prefix = self.target.prefix.as_deref().unwrap_or_default();
         let prefix = prefix.trim_end_matches('/');
-        let folder = self.folder();
         if prefix.is_empty() {
-            format!("{folder}/{name}")
+            key.to_owned()
         } else {
-            format!("{prefix}/{folder}/{name}")
+            format!("{prefix}/{key}")
         }
     }
 }
@@ -341,6 +406,16 @@ mod tests {
             };
             record.key("data/x")
         };
+        let changes = ExportRecord {
+            id: "1-a".into(),
+            past: Some(Past {
+                period: Some(Period::default()),
+                ..Past::default()
+            }),
+            ..ExportRecord::default()
+        };
+        assert_eq!(changes.data_folder(), "AWSDynamoDB/data");
+        assert_eq!(ExportRecord::from_bytes(&changes.to_bytes()), Ok(changes));
         assert_eq!(key(None), "AWSDynamoDB/1-a/data/x");
         assert_eq!(key(Some("")), "AWSDynamoDB/1-a/data/x");
         assert_eq!(key(Some("a/b")), "a/b/AWSDynamoDB/1-a/data/x");

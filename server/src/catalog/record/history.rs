@@ -69,6 +69,20 @@ impl History {
         (earliest_ms <= now_ms).then_some((earliest_ms, latest_ms.max(earliest_ms)))
     }
 
+    /// The moment that is asked for, or the last one, if the table can be restored to it.
+    ///
+    /// # Errors
+    /// The first and the last moment that it can be restored to, if there are any yet.
+    pub(crate) fn moment(&self, at_ms: Option<i64>, now_ms: i64) -> Result<i64, Option<(i64, i64)>> {
+        let (earliest_ms, latest_ms) = self.restorable(now_ms).ok_or(None)?;
+        let at_ms = at_ms.unwrap_or(latest_ms);
+        if (earliest_ms..=latest_ms).contains(&at_ms) {
+            Ok(at_ms)
+        } else {
+            Err(Some((earliest_ms, latest_ms)))
+        }
+    }
+
     /// Keeps versions for so long from now on. What was too old before does not come back.
     pub(crate) fn keep_for(&mut self, period_days: u32, now_ms: i64) {
         if let Some(from_ms) = &mut self.complete_from_ms {

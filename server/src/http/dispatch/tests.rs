@@ -4,6 +4,7 @@ mod backups;
 mod collections;
 mod deleted_streams;
 mod histories;
+mod past_exports;
 mod throttling;
 mod transfers;
 

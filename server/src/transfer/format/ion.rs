@@ -11,6 +11,8 @@ use stator_model::codec::{DEPTH_MAX, Writer};
 use stator_model::item::{Item, ItemRef, ItemWriter};
 use stator_model::number::{Number, NumberRef};
 
+use super::ChangedItem;
+
 /// Longest attribute name in bytes. Source: Amazon DynamoDB Developer Guide, "Quotas: attribute names".
 const NAME_BYTES_MAX: usize = 65_535;
 /// Brackets that may be open at a time: those of an item as deep as items can be, with what is around it.
@@ -174,6 +176,22 @@ pub(super) fn line_of_item(item: ItemRef<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"$ion_1_0 {Item:");
     write_map(item.attributes(), out);
     out.extend_from_slice(b"}\n");
+}
+
+/// Adds the line of a change.
+pub(super) fn line_of_change(change: &ChangedItem<'_>, out: &mut Vec<u8>) {
+    let metadata = format!(
+        "$ion_1_0 {{Record:{{Metadata:{{WriteTimestampMicros:{}.}}",
+        change.at_us
+    );
+    out.extend_from_slice(metadata.as_bytes());
+    for (name, item) in change.parts() {
+        out.push(b',');
+        out.extend_from_slice(name.as_bytes());
+        out.push(b':');
+        write_map(item.attributes(), out);
+    }
+    out.extend_from_slice(b"}}\n");
 }
 
 fn write_map(map: MapRef<'_>, out: &mut Vec<u8>) {

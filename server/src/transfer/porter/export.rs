@@ -1,7 +1,8 @@
 //! Exporting a table: the cells of one moment, as lines in compressed objects, with manifests that say which.
 //!
-//! Objects are as AWS lays them out: `AWSDynamoDB/<id>/data/<name>.json.gz`, then `manifest-files.json`, `manifest-summary.json`
-//! and the MD5 of both, which make it complete. Source: Amazon DynamoDB Developer Guide, "DynamoDB table export output format".
+//! Objects are as AWS lays them out: `AWSDynamoDB/<id>/data/<name>.json.gz` (those with changes
+//! `AWSDynamoDB/data/<name>.json.gz`), then `manifest-files.json`, `manifest-summary.json` and the MD5 of both, which make it
+//! complete. Source: Amazon DynamoDB Developer Guide, "DynamoDB table export output format".
 
 use std::io::Write as _;
 use std::sync::atomic::Ordering;
@@ -18,6 +19,7 @@ use tokio::time::{Duration, Instant};
 
 use super::super::format;
 use super::super::record::{ExportRecord, Failure, Format, Status};
+use super::past::Changed;
 use super::{JobError, Porter};
 use crate::archivist::Pace;
 use crate::arn;
@@ -30,6 +32,32 @@ const ALIVE: Duration = Duration::from_secs(60);
 const PAGE_BYTES: u32 = 1 << 20;
 /// A data file has about so many bytes of lines.
 const FILE_BYTES: u64 = 32 << 20;
+
+/// What a line is made of.
+pub(super) enum Entry {
+    /// The cell of an item.
+    Item(Bytes),
+    Changed(Changed),
+}
+
+impl Entry {
+    /// Adds the line. Gives the size of its items, as it is counted for tables.
+    fn write(self, format: Format, out: &mut Vec<u8>) -> Result<usize, JobError> {
+        match self {
+            Self::Item(cell) => {
+                let (item, size) = read_item(cell)?;
+                format::write(format, &item, out);
+                Ok(size)
+            }
+            Self::Changed(changed) => changed.write(format, out),
+        }
+    }
+}
+
+/// An item, and its size as it is counted for tables.
+pub(super) fn read_item(cell: Bytes) -> Result<(Item, usize), JobError> {
+    Item::measured(cell).map_err(|error| JobError::Other(error.to_string()))
+}
 
 /// A data file in the making.
 struct Draft {
@@ -55,12 +83,10 @@ impl Draft {
         }
     }
 
-    fn push(&mut self, cells: Vec<Bytes>) -> Result<(), JobError> {
-        for cell in cells {
-            let measured = Item::measured(cell);
-            let (item, size) = measured.map_err(|error| JobError::Other(error.to_string()))?;
+    fn push(&mut self, entries: Vec<Entry>) -> Result<(), JobError> {
+        for entry in entries {
             self.lines.clear();
-            format::write(self.format, &item, &mut self.lines);
+            let size = entry.write(self.format, &mut self.lines)?;
             self.gzip
                 .write_all(&self.lines)
                 .map_err(|error| JobError::Other(error.to_string()))?;
@@ -73,8 +99,8 @@ impl Draft {
 }
 
 /// An export under way.
-struct Running {
-    record: ExportRecord,
+pub(super) struct Running {
+    pub(super) record: ExportRecord,
     /// Part of the names of its files, so that no other try writes them.
     attempt: String,
     draft: Draft,
@@ -102,17 +128,20 @@ impl Porter {
             .buckets
             .put(&bucket, &record.key("_started"), started)
             .await?;
-        let cut = self.cluster().cut(&[table.keyspace()]).await?;
         let mut running = Running {
             record: record.clone(),
             attempt: self.attempt_name()?,
             draft: Draft::new(record.format()),
             files: Vec::new(),
         };
-        running.record.moment_ms = i64::try_from(cut.at_ms()).unwrap_or(i64::MAX);
-        let written = self.write_files(&mut running, &table, &cut).await;
-        self.cluster().end_cut(cut).await;
-        written?;
+        match record.reads() {
+            None => self.write_present(&mut running, &table).await?,
+            Some((history, _)) => self.write_past(&mut running, &table, history).await?,
+        }
+        // A table without items has a file without lines.
+        if running.draft.items > 0 || running.files.is_empty() {
+            self.upload(&mut running).await?;
+        }
         running.record.items = running.files.iter().map(|file| file.items).sum();
         self.finish(&record, running).await
     }
@@ -148,6 +177,15 @@ impl Porter {
         Ok(format!("{:016x}", u64::from_le_bytes(random)))
     }
 
+    /// Writes the items as they are at a moment from now on.
+    async fn write_present(&self, running: &mut Running, table: &Table) -> Result<(), JobError> {
+        let cut = self.cluster().cut(&[table.keyspace()]).await?;
+        running.record.moment_ms = i64::try_from(cut.at_ms()).unwrap_or(i64::MAX);
+        let written = self.write_files(running, table, &cut).await;
+        self.cluster().end_cut(cut).await;
+        written
+    }
+
     async fn write_files(&self, running: &mut Running, table: &Table, cut: &Cut) -> Result<(), JobError> {
         let mut pace = Pace::new(self.transfers.bytes_per_second);
         let mut kept_at = Instant::now();
@@ -162,7 +200,8 @@ impl Porter {
                 let cells: Vec<Bytes> = page.rows.into_iter().map(|(_, cell)| cell).collect();
                 let bytes = cells.iter().map(Bytes::len).sum();
                 if !cells.is_empty() {
-                    self.write_cells(running, cells).await?;
+                    let entries = cells.into_iter().map(Entry::Item).collect();
+                    self.write_entries(running, entries).await?;
                 }
                 pace.has_moved(bytes).await;
                 if kept_at.elapsed() >= ALIVE {
@@ -177,17 +216,17 @@ impl Porter {
                 }
             }
         }
-        // A table without items has a file without lines.
-        if running.draft.items > 0 || running.files.is_empty() {
-            self.upload(running).await?;
-        }
         Ok(())
     }
 
-    async fn write_cells(&self, running: &mut Running, cells: Vec<Bytes>) -> Result<(), JobError> {
+    pub(super) async fn write_entries(
+        &self,
+        running: &mut Running,
+        entries: Vec<Entry>,
+    ) -> Result<(), JobError> {
         let format = running.record.format();
         let mut draft = std::mem::replace(&mut running.draft, Draft::new(format));
-        let pushing = move || draft.push(cells).map(|()| draft);
+        let pushing = move || draft.push(entries).map(|()| draft);
         running.draft = tokio::task::spawn_blocking(pushing).await??;
         if running.draft.written >= FILE_BYTES {
             self.upload(running).await?;
@@ -205,11 +244,16 @@ impl Porter {
             .map_err(|error| JobError::Other(error.to_string()))?;
         let extension = if format == Format::Ion { "ion" } else { "json" };
         let place = running.files.len();
-        let name = format!("data/{}{place:06}.{extension}.gz", running.attempt);
+        let name = format!("{}{place:06}.{extension}.gz", running.attempt);
+        let key = format!("{}/{name}", running.record.data_folder());
         let checksum = STANDARD.encode(Md5::digest(&bytes));
-        let key = running.record.key(&name);
         let bucket = &running.record.target.bucket;
-        let tag = self.transfers.buckets.put(bucket, &key, bytes.into()).await?;
+        let whole_key = running.record.below_prefix(&key);
+        let tag = self
+            .transfers
+            .buckets
+            .put(bucket, &whole_key, bytes.into())
+            .await?;
         running.record.bytes += draft.size;
         let counter = &self.transfers.counters.items_exported;
         counter.fetch_add(u64::try_from(draft.items).unwrap_or_default(), Ordering::Relaxed);
@@ -217,7 +261,7 @@ impl Porter {
             items: draft.items,
             checksum,
             tag,
-            key: format!("{}/{name}", running.record.folder()),
+            key,
         });
         Ok(())
     }

@@ -9,7 +9,7 @@ use crate::message::table::Unsupported;
 use crate::operation::create_table::CreateTable;
 use crate::operation::describe_export::DescribeExport;
 use crate::operation::describe_import::DescribeImport;
-use crate::operation::export_table_to_point_in_time::ExportTableToPointInTime;
+use crate::operation::export_table_to_point_in_time::{ExportTableToPointInTime, IncrementalExport};
 use crate::operation::import_table::{BucketSource, CsvRequest, ImportTable};
 use crate::operation::list_exports::ListExports;
 use crate::operation::list_imports::ListImports;
@@ -82,6 +82,18 @@ fn table_of_import(reader: &mut Reader<'_>) -> Decoded<CreateTable> {
 }
 
 impl Reader<'_> {
+    fn incremental_export(&mut self) -> Decoded<Option<IncrementalExport>> {
+        self.structure(|reader, name, period: &mut IncrementalExport| {
+            match name {
+                "ExportFromTime" => period.from_ms = reader.timestamp()?,
+                "ExportToTime" => period.to_ms = reader.timestamp()?,
+                "ExportViewType" => period.view_type = reader.text()?,
+                _ => reader.skip()?,
+            }
+            Ok(())
+        })
+    }
+
     fn bucket_source(&mut self) -> Decoded<Option<BucketSource>> {
         self.structure(|reader, name, source: &mut BucketSource| {
             match name {
@@ -152,7 +164,7 @@ impl Decode for ExportTableToPointInTime {
                 "ExportFormat" => request.format = reader.text()?,
                 "ExportType" => request.export_type = reader.text()?,
                 "IncrementalExportSpecification" => {
-                    request.is_incremental = reader.object(|reader, _| reader.skip())?;
+                    request.incremental = reader.incremental_export()?;
                 }
                 "FilterSpecification" => request.is_filtered = reader.object(|reader, _| reader.skip())?,
                 _ => reader.skip()?,

@@ -12,12 +12,15 @@ use crate::operation::export_table_to_point_in_time::{ExportDescription, ExportT
 use crate::operation::import_table::{ImportDescription, ImportTableOutput};
 use crate::operation::list_exports::ListExportsOutput;
 use crate::operation::list_imports::ListImportsOutput;
-use crate::transfer::record::{Compression, Failure, Format, Input, Place};
+use crate::transfer::format::ChangedItem;
+use crate::transfer::record::{Compression, Failure, Format, Input, Period, Place, View};
 use crate::transfer::{ExportRecord, Status};
 use crate::wire::query::xml::iso_8601;
 
 /// The version of the manifests' form. Source: Amazon DynamoDB Developer Guide, "DynamoDB table export output format".
 const MANIFEST_VERSION: &str = "2020-06-30";
+/// The same of exports of changes.
+const MANIFEST_VERSION_OF_CHANGES: &str = "2023-08-01";
 
 /// A data file of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +37,22 @@ pub(crate) struct DataFile {
 pub(crate) fn line_of_item(item: ItemRef<'_>, out: &mut Vec<u8>) {
     let mut json = Json::default();
     json.object(|json| json.member("Item").item(item));
+    out.extend_from_slice(&json.into_bytes());
+    out.push(b'\n');
+}
+
+/// Adds the line of a change to an export.
+pub(crate) fn line_of_change(change: &ChangedItem<'_>, out: &mut Vec<u8>) {
+    let mut json = Json::default();
+    json.object(|json| {
+        json.member("Metadata").object(|json| {
+            json.member("WriteTimestampMicros")
+                .object(|json| json.member("N").text(&change.at_us.to_string()));
+        });
+        for (name, item) in change.parts() {
+            json.member(name).item(item);
+        }
+    });
     out.extend_from_slice(&json.into_bytes());
     out.push(b'\n');
 }
@@ -60,7 +79,10 @@ pub(crate) fn manifest_summary(export: &ExportRecord, table_arn: &str) -> Vec<u8
     };
     let target = &export.target;
     json.object(|json| {
-        json.member("version").text(MANIFEST_VERSION);
+        json.member("version").text(match export.period() {
+            None => MANIFEST_VERSION,
+            Some(_) => MANIFEST_VERSION_OF_CHANGES,
+        });
         json.member("exportArn")
             .text(&crate::arn::export(table_arn, &export.id));
         json.member("startTime").text(&time(export.started_ms));
@@ -68,7 +90,14 @@ pub(crate) fn manifest_summary(export: &ExportRecord, table_arn: &str) -> Vec<u8
             .text(&time(export.ended_ms.unwrap_or_default()));
         json.member("tableArn").text(table_arn);
         json.member("tableId").text(&export.table_id);
-        json.member("exportTime").text(&time(export.moment_ms));
+        match export.period() {
+            None => json.member("exportTime").text(&time(export.moment_ms)),
+            Some(period) => {
+                json.member("exportFromTime").text(&time(period.from_ms));
+                json.member("exportToTime")
+                    .text(&time(period.to_ms.unwrap_or_default()));
+            }
+        }
         json.member("s3Bucket").text(&target.bucket);
         for (name, text) in [
             ("s3Prefix", target.prefix.as_ref()),
@@ -85,7 +114,10 @@ pub(crate) fn manifest_summary(export: &ExportRecord, table_arn: &str) -> Vec<u8
         json.member("billedSizeBytes").integer(export.bytes);
         json.member("itemCount").integer(export.items);
         json.member("outputFormat").text(format_name(export.format()));
-        json.member("exportType").text("FULL_EXPORT");
+        if let Some(period) = export.period() {
+            json.member("outputView").text(view_name(period.view()));
+        }
+        json.member("exportType").text(export_type(export));
     });
     json.into_bytes()
 }
@@ -96,6 +128,20 @@ fn status_name(status: Status) -> &'static str {
         Status::Completed => "COMPLETED",
         Status::Cancelled => "CANCELLED",
         Status::Failed => "FAILED",
+    }
+}
+
+fn export_type(export: &ExportRecord) -> &'static str {
+    match export.period() {
+        None => "FULL_EXPORT",
+        Some(_) => "INCREMENTAL_EXPORT",
+    }
+}
+
+fn view_name(view: View) -> &'static str {
+    match view {
+        View::NewImage => "NEW_IMAGE",
+        View::NewAndOldImages => "NEW_AND_OLD_IMAGES",
     }
 }
 
@@ -154,7 +200,7 @@ impl Encode for ListExportsOutput {
                         json.member("ExportArn").text(&export.arn);
                         json.member("ExportStatus")
                             .text(status_name(export.record.status()));
-                        json.member("ExportType").text("FULL_EXPORT");
+                        json.member("ExportType").text(export_type(&export.record));
                     });
                 });
             if let Some(token) = &self.next_token {
@@ -281,6 +327,14 @@ impl Json {
             });
     }
 
+    fn period(&mut self, period: &Period) {
+        self.member("ExportFromTime").time(period.from_ms);
+        if let Some(to_ms) = period.to_ms {
+            self.member("ExportToTime").time(to_ms);
+        }
+        self.member("ExportViewType").text(view_name(period.view()));
+    }
+
     fn export_description(&mut self, export: &ExportDescription) {
         let record = &export.record;
         let is_complete = record.status() == Status::Completed;
@@ -297,7 +351,9 @@ impl Json {
             }
             json.member("TableArn").text(&export.table_arn);
             json.member("TableId").text(&record.table_id);
-            json.member("ExportTime").time(record.moment_ms);
+            if record.period().is_none() {
+                json.member("ExportTime").time(record.moment_ms);
+            }
             json.optional_text("ClientToken", record.token.as_ref());
             json.member("S3Bucket").text(&record.target.bucket);
             json.optional_text("S3BucketOwner", record.target.owner.as_ref());
@@ -310,7 +366,11 @@ impl Json {
                 json.member("BilledSizeBytes").integer(record.bytes);
                 json.member("ItemCount").integer(record.items);
             }
-            json.member("ExportType").text("FULL_EXPORT");
+            json.member("ExportType").text(export_type(record));
+            if let Some(period) = record.period() {
+                json.member("IncrementalExportSpecification")
+                    .object(|json| json.period(period));
+            }
         });
     }
 }
@@ -318,6 +378,7 @@ impl Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transfer::record::Past;
 
     #[test]
     fn manifests_are_those_of_the_developer_guide() {
@@ -349,6 +410,30 @@ mod tests {
                 r#""billedSizeBytes":90,"itemCount":8,"outputFormat":"DYNAMODB_JSON","exportType":"FULL_EXPORT"}"#,
             )
         );
+        let period = Period {
+            from_ms: 1_604_470_000_000,
+            to_ms: Some(1_604_474_000_000),
+            view: View::NewImage.into(),
+        };
+        let changes = ExportRecord {
+            past: Some(Past {
+                period: Some(period),
+                ..Past::default()
+            }),
+            ..export
+        };
+        let of_changes = String::from_utf8(manifest_summary(&changes, "arn:t")).unwrap();
+        let wanted = summary
+            .replace("2020-06-30", "2023-08-01")
+            .replace(
+                r#""exportTime":"2020-11-04T07:28:34.005Z""#,
+                r#""exportFromTime":"2020-11-04T06:06:40.000Z","exportToTime":"2020-11-04T07:13:20.000Z""#,
+            )
+            .replace(
+                r#""exportType":"FULL_EXPORT""#,
+                r#""outputView":"NEW_IMAGE","exportType":"INCREMENTAL_EXPORT""#,
+            );
+        assert_eq!(of_changes, wanted);
         let mut line = Vec::new();
         manifest_line(
             &DataFile {

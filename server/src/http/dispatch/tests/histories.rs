@@ -15,11 +15,11 @@ const TABLE: &str = r#"{"TableName":"Tab","BillingMode":"PAY_PER_REQUEST","KeySc
     "GlobalSecondaryIndexes":[{"IndexName":"by-a","KeySchema":[{"AttributeName":"a","KeyType":"HASH"}],
     "Projection":{"ProjectionType":"ALL"}}]}"#;
 const NAMED: &str = r#"{"TableName":"Tab"}"#;
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+pub(super) const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// The clock of the API, which may be ahead of that of leaders.
 #[derive(Debug, Default)]
-struct Ahead(AtomicI64);
+pub(super) struct Ahead(pub(super) AtomicI64);
 
 impl Clock for Ahead {
     fn now_ms(&self) -> i64 {
@@ -27,16 +27,16 @@ impl Clock for Ahead {
     }
 }
 
-struct Kept {
-    node: Node,
-    upkeep: Upkeep,
+pub(super) struct Kept {
+    pub(super) node: Node,
+    pub(super) upkeep: Upkeep,
     archivist: Archivist,
-    clock: Arc<Ahead>,
+    pub(super) clock: Arc<Ahead>,
 }
 
 impl Kept {
     /// A node without an archive, with a table that has no history yet.
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let mut node = Node::start_with(Limits::default(), TABLE).await;
         let clock = Arc::new(Ahead::default());
         // So that what is now can be restored at once.
@@ -59,11 +59,11 @@ impl Kept {
         }
     }
 
-    async fn ask(&self, target: Target, body: &str) -> Result<String, ApiError> {
+    pub(super) async fn ask(&self, target: Target, body: &str) -> Result<String, ApiError> {
         self.node.ask(target, body, &[]).await
     }
 
-    async fn keep(&self, enabled: bool, more: &str) -> Result<String, ApiError> {
+    pub(super) async fn keep(&self, enabled: bool, more: &str) -> Result<String, ApiError> {
         let body = format!(
             r#"{{"TableName":"Tab","PointInTimeRecoverySpecification":{{"PointInTimeRecoveryEnabled":{enabled}{more}}}}}"#
         );
@@ -71,7 +71,7 @@ impl Kept {
     }
 
     /// Begins a history, and waits until there is a moment to restore.
-    async fn keep_from_now_on(&self, more: &str) {
+    pub(super) async fn keep_from_now_on(&self, more: &str) {
         self.keep(true, more).await.unwrap();
         // It is filled, and then opened.
         self.upkeep.look_after_all().await.unwrap();
@@ -85,7 +85,7 @@ impl Kept {
     }
 
     /// A moment that no write has.
-    async fn moment(&self) -> i64 {
+    pub(super) async fn moment(&self) -> i64 {
         let moment = SystemClock.now_ms() + 1;
         while SystemClock.now_ms() <= moment + 1 {
             tokio::task::yield_now().await;
@@ -93,12 +93,12 @@ impl Kept {
         moment
     }
 
-    async fn put(&self, pk: &str, a: &str) {
+    pub(super) async fn put(&self, pk: &str, a: &str) {
         let body = format!(r#"{{"TableName":"Tab","Item":{{"pk":{{"S":"{pk}"}},"a":{{"S":"{a}"}}}}}}"#);
         self.ask(Target::PutItem, &body).await.unwrap();
     }
 
-    async fn delete(&self, pk: &str) {
+    pub(super) async fn delete(&self, pk: &str) {
         let body = format!(r#"{{"TableName":"Tab","Key":{{"pk":{{"S":"{pk}"}}}}}}"#);
         self.ask(Target::DeleteItem, &body).await.unwrap();
     }
@@ -139,7 +139,7 @@ impl Kept {
     }
 
     /// How many versions there are.
-    async fn versions(&self) -> usize {
+    pub(super) async fn versions(&self) -> usize {
         let cluster = &self.node.context.cluster;
         let table = self.node.context.catalog.table("Tab").unwrap();
         let history = table.definition().history.as_ref().unwrap();

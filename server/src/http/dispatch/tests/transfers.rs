@@ -40,7 +40,9 @@ async fn start() -> Place {
         settings: UpkeepSettings::default(),
     };
     let porter = Porter::new(upkeep, transfers, "us-east-1", random::fill);
-    Place { node, porter, bucket }
+    let place = Place { node, porter, bucket };
+    place.keep("Tab").await;
+    place
 }
 
 /// The request to import from the prefix `in/` into a table with an index of `a`.
@@ -64,6 +66,14 @@ fn member(json: &str, name: &str) -> String {
 impl Place {
     async fn ask(&self, target: Target, body: &str) -> Result<String, ApiError> {
         self.node.ask(target, body, &[]).await
+    }
+
+    /// Turns recovery on, without which nothing is exported.
+    async fn keep(&self, table: &str) {
+        let body = format!(
+            r#"{{"TableName":"{table}","PointInTimeRecoverySpecification":{{"PointInTimeRecoveryEnabled":true}}}}"#
+        );
+        self.ask(Target::UpdateContinuousBackups, &body).await.unwrap();
     }
 
     fn write(&self, key: &str, bytes: &[u8]) {
