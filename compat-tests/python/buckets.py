@@ -41,8 +41,16 @@ def ended_import(client: Any, arn: str, seconds: float = 60) -> dict[str, Any]:
     return described
 
 
+def keep_history(client: Any, table: str) -> None:
+    """Turns point-in-time recovery on, without which no table is exported."""
+    client.update_continuous_backups(
+        TableName=table, PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+    )
+
+
 def exported(client: Any, table: str, bucket: str, **more: Any) -> dict[str, Any]:
-    """Exports a table, waits for the end, and describes the export."""
+    """Exports a table, after its history has begun, waits for the end, and describes the export."""
+    keep_history(client, table)
     arn = client.describe_table(TableName=table)["Table"]["TableArn"]
     asked = client.export_table_to_point_in_time(TableArn=arn, S3Bucket=bucket, **more)
 

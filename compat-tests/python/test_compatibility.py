@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -607,7 +607,7 @@ def imports(call: Caller) -> None:
 
 
 def exports(call: Caller) -> None:
-    table = call.table()
+    table = kept(call)
     more = {"S3SseAlgorithm": "KMS", "S3SseKmsKeyId": "key", "ExportFormat": "ION", "ExportType": "FULL_EXPORT"}
     more |= {"S3BucketOwner": "000000000000", "S3Prefix": "a", "TableArn": call.arns[table]}
     for _ in range(2):
@@ -615,6 +615,20 @@ def exports(call: Caller) -> None:
         asked = call("ExportTableToPointInTime", S3Bucket="bucket", ClientToken=token, **more)
         described = call("DescribeExport", ExportArn=asked["ExportDescription"]["ExportArn"])
         assert described["ExportDescription"]["S3SseKmsKeyId"] == "key"
+        backups = call.dynamodb.describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]
+        more["ExportTime"] = backups["PointInTimeRecoveryDescription"]["LatestRestorableDateTime"]
+    # A period is shorter than any whose changes can be exported: the table would have to be kept for so long.
+    moment = more.pop("ExportTime")
+    period = {
+        "ExportFromTime": moment,
+        "ExportToTime": moment + timedelta(minutes=14),
+        "ExportViewType": "NEW_IMAGE",
+    }
+    more |= {"ExportType": "INCREMENTAL_EXPORT", "IncrementalExportSpecification": period}
+    with pytest.raises(call.dynamodb.exceptions.InvalidExportTimeException, match="15 minutes"):
+        call("ExportTableToPointInTime", S3Bucket="bucket", **more)
+    operation = OPERATIONS["ExportTableToPointInTime"]
+    call.given["ExportTableToPointInTime"].update(surface.given(operation, more))
     page = call("ListExports", MaxResults=1, TableArn=call.arns[table])
     assert call("ListExports", NextToken=page["NextToken"], TableArn=call.arns[table])["ExportSummaries"]
 
@@ -773,7 +787,7 @@ REFUSED = [
 def test_what_is_refused_is_refused_by_its_name(operation: str, path: str, call: Caller) -> None:
     request = {
         "CreateTable": lambda: creation(unused_name()),
-        "ExportTableToPointInTime": lambda: {"TableArn": call.arns[call.table()], "S3Bucket": "bucket"},
+        "ExportTableToPointInTime": lambda: {"TableArn": call.arns[kept(call)], "S3Bucket": "bucket"},
         "ImportTable": lambda: importing(unused_name()),
         "RestoreTableToPointInTime": lambda: {
             "SourceTableName": kept(call),

@@ -7,15 +7,17 @@ import gzip
 import hashlib
 import json
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from buckets import ended_import, exported, table_parameters
+from buckets import ended_import, exported, keep_history, table_parameters
 from conftest import active, connect, create_table, index, unused_name
 from server import Server
+from test_point_in_time import enable, next_second, recovery, wait_until_restorable
 
 pytestmark = [
     pytest.mark.needs_stator_binary,
@@ -190,9 +192,11 @@ def test_what_cannot_be_done_fails_or_is_refused(place: tuple[Any, Path]) -> Non
     arn = create_table(client, table)["TableArn"]
     with pytest.raises(client.exceptions.ResourceInUseException):
         import_table(client, "one", "CSV", parameters=table_parameters(table, "pk:S"))
-    for wrong in ({"ExportTime": 1}, {"ExportType": "INCREMENTAL_EXPORT"}):
-        with pytest.raises(ClientError, match="ValidationException"):
-            client.export_table_to_point_in_time(TableArn=arn, S3Bucket="bucket", **wrong)
+    with pytest.raises(client.exceptions.PointInTimeRecoveryUnavailableException) as refused:
+        client.export_table_to_point_in_time(TableArn=arn, S3Bucket="bucket")
+    sentence = f"Point in time recovery is not enabled for table '{table}'"
+    assert refused.value.response["Error"]["Message"] == sentence
+    keep_history(client, table)
     with pytest.raises(client.exceptions.TableNotFoundException):
         client.export_table_to_point_in_time(TableArn=arn + "x", S3Bucket="bucket")
     failed = client.export_table_to_point_in_time(TableArn=arn, S3Bucket="missing")["ExportDescription"]
@@ -202,6 +206,78 @@ def test_what_cannot_be_done_fails_or_is_refused(place: tuple[Any, Path]) -> Non
         client.describe_export(ExportArn=failed["ExportArn"][:-8] + "00000000")
     with pytest.raises(client.exceptions.ImportNotFoundException):
         client.describe_import(ImportArn=failed["ExportArn"].replace("/export/", "/import/"))
+
+
+def test_a_table_is_exported_as_it_was(place: tuple[Any, Path]) -> None:
+    client, bucket = place
+    table = unused_name()
+    arn = create_table(client, table)["TableArn"]
+    client.put_item(TableName=table, Item={"pk": {"S": "a"}, "v": {"S": "old"}})
+    client.put_item(TableName=table, Item={"pk": {"S": "b"}})
+    enable(client, table)
+    moment = next_second()
+    client.put_item(TableName=table, Item={"pk": {"S": "a"}, "v": {"S": "new"}})
+    client.delete_item(TableName=table, Key={"pk": {"S": "b"}})
+    wait_until_restorable(client, table, moment)
+    export = exported(client, table, "bucket", ExportTime=moment)
+    assert (export["ExportTime"], export["ItemCount"]) == (moment, 2)
+    identity = export["ExportArn"].rsplit("/", 1)[1]
+    described = import_table(
+        client, f"AWSDynamoDB/{identity}/data/", "DYNAMODB_JSON", InputCompressionType="GZIP"
+    )
+    assert all_items(client, described["name"]) == [
+        {"pk": {"S": "a"}, "v": {"S": "old"}},
+        {"pk": {"S": "b"}},
+    ]
+    assert (bucket / "AWSDynamoDB" / identity / "manifest-summary.json").is_file()
+    window = recovery(client, table)
+    for outside in (
+        window["EarliestRestorableDateTime"] - timedelta(seconds=1),
+        window["LatestRestorableDateTime"] + timedelta(hours=1),
+    ):
+        with pytest.raises(client.exceptions.InvalidExportTimeException):
+            client.export_table_to_point_in_time(TableArn=arn, S3Bucket="bucket", ExportTime=outside)
+
+
+def test_a_period_of_changes_is_checked(place: tuple[Any, Path]) -> None:
+    client, _ = place
+    table = unused_name()
+    arn = create_table(client, table)["TableArn"]
+    earliest = enable(client, table)
+
+    def refused(period: dict[str, Any] | None, **more: Any) -> tuple[str, str]:
+        if period is not None:
+            more["IncrementalExportSpecification"] = period
+        more = {"ExportType": "INCREMENTAL_EXPORT", **more}
+        with pytest.raises(ClientError) as error:
+            client.export_table_to_point_in_time(TableArn=arn, S3Bucket="bucket", **more)
+        found = error.value.response["Error"]
+        return found["Code"], found["Message"]
+
+    def after(minutes: float) -> datetime:
+        return earliest + timedelta(minutes=minutes)
+
+    whole = {"ExportFromTime": earliest, "ExportToTime": after(15)}
+    for period, more, part in (
+        (None, {}, "ExportFromTime"),
+        ({"ExportToTime": earliest}, {}, "ExportFromTime"),
+        (whole, {"ExportType": "FULL_EXPORT"}, "FULL_EXPORT"),
+        (whole, {"ExportTime": earliest}, "ExportTime"),
+        ({**whole, "ExportViewType": "NEW_IMAGES"}, {}, "incrementalExportSpecification.exportViewType"),
+    ):
+        code, message = refused(period, **more)
+        assert code == "ValidationException", message
+        assert part in message
+    for start, end, part in (
+        (0, 0, "from time should not be greater or equal to incremental export period to time"),
+        (0, 14.9, "between 15 minutes and 24 hours"),
+        (0, 24 * 60 + 1, "between 15 minutes and 24 hours"),
+        (-20, 0, "ExportFromTime is outside of the point in time recovery window"),
+        (0, 15, "ExportToTime is outside of the point in time recovery window"),
+    ):
+        code, message = refused({"ExportFromTime": after(start), "ExportToTime": after(end)})
+        assert code == "InvalidExportTimeException", message
+        assert part in message
 
 
 def test_a_token_is_good_for_one_import_and_one_export(place: tuple[Any, Path]) -> None:
