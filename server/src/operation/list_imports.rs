@@ -1,10 +1,8 @@
 //! ListImports: those that began within the last 90 days, under way or over.
 
 use super::import_table::ImportDescription;
-use super::transfer_page::{Wanted, is_listed};
-use super::{Context, Operation, table_name};
-use crate::constraint::Constraints;
-use crate::message::transfer;
+use super::transfer_page::listed;
+use super::{Context, Operation};
 use crate::transfer::ImportRecord;
 use crate::wire::error::ApiError;
 
@@ -27,25 +25,16 @@ impl Operation for ListImports {
     type Output = ListImportsOutput;
 
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
-        let mut constraints = Constraints::default();
-        if let Some(arn) = &self.table_arn {
-            constraints.length("tableArn", arn, arn.chars().count(), 1, 1024);
-        }
-        let wanted = Wanted::of(
-            constraints,
-            ("pageSize", self.page_size),
+        let limit = ("pageSize", self.page_size);
+        let (wanted, shown) = listed::<ImportRecord>(
+            context,
+            self.table_arn.as_deref(),
+            limit,
             self.next_token.as_ref(),
-        )?;
-        let table = self.table_arn.as_deref().map(table_name::resolve).transpose()?;
-        let all = match &context.transfers {
-            Some(transfers) => transfers.all::<ImportRecord>().await.map_err(transfer::failed)?,
-            None => Vec::new(),
-        };
-        let now_ms = context.clock.now_ms();
-        let shown = all.into_iter().filter(|record| {
-            table.is_none_or(|table| record.table == table) && is_listed(record.started_ms, now_ms)
-        });
+        )
+        .await?;
         let described: Result<Vec<_>, ApiError> = shown
+            .into_iter()
             .map(|record| ImportDescription::new(context, record))
             .collect();
         let described = described?.into_iter();

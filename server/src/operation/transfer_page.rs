@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use super::Context;
+use super::{Context, table_name};
 use crate::constraint::{Constraints, ModelEnum};
 use crate::message::transfer;
 use crate::object_store::is_bucket_name;
-use crate::transfer::record::Format;
+use crate::transfer::record::{Format, Record};
 use crate::transfer::{LISTED_MS, Transfers};
 use crate::wire::error::ApiError;
 
@@ -87,7 +87,7 @@ impl Wanted {
     ///
     /// # Errors
     /// ValidationException.
-    pub(super) fn of(
+    fn of(
         mut constraints: Constraints,
         (member, limit): (&str, Option<i32>),
         next_token: Option<&String>,
@@ -113,9 +113,31 @@ impl Wanted {
     }
 }
 
-/// Whether one that began then is listed.
-pub(super) fn is_listed(started_ms: i64, now_ms: i64) -> bool {
-    now_ms - started_ms <= LISTED_MS
+/// What a list of all tables, or of one, may show, and which page of it is wanted.
+///
+/// # Errors
+/// ValidationException; what the cluster says.
+pub(super) async fn listed<R: Record>(
+    context: &Context,
+    table_arn: Option<&str>,
+    limit: (&str, Option<i32>),
+    next_token: Option<&String>,
+) -> Result<(Wanted, Vec<R>), ApiError> {
+    let mut constraints = Constraints::default();
+    if let Some(arn) = table_arn {
+        constraints.length("tableArn", arn, arn.chars().count(), 1, 1024);
+    }
+    let wanted = Wanted::of(constraints, limit, next_token)?;
+    let table = table_arn.map(table_name::resolve).transpose()?;
+    let mut shown = match &context.transfers {
+        Some(transfers) => transfers.all::<R>().await.map_err(transfer::failed)?,
+        None => Vec::new(),
+    };
+    let since_ms = context.clock.now_ms() - LISTED_MS;
+    shown.retain(|record| {
+        table.is_none_or(|table| record.table() == table) && record.started_ms() >= since_ms
+    });
+    Ok((wanted, shown))
 }
 
 /// An ARN as hexadecimal digits, filled up with zeros.

@@ -57,6 +57,8 @@ pub(crate) trait Record: Message + Default + Clone {
     fn id(&self) -> &str;
     /// The table's name.
     fn table(&self) -> &str;
+    /// When it began, in milliseconds since the Unix epoch.
+    fn started_ms(&self) -> i64;
     /// Whether it is over, and since when, in milliseconds since the Unix epoch.
     fn ended_ms(&self) -> Option<i64>;
     /// What tells the request from others under the same token.
@@ -191,6 +193,10 @@ impl Record for ImportRecord {
 
     fn table(&self) -> &str {
         &self.table
+    }
+
+    fn started_ms(&self) -> i64 {
+        self.started_ms
     }
 
     fn ended_ms(&self) -> Option<i64> {
@@ -336,6 +342,10 @@ impl Record for ExportRecord {
 
     fn table(&self) -> &str {
         &self.table
+    }
+
+    fn started_ms(&self) -> i64 {
+        self.started_ms
     }
 
     fn ended_ms(&self) -> Option<i64> {
