@@ -74,6 +74,8 @@ pub struct NodeStatus {
     pub hints_waiting: u64,
     /// The version of its program.
     pub software: String,
+    /// Which formats its program reads, by their generation ([`FORMATS`](crate::FORMATS)).
+    pub formats: u32,
     /// When it was started, in milliseconds since the Unix epoch.
     pub started_at_ms: u64,
 }
@@ -327,6 +329,16 @@ impl Cluster {
         nodes.intersection(&reached).count() * 2 > nodes.len()
     }
 
+    /// The nodes whose programs do not read the formats of a generation, as far as they say; one that was never met is among
+    /// them. Empty for a node alone, and when all do.
+    pub fn nodes_before(&self, formats: u32) -> Vec<NodeId> {
+        let nodes = self.nodes().into_iter();
+        nodes
+            .filter(|node| node.formats < formats)
+            .map(|node| node.node)
+            .collect()
+    }
+
     fn nodes(&self) -> Vec<NodeStatus> {
         let node = self.inner();
         let members = node.gossip.get().map(Gossiper::members).unwrap_or_default();
@@ -385,6 +397,7 @@ fn describe(
         free_bytes: state.free_bytes,
         hints_waiting: state.hints_waiting,
         software: state.software,
+        formats: state.formats,
         started_at_ms: state.started_at_ms,
     }
 }

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -52,6 +52,8 @@ pub(crate) struct Shape {
     links: Option<Links>,
     /// Whether nodes can be broken from inside.
     has_door: bool,
+    /// What it is made with, and what its nodes run, if it is not [`stator`].
+    program: Option<PathBuf>,
     /// What every configuration ends with.
     configuration: String,
 }
@@ -62,6 +64,7 @@ impl Shape {
             durability,
             links: None,
             has_door: false,
+            program: None,
             configuration: configuration.to_owned(),
         }
     }
@@ -75,6 +78,7 @@ impl Shape {
                 stands => stands?,
             }
         }
+        member.program.clone_from(&self.program);
         member.configure(&self.configuration)?;
         if self.has_door {
             member.open_door()?;
@@ -128,6 +132,18 @@ impl Cluster {
         Ok((Self::make(nodes, &shape)?, links))
     }
 
+    /// The same as [`Cluster::start`], made and run by another program than [`stator`].
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub fn of_program(nodes: u16, durability: Durability, program: &Path) -> Result<Self> {
+        let shape = Shape {
+            program: Some(program.to_owned()),
+            ..Shape::new(durability, "")
+        };
+        Self::make(nodes, &shape)
+    }
+
     fn make(nodes: u16, shape: &Shape) -> Result<Self> {
         ports::with_free(nodes * 3, |clients| Self::make_at(clients, nodes, shape))
     }
@@ -140,7 +156,10 @@ impl Cluster {
         let list: Vec<String> = (0..nodes)
             .map(|index| format!("{}=127.0.0.1:{}", index + 1, between + index))
             .collect();
-        let output = stator()?
+        let output = shape
+            .program
+            .as_ref()
+            .map_or_else(stator, |program| Ok(Command::new(program)))?
             .args(["init", "--region", REGION, "--nodes", &list.join(",")])
             .args(["--listen", &format!("127.0.0.1:{clients}"), "--directory"])
             .arg(&files)
@@ -200,6 +219,7 @@ impl Cluster {
         let mut member = Member {
             id: 1,
             address: SocketAddr::from(([127, 0, 0, 1], port)),
+            program: None,
             arguments,
             config: None,
             data_dir,
@@ -319,6 +339,7 @@ pub(crate) fn serve(files: &Path, id: u16, port: u16, durability: Durability) ->
     Ok(Member {
         id: id.into(),
         address: SocketAddr::from(([127, 0, 0, 1], port)),
+        program: None,
         arguments: arguments.into_iter().chain([config.clone().into()]).collect(),
         config: Some(config),
         data_dir: folder.join("data"),

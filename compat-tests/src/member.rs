@@ -8,7 +8,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub struct Member {
     pub id: u64,
     /// Where it serves clients.
     pub address: SocketAddr,
+    /// Whether its processes run something else than [`stator`] from their next start on.
+    pub program: Option<PathBuf>,
     pub(crate) arguments: Vec<OsString>,
     pub(crate) config: Option<PathBuf>,
     pub(crate) data_dir: PathBuf,
@@ -79,7 +81,10 @@ impl Member {
             return Err(format!("node {} runs already", self.id).into());
         }
         let stderr = OpenOptions::new().create(true).append(true).open(&self.stderr)?;
-        let mut command = stator()?;
+        let mut command = self
+            .program
+            .as_ref()
+            .map_or_else(stator, |program| Ok(Command::new(program)))?;
         if let Some(door) = &self.door {
             door.name_to(&mut command);
         }

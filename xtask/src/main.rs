@@ -17,6 +17,7 @@ mod scale;
 mod sim;
 mod test;
 mod tidy;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,8 @@ enum Command {
     Sim(sim::Arguments),
     /// Run every test: those of the crates, and the client tests against a server.
     Test(test::Arguments),
+    /// Bring a cluster from the program of another commit to this one and back, under load.
+    Upgrade(upgrade::Arguments),
     /// Check the rules of the house that neither rustfmt nor clippy know.
     Tidy {
         /// Lower the numbers in xtask/ratchet.toml to what the code has become, then check. Never raises one.
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Command::Scale(arguments) => scale::run(&arguments),
         Command::Sim(arguments) => sim::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Upgrade(arguments) => upgrade::run(&arguments),
         Command::Tidy { update_ratchet } => tidy::run(update_ratchet),
     };
     match outcome {

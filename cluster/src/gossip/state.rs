@@ -18,10 +18,10 @@ pub const SOFTWARE_BYTES_MAX: usize = 64;
 /// reads a configuration refuses it before.
 pub const PLACE_BYTES_MAX: usize = 64;
 
-/// The longest state as bytes: eleven numbers of 64 bits, one of 32, one bit and three texts.
+/// The longest state as bytes: eleven numbers of 64 bits, two of 32, one bit and three texts.
 #[cfg(test)]
 pub(super) const STATE_BYTES_MAX: usize =
-    11 * 10 + 5 + 1 + (1 + SOFTWARE_BYTES_MAX) + 2 * (1 + PLACE_BYTES_MAX);
+    11 * 10 + 2 * 5 + 1 + (1 + SOFTWARE_BYTES_MAX) + 2 * (1 + PLACE_BYTES_MAX);
 
 /// What a node says about itself. All of it may be a few seconds old.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +54,8 @@ pub struct NodeState {
     pub capacity: u32,
     /// Whether it has lost its data and holds no replicas until it gets new ones.
     pub rejoining: bool,
+    /// Which formats its program reads, by their generation ([`FORMATS`](crate::FORMATS)); 0 if it does not say so.
+    pub formats: u32,
 }
 
 /// When a state was said: the incarnation of the process, and the version within it.
@@ -95,6 +97,7 @@ impl StateItem {
         put_text(&mut bytes, cut(&state.rack, PLACE_BYTES_MAX));
         put_varint(&mut bytes, state.capacity.into());
         put_varint(&mut bytes, state.rejoining.into());
+        put_varint(&mut bytes, state.formats.into());
         bytes
     }
 
@@ -124,6 +127,12 @@ impl StateItem {
                 cause: "a capacity of more than 32 bits",
             })?,
             rejoining: reader.varint()? != 0,
+            // Programs of the first generation end here.
+            formats: if reader.is_empty() {
+                0
+            } else {
+                u32::try_from(reader.varint()?).unwrap_or(u32::MAX)
+            },
         };
         Ok(Self {
             node,
@@ -204,6 +213,7 @@ mod tests {
             state: NodeState {
                 version,
                 software: "0.1.0".into(),
+                formats: 7,
                 ..NodeState::default()
             },
         }
@@ -223,6 +233,15 @@ mod tests {
         assert!(!is_news(1, 4));
         assert!(is_news(2, 1), "a later start counts anew");
         assert!(!is_news(1, 6));
+    }
+
+    #[test]
+    fn a_program_that_says_no_generation_of_formats_has_the_first_one() {
+        let mut bytes = item(1, 2).encode();
+        assert_eq!(bytes.pop(), Some(7));
+        let mut first = item(1, 2);
+        first.state.formats = 0;
+        assert_eq!(StateItem::decode(&bytes).unwrap(), first);
     }
 
     #[test]
@@ -287,6 +306,7 @@ mod tests {
                 rack: "x".repeat(1000),
                 capacity: u32::MAX,
                 rejoining: true,
+                formats: u32::MAX,
             },
         };
         assert_eq!(longest.encode().len(), STATE_BYTES_MAX);
@@ -298,7 +318,7 @@ mod tests {
             numbers in any::<[u64; 11]>(),
             software in "[ -~]{0,64}",
             (zone, rack) in ("[ -~]{0,64}", "[a-zü]{0,32}"),
-            capacity in any::<u32>(),
+            (capacity, formats) in any::<(u32, u32)>(),
             rejoining in any::<bool>(),
         ) {
             let [node, incarnation, version, requests_per_second, data_bytes, free_bytes, leaders, replicas,
@@ -308,7 +328,7 @@ mod tests {
                 incarnation,
                 state: NodeState {
                     version, requests_per_second, data_bytes, free_bytes, leaders, replicas, started_at_ms,
-                    software, layout_epoch, hints_waiting, zone, rack, capacity, rejoining,
+                    software, layout_epoch, hints_waiting, zone, rack, capacity, rejoining, formats,
                 },
             };
             let bytes = item.encode();

@@ -33,6 +33,11 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
 
+    /// Whether everything was read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     fn take(&mut self, length: usize) -> Result<&'a [u8], MessageError> {
         let (taken, rest) = self
             .rest
@@ -265,11 +270,11 @@ impl<'a> Message<'a> {
             header.message,
             foca::Message::Announce | foca::Message::TurnUndead
         );
-        if bare && !reader.rest.is_empty() {
+        if bare && !reader.is_empty() {
             return Err(malformed("more than its kind of message has"));
         }
         let mut members = Vec::new();
-        if header.message != foca::Message::Broadcast && !reader.rest.is_empty() {
+        if header.message != foca::Message::Broadcast && !reader.is_empty() {
             for _ in 0..reader.u16()? {
                 let member = reader.member()?;
                 if member.id().incarnation == 0 {
@@ -280,7 +285,7 @@ impl<'a> Message<'a> {
         }
         let states_bytes = reader.rest;
         let mut states = Vec::new();
-        while !reader.rest.is_empty() {
+        while !reader.is_empty() {
             let length = reader.u16()?;
             states.push(StateItem::decode(reader.take(length.into())?)?);
         }

@@ -376,6 +376,7 @@ impl Node {
             capacity: self.settings.capacity.get(),
             rejoining: self.is_rejoining(),
             hints_waiting: self.hints.status().waiting,
+            formats: crate::FORMATS,
             ..NodeState::default()
         }
     }

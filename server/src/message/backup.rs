@@ -1,6 +1,8 @@
 //! Sentences about backups. Source of those of the four errors of backups: quoted in public by users of DynamoDB, but where
 //! it says otherwise.
 
+use stator_cluster::NodeId;
+
 use crate::backup::BackupError;
 use crate::wire::error::ApiError;
 
@@ -59,6 +61,15 @@ pub(crate) fn incomplete_history(name: &str) -> ApiError {
 pub(crate) fn history_of_new_table(name: &str) -> ApiError {
     ApiError::ContinuousBackupsUnavailable(format!(
         "Backups are being enabled for the table: {name}. Please retry later"
+    ))
+}
+
+/// Versions of items that nodes with an earlier program could not read. The sentence is ours.
+pub(crate) fn history_before_upgrade(nodes: &[NodeId]) -> ApiError {
+    let nodes: Vec<_> = nodes.iter().map(ToString::to_string).collect();
+    ApiError::ContinuousBackupsUnavailable(format!(
+        "Point in time recovery needs a later program on nodes that run an earlier one, or were not met yet: {}. Upgrade all nodes, then retry",
+        nodes.join(", ")
     ))
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use stator_cluster::FORMATS_OF_VERSIONS;
 use uuid::Uuid;
 
 use super::describe_continuous_backups::PointInTimeRecovery;
@@ -36,6 +37,12 @@ impl Operation for UpdateContinuousBackups {
 
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
         let (name, wanted_days) = self.validate()?;
+        if wanted_days.is_some() {
+            let earlier = context.cluster.nodes_before(FORMATS_OF_VERSIONS);
+            if !earlier.is_empty() {
+                return Err(backup::history_before_upgrade(&earlier));
+            }
+        }
         let (id, now_ms) = (context.new_id()?, context.clock.now_ms());
         let is_read = context.is_being_read_back(&name).await?;
         let changed = context.catalog.change(&name, |definition| {

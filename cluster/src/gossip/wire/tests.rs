@@ -62,6 +62,7 @@ fn item(version: u64) -> Vec<u8> {
             zone: "z".into(),
             rack: "r1".into(),
             capacity: 200,
+            formats: 1,
             ..NodeState::default()
         },
     }
@@ -106,13 +107,13 @@ fn the_bytes_are_those_of_the_document() {
         &[0, 1, 1, 0, 5],
         &[3, 0xac, 2, 1, 2, 3, 4, 1, 3],
         b"a:1",
-        &[0, 25, 4, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 5],
+        &[0, 26, 4, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 5],
         b"0.1.0",
         &[1],
         b"z",
         &[2],
         b"r1",
-        &[0xc8, 1, 0],
+        &[0xc8, 1, 0, 1],
     ]
     .concat();
     assert_eq!(gossip(), expected);

@@ -1,0 +1,11 @@
+//! Which formats a program reads: their generation, that every node tells the others.
+//!
+//! Invariant: what only a later generation reads is written when all nodes of the cluster read it, and never before; so a
+//! cluster can run two programs at once, and go back to the earlier one until somebody uses what is new. A format that
+//! earlier programs pass over needs no generation. Not here: the formats (`docs/format`).
+
+/// Versions of cells, with times in the log and in the ledger (`docs/format/group.md`).
+pub const FORMATS_OF_VERSIONS: u32 = 1;
+
+/// What this program reads.
+pub const FORMATS: u32 = FORMATS_OF_VERSIONS;
