@@ -99,6 +99,22 @@ impl Cluster {
         self.command("drain", &[&id.to_string()])
     }
 
+    /// Waits until a node that was started has its share of the data: `stator join`.
+    ///
+    /// # Errors
+    /// As [`Cluster::drain`].
+    pub fn join(&self, id: u64) -> Result<Change> {
+        self.command("join", &[&id.to_string()])
+    }
+
+    /// Has a node leave in whose place another one has come: `stator replace`.
+    ///
+    /// # Errors
+    /// As [`Cluster::drain`].
+    pub fn replace(&self, id: u64, by: u64) -> Result<Change> {
+        self.command("replace", &[&id.to_string(), "--by", &by.to_string()])
+    }
+
     /// Has a node that is gone replaced by others: `stator remove`.
     ///
     /// # Errors

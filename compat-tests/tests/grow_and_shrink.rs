@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use compat_tests::load::bulk::Bulk;
 use compat_tests::load::{Load, Settings, create_table};
 use compat_tests::moves::{Placed, pending, placed};
-use compat_tests::{Balancer, Cluster, Durability, Mode, Random, Result, Sdk, holds_within, now, pause};
+use compat_tests::{
+    Balancer, Change, Cluster, Durability, Mode, Random, Result, Sdk, holds_within, now, pause,
+};
 
 /// How many nodes an item lies on.
 const REPLICAS: usize = 3;
@@ -132,18 +134,10 @@ impl Story {
     }
 
     /// Has a node leave, kills another one or the same meanwhile, and waits until it has left.
-    fn leave(&mut self, id: u64, killed: u64) -> Result<()> {
+    fn leave(&mut self, id: u64, killed: u64, change: Change) -> Result<()> {
         self.mark(format!("node {id} leaves"));
-        let mut change = self.cluster.drain(id)?;
         self.kill_amid(killed)?;
-        let mut outcome = Ok(false);
-        let is_over = holds_within(ENDED_WITHIN, || {
-            outcome = change.is_done();
-            !matches!(outcome, Ok(false))
-        });
-        if !is_over || !outcome? {
-            return Err(format!("node {id} is still there").into());
-        }
+        end(change).map_err(|error| format!("node {id} is still there: {error}"))?;
         let address = self.cluster.forget(id)?;
         self.balancer.remove(address);
         self.mark(format!("node {id} has left"));
@@ -162,8 +156,11 @@ impl Story {
         })?;
         self.settle()?;
         let amid = self.old_copies_go(&before)?;
-        self.leave(fifth, fifth)?;
-        self.leave(fourth, 2)?;
+        for id in [fourth, fifth] {
+            end(self.cluster.join(id)?)?;
+        }
+        self.leave(fifth, fifth, self.cluster.drain(fifth)?)?;
+        self.leave(fourth, 2, self.cluster.replace(fourth, 1)?)?;
         self.settle()?;
         let after = self.old_copies_go(&before)?;
         eprintln!(
@@ -171,6 +168,20 @@ impl Story {
             before.bytes, amid.bytes, after.bytes
         );
         Ok(())
+    }
+}
+
+/// Waits until a command has ended well.
+fn end(mut change: Change) -> Result<()> {
+    let mut outcome = Ok(false);
+    let is_over = holds_within(ENDED_WITHIN, || {
+        outcome = change.is_done();
+        !matches!(outcome, Ok(false))
+    });
+    if is_over {
+        outcome.map(drop)
+    } else {
+        Err("the command waits and waits".into())
     }
 }
 

@@ -3,8 +3,6 @@
 //!
 //! `cargo xtask upgrade --from COMMIT` builds the earlier program and runs it.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -63,10 +63,14 @@ enum Command {
     Top(top::Options),
     /// Say by the exit status whether a node serves
     Health(health::Options),
+    /// Wait until a new node has been taken in and has its share of the data
+    Join(nodes::Join),
     /// Let a node give up its data to the others and leave the cluster
     Drain(nodes::Drain),
     /// Give up a node that is gone; its ranges get replicas on others
     Remove(nodes::Remove),
+    /// Let a node leave in whose place another one has joined
+    Replace(nodes::Replace),
     /// Change on how many nodes each item lies
     Replication(nodes::Replication),
     /// Compare all replicas and check all files now, and put right what is wrong
@@ -109,8 +113,10 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Status(options) => status::run(&options).map_err(|error| error.to_string()),
         Command::Top(options) => top::run(&options).map_err(|error| error.to_string()),
         Command::Health(options) => health::run(&options).map_err(|error| error.to_string()),
+        Command::Join(options) => nodes::join(&options).map_err(|error| error.to_string()),
         Command::Drain(options) => nodes::drain(&options).map_err(|error| error.to_string()),
         Command::Remove(options) => nodes::remove(&options).map_err(|error| error.to_string()),
+        Command::Replace(options) => nodes::replace(&options).map_err(|error| error.to_string()),
         Command::Replication(options) => nodes::replication(&options).map_err(|error| error.to_string()),
         Command::Repair(options) => repair::run(&options).map_err(|error| error.to_string()),
         Command::Keys(options) => keys::run(&options).map_err(|error| error.to_string()),

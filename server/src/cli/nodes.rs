@@ -1,4 +1,4 @@
-//! `stator drain`, `stator remove` and `stator replication`: changes of the cluster's nodes, and how far they are.
+//! `stator join`, `drain`, `remove`, `replace` and `replication`: changes of the cluster's nodes, and how far they are.
 //!
 //! The cluster carries a change out by itself, whatever becomes of this command: interrupting it interrupts nothing, and giving
 //! it again shows how far the cluster is. Not here: what is asked of the node (`http/admin.rs`), moves (`cluster`).
@@ -37,6 +37,27 @@ pub(crate) struct Whom {
     /// Return at once; the cluster goes on by itself, and `stator status` says how far it is
     #[arg(long)]
     no_wait: bool,
+}
+
+/// Options of `stator join`.
+#[derive(Debug, Args)]
+pub(crate) struct Join {
+    /// The node that is to become one of the cluster; `stator init --add-node` makes its files, `stator serve` runs it
+    node: u64,
+    #[command(flatten)]
+    whom: Whom,
+}
+
+/// Options of `stator replace`.
+#[derive(Debug, Args)]
+pub(crate) struct Replace {
+    /// The node whose place is taken; if it is alive it gives up its data to the others before it leaves
+    node: u64,
+    /// The node that has joined in its place
+    #[arg(long, value_name = "NODE")]
+    by: u64,
+    #[command(flatten)]
+    whom: Whom,
 }
 
 /// Options of `stator drain`.
@@ -82,6 +103,12 @@ pub(crate) enum NodesError {
     Answer(#[from] serde_json::Error),
     #[error(transparent)]
     Io(#[from] io::Error),
+    #[error(
+        "node {0} is not in the cluster, or not alive: run it with `stator serve`; `stator init --add-node --node-id {0}` makes its files"
+    )]
+    NotThere(u64),
+    #[error("a node cannot take its own place")]
+    Itself,
     #[error("data are damaged that no other node has; restore them from a backup, and replace the disk")]
     NotWhole,
 }
@@ -92,6 +119,30 @@ struct Answer {
     #[serde(default)]
     node: u64,
     moves: Moves,
+    #[serde(default)]
+    nodes: Vec<Known>,
+}
+
+impl Answer {
+    /// Whether a node takes part, as the one that was asked knows.
+    fn is_alive(&self, node: u64) -> bool {
+        let mut nodes = self.nodes.iter();
+        nodes.any(|known| known.node == node && known.liveness == "alive")
+    }
+
+    /// Whether it has a share of the data, as it says.
+    fn has_replicas(&self, node: u64) -> bool {
+        let mut nodes = self.nodes.iter();
+        nodes.any(|known| known.node == node && known.replicas > 0)
+    }
+}
+
+/// A node, as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct Known {
+    node: u64,
+    liveness: String,
+    replicas: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -99,6 +150,53 @@ struct Moves {
     pending: u64,
     leaving: Vec<u64>,
     departed: Vec<u64>,
+}
+
+/// Waits until a node has been taken in and has its share of the data.
+pub(crate) fn join(options: &Join) -> Result<(), NodesError> {
+    let node = options.node;
+    tell(&format!(
+        "node {node} is taken in when it runs, and gets its share of the data from the others"
+    ));
+    options.whom.ask(async |asker| {
+        let answer: Answer = serde_json::from_slice(&asker.get(STATUS_PATH).await?)?;
+        if !answer.is_alive(node) {
+            return Err(NodesError::NotThere(node));
+        }
+        let done = format!("node {node} has its share of the data");
+        let is_done = |answer: &Answer| answer.has_replicas(node);
+        options.whom.wait(asker, answer.moves, &done, is_done).await
+    })
+}
+
+/// Has a node leave in whose place another one has come.
+pub(crate) fn replace(options: &Replace) -> Result<(), NodesError> {
+    let (node, by) = (options.node, options.by);
+    if node == by {
+        return Err(NodesError::Itself);
+    }
+    let answer: Answer = options
+        .whom
+        .ask(async |asker| Ok(serde_json::from_slice(&asker.get(STATUS_PATH).await?)?))?;
+    if !answer.is_alive(by) {
+        return Err(NodesError::NotThere(by));
+    }
+    // Of a node that is there its own copies are the best ones, and it may be needed until they are elsewhere.
+    let change = if answer.is_alive(node) {
+        tell(&format!(
+            "node {node} is alive: it gives up its data to the others, and leaves"
+        ));
+        "drain"
+    } else {
+        tell(&format!(
+            "node {node} is not alive: its data come from the others, and it is removed"
+        ));
+        "remove"
+    };
+    let done = format!("node {by} is there in the place of node {node}, which has left the cluster");
+    let change = json!({"change": change, "node": node});
+    let is_done = |answer: &Answer| answer.moves.departed.contains(&node);
+    options.whom.change(&change, &done, is_done)
 }
 
 /// Has a node leave, or stay.
@@ -114,7 +212,7 @@ pub(crate) fn drain(options: &Drain) -> Result<(), NodesError> {
     let done = format!("node {node} has left the cluster; stop it and keep its number for nobody else");
     options
         .whom
-        .change(&change, &done, |moves| moves.departed.contains(&node))
+        .change(&change, &done, |answer| answer.moves.departed.contains(&node))
 }
 
 /// Has the node leave that runs where a configuration says, and waits until it has.
@@ -143,7 +241,7 @@ pub(crate) fn remove(options: &Remove) -> Result<(), NodesError> {
     let done = format!("node {node} is removed; all ranges have their replicas on other nodes");
     options
         .whom
-        .change(&change, &done, |moves| moves.departed.contains(&node))
+        .change(&change, &done, |answer| answer.moves.departed.contains(&node))
 }
 
 /// Sets how many replicas ranges have.
@@ -197,34 +295,47 @@ impl Whom {
         &self,
         change: &serde_json::Value,
         done: &str,
-        is_done: impl Fn(&Moves) -> bool,
+        is_done: impl Fn(&Answer) -> bool,
     ) -> Result<(), NodesError> {
         let body = serde_json::to_vec(change)?;
         self.ask(async |asker| {
             let answer = asker.post(NODES_PATH, body.into()).await?;
-            let mut moves = serde_json::from_slice::<Answer>(&answer)?.moves;
-            if self.no_wait {
-                return say(&format!(
-                    "it is under way; {} replicas have to move, see `stator status`",
-                    moves.pending
-                ));
-            }
-            let mut progress = Progress::new();
-            loop {
-                // The steward takes up what was asked for a moment later.
-                tokio::time::sleep(LOOK).await;
-                match asker.get(STATUS_PATH).await {
-                    Ok(answer) => moves = serde_json::from_slice::<Answer>(&answer)?.moves,
-                    // A node that is busy, or starts anew, is asked again.
-                    Err(AskError::NoAnswer { cause, .. }) => progress.says(&cause),
-                    Err(error) => return Err(error.into()),
-                }
-                if progress.shows(&moves) && is_done(&moves) {
-                    progress.end();
-                    return say(done);
-                }
-            }
+            let moves = serde_json::from_slice::<Answer>(&answer)?.moves;
+            self.wait(asker, moves, done, is_done).await
         })
+    }
+
+    /// Waits until nothing has to move and `is_done` says that it is as wanted.
+    async fn wait(
+        &self,
+        asker: &Asker<'_>,
+        moves: Moves,
+        done: &str,
+        is_done: impl Fn(&Answer) -> bool,
+    ) -> Result<(), NodesError> {
+        if self.no_wait {
+            return say(&format!(
+                "it is under way; {} replicas have to move, see `stator status`",
+                moves.pending
+            ));
+        }
+        let mut progress = Progress::new();
+        loop {
+            // The steward takes up what was asked for a moment later.
+            tokio::time::sleep(LOOK).await;
+            match asker.get(STATUS_PATH).await {
+                Ok(answer) => {
+                    let answer: Answer = serde_json::from_slice(&answer)?;
+                    if progress.shows(&answer.moves) && is_done(&answer) {
+                        progress.end();
+                        return say(done);
+                    }
+                }
+                // A node that is busy, or starts anew, is asked again.
+                Err(AskError::NoAnswer { cause, .. }) => progress.says(&cause),
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 }
 
@@ -292,6 +403,11 @@ impl Progress {
     }
 }
 
+/// Says what will be done, where no script looks for an answer.
+fn tell(what: &str) {
+    drop(writeln!(io::stderr(), "{what}"));
+}
+
 fn say(what: &str) -> Result<(), NodesError> {
     let mut out = io::stdout().lock();
     writeln!(out, "{what}")?;
@@ -308,6 +424,24 @@ mod tests {
             leaving: Vec::new(),
             departed: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_node_has_joined_when_it_says_that_it_has_replicas() {
+        let node =
+            |node, liveness, replicas| json!({"node": node, "liveness": liveness, "replicas": replicas});
+        let answer: Answer = serde_json::from_value(json!({
+            "moves": {"pending": 0, "leaving": [], "departed": []},
+            "nodes": [node(1, "alive", 5), node(2, "suspect", 4), node(3, "alive", 0)]}))
+        .unwrap();
+        assert_eq!(
+            [1, 2, 3, 4].map(|node| answer.is_alive(node)),
+            [true, false, true, false]
+        );
+        assert_eq!(
+            [1, 2, 3, 4].map(|node| answer.has_replicas(node)),
+            [true, true, false, false]
+        );
     }
 
     #[test]
