@@ -22,6 +22,7 @@ use crate::log_thread::Held;
 use crate::memtable::Memtable;
 use crate::version::Recovery;
 use crate::wal::batch::LogBatch;
+use crate::wal::log::LogEnd;
 use crate::wal::writer::LogWriter;
 
 /// What an acknowledgement of a write means.
@@ -129,6 +130,8 @@ pub(crate) struct Waiting {
     /// Everything was written after the close, and the log completed.
     pub(crate) completed: bool,
     pub(crate) held: Held,
+    /// Where the log ends and since when, if that is with a frame of which nothing says that it was synced.
+    pub(crate) open: Option<(LogEnd, Duration)>,
 }
 
 /// Gives out sequence numbers. Held from then until the batch is published, so that batches are published in order.

@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use crate::core::IDLE_WAIT;
 
+/// The log is sealed when nothing was written for so long: bits that a disk changes take longer than that, and a busy log
+/// needs no seal.
+pub(crate) const SEAL_AFTER: Duration = IDLE_WAIT;
+
 /// The request that has waited longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum First {
@@ -48,6 +52,8 @@ pub(crate) struct LogState {
     pub(crate) is_failed: bool,
     /// When the first write was made that may not be synced yet.
     pub(crate) unsynced_since: Option<Duration>,
+    /// Since when all is synced and the last frame of the log is one that matters.
+    pub(crate) open_since: Option<Duration>,
     /// Since when a delay is kept.
     pub(crate) delayed_since: Option<Duration>,
     pub(crate) sync_interval: Duration,
@@ -67,6 +73,8 @@ pub(crate) enum LogStep {
 pub(crate) enum LogWork {
     /// Make durable what was written at intervals.
     Sync,
+    /// Write behind the last frame that it was synced.
+    Seal,
     /// Begin the next segment, and the next memtable if that is due too.
     Change,
     /// Begin the next memtable if that is due, and write a group; with `log_only` those requests in front that put
@@ -109,7 +117,15 @@ pub(crate) fn next(state: &LogState, now: Duration) -> LogStep {
         if state.is_closed && !state.is_writing {
             return LogStep::End;
         }
+        let until_seal = state
+            .open_since
+            .filter(|_| !state.is_writing && !state.is_failed)
+            .map(|since| (since + SEAL_AFTER).saturating_sub(now));
+        if until_seal == Some(Duration::ZERO) {
+            return LogStep::Do(LogWork::Seal);
+        }
         let wait = until_sync.unwrap_or(state.sync_interval).min(IDLE_WAIT);
+        let wait = until_seal.map_or(wait, |seal| wait.min(seal));
         return LogStep::Wait(LogWait::Idle(wait));
     }
     if due == Due::Segment {
@@ -152,6 +168,7 @@ mod tests {
             is_closed: false,
             is_failed: false,
             unsynced_since: None,
+            open_since: None,
             delayed_since: None,
             sync_interval: INTERVAL,
         }
@@ -181,6 +198,40 @@ mod tests {
         for ago in [INTERVAL, MS * 101, NOW] {
             assert_eq!(step(unsynced(ago)), LogStep::Do(LogWork::Sync));
         }
+    }
+
+    #[test]
+    fn a_synced_end_is_sealed_when_nothing_was_written_for_a_while() {
+        let open = |ago: Duration| LogState {
+            open_since: Some(NOW.saturating_sub(ago)),
+            ..idle()
+        };
+        let left = LogStep::Wait(LogWait::Idle(MS * 30));
+        assert_eq!(step(open(SEAL_AFTER.saturating_sub(MS * 30))), left);
+        assert_eq!(step(open(SEAL_AFTER)), LogStep::Do(LogWork::Seal));
+        let others = [
+            LogState {
+                is_writing: true,
+                ..open(SEAL_AFTER)
+            },
+            LogState {
+                is_failed: true,
+                ..open(SEAL_AFTER)
+            },
+        ];
+        for state in others {
+            assert_eq!(step(state), LogStep::Wait(LogWait::Idle(INTERVAL)));
+        }
+        let waits = LogState {
+            first: First::Entries,
+            ..open(SEAL_AFTER)
+        };
+        assert_eq!(step(waits), WRITE);
+        let closed = LogState {
+            is_closed: true,
+            ..open(SEAL_AFTER)
+        };
+        assert_eq!(step(closed), LogStep::End);
     }
 
     #[test]

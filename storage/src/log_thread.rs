@@ -67,6 +67,7 @@ impl Core {
             is_closed: waiting.closed,
             is_failed: self.check().is_err(),
             unsynced_since: self.commit.unsynced_since(),
+            open_since: self.note_open(waiting, now),
             delayed_since: match waiting.held {
                 Held::Delayed(since) => Some(since),
                 Held::Not | Held::Stopped(_) => None,
@@ -76,6 +77,18 @@ impl Core {
         let step = next(&state, now);
         self.note_held(&mut waiting.held, step, now);
         step
+    }
+
+    /// Since when the log ends with a frame of which nothing says that it was synced, although it was. Looked at only when
+    /// there is nothing to write.
+    fn note_open(&self, waiting: &mut Waiting, now: Duration) -> Option<Duration> {
+        let is_idle = waiting.requests.is_empty() && !waiting.writing;
+        let end = self.log.open_end().filter(|_| is_idle);
+        waiting.open = end.map(|end| match waiting.open {
+            Some((open, since)) if open == end => (open, since),
+            _ => (end, now),
+        });
+        waiting.open.map(|(_, since)| since)
     }
 
     /// What memtables take.
@@ -125,12 +138,16 @@ impl Core {
                 drop(waiting);
                 return self.sync_log();
             }
-            LogWork::Change => Vec::new(),
+            LogWork::Seal | LogWork::Change => Vec::new(),
             LogWork::Write { log_only } => take_group(&mut waiting, log_only),
         };
         waiting.writing = true;
         drop(waiting);
-        if let Err(error) = self.change_if_due() {
+        let done = match work {
+            LogWork::Seal => self.check().and_then(|()| self.commit.writer.lock().seal()),
+            _ => self.change_if_due(),
+        };
+        if let Err(error) = done {
             self.poison(&error);
         }
         if !group.is_empty() {
@@ -155,7 +172,11 @@ impl Core {
         waiting.completed = true;
         drop(waiting);
         self.sync_log();
-        let completed = self.check().and_then(|()| self.commit.writer.lock().complete());
+        let completed = self.check().and_then(|()| {
+            let mut writer = self.commit.writer.lock();
+            writer.seal()?;
+            writer.complete()
+        });
         if let Err(error) = completed {
             self.poison(&error);
         }

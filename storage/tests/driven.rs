@@ -237,6 +237,77 @@ fn turn_while_there_is_something(engine: &Engine) -> u64 {
     turns
 }
 
+/// Flips each bit of the last frame of the log in turn; gives how many engines then refused to open, and how many have
+/// opened without the batch.
+fn flip_the_last_frame(machine: &Machine, last: (&Path, std::ops::Range<u64>), id: KeyspaceId) -> (u64, u64) {
+    let (path, place) = last;
+    let (mut refused, mut lost) = (0, 0);
+    for offset in place {
+        for bit in 0..8 {
+            let copy = machine.after_power_cut(Unsynced::Kept);
+            copy.disk.flip_bit(path, offset, bit).unwrap();
+            match copy.open() {
+                Ok(engine) => {
+                    assert_eq!(engine.get(id, b"last").unwrap(), None);
+                    lost += 1;
+                }
+                Err(Error::Corruption { file, .. }) if file == path => refused += 1,
+                Err(error) => unreachable!("byte {offset}: {error}"),
+            }
+        }
+    }
+    (refused, lost)
+}
+
+#[test]
+fn a_synced_batch_whose_bytes_change_is_no_torn_end_once_the_log_was_idle() {
+    let machine = Machine::new(1, tiny());
+    let engine = machine.open().unwrap();
+    let id = engine.create_keyspace("k").unwrap();
+    turn_while_there_is_something(&engine);
+    let segment = |machine: &Machine| {
+        let logs = machine.contents().into_iter();
+        let (name, bytes) = logs
+            .filter(|(name, _)| name.starts_with("log-"))
+            .next_back()
+            .unwrap();
+        let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64 + 1;
+        (Path::new(DIRECTORY).join(name), end)
+    };
+    let (path, begin) = segment(&machine);
+    engine
+        .write(put(id, b"last", b"value"), Durability::Sync)
+        .unwrap();
+    turn_while_there_is_something(&engine);
+    let (_, end) = segment(&machine);
+    let frame = begin..end;
+    let bits = (end - begin) * 8;
+    // Nothing tells it yet from one that was being written.
+    let machine_then = machine.after_power_cut(Unsynced::Kept);
+    let (refused, lost) = flip_the_last_frame(&machine_then, (&path, frame.clone()), id);
+    assert_eq!((refused, lost), (0, bits));
+
+    let machine = Machine {
+        disk: machine_then.disk.after_power_cut(Unsynced::Kept),
+        ..machine
+    };
+    drop(engine);
+    let engine = machine.open().unwrap();
+    assert_eq!(engine.get(id, b"last").unwrap().as_deref(), Some(&b"value"[..]));
+    engine
+        .write(put(id, b"last", b"value"), Durability::Sync)
+        .unwrap();
+    let (path, end) = segment(&machine);
+    turn_while_there_is_something(&engine);
+    machine.clock.advance(Duration::from_millis(500));
+    assert_eq!(turn_while_there_is_something(&engine), 1);
+    assert_eq!(turn_while_there_is_something(&engine), 0, "once is enough");
+    assert!(segment(&machine).1 > end);
+    let frame = end - (frame.end - frame.start)..end;
+    let (refused, lost) = flip_the_last_frame(&machine, (&path, frame), id);
+    assert_eq!((refused, lost), (bits, 0));
+}
+
 /// Everything that an engine can be asked, in an order that a seed decides.
 struct Script {
     machine: Machine,

@@ -74,6 +74,9 @@ struct Memory {
     swept: Option<(Duration, u64, BTreeSet<u64>)>,
     /// For which start of a node it was looked for what it has lost, and when.
     looked_for_lost: BTreeMap<NodeId, (u64, Duration)>,
+    /// When groups were asked for the voters that were taken over last: who was asked earlier and answers later says what was
+    /// so before.
+    observed: BTreeMap<RangeId, Duration>,
     /// When moves were held up last.
     held_up: BTreeMap<RangeId, Duration>,
     errands: Errands,
@@ -186,12 +189,13 @@ impl Cluster {
         let mut seen = plan.clone();
         let pending = plan.pending();
         for moves in pending.chunks(GROUPS_AT_ONCE) {
+            let asked_at = self.now();
             let asked = moves.iter().map(async |step| {
                 let status = self.group_status(group_of(step.range)).await?;
                 Ok::<_, Error>((step.range, status))
             });
             for (range, status) in try_join_all(asked).await? {
-                Self::observe(&mut seen, range, &status, memory);
+                Self::observe(&mut seen, range, (&status, asked_at), memory);
             }
         }
         if seen.epoch() != plan.epoch() {
@@ -216,8 +220,8 @@ impl Cluster {
     ) -> Result<(), Error> {
         let now = self.now();
         match (about, brought) {
-            (About::Range(range), Brought::Step(status, taken)) => {
-                Self::observe(plan, range, &status, memory);
+            (About::Range(range), Brought::Step(status, asked_at, taken)) => {
+                Self::observe(plan, range, (&status, asked_at), memory);
                 match taken {
                     Taken::Done => {}
                     Taken::Waits => memory.errands.wait(about, now + LOOK),
@@ -229,7 +233,7 @@ impl Cluster {
                     }
                 }
             }
-            (About::Metadata, Brought::Step(status, taken)) => {
+            (About::Metadata, Brought::Step(status, _, taken)) => {
                 memory.take_over_metadata(plan, &status, taken);
                 let pause = if taken == Taken::Waits { IDLE_LOOK } else { LOOK };
                 memory.errands.wait(about, now + pause);
@@ -237,9 +241,9 @@ impl Cluster {
             (About::Leftover(leftover), Brought::Leftover(None)) => {
                 memory.leftovers.remove(&leftover);
             }
-            (About::Leftover((_, group, _)), Brought::Leftover(Some(status))) => {
+            (About::Leftover((_, group, _)), Brought::Leftover(Some((status, asked_at)))) => {
                 if let Some(range) = group.checked_sub(1) {
-                    Self::observe(plan, RangeId(range), &status, memory);
+                    Self::observe(plan, RangeId(range), (&status, asked_at), memory);
                 }
                 memory.errands.wait(about, now + LOOK);
             }
@@ -454,19 +458,27 @@ impl Cluster {
         alive: BTreeSet<u64>,
         starts: BTreeMap<NodeId, u64>,
     ) -> Result<Brought, Error> {
+        let asked_at = self.now();
         let status = self.group_status(METADATA_GROUP).await?;
         let taken = match step_of_metadata(&status, &wanted, &alive) {
             Step::Done | Step::Wait => Taken::Waits,
             step => self.try_step(METADATA_GROUP, step, &starts).await,
         };
-        Ok(Brought::Step(status, taken))
+        Ok(Brought::Step(status, asked_at, taken))
     }
 
-    /// Takes over who the voters of a range are.
-    fn observe(plan: &mut Plan, range: RangeId, status: &GroupStatus, memory: &mut Memory) {
-        if status.is_changing {
+    /// Takes over who the voters of a range are, as its group has said when it was asked at a time.
+    fn observe(
+        plan: &mut Plan,
+        range: RangeId,
+        (status, asked_at): (&GroupStatus, Duration),
+        memory: &mut Memory,
+    ) {
+        let last = memory.observed.entry(range).or_default();
+        if status.is_changing || *last > asked_at {
             return;
         }
+        *last = asked_at;
         let before = plan.layout.replicas(range).to_vec();
         let voters: Vec<_> = (status.members.iter())
             .filter(|member| member.is_voter)
@@ -588,7 +600,22 @@ fn plan_error(error: impl Into<crate::ring::PlanError>) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::num::{NonZeroU8, NonZeroU32};
+
     use super::*;
+    use crate::group::members::MemberStatus;
+    use crate::raft::ReplicaId;
+    use crate::ring::{NodeDescription, RangeBits, place};
+
+    fn description(node: u64) -> NodeDescription {
+        NodeDescription {
+            address: format!("h{node}:1"),
+            zone: "z".to_owned(),
+            rack: format!("r{node}"),
+            capacity: NonZeroU32::MIN,
+            incarnation: 1,
+        }
+    }
 
     fn planned(range: u32, add: u64, remove: u64) -> Move {
         let replica = |node| {
@@ -602,6 +629,41 @@ mod tests {
             add: replica(add),
             remove: replica(remove),
         }
+    }
+
+    #[test]
+    fn what_a_group_has_said_later_stays_when_an_earlier_question_is_answered() {
+        let nodes: BTreeMap<_, _> = (1..=3).map(|node| (NodeId(node), description(node))).collect();
+        let one = NonZeroU8::MIN;
+        let layout = place(&Layout::empty(RangeBits::new(1).unwrap(), one), &nodes, one).unwrap();
+        let mut plan = Plan::first(layout, &[NodeId(1), NodeId(2), NodeId(3)]);
+        let mut memory = Memory::default();
+        let range = RangeId(0);
+        let said = |node, id| GroupStatus {
+            leader: ReplicaId(id),
+            is_changing: false,
+            members: vec![MemberStatus {
+                replica: ReplicaId(id),
+                node: NodeId(node),
+                is_voter: true,
+                is_leaving: false,
+                has_caught_up: true,
+            }],
+        };
+        let mut observe = |status: &GroupStatus, asked_at| {
+            let asked_at = Duration::from_secs(asked_at);
+            Cluster::observe(&mut plan, range, (status, asked_at), &mut memory);
+            plan.layout.replicas(range).to_vec()
+        };
+        let at = |node, id| {
+            vec![Replica {
+                node: NodeId(node),
+                id,
+            }]
+        };
+        assert_eq!(observe(&said(2, 8), 5), at(2, 8));
+        assert_eq!(observe(&said(3, 7), 4), at(2, 8));
+        assert_eq!(observe(&said(3, 9), 6), at(3, 9));
     }
 
     #[test]

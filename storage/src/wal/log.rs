@@ -214,6 +214,17 @@ impl Log {
         Ok(())
     }
 
+    /// Where the log ends, if all of it is on disk and nothing in it says so of its last frame ([`LogWriter::seal`]).
+    ///
+    /// [`LogWriter::seal`]: super::writer::LogWriter::seal
+    pub(crate) fn open_end(&self) -> Option<LogEnd> {
+        let segment = self.current().filter(|segment| segment.is_open_ended())?;
+        Some(LogEnd {
+            segment: segment.number(),
+            offset: segment.written(),
+        })
+    }
+
     /// The number of the segment in use.
     pub(crate) fn segment_number(&self) -> u64 {
         self.current().map_or(0, |segment| segment.number())

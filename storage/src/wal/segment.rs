@@ -37,6 +37,8 @@ pub(crate) struct Segment {
     written: AtomicU64,
     /// Everything before this offset is on disk.
     durable: AtomicU64,
+    /// Where the last frame ends that says no more than that those before it are on disk.
+    sealed: AtomicU64,
 }
 
 impl Segment {
@@ -55,6 +57,7 @@ impl Segment {
             cipher,
             written: AtomicU64::new(end),
             durable: AtomicU64::new(end),
+            sealed: AtomicU64::new(0),
         }
     }
 
@@ -119,6 +122,18 @@ impl Segment {
     /// Everything before this offset is on disk.
     pub(crate) fn durable(&self) -> u64 {
         self.durable.load(Ordering::Acquire)
+    }
+
+    /// Whether all of it is on disk and nothing in it says so of its last frame: bad bytes there would pass for an end that was
+    /// never synced.
+    pub(super) fn is_open_ended(&self) -> bool {
+        let written = self.written();
+        self.durable() == written && self.sealed.load(Ordering::Acquire) < written
+    }
+
+    /// The frame that was written last says that those before it are on disk.
+    pub(super) fn note_sealed(&self) {
+        self.sealed.store(self.written(), Ordering::Release);
     }
 
     /// Writes a frame behind what was written. For one writer at a time.

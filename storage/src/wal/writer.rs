@@ -17,6 +17,9 @@ use crate::error::Result;
 /// The buffer for frames is kept up to this size.
 const BUFFER_BYTES_KEPT: usize = 4 << 20;
 
+/// No stream has this number: that it is dropped says nothing, to earlier programs as well.
+const NOBODYS: StreamId = StreamId(u64::MAX);
+
 /// A segment is at least so many times as large as the checkpoint that it begins with.
 const CHECKPOINTS_PER_SEGMENT: u64 = 8;
 
@@ -108,9 +111,7 @@ impl LogWriter {
             number: self.next_frame,
             durable: self.segment.durable(),
         };
-        frame::seal(&mut self.frame, self.segment.cipher(), place);
-        self.segment.append(&self.frame)?;
-        self.next_frame += 1;
+        self.append(place)?;
         let counters = &self.log.counters;
         counters.frames.fetch_add(1, Ordering::Relaxed);
         counters
@@ -125,6 +126,33 @@ impl LogWriter {
             self.frame = Vec::new();
         }
         Ok(Some(place))
+    }
+
+    /// Writes a frame that says no more than that all before it is durable, if that is so and no frame says it yet. From then
+    /// on the last frame that matters is not taken for a torn end when its bytes change on the disk. Not durable itself: if
+    /// it is lost, all is as before.
+    pub(crate) fn seal(&mut self) -> Result<()> {
+        if !self.segment.is_open_ended() {
+            return Ok(());
+        }
+        self.begin();
+        put_header(&mut self.frame, RecordKind::Dropped, NOBODYS, 0, 0);
+        let durable = self.segment.durable();
+        self.append(Place {
+            offset: durable,
+            number: self.next_frame,
+            durable,
+        })?;
+        self.segment.note_sealed();
+        Ok(())
+    }
+
+    /// Completes the frame and writes it.
+    fn append(&mut self, place: Place) -> Result<()> {
+        frame::seal(&mut self.frame, self.segment.cipher(), place);
+        self.segment.append(&self.frame)?;
+        self.next_frame += 1;
+        Ok(())
     }
 
     /// Makes everything written durable.

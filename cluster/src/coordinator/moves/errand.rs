@@ -41,10 +41,10 @@ pub(super) enum About {
 /// What an errand brings back.
 #[derive(Debug)]
 pub(super) enum Brought {
-    /// How a group stood, and whether a step was taken, or was tried in vain.
-    Step(GroupStatus, Taken),
-    /// The same of a group that has lost a replica; `None` when it is removed with its cells.
-    Leftover(Option<GroupStatus>),
+    /// How a group stood, when it was asked that, and whether a step was taken, or was tried in vain.
+    Step(GroupStatus, Duration, Taken),
+    /// The first two of a group that has lost a replica; `None` when it is removed with its cells.
+    Leftover(Option<(GroupStatus, Duration)>),
     /// Those replicas, and whether that of the metadata is among them.
     Lost(BTreeSet<(RangeId, u64)>, bool),
     /// What nodes have.
@@ -142,31 +142,33 @@ impl Cluster {
     /// loses its disk later is another one then.
     pub(super) async fn step(self, planned: Move, starts: BTreeMap<NodeId, u64>) -> Result<Brought, Error> {
         let group = group_of(planned.range);
+        let asked_at = self.now();
         let status = self.group_status(group).await?;
         let step = step_of_move(&status, &planned);
         let taken = match step {
             Step::Done | Step::Wait => Taken::Waits,
             step => self.try_step(group, step, &starts).await,
         };
-        Ok(Brought::Step(status, taken))
+        Ok(Brought::Step(status, asked_at, taken))
     }
 
     /// Removes a replica that is no member any more, if it is none.
     pub(super) async fn remove_leftover(self, (node, group, id): Leftover) -> Result<Brought, Error> {
+        let asked_at = self.now();
         let status = self.group_status(group).await?;
         if let Some(member) = status.members.iter().find(|member| member.replica.0 == id) {
             // A step that came late has put it there; what the group says counts.
             if !member.is_voter && !member.is_leaving {
                 self.change(group, &MemberChange::Forget(member.replica)).await?;
             }
-            return Ok(Brought::Leftover(Some(status)));
+            return Ok(Brought::Leftover(Some((status, asked_at))));
         }
         let ask = Ask::Discard(ReplicaOf { group, replica: id });
         match self.ask_node(node, ask, PATIENCE).await {
             Ok(_) => Ok(Brought::Leftover(None)),
             Err(Refused::NotNow(cause)) => {
                 tracing::debug!(cause, group, node = node.0, "a replica is not removed yet");
-                Ok(Brought::Leftover(Some(status)))
+                Ok(Brought::Leftover(Some((status, asked_at))))
             }
             Err(error) => Err(error.of_what_repeats()),
         }
