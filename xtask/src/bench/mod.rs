@@ -5,8 +5,10 @@
 //! shown (`report`) is shared. One that has to know a crate of ours is a program beside that crate, started here.
 
 mod api;
+mod backup;
 mod cluster;
 mod engine;
+mod foreground;
 mod http;
 mod load;
 mod log;
@@ -52,6 +54,8 @@ enum Bench {
     Log,
     /// Reads and writes at a fixed rate while many items fall due at once and are deleted, beside the same before that.
     Ttl(ttl::Arguments),
+    /// A backup of a table beside a copy of the node's files, what clients notice of both, and what a second backup writes.
+    Backup(backup::Arguments),
     /// The storage engine: loads, reads, scans, synced writes, reopening, beside RocksDB, fjall and redb.
     Engine(engine::Arguments),
 }
@@ -83,6 +87,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
     let rows = match &arguments.bench {
         Bench::Api => api::run(&workspace, effort)?,
         Bench::Log => log::run(&workspace, effort)?,
+        Bench::Backup(more) => backup::run(&workspace, more, effort)?,
         Bench::Ttl(more) => ttl::run(&workspace, more, effort)?,
         Bench::Cluster(more) => {
             return with_etcd_or_alone(&workspace, Comparison::Etcd, more, arguments);

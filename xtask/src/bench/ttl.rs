@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use hdrhistogram::Histogram;
 use serde_json::Value;
 
 use super::api::{Bodies, ITEMS, Ours, TABLE, member};
+use super::foreground::{Figures, Foreground, LATENCIES};
 use super::load::{Generator, Until};
 use super::report::Row;
 use super::rounds::{Effort, median};
@@ -24,9 +24,6 @@ use crate::{Result, clock};
 
 const BENCH: &str = "ttl";
 const PEER: &str = "before they are due";
-const CONNECTIONS: usize = 32;
-/// The part of what the server takes without a pause at which it is asked.
-const SHARE: f64 = 0.5;
 /// Items of one BatchWriteItem: the most that it takes.
 const BATCH: u32 = 25;
 /// How long a node takes before it looks for due items again, and some more for the clocks.
@@ -69,13 +66,7 @@ pub(super) fn run(workspace: &Workspace, arguments: &Arguments, effort: Effort) 
     let bodies = Bodies::new();
     let ours = Ours::start(&stator, folder.path(), "interval", &bodies, "")?;
     enable_time_to_live(&ours)?;
-    let now = clock::time_of_day();
-    let mut foreground = Foreground {
-        generator: Generator::connect(ours.process.ready.address()?, CONNECTIONS)?,
-        get: Pool::new(&ours.signer, "GetItem", &bodies.get, now)?,
-        put: Pool::new(&ours.signer, "PutItem", &bodies.put, now)?,
-        rate: 0.0,
-    };
+    let mut foreground = Foreground::new(&ours, &bodies)?;
     let writes = foreground.settle_rate(arguments.rate, effort)?;
     let rate = foreground.rate;
     eprintln!("bench ttl: {rate:.0} requests/s");
@@ -91,73 +82,6 @@ pub(super) fn run(workspace: &Workspace, arguments: &Arguments, effort: Effort) 
         .collect::<Result<Vec<_>>>()?;
     Ok(rows(&rounds, rate, arguments.items))
 }
-
-/// What clients do all the time.
-struct Foreground<'a> {
-    generator: Generator,
-    get: Pool<'a>,
-    put: Pool<'a>,
-    /// Requests a second, reads and writes together.
-    rate: f64,
-}
-
-impl Foreground<'_> {
-    /// Settles the rate, and gives how many writes a second the server takes without a pause.
-    fn settle_rate(&mut self, wanted: Option<f64>, effort: Effort) -> Result<f64> {
-        let mut seconds = 0.0;
-        let mut writes = 0.0;
-        for pool in [&mut self.get, &mut self.put] {
-            let mut requests = pool.requests(clock::time_of_day())?;
-            self.generator
-                .run(&mut requests, Until::Elapsed(effort.warm_up))?;
-            let load = self.generator.run(&mut requests, Until::Elapsed(effort.round))?;
-            writes = f64::from(load.requests) / load.elapsed.as_secs_f64();
-            seconds += 1.0 / writes;
-        }
-        self.rate = wanted.unwrap_or(2.0 / seconds * SHARE);
-        Ok(writes)
-    }
-
-    /// Reads and writes in turn at the rate, as long as `goes_on` says so.
-    fn work(&mut self, goes_on: impl FnMut() -> bool) -> Result<Figures> {
-        let now = clock::time_of_day();
-        let mut cycles = [self.get.requests(now)?, self.put.requests(now)?];
-        let paced = self.generator.run_at(self.rate, &mut cycles, goes_on)?;
-        let [get, put] = &paced.latencies_ns[..] else {
-            return Err("not two kinds of requests".into());
-        };
-        Ok(Figures {
-            us: [
-                quantile_us(get, 0.5),
-                quantile_us(get, 0.99),
-                quantile_us(put, 0.5),
-                quantile_us(put, 0.99),
-            ],
-            rate: f64::from(paced.requests) / paced.elapsed.as_secs_f64(),
-        })
-    }
-}
-
-fn quantile_us(latencies_ns: &Histogram<u64>, quantile: f64) -> f64 {
-    Duration::from_nanos(latencies_ns.value_at_quantile(quantile)).as_secs_f64() * 1e6
-}
-
-/// Of a part of a round.
-#[derive(Clone, Copy, Debug)]
-struct Figures {
-    /// Latencies as [`LATENCIES`] names them, in microseconds.
-    us: [f64; 4],
-    /// Requests a second that were made.
-    rate: f64,
-}
-
-/// What [`Figures::us`] are of, and their units.
-const LATENCIES: [(&str, &str); 4] = [
-    ("get_item", "us p50"),
-    ("get_item", "us p99"),
-    ("put_item", "us p50"),
-    ("put_item", "us p99"),
-];
 
 /// What one round has found.
 #[derive(Debug)]
