@@ -19,6 +19,7 @@ use stator_cluster::{Bounds, Cluster, ConsistencyLevel, Direction, MasterKey, Ma
 
 pub(crate) use self::record::{BackupRecord, BackupStatus};
 use crate::compare_and_set::{self, TRIES};
+use crate::desk::JobCounters;
 use crate::random;
 
 /// Prefix of the rows of backups in the metadata; the table's name, `/` and the backup's id follow.
@@ -102,11 +103,8 @@ pub(crate) fn archive_keys(master_keys: &MasterKeys) -> Vec<WrappingKey> {
 /// What this node has done about backups since it was started.
 #[derive(Debug, Default)]
 pub(crate) struct BackupCounters {
-    /// Backups and restores that it is busy with.
-    pub(crate) under_way: AtomicU64,
-    /// Those that were completed, and tries that were not.
-    pub(crate) completed: AtomicU64,
-    pub(crate) failed: AtomicU64,
+    /// Backups and restores.
+    pub(crate) jobs: JobCounters,
     /// Bytes of items, with their keys, that were read for backups.
     pub(crate) bytes_read: AtomicU64,
     /// Bytes that had to be written into the archive.

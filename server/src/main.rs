@@ -17,6 +17,7 @@ mod config;
 mod consistency;
 mod constraint;
 mod derive;
+mod desk;
 #[cfg(feature = "fault-injection")]
 mod fault_injection;
 mod health;
@@ -32,6 +33,7 @@ mod metrics;
 mod node;
 mod object_store;
 mod operation;
+mod pace;
 mod pruner;
 mod random;
 mod request_id;

@@ -484,18 +484,18 @@ impl Text {
 
     fn backups(&mut self, counters: &BackupCounters) {
         let help = "Backups and restores that this node is busy with.";
-        let under_way = counters.under_way.load(Ordering::Relaxed);
+        let under_way = counters.jobs.under_way.load(Ordering::Relaxed);
         self.value("stator_backup_jobs", Kind::Gauge, help, under_way);
         for (name, help, counter) in [
             (
                 "stator_backup_jobs_completed_total",
                 "Backups that were made or removed, and restores, since the node was started.",
-                &counters.completed,
+                &counters.jobs.completed,
             ),
             (
                 "stator_backup_jobs_failed_total",
                 "Tries of backups and restores that were not completed.",
-                &counters.failed,
+                &counters.jobs.failed,
             ),
             (
                 "stator_backup_read_bytes_total",

@@ -20,6 +20,7 @@ use stator_cluster::{Bounds, Cluster, ConsistencyLevel, Direction};
 pub(crate) use self::record::{ExportRecord, ImportRecord, Record, Status};
 pub(crate) use self::token::{Claim, Claimant};
 use crate::compare_and_set;
+use crate::desk::JobCounters;
 use crate::object_store::Buckets;
 
 /// How long exports and imports are listed after they began, in milliseconds. Source: service model of DynamoDB, ListImports.
@@ -44,11 +45,7 @@ pub(crate) enum TransferError {
 /// What this node has done about exports and imports since it was started.
 #[derive(Debug, Default)]
 pub(crate) struct TransferCounters {
-    /// Those that it is busy with.
-    pub(crate) under_way: AtomicU64,
-    /// Those that ended, and tries that were not completed.
-    pub(crate) completed: AtomicU64,
-    pub(crate) failed: AtomicU64,
+    pub(crate) jobs: JobCounters,
     /// Items that were written into tables, and records that were not.
     pub(crate) items_imported: AtomicU64,
     pub(crate) records_refused: AtomicU64,

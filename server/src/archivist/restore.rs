@@ -13,9 +13,8 @@ use stator_archive::Archive;
 use stator_cluster::{ConsistencyLevel, Error, Unfit, WriteOptions};
 use stator_model::item::Item;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
-use super::{Archivist, JobError, PAGE_BYTES, PAGES_AHEAD, PAUSE, Pace};
+use super::{Archivist, JobError, PAGE_BYTES, PAGES_AHEAD, PAUSE, Pace, Worker as _};
 use crate::catalog::{CatalogError, Restore, Table};
 use crate::command::Deposit;
 use crate::compare_and_set;
@@ -104,8 +103,9 @@ impl Archivist {
         mut done: Option<Bytes>,
         pages: &mut mpsc::Receiver<Cells>,
     ) -> Result<(), JobError> {
-        let mut pace = Pace::new(self.bytes_per_second());
-        let mut noted_at = Instant::now();
+        let cluster = self.cluster();
+        let mut pace = Pace::new(self.bytes_per_second(), cluster.steady_now());
+        let mut noted_at = cluster.steady_now();
         while let Some(page) = pages.recv().await {
             if !self.is_wanted(table) {
                 return Ok(());
@@ -121,13 +121,13 @@ impl Archivist {
                 .try_for_each(async |()| Ok(()))
                 .await?;
             done = last.or(done);
-            if noted_at.elapsed() >= NOTE {
-                noted_at = Instant::now();
+            if cluster.steady_now().saturating_sub(noted_at) >= NOTE {
+                noted_at = cluster.steady_now();
                 self.note_progress(progress, done.clone()).await?;
             }
             let counter = &self.counters.bytes_restored;
             counter.fetch_add(bytes as u64, Ordering::Relaxed);
-            pace.has_moved(bytes).await;
+            tokio::time::sleep(pace.has_done(bytes as u64, cluster.steady_now())).await;
         }
         Ok(())
     }

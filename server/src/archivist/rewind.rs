@@ -12,6 +12,7 @@ use super::restore::Cells;
 use super::{Archivist, JobError, PAGES_AHEAD};
 use crate::catalog::Table;
 use crate::derive::history::AsOf;
+use crate::desk::Worker as _;
 use crate::history_reader::{HistoryError, HistoryReader};
 
 impl Archivist {

@@ -9,18 +9,18 @@ impl Text {
     /// Adds them.
     pub(super) fn transfers(&mut self, counters: &TransferCounters) {
         let help = "Exports and imports that this node is busy with.";
-        let under_way = counters.under_way.load(Ordering::Relaxed);
+        let under_way = counters.jobs.under_way.load(Ordering::Relaxed);
         self.value("stator_transfer_jobs", Kind::Gauge, help, under_way);
         for (name, help, counter) in [
             (
                 "stator_transfer_jobs_completed_total",
                 "Exports and imports that ended, since the node was started.",
-                &counters.completed,
+                &counters.jobs.completed,
             ),
             (
                 "stator_transfer_jobs_failed_total",
                 "Tries of exports and imports that were not completed.",
-                &counters.failed,
+                &counters.jobs.failed,
             ),
             (
                 "stator_import_items_total",

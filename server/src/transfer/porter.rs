@@ -9,36 +9,27 @@ mod export;
 mod import;
 mod past;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use stator_cluster::Cluster;
-use tokio::time::Instant;
 
 use super::record::Failure;
 use super::{ExportRecord, ImportRecord, LISTED_MS, Record, Status, TransferError, Transfers};
 use crate::catalog::{CatalogError, Import};
+use crate::desk::{self, Desk, JobCounters, Outlook, Worker};
 use crate::history_reader::HistoryError;
 use crate::object_store::StoreError;
+use crate::pace::Alarm;
 use crate::upkeep::Upkeep;
 
-/// How often it is looked for something to do when nothing has changed.
-const LOOK: Duration = Duration::from_secs(1);
-/// How long to wait after something has failed.
-const PAUSE: Duration = Duration::from_secs(1);
 /// How often tokens are looked for that are good for nothing any more.
 const SWEEP: Duration = Duration::from_secs(60 * 60);
-/// So many exports and imports are under way at a time.
-const JOBS_MAX: usize = 4;
-/// One that has failed so often without getting further is given up.
-const TRIES: u32 = 20;
 
 /// Why something was not completed.
 #[derive(Debug, thiserror::Error)]
-enum JobError {
+pub(crate) enum JobError {
     #[error(transparent)]
     Transfer(#[from] TransferError),
     #[error(transparent)]
@@ -85,18 +76,9 @@ impl JobError {
 
 /// What is to be done.
 #[derive(Debug, Clone)]
-enum Job {
+pub(crate) enum Job {
     Import(Box<ImportRecord>),
     Export(Box<ExportRecord>),
-}
-
-impl Job {
-    fn name(&self) -> String {
-        match self {
-            Self::Import(record) => format!("import {}", record.id),
-            Self::Export(record) => format!("export {}", record.id),
-        }
-    }
 }
 
 /// Works as long as its process does. Clones share it.
@@ -106,16 +88,9 @@ pub(crate) struct Porter {
     transfers: Arc<Transfers>,
     region: Arc<str>,
     random: crate::random::Fill,
-    desk: Arc<Mutex<Desk>>,
-}
-
-#[derive(Debug, Default)]
-struct Desk {
-    under_way: HashSet<String>,
-    /// How often something has failed.
-    failures: BTreeMap<String, u32>,
+    desk: Desk,
     /// When tokens that are good for nothing any more are to be looked for again.
-    sweep_at: Option<Instant>,
+    sweep: Arc<Alarm>,
 }
 
 impl Porter {
@@ -126,70 +101,107 @@ impl Porter {
         region: &str,
         random: crate::random::Fill,
     ) -> Self {
+        let sweep = Arc::new(Alarm::default());
+        sweep.set(upkeep.cluster.steady_now());
         Self {
             upkeep,
             transfers,
             region: region.into(),
             random,
-            desk: Arc::default(),
+            desk: Desk::default(),
+            sweep,
         }
-    }
-
-    fn cluster(&self) -> &Cluster {
-        &self.upkeep.cluster
     }
 
     /// Looks for something to do, for as long as the process runs.
     pub(crate) async fn run(self) {
-        let mut changes = self.cluster().metadata_changes();
-        loop {
-            let changed = tokio::time::timeout(LOOK, changes.changed()).await;
-            if matches!(changed, Ok(Err(_))) {
-                return;
-            }
-            if !self.cluster().leads_metadata() {
-                continue;
-            }
-            if let Err(error) = self.sweep().await {
-                tracing::debug!(%error, "old tokens are removed later");
-            }
-            match self.jobs().await {
-                Ok(jobs) => {
-                    for job in jobs {
-                        self.begin(job);
-                    }
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "exports and imports cannot be looked after now");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
-        }
+        desk::run(self).await;
     }
 
     /// Does all that is left to do, one after the other.
     #[cfg(test)]
     pub(crate) async fn look_after_all(&self) -> Result<(), String> {
-        for job in self.jobs().await.map_err(|error| error.to_string())? {
-            self.attempt(&job).await.map_err(|error| error.to_string())?;
-        }
-        Ok(())
+        desk::look_after_all(self).await
     }
 
-    /// Forgets tokens that are older than anything that is listed, now and then.
-    async fn sweep(&self) -> Result<(), JobError> {
-        let now = Instant::now();
-        {
-            let mut desk = self.desk.lock();
-            if desk.sweep_at.is_some_and(|at| at > now) {
-                return Ok(());
-            }
-            desk.sweep_at = Some(now + SWEEP);
-        }
+    /// Forgets tokens that are older than anything that is listed.
+    async fn forget_tokens(&self) -> Result<(), JobError> {
         let before_ms = self.upkeep.now_ms() - LISTED_MS;
         self.transfers.forget_tokens::<ImportRecord>(before_ms).await?;
         self.transfers.forget_tokens::<ExportRecord>(before_ms).await?;
         Ok(())
+    }
+
+    async fn add_missing(&self, import: &Import) -> Result<(), JobError> {
+        let record = ImportRecord::from_bytes(&import.record).map_err(JobError::Other)?;
+        self.transfers.put(None, &record).await?;
+        Ok(())
+    }
+
+    /// Writes down what a record has become.
+    ///
+    /// # Errors
+    /// [`JobError::NotLeading`] when somebody else has written it.
+    async fn note<R: Record>(&self, was: &R, now: &R) -> Result<(), JobError> {
+        if self.transfers.put(Some(was), now).await? {
+            Ok(())
+        } else {
+            Err(JobError::NotLeading)
+        }
+    }
+
+    /// A record as it is now, if it is not over.
+    async fn latest<R: Record>(&self, record: &R) -> Result<Option<R>, JobError> {
+        let found = self.transfers.find::<R>(record.table(), record.id()).await?;
+        Ok(found.filter(|record| record.ended_ms().is_none()))
+    }
+}
+
+impl Worker for Porter {
+    const JOB: &'static str = "an export or import";
+    type Job = Job;
+    type Error = JobError;
+
+    fn cluster(&self) -> &Cluster {
+        &self.upkeep.cluster
+    }
+
+    fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    fn counters(&self) -> &JobCounters {
+        &self.transfers.counters.jobs
+    }
+
+    fn name(job: &Job) -> String {
+        match job {
+            Job::Import(record) => format!("import {}", record.id),
+            Job::Export(record) => format!("export {}", record.id),
+        }
+    }
+
+    fn outlook(_: &Job, error: &JobError) -> Outlook {
+        match error {
+            JobError::NotLeading => Outlook::Good,
+            error if error.failure().1 => Outlook::Hopeless,
+            _ => Outlook::Fair,
+        }
+    }
+
+    async fn prepare(&self) -> Result<(), JobError> {
+        Ok(())
+    }
+
+    async fn keep_house(&self) {
+        let now = self.cluster().steady_now();
+        if !self.sweep.rings(now) {
+            return;
+        }
+        self.sweep.set(now + SWEEP);
+        if let Err(error) = self.forget_tokens().await {
+            tracing::debug!(%error, "old tokens are removed later");
+        }
     }
 
     /// All that is left to do. What nobody is shown any more is forgotten.
@@ -226,89 +238,18 @@ impl Porter {
         Ok(jobs)
     }
 
-    async fn add_missing(&self, import: &Import) -> Result<(), JobError> {
-        let record = ImportRecord::from_bytes(&import.record).map_err(JobError::Other)?;
-        self.transfers.put(None, &record).await?;
-        Ok(())
-    }
-
-    /// Begins a job, unless it is under way or there are enough.
-    fn begin(&self, job: Job) {
-        let name = job.name();
-        {
-            let mut desk = self.desk.lock();
-            if desk.under_way.len() >= JOBS_MAX || !desk.under_way.insert(name.clone()) {
-                return;
-            }
-        }
-        let porter = self.clone();
-        tokio::spawn(async move {
-            let counters = &porter.transfers.counters;
-            counters.under_way.fetch_add(1, Ordering::Relaxed);
-            let done = porter.attempt(&job).await;
-            counters.under_way.fetch_sub(1, Ordering::Relaxed);
-            let ended = if done.is_ok() {
-                &counters.completed
-            } else {
-                &counters.failed
-            };
-            ended.fetch_add(1, Ordering::Relaxed);
-            if let Err(error) = done {
-                tracing::warn!(job = name, %error, "an export or import is completed later");
-                tokio::time::sleep(PAUSE).await;
-            }
-            porter.desk.lock().under_way.remove(&name);
-        });
-    }
-
-    /// Carries out a job, or gives it up when that is hopeless.
-    async fn attempt(&self, job: &Job) -> Result<(), JobError> {
-        let done = match job {
+    async fn carry_out(&self, job: &Job) -> Result<(), JobError> {
+        match job {
             Job::Import(record) => self.import(record).await,
             Job::Export(record) => self.export(record).await,
-        };
-        let name = job.name();
-        let error = match done {
-            Ok(()) => {
-                self.desk.lock().failures.remove(&name);
-                return Ok(());
-            }
-            Err(JobError::NotLeading) => return Err(JobError::NotLeading),
-            Err(error) => error,
-        };
-        let (failure, is_lasting) = error.failure();
-        let failures = {
-            let mut desk = self.desk.lock();
-            let failures = desk.failures.entry(name.clone()).or_default();
-            *failures += 1;
-            *failures
-        };
-        if !is_lasting && failures < TRIES {
-            return Err(error);
         }
-        tracing::error!(job = name, %error, "an export or import is given up");
-        self.desk.lock().failures.remove(&name);
+    }
+
+    async fn give_up(&self, job: &Job, error: JobError) -> Result<(), JobError> {
+        let (failure, _) = error.failure();
         match job {
             Job::Import(record) => self.give_up_import(record, failure).await,
             Job::Export(record) => self.give_up_export(record, failure).await,
         }
-    }
-
-    /// Writes down what a record has become.
-    ///
-    /// # Errors
-    /// [`JobError::NotLeading`] when somebody else has written it.
-    async fn note<R: Record>(&self, was: &R, now: &R) -> Result<(), JobError> {
-        if self.transfers.put(Some(was), now).await? {
-            Ok(())
-        } else {
-            Err(JobError::NotLeading)
-        }
-    }
-
-    /// A record as it is now, if it is not over.
-    async fn latest<R: Record>(&self, record: &R) -> Result<Option<R>, JobError> {
-        let found = self.transfers.find::<R>(record.table(), record.id()).await?;
-        Ok(found.filter(|record| record.ended_ms().is_none()))
     }
 }

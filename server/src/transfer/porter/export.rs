@@ -15,15 +15,16 @@ use flate2::write::GzEncoder;
 use md5::{Digest as _, Md5};
 use stator_cluster::Cut;
 use stator_model::item::Item;
-use tokio::time::{Duration, Instant};
+use tokio::time::Duration;
 
 use super::super::format;
 use super::super::record::{ExportRecord, Failure, Format, Status};
 use super::past::Changed;
 use super::{JobError, Porter};
-use crate::archivist::Pace;
 use crate::arn;
 use crate::catalog::Table;
+use crate::desk::Worker as _;
+use crate::pace::Pace;
 use crate::wire::encode::transfer::{DataFile, manifest_line, manifest_summary};
 
 /// How often others are told that a cut is still being read.
@@ -187,8 +188,9 @@ impl Porter {
     }
 
     async fn write_files(&self, running: &mut Running, table: &Table, cut: &Cut) -> Result<(), JobError> {
-        let mut pace = Pace::new(self.transfers.bytes_per_second);
-        let mut kept_at = Instant::now();
+        let cluster = self.cluster();
+        let mut pace = Pace::new(self.transfers.bytes_per_second, cluster.steady_now());
+        let mut kept_at = cluster.steady_now();
         for range in cut.ranges() {
             let mut behind = None;
             loop {
@@ -198,14 +200,14 @@ impl Porter {
                     .await?;
                 behind = page.next.clone();
                 let cells: Vec<Bytes> = page.rows.into_iter().map(|(_, cell)| cell).collect();
-                let bytes = cells.iter().map(Bytes::len).sum();
+                let bytes: usize = cells.iter().map(Bytes::len).sum();
                 if !cells.is_empty() {
                     let entries = cells.into_iter().map(Entry::Item).collect();
                     self.write_entries(running, entries).await?;
                 }
-                pace.has_moved(bytes).await;
-                if kept_at.elapsed() >= ALIVE {
-                    kept_at = Instant::now();
+                tokio::time::sleep(pace.has_done(bytes as u64, cluster.steady_now())).await;
+                if cluster.steady_now().saturating_sub(kept_at) >= ALIVE {
+                    kept_at = cluster.steady_now();
                     self.cluster().keep_cut(cut).await?;
                 }
                 if !self.cluster().leads_metadata() {

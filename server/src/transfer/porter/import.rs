@@ -11,18 +11,19 @@ use std::sync::atomic::Ordering;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use stator_cluster::{Error, Unfit, WriteOptions};
 use stator_model::item::Item;
-use tokio::time::{Duration, Instant};
+use tokio::time::Duration;
 
 use super::super::format::Line;
 use super::super::record::{Failure, ImportRecord, Status};
 use super::super::source::{self, Page};
-use super::{JobError, PAUSE, Porter};
-use crate::archivist::Pace;
+use super::{Job, JobError, Porter};
 use crate::catalog::{CatalogError, Import, Table};
 use crate::command::{Deposit, ITEM_BYTES_MAX};
 use crate::derive::unfit;
+use crate::desk::{PAUSE, Worker};
 use crate::message;
 use crate::object_store::Object;
+use crate::pace::Pace;
 
 /// So many items are on their way into the table.
 const WRITES_AT_ONCE: usize = 256;
@@ -39,7 +40,8 @@ struct Running<'a> {
     table: &'a Table,
     noted: ImportRecord,
     now: ImportRecord,
-    noted_at: Instant,
+    /// When that was, by the steady clock.
+    noted_at: Duration,
     pace: Pace,
 }
 
@@ -163,8 +165,8 @@ impl Porter {
             table,
             noted: record.clone(),
             now: record,
-            noted_at: Instant::now(),
-            pace: Pace::new(self.transfers.bytes_per_second),
+            noted_at: self.cluster().steady_now(),
+            pace: Pace::new(self.transfers.bytes_per_second, self.cluster().steady_now()),
         };
         let done = running.now.progress.key.clone();
         for object in objects {
@@ -198,20 +200,15 @@ impl Porter {
                 return Err(JobError::NotLeading);
             }
             let bytes = self.write_page(running, &key, page?).await?;
-            if running.noted_at.elapsed() >= NOTE {
+            let now = self.cluster().steady_now();
+            if now.saturating_sub(running.noted_at) >= NOTE {
                 self.note(&running.noted, &running.now).await?;
                 running.noted = running.now.clone();
-                running.noted_at = Instant::now();
-                // It gets further.
-                self.desk
-                    .lock()
-                    .failures
-                    .remove(&format!("import {}", running.now.id));
+                running.noted_at = now;
+                let job = Job::Import(Box::new(running.now.clone()));
+                self.desk().gets_further(&Self::name(&job));
             }
-            running
-                .pace
-                .has_moved(usize::try_from(bytes).unwrap_or(usize::MAX))
-                .await;
+            tokio::time::sleep(running.pace.has_done(bytes, self.cluster().steady_now())).await;
         }
         Ok(true)
     }

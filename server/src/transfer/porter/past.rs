@@ -11,10 +11,11 @@ use super::super::format::{self, ChangedItem};
 use super::super::record::{Format, View};
 use super::export::{Entry, Running, read_item};
 use super::{JobError, Porter};
-use crate::archivist::Pace;
 use crate::catalog::Table;
 use crate::derive::history::{AsOf, Change, Changes, Choice};
+use crate::desk::Worker as _;
 use crate::history_reader::HistoryReader;
+use crate::pace::Pace;
 
 /// An item that has changed.
 pub(super) struct Changed {
@@ -79,14 +80,15 @@ impl Porter {
         entry: impl Fn(C::Chosen) -> Entry + Send + Sync,
     ) -> Result<(), JobError> {
         let mut reader = HistoryReader::open(self.cluster(), of, choice, Bound::Unbounded).await?;
-        let mut pace = Pace::new(self.transfers.bytes_per_second);
+        let mut pace = Pace::new(self.transfers.bytes_per_second, self.cluster().steady_now());
         loop {
             let page = reader.next_page().await?;
             if !page.chosen.is_empty() {
                 let entries = page.chosen.into_iter().map(&entry).collect();
                 self.write_entries(running, entries).await?;
             }
-            pace.has_moved(page.bytes).await;
+            let ahead = pace.has_done(page.bytes as u64, self.cluster().steady_now());
+            tokio::time::sleep(ahead).await;
             if !self.cluster().leads_metadata() {
                 return Err(JobError::NotLeading);
             }

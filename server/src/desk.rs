@@ -1,0 +1,235 @@
+//! The jobs that fall to the node which leads the metadata: each is begun once, a few go on at a time, those that fail are begun
+//! again and given up in the end.
+//!
+//! Invariant: of one name one job is under way on a node. What two nodes that believe to lead do at once, and what a node leaves
+//! undone that dies, is the business of the jobs: everything may be begun again, by another node, at any point. Not here: which
+//! jobs there are and how they are done (`archivist.rs`, `transfer/porter.rs`).
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Display;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use stator_cluster::Cluster;
+
+/// How often it is looked for something to do when nothing has changed.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long to wait after something has failed.
+pub(crate) const PAUSE: Duration = Duration::from_secs(1);
+/// So many jobs of a desk are under way at a time.
+const JOBS_MAX: usize = 4;
+/// One that has failed so often without getting further is given up.
+const TRIES: u32 = 20;
+
+/// What was done at a desk since the node was started.
+#[derive(Debug, Default)]
+pub(crate) struct JobCounters {
+    /// Those that the node is busy with.
+    pub(crate) under_way: AtomicU64,
+    /// Those that ended, and tries that were not completed.
+    pub(crate) completed: AtomicU64,
+    pub(crate) failed: AtomicU64,
+}
+
+/// What to expect of another try of a job that has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// It may succeed, however often it takes.
+    Good,
+    /// It may succeed, and if it does not for a while, nothing is to be hoped.
+    Fair,
+    /// None.
+    Hopeless,
+}
+
+/// What is known of jobs by their names. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Desk(Arc<Mutex<Papers>>);
+
+#[derive(Debug, Default)]
+struct Papers {
+    under_way: HashSet<String>,
+    /// How often something has failed since it last got further.
+    failures: BTreeMap<String, u32>,
+}
+
+impl Desk {
+    /// Takes a job, unless it is under way or there are enough.
+    fn take(&self, name: &str) -> bool {
+        let mut papers = self.0.lock();
+        papers.under_way.len() < JOBS_MAX && papers.under_way.insert(name.to_owned())
+    }
+
+    fn put_away(&self, name: &str) {
+        self.0.lock().under_way.remove(name);
+    }
+
+    /// Counts a failure. `true` when it was the last one that is borne.
+    fn has_failed(&self, name: &str) -> bool {
+        let mut papers = self.0.lock();
+        let failures = papers.failures.entry(name.to_owned()).or_default();
+        *failures += 1;
+        *failures >= TRIES
+    }
+
+    /// Forgets what has failed: the job gets further, or is over.
+    pub(crate) fn gets_further(&self, name: &str) {
+        self.0.lock().failures.remove(name);
+    }
+}
+
+/// Who does jobs. Clones do the same ones.
+pub(crate) trait Worker: Clone + Send + Sync + 'static {
+    /// What a job is, for the log.
+    const JOB: &'static str;
+    type Job: Send + Sync + 'static;
+    type Error: Display + Send;
+
+    /// The cluster whose metadata has to be led.
+    fn cluster(&self) -> &Cluster;
+    /// The desk of its node.
+    fn desk(&self) -> &Desk;
+    /// Counts what is done.
+    fn counters(&self) -> &JobCounters;
+    /// What tells a job from others that are to be done at the same time.
+    fn name(job: &Self::Job) -> String;
+    /// What to expect of another try.
+    fn outlook(job: &Self::Job, error: &Self::Error) -> Outlook;
+
+    /// What is done once the node begins to lead, until it succeeds.
+    fn prepare(&self) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    /// What is done beside the jobs at each look.
+    fn keep_house(&self) -> impl Future<Output = ()> + Send;
+    /// All that is left to do.
+    fn jobs(&self) -> impl Future<Output = Result<Vec<Self::Job>, Self::Error>> + Send;
+    /// Carries out a job to its end.
+    fn carry_out(&self, job: &Self::Job) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    /// Gives up a job that has failed like this.
+    fn give_up(
+        &self,
+        job: &Self::Job,
+        error: Self::Error,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+}
+
+/// Looks for something to do, for as long as the process runs.
+pub(crate) async fn run<W: Worker>(worker: W) {
+    let mut changes = worker.cluster().metadata_changes();
+    let mut is_prepared = false;
+    loop {
+        let changed = tokio::time::timeout(LOOK, changes.changed()).await;
+        if matches!(changed, Ok(Err(_))) {
+            return;
+        }
+        if !worker.cluster().leads_metadata() {
+            is_prepared = false;
+            continue;
+        }
+        if !is_prepared {
+            match worker.prepare().await {
+                Ok(()) => is_prepared = true,
+                Err(error) => {
+                    tracing::warn!(job = W::JOB, %error, "what was begun elsewhere is looked for later");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+        match worker.jobs().await {
+            Ok(jobs) => {
+                for job in jobs {
+                    begin(&worker, job);
+                }
+            }
+            Err(error) => {
+                tracing::debug!(job = W::JOB, %error, "nothing can be looked after now");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        worker.keep_house().await;
+    }
+}
+
+/// Does all that is left to do, one after the other.
+#[cfg(test)]
+pub(crate) async fn look_after_all<W: Worker>(worker: &W) -> Result<(), String> {
+    for job in worker.jobs().await.map_err(|error| error.to_string())? {
+        attempt(worker, &job).await.map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// Begins a job, unless it is under way or there are enough.
+fn begin<W: Worker>(worker: &W, job: W::Job) {
+    let name = W::name(&job);
+    if !worker.desk().take(&name) {
+        return;
+    }
+    let worker = worker.clone();
+    tokio::spawn(async move {
+        let counters = worker.counters();
+        counters.under_way.fetch_add(1, Ordering::Relaxed);
+        let done = attempt(&worker, &job).await;
+        counters.under_way.fetch_sub(1, Ordering::Relaxed);
+        let ended = if done.is_ok() {
+            &counters.completed
+        } else {
+            &counters.failed
+        };
+        ended.fetch_add(1, Ordering::Relaxed);
+        if let Err(error) = done {
+            tracing::warn!(job = name, %error, "{} is completed later", W::JOB);
+            tokio::time::sleep(PAUSE).await;
+        }
+        worker.desk().put_away(&name);
+    });
+}
+
+/// Carries out a job, or gives it up when that is hopeless.
+async fn attempt<W: Worker>(worker: &W, job: &W::Job) -> Result<(), W::Error> {
+    let name = W::name(job);
+    let Err(error) = worker.carry_out(job).await else {
+        worker.desk().gets_further(&name);
+        return Ok(());
+    };
+    let is_over = match W::outlook(job, &error) {
+        Outlook::Good => false,
+        Outlook::Fair => worker.desk().has_failed(&name),
+        Outlook::Hopeless => true,
+    };
+    if !is_over {
+        return Err(error);
+    }
+    tracing::error!(job = name, %error, "{} is given up", W::JOB);
+    worker.desk().gets_further(&name);
+    worker.give_up(job, error).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_taken_once_and_a_few_at_a_time() {
+        let desk = Desk::default();
+        let names: Vec<String> = (0..=JOBS_MAX).map(|place| place.to_string()).collect();
+        assert!(desk.take(&names[0]));
+        assert!(!desk.take(&names[0]), "it is under way");
+        assert!(names[1..JOBS_MAX].iter().all(|name| desk.take(name)));
+        assert!(!desk.take(&names[JOBS_MAX]), "there are enough");
+        desk.put_away(&names[0]);
+        assert!(desk.take(&names[JOBS_MAX]));
+    }
+
+    #[test]
+    fn a_job_that_gets_further_is_borne_with_anew() {
+        let desk = Desk::default();
+        let fails = |times: u32| (0..times).any(|_| desk.has_failed("job"));
+        assert!(!fails(TRIES - 1));
+        desk.gets_further("job");
+        assert!(!fails(TRIES - 1));
+        assert!(desk.has_failed("job"));
+        assert!(!desk.has_failed("other"));
+    }
+}
