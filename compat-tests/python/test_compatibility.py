@@ -633,6 +633,39 @@ def exports(call: Caller) -> None:
     assert call("ListExports", NextToken=page["NextToken"], TableArn=call.arns[table])["ExportSummaries"]
 
 
+def bulk_operations(call: Caller) -> None:
+    """Of objects that are not there: how they are put is for `test_bulk.py`."""
+    request = {
+        "TableName": call.table(),
+        "InputS3Configuration": {
+            "S3BucketOwner": "000000000000",
+            "S3Bucket": "bucket",
+            "S3KeyPrefix": "none/",
+            "InputFormat": "ION",
+            "InputCompressionType": "ZSTD",
+        },
+        "OutputS3Configuration": {
+            "S3BucketOwner": "000000000000",
+            "S3Bucket": "bucket",
+            "S3KeyPrefix": "reports",
+            "S3SseAlgorithm": "KMS",
+            "S3SseKmsKeyId": "key",
+            "OutputType": ["ERROR", "CONDITION_CHECK_FAILURE"],
+        },
+        "MaxWriteRequestUnits": 1024,
+        "PerformanceTier": "ACCELERATED",
+    }
+    told = ("InputS3Configuration", "OutputS3Configuration", "MaxWriteRequestUnits", "PerformanceTier")
+    for _ in range(2):
+        started = call("StartBulkPutItems", ClientToken=unused_name(), **request)["BulkOperationDescription"]
+        assert {name: started[name] for name in told} == {name: request[name] for name in told}
+        arn = {"BulkOperationArn": started["BulkOperationArn"]}
+        call("CancelBulkOperation", **arn)
+        assert call("DescribeBulkOperation", **arn)["BulkOperationDescription"]["TableDetails"]
+    page = call("ListBulkOperations", MaxResults=1)
+    assert call("ListBulkOperations", NextToken=page["NextToken"])["BulkOperationsSummaryList"]
+
+
 NOBODY = {"Effect": "Deny", "Principal": {"AWS": "123456789012"}, "Action": "dynamodb:*", "Resource": "*"}
 POLICY = json.dumps({"Version": "2012-10-17", "Statement": NOBODY})
 
@@ -677,6 +710,7 @@ SAMPLES: dict[str, Callable[[Caller], None]] = {
     "BatchExecuteStatement": batch_execute_statement,
     "BatchGetItem": batch_get_item,
     "BatchWriteItem": batch_write_item,
+    "CancelBulkOperation": bulk_operations,
     "CreateBackup": backups,
     "CreateTable": create_table_,
     "DeleteBackup": backups,
@@ -684,6 +718,7 @@ SAMPLES: dict[str, Callable[[Caller], None]] = {
     "DeleteResourcePolicy": resource_policies,
     "DeleteTable": delete_table,
     "DescribeBackup": backups,
+    "DescribeBulkOperation": bulk_operations,
     "DescribeContinuousBackups": of_table("DescribeContinuousBackups"),
     "DescribeEndpoints": lambda call: check(call("DescribeEndpoints")["Endpoints"]),
     "DescribeExport": exports,
@@ -701,6 +736,7 @@ SAMPLES: dict[str, Callable[[Caller], None]] = {
     "GetShardIterator": streams_,
     "ImportTable": imports,
     "ListBackups": backups,
+    "ListBulkOperations": bulk_operations,
     "ListExports": exports,
     "ListImports": imports,
     "ListStreams": streams_,
@@ -712,6 +748,7 @@ SAMPLES: dict[str, Callable[[Caller], None]] = {
     "RestoreTableFromBackup": backups,
     "RestoreTableToPointInTime": point_in_time,
     "Scan": scan,
+    "StartBulkPutItems": bulk_operations,
     "TagResource": tags,
     "TransactGetItems": transact_get_items,
     "TransactWriteItems": transact_write_items,

@@ -38,6 +38,11 @@ pub(crate) fn import(table: &str, id: &str) -> String {
     format!("{table}/import/{id}")
 }
 
+/// The ARN of a bulk operation on a table.
+pub(crate) fn bulk_operation(table: &str, id: &str) -> String {
+    format!("{table}/bulk-operation/{id}")
+}
+
 /// The ARN of a bucket, or of an object in it.
 pub(crate) fn bucket(name: &str, key: Option<&str>) -> String {
     match key {
@@ -59,6 +64,11 @@ pub(crate) fn export_parts(text: &str) -> Option<(&str, &str)> {
 /// The same for the ARN of an import.
 pub(crate) fn import_parts(text: &str) -> Option<(&str, &str)> {
     parts_with_id(text, "/import/")
+}
+
+/// The same for the ARN of a bulk operation.
+pub(crate) fn bulk_operation_parts(text: &str) -> Option<(&str, &str)> {
+    parts_with_id(text, "/bulk-operation/")
 }
 
 fn parts_with_id<'a>(text: &'a str, kind: &str) -> Option<(&'a str, &'a str)> {

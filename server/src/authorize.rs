@@ -11,6 +11,7 @@
 
 mod backup;
 mod batch;
+mod bulk;
 mod control;
 mod facts;
 mod item;

@@ -1,4 +1,5 @@
-//! Exports of tables into buckets, and imports from there (`docs/export-import.md`).
+//! Exports of tables into buckets, imports from there, and bulk operations, which put items of a bucket into a table that is in
+//! use (`docs/export-import.md`).
 //!
 //! What is known of each is a row of the cluster's metadata (`transfer/record.rs`), changed by compare-and-set by whoever
 //! carries it out. Invariant: of two nodes that carry out the same, only one can write down how far it is; the other one
@@ -17,6 +18,7 @@ use std::sync::atomic::AtomicU64;
 use bytes::Bytes;
 use stator_cluster::{Bounds, Cluster, ConsistencyLevel, Direction};
 
+pub(crate) use self::record::bulk::BulkRecord;
 pub(crate) use self::record::{ExportRecord, ImportRecord, Record, Status};
 pub(crate) use self::token::{Claim, Claimant};
 use crate::compare_and_set;
@@ -74,16 +76,59 @@ impl Transfers {
         })
     }
 
-    fn key<R: Record>(table: &str, id: &str) -> Vec<u8> {
-        format!("{}/{table}/{id}", R::PREFIX).into_bytes()
-    }
-
     /// All of a kind, in the order of their ARNs.
     ///
     /// # Errors
     /// When the metadata cannot be read.
     pub(crate) async fn all<R: Record>(&self) -> Result<Vec<R>, TransferError> {
         all(&self.cluster).await
+    }
+
+    /// The last ones of a kind before another one that began at `since_ms` or later, in milliseconds since the Unix epoch: so
+    /// many, from the last key on to the first one. Of all tables, or of one; bulk operations are of all only.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read.
+    pub(crate) async fn last<R: Record>(
+        &self,
+        table: Option<&str>,
+        before: Option<(&str, &str)>,
+        since_ms: i64,
+        most: usize,
+    ) -> Result<Vec<R>, TransferError> {
+        let prefix = match table {
+            Some(table) => format!("{}/{table}", R::PREFIX),
+            None => R::PREFIX.to_owned(),
+        };
+        let mut bounds = below(&prefix);
+        if let Some((table, id)) = before {
+            let key = R::key(table, id);
+            // It may be of another table than is asked for.
+            if matches!(&bounds.start, Bound::Included(first) if key <= *first) {
+                return Ok(Vec::new());
+            }
+            if matches!(&bounds.end, Bound::Excluded(end) if key < *end) {
+                bounds.end = Bound::Excluded(key);
+            }
+        }
+        let (mut found, mut failure) = (Vec::new(), None);
+        let collect = |row: &stator_cluster::Row<'_>| {
+            match read::<R>(row.cell()) {
+                Ok(record) if record.started_ms() >= since_ms => found.push(record),
+                Ok(_) => {}
+                Err(error) => failure = Some(error),
+            }
+            if found.len() >= most || failure.is_some() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        let (metadata, level) = (self.cluster.metadata(), ConsistencyLevel::Quorum);
+        self.cluster
+            .range(metadata, &bounds, Direction::Backward, level, collect)
+            .await?;
+        failure.map_or(Ok(found), Err)
     }
 
     /// Keys and cells below a prefix, in the order of the keys.
@@ -96,7 +141,7 @@ impl Transfers {
     /// # Errors
     /// When the metadata cannot be read.
     pub(crate) async fn find<R: Record>(&self, table: &str, id: &str) -> Result<Option<R>, TransferError> {
-        let cell = self.cell(&Self::key::<R>(table, id)).await?;
+        let cell = self.cell(&R::key(table, id)).await?;
         cell.map(|cell| read(&cell)).transpose()
     }
 
@@ -110,7 +155,7 @@ impl Transfers {
     /// # Errors
     /// When the metadata cannot be written.
     pub(crate) async fn put<R: Record>(&self, was: Option<&R>, now: &R) -> Result<bool, TransferError> {
-        let key = Self::key::<R>(now.table(), now.id());
+        let key = R::key(now.table(), now.id());
         let was = was.map(Record::to_bytes);
         Ok(compare_and_set::install(&self.cluster, &key, was, Some(now.to_bytes())).await?)
     }
@@ -120,7 +165,7 @@ impl Transfers {
     /// # Errors
     /// When the metadata cannot be written.
     pub(crate) async fn forget<R: Record>(&self, record: &R) -> Result<(), TransferError> {
-        let key = Self::key::<R>(record.table(), record.id());
+        let key = R::key(record.table(), record.id());
         compare_and_set::install(&self.cluster, &key, Some(record.to_bytes()), None).await?;
         Ok(())
     }
@@ -136,11 +181,7 @@ pub(crate) async fn all<R: Record>(cluster: &Cluster) -> Result<Vec<R>, Transfer
 }
 
 async fn rows(cluster: &Cluster, prefix: &str) -> Result<Vec<(Vec<u8>, Bytes)>, TransferError> {
-    let bounds = Bounds {
-        start: Bound::Included(format!("{prefix}/").into_bytes()),
-        // The character behind the slash.
-        end: Bound::Excluded(format!("{prefix}0").into_bytes()),
-    };
+    let bounds = below(prefix);
     let mut rows = Vec::new();
     let metadata = cluster.metadata();
     let collect = |row: &stator_cluster::Row<'_>| {
@@ -152,6 +193,15 @@ async fn rows(cluster: &Cluster, prefix: &str) -> Result<Vec<(Vec<u8>, Bytes)>, 
         .range(metadata, &bounds, Direction::Forward, level, collect)
         .await?;
     Ok(rows)
+}
+
+/// The keys that are a prefix, a slash and more.
+fn below(prefix: &str) -> Bounds {
+    Bounds {
+        start: Bound::Included(format!("{prefix}/").into_bytes()),
+        // The character behind the slash.
+        end: Bound::Excluded(format!("{prefix}0").into_bytes()),
+    }
 }
 
 fn read<R: Record>(cell: &[u8]) -> Result<R, TransferError> {

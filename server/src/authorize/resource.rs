@@ -20,6 +20,8 @@ pub(super) enum Resource<'a> {
     Export(&'a str),
     /// An import, by its ARN.
     Import(&'a str),
+    /// A bulk operation, by its ARN.
+    BulkOperation(&'a str),
     /// A bucket, or with a key an object in it.
     Bucket(&'a str, Option<&'a str>),
 }
@@ -53,7 +55,12 @@ impl<'a> Resource<'a> {
     pub(super) fn table(self) -> Option<&'a str> {
         let name = |text: &'a str| arn::table_name(text).unwrap_or(text);
         match self {
-            Self::Any | Self::Backup(_) | Self::Export(_) | Self::Import(_) | Self::Bucket(..) => None,
+            Self::Any
+            | Self::Backup(_)
+            | Self::Export(_)
+            | Self::Import(_)
+            | Self::BulkOperation(_)
+            | Self::Bucket(..) => None,
             Self::Table(table) | Self::Index(table, _) => Some(name(table)),
             Self::Stream(text) => arn::stream_parts(text).map(|(table, _)| table),
         }
@@ -76,6 +83,10 @@ impl<'a> Resource<'a> {
             Self::Import(text) => {
                 let (table, id) = arn::import_parts(text).unwrap_or_default();
                 arn::import(&arn::table(region, table), id)
+            }
+            Self::BulkOperation(text) => {
+                let (table, id) = arn::bulk_operation_parts(text).unwrap_or_default();
+                arn::bulk_operation(&arn::table(region, table), id)
             }
             Self::Bucket(name, key) => arn::bucket(name, key),
             Self::Index(_, index) => arn::index(&of_table(), index),

@@ -11,6 +11,7 @@ use crate::metrics::OperationMetrics;
 use crate::operation::batch_execute_statement::BatchExecuteStatement;
 use crate::operation::batch_get_item::BatchGetItem;
 use crate::operation::batch_write_item::BatchWriteItem;
+use crate::operation::cancel_bulk_operation::CancelBulkOperation;
 use crate::operation::create_backup::CreateBackup;
 use crate::operation::create_table::CreateTable;
 use crate::operation::delete_backup::DeleteBackup;
@@ -18,6 +19,7 @@ use crate::operation::delete_item::DeleteItem;
 use crate::operation::delete_resource_policy::DeleteResourcePolicy;
 use crate::operation::delete_table::DeleteTable;
 use crate::operation::describe_backup::DescribeBackup;
+use crate::operation::describe_bulk_operation::DescribeBulkOperation;
 use crate::operation::describe_continuous_backups::DescribeContinuousBackups;
 use crate::operation::describe_endpoints::DescribeEndpoints;
 use crate::operation::describe_export::DescribeExport;
@@ -35,6 +37,7 @@ use crate::operation::get_resource_policy::GetResourcePolicy;
 use crate::operation::get_shard_iterator::GetShardIterator;
 use crate::operation::import_table::ImportTable;
 use crate::operation::list_backups::ListBackups;
+use crate::operation::list_bulk_operations::ListBulkOperations;
 use crate::operation::list_exports::ListExports;
 use crate::operation::list_imports::ListImports;
 use crate::operation::list_streams::ListStreams;
@@ -46,6 +49,7 @@ use crate::operation::query::Query;
 use crate::operation::restore_table_from_backup::RestoreTableFromBackup;
 use crate::operation::restore_table_to_point_in_time::RestoreTableToPointInTime;
 use crate::operation::scan::Scan;
+use crate::operation::start_bulk_put_items::StartBulkPutItems;
 use crate::operation::tag_resource::TagResource;
 use crate::operation::transact_get_items::TransactGetItems;
 use crate::operation::transact_write_items::TransactWriteItems;
@@ -84,6 +88,7 @@ pub(super) async fn run_for(
         Target::BatchExecuteStatement => answer::<BatchExecuteStatement>(json, asked, context).await,
         Target::BatchGetItem => answer::<BatchGetItem>(json, asked, context).await,
         Target::BatchWriteItem => answer::<BatchWriteItem>(json, asked, context).await,
+        Target::CancelBulkOperation => answer::<CancelBulkOperation>(json, asked, context).await,
         Target::CreateBackup => answer::<CreateBackup>(json, asked, context).await,
         Target::CreateTable => answer::<CreateTable>(json, asked, context).await,
         Target::DeleteBackup => answer::<DeleteBackup>(json, asked, context).await,
@@ -91,6 +96,7 @@ pub(super) async fn run_for(
         Target::DeleteResourcePolicy => answer::<DeleteResourcePolicy>(json, asked, context).await,
         Target::DeleteTable => answer::<DeleteTable>(json, asked, context).await,
         Target::DescribeBackup => answer::<DescribeBackup>(json, asked, context).await,
+        Target::DescribeBulkOperation => answer::<DescribeBulkOperation>(json, asked, context).await,
         Target::DescribeContinuousBackups => answer::<DescribeContinuousBackups>(json, asked, context).await,
         Target::DescribeEndpoints => answer::<DescribeEndpoints>(json, asked, context).await,
         Target::DescribeExport => answer::<DescribeExport>(json, asked, context).await,
@@ -108,6 +114,7 @@ pub(super) async fn run_for(
         Target::GetShardIterator => answer::<GetShardIterator>(json, asked, context).await,
         Target::ImportTable => answer::<ImportTable>(json, asked, context).await,
         Target::ListBackups => answer::<ListBackups>(json, asked, context).await,
+        Target::ListBulkOperations => answer::<ListBulkOperations>(json, asked, context).await,
         Target::ListExports => answer::<ListExports>(json, asked, context).await,
         Target::ListImports => answer::<ListImports>(json, asked, context).await,
         Target::ListStreams => answer::<ListStreams>(json, asked, context).await,
@@ -119,6 +126,7 @@ pub(super) async fn run_for(
         Target::RestoreTableFromBackup => answer::<RestoreTableFromBackup>(json, asked, context).await,
         Target::RestoreTableToPointInTime => answer::<RestoreTableToPointInTime>(json, asked, context).await,
         Target::Scan => answer::<Scan>(json, asked, context).await,
+        Target::StartBulkPutItems => answer::<StartBulkPutItems>(json, asked, context).await,
         Target::TagResource => answer::<TagResource>(json, asked, context).await,
         Target::TransactGetItems => answer::<TransactGetItems>(json, asked, context).await,
         Target::TransactWriteItems => answer::<TransactWriteItems>(json, asked, context).await,

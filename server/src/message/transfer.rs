@@ -19,6 +19,26 @@ pub(crate) fn no_export(arn: &str) -> ApiError {
     ApiError::Transfer("ExportNotFoundException", format!("Export not found: {arn}"))
 }
 
+/// A bulk operation that is not there, or not any more.
+pub(crate) fn no_bulk_operation(arn: &str) -> ApiError {
+    ApiError::ResourceNotFound(format!("Bulk operation not found: {arn}"))
+}
+
+/// A table that takes no bulk puts as long as it is what it is.
+pub(crate) fn no_bulk_puts(table: &str) -> ApiError {
+    ApiError::ResourceInUse(format!(
+        "Bulk operations wait until the table and its indexes are made: {table}"
+    ))
+}
+
+/// Nothing of a bulk operation is to be told.
+pub(crate) const NO_OUTPUT_TYPE: &str = "One or more parameter values were invalid: OutputType must name ERROR, \
+                                         CONDITION_CHECK_FAILURE or both";
+
+/// A key of KMS where KMS is not asked for.
+pub(crate) const KEY_WITHOUT_KMS: &str = "One or more parameter values were invalid: S3SseKmsKeyId must not be provided unless \
+                                          S3SseAlgorithm is KMS";
+
 /// Another import was asked for under the same token.
 pub(crate) fn import_conflict() -> ApiError {
     let text = "ClientToken was used for an import with other parameters";

@@ -79,7 +79,7 @@ impl ExportDescription {
 
 /// `S3SseAlgorithm`. It is told and nothing else: how a bucket is encrypted is its own matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SseAlgorithm {
+pub(super) enum SseAlgorithm {
     Aes256,
     Kms,
 }
@@ -301,8 +301,8 @@ impl ExportTableToPointInTime {
     }
 }
 
-/// `ExportFormat`
-struct ExportFormat(Format);
+/// `ExportFormat`, and that of bulk operations.
+pub(super) struct ExportFormat(pub(super) Format);
 
 impl ModelEnum for ExportFormat {
     const NAMES: &'static [&'static str] = &["DYNAMODB_JSON", "ION"];

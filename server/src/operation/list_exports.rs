@@ -1,7 +1,7 @@
 //! ListExports: those that began within the last 90 days, under way or over.
 
 use super::export_table_to_point_in_time::ExportDescription;
-use super::transfer_page::listed;
+use super::transfer_page::{Asked, listed};
 use super::{Context, Operation};
 use crate::transfer::ExportRecord;
 use crate::wire::error::ApiError;
@@ -25,20 +25,17 @@ impl Operation for ListExports {
     type Output = ListExportsOutput;
 
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
-        let limit = ("maxResults", self.max_results);
-        let (wanted, shown) = listed::<ExportRecord>(
-            context,
-            self.table_arn.as_deref(),
-            limit,
-            self.next_token.as_ref(),
-        )
-        .await?;
-        let described = shown
-            .into_iter()
-            .map(|record| ExportDescription::new(context, record));
-        let (page, next_token) = wanted.page(described.map(|export| (export.arn.clone(), export)).collect());
+        let asked = Asked {
+            table_arn: self.table_arn.as_deref(),
+            limit: ("maxResults", self.max_results),
+            next_token: self.next_token.as_deref(),
+        };
+        let (records, next_token) = listed::<ExportRecord>(context, asked).await?;
+        let described = records.into_iter();
         Ok(ListExportsOutput {
-            exports: page.into_iter().map(|(_, export)| export).collect(),
+            exports: described
+                .map(|record| ExportDescription::new(context, record))
+                .collect(),
             next_token,
         })
     }

@@ -1,7 +1,7 @@
 //! ListImports: those that began within the last 90 days, under way or over.
 
 use super::import_table::ImportDescription;
-use super::transfer_page::listed;
+use super::transfer_page::{Asked, listed};
 use super::{Context, Operation};
 use crate::transfer::ImportRecord;
 use crate::wire::error::ApiError;
@@ -25,22 +25,18 @@ impl Operation for ListImports {
     type Output = ListImportsOutput;
 
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
-        let limit = ("pageSize", self.page_size);
-        let (wanted, shown) = listed::<ImportRecord>(
-            context,
-            self.table_arn.as_deref(),
-            limit,
-            self.next_token.as_ref(),
-        )
-        .await?;
-        let described: Result<Vec<_>, ApiError> = shown
-            .into_iter()
+        let asked = Asked {
+            table_arn: self.table_arn.as_deref(),
+            limit: ("pageSize", self.page_size),
+            next_token: self.next_token.as_deref(),
+        };
+        let (records, next_token) = listed::<ImportRecord>(context, asked).await?;
+        let described = records.into_iter();
+        let described: Result<_, ApiError> = described
             .map(|record| ImportDescription::new(context, record))
             .collect();
-        let described = described?.into_iter();
-        let (page, next_token) = wanted.page(described.map(|import| (import.arn.clone(), import)).collect());
         Ok(ListImportsOutput {
-            imports: page.into_iter().map(|(_, import)| import).collect(),
+            imports: described?,
             next_token,
         })
     }

@@ -26,7 +26,7 @@ pub(super) enum Subject {
 
 /// A put or a deletion, validated as far as it can be without its table.
 #[derive(Debug)]
-pub(super) struct Replacement {
+pub(crate) struct Replacement {
     subject: Subject,
     pub(super) attributes: Item,
     condition: Stated<Condition>,
@@ -75,6 +75,27 @@ impl Replacement {
         })
     }
 
+    /// A put of an item that comes without a request of its own.
+    ///
+    /// # Errors
+    /// As [`Replacement::check`].
+    pub(crate) fn of_item(
+        item: Item,
+        condition: Option<&str>,
+        expressions: ExpressionInputs,
+    ) -> Result<Self, ApiError> {
+        let attributes = Some(Attributes { item, problem: None });
+        let (legacy, returns) = (LegacyWrite::default(), ReturnValues::None);
+        Self::check(
+            Subject::Item,
+            attributes,
+            condition,
+            &legacy,
+            expressions,
+            returns,
+        )
+    }
+
     fn needs(&self) -> Needs {
         if self.condition.is_some() {
             Needs::Condition
@@ -84,7 +105,7 @@ impl Replacement {
     }
 
     /// The item to be stored; `None` for a deletion.
-    pub(super) fn new_item(&self) -> Option<&Item> {
+    pub(crate) fn new_item(&self) -> Option<&Item> {
         (self.subject == Subject::Item).then_some(&self.attributes)
     }
 
@@ -92,7 +113,7 @@ impl Replacement {
     ///
     /// # Errors
     /// [`KeyError`], which [`Replacement::refusal`] words.
-    pub(super) fn key(&self, table: &Table) -> Result<KeyBytes, KeyError> {
+    pub(crate) fn key(&self, table: &Table) -> Result<KeyBytes, KeyError> {
         match self.subject {
             Subject::Item => table.key_of_item(self.attributes.as_ref()),
             Subject::Key => table.key_of_key(self.attributes.as_ref()),
@@ -100,7 +121,7 @@ impl Replacement {
     }
 
     /// The refusal of a key that is none of the table's.
-    pub(super) fn refusal(&self, error: &KeyError) -> ApiError {
+    pub(crate) fn refusal(&self, error: &KeyError) -> ApiError {
         match self.subject {
             Subject::Item => message::item_key(error),
             Subject::Key => message::key(error),
@@ -108,7 +129,7 @@ impl Replacement {
     }
 
     /// The command.
-    pub(super) fn command(&self, on_failure: OnFailure, returns_old: bool) -> Replace<'_> {
+    pub(crate) fn command(&self, on_failure: OnFailure, returns_old: bool) -> Replace<'_> {
         Replace {
             new: self.new_item(),
             guard: Guard {

@@ -1,18 +1,20 @@
-//! What the operations on exports and on imports share: where they are, buckets in requests, and pages of lists.
+//! What the operations on exports, imports and bulk operations share: where they are, buckets in requests, and pages of lists.
 //!
-//! Lists come in reverse order of ARNs, as the service model says for ListExports.
+//! Lists come in reverse order of their rows' keys: for exports and imports that is the reverse order of ARNs, as the service
+//! model says for ListExports, and for bulk operations that of their times.
 
 use std::sync::Arc;
 
 use super::{Context, table_name};
+use crate::arn;
 use crate::constraint::{Constraints, ModelEnum};
 use crate::message::transfer;
 use crate::object_store::is_bucket_name;
 use crate::transfer::record::{Format, Record};
-use crate::transfer::{LISTED_MS, Transfers};
+use crate::transfer::{BulkRecord, ExportRecord, ImportRecord, LISTED_MS, Transfers};
 use crate::wire::error::ApiError;
 
-/// Most exports or imports in one answer, and how many there are when the request does not say.
+/// Most exports, imports or bulk operations in one answer.
 const PAGE_MAX: i32 = 25;
 /// The fewest bytes of an ARN in a token: 112 digits. Source: service model of DynamoDB, shape ImportNextToken.
 const TOKEN_BYTES_MIN: usize = 56;
@@ -74,70 +76,99 @@ impl ModelEnum for Format {
     }
 }
 
-/// A page of a list that is wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wanted {
-    /// The last ARN of the page before.
-    behind: Option<String>,
-    limit: usize,
+/// A kind of which there are lists.
+pub(super) trait Listed: Record {
+    /// How many there are in one answer when the request does not say.
+    const USUAL: i32;
+
+    /// The ARN of one on a table.
+    fn arn(table: &str, id: &str) -> String;
+    /// The name of the table and the id of such an ARN.
+    fn parts(arn: &str) -> Option<(&str, &str)>;
 }
 
-impl Wanted {
-    /// Of a request, whose limit is called `member`.
-    ///
-    /// # Errors
-    /// ValidationException.
-    fn of(
-        mut constraints: Constraints,
-        (member, limit): (&str, Option<i32>),
-        next_token: Option<&String>,
-    ) -> Result<Self, ApiError> {
-        constraints.at_least(member, limit, 1);
-        constraints.at_most(member, limit, PAGE_MAX);
-        constraints.finish()?;
-        let behind = next_token.map(|token| arn_of(token)).transpose()?;
-        Ok(Self {
-            behind,
-            limit: usize::try_from(limit.unwrap_or(PAGE_MAX)).unwrap_or_default(),
-        })
+impl Listed for ImportRecord {
+    const USUAL: i32 = PAGE_MAX;
+
+    fn arn(table: &str, id: &str) -> String {
+        arn::import(table, id)
     }
 
-    /// The page of some that have these ARNs, and the token of the next one.
-    pub(super) fn page<T>(&self, mut all: Vec<(String, T)>) -> (Vec<(String, T)>, Option<String>) {
-        all.retain(|(arn, _)| self.behind.as_ref().is_none_or(|behind| arn < behind));
-        all.sort_by(|(one, _), (two, _)| two.cmp(one));
-        let has_more = all.len() > self.limit;
-        all.truncate(self.limit);
-        let token = all.last().filter(|_| has_more).map(|(arn, _)| token_of(arn));
-        (all, token)
+    fn parts(arn: &str) -> Option<(&str, &str)> {
+        arn::import_parts(arn)
     }
 }
 
-/// What a list of all tables, or of one, may show, and which page of it is wanted.
+impl Listed for ExportRecord {
+    const USUAL: i32 = PAGE_MAX;
+
+    fn arn(table: &str, id: &str) -> String {
+        arn::export(table, id)
+    }
+
+    fn parts(arn: &str) -> Option<(&str, &str)> {
+        arn::export_parts(arn)
+    }
+}
+
+impl Listed for BulkRecord {
+    const USUAL: i32 = 10;
+
+    fn arn(table: &str, id: &str) -> String {
+        arn::bulk_operation(table, id)
+    }
+
+    fn parts(arn: &str) -> Option<(&str, &str)> {
+        arn::bulk_operation_parts(arn)
+    }
+}
+
+/// What a list is asked for.
+pub(super) struct Asked<'a> {
+    /// Those of one table only.
+    pub(super) table_arn: Option<&'a str>,
+    /// The name of the member, and how many are wanted.
+    pub(super) limit: (&'static str, Option<i32>),
+    pub(super) next_token: Option<&'a str>,
+}
+
+/// A page of a list, and the token of the next one.
 ///
 /// # Errors
 /// ValidationException; what the cluster says.
-pub(super) async fn listed<R: Record>(
+pub(super) async fn listed<R: Listed>(
     context: &Context,
-    table_arn: Option<&str>,
-    limit: (&str, Option<i32>),
-    next_token: Option<&String>,
-) -> Result<(Wanted, Vec<R>), ApiError> {
+    asked: Asked<'_>,
+) -> Result<(Vec<R>, Option<String>), ApiError> {
     let mut constraints = Constraints::default();
-    if let Some(arn) = table_arn {
+    if let Some(arn) = asked.table_arn {
         constraints.length("tableArn", arn, arn.chars().count(), 1, 1024);
     }
-    let wanted = Wanted::of(constraints, limit, next_token)?;
-    let table = table_arn.map(table_name::resolve).transpose()?;
-    let mut shown = match &context.transfers {
-        Some(transfers) => transfers.all::<R>().await.map_err(transfer::failed)?,
-        None => Vec::new(),
+    let (member, limit) = asked.limit;
+    constraints.at_least(member, limit, 1);
+    constraints.at_most(member, limit, PAGE_MAX);
+    constraints.finish()?;
+    let behind = asked.next_token.map(arn_of).transpose()?;
+    let behind = match &behind {
+        Some(arn) => Some(R::parts(arn).ok_or_else(transfer::invalid_next_token)?),
+        None => None,
     };
+    let table = asked.table_arn.map(table_name::resolve).transpose()?;
+    let Some(transfers) = &context.transfers else {
+        return Ok((Vec::new(), None));
+    };
+    let limit = usize::try_from(limit.unwrap_or(R::USUAL)).unwrap_or_default();
     let since_ms = context.clock.now_ms() - LISTED_MS;
-    shown.retain(|record| {
-        table.is_none_or(|table| record.table() == table) && record.started_ms() >= since_ms
+    let found = transfers.last::<R>(table, behind, since_ms, limit + 1).await;
+    let mut found = found.map_err(transfer::failed)?;
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    let last = found.last().filter(|_| has_more);
+    let token = last.map(|last| {
+        let table = arn::table(&context.region, last.table());
+        token_of(&R::arn(&table, last.id()))
     });
-    Ok((wanted, shown))
+    Ok((found, token))
 }
 
 /// An ARN as hexadecimal digits, filled up with zeros.
@@ -163,25 +194,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_come_in_reverse_order_and_tokens_fit_their_pattern() {
-        let all = || {
-            ["arn:b", "arn:d", "arn:a", "arn:c"]
-                .map(|arn| (arn.to_owned(), ()))
-                .into()
-        };
-        let wanted = |limit, token: Option<&String>| {
-            Wanted::of(Constraints::default(), ("pageSize", Some(limit)), token).unwrap()
-        };
-        let arns = |page: Vec<(String, ())>| page.into_iter().map(|(arn, ())| arn).collect::<Vec<_>>();
-        let (page, token) = wanted(3, None).page(all());
-        assert_eq!(arns(page), ["arn:d", "arn:c", "arn:b"]);
-        let token = token.unwrap();
-        assert_eq!(token.len(), 112);
-        assert!(token.len().is_multiple_of(16));
-        let (page, token) = wanted(3, Some(&token)).page(all());
-        assert_eq!((arns(page), token), (vec!["arn:a".to_owned()], None));
-        assert_eq!(wanted(4, None).page(all()).1, None);
-        assert_eq!(token_of(&"x".repeat(57)).len(), 128);
+    fn tokens_fit_their_pattern_and_come_back() {
+        for (arn, digits) in [
+            ("arn:b".to_owned(), 112),
+            (format!("arn:{}", "x".repeat(53)), 128),
+        ] {
+            let token = token_of(&arn);
+            assert_eq!(token.len(), digits);
+            assert!(token.len().is_multiple_of(16));
+            assert_eq!(arn_of(&token), Ok(arn));
+        }
     }
 
     #[test]

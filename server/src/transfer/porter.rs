@@ -1,13 +1,15 @@
-//! Carries out exports and imports, as operations have asked for them.
+//! Carries out exports, imports and bulk operations, as operations have asked for them.
 //!
 //! The node that leads the metadata does it, like the archivist. Invariant: everything may be begun again, by another node, at
-//! any point. An import goes on where its row says; an export is begun anew, of a later moment if it is not
+//! any point. Imports and bulk operations go on where their rows say; an export is begun anew, of a later moment if it is not
 //! of the past, under other names of files.
 //! How far either is, and that it is over, is written down by compare-and-set: two nodes that believe to lead never both do.
 
+mod bulk;
 mod export;
 mod import;
 mod past;
+mod tally;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use std::time::Duration;
 use stator_cluster::Cluster;
 
 use super::record::Failure;
-use super::{ExportRecord, ImportRecord, LISTED_MS, Record, Status, TransferError, Transfers};
+use super::{BulkRecord, ExportRecord, ImportRecord, LISTED_MS, Record, Status, TransferError, Transfers};
 use crate::catalog::{CatalogError, Import};
 use crate::desk::{self, Desk, JobCounters, Outlook, Worker};
 use crate::history_reader::HistoryError;
@@ -40,7 +42,7 @@ pub(crate) enum JobError {
     Store(#[from] StoreError),
     #[error(transparent)]
     History(#[from] HistoryError),
-    #[error("there are {count} objects, an import has {most} at most")]
+    #[error("there are {count} objects, which may be {most} at most")]
     TooManyObjects { count: usize, most: usize },
     #[error("{0}")]
     Other(String),
@@ -79,6 +81,7 @@ impl JobError {
 pub(crate) enum Job {
     Import(Box<ImportRecord>),
     Export(Box<ExportRecord>),
+    Bulk(Box<BulkRecord>),
 }
 
 /// Works as long as its process does. Clones share it.
@@ -129,6 +132,7 @@ impl Porter {
         let before_ms = self.upkeep.now_ms() - LISTED_MS;
         self.transfers.forget_tokens::<ImportRecord>(before_ms).await?;
         self.transfers.forget_tokens::<ExportRecord>(before_ms).await?;
+        self.transfers.forget_tokens::<BulkRecord>(before_ms).await?;
         Ok(())
     }
 
@@ -158,7 +162,7 @@ impl Porter {
 }
 
 impl Worker for Porter {
-    const JOB: &'static str = "an export or import";
+    const JOB: &'static str = "an export, import or bulk operation";
     type Job = Job;
     type Error = JobError;
 
@@ -178,6 +182,7 @@ impl Worker for Porter {
         match job {
             Job::Import(record) => format!("import {}", record.id),
             Job::Export(record) => format!("export {}", record.id),
+            Job::Bulk(record) => format!("bulk operation {}", record.id),
         }
     }
 
@@ -225,6 +230,13 @@ impl Worker for Porter {
                 self.transfers.forget(&record).await?;
             }
         }
+        for record in self.transfers.all::<BulkRecord>().await? {
+            if record.ended_ms.is_none() {
+                jobs.push(Job::Bulk(Box::new(record)));
+            } else if is_old(record.ended_ms) {
+                self.transfers.forget(&record).await?;
+            }
+        }
         // Whoever has made a table to be imported may not have come as far as its row.
         let tables = self.upkeep.catalog.all().await?;
         for import in tables
@@ -242,6 +254,7 @@ impl Worker for Porter {
         match job {
             Job::Import(record) => self.import(record).await,
             Job::Export(record) => self.export(record).await,
+            Job::Bulk(record) => self.bulk(record).await,
         }
     }
 
@@ -250,6 +263,7 @@ impl Worker for Porter {
         match job {
             Job::Import(record) => self.give_up_import(record, failure).await,
             Job::Export(record) => self.give_up_export(record, failure).await,
+            Job::Bulk(record) => self.give_up_bulk(record, failure).await,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What is known of an export or an import, and its bytes: a protobuf message behind a version byte
 //! (`docs/format/metadata.md`).
 
+pub(crate) mod bulk;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::{Enumeration, Message};
 use uuid::Uuid;
@@ -50,8 +52,13 @@ pub(crate) enum Compression {
 
 /// A row of its kind.
 pub(crate) trait Record: Message + Default + Clone {
-    /// What its keys begin with; `/`, the table's name, `/` and the id follow.
+    /// What its keys begin with; `/`, the table's name, `/` and the id follow, unless [`Record::key`] says otherwise.
     const PREFIX: &'static str;
+
+    /// The key of its row.
+    fn key(table: &str, id: &str) -> Vec<u8> {
+        format!("{}/{table}/{id}", Self::PREFIX).into_bytes()
+    }
 
     /// The end of its ARN.
     fn id(&self) -> &str;
@@ -102,6 +109,19 @@ pub(crate) struct Place {
     pub(crate) prefix: Option<String>,
     #[prost(string, optional, tag = "3")]
     pub(crate) owner: Option<String>,
+}
+
+impl Place {
+    /// A key with the prefix of the place.
+    pub(crate) fn below_prefix(&self, key: &str) -> String {
+        let prefix = self.prefix.as_deref().unwrap_or_default();
+        let prefix = prefix.trim_end_matches('/');
+        if prefix.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{prefix}/{key}")
+        }
+    }
 }
 
 /// How the objects of an import are read.
@@ -323,13 +343,7 @@ impl ExportRecord {
 
     /// A key with the prefix of the request.
     pub(crate) fn below_prefix(&self, key: &str) -> String {
-        let prefix = self.target.prefix.as_deref().unwrap_or_default();
-        let prefix = prefix.trim_end_matches('/');
-        if prefix.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{prefix}/{key}")
-        }
+        self.target.below_prefix(key)
     }
 }
 

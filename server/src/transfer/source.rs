@@ -1,4 +1,4 @@
-//! Reading an object of an import: fetched in parts, decompressed and parsed on a thread that may wait, a page at a time.
+//! Reading an object of an import or a bulk operation: fetched in parts, decompressed and parsed on a thread that may wait, a page at a time.
 
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::format::{Line, Records};
-use super::record::{Compression, ImportRecord};
+use super::record::{Compression, Input};
 use crate::catalog::TableDefinition;
 use crate::object_store::{Buckets, Object, StoreError};
 
@@ -22,6 +22,15 @@ const PAGE_BYTES: u64 = 1 << 20;
 /// A page has no more records than this.
 const PAGE_RECORDS_MAX: usize = 4096;
 
+/// What is read of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Its item.
+    Items,
+    /// And what has to be true of the one that is there.
+    Puts,
+}
+
 /// Records of an object in their order.
 #[derive(Debug, Default)]
 pub(super) struct Page {
@@ -30,18 +39,18 @@ pub(super) struct Page {
     pub(super) broken: Option<String>,
 }
 
-/// Begins to read an object behind so many of its records. An object that cannot be decompressed or parsed ends with a page
+/// Begins to read an object of a bucket behind so many of its records. An object that cannot be decompressed or parsed ends with a page
 /// that says so; one that cannot be fetched ends with an error.
 pub(super) fn pages(
     buckets: Buckets,
-    import: &ImportRecord,
+    (bucket, input, reading): (&str, &Input, Reading),
     table: &TableDefinition,
     object: Object,
     behind: u64,
 ) -> mpsc::Receiver<Result<Page, StoreError>> {
     let (pages, received) = mpsc::channel(AHEAD);
     let (parts, fetched) = mpsc::channel(AHEAD);
-    let bucket = import.source.bucket.clone();
+    let bucket = bucket.to_owned();
     tokio::spawn(async move {
         let mut from = 0;
         while from < object.size {
@@ -53,7 +62,7 @@ pub(super) fn pages(
             }
         }
     });
-    let (input, table) = (import.input.clone(), table.clone());
+    let (input, table) = (input.clone(), table.clone());
     tokio::task::spawn_blocking(move || {
         let failure = Arc::new(Mutex::new(None));
         let parts = Parts {
@@ -62,7 +71,11 @@ pub(super) fn pages(
             failure: Arc::clone(&failure),
         };
         let read = decompressed(parts, input.compression()).and_then(|input_bytes| {
-            let records = Records::new(BufReader::new(input_bytes), &input, &table);
+            let input_bytes = BufReader::new(input_bytes);
+            let records = match reading {
+                Reading::Items => Records::new(input_bytes, &input, &table),
+                Reading::Puts => Records::of_puts(input_bytes, &input),
+            };
             send(records, behind, &pages)
         });
         let Err(error) = read else { return };

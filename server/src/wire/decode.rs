@@ -6,6 +6,7 @@ mod account;
 pub(crate) mod attribute;
 mod backup;
 mod batch;
+pub(crate) mod bulk;
 mod create_table;
 mod expressions;
 mod item;

@@ -4,6 +4,7 @@
 
 mod account;
 pub(crate) mod backup;
+pub(crate) mod bulk;
 mod item;
 mod items;
 pub(crate) mod json;

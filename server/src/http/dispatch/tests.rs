@@ -1,6 +1,7 @@
 //! Requests from the target to the answer: consistency levels (member, header, tag, defaults), tables that come and go.
 
 mod backups;
+mod bulk;
 mod collections;
 mod deleted_streams;
 mod histories;

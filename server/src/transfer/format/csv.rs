@@ -136,6 +136,7 @@ impl<R: BufRead> CsvRecords<R> {
         let values: Vec<&[u8]> = (0..fields).map(|place| self.field(place)).collect();
         Ok(Some(Line {
             item: self.options.item(&self.headers, &values),
+            guard: None,
             bytes: bytes + header_bytes,
         }))
     }

@@ -8,10 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 use ion_rs::{Element, Sequence, Struct, Value};
 use stator_model::attribute::{Kind, MapRef, RawValue, SetElement, ValueRef};
 use stator_model::codec::{DEPTH_MAX, Writer};
+use stator_model::expression::Placeholders;
 use stator_model::item::{Item, ItemRef, ItemWriter};
 use stator_model::number::{Number, NumberRef};
 
-use super::ChangedItem;
+use super::{ChangedItem, LineGuard};
+use crate::operation::expressions::ValueInput;
 
 /// Longest attribute name in bytes. Source: Amazon DynamoDB Developer Guide, "Quotas: attribute names".
 const NAME_BYTES_MAX: usize = 65_535;
@@ -23,16 +25,78 @@ const BRACKETS_MAX: usize = DEPTH_MAX + 8;
 /// # Errors
 /// What is wrong with it.
 pub(super) fn item_of_line(line: &[u8]) -> Result<Item, String> {
+    item_in(&element_of(line)?, line.len())
+}
+
+/// The item of a line, and what has to be true of the one that is there, in the members that a PutItem has for it:
+/// `{Item:{pk:"a"},ConditionExpression:"attribute_not_exists(pk)"}`.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn put_of_line(line: &[u8]) -> Result<(Item, Option<Box<LineGuard>>), String> {
+    let element = element_of(line)?;
+    let item = item_in(&element, line.len())?;
+    let member = |name: &str| element.as_struct().and_then(|line| line.get(name));
+    let mut guard = LineGuard::default();
+    if let Some(condition) = member("ConditionExpression") {
+        let text = condition.as_string().ok_or("ConditionExpression is no string")?;
+        guard.condition = Some(text.to_owned());
+    }
+    let (names, values) = (
+        member("ExpressionAttributeNames"),
+        member("ExpressionAttributeValues"),
+    );
+    if let Some(names) = names {
+        guard.expressions.names = Some(read_names(names)?);
+    }
+    if let Some(values) = values {
+        guard.expressions.values = Some(read_values(values, &mut guard.expressions.placeholders)?);
+    }
+    let is_guarded = guard.condition.is_some() || names.is_some() || values.is_some();
+    Ok((item, is_guarded.then(|| Box::new(guard))))
+}
+
+fn read_names(names: &Element) -> Result<Vec<(String, String)>, String> {
+    let names = names.as_struct().ok_or("ExpressionAttributeNames is no struct")?;
+    let read = names.fields().map(|(placeholder, name)| {
+        let name = name
+            .as_string()
+            .ok_or("A name of ExpressionAttributeNames is no string")?;
+        Ok((placeholder.text().unwrap_or_default().to_owned(), name.to_owned()))
+    });
+    read.collect()
+}
+
+fn read_values(values: &Element, placeholders: &mut Placeholders) -> Result<Vec<ValueInput>, String> {
+    let values = values
+        .as_struct()
+        .ok_or("ExpressionAttributeValues is no struct")?;
+    let read = values.fields().map(|(placeholder, value)| {
+        let start = placeholders.values_writer().len();
+        read_value(value, placeholders.values_writer(), 0)?;
+        Ok(ValueInput {
+            placeholder: placeholder.text().unwrap_or_default().to_owned(),
+            start,
+            problem: None,
+        })
+    });
+    read.collect()
+}
+
+fn element_of(line: &[u8]) -> Result<Element, String> {
     if is_too_deep(line) {
         return Err("The value is nested too deeply".to_owned());
     }
-    let element = Element::read_one(line).map_err(|error| format!("The line is no Ion value: {error}"))?;
-    let item = element
+    Element::read_one(line).map_err(|error| format!("The line is no Ion value: {error}"))
+}
+
+fn item_in(line: &Element, bytes: usize) -> Result<Item, String> {
+    let item = line
         .as_struct()
         .and_then(|line| line.get("Item"))
         .and_then(Element::as_struct)
         .ok_or("The line is no struct with the struct Item in it")?;
-    let mut writer = ItemWriter::with_capacity(line.len());
+    let mut writer = ItemWriter::with_capacity(bytes);
     fields(item, writer.writer(), 0)?;
     Ok(writer.finish())
 }

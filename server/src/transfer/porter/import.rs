@@ -15,7 +15,7 @@ use tokio::time::Duration;
 
 use super::super::format::Line;
 use super::super::record::{Failure, ImportRecord, Status};
-use super::super::source::{self, Page};
+use super::super::source::{self, Page, Reading};
 use super::{Job, JobError, Porter};
 use crate::catalog::{CatalogError, Import, Table};
 use crate::command::{Deposit, ITEM_BYTES_MAX};
@@ -26,7 +26,7 @@ use crate::object_store::Object;
 use crate::pace::Pace;
 
 /// So many items are on their way into the table.
-const WRITES_AT_ONCE: usize = 256;
+pub(super) const WRITES_AT_ONCE: usize = 256;
 /// How often it is written down how far an import is.
 const NOTE: Duration = Duration::from_secs(2);
 /// So many records of an import that cannot be imported are told in the log. Source: Amazon DynamoDB Developer Guide, "Import
@@ -191,7 +191,9 @@ impl Porter {
         let (key, behind) = (object.key.clone(), running.now.progress.records);
         let buckets = self.transfers.buckets.clone();
         let definition = running.table.definition();
-        let mut pages = source::pages(buckets, &running.now, definition, object, behind);
+        let import = &running.now;
+        let from = (import.source.bucket.as_str(), &import.input, Reading::Items);
+        let mut pages = source::pages(buckets, from, definition, object, behind);
         while let Some(page) = pages.recv().await {
             if !self.is_wanted(running.table) {
                 return Ok(false);
@@ -289,7 +291,7 @@ impl Porter {
 }
 
 /// Refuses to import nothing, or from more objects than may be.
-fn check_objects(objects: &[Object], prefix: &str) -> Result<(), JobError> {
+pub(super) fn check_objects(objects: &[Object], prefix: &str) -> Result<(), JobError> {
     if objects.is_empty() {
         let key = prefix.to_owned();
         return Err(crate::object_store::StoreError::NoSuchKey { key }.into());

@@ -4,6 +4,7 @@
 use stator_model::item::Item;
 
 use super::Decode;
+use super::attribute::Attributes;
 use super::reader::{DecodeError, Decoded, Reader};
 use crate::message::table::Unsupported;
 use crate::operation::create_table::CreateTable;
@@ -19,24 +20,36 @@ use crate::operation::list_imports::ListImports;
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn item_of_line(line: &[u8]) -> Result<Item, String> {
-    let mut reader = Reader::new(line);
     let mut item = None;
-    if !reader.is_object().unwrap_or_default() {
-        return Err("The line is no JSON object".to_owned());
-    }
-    let read = reader.object(|reader, name| {
+    object_of_line(line, |reader, name| {
         match name {
             "Item" => item = reader.attributes()?,
             _ => reader.skip()?,
         }
         Ok(())
-    });
-    let read = read.and_then(|_| reader.finish());
+    })?;
+    item_of(item)
+}
+
+/// Reads the members of the object that a line is.
+pub(super) fn object_of_line(
+    line: &[u8],
+    each: impl FnMut(&mut Reader<'_>, &str) -> Decoded<()>,
+) -> Result<(), String> {
+    let mut reader = Reader::new(line);
+    if !reader.is_object().unwrap_or_default() {
+        return Err("The line is no JSON object".to_owned());
+    }
+    let read = reader.object(each).and_then(|_| reader.finish());
     read.map_err(|error| match error {
         DecodeError::NotJson => "The line is no JSON object".to_owned(),
         error => error.to_string(),
-    })?;
-    let attributes = item.ok_or("The line has no Item")?;
+    })
+}
+
+/// The item that a line has.
+pub(super) fn item_of(attributes: Option<Attributes>) -> Result<Item, String> {
+    let attributes = attributes.ok_or("The line has no Item")?;
     match attributes.problem {
         None => Ok(attributes.item),
         Some(problem) => Err(problem.to_string()),

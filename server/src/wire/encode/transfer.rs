@@ -145,11 +145,19 @@ fn view_name(view: View) -> &'static str {
     }
 }
 
-fn format_name(format: Format) -> &'static str {
+pub(super) fn format_name(format: Format) -> &'static str {
     match format {
         Format::DynamodbJson => "DYNAMODB_JSON",
         Format::Ion => "ION",
         Format::Csv => "CSV",
+    }
+}
+
+pub(super) fn compression_name(compression: Compression) -> &'static str {
+    match compression {
+        Compression::None => "NONE",
+        Compression::Gzip => "GZIP",
+        Compression::Zstd => "ZSTD",
     }
 }
 
@@ -211,13 +219,13 @@ impl Encode for ListExportsOutput {
 }
 
 impl Json {
-    fn optional_text(&mut self, name: &str, text: Option<&String>) {
+    pub(super) fn optional_text(&mut self, name: &str, text: Option<&String>) {
         if let Some(text) = text {
             self.member(name).text(text);
         }
     }
 
-    fn failure(&mut self, failure: Option<&Failure>) {
+    pub(super) fn failure(&mut self, failure: Option<&Failure>) {
         if let Some(failure) = failure {
             self.member("FailureCode").text(&failure.code);
             self.member("FailureMessage").text(&failure.message);
@@ -279,11 +287,7 @@ impl Json {
         }
         if input.names_compression {
             self.member("InputCompressionType")
-                .text(match input.compression() {
-                    Compression::None => "NONE",
-                    Compression::Gzip => "GZIP",
-                    Compression::Zstd => "ZSTD",
-                });
+                .text(compression_name(input.compression()));
         }
     }
 

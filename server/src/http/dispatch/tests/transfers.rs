@@ -19,13 +19,13 @@ const ITEM: &str = concat!(
 );
 
 /// A node with a table and a bucket, and who carries out what is asked for.
-struct Place {
-    node: Node,
-    porter: Porter,
-    bucket: PathBuf,
+pub(super) struct Place {
+    pub(super) node: Node,
+    pub(super) porter: Porter,
+    pub(super) bucket: PathBuf,
 }
 
-async fn start() -> Place {
+pub(super) async fn start() -> Place {
     let mut node = Node::start_with(Limits::default(), TABLE).await;
     let buckets = node.directory.path().join("buckets");
     let bucket = buckets.join("bucket");
@@ -58,13 +58,13 @@ fn import(name: &str, format: &str, more: &str) -> String {
 }
 
 /// The text of a member.
-fn member(json: &str, name: &str) -> String {
+pub(super) fn member(json: &str, name: &str) -> String {
     let (_, rest) = json.split_once(&format!(r#""{name}":""#)).unwrap();
     rest.split_once('"').unwrap().0.to_owned()
 }
 
 impl Place {
-    async fn ask(&self, target: Target, body: &str) -> Result<String, ApiError> {
+    pub(super) async fn ask(&self, target: Target, body: &str) -> Result<String, ApiError> {
         self.node.ask(target, body, &[]).await
     }
 
@@ -76,7 +76,7 @@ impl Place {
         self.ask(Target::UpdateContinuousBackups, &body).await.unwrap();
     }
 
-    fn write(&self, key: &str, bytes: &[u8]) {
+    pub(super) fn write(&self, key: &str, bytes: &[u8]) {
         let path = self.bucket.join(key);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
@@ -95,7 +95,7 @@ impl Place {
         self.ask(Target::DescribeImport, &body).await.unwrap()
     }
 
-    async fn count(&self, table: &str, index: &str) -> String {
+    pub(super) async fn count(&self, table: &str, index: &str) -> String {
         let body = format!(r#"{{"TableName":"{table}"{index},"Select":"COUNT"}}"#);
         self.ask(Target::Scan, &body).await.unwrap()
     }
@@ -109,7 +109,7 @@ impl Place {
     }
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(bytes).unwrap();
     gzip.finish().unwrap()
@@ -159,7 +159,14 @@ async fn a_table_that_is_exported_can_be_imported_as_it_was() {
         .ask(Target::ListExports, r#"{"MaxResults":1}"#)
         .await
         .unwrap();
-    assert!(listed.contains(r#""NextToken":""#), "{listed}");
+    let next = format!(
+        r#"{{"MaxResults":1,"NextToken":"{}"}}"#,
+        member(&listed, "NextToken")
+    );
+    let rest = place.ask(Target::ListExports, &next).await.unwrap();
+    let arns = (member(&listed, "ExportArn"), member(&rest, "ExportArn"));
+    assert!(arns.0 > arns.1, "{arns:?}");
+    assert!(!rest.contains("NextToken"), "{rest}");
 }
 
 #[tokio::test]

@@ -135,6 +135,24 @@ fn import() -> Sample {
     }
 }
 
+/// From a bucket into a table that is there.
+fn bulk_puts() -> Sample {
+    let bucket = "arn:aws:s3:::bucket";
+    Sample {
+        body: r#"{"TableName":"Tab","InputS3Configuration":{"S3Bucket":"bucket","S3KeyPrefix":"a/"},
+            "OutputS3Configuration":{"S3Bucket":"reports","S3KeyPrefix":"b/"}}"#
+            .to_owned(),
+        needs: vec![
+            ("StartBulkPutItems", TABLE.to_owned()),
+            ("s3:ListBucket", bucket.to_owned()),
+            ("s3:GetObject", format!("{bucket}/a/")),
+            ("s3:PutObject", "arn:aws:s3:::reports/b/AWSDynamoDB/".to_owned()),
+        ],
+        leading: None,
+        attributes: &[],
+    }
+}
+
 /// From a table into a bucket.
 fn export() -> Sample {
     Sample {
@@ -207,6 +225,14 @@ impl Sample {
             Target::DescribeTimeToLive => on_table("DescribeTimeToLive", ""),
             Target::DescribeExport => on_transfer("DescribeExport", "export", "ExportArn"),
             Target::DescribeImport => on_transfer("DescribeImport", "import", "ImportArn"),
+            Target::CancelBulkOperation => {
+                on_transfer("CancelBulkOperation", "bulk-operation", "BulkOperationArn")
+            }
+            Target::DescribeBulkOperation => {
+                on_transfer("DescribeBulkOperation", "bulk-operation", "BulkOperationArn")
+            }
+            Target::ListBulkOperations => on_account("ListBulkOperations"),
+            Target::StartBulkPutItems => bulk_puts(),
             Target::ExportTableToPointInTime => export(),
             Target::ImportTable => import(),
             Target::ListExports => on_account("ListExports"),
