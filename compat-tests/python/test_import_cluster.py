@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from buckets import ended_import, exported, s3_server, table_parameters
-from conftest import wait_for
+from conftest import active, wait_for
 from demo_cluster import Balancer, DemoCluster
 
 ROWS = 24_000
@@ -83,6 +86,33 @@ def check(client: Any, s3: Any, cluster: DemoCluster) -> None:
         TableCreationParameters=table_parameters("again", "pk:S"),
     )["ImportTableDescription"]["ImportArn"]
     assert ended_import(client, again, 180)["ImportedItemCount"] == ROWS
+
+
+    check_large(client, s3)
+
+
+def check_large(client: Any, s3: Any) -> None:
+    """An export whose data file is written in several parts is whole, and no parts are left behind."""
+    client.create_table(
+        TableName="large",
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    active(client, "large")
+    items = {f"key-{number}": os.urandom(300_000) for number in range(50)}
+    for key, noise in items.items():
+        client.put_item(TableName="large", Item={"pk": {"S": key}, "b": {"B": noise}})
+    export = exported(client, "large", "bucket", S3Prefix="large")
+    assert export["ItemCount"] == len(items)
+    folder = export["ExportManifest"].rsplit("/", 1)[0] + "/data/"
+    [found] = s3.list_objects_v2(Bucket="bucket", Prefix=folder)["Contents"]
+    assert found["Size"] > 8 << 20
+    assert found["ETag"].strip('"').endswith("-2"), "it was written in parts"
+    data = gzip.decompress(s3.get_object(Bucket="bucket", Key=found["Key"])["Body"].read())
+    lines = [json.loads(line)["Item"] for line in data.splitlines()]
+    assert {line["pk"]["S"]: base64.b64decode(line["b"]["B"]) for line in lines} == items
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket="bucket")
 
 
 def numbers(client: Any, table: str) -> list[int]:

@@ -197,6 +197,17 @@ impl Buckets {
             Self::S3(s3) => s3.put(bucket, key, bytes).await,
         }
     }
+
+    /// Removes an object, durably. One that is not there is no error.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(crate) async fn remove(&self, bucket: &str, key: &str) -> Result<(), StoreError> {
+        match self {
+            Self::Directory(directory) => directory.remove(bucket, key).await,
+            Self::S3(s3) => s3.remove(bucket, key).await,
+        }
+    }
 }
 
 /// How long to wait before the next try of a request.

@@ -84,6 +84,19 @@ impl Directory {
         .await
     }
 
+    pub(super) async fn remove(&self, bucket: &str, key: &str) -> Result<(), StoreError> {
+        let path = self.file(bucket, key)?;
+        blocking(key.to_owned(), move || {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                removed => removed?,
+            }
+            let folder = path.parent().unwrap_or(Path::new("/"));
+            OpenOptions::new().read(true).open(folder)?.sync_all()
+        })
+        .await
+    }
+
     fn file(&self, bucket: &str, key: &str) -> Result<PathBuf, StoreError> {
         let folder = self.bucket(bucket)?;
         if is_key(key) {
@@ -230,6 +243,10 @@ mod tests {
             buckets.read("bucket", &object, 0, 9).await,
             Err(StoreError::NoSuchKey { key: "k".to_owned() })
         );
+        for _ in 0..2 {
+            buckets.remove("bucket", "k").await.unwrap();
+            assert_eq!(keys(&buckets, "").await, [""; 0]);
+        }
     }
 
     #[tokio::test]

@@ -1,9 +1,10 @@
-//! Buckets at a server that speaks S3's API: three of its requests, signed, tried again when that may help.
+//! Buckets at a server that speaks S3's API: a few of its requests, signed, tried again when that may help.
 //!
 //! Buckets are named in the path, which every such server understands. Source: Amazon S3 API Reference, ListObjectsV2,
-//! GetObject, PutObject and "Error responses".
+//! GetObject, PutObject, DeleteObject and "Error responses". Not here: objects in several parts (`multipart.rs`).
 
 mod answer;
+mod multipart;
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -131,12 +132,18 @@ impl S3 {
         Ok(body)
     }
 
+    pub(super) async fn remove(&self, bucket: &str, key: &str) -> Result<(), StoreError> {
+        let asked = Asked::new(Method::DELETE, bucket, key);
+        self.ask(&asked).await.map(drop)
+    }
+
     pub(super) async fn put(&self, bucket: &str, key: &str, bytes: Bytes) -> Result<String, StoreError> {
+        if bytes.len() > multipart::PART_BYTES {
+            return self.put_in_parts(bucket, key, bytes).await;
+        }
         let mut asked = Asked::new(Method::PUT, bucket, key);
         asked.body = bytes;
-        let answer = self.ask(&asked).await?;
-        let tag = answer.headers().get("etag").and_then(|tag| tag.to_str().ok());
-        Ok(tag.unwrap_or_default().trim_matches('"').to_owned())
+        Ok(tag(&self.ask(&asked).await?))
     }
 
     /// The answer to a request that has succeeded, at once or later.
@@ -217,6 +224,12 @@ impl S3 {
         let request = request.body(Full::new(asked.body.clone()))?;
         Ok((uri, request))
     }
+}
+
+/// The tag of what was written.
+fn tag(answer: &Response<Bytes>) -> String {
+    let tag = answer.headers().get("etag").and_then(|tag| tag.to_str().ok());
+    tag.unwrap_or_default().trim_matches('"').to_owned()
 }
 
 /// Whether another try gets the same answer.

@@ -81,6 +81,13 @@ pub(super) fn listing(xml: &[u8]) -> Result<Listing, String> {
         .ok_or_else(|| "its answer is no listing".to_owned())
 }
 
+/// The text of an element below the outermost one of a name, if the document has it.
+pub(super) fn text_of(xml: &[u8], outer: &str, name: &str) -> Option<String> {
+    let wanted = format!("{outer}/{name}");
+    let mut texts = texts(xml).unwrap_or_default().into_iter();
+    texts.find(|(path, _)| *path == wanted).map(|(_, text)| text)
+}
+
 /// Code and sentence of an error, as far as there are any.
 pub(super) fn error(xml: &[u8]) -> (String, String) {
     let (mut code, mut sentence) = (String::new(), String::new());
