@@ -48,6 +48,8 @@ pub(crate) enum JobError {
     Item(String),
     #[error("another node does it now")]
     NotLeading,
+    #[error("an operator has cancelled it")]
+    Cancelled,
     #[error("this node was not told where backups are")]
     NoBackups,
     #[error("the table cannot be restored from the history of another one: {0}")]
@@ -189,8 +191,25 @@ impl Archivist {
             }
             Ok::<(), std::convert::Infallible>(())
         });
-        changed.await?;
+        let there = changed.await?.and_then(Result::ok);
+        if there.is_none_or(|there| there.status != BackupStatus::Available) {
+            // Whoever removes it may have been here before its manifest was.
+            let id = id.clone();
+            tokio::task::spawn_blocking(move || archive.remove(&id)).await??;
+            self.sweep.set(self.cluster().steady_now() + PAUSE);
+        }
         Ok(())
+    }
+
+    /// Refuses to go on with a backup that is not to be made any more.
+    async fn require_wanted(&self, record: &BackupRecord) -> Result<(), JobError> {
+        let found = self.backups()?.find(&record.table().name, &record.id).await?;
+        match found.map(|found| found.status) {
+            Some(BackupStatus::Creating) => Ok(()),
+            // It is there: another node has made it.
+            Some(BackupStatus::Available) => Err(JobError::NotLeading),
+            Some(BackupStatus::Deleted) | None => Err(JobError::Cancelled),
+        }
     }
 
     /// The last backup of the same table, to build on.
@@ -234,9 +253,13 @@ impl Archivist {
         let archive = archive.clone();
         let writing =
             tokio::task::spawn_blocking(move || write_pages(&archive, base.as_ref(), made, received, clocks));
-        let sent = self.send_pages(cut, table.keyspace(), pages).await;
+        let sent = self.send_pages(record, cut, table.keyspace(), pages).await;
+        let written = writing.await?;
+        if matches!(sent, Err(JobError::Cancelled)) {
+            return Err(JobError::Cancelled);
+        }
         // What has failed there tells more than that nobody listens any more.
-        let (made, manifest) = writing.await??;
+        let (made, manifest) = written?;
         sent?;
         let counter = &self.counters.bytes_copied;
         counter.fetch_add(manifest.copied(), Ordering::Relaxed);
@@ -252,6 +275,7 @@ impl Archivist {
 
     async fn send_pages(
         &self,
+        record: &BackupRecord,
         cut: &Cut,
         keyspace: Keyspace,
         pages: mpsc::Sender<Page>,
@@ -281,6 +305,7 @@ impl Archivist {
                 if !self.cluster().leads_metadata() {
                     return Err(JobError::NotLeading);
                 }
+                self.require_wanted(record).await?;
                 if behind.is_none() {
                     break;
                 }
@@ -329,8 +354,8 @@ impl Worker for Archivist {
 
     fn name(job: &Job) -> String {
         match job {
-            Job::Make(record) => format!("make {}", record.id),
-            Job::Remove(record) => format!("remove {}", record.id),
+            // One that is to be removed waits until nobody makes it any more.
+            Job::Make(record) | Job::Remove(record) => format!("backup {}", record.id),
             Job::Restore(table) => format!("restore {}", table.definition().id),
         }
     }
@@ -339,6 +364,7 @@ impl Worker for Archivist {
     fn outlook(job: &Job, error: &JobError) -> Outlook {
         match (job, error) {
             (Job::Remove(_) | Job::Restore(_), _) | (Job::Make(_), JobError::NotLeading) => Outlook::Good,
+            (Job::Make(_), JobError::Cancelled) => Outlook::Hopeless,
             (Job::Make(_), _) => Outlook::Fair,
         }
     }

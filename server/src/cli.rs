@@ -2,6 +2,7 @@
 
 mod ask;
 mod backup;
+mod cancel;
 mod completions;
 mod config;
 mod credentials;
@@ -85,6 +86,8 @@ enum Command {
     DemoCluster(demo_cluster::Options),
     /// Do what pods of a cluster need done in Kubernetes
     Kubernetes(kubernetes::Options),
+    /// End a backup that is being made, an export or a bulk operation
+    Cancel(cancel::Options),
     /// Look at and check the backups in an archive
     Backup(backup::Options),
     /// Look at, check and mend the data of a node that is not running
@@ -124,6 +127,7 @@ pub(crate) fn run(arguments: Arguments) -> ExitCode {
         Command::Iam(options) => iam::run(&options).map_err(|error| error.to_string()),
         Command::DemoCluster(options) => demo_cluster::run(&options).map_err(|error| error.to_string()),
         Command::Kubernetes(options) => kubernetes::run(&options).map_err(|error| error.to_string()),
+        Command::Cancel(options) => cancel::run(&options).map_err(|error| error.to_string()),
         Command::Backup(options) => backup::run(&options).map_err(|error| error.to_string()),
         Command::Storage(options) => storage::run(&options).map_err(|error| error.to_string()),
         Command::Completions(options) => {

@@ -40,6 +40,7 @@ pub(crate) mod index_changes;
 pub(crate) mod index_settings;
 pub(crate) mod item_collection;
 pub(crate) mod item_command;
+mod job_cancellation;
 pub(crate) mod legacy;
 pub(crate) mod list_backups;
 pub(crate) mod list_bulk_operations;

@@ -30,6 +30,8 @@ pub(crate) const NODES_PATH: &str = "/_stator/nodes";
 pub(crate) const KEYS_PATH: &str = "/_stator/keys";
 /// The path of comparisons and checks of all nodes.
 pub(crate) const REPAIR_PATH: &str = "/_stator/repair";
+/// The path of backups, exports and bulk operations that are under way.
+pub(crate) const JOBS_PATH: &str = "/_stator/jobs";
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +48,16 @@ enum Ask {
     RepairStatus,
     /// They are to begin now.
     Repair,
+    /// A backup, an export or a bulk operation is to end.
+    CancelJob,
+}
+
+/// The body of a request that ends a job.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CancelJob {
+    /// The ARN of what is to end.
+    cancel: String,
 }
 
 /// The body of a request that changes the cluster's nodes.
@@ -77,6 +89,7 @@ const ROUTES: &[(Method, &str, Ask)] = &[
     (Method::POST, NODES_PATH, Ask::ChangeNodes),
     (Method::GET, REPAIR_PATH, Ask::RepairStatus),
     (Method::POST, REPAIR_PATH, Ask::Repair),
+    (Method::POST, JOBS_PATH, Ask::CancelJob),
 ];
 
 impl Ask {
@@ -95,6 +108,7 @@ impl Ask {
             Self::ChangeNodes => "ChangeNodes",
             Self::RepairStatus => "GetRepairStatus",
             Self::Repair => "BeginRepair",
+            Self::CancelJob => "CancelJob",
         }
     }
 }
@@ -151,6 +165,12 @@ async fn carry_out(
                 tracing::warn!(node = node.0, "a node could not be asked to repair what it has");
             }
             repair(app).await
+        }
+        Ask::CancelJob => {
+            let CancelJob { cancel } = serde_json::from_slice(json)
+                .map_err(|error| ApiError::validation(format!("no job to cancel: {error}")))?;
+            app.context.cancel_job(&cancel).await?;
+            Ok(json!({ "cancelled": cancel }))
         }
         Ask::Keys => Ok(keys(&app.keys.status())),
         Ask::RotateKeys => {

@@ -16,6 +16,9 @@ pub(crate) fn being_created(arn: &str) -> ApiError {
     ApiError::BackupInUse(format!("Backup is being created: {arn}"))
 }
 
+/// A backup that is to be cancelled, and cannot be any more.
+pub(crate) const COMPLETE: &str = "The backup is complete: delete it with DeleteBackup";
+
 /// A backup from which a table is being restored. The sentence is ours.
 pub(crate) fn being_restored(arn: &str) -> ApiError {
     ApiError::BackupInUse(format!("Backup is being used to restore a table: {arn}"))

@@ -31,6 +31,13 @@ pub(crate) fn no_bulk_puts(table: &str) -> ApiError {
     ))
 }
 
+/// Something is to be cancelled that no operator cancels.
+pub(crate) const NOT_CANCELLED: &str = "Name a backup that is being made, an export or a bulk operation by its ARN; restores and \
+                                        imports end when their table is deleted";
+
+/// An export is to be cancelled, and cannot be any more.
+pub(crate) const EXPORT_OVER: &str = "The export is over";
+
 /// Nothing of a bulk operation is to be told.
 pub(crate) const NO_OUTPUT_TYPE: &str = "One or more parameter values were invalid: OutputType must name ERROR, \
                                          CONDITION_CHECK_FAILURE or both";

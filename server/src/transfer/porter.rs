@@ -48,6 +48,8 @@ pub(crate) enum JobError {
     Other(String),
     #[error("another node does it now")]
     NotLeading,
+    #[error("an operator has cancelled it")]
+    Cancelled,
 }
 
 impl From<tokio::task::JoinError> for JobError {
@@ -65,6 +67,7 @@ impl JobError {
             Self::Store(StoreError::Denied { .. }) => ("S3AccessDenied", true),
             Self::History(HistoryError::Gone) => ("PointInTimeRecoveryUnavailable", true),
             Self::TooManyObjects { .. } => ("TooManyObjects", true),
+            Self::Cancelled => ("Cancelled", true),
             Self::Store(StoreError::Failed { .. }) => ("S3Unavailable", false),
             _ => ("InternalServerError", false),
         };

@@ -305,6 +305,12 @@ pub(crate) struct ExportRecord {
     /// `None` when the table is exported as it is.
     #[prost(message, optional, tag = "17")]
     pub(crate) past: Option<Past>,
+    /// What the names of the files begin with of the try that is under way.
+    #[prost(string, optional, tag = "18")]
+    pub(crate) attempt: Option<String>,
+    /// Whether an operator wants it to end.
+    #[prost(bool, tag = "19")]
+    pub(crate) is_cancelled: bool,
 }
 
 impl ExportRecord {

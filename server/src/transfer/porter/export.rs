@@ -102,8 +102,6 @@ impl Draft {
 /// An export under way.
 pub(super) struct Running {
     pub(super) record: ExportRecord,
-    /// Part of the names of its files, so that no other try writes them.
-    attempt: String,
     draft: Draft,
     files: Vec<DataFile>,
 }
@@ -121,8 +119,9 @@ impl Porter {
                 code: "TableNotFound".to_owned(),
                 message: format!("The table {} was deleted before it was exported", record.table),
             };
-            return self.end_export(&record, Status::Failed, Some(failure)).await;
+            return self.give_up_export(&record, failure).await;
         };
+        let record = self.begin_attempt(record).await?;
         let bucket = record.target.bucket.clone();
         let started = Bytes::new();
         self.transfers
@@ -131,7 +130,6 @@ impl Porter {
             .await?;
         let mut running = Running {
             record: record.clone(),
-            attempt: self.attempt_name()?,
             draft: Draft::new(record.format()),
             files: Vec::new(),
         };
@@ -153,9 +151,55 @@ impl Porter {
         record: &ExportRecord,
         failure: Failure,
     ) -> Result<(), JobError> {
+        let Some(record) = self.latest(record).await? else {
+            return Ok(());
+        };
+        let own = record.key("");
+        let removed = async {
+            self.remove_files(&record).await?;
+            self.remove_below(&record, &own).await
+        };
+        if let Err(error) = removed.await {
+            tracing::warn!(export = record.id, %error, "files of an export that is given up stay in the bucket");
+        }
+        self.end_export(&record, Status::Failed, Some(failure)).await
+    }
+
+    /// Removes what a try has left behind that was not completed, and writes down how the files of the next one are called.
+    async fn begin_attempt(&self, record: ExportRecord) -> Result<ExportRecord, JobError> {
+        if record.is_cancelled {
+            return Err(JobError::Cancelled);
+        }
+        self.remove_files(&record).await?;
+        let mut begun = record.clone();
+        begun.attempt = Some(self.attempt_name()?);
+        self.note(&record, &begun).await?;
+        Ok(begun)
+    }
+
+    /// Removes the data files of the try that a record names.
+    async fn remove_files(&self, record: &ExportRecord) -> Result<(), JobError> {
+        let Some(attempt) = &record.attempt else {
+            return Ok(());
+        };
+        let prefix = record.below_prefix(&format!("{}/{attempt}", record.data_folder()));
+        self.remove_below(record, &prefix).await
+    }
+
+    async fn remove_below(&self, record: &ExportRecord, prefix: &str) -> Result<(), JobError> {
+        let (buckets, bucket) = (&self.transfers.buckets, &record.target.bucket);
+        for object in buckets.list(bucket, prefix).await? {
+            buckets.remove(bucket, &object.key).await?;
+        }
+        Ok(())
+    }
+
+    /// Refuses to go on with an export that is to end.
+    pub(super) async fn require_wanted(&self, record: &ExportRecord) -> Result<(), JobError> {
         match self.latest(record).await? {
-            Some(record) => self.end_export(&record, Status::Failed, Some(failure)).await,
-            None => Ok(()),
+            Some(record) if record.is_cancelled => Err(JobError::Cancelled),
+            Some(_) => Ok(()),
+            None => Err(JobError::NotLeading),
         }
     }
 
@@ -167,6 +211,7 @@ impl Porter {
     ) -> Result<(), JobError> {
         let mut ended = record.clone();
         ended.set_status(status);
+        ended.attempt = None;
         ended.ended_ms = Some(self.upkeep.now_ms());
         ended.failure = failure;
         self.note(record, &ended).await
@@ -213,6 +258,7 @@ impl Porter {
                 if !self.cluster().leads_metadata() {
                     return Err(JobError::NotLeading);
                 }
+                self.require_wanted(&running.record).await?;
                 if behind.is_none() {
                     break;
                 }
@@ -246,7 +292,8 @@ impl Porter {
             .map_err(|error| JobError::Other(error.to_string()))?;
         let extension = if format == Format::Ion { "ion" } else { "json" };
         let place = running.files.len();
-        let name = format!("{}{place:06}.{extension}.gz", running.attempt);
+        let attempt = running.record.attempt.as_deref().unwrap_or_default();
+        let name = format!("{attempt}{place:06}.{extension}.gz");
         let key = format!("{}/{name}", running.record.data_folder());
         let checksum = STANDARD.encode(Md5::digest(&bytes));
         let bucket = &running.record.target.bucket;
@@ -274,6 +321,7 @@ impl Porter {
             mut record, files, ..
         } = running;
         record.set_status(Status::Completed);
+        record.attempt = None;
         record.ended_ms = Some(self.upkeep.now_ms());
         let mut lines = Vec::new();
         for file in &files {

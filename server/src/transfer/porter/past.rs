@@ -92,6 +92,7 @@ impl Porter {
             if !self.cluster().leads_metadata() {
                 return Err(JobError::NotLeading);
             }
+            self.require_wanted(&running.record).await?;
             if page.is_end {
                 return Ok(());
             }

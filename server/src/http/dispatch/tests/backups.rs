@@ -74,6 +74,26 @@ async fn restore(node: &Node, arn: &str, name: &str, more: &str) -> Result<Strin
 }
 
 #[tokio::test]
+async fn a_backup_that_is_being_made_is_cancelled_and_its_table_can_go() {
+    let (node, archivist) = start().await;
+    let arn = back_up(&node, "nightly").await;
+    let refused = ask(&node, Target::DeleteBackup, &of(&arn)).await.unwrap_err();
+    assert_eq!(refused.code(), "BackupInUseException");
+    node.context.cancel_job(&arn).await.unwrap();
+    archivist.look_after_all().await.unwrap();
+    let gone = ask(&node, Target::DescribeBackup, &of(&arn)).await.unwrap_err();
+    assert_eq!(gone.code(), "BackupNotFoundException");
+    let gone = node.context.cancel_job(&arn).await.unwrap_err();
+    assert_eq!(gone.code(), "BackupNotFoundException");
+    // One that is complete is deleted instead.
+    let arn = back_up(&node, "second").await;
+    archivist.look_after_all().await.unwrap();
+    let refused = node.context.cancel_job(&arn).await.unwrap_err();
+    assert_eq!(refused.code(), "ValidationException");
+    ask(&node, Target::DeleteTable, NAMED).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_table_is_restored_as_it_was_when_it_was_backed_up() {
     let (node, archivist) = start().await;
     for pk in ["x", "y", "z"] {

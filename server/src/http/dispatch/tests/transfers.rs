@@ -320,6 +320,64 @@ async fn the_same_token_is_the_same_import_or_export() {
 }
 
 #[tokio::test]
+async fn nothing_stays_of_an_export_that_is_cancelled_or_of_a_try_that_was_cut_short() {
+    let place = start().await;
+    let transfers = Arc::clone(place.node.context.transfers.as_ref().unwrap());
+    let table = "arn:aws:dynamodb:us-east-1:000000000000:table/Tab";
+    let body = format!(r#"{{"TableArn":"{table}","S3Bucket":"bucket","S3Prefix":"out"}}"#);
+    let cut_short = async |id: &str| {
+        let asked = place.ask(Target::ExportTableToPointInTime, &body).await.unwrap();
+        let all = transfers.all::<ExportRecord>().await.unwrap();
+        let was = all.into_iter().find(|record| record.ended_ms.is_none()).unwrap();
+        let mut now = was.clone();
+        now.attempt = Some(id.to_owned());
+        assert!(transfers.put(Some(&was), &now).await.unwrap());
+        let folder = format!("out/AWSDynamoDB/{}", was.id);
+        place.write(&format!("{folder}/_started"), b"");
+        place.write(&format!("{folder}/data/{id}000000.json.gz"), b"x");
+        (member(&asked, "ExportArn"), folder)
+    };
+    let describe = async |arn: &str| {
+        let body = format!(r#"{{"ExportArn":"{arn}"}}"#);
+        place.ask(Target::DescribeExport, &body).await.unwrap()
+    };
+    let files = |folder: &str| fs::read_dir(place.bucket.join(folder)).unwrap().count();
+
+    let (arn, folder) = cut_short("0123").await;
+    place.porter.look_after_all().await.unwrap();
+    assert_eq!(member(&describe(&arn).await, "ExportStatus"), "COMPLETED");
+    assert_eq!(files(&format!("{folder}/data")), 1);
+    assert!(
+        !place
+            .bucket
+            .join(format!("{folder}/data/0123000000.json.gz"))
+            .exists()
+    );
+    let over = place.node.context.cancel_job(&arn).await.unwrap_err();
+    assert_eq!(over.code(), "ValidationException");
+
+    let (arn, folder) = cut_short("4567").await;
+    place.node.context.cancel_job(&arn).await.unwrap();
+    place.porter.look_after_all().await.unwrap();
+    let described = describe(&arn).await;
+    assert_eq!(member(&described, "ExportStatus"), "FAILED");
+    assert_eq!(member(&described, "FailureCode"), "Cancelled");
+    assert_eq!(files(&format!("{folder}/data")), 0);
+    assert!(!place.bucket.join(format!("{folder}/_started")).exists());
+
+    let gone = place
+        .node
+        .context
+        .cancel_job(&arn.replace("Tab", "Other"))
+        .await
+        .unwrap_err();
+    assert_eq!(gone.code(), "ExportNotFoundException");
+    let import = arn.replace("/export/", "/import/");
+    let refused = place.node.context.cancel_job(&import).await.unwrap_err();
+    assert_eq!(refused.code(), "ValidationException");
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_told_by_its_name() {
     let place = start().await;
     let table = "arn:aws:dynamodb:us-east-1:000000000000:table/Tab";
