@@ -107,6 +107,9 @@ def check_refusals(helm: Helm) -> None:
         ("durability=none", "durability"),
         ("replica=3", "replica"),
         ("cluster.replication=8", "replication"),
+        ("objectStore.endpoint=https://s3", "objectStore.existingSecret is missing"),
+        ("objectStore.endpoint=https://s3,objectStore.existingClaim=buckets", "buckets are in one place"),
+        ("backup.bytesPerSecond=1", "bytesPerSecond"),
     ]:
         done = helm("template", "db", str(CHART), "--kube-version", VERSIONS[-1] + ".0", "--set", setting)
         assert done.returncode != 0, f"{setting} is taken"

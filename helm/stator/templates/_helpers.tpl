@@ -93,6 +93,21 @@ seccompProfile:
     secretName: {{ if eq .Values.certificates.from "existing" }}{{ required "certificates.existingSecret is missing" .Values.certificates.existingSecret }}{{ else }}{{ include "stator.name" . }}-nodes{{ end }}
     defaultMode: 0440
   {{- end }}
+{{- with .Values.backup.existingClaim }}
+- name: archive
+  persistentVolumeClaim:
+    claimName: {{ . }}
+{{- end }}
+{{- if .Values.objectStore.existingClaim }}
+- name: buckets
+  persistentVolumeClaim:
+    claimName: {{ .Values.objectStore.existingClaim }}
+{{- else if .Values.objectStore.endpoint }}
+- name: buckets
+  secret:
+    secretName: {{ .Values.objectStore.existingSecret }}
+    defaultMode: 0440
+{{- end }}
 {{- end -}}
 
 {{- define "stator.volumeMounts" -}}
@@ -105,6 +120,18 @@ seccompProfile:
 - name: certificates
   mountPath: /etc/stator-certificates
   readOnly: true
+{{- if .Values.backup.existingClaim }}
+- name: archive
+  mountPath: /var/lib/stator-archive
+{{- end }}
+{{- if .Values.objectStore.existingClaim }}
+- name: buckets
+  mountPath: /var/lib/stator-buckets
+{{- else if .Values.objectStore.endpoint }}
+- name: buckets
+  mountPath: /etc/stator-buckets
+  readOnly: true
+{{- end }}
 {{- end -}}
 
 {{/* What a job makes. */}}
@@ -173,5 +200,11 @@ containers:
 {{- end -}}
 {{- if and (eq .Values.certificates.from "cert-manager") (not .Values.certificates.certManager.issuer.name) -}}
 {{- fail "certificates.certManager.issuer.name is missing" -}}
+{{- end -}}
+{{- if and .Values.objectStore.endpoint .Values.objectStore.existingClaim -}}
+{{- fail "objectStore names an endpoint and a claim: buckets are in one place" -}}
+{{- end -}}
+{{- if and .Values.objectStore.endpoint (not .Values.objectStore.existingSecret) -}}
+{{- fail "objectStore.existingSecret is missing" -}}
 {{- end -}}
 {{- end -}}
