@@ -266,11 +266,8 @@ fn a_synced_batch_whose_bytes_change_is_no_torn_end_once_the_log_was_idle() {
     let id = engine.create_keyspace("k").unwrap();
     turn_while_there_is_something(&engine);
     let segment = |machine: &Machine| {
-        let logs = machine.contents().into_iter();
-        let (name, bytes) = logs
-            .filter(|(name, _)| name.starts_with("log-"))
-            .next_back()
-            .unwrap();
+        let mut logs = machine.contents().into_iter();
+        let (name, bytes) = logs.rfind(|(name, _)| name.starts_with("log-")).unwrap();
         let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() as u64 + 1;
         (Path::new(DIRECTORY).join(name), end)
     };
