@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use ring::aead::NONCE_LEN;
+use zeroize::Zeroizing;
 
 use crate::backup::{Backup, print_of};
 use crate::chunk::CHUNKS;
@@ -103,6 +104,12 @@ impl Archive {
         let (key, _) = ArchiveKey::open(&ring, keys)?;
         let inner = Arc::new(Inner { store, key });
         Ok(Self { inner })
+    }
+
+    /// A key for what is sealed before it comes into this archive: whoever can open the archive has it. Each purpose has
+    /// another one.
+    pub fn derive_key(&self, purpose: &[u8]) -> Zeroizing<[u8; KEY_BYTES]> {
+        self.key().derive(purpose)
     }
 
     pub(crate) fn key(&self) -> &ArchiveKey {

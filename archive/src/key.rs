@@ -23,6 +23,7 @@ const VERSION: u8 = 1;
 const WRAPPING: &[u8] = b"stator archive: wrap the key of an archive";
 const NAMING: &[u8] = b"stator archive: name objects";
 const SEALING: &[u8] = b"stator archive: seal objects";
+const DERIVING: &[u8] = b"stator archive: derive a key";
 
 /// HMAC-SHA-256 of some parts in a row.
 fn keyed(key: &[u8], parts: &[&[u8]]) -> Zeroizing<[u8; KEY_BYTES]> {
@@ -118,6 +119,11 @@ impl ArchiveKey {
         cipher(&keyed(&self.bytes[..], &[SEALING, name]))
     }
 
+    /// A key for what is sealed before it comes into the archive; another one for each purpose.
+    pub(crate) fn derive(&self, purpose: &[u8]) -> Zeroizing<[u8; KEY_BYTES]> {
+        keyed(&self.bytes[..], &[DERIVING, purpose])
+    }
+
     /// Reads a key ring with one of some master keys; says also whether the first of them has wrapped the key.
     pub(crate) fn open(ring: &[u8], keys: &[WrappingKey]) -> Result<(Self, bool), Error> {
         let ring = read(ring)?;
@@ -192,6 +198,14 @@ mod tests {
 
     fn wrapping(name: &str) -> WrappingKey {
         WrappingKey::derive(name.to_owned(), name.as_bytes())
+    }
+
+    #[test]
+    fn each_purpose_has_a_key_of_its_own_in_each_archive() {
+        let (one, other) = (ArchiveKey::new([7; KEY_BYTES]), ArchiveKey::new([8; KEY_BYTES]));
+        assert_eq!(one.derive(b"a"), one.derive(b"a"));
+        assert_ne!(one.derive(b"a"), one.derive(b"b"));
+        assert_ne!(one.derive(b"a"), other.derive(b"a"));
     }
 
     #[test]
