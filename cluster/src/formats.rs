@@ -7,5 +7,9 @@
 /// Versions of cells, with times in the log and in the ledger (`docs/format/group.md`).
 pub const FORMATS_OF_VERSIONS: u32 = 1;
 
+/// Tables that are restored from a backup of a whole cluster, whose definitions name their part of it
+/// (`docs/format/metadata.md`): an earlier program would take all of it for the table's.
+pub const FORMATS_OF_PARTS: u32 = 2;
+
 /// What this program reads.
-pub const FORMATS: u32 = FORMATS_OF_VERSIONS;
+pub const FORMATS: u32 = FORMATS_OF_PARTS;

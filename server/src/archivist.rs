@@ -7,6 +7,9 @@
 
 mod restore;
 mod rewind;
+pub(crate) mod whole;
+
+pub(crate) use self::restore::PROGRESS as RESTORE_PROGRESS;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -23,8 +26,12 @@ use crate::backup::{BYTES_PER_SECOND, BackupCounters, BackupError, BackupRecord,
 use crate::catalog::{CatalogError, Restore, Table};
 use crate::desk::{self, Desk, JobCounters, Outlook, PAUSE, Worker};
 use crate::history_reader::HistoryError;
+use crate::identity::error::IdentityError;
+use crate::identity::store::Identities;
 use crate::pace::{Alarm, Pace};
 use crate::upkeep::Upkeep;
+use crate::whole::contents::ContentsError;
+use crate::whole::record::{WholeBackup, WholeRestore, WholeStatus};
 
 /// How often chunks that no backup needs are looked for after a deletion.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -54,6 +61,14 @@ pub(crate) enum JobError {
     NoBackups,
     #[error("the table cannot be restored from the history of another one: {0}")]
     History(#[from] HistoryError),
+    #[error(transparent)]
+    Contents(#[from] ContentsError),
+    #[error("identities: {0}")]
+    Identity(#[from] IdentityError),
+    #[error("tables or identities were changed at each moment that was looked at")]
+    Restless,
+    #[error("no random numbers: {0}")]
+    Random(std::io::Error),
 }
 
 impl From<stator_archive::Error> for JobError {
@@ -74,6 +89,9 @@ pub(crate) enum Job {
     Make(BackupRecord),
     Remove(BackupRecord),
     Restore(Arc<Table>),
+    MakeWhole(WholeBackup),
+    RemoveWhole(WholeBackup),
+    RestoreWhole(WholeRestore),
 }
 
 /// Works as long as its process does. Clones share it.
@@ -82,6 +100,8 @@ pub(crate) struct Archivist {
     upkeep: Upkeep,
     /// `None` where there are none: tables are restored from histories only.
     backups: Option<Arc<Backups>>,
+    /// Who there is; for backups of the whole cluster.
+    identities: Option<Arc<Identities>>,
     counters: Arc<BackupCounters>,
     desk: Desk,
     /// When chunks are to be looked for that no backup needs.
@@ -98,10 +118,17 @@ impl Archivist {
         Self {
             upkeep,
             backups,
+            identities: None,
             counters: counters.unwrap_or_default(),
             desk: Desk::default(),
             sweep,
         }
+    }
+
+    /// With identities, which backups of the whole cluster have in them.
+    pub(crate) fn knowing(mut self, identities: &Arc<Identities>) -> Self {
+        self.identities = Some(Arc::clone(identities));
+        self
     }
 
     fn backups(&self) -> Result<&Arc<Backups>, JobError> {
@@ -135,12 +162,17 @@ impl Archivist {
         // Before the rows: a backup that is complete from now on has one, and is none of these.
         let listing = archive.clone();
         let ids = tokio::task::spawn_blocking(move || listing.backups()).await??;
-        let known: HashSet<String> = backups.all().await?.into_iter().map(|record| record.id).collect();
+        let mut known: HashSet<String> = backups.all().await?.into_iter().map(|record| record.id).collect();
+        known.extend(backups.all_whole().await?.into_iter().map(|record| record.id));
         for id in ids.into_iter().filter(|id| !known.contains(id)) {
             let reading = archive.clone();
             let wanted = id.clone();
             let manifest = tokio::task::spawn_blocking(move || reading.backup(&wanted)).await?;
             let record = match manifest {
+                Ok(Some(manifest)) if WholeBackup::is_whole(manifest.about()) => {
+                    self.adopt_whole(backups, &id, &manifest).await?;
+                    continue;
+                }
                 Ok(Some(manifest)) => {
                     BackupRecord::from_bytes(manifest.about()).map_err(|(_, detail)| detail)
                 }
@@ -356,16 +388,19 @@ impl Worker for Archivist {
         match job {
             // One that is to be removed waits until nobody makes it any more.
             Job::Make(record) | Job::Remove(record) => format!("backup {}", record.id),
+            Job::MakeWhole(record) | Job::RemoveWhole(record) => format!("backup {}", record.id),
             Job::Restore(table) => format!("restore {}", table.definition().id),
+            Job::RestoreWhole(restore) => format!("restore {}", restore.backup),
         }
     }
 
     /// As long as a backup is to be made, its table cannot be deleted.
     fn outlook(job: &Job, error: &JobError) -> Outlook {
         match (job, error) {
-            (Job::Remove(_) | Job::Restore(_), _) | (Job::Make(_), JobError::NotLeading) => Outlook::Good,
-            (Job::Make(_), JobError::Cancelled) => Outlook::Hopeless,
-            (Job::Make(_), _) => Outlook::Fair,
+            (Job::Remove(_) | Job::RemoveWhole(_) | Job::Restore(_) | Job::RestoreWhole(_), _)
+            | (Job::Make(_) | Job::MakeWhole(_), JobError::NotLeading) => Outlook::Good,
+            (Job::Make(_) | Job::MakeWhole(_), JobError::Cancelled) => Outlook::Hopeless,
+            (Job::Make(_) | Job::MakeWhole(_), _) => Outlook::Fair,
         }
     }
 
@@ -403,6 +438,11 @@ impl Worker for Archivist {
                 BackupStatus::Available => {}
             }
         }
+        // Before the tables: those that it has made are among them then.
+        let whole_restore = match &self.backups {
+            Some(backups) => backups.whole_restore().await?,
+            None => None,
+        };
         let tables = self.upkeep.catalog.all().await?;
         let restored = tables.values().filter(|table| {
             let restore = table.definition().restore.as_ref();
@@ -410,6 +450,17 @@ impl Worker for Archivist {
             restore.is_some_and(|restore| restore.in_progress && is_possible(restore))
         });
         jobs.extend(restored.cloned().map(Job::Restore));
+        if let Some(backups) = &self.backups {
+            for record in backups.all_whole().await? {
+                match record.status {
+                    WholeStatus::Creating => jobs.push(Job::MakeWhole(record)),
+                    WholeStatus::Deleted => jobs.push(Job::RemoveWhole(record)),
+                    WholeStatus::Available | WholeStatus::Failed => {}
+                }
+            }
+        }
+        let due = whole_restore.filter(|restore| Self::is_due(restore, tables.values()));
+        jobs.extend(due.map(Job::RestoreWhole));
         Ok(jobs)
     }
 
@@ -418,13 +469,23 @@ impl Worker for Archivist {
             Job::Make(record) => self.make(record).await,
             Job::Remove(record) => self.remove(record).await,
             Job::Restore(table) => self.restore(table).await,
+            Job::MakeWhole(record) => {
+                let made = self.make_whole(record).await;
+                if let Err(error) = &made {
+                    self.note_failure(record, error).await?;
+                }
+                made
+            }
+            Job::RemoveWhole(record) => self.remove_whole(record).await,
+            Job::RestoreWhole(restore) => self.restore_whole(restore).await,
         }
     }
 
     async fn give_up(&self, job: &Job, error: JobError) -> Result<(), JobError> {
         match job {
             Job::Make(record) => self.forget(record).await,
-            Job::Remove(_) | Job::Restore(_) => Err(error),
+            Job::MakeWhole(record) => self.give_up_whole(record, &error).await,
+            Job::Remove(_) | Job::Restore(_) | Job::RemoveWhole(_) | Job::RestoreWhole(_) => Err(error),
         }
     }
 }

@@ -136,6 +136,11 @@ impl Backups {
         })
     }
 
+    /// Whose they are.
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
     /// How many bytes of cells a backup or a restore moves in a second at most.
     pub(crate) fn bytes_per_second(&self) -> u64 {
         self.settings.bytes_per_second

@@ -88,7 +88,7 @@ enum Command {
     Kubernetes(kubernetes::Options),
     /// End a backup that is being made, an export or a bulk operation
     Cancel(cancel::Options),
-    /// Look at and check the backups in an archive
+    /// Back up and restore a whole cluster; look at and check the backups in an archive
     Backup(backup::Options),
     /// Look at, check and mend the data of a node that is not running
     Storage(storage::Options),

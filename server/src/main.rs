@@ -44,6 +44,7 @@ mod tls;
 mod transfer;
 mod trimmer;
 mod upkeep;
+mod whole;
 mod wire;
 
 use std::process::ExitCode;

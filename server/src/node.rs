@@ -239,7 +239,6 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
     let backups = api
         .backup
         .map(|settings| Backups::new(cluster.clone(), settings, opened.archive_keys.clone()));
-    tokio::spawn(Archivist::new(upkeep.clone(), backups.clone()).run());
     let transfers = api
         .object_store
         .map(|(buckets, rate)| Transfers::new(cluster.clone(), buckets, rate));
@@ -257,6 +256,8 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
         },
     )
     .await?;
+    let archivist = Archivist::new(upkeep, backups.clone()).knowing(&identities);
+    tokio::spawn(archivist.run());
     let keys =
         Keys::new(cluster.clone(), Arc::clone(&clock), api.fetch).wrapping(&identities, backups.clone());
     tokio::spawn(keys.clone().keep(api.rotation));

@@ -13,6 +13,7 @@ use stator_archive::Archive;
 use stator_cluster::{ConsistencyLevel, Error, Unfit, WriteOptions};
 use stator_model::item::Item;
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use super::{Archivist, JobError, PAGE_BYTES, PAGES_AHEAD, PAUSE, Pace, Worker as _};
 use crate::catalog::{CatalogError, Restore, Table};
@@ -20,13 +21,14 @@ use crate::command::Deposit;
 use crate::compare_and_set;
 use crate::derive::unfit;
 use crate::history_reader::require_latest;
+use crate::whole::contents::{item_key, key_in_table};
 
 /// So many items are on their way into the table.
 const WRITES_AT_ONCE: usize = 256;
 /// How often it is noted how far a restore has come.
 const NOTE: Duration = Duration::from_secs(5);
 /// What the rows begin with that say how far; the table's id follows.
-const PROGRESS: &[u8] = b"restore/";
+pub(crate) const PROGRESS: &[u8] = b"restore/";
 
 /// Cells in the order of their keys, with these: those in the archive, or what their versions begin with.
 pub(super) type Cells = Vec<(Bytes, Bytes)>;
@@ -49,7 +51,12 @@ impl Archivist {
             self.change(table, |restore| restore.is_sealed = true).await?;
         }
         self.require_latest().await?;
-        self.change(table, |restore| restore.in_progress = false).await?;
+        match restore.part {
+            Some(part) => {
+                self.complete_part(table, (restore.backup.clone(), part)).await?;
+            }
+            None => self.change(table, |restore| restore.in_progress = false).await?,
+        }
         self.note_progress(&key, None).await?;
         tracing::info!(
             table = table.name(),
@@ -86,9 +93,8 @@ impl Archivist {
         self.require_latest().await?;
         let done = self.progress(key).await?;
         let (pages, mut received) = mpsc::channel(PAGES_AHEAD);
-        let (id, behind) = (restore.backup.clone(), done.clone());
-        let reading =
-            tokio::task::spawn_blocking(move || read_pages(&archive, &id, behind.as_deref(), &pages));
+        let (source, behind) = ((restore.backup.clone(), restore.part), done.clone());
+        let reading = tokio::task::spawn_blocking(move || read_pages(&archive, source, behind, &pages));
         let written = self.write_items(table, key, done, &mut received).await;
         drop(received);
         let read = reading.await?;
@@ -185,24 +191,38 @@ impl Archivist {
     }
 }
 
-/// Reads the cells of a backup behind a key, on a thread that may wait.
+/// Reads the cells of a backup behind a key, or those of one table of a backup of the cluster, on a thread that may wait.
 fn read_pages(
     archive: &Archive,
-    id: &str,
-    behind: Option<&[u8]>,
+    (id, part): (String, Option<Uuid>),
+    behind: Option<Bytes>,
     pages: &mpsc::Sender<Cells>,
 ) -> Result<(), JobError> {
     let manifest = archive
-        .backup(id)?
+        .backup(&id)?
         .ok_or_else(|| stator_archive::Error::Missing {
             name: format!("backup {id}"),
         })?;
-    let mut cells = archive.cells(&manifest, behind)?;
+    let behind = match part {
+        Some(part) => Some(item_key(part, behind.as_deref().unwrap_or_default())),
+        None => behind,
+    };
+    let mut cells = archive.cells(&manifest, behind.as_deref())?;
+    let mut next = || -> Result<Option<(Bytes, Bytes)>, stator_archive::Error> {
+        let Some((key, cell)) = cells.next_cell()? else {
+            return Ok(None);
+        };
+        let key = match part {
+            Some(part) => key_in_table(part, &key),
+            None => Some(key),
+        };
+        Ok(key.map(|key| (key, cell)))
+    };
     let page_bytes = usize::try_from(PAGE_BYTES).unwrap_or(usize::MAX);
     loop {
         let (mut page, mut bytes) = (Cells::new(), 0);
         while bytes < page_bytes
-            && let Some((key, cell)) = cells.next_cell()?
+            && let Some((key, cell)) = next()?
         {
             bytes += key.len() + cell.len();
             page.push((key, cell));

@@ -513,6 +513,7 @@ mod tests {
                 in_progress: true,
                 is_sealed: true,
                 history: Some(Uuid::from_u128(13)),
+                part: Some(Uuid::from_u128(16)),
             }),
             history: Some(History {
                 is_filled: true,

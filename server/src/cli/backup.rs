@@ -1,6 +1,9 @@
-//! `stator backup`: looking at and checking backups, without a node: what is in an archive is all that is asked.
+//! `stator backup`: looking at and checking backups, without a node, and having a running cluster make and restore those of the
+//! whole cluster (`backup/cluster.rs`).
 //!
-//! Invariant: the archive is only read. Not here: making and restoring backups, which is asked of a cluster through the API.
+//! Invariant: the archive is only read here. Backups of single tables are made and restored through the API.
+
+mod cluster;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,7 +15,10 @@ use stator_archive::{Archive, DirectoryStore, Manifest};
 
 use super::data_place::{DataPlace, DataPlaceError};
 use super::dev::BACKUPS;
+use super::nodes::NodesError;
+use super::reach::ReachError;
 use crate::backup::{BackupRecord, archive_keys};
+use crate::whole::record::WholeBackup;
 
 /// Options of `stator backup`.
 #[derive(Debug, Args)]
@@ -23,6 +29,24 @@ pub(crate) struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Work {
+    /// Make a backup of the whole cluster: all tables at one moment, and all users, groups, roles and policies
+    Create(cluster::Create),
+    /// Say how far backups of the whole cluster, and its restore, are
+    Status(cluster::Status),
+    /// Remove a backup of the whole cluster, or give one up that is being made
+    Delete(cluster::Delete),
+    /// Restore a backup of a whole cluster into this one
+    Restore(cluster::Restore),
+    /// Say what a backup of a whole cluster has in it
+    Describe {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        place: Place,
+        /// Print one object of JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Say which backups an archive has
     List {
         #[command(flatten)]
@@ -67,6 +91,18 @@ pub(crate) enum BackupCommandError {
     },
     #[error("{count} of {all} backups in {} cannot be restored", path.display())]
     Damaged { count: usize, all: usize, path: PathBuf },
+    #[error("backup {id} in {} is none of a whole cluster: {detail}", path.display())]
+    NotWhole {
+        id: String,
+        path: PathBuf,
+        detail: String,
+    },
+    #[error(transparent)]
+    Nodes(#[from] NodesError),
+    #[error(transparent)]
+    Reach(#[from] ReachError),
+    #[error("{0}")]
+    Cluster(String),
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -106,6 +142,11 @@ impl Place {
 /// Runs one of the commands.
 pub(crate) fn run(options: &Options) -> Result<(), BackupCommandError> {
     match &options.work {
+        Work::Create(options) => cluster::create(options),
+        Work::Status(options) => cluster::status(options),
+        Work::Delete(options) => cluster::delete(options),
+        Work::Restore(options) => cluster::restore(options),
+        Work::Describe { id, place, json } => describe(&place.open()?, id, *json),
         Work::List { place, json } => list(&place.open()?, *json),
         Work::Verify { place, ids, json } => verify(&place.open()?, ids, *json),
     }
@@ -113,10 +154,12 @@ pub(crate) fn run(options: &Options) -> Result<(), BackupCommandError> {
 
 /// A backup as `list --json` prints it; the names are part of the command line's interface.
 #[derive(Debug, Serialize)]
-struct Listed<'a> {
-    id: &'a str,
-    table: Option<&'a str>,
-    name: Option<&'a str>,
+struct Listed {
+    id: String,
+    /// `table` or `cluster`; nothing if what is said of it cannot be read.
+    kind: Option<&'static str>,
+    table: Option<String>,
+    name: Option<String>,
     /// Milliseconds since the Unix epoch.
     created_at_ms: Option<i64>,
     moment_ms: Option<i64>,
@@ -125,23 +168,133 @@ struct Listed<'a> {
     copied_bytes: u64,
 }
 
+impl Listed {
+    fn of(manifest: &Manifest) -> Self {
+        let whole = WholeBackup::from_bytes(manifest.about()).ok();
+        let table = BackupRecord::from_bytes(manifest.about()).ok();
+        // Beside its items, a backup of a cluster has definitions and identities.
+        let items = whole.as_ref().map_or(manifest.cells(), |whole| whole.items);
+        let (kind, name, times) = match (whole, &table) {
+            (Some(whole), _) => (
+                Some("cluster"),
+                Some(whole.name),
+                Some((whole.created_at_ms, whole.moment_ms)),
+            ),
+            (None, Some(record)) => (
+                Some("table"),
+                Some(record.name.clone()),
+                Some((record.created_at_ms, record.moment_ms)),
+            ),
+            (None, None) => (None, None, None),
+        };
+        Self {
+            id: manifest.id().to_owned(),
+            kind,
+            table: table.map(|record| record.table().name.clone()),
+            name,
+            created_at_ms: times.map(|(created, _)| created),
+            moment_ms: times.map(|(_, moment)| moment),
+            items,
+            item_bytes: manifest.cell_bytes(),
+            copied_bytes: manifest.copied(),
+        }
+    }
+
+    /// What it is of, if not of a table.
+    fn what(&self) -> &'static str {
+        match self.kind {
+            Some("cluster") => "(the whole cluster)",
+            _ => "?",
+        }
+    }
+}
+
+/// What `describe --json` prints; the names are part of the command line's interface.
+#[derive(Debug, Serialize)]
+struct Described {
+    id: String,
+    name: String,
+    /// Milliseconds since the Unix epoch.
+    created_at_ms: i64,
+    moment_ms: i64,
+    identities: u64,
+    items: u64,
+    item_bytes: u64,
+    copied_bytes: u64,
+    left_out: Vec<String>,
+    tables: Vec<DescribedTable>,
+}
+
+#[derive(Debug, Serialize)]
+struct DescribedTable {
+    table: String,
+    items: u64,
+    item_bytes: u64,
+}
+
+fn describe(opened: &Opened, id: &str, json: bool) -> Result<(), BackupCommandError> {
+    let manifest = find(&opened.archive, id).map_err(|error| opened.failed(error))?;
+    let record = WholeBackup::from_bytes(manifest.about());
+    let record = record.map_err(|detail| BackupCommandError::NotWhole {
+        id: id.to_owned(),
+        path: opened.path.clone(),
+        detail,
+    })?;
+    let table = |table: &crate::whole::record::WholeTable| DescribedTable {
+        table: table.name.clone(),
+        items: table.items,
+        item_bytes: table.size,
+    };
+    let mut tables: Vec<_> = record.tables.iter().map(table).collect();
+    tables.sort_by(|one, two| one.table.cmp(&two.table));
+    let described = Described {
+        id: record.id,
+        name: record.name,
+        created_at_ms: record.created_at_ms,
+        moment_ms: record.moment_ms,
+        identities: record.identities,
+        items: record.items,
+        item_bytes: record.size,
+        copied_bytes: manifest.copied(),
+        left_out: record.left_out,
+        tables,
+    };
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, &described).map_err(io::Error::other)?;
+        writeln!(out)?;
+        return Ok(out.flush()?);
+    }
+    writeln!(
+        out,
+        "{}  {}  {} tables, {} identities, {} items, {} bytes",
+        described.id,
+        described.name,
+        described.tables.len(),
+        described.identities,
+        described.items,
+        described.item_bytes
+    )?;
+    for table in &described.tables {
+        writeln!(
+            out,
+            "{}  {} items, {} bytes",
+            table.table, table.items, table.item_bytes
+        )?;
+    }
+    for name in &described.left_out {
+        writeln!(out, "{name}  left out: it was being restored or imported")?;
+    }
+    Ok(out.flush()?)
+}
+
 fn list(opened: &Opened, json: bool) -> Result<(), BackupCommandError> {
     let mut out = io::stdout().lock();
     for id in opened.archive.backups().map_err(|error| opened.failed(error))? {
         let found = opened.archive.backup(&id).map_err(|error| opened.failed(error))?;
         // It may have been removed meanwhile.
         let Some(manifest) = found else { continue };
-        let record = BackupRecord::from_bytes(manifest.about()).ok();
-        let listed = Listed {
-            id: manifest.id(),
-            table: record.as_ref().map(|record| record.table().name.as_str()),
-            name: record.as_ref().map(|record| record.name.as_str()),
-            created_at_ms: record.as_ref().map(|record| record.created_at_ms),
-            moment_ms: record.as_ref().map(|record| record.moment_ms),
-            items: manifest.cells(),
-            item_bytes: manifest.cell_bytes(),
-            copied_bytes: manifest.copied(),
-        };
+        let listed = Listed::of(&manifest);
         if json {
             serde_json::to_writer(&mut out, &listed).map_err(io::Error::other)?;
             writeln!(out)?;
@@ -150,8 +303,8 @@ fn list(opened: &Opened, json: bool) -> Result<(), BackupCommandError> {
                 out,
                 "{}  {}  {}  {} items, {} bytes, {} of them written for it",
                 listed.id,
-                listed.table.unwrap_or("?"),
-                listed.name.unwrap_or("?"),
+                listed.table.as_deref().unwrap_or(listed.what()),
+                listed.name.as_deref().unwrap_or("?"),
                 listed.items,
                 listed.item_bytes,
                 listed.copied_bytes
@@ -212,11 +365,14 @@ fn verify(opened: &Opened, ids: &[String], json: bool) -> Result<(), BackupComma
 }
 
 fn check(archive: &Archive, id: &str) -> Result<stator_archive::Verified, stator_archive::Error> {
+    archive.verify(&find(archive, id)?)
+}
+
+fn find(archive: &Archive, id: &str) -> Result<Manifest, stator_archive::Error> {
     let missing = || stator_archive::Error::Missing {
         name: format!("backup {id}"),
     };
-    let manifest: Manifest = archive.backup(id)?.ok_or_else(missing)?;
-    archive.verify(&manifest)
+    archive.backup(id)?.ok_or_else(missing)
 }
 
 fn damaged(count: usize, all: usize, path: &Path) -> Result<(), BackupCommandError> {

@@ -1,6 +1,8 @@
 //! What operators ask a node beside the API: signed requests under `/_stator/`, by whoever may do the action of the request,
 //! such as `stator:GetStatus`.
 
+mod backups;
+
 use std::num::NonZeroU8;
 use std::sync::Arc;
 
@@ -19,6 +21,8 @@ use crate::authorize::Judge;
 use crate::keys::RotationError;
 use crate::request_id::RequestId;
 use crate::wire::error::ApiError;
+
+pub(crate) use self::backups::{BACKUPS_PATH, RESTORE_PATH};
 
 /// What all paths begin with.
 pub(crate) const PREFIX: &str = "/_stator/";
@@ -50,6 +54,14 @@ enum Ask {
     Repair,
     /// A backup, an export or a bulk operation is to end.
     CancelJob,
+    /// Backups of the whole cluster.
+    Backups,
+    /// One is to be made, or removed.
+    ChangeBackups,
+    /// How far a restore of the cluster is.
+    Restore,
+    /// One is to begin, or to be given up.
+    ChangeRestore,
 }
 
 /// The body of a request that ends a job.
@@ -90,6 +102,10 @@ const ROUTES: &[(Method, &str, Ask)] = &[
     (Method::GET, REPAIR_PATH, Ask::RepairStatus),
     (Method::POST, REPAIR_PATH, Ask::Repair),
     (Method::POST, JOBS_PATH, Ask::CancelJob),
+    (Method::GET, BACKUPS_PATH, Ask::Backups),
+    (Method::POST, BACKUPS_PATH, Ask::ChangeBackups),
+    (Method::GET, RESTORE_PATH, Ask::Restore),
+    (Method::POST, RESTORE_PATH, Ask::ChangeRestore),
 ];
 
 impl Ask {
@@ -109,6 +125,10 @@ impl Ask {
             Self::RepairStatus => "GetRepairStatus",
             Self::Repair => "BeginRepair",
             Self::CancelJob => "CancelJob",
+            Self::Backups => "GetBackups",
+            Self::ChangeBackups => "ChangeBackups",
+            Self::Restore => "GetRestore",
+            Self::ChangeRestore => "ChangeRestore",
         }
     }
 }
@@ -172,6 +192,10 @@ async fn carry_out(
             app.context.cancel_job(&cancel).await?;
             Ok(json!({ "cancelled": cancel }))
         }
+        Ask::Backups => backups::backups(app).await,
+        Ask::ChangeBackups => backups::change_backups(app, json).await,
+        Ask::Restore => backups::restore(app).await,
+        Ask::ChangeRestore => backups::change_restore(app, json).await,
         Ask::Keys => Ok(keys(&app.keys.status())),
         Ask::RotateKeys => {
             let rotate = serde_json::from_slice(json)

@@ -5,6 +5,8 @@
 //! before a change. Invariants: an older directory never replaces a newer one; a row is changed only from what was read.
 //! Format: `docs/format/identity.md`.
 
+pub(crate) mod carry;
+
 use std::collections::HashMap;
 use std::ops::{Bound, ControlFlow};
 use std::sync::{Arc, Weak};

@@ -1,5 +1,7 @@
 //! Calls from their form to their XML, on the directory of a cluster of one, as two nodes would see it.
 
+mod carry;
+
 use std::sync::Arc;
 
 use stator_cluster::{Cluster, Durability, MASTER_KEY_BYTES, MasterKey};
@@ -37,8 +39,13 @@ struct World {
 
 impl World {
     async fn start() -> Self {
+        Self::start_under(3).await
+    }
+
+    /// Under a master key of this byte.
+    async fn start_under(byte: u8) -> Self {
         let directory = TempDir::new().unwrap();
-        let key = MasterKey::new([3; MASTER_KEY_BYTES]);
+        let key = MasterKey::new([byte; MASTER_KEY_BYTES]);
         let Opened {
             cluster, wrapping, ..
         } = node::open_alone(Durability::Interval, directory.path(), key, Limits::default()).unwrap();

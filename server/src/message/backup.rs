@@ -67,6 +67,16 @@ pub(crate) fn history_of_new_table(name: &str) -> ApiError {
     ))
 }
 
+/// A backup of a cluster, whose tables nodes with an earlier program could not restore. The sentence is ours.
+pub(crate) fn whole_before_upgrade(nodes: &[NodeId]) -> ApiError {
+    let nodes: Vec<_> = nodes.iter().map(ToString::to_string).collect();
+    ApiError::Validation(format!(
+        "to restore a whole cluster needs a later program on nodes that run an earlier one, or were not met yet: {}; upgrade all \
+         nodes, then retry",
+        nodes.join(", ")
+    ))
+}
+
 /// Versions of items that nodes with an earlier program could not read. The sentence is ours.
 pub(crate) fn history_before_upgrade(nodes: &[NodeId]) -> ApiError {
     let nodes: Vec<_> = nodes.iter().map(ToString::to_string).collect();

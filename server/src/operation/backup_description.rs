@@ -7,6 +7,7 @@ use crate::arn;
 use crate::backup::{BackupRecord, BackupStatus, Backups};
 use crate::constraint::Constraints;
 use crate::message::backup;
+use crate::whole::record::WholeStatus;
 use crate::wire::error::ApiError;
 
 /// A backup as the API describes it.
@@ -37,7 +38,7 @@ impl Context {
     ///
     /// # Errors
     /// ValidationException when this node was not told where they are to be.
-    pub(super) fn backups(&self) -> Result<&Arc<Backups>, ApiError> {
+    pub(crate) fn backups(&self) -> Result<&Arc<Backups>, ApiError> {
         let backups = self.backups.as_ref();
         backups.ok_or_else(|| ApiError::validation(backup::NOWHERE))
     }
@@ -53,6 +54,11 @@ impl Context {
         let Some(table) = self.catalog.table(name) else {
             return Ok(false);
         };
+        let whole = backups.all_whole().await.map_err(backup::failed)?;
+        let mut whole = whole.iter().map(|record| record.status);
+        if whole.any(|status| status == WholeStatus::Creating) && !table.definition().is_being_filled() {
+            return Ok(true);
+        }
         let all = backups.all().await.map_err(backup::failed)?;
         let mut under_way = all
             .iter()

@@ -88,6 +88,7 @@ fn of_backup(record: &BackupRecord) -> Source<'_> {
         in_progress: true,
         is_sealed: false,
         history: None,
+        part: None,
     };
     (source, restore)
 }

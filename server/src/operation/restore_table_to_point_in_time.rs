@@ -81,6 +81,7 @@ fn restore(source: &TableDefinition, at_ms: Option<i64>, now_ms: i64) -> Result<
         in_progress: true,
         is_sealed: false,
         history: Some(history.id),
+        part: None,
     })
 }
 

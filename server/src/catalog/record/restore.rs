@@ -18,6 +18,8 @@ pub(crate) struct Restore {
     pub(crate) is_sealed: bool,
     /// The id of the history that it comes from, if it does not come from a backup.
     pub(crate) history: Option<Uuid>,
+    /// The id that the table had in a backup of the whole cluster, if it comes from one.
+    pub(crate) part: Option<Uuid>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -34,6 +36,8 @@ pub(super) struct RestoreRecord {
     is_sealed: bool,
     #[prost(bytes = "vec", optional, tag = "6")]
     history: Option<Vec<u8>>,
+    #[prost(bytes = "vec", optional, tag = "7")]
+    part: Option<Vec<u8>>,
 }
 
 impl RestoreRecord {
@@ -45,18 +49,21 @@ impl RestoreRecord {
             in_progress: restore.in_progress,
             is_sealed: restore.is_sealed,
             history: restore.history.map(|id| id.as_bytes().to_vec()),
+            part: restore.part.map(|id| id.as_bytes().to_vec()),
         }
     }
 
     pub(super) fn read(self) -> Result<Restore, String> {
-        let history = self.history.map(|id| Uuid::from_slice(&id)).transpose();
+        let id = |bytes: Option<Vec<u8>>| bytes.map(|id| Uuid::from_slice(&id)).transpose();
+        let wrong = |error: uuid::Error| error.to_string();
         Ok(Restore {
             table: self.table,
             backup: self.backup,
             at_ms: self.at_ms,
             in_progress: self.in_progress,
             is_sealed: self.is_sealed,
-            history: history.map_err(|error| error.to_string())?,
+            history: id(self.history).map_err(wrong)?,
+            part: id(self.part).map_err(wrong)?,
         })
     }
 }

@@ -8,6 +8,7 @@ mod histories;
 mod past_exports;
 mod throttling;
 mod transfers;
+mod whole_backups;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use stator_cluster::{Durability, MASTER_KEY_BYTES, MasterKey};
