@@ -1,4 +1,4 @@
-"""A cluster of three Stator nodes on this machine, and the balancer that its clients connect to.
+"""A cluster of Stator nodes on this machine, and the balancer that its clients connect to.
 
 `stator demo-cluster --restart --json` says in one line how its nodes are reached; a node that is killed is started again.
 The balancer passes bytes on, to one node after the other and past those that refuse, as one in front of a cluster does;
@@ -33,19 +33,21 @@ CONNECT_TIMEOUT_SECONDS = 0.5
 class DemoCluster:
     """A running `stator demo-cluster`; leaving its context ends it.
 
-    `configuration` is added to the file of each node: the cluster is started once to make the files, which a second start
-    takes as they are.
+    `configuration` is added to the file of each node, and `security` to its section of that name: the cluster is
+    started once to make the files, which a second start takes as they are.
     """
 
-    def __init__(self, binary: str, directory: Path, configuration: str = "") -> None:
-        if configuration:
-            with DemoCluster(binary, directory):
+    def __init__(
+        self, binary: str, directory: Path, configuration: str = "", security: str = "", nodes: int = 3
+    ) -> None:
+        if configuration or security:
+            with DemoCluster(binary, directory, nodes=nodes):
                 pass
-            for file in sorted(directory.glob("node-*/stator.toml")):
-                with file.open("a") as text:
-                    text.write(configuration)
+            for file in configurations(directory):
+                text = file.read_text().replace("[security]\n", f"[security]\n{security}\n", 1)
+                file.write_text(text + configuration)
         self._stderr = tempfile.TemporaryFile()
-        arguments = ["demo-cluster", "--nodes", "3", "--restart", "--json", "--dir", str(directory)]
+        arguments = ["demo-cluster", "--nodes", str(nodes), "--restart", "--json", "--dir", str(directory)]
         self.process = subprocess.Popen(
             [binary, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self._stderr
         )
@@ -129,6 +131,11 @@ class DemoCluster:
         if error is not None:
             print(self.log())
         self._end(signal.SIGTERM)
+
+
+def configurations(directory: Path) -> list[Path]:
+    """The configurations of a cluster's nodes; a node that is alone has no folder of its own."""
+    return sorted(directory.glob("node-*/stator.toml")) or [directory / "stator.toml"]
 
 
 class Balancer:
