@@ -4,6 +4,7 @@
 //! leader answers. What is tried again is tried under the same invocation id, so that it takes effect once. A caller that
 //! goes away cancels nothing that has a place in a log. Not here: decisions (`group/`), what other nodes ask (`node/`).
 
+mod clock;
 mod close;
 mod cut;
 pub(crate) mod forward;
@@ -31,6 +32,7 @@ use stator_storage::{Engine, KeyspaceId, MasterKeys, Random, vfs};
 
 use crate::command::{Answer as _, Applier, Cell, Invocation, InvocationId, WriteOptions};
 use crate::error::Error;
+use crate::follow::{self, Step};
 use crate::group::apply::METADATA_GROUP;
 use crate::group::replica::Refused;
 use crate::group::write::{Target, Typed};
@@ -42,6 +44,7 @@ use crate::node::settings::{NodeSettings, Surroundings};
 use crate::node::{Node, Stage, group_of};
 use crate::world::{Inbox, Network};
 
+pub use clock::ClockOffset;
 pub use cut::{Cut, CutRows};
 pub use forward::{Fill, Filled, LedRange};
 pub use range::Row;
@@ -259,7 +262,10 @@ impl Cluster {
     }
 
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Cell>, Error> {
-        match self.node.engine.get(keyspace.id, key) {
+        let span = follow::open(Step::Read);
+        let got = self.node.engine.get(keyspace.id, key);
+        follow::end(span, &got);
+        match got {
             Ok(value) => Ok(value.map(stator_storage::Value::into_bytes)),
             Err(stator_storage::Error::NoSuchKeyspace { .. }) => Err(Error::NoSuchKeyspace),
             Err(error) => Err(error.into()),

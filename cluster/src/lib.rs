@@ -35,8 +35,8 @@ pub use command::{
     WriteOptions,
 };
 pub use coordinator::{
-    Bounds, Cluster, Cut, CutRows, Direction, Durability, Fill, Filled, Keyspace, LedRange, RepairProgress,
-    Row, Secrets, Settings, Tally,
+    Bounds, ClockOffset, Cluster, Cut, CutRows, Direction, Durability, Fill, Filled, Keyspace, LedRange,
+    RepairProgress, Row, Secrets, Settings, Tally,
 };
 pub use derive::{
     APPENDED_KEY_BYTES, APPENDED_TIME_BYTES, Action, CellChange, Derived, DerivedRow, DerivedSum, Growth,
@@ -51,7 +51,7 @@ pub use level::ConsistencyLevel;
 pub use node::exchange::ExchangeStatistics;
 pub use node::settings::{Alone, Founder, MoveSettings, NodeSettings, ScrubSettings, Surroundings};
 pub use runtime::TokioWorld;
-pub use stator_storage::vfs::{Vfs, fault as disk_fault, posix::PosixVfs};
+pub use stator_storage::vfs::{File, LockGuard, Vfs, fault as disk_fault, posix::PosixVfs};
 pub use stator_storage::{
     DataKeyId, DataKeyStatus, EngineStatistics, KeyStatus, MASTER_KEY_BYTES, MasterKey, MasterKeyId,
     MasterKeys, Random, Settings as EngineSettings,

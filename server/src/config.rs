@@ -37,6 +37,7 @@ use crate::http::peer::CertificateName;
 use crate::limits::Limits;
 use crate::log::LogSettings;
 use crate::object_store::ObjectStoreSettings;
+use crate::trace::TracingSettings;
 use crate::upkeep::UpkeepSettings;
 
 fn capacity_of_one() -> NonZeroU32 {
@@ -82,6 +83,8 @@ pub(crate) struct Config {
     pub(crate) backup: Option<BackupSettings>,
     /// Where buckets are; tables are neither exported nor imported without it.
     pub(crate) object_store: Option<ObjectStoreSettings>,
+    /// Where traces go; none are made without it.
+    pub(crate) tracing: Option<TracingSettings>,
 }
 
 /// `[cluster]`
@@ -301,6 +304,7 @@ impl Config {
             audit,
             backup,
             object_store,
+            tracing,
             ..
         } = self;
         let clients = http.client_certificates.iter_mut();
@@ -319,6 +323,7 @@ impl Config {
             .chain(audit.iter_mut().map(|audit| &mut audit.file))
             .chain(backup.iter_mut().map(|backup| &mut backup.directory))
             .chain(object_store.iter_mut().flat_map(ObjectStoreSettings::paths))
+            .chain(tracing.iter_mut().flat_map(TracingSettings::paths))
         {
             *path = directory.join(&*path);
         }

@@ -41,13 +41,14 @@ use self::peer::Peer;
 use crate::audit::AuditLog;
 use crate::auth::{self, Authenticator, DYNAMODB};
 use crate::authorize::Caller;
+use crate::clock_watch::ClockWatch;
 use crate::health::Health;
 use crate::identity::store::Identities;
 use crate::keys::Keys;
-use crate::log;
-use crate::metrics::{Concern, OperationMetrics};
+use crate::metrics::{Concern, OperationMetrics, SyncMetrics};
 use crate::operation::Context;
 use crate::request_id::{RequestId, RequestIds};
+use crate::trace::Traces;
 use crate::wire::decode::is_json;
 use crate::wire::error::ApiError;
 use crate::wire::head::Head;
@@ -69,12 +70,18 @@ pub(crate) struct App {
     pub(crate) guard: Arc<Guard>,
     /// How long operations take, and how they end.
     pub(crate) operations: Arc<OperationMetrics>,
+    /// How long syncs of the disk take.
+    pub(crate) syncs: Arc<SyncMetrics>,
+    /// How far the clocks of other nodes are from this one's.
+    pub(crate) clocks: Arc<ClockWatch>,
     /// What the data is encrypted with.
     pub(crate) keys: Keys,
     /// Where it is written down who has asked for what, if anywhere.
     pub(crate) audit: Option<AuditLog>,
     /// From when on a request is slow, and logged.
     pub(crate) slow_request: Option<Duration>,
+    /// Which requests are traced, if any are.
+    pub(crate) traces: Option<Traces>,
 }
 
 /// The routes: one handler, because DynamoDB tells operations apart by a header.
@@ -85,14 +92,21 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     let id = app.request_ids.next();
     let is_cross_origin = request.headers().contains_key(ORIGIN);
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let is_query = query::is_query(&parts);
+    let traces = app.traces.as_ref().filter(|_| is_operation(&parts) && !is_query);
+    let traced = traces.and_then(|traces| Some((traces, traces.begin(&parts.headers)?)));
+    if let Some((_, root)) = traced {
+        parts.extensions.insert(root);
+    }
     let request = Request::from_parts(parts, body);
     // On the heap once, where it stays while layers around it are moved.
     let is_followed = app.slow_request.is_some();
     let answering = |request| {
         let answering = Box::pin(respond(&app, request, (id, is_query)));
-        log::of_request(id, follow::follow(is_followed, answering))
+        let known = follow::Request::new(id.name()).followed(is_followed);
+        let known = known.traced(traced.map(|(traces, root)| traces.of(root)));
+        follow::follow(known, answering)
     };
     let mut response = panic::guard(request, (id, is_query), answering).await;
     let headers = response.headers_mut();
@@ -109,12 +123,17 @@ async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
     response
 }
 
+/// Whether it is sent to where operations are.
+fn is_operation(parts: &Parts) -> bool {
+    parts.method == Method::POST && parts.uri.path() == "/"
+}
+
 /// Answers a request, but for the headers that all answers have.
 async fn respond(app: &App, request: Request, (id, is_query): (RequestId, bool)) -> Response {
     let (parts, body) = request.into_parts();
     let mut response = if is_query {
         query::answer(app, &parts, body, id).await
-    } else if parts.method == Method::POST && parts.uri.path() == "/" {
+    } else if is_operation(&parts) {
         if is_amz_json(&parts.headers) {
             operation(app, &parts, body, id).await
         } else {

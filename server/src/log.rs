@@ -1,7 +1,7 @@
 //! The log: lines on standard error, as text or as JSON, each with the request that has caused it.
 //!
-//! Invariant: a line that is written while a request is answered has its id (`request_id`), whoever writes it; a request that causes no line
-//! pays for nothing but the change of its task's context. What `STATOR_LOG` says is what is logged. Not here: the audit log
+//! Invariant: a line that is written while a request is answered has its id (`request_id`), whoever writes it, on whichever node
+//! (`stator_cluster::follow`); a request that causes no line pays for nothing but the change of its task's context. What `STATOR_LOG` says is what is logged. Not here: the audit log
 //! (`audit.rs`).
 
 use std::fmt;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use stator_cluster::follow::with_name;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -19,16 +20,10 @@ use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::request_id::RequestId;
-
 /// Says what is logged.
 const FILTER: &str = "STATOR_LOG";
 /// The name of a request's id in a line.
 const REQUEST_ID: &str = "request_id";
-
-tokio::task_local! {
-    static REQUEST: RequestId;
-}
 
 /// `[log]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -96,16 +91,6 @@ where
     }
 }
 
-/// Answers a request: lines that are written meanwhile have its id.
-pub(crate) fn of_request<F: Future>(id: RequestId, answering: F) -> impl Future<Output = F::Output> {
-    REQUEST.scope(id, answering)
-}
-
-/// Hands the id of the request to `write` that this task answers, if it does.
-fn with_request<T>(write: impl FnOnce(&str) -> T) -> Option<T> {
-    REQUEST.try_with(|id| write(id.as_str())).ok()
-}
-
 /// Fields as they are written by default, and the id of the request behind them.
 #[derive(Debug, Default)]
 struct TextFields(DefaultFields);
@@ -113,7 +98,7 @@ struct TextFields(DefaultFields);
 impl<'w> FormatFields<'w> for TextFields {
     fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> fmt::Result {
         self.0.format_fields(writer.by_ref(), fields)?;
-        with_request(|id| write!(writer, " {REQUEST_ID}={id}")).unwrap_or(Ok(()))
+        with_name(|id| write!(writer, " {REQUEST_ID}={id}")).unwrap_or(Ok(()))
     }
 }
 
@@ -141,7 +126,7 @@ where
         add("timestamp", timestamp);
         add("level", metadata.level().to_string());
         add("target", metadata.target().to_owned());
-        with_request(|id| add(REQUEST_ID, id.to_owned()));
+        with_name(|id| add(REQUEST_ID, id.to_owned()));
         writeln!(writer, "{}", Value::Object(line.0))
     }
 }
@@ -188,10 +173,11 @@ pub(crate) mod tests {
     use std::sync::Arc;
 
     use parking_lot::Mutex;
+    use stator_cluster::follow::{Request, follow};
     use tracing::subscriber::DefaultGuard;
 
     use super::*;
-    use crate::request_id::RequestIds;
+    use crate::request_id::{RequestId, RequestIds};
 
     /// Lines that were logged.
     #[derive(Debug, Clone, Default)]
@@ -228,6 +214,11 @@ pub(crate) mod tests {
                 .map(|line| serde_json::from_str(line).unwrap())
                 .collect()
         }
+    }
+
+    /// Answers a request.
+    fn of_request<F: Future>(id: RequestId, answering: F) -> impl Future<Output = F::Output> {
+        follow(Request::new(id.name()), answering)
     }
 
     #[tokio::test]

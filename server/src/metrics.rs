@@ -4,12 +4,16 @@
 //! The names are part of the interface and listed in `docs/metrics.md`. They are told without a signature, so that the
 //! listener is one of its own, in plain, for addresses that clients do not reach.
 
+mod clocks;
 #[cfg(test)]
 mod document;
 mod engine;
+mod histogram;
 mod operations;
 mod process;
 mod ring;
+mod syncs;
+mod traces;
 mod transfers;
 
 use std::future::pending;
@@ -26,17 +30,24 @@ use stator_cluster::{Cluster, ClusterStatus, GroupStatus, Liveness};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+#[cfg(test)]
+pub(crate) use self::operations::operations_text;
 pub(crate) use self::operations::{Concern, OperationMetrics, TableSeries};
+#[cfg(test)]
+pub(crate) use self::syncs::syncs_text;
+pub(crate) use self::syncs::{SyncMetrics, Synced};
 use crate::audit::{AuditCounts, AuditLog};
 use crate::backup::{BackupCounters, Backups};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::clock_watch::ClockWatch;
 use crate::health::{Health, LIVE_PATH, READY_PATH};
 use crate::http::guard::{Counters, Guard};
 use crate::http::limits::HttpLimits;
 use crate::http::serve::{Security, serve};
 use crate::throttle::Throttle;
 use crate::tls::Expiry;
+use crate::trace::Traces;
 use crate::transfer::Transfers;
 
 /// The type of the text form.
@@ -50,12 +61,16 @@ pub(crate) struct Sources {
     pub(crate) audit: Option<AuditLog>,
     pub(crate) throttle: Option<Arc<Throttle>>,
     pub(crate) operations: Arc<OperationMetrics>,
+    pub(crate) syncs: Arc<SyncMetrics>,
+    pub(crate) clocks: Arc<ClockWatch>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) backups: Option<Arc<Backups>>,
     pub(crate) transfers: Option<Arc<Transfers>>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Of the certificates in use, if there are any.
     pub(crate) expiry: Option<Arc<Expiry>>,
+    /// Of traces, if there are any.
+    pub(crate) traces: Option<Traces>,
 }
 
 /// The listener of collectors and probes, from the first moment of a node: whoever waits for it is told so. Ends when it is
@@ -126,6 +141,8 @@ fn tell(sources: &Sources) -> String {
         .write(&mut text, |table| sources.catalog.table(table).is_some());
     text.cluster(&sources.cluster.status());
     text.engine(&sources.cluster.engine_statistics());
+    text.syncs(&sources.syncs);
+    text.clocks(&sources.clocks.offsets());
     text.process(sources.clock.now_ms());
     if let Some(expiry) = &sources.expiry {
         text.certificates(&expiry.read());
@@ -143,6 +160,9 @@ fn tell(sources: &Sources) -> String {
     if let Some(transfers) = &sources.transfers {
         text.transfers(&transfers.counters);
     }
+    if let Some(traces) = &sources.traces {
+        text.traces(traces.counters());
+    }
     text.0
 }
 
@@ -152,24 +172,6 @@ enum Kind {
     Counter,
     Gauge,
     Histogram,
-}
-
-/// What is told of these operations alone.
-#[cfg(test)]
-pub(crate) fn operations_text(
-    answered: &[(
-        crate::wire::target::Target,
-        std::time::Duration,
-        Option<&'static str>,
-    )],
-) -> String {
-    let metrics = OperationMetrics::default();
-    for (target, took, error) in answered {
-        metrics.answered(Some(*target), None, *took, *error);
-    }
-    let mut text = Text::default();
-    metrics.write(&mut text, |_| true);
-    text.0
 }
 
 #[derive(Debug, Default)]

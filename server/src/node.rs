@@ -27,9 +27,11 @@ use crate::auth::Authenticator;
 use crate::backup::{BackupSettings, Backups, archive_keys};
 use crate::catalog::{Catalog, CatalogError};
 use crate::clock::{Clock, SystemClock};
+use crate::clock_watch::ClockWatch;
 use crate::command::WriteCommands;
 use crate::config::{self, Rotation};
 use crate::derive::Derivations;
+use crate::disk::TimedDisk;
 use crate::health::Health;
 use crate::http::guard::Guard;
 use crate::http::limits::HttpLimits;
@@ -39,13 +41,14 @@ use crate::identity::error::IdentityError;
 use crate::identity::store::{Identities, IdentitySettings};
 use crate::keys::{FetchMasterKeys, Keys};
 use crate::limits::Limits;
-use crate::metrics::{Sources, Telling};
+use crate::metrics::{Sources, SyncMetrics, Telling};
 use crate::object_store::Buckets;
 use crate::operation::Context;
 use crate::random;
 use crate::request_id::RequestIds;
 use crate::throttle::Throttle;
 use crate::tls::Expiry;
+use crate::trace::Traces;
 use crate::transfer::Transfers;
 use crate::transfer::porter::Porter;
 use crate::upkeep::{Upkeep, UpkeepSettings};
@@ -91,12 +94,12 @@ pub(crate) fn world() -> io::Result<Arc<dyn World>> {
     Ok(world)
 }
 
-/// The disk of a process.
-fn disk() -> Arc<dyn Vfs> {
+/// The disk of a process, whose syncs are timed.
+fn disk(world: &Arc<dyn World>, syncs: &Arc<SyncMetrics>) -> Arc<dyn Vfs> {
     let disk: Arc<dyn Vfs> = Arc::new(PosixVfs);
     #[cfg(feature = "fault-injection")]
     let disk = crate::fault_injection::disk(disk);
-    disk
+    Arc::new(TimedDisk::new(disk, Arc::clone(world), Arc::clone(syncs)))
 }
 
 /// Where the engine's files of a data directory lie.
@@ -113,21 +116,23 @@ pub(crate) fn open(
     world: Arc<dyn World>,
     directory: &Path,
     master_keys: MasterKeys,
-    limits: Limits,
+    (limits, traces): (Limits, Option<Traces>),
     connect: impl FnOnce(Arc<dyn Inbox>, u64) -> Result<Arc<dyn Network>, String>,
 ) -> Result<Opened, NodeError> {
     let path = data_of(directory);
     let (wrapping, archive_keys) = (wrapping_keys(&master_keys), archive_keys(&master_keys));
     let derivations = Arc::new(Derivations::new(limits));
+    let syncs = Arc::default();
     let around = Surroundings {
+        disk: disk(&world, &syncs),
         world,
-        disk: disk(),
         directory: path.clone(),
         random: Random::new(random::fill),
         master_keys,
         clock: None,
         driven: false,
         commands: Arc::new(WriteCommands::new(Arc::clone(&derivations))),
+        tracer: traces.as_ref().map(Traces::tracer),
     };
     let cluster = Cluster::open(settings, around, connect);
     let cluster = cluster.map_err(|source| NodeError::Open { path, source })?;
@@ -136,6 +141,8 @@ pub(crate) fn open(
         derivations,
         wrapping,
         archive_keys,
+        traces,
+        syncs,
     })
 }
 
@@ -155,6 +162,10 @@ pub(crate) struct Opened {
     pub(crate) wrapping: Vec<WrappingKey>,
     /// The same for what the key of the archive is wrapped with.
     pub(crate) archive_keys: Vec<stator_archive::WrappingKey>,
+    /// Which requests are traced, if any are.
+    pub(crate) traces: Option<Traces>,
+    /// How long syncs of its disk take.
+    pub(crate) syncs: Arc<SyncMetrics>,
 }
 
 /// Opens the data of a node that is a cluster of one: its only founder, with no way to others.
@@ -166,6 +177,19 @@ pub(crate) fn open_alone(
     directory: &Path,
     master_key: MasterKey,
     limits: Limits,
+) -> Result<Opened, NodeError> {
+    open_alone_traced(durability, directory, master_key, (limits, None))
+}
+
+/// The same with the traces of its requests, if they are to be.
+///
+/// # Errors
+/// As [`open_alone`].
+pub(crate) fn open_alone_traced(
+    durability: Durability,
+    directory: &Path,
+    master_key: MasterKey,
+    told: (Limits, Option<Traces>),
 ) -> Result<Opened, NodeError> {
     let founder = Founder {
         node: NodeId(1),
@@ -194,7 +218,7 @@ pub(crate) fn open_alone(
     };
     let connect = |_, _| Ok(Arc::new(Alone) as Arc<dyn Network>);
     let keys = MasterKeys::new(master_key);
-    open(settings, world()?, directory, keys, limits, connect)
+    open(settings, world()?, directory, keys, told, connect)
 }
 
 /// What a node's API is to be like.
@@ -261,6 +285,8 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
     let keys =
         Keys::new(cluster.clone(), Arc::clone(&clock), api.fetch).wrapping(&identities, backups.clone());
     tokio::spawn(keys.clone().keep(api.rotation));
+    let clocks = Arc::<ClockWatch>::default();
+    tokio::spawn(Arc::clone(&clocks).keep(cluster.clone()));
     let throttle = api.limits.throughput.then(|| {
         let throttle = Arc::new(Throttle::new(api.region.clone(), Arc::clone(&clock)));
         tokio::spawn(Throttle::follow(Arc::downgrade(&throttle), cluster.clone()));
@@ -285,9 +311,12 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
         request_ids: RequestIds::new(seed()?),
         guard: Guard::new(api.http_limits),
         operations: Arc::default(),
+        syncs: Arc::clone(&opened.syncs),
+        clocks,
         keys,
         audit: api.audit,
         slow_request: api.slow_request,
+        traces: opened.traces.clone(),
     }))
 }
 
@@ -314,6 +343,7 @@ pub(crate) async fn run(
 ) -> Result<(), NodeError> {
     let cluster = app.context.cluster.clone();
     let (guard, audit, health) = (Arc::clone(&app.guard), app.audit.clone(), Arc::clone(&app.health));
+    let traces = app.traces.clone();
     if let Some(telling) = &listeners.telling {
         telling.serves(Sources {
             cluster: cluster.clone(),
@@ -321,11 +351,14 @@ pub(crate) async fn run(
             audit: audit.clone(),
             throttle: app.context.throttle.clone(),
             operations: Arc::clone(&app.operations),
+            syncs: Arc::clone(&app.syncs),
+            clocks: Arc::clone(&app.clocks),
             catalog: Arc::clone(&app.context.catalog),
             backups: app.context.backups.clone(),
             transfers: app.context.transfers.clone(),
             clock: Arc::clone(&app.context.clock),
             expiry: listeners.expiry.clone(),
+            traces: traces.clone(),
         });
     }
     health.serves(cluster.clone());
@@ -354,6 +387,9 @@ pub(crate) async fn run(
         tokio::task::spawn_blocking(move || audit.close())
             .await
             .map_err(io::Error::other)?;
+    }
+    if let Some(traces) = traces {
+        traces.close().await;
     }
     if let Some(cause) = failure {
         return Err(NodeError::Failed { cause });

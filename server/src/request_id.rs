@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use stator_cluster::follow::RequestName;
+
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHIJKLMNOPQRSTUV";
 /// Characters in an id.
 const LENGTH: usize = 52;
@@ -48,6 +50,11 @@ impl RequestId {
         &self.0
     }
 
+    /// The id as what a task knows of its request.
+    pub(crate) fn name(&self) -> Option<RequestName> {
+        RequestName::new(&self.0)
+    }
+
     /// The id as text.
     pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
@@ -55,7 +62,7 @@ impl RequestId {
 }
 
 /// The finalizer of SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
-fn mix(mut bits: u64) -> u64 {
+pub(crate) fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     bits ^ (bits >> 31)

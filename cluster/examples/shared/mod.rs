@@ -42,6 +42,7 @@ pub(crate) fn surroundings(directory: PathBuf) -> Result<Surroundings, Failure> 
         clock: None,
         driven: false,
         commands: Arc::new(NoCommands),
+        tracer: None,
     })
 }
 

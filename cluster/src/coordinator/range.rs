@@ -14,6 +14,7 @@ use super::route::{Place, Route, unexpected};
 use super::{Bounds, Cluster, Direction, Keyspace};
 use crate::command::Cell;
 use crate::error::Error;
+use crate::follow::{self, Step};
 use crate::group::apply::METADATA_GROUP;
 use crate::group::replica::Refused;
 use crate::level::ConsistencyLevel;
@@ -153,13 +154,17 @@ impl Cluster {
         direction: Direction,
         visit: &mut impl FnMut(&Row<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Error> {
+        let span = follow::open(Step::Scan);
+        let mut visited = Ok(ControlFlow::Continue(()));
         let mut rows = self.node.open_rows(keyspace.id, bounds, direction)?;
         while rows.advance()? {
             if visit(&Row(Source::Here(&rows))).is_break() {
-                return Ok(ControlFlow::Break(()));
+                visited = Ok(ControlFlow::Break(()));
+                break;
             }
         }
-        Ok(ControlFlow::Continue(()))
+        follow::end(span, &visited);
+        visited
     }
 
     /// Visits rows on this node, and says which was the last one.

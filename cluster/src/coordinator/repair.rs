@@ -16,6 +16,7 @@ use super::route::{Place, Route, unexpected, within};
 use super::{Cluster, Keyspace};
 use crate::command::{Cell, WriteOptions};
 use crate::error::Error;
+use crate::follow;
 use crate::group::replica::Refused;
 use crate::group::restore::Restore;
 use crate::group::write::Target;
@@ -74,11 +75,14 @@ impl Cluster {
             return;
         }
         let (cluster, key) = (self.clone(), key.to_vec());
-        self.node.surroundings.world.spawn(Box::pin(async move {
-            if let Err(error) = cluster.read_all(group, keyspace, &key).await {
-                tracing::debug!(group, %error, "a cell could not be compared");
-            }
-        }));
+        self.node
+            .surroundings
+            .world
+            .spawn(Box::pin(follow::carried(async move {
+                if let Err(error) = cluster.read_all(group, keyspace, &key).await {
+                    tracing::debug!(group, %error, "a cell could not be compared");
+                }
+            })));
     }
 
     async fn ask_all(

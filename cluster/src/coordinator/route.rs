@@ -6,12 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use prost::Message as _;
 
 use super::Cluster;
 use crate::command::WriteOptions;
 use crate::error::Error;
-use crate::follow::{self, Hop};
+use crate::follow::{self, Hop, OpenSpan, Step};
 use crate::gossip::Liveness;
 use crate::group::apply::METADATA_GROUP;
 use crate::group::replica::{Refused, Replica};
@@ -68,6 +69,9 @@ pub(super) struct Route<'a> {
     last: Option<NodeId>,
     cause: String,
     unknown: Option<String>,
+    /// Its step of the request's trace, if that is traced.
+    span: Option<OpenSpan>,
+    is_done: bool,
 }
 
 impl<'a> Route<'a> {
@@ -83,6 +87,13 @@ impl<'a> Route<'a> {
             last: None,
             cause: "no replica is known to be reachable".to_owned(),
             unknown: None,
+            span: follow::open(Step::Route {
+                range: range_of(group),
+                leader,
+                node: None,
+                tries: 0,
+            }),
+            is_done: false,
         }
     }
 
@@ -140,7 +151,7 @@ impl<'a> Route<'a> {
         left: Duration,
         attempt: impl Future<Output = Result<T, Refused>>,
     ) -> Option<Result<T, Refused>> {
-        within(self.world(), left, attempt).await
+        follow::inside(self.span.as_ref(), within(self.world(), left, attempt)).await
     }
 
     /// What has come of a try; `None` if there is to be another one.
@@ -149,7 +160,10 @@ impl<'a> Route<'a> {
     /// When another try fails as well.
     pub(super) fn settle<T>(&mut self, outcome: Option<Result<T, Refused>>) -> Result<Option<T>, Error> {
         match outcome {
-            Some(Ok(output)) => return Ok(Some(output)),
+            Some(Ok(output)) => {
+                self.is_done = true;
+                return Ok(Some(output));
+            }
             Some(Err(Refused::Finally(error))) => return Err(error),
             Some(Err(Refused::NotLeader(elsewhere))) => {
                 self.hint = elsewhere;
@@ -179,13 +193,27 @@ impl Drop for Route<'_> {
     fn drop(&mut self) {
         if let Some(node) = self.last.filter(|_| follow::is_followed()) {
             follow::note(Hop {
-                range: (self.group != METADATA_GROUP).then(|| RangeId(self.group - 1)),
+                range: range_of(self.group),
                 node,
                 tries: self.tried,
                 took: self.world().now().saturating_sub(self.begun),
             });
         }
+        if let Some(mut span) = self.span.take() {
+            span.step = Step::Route {
+                range: range_of(self.group),
+                leader: self.leader,
+                node: self.last,
+                tries: self.tried,
+            };
+            span.end(!self.is_done);
+        }
     }
+}
+
+/// The token range of a group; none for the metadata.
+fn range_of(group: u32) -> Option<RangeId> {
+    (group != METADATA_GROUP).then(|| RangeId(group - 1))
 }
 
 impl Cluster {
@@ -239,25 +267,32 @@ impl Cluster {
 
     /// Asks another node.
     pub(crate) async fn ask(&self, node: NodeId, ask: Ask, patience: Duration) -> Result<Tell, Refused> {
-        let answer = self
-            .node
-            .exchange
-            .request(node, Priority::Urgent, question(ask), patience)
-            .await;
-        let bytes = answer.map_err(|error| match error {
-            ExchangeError::TooMany { .. } | ExchangeError::TooLong { .. } | ExchangeError::Closed => {
-                Refused::NotNow(error.to_string())
-            }
-            ExchangeError::NoAnswer { .. }
-            | ExchangeError::PeerDown { .. }
-            | ExchangeError::NotServed { .. } => Refused::Unknown(error.to_string()),
-        })?;
-        match Reply::decode(bytes) {
-            Ok(Reply {
-                tell: Some(Tell::Refused(refusal)),
-            }) => Err(Refusal::read(refusal, node)),
-            Ok(Reply { tell: Some(tell) }) => Ok(tell),
-            Ok(Reply { tell: None }) | Err(_) => Err(unexpected(node)),
+        let what = ask.name();
+        let span = follow::open(Step::Ask { node, what });
+        let question = question(ask, follow::origin(span.as_ref()));
+        let exchange = &self.node.exchange;
+        let answer = exchange.request(node, Priority::Urgent, question, patience).await;
+        let told = answer_of(node, answer);
+        follow::end(span, &told);
+        told
+    }
+}
+
+/// What another node has answered.
+fn answer_of(node: NodeId, answer: Result<Bytes, ExchangeError>) -> Result<Tell, Refused> {
+    let bytes = answer.map_err(|error| match error {
+        ExchangeError::TooMany { .. } | ExchangeError::TooLong { .. } | ExchangeError::Closed => {
+            Refused::NotNow(error.to_string())
         }
+        ExchangeError::NoAnswer { .. } | ExchangeError::PeerDown { .. } | ExchangeError::NotServed { .. } => {
+            Refused::Unknown(error.to_string())
+        }
+    })?;
+    match Reply::decode(bytes) {
+        Ok(Reply {
+            tell: Some(Tell::Refused(refusal)),
+        }) => Err(Refusal::read(refusal, node)),
+        Ok(Reply { tell: Some(tell) }) => Ok(tell),
+        Ok(Reply { tell: None }) | Err(_) => Err(unexpected(node)),
     }
 }

@@ -5,6 +5,7 @@ mod derived;
 mod scrub;
 mod sums;
 mod three;
+mod traces;
 mod transact;
 mod versions;
 
@@ -182,6 +183,7 @@ fn surroundings(directory: &TempDir) -> Surroundings {
         clock: None,
         driven: false,
         commands: Arc::new(Appends),
+        tracer: None,
     }
 }
 

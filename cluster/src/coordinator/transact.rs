@@ -26,6 +26,7 @@ use super::route::{Place, Route, unexpected};
 use super::{Cluster, Keyspace};
 use crate::command::{Cell, Invocation, InvocationId};
 use crate::error::Error;
+use crate::follow;
 use crate::group::replica::Refused;
 use crate::group::see::Seen;
 use crate::group::transact::{CellCommand, Judgement};
@@ -93,14 +94,14 @@ impl Cluster {
         // What has begun goes on if the caller does not wait for it.
         let (tell, told) = oneshot::channel();
         let cluster = self.clone();
-        world.spawn(Box::pin(async move {
+        world.spawn(Box::pin(follow::carried(async move {
             let outcome = if request.parts.len() < 2 {
                 cluster.transact_in_one(&request).await
             } else {
                 cluster.transact_in_many(&request).await
             };
             drop(tell.send(outcome));
-        }));
+        })));
         told.await.unwrap_or_else(|_| {
             Err(Error::OutcomeUnknown {
                 cause: "the node was closed under the transaction".to_owned(),

@@ -468,6 +468,7 @@ impl State {
             }
         }
         let applied = self.applied;
+        self.watched.applied(applied);
         self.core.applied(applied);
         let everywhere = if self
             .pending

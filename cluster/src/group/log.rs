@@ -206,6 +206,7 @@ impl Replica {
             state.core.persisted(number);
         }
         if let Some(last) = written.last_index {
+            state.watched.logged(state.logged, last);
             state.logged = last;
             state.wake_logged(&mut todo);
         }

@@ -38,7 +38,9 @@ pub(crate) mod settings;
 pub(crate) mod snapshot;
 mod standing;
 mod sums;
+mod tally;
 #[cfg(test)]
 mod tests;
 pub(crate) mod transact;
+mod watched;
 pub(crate) mod write;

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::quiet::Reason;
 use super::replica::{Refused, Replica, State, Todo};
+use crate::follow::{self, Step};
 use crate::raft::ReadContext;
 use crate::world::NodeId;
 
@@ -61,7 +62,10 @@ impl Replica {
         if self.serves_alone() {
             return Ok(());
         }
-        self.read_index().await.map(drop)
+        let span = follow::open(Step::Barrier);
+        let seen = self.read_index().await;
+        follow::end(span, &seen);
+        seen.map(drop)
     }
 
     /// Waits until everything up to an entry is applied, on any replica.

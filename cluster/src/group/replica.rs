@@ -33,6 +33,7 @@ use super::read::Reads;
 use super::rest::Others;
 use super::scrub::Scrub;
 use super::settings::GroupSettings;
+use super::watched::Watched;
 use crate::error::Error;
 use crate::level::ConsistencyLevel;
 use crate::raft::{Core, CoreSettings, Fetch, RaftMessage, Recovered, ReplicaId, Role};
@@ -157,6 +158,8 @@ pub(super) struct State {
     pub(super) unlogged: VecDeque<Pending>,
     /// Writes that are applied and wait until every voter has them, in the order of the entries.
     pub(super) spreading: VecDeque<Pending>,
+    /// Entries of requests that are traced, until they are applied.
+    pub(super) watched: Watched,
     pub(super) reads: Reads,
     pub(super) invocations: Invocations,
     /// The last entry whose effect is in the engine.
@@ -208,6 +211,7 @@ impl State {
             pending: VecDeque::new(),
             unlogged: VecDeque::new(),
             spreading: VecDeque::new(),
+            watched: Watched::default(),
             reads: Reads::default(),
             invocations: remembered.invocations,
             applied,
@@ -443,7 +447,8 @@ impl Replica {
                     log.push(persist);
                 }
             }
-            if !step.committed.is_empty() {
+            if let (Some(first), Some(last)) = (step.committed.first(), step.committed.last()) {
+                state.watched.committed(first.index, last.index);
                 self.apply.lock().push(step.committed);
             }
             for (context, index) in step.reads {
@@ -541,6 +546,7 @@ impl State {
     /// What was decided in this leadership may be overruled now: who waits for it cannot be told how it ends.
     pub(super) fn end_leadership(&mut self, todo: &mut Todo) {
         self.overlay.clear();
+        self.watched.clear();
         self.proposed.clear();
         self.forwarding.end();
         self.accepting.clear();
@@ -605,24 +611,4 @@ pub(crate) struct Remembered {
     pub(crate) changes: Vec<(u64, Bytes)>,
     /// What the replica keeps about its group.
     pub(crate) own: Own,
-}
-
-impl Replica {
-    /// Adds rows and bytes that were there before the node started.
-    pub(crate) fn add_to_tally(&self, keyspace: u32, (items, bytes): (i64, i64)) {
-        let mut state = self.state.lock();
-        let tally = state.tallies.entry(keyspace).or_default();
-        tally.0 = tally.0.saturating_add(items);
-        tally.1 = tally.1.saturating_add(bytes);
-    }
-
-    /// The rows that a keyspace has in this group, and their bytes.
-    pub(crate) fn tally(&self, keyspace: u32) -> (i64, i64) {
-        self.state
-            .lock()
-            .tallies
-            .get(&keyspace)
-            .copied()
-            .unwrap_or_default()
-    }
 }

@@ -25,6 +25,7 @@ use super::sums::Sums;
 use crate::command::{Answer as _, Applier, Cell, Commands, InvocationId, Verdict, WriteOptions};
 use crate::derive::Origin;
 use crate::error::Error;
+use crate::follow::{self, Step, Watch};
 use crate::latch::Latch;
 use crate::level::ConsistencyLevel;
 use crate::metadata::keyspaces::Lookup;
@@ -102,6 +103,7 @@ impl Replica {
         decision: &D,
     ) -> Result<D::Answer, Refused> {
         self.keyspace(target.keyspace)?;
+        let deciding = follow::open(Step::Decide);
         self.host.admit(target.key.len()).await;
         if self.is_behind.load(Ordering::Acquire) {
             self.wait_for_rows().await?;
@@ -126,11 +128,13 @@ impl Replica {
                 let repeated = options.invocation.filter(|one| one.is_repeated);
                 let Some((invocation, request)) = repeated.zip(request) else {
                     drop(latch);
+                    follow::done(deciding);
                     self.confirm(term, decided_on).await?;
                     return Ok(answer);
                 };
                 let recorded = decision.record(&answer);
                 let proposal = unchanged(&target, (invocation.id, request), (recorded, term));
+                follow::done(deciding);
                 self.stand(proposal, latch).await?;
                 return Ok(answer);
             }
@@ -143,10 +147,7 @@ impl Replica {
                     refused => refused,
                 })?
             }
-            None => Following {
-                known: u64::MAX,
-                ..Following::default()
-            },
+            None => nothing_follows(),
         };
         if !following.note.is_empty() {
             decision.note(&mut answer, &following.note)?;
@@ -161,6 +162,7 @@ impl Replica {
         let recorded = request.map_or_else(Bytes::new, |_| decision.record(&answer));
         let images = (current.as_ref(), cell);
         let proposal = self.prepare(&target, options, images, (recorded, term), (following, sums));
+        follow::done(deciding);
         self.stand(proposal, latch).await?;
         Ok(answer)
     }
@@ -169,7 +171,11 @@ impl Replica {
     async fn stand(self: &Arc<Self>, proposal: Proposal, latch: Latch) -> Result<(), Refused> {
         let keyspace = proposal.placed.as_ref().map(|placed| placed.keyspace);
         let state = self.when_unheld(|| keyspace.into_iter()).await;
-        let outcome = self.propose(state, proposal, latch)?.await;
+        let watch = follow::watch();
+        let outcome = self.propose(state, proposal, latch, watch.clone())?.await;
+        if let Some(watch) = watch {
+            watch.tell();
+        }
         outcome.unwrap_or_else(|_| Err(Refused::Unknown("the node was closed under the write".to_owned())))
     }
 
@@ -342,6 +348,7 @@ impl Replica {
         mut state: MutexGuard<'_, State>,
         proposal: Proposal,
         latch: Latch,
+        watch: Option<Arc<Watch>>,
     ) -> Result<oneshot::Receiver<Result<(), Refused>>, Refused> {
         let (wake, outcome) = oneshot::channel();
         let unix_ms = self.host.world.unix_ms();
@@ -359,6 +366,9 @@ impl Replica {
         let Some((index, _)) = state.core.propose(encoded.clone()) else {
             return Err(refused(self));
         };
+        if let Some(watch) = watch {
+            state.watched.add(index, watch);
+        }
         state.remember_sums(index, &proposal.sums);
         state.remember_proposal(index, &encoded, proposal.request, proposal.placed.as_ref());
         let level = proposal.level;
@@ -373,6 +383,14 @@ impl Replica {
         self.advance_with(state, todo);
         self.host.outbox.flush();
         Ok(outcome)
+    }
+}
+
+/// Nothing, whatever else is known.
+fn nothing_follows() -> Following {
+    Following {
+        known: u64::MAX,
+        ..Following::default()
     }
 }
 

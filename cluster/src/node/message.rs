@@ -5,11 +5,15 @@
 
 pub(crate) mod cut;
 pub(crate) mod moves;
+mod name;
 pub(crate) mod newcomer;
+mod origin;
+mod repair;
 pub(crate) mod scrub;
 pub(crate) mod transaction;
 
 pub(crate) use self::moves::Metadata;
+pub(crate) use self::repair::Repair;
 
 use std::ops::Bound;
 
@@ -17,13 +21,14 @@ use bytes::Bytes;
 use prost::{Message, Oneof};
 
 use self::newcomer::{WhoAmI, You};
+use self::origin::OriginOf;
 use crate::command::WriteOptions;
 use crate::coordinator::{Bounds, Direction};
 use crate::derive::Unfit;
 use crate::error::Error;
+use crate::follow::Origin;
 use crate::group::fill::Filling;
 use crate::group::replica::Refused;
-use crate::group::restore::Restore;
 use crate::group::write::Target;
 use crate::level::ConsistencyLevel;
 use crate::world::NodeId;
@@ -33,9 +38,12 @@ use crate::world::NodeId;
 pub(crate) struct Question {
     #[prost(
         oneof = "Ask",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 41, 42, 43, 44, 45, 46, 47, 48"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 41, 42, 43, 44, 45, 46, 47, 48, 49"
     )]
     pub(crate) ask: Option<Ask>,
+    /// The request that it is asked for.
+    #[prost(message, optional, tag = "100")]
+    pub(crate) origin: Option<OriginOf>,
 }
 
 #[derive(Clone, PartialEq, Oneof)]
@@ -154,6 +162,9 @@ pub(crate) enum Ask {
     WantAllScrubs(bool),
     #[prost(bool, tag = "48")]
     ScrubProgress(bool),
+    /// What time it is.
+    #[prost(bool, tag = "49")]
+    Clock(bool),
 }
 
 /// Rows for a group, as they are to lie in its log.
@@ -248,58 +259,6 @@ pub(crate) struct At {
     pub(crate) key: Bytes,
     #[prost(uint64, tag = "4")]
     pub(crate) index: u64,
-}
-
-/// A cell that replicas have differently.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Repair {
-    #[prost(uint32, tag = "1")]
-    pub(crate) group: u32,
-    #[prost(uint32, tag = "2")]
-    pub(crate) keyspace: u32,
-    #[prost(bytes = "bytes", tag = "3")]
-    pub(crate) key: Bytes,
-    /// 16 bytes, or none.
-    #[prost(bytes = "bytes", tag = "4")]
-    pub(crate) invocation: Bytes,
-    /// What they have.
-    #[prost(message, repeated, tag = "5")]
-    pub(crate) seen: Vec<MaybeCell>,
-    /// What they are to have.
-    #[prost(message, optional, tag = "6")]
-    pub(crate) right: Option<MaybeCell>,
-    /// They had applied everything up to this entry.
-    #[prost(uint64, tag = "7")]
-    pub(crate) since: u64,
-}
-
-impl Repair {
-    pub(crate) fn new(
-        (group, keyspace): (u32, u32),
-        key: &[u8],
-        options: &WriteOptions,
-        restore: &Restore,
-    ) -> Self {
-        let maybe = |cell: &Option<Bytes>| MaybeCell { cell: cell.clone() };
-        Self {
-            group,
-            keyspace,
-            key: Bytes::copy_from_slice(key),
-            invocation: invocation_bytes(options),
-            seen: restore.seen.iter().map(maybe).collect(),
-            right: Some(maybe(&restore.right)),
-            since: restore.since,
-        }
-    }
-
-    pub(crate) fn restore(&mut self) -> Restore {
-        let seen = std::mem::take(&mut self.seen).into_iter();
-        Restore {
-            since: self.since,
-            seen: seen.map(|seen| seen.cell).collect(),
-            right: self.right.take().and_then(|right| right.cell),
-        }
-    }
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -588,8 +547,11 @@ impl Page {
     }
 }
 
-pub(crate) fn question(ask: Ask) -> Bytes {
-    Question { ask: Some(ask) }.encode_to_vec().into()
+/// A question, and the request that it is asked for, if there is one.
+pub(crate) fn question(ask: Ask, origin: Option<Origin>) -> Bytes {
+    let origin = origin.map(|origin| OriginOf::new(&origin));
+    let ask = Some(ask);
+    Question { ask, origin }.encode_to_vec().into()
 }
 
 pub(crate) fn reply(tell: Tell) -> Bytes {

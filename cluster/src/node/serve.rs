@@ -19,6 +19,7 @@ use super::message::{
 use crate::command::{Commands, Invocation, InvocationId, MalformedCommand, WriteOptions};
 use crate::coordinator::{Bounds, Direction};
 use crate::error::Error;
+use crate::follow::{self, Request, Step};
 use crate::gossip::Gossiper;
 use crate::group::apply::METADATA_GROUP;
 use crate::group::journal::Journal;
@@ -40,9 +41,11 @@ pub(super) struct Server(pub(super) Weak<Node>);
 impl Serve for Server {
     fn serve(&self, from: NodeId, body: Bytes, answer: Reply) {
         let Some(node) = self.0.upgrade() else { return };
-        let Ok(Question { ask: Some(ask) }) = Question::decode(body) else {
+        let Ok(question) = Question::decode(body) else {
             return;
         };
+        let origin = question.origin();
+        let Some(ask) = question.ask else { return };
         if let Ask::WhoAmI(asks) = &ask
             && asks.node == from.0
             && !asks.address.is_empty()
@@ -51,12 +54,16 @@ impl Serve for Server {
             node.exchange.introduce(from, &asks.address);
         }
         let world = Arc::clone(&node.surroundings.world);
-        world.spawn(Box::pin(async move {
-            let tell = node.carry_out(ask).await;
+        let request = Request::of_origin(&origin, node.surroundings.tracer.as_ref());
+        let what = ask.name();
+        world.spawn(Box::pin(follow::follow(request, async move {
+            let span = follow::open(Step::Serve { node: from, what });
+            let tell = follow::inside(span.as_ref(), node.carry_out(ask)).await;
+            follow::end(span, &tell);
             answer.send(reply(
                 tell.unwrap_or_else(|refused| Tell::Refused(Refusal::of(&refused))),
             ));
-        }));
+        })));
     }
 }
 
@@ -115,6 +122,7 @@ impl Node {
             Ask::Close(close) => Ok(Tell::Index(
                 self.asked(close.group)?.close_time(close.at_ms).await?,
             )),
+            Ask::Clock(_) => Ok(Tell::Index(self.surroundings.world.unix_ms())),
             Ask::Taken(group) => Ok(Tell::Index(self.asked(group)?.taken()?)),
             Ask::Metadata(_) => self.serve_metadata().await.map(Tell::Metadata),
             Ask::Transact(part) => self.serve_transact(part).await,
@@ -182,8 +190,10 @@ impl Node {
         if read.leader {
             replica.read_barrier().await?;
         }
-        let value = self.engine.get(id, &read.key)?;
-        let cell = value.map(stator_storage::Value::into_bytes);
+        let span = follow::open(Step::Read);
+        let value = self.engine.get(id, &read.key);
+        follow::end(span, &value);
+        let cell = value?.map(stator_storage::Value::into_bytes);
         Ok(Tell::Cell(MaybeCell { cell }))
     }
 
@@ -191,8 +201,10 @@ impl Node {
         let replica = self.asked_to_read(at.group)?;
         replica.wait_applied(at.index).await?;
         let id = self.keyspace_here(at.keyspace)?;
-        let value = self.engine.get(id, &at.key)?;
-        let cell = value.map(stator_storage::Value::into_bytes);
+        let span = follow::open(Step::Read);
+        let value = self.engine.get(id, &at.key);
+        follow::end(span, &value);
+        let cell = value?.map(stator_storage::Value::into_bytes);
         Ok(Tell::Cell(MaybeCell { cell }))
     }
 
@@ -239,6 +251,7 @@ impl Node {
             replica.read_barrier().await?;
         }
         let bounds = page.bounds();
+        let span = follow::open(Step::Scan);
         let mut rows = self.open_rows(id, &bounds, page.direction())?;
         let bytes_max = usize::try_from(page.bytes_max)
             .unwrap_or(usize::MAX)
@@ -253,7 +266,9 @@ impl Node {
             found.keys.push(Bytes::copy_from_slice(rows.key()));
             found.cells.push(rows.value_shared().into_bytes());
         }
-        Ok(found)
+        let found = Ok(found);
+        follow::end(span, &found);
+        found
     }
 
     /// The rows of a span on this node, as of now.

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::command::Commands;
 use crate::coordinator::Settings;
+use crate::follow::Tracer;
 use crate::gossip::GossipSettings;
 use crate::group::settings::Timing;
 use crate::ring::RangeBits;
@@ -149,6 +150,8 @@ pub struct Surroundings {
     pub driven: bool,
     /// Decides commands in bytes.
     pub commands: Arc<dyn Commands>,
+    /// Who gets the steps that this node does of requests that are traced.
+    pub tracer: Option<Arc<dyn Tracer>>,
 }
 
 /// The network of a node that has nobody to talk to: it drops everything.

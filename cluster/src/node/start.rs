@@ -290,7 +290,7 @@ impl Node {
 
     /// What one of the nodes that are asked knows of this one, if it answers.
     async fn ask_one(&self, peer: NodeId, asked: &[NodeId]) -> Result<Option<You>, Error> {
-        let ask = question(Ask::WhoAmI(WhoAmI {
+        let ask = Ask::WhoAmI(WhoAmI {
             node: self.settings.node.0,
             // Whoever joins has made no cluster, and is told of some nodes only.
             founders: if self.settings.is_founder() {
@@ -300,7 +300,8 @@ impl Node {
             },
             address: self.settings.address.clone(),
             asked: asked.iter().map(|node| node.0).collect(),
-        }));
+        });
+        let ask = question(ask, None);
         let answer = self
             .exchange
             .request(peer, Priority::Urgent, ask, ASK_PATIENCE)

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use http::HeaderMap;
 use stator_cluster::transport::Credentials;
 use zeroize::Zeroizing;
 
@@ -14,6 +15,7 @@ use crate::config::Config;
 use crate::config::place::Place;
 use crate::object_store::{Buckets, S3, S3Settings};
 use crate::tls::{self, ServerPem};
+use crate::trace::{self, Destination, TracingSettings};
 
 /// A file is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +120,27 @@ pub(super) fn buckets(config: &Config) -> Result<Option<(Buckets, u64)>, FileErr
         clock: Arc::new(SystemClock),
     });
     Ok(Some((Buckets::S3(s3), rate)))
+}
+
+/// Where traces are sent, if they are to be.
+///
+/// # Errors
+/// [`FileError`] when the headers or the authorities cannot be read or understood.
+pub(super) fn collector(config: &Config) -> Result<Option<(&TracingSettings, Destination)>, FileError> {
+    let Some(settings) = &config.tracing else {
+        return Ok(None);
+    };
+    let headers = match &settings.headers {
+        Some(path) => trace::headers_of(&read_text(path)?).map_err(|cause| failed(path, &cause))?,
+        None => HeaderMap::new(),
+    };
+    let tls = match &settings.certificate_authority {
+        Some(path) => Some(tls::client(&authority(path)?).map_err(|error| failed(path, &error))?),
+        None => None,
+    };
+    let destination = Destination::new(settings, headers, tls);
+    let destination = destination.map_err(|cause| failed(Path::new(&settings.endpoint), &cause))?;
+    Ok(Some((settings, destination)))
 }
 
 /// The certificates of the authorities that nodes are verified against.

@@ -37,6 +37,7 @@ use crate::metrics::Telling;
 use crate::node::{self, Listeners, NodeError};
 use crate::random;
 use crate::tls::{Expiry, ServerTls, TlsError};
+use crate::trace::{Described, Traces};
 
 /// How often it is told what the node waits for, if that has changed.
 const WAITING_INTERVAL: Duration = Duration::from_secs(2);
@@ -346,13 +347,26 @@ fn open(
         Arc::clone(&world),
         directory,
         master_keys,
-        config.limits,
+        (config.limits, traces(config, &world)?),
         connect,
     )?;
     let transport = started
         .into_inner()
         .ok_or_else(|| io::Error::other("the cluster was opened without its network"))?;
     Ok(Begun { opened, transport })
+}
+
+/// Begins to send traces, if they are wanted.
+fn traces(config: &Config, world: &Arc<dyn World>) -> Result<Option<Traces>, ServeError> {
+    let Some((settings, destination)) = files::collector(config)? else {
+        return Ok(None);
+    };
+    let described = Described {
+        node: config.node.id,
+        cluster: config.cluster.id.as_ref().to_owned(),
+    };
+    let around: (_, Arc<dyn Clock>) = (Arc::clone(world), Arc::new(SystemClock));
+    Ok(Some(Traces::start(settings, destination, &described, around)))
 }
 
 /// Waits until the node is ready, and says on standard error what it waits for.

@@ -8,6 +8,7 @@ use crate::arn;
 use crate::audit::AuditSettings;
 use crate::backup::BackupSettings;
 use crate::object_store::ObjectStoreSettings;
+use crate::trace::TracingSettings;
 
 /// The longest name of a zone or rack.
 const PLACE_BYTES_MAX: usize = stator_cluster::gossip::PLACE_BYTES_MAX;
@@ -96,6 +97,8 @@ impl Config {
         found.check("backup", backup.map_or(Ok(()), Err));
         let object_store = self.object_store.as_ref().and_then(ObjectStoreSettings::problem);
         found.check("object_store", object_store.map_or(Ok(()), Err));
+        let tracing = self.tracing.as_ref().and_then(TracingSettings::problem);
+        found.check("tracing", tracing.map_or(Ok(()), Err));
         let certificates = self.http.client_certificates.iter();
         for (name, arn) in certificates.flat_map(|certificates| &certificates.principals) {
             if !arn::is_principal(arn) {

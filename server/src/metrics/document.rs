@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stator_cluster::{Durability, MASTER_KEY_BYTES, MasterKey};
+use http::HeaderMap;
+use stator_cluster::{ClockOffset, Durability, MASTER_KEY_BYTES, MasterKey, NodeId};
 
 use super::{Sources, operations_text, tell};
 use crate::audit::AuditLog;
 use crate::auth::{self, Authenticator};
 use crate::backup::BackupSettings;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
+use crate::clock_watch::ClockWatch;
 use crate::config::Rotation;
 use crate::health::Health;
 use crate::http::limits::HttpLimits;
@@ -18,6 +20,7 @@ use crate::limits::Limits;
 use crate::node;
 use crate::object_store::Buckets;
 use crate::tls::Expiry;
+use crate::trace::{Described, Destination, Traces, TracingSettings};
 use crate::upkeep::UpkeepSettings;
 use crate::wire::target::Target;
 
@@ -66,17 +69,26 @@ async fn everything() -> String {
         slow_request: None,
     };
     let app = node::app(&opened, api).await.unwrap();
+    // There are no other nodes.
+    let ahead = ClockOffset {
+        node: NodeId(2),
+        ahead_ms: 1_000,
+        error: Duration::ZERO,
+    };
     let told = tell(&Sources {
         cluster: opened.cluster.clone(),
         guard: Arc::clone(&app.guard),
         audit: app.audit.clone(),
         throttle: app.context.throttle.clone(),
         operations: Arc::clone(&app.operations),
+        syncs: Arc::clone(&app.syncs),
+        clocks: Arc::new(ClockWatch::of(ahead)),
         catalog: Arc::clone(&app.context.catalog),
         backups: app.context.backups.clone(),
         transfers: app.context.transfers.clone(),
         clock: Arc::new(SystemClock),
         expiry: Some(Arc::new(Expiry::default())),
+        traces: Some(traces()),
     });
     // Nothing was asked of it, so that series of operations have no labels yet.
     let answered = [(
@@ -85,6 +97,18 @@ async fn everything() -> String {
         Some("ThrottlingException"),
     )];
     told + &operations_text(&answered)
+}
+
+/// Traces that nobody collects, and of which there are none.
+fn traces() -> Traces {
+    let settings = TracingSettings::for_tests("http://127.0.0.1:9", 0.0);
+    let destination = Destination::new(&settings, HeaderMap::new(), None).unwrap();
+    let described = Described {
+        node: 1,
+        cluster: "dev".to_owned(),
+    };
+    let around: (_, Arc<dyn Clock>) = (node::world().unwrap(), Arc::new(SystemClock));
+    Traces::start(&settings, destination, &described, around)
 }
 
 /// A metric, as it is told.

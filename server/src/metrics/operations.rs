@@ -5,72 +5,34 @@
 //! most [`TABLES_MAX`] of them, and go with their table. Counting takes no lock but to find a table's series.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
+use super::histogram::{Bounds, Histogram};
 use super::{Kind, Text};
 use crate::wire::target::Target;
 
-/// Upper bounds of the buckets, in milliseconds, and as labels in seconds.
-const BUCKETS: [(u64, &str); 13] = [
-    (1, "0.001"),
-    (2, "0.002"),
-    (5, "0.005"),
-    (10, "0.01"),
-    (20, "0.02"),
-    (50, "0.05"),
-    (100, "0.1"),
-    (250, "0.25"),
-    (500, "0.5"),
-    (1_000, "1"),
-    (2_500, "2.5"),
-    (5_000, "5"),
-    (10_000, "10"),
+/// Upper bounds of the buckets.
+const BUCKETS: Bounds = &[
+    (1_000, "0.001"),
+    (2_000, "0.002"),
+    (5_000, "0.005"),
+    (10_000, "0.01"),
+    (20_000, "0.02"),
+    (50_000, "0.05"),
+    (100_000, "0.1"),
+    (250_000, "0.25"),
+    (500_000, "0.5"),
+    (1_000_000, "1"),
+    (2_500_000, "2.5"),
+    (5_000_000, "5"),
+    (10_000_000, "10"),
 ];
 
 /// Tables that have series of their own. Those beyond are counted by operation only.
 const TABLES_MAX: usize = 1_000;
-
-/// Durations, counted in buckets.
-#[derive(Debug, Default)]
-struct Histogram {
-    /// How many are in each bucket and in none before; the last is for those above all bounds.
-    buckets: [AtomicU64; BUCKETS.len() + 1],
-    /// Their sum, in microseconds.
-    sum_us: AtomicU64,
-}
-
-impl Histogram {
-    fn observe(&self, took: Duration) {
-        let within = BUCKETS
-            .iter()
-            .position(|(bound_ms, _)| took <= Duration::from_millis(*bound_ms));
-        self.buckets[within.unwrap_or(BUCKETS.len())].fetch_add(1, Ordering::Relaxed);
-        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.sum_us.fetch_add(took_us, Ordering::Relaxed);
-    }
-
-    /// Its lines, unless nothing was observed.
-    fn write(&self, text: &mut Text, name: &str, labels: &str) {
-        let counts = self.buckets.each_ref().map(|count| count.load(Ordering::Relaxed));
-        let all = counts.iter().sum::<u64>();
-        if all == 0 {
-            return;
-        }
-        let mut below = 0;
-        for ((_, bound), count) in BUCKETS.iter().zip(counts) {
-            below += count;
-            text.line(format_args!("{name}_bucket{{{labels},le=\"{bound}\"}} {below}"));
-        }
-        text.line(format_args!("{name}_bucket{{{labels},le=\"+Inf\"}} {all}"));
-        let sum = Duration::from_micros(self.sum_us.load(Ordering::Relaxed));
-        text.line(format_args!("{name}_sum{{{labels}}} {}", sum.as_secs_f64()));
-        text.line(format_args!("{name}_count{{{labels}}} {all}"));
-    }
-}
 
 /// One histogram for each operation, made when it is first needed.
 #[derive(Debug)]
@@ -84,7 +46,9 @@ impl Default for Operations {
 
 impl Operations {
     fn observe(&self, target: Target, took: Duration) {
-        self.0[target.place()].get_or_init(Box::default).observe(took);
+        self.0[target.place()]
+            .get_or_init(|| Box::new(Histogram::new(BUCKETS)))
+            .observe(took);
     }
 
     fn write(&self, text: &mut Text, name: &str, table: &str) {
@@ -210,6 +174,18 @@ impl Concern<'_> {
             self.table.get_or_init(|| series);
         }
     }
+}
+
+/// What is told of these operations alone.
+#[cfg(test)]
+pub(crate) fn operations_text(answered: &[(Target, Duration, Option<&'static str>)]) -> String {
+    let metrics = OperationMetrics::default();
+    for (target, took, error) in answered {
+        metrics.answered(Some(*target), None, *took, *error);
+    }
+    let mut text = Text::default();
+    metrics.write(&mut text, |_| true);
+    text.0
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ pub(in crate::scenario) fn surroundings(boot: &Boot, commands: Arc<dyn Commands>
         clock: Some(Arc::new(SteadyClock(Arc::clone(&boot.world)))),
         driven: true,
         commands,
+        tracer: None,
     }
 }
 

@@ -7,12 +7,17 @@ use parking_lot::Mutex;
 use stator_storage::{StreamId, WriteBatch};
 
 use super::*;
-use crate::world::{Inbox, Priority};
+use crate::follow::Tracer;
+use crate::world::{Inbox, Priority, Task, World};
 
 /// Everybody's inbox.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hub {
-    inboxes: Arc<Mutex<BTreeMap<NodeId, Arc<dyn Inbox>>>>,
+    pub(super) inboxes: Arc<Mutex<BTreeMap<NodeId, Arc<dyn Inbox>>>>,
+    /// Who gets the steps of nodes, if somebody does.
+    pub(super) tracers: BTreeMap<NodeId, Arc<dyn Tracer>>,
+    /// By how many milliseconds the clocks of nodes are ahead.
+    pub(super) ahead_ms: BTreeMap<NodeId, u64>,
 }
 
 /// What a node sends over.
@@ -102,7 +107,41 @@ fn begin(
     };
     let mut around = surroundings(directory);
     around.commands = Arc::clone(commands);
+    if let Some(ahead_ms) = hub.ahead_ms.get(&node).copied() {
+        let world = around.world;
+        around.world = Arc::new(Skewed { world, ahead_ms });
+    }
+    around.tracer = hub.tracers.get(&node).cloned();
     Cluster::open(settings, around, connect).unwrap()
+}
+
+/// A world whose clock is wrong.
+#[derive(Debug)]
+struct Skewed {
+    world: Arc<dyn World>,
+    ahead_ms: u64,
+}
+
+impl World for Skewed {
+    fn now(&self) -> Duration {
+        self.world.now()
+    }
+
+    fn unix_ms(&self) -> u64 {
+        self.world.unix_ms() + self.ahead_ms
+    }
+
+    fn random_u64(&self) -> u64 {
+        self.world.random_u64()
+    }
+
+    fn sleep(&self, duration: Duration) -> Task {
+        self.world.sleep(duration)
+    }
+
+    fn spawn(&self, task: Task) {
+        self.world.spawn(task);
+    }
 }
 
 /// As a client would: groups elect their leaders at first.
@@ -349,4 +388,33 @@ async fn a_new_node_does_not_wait_for_a_founder_that_has_left() {
         .unwrap();
     new.close().unwrap();
     three.nodes[..2].iter().for_each(|node| node.close().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_know_how_far_the_clocks_of_others_are_from_theirs() {
+    let hub = Hub {
+        ahead_ms: [(NodeId(2), 5_000)].into(),
+        ..Hub::default()
+    };
+    let three = three_with(3, &hub, Arc::new(Appends)).await;
+    for (node, expected) in [(0, [(2, 5_000), (3, 0)]), (1, [(1, -5_000), (3, -5_000)])] {
+        let found = loop {
+            let found = three.nodes[node].clock_offsets().await;
+            // A node that is busy with its start may not answer in time.
+            if found.len() == expected.len() {
+                break found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        for (found, (other, ahead_ms)) in found.iter().zip(expected) {
+            // Milliseconds are cut off on both sides.
+            let error_ms = i64::try_from(found.error.as_millis()).unwrap() + 3;
+            assert_eq!(found.node, NodeId(other));
+            assert!(
+                (found.ahead_ms - ahead_ms).abs() <= error_ms,
+                "{found:?}, {ahead_ms}"
+            );
+        }
+    }
+    three.close();
 }

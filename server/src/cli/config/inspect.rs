@@ -170,11 +170,17 @@ fn secrets(config: &Config, remarks: &mut Remarks) {
     if let Err(error) = files::root_keys(config) {
         remarks.error("security.root_credentials", error.to_string());
     }
+    if let Err(error) = files::collector(config) {
+        remarks.error("tracing", error.to_string());
+    }
     let mut paths = vec![
         ("security.key", security.key.as_path()),
         ("security.root_credentials", security.root_credentials.as_path()),
     ];
     paths.extend(http.key.as_deref().map(|path| ("http.key", path)));
+    let tracing = config.tracing.as_ref();
+    let headers = tracing.and_then(|tracing| tracing.headers.as_deref());
+    paths.extend(headers.map(|path| ("tracing.headers", path)));
     let older = security.older_master_keys.iter();
     let sources = [("security.master_key", &security.master_key)]
         .into_iter()

@@ -107,6 +107,30 @@ const TRANSPORT: &str = "\
 # ping_timeout_ms = 5000
 ";
 
+/// What is told of what the node does.
+const LOG: &str = r#"# [log]
+# Lines on standard error: "text", or "json" for programs. STATOR_LOG in the environment says what is logged.
+# format = "text"
+# A request that takes so many milliseconds is logged with where they went; 0 for none.
+# slow_request_ms = 1000
+
+# [tracing]
+# Traces of requests, for a collector that speaks OTLP over HTTP. Without this section there are none.
+# endpoint = "http://127.0.0.1:4318"
+# protocol = "http/protobuf"
+# Which share of the requests is traced whose clients have not said whether they are.
+# sample_ratio = 0.01
+# service_name = "stator"
+# How long the collector may take, how long a span waits for others, and how long the end of the node waits for the collector.
+# timeout_ms = 10000
+# interval_ms = 5000
+# shutdown_timeout_ms = 3000
+# So many spans may wait; more are dropped and counted.
+# queue_spans_max = 16384
+# A file of headers that the collector wants, and who may vouch for an https endpoint: `headers` and `certificate_authority`.
+
+"#;
+
 /// The configuration of a node, with comments.
 pub(super) fn config(
     cluster: &ClusterId,
@@ -153,13 +177,7 @@ durability = "{durability}"
 # block_cache_bytes = 268435456
 # memtable_bytes_max = 67108864
 
-# [log]
-# Lines on standard error: "text", or "json" for programs. STATOR_LOG in the environment says what is logged.
-# format = "text"
-# A request that takes so many milliseconds is logged with where they went; 0 for none.
-# slow_request_ms = 1000
-
-# [limits]
+{LOG}# [limits]
 # How large all items of one partition key may be together in a table with local indexes, in bytes. The same on all nodes.
 # item_collection_bytes_max = 10737418240
 # How many tables there may be.
@@ -222,6 +240,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use crate::trace::TracingSettings;
 
     fn written() -> String {
         let nodes: Vec<NodeAddress> = ["1=10.0.0.1:7400", "2=[::1]:7400"]
@@ -289,6 +308,8 @@ mod tests {
         assert_eq!(full.limits, bare.limits);
         assert_eq!(full.http.limits, bare.http.limits);
         assert_eq!(full.audit, bare.audit);
+        let tracing = TracingSettings::of_endpoint("http://127.0.0.1:4318");
+        assert_eq!((full.tracing, bare.tracing), (Some(tracing), None));
         assert_eq!(full.security.rotation, bare.security.rotation);
         assert_eq!(full.security.older_master_keys, bare.security.older_master_keys);
         // An example rather than a default.

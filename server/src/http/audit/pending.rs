@@ -6,15 +6,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::USER_AGENT;
 use http::request::Parts;
+use http::{StatusCode, Version};
 use stator_iam::Principal;
 
-use super::{App, Trail, operation, query, slow};
+use super::{App, Trail, cut, operation, query, slow};
+use crate::http::peer::Peer;
 use crate::identity::error::IdentityError;
 use crate::request_id::RequestId;
+use crate::trace::{RequestSpan, Root};
 use crate::wire::error::ApiError;
 use crate::wire::query::Api;
 use crate::wire::query::form::Form;
+use crate::wire::target::Target;
 
 /// An operation of DynamoDB's API.
 pub(in crate::http) struct Pending<'a> {
@@ -67,6 +72,36 @@ impl<'a> Pending<'a> {
             slow::tell(&self.trail, took, self.read, error);
         }
         operation(self.app, self.parts, &self.trail, result, self.id);
+        if let (Some(traces), Some(root)) = (&self.app.traces, self.parts.extensions.get::<Root>()) {
+            traces.answered(self.span(*root, took, result));
+        }
+    }
+
+    /// The span of the request, which is traced.
+    fn span(&self, root: Root, took: Duration, result: &Result<Vec<u8>, ApiError>) -> RequestSpan {
+        let Parts {
+            version,
+            headers,
+            extensions,
+            ..
+        } = self.parts;
+        let peer = extensions.get::<Peer>();
+        let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+        let status = result.as_ref().err().map_or(StatusCode::OK, ApiError::status);
+        RequestSpan {
+            root,
+            id: self.id,
+            begun: self.begun,
+            ended: self.begun.saturating_add(took),
+            operation: self.trail.target.map(Target::name),
+            table: self.trail.table.get().map(|table| table.name.clone()),
+            status: status.as_u16(),
+            error: result.as_ref().err().map(ApiError::code),
+            http_version: if *version == Version::HTTP_2 { "2" } else { "1.1" },
+            is_encrypted: peer.is_some_and(|peer| peer.tls().is_some()),
+            client: peer.map(Peer::ip),
+            user_agent: agent.map(|agent| cut(agent).to_owned()),
+        }
     }
 }
 
@@ -126,7 +161,6 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use axum::body::Body;
-    use http::StatusCode;
     use serde_json::{Value, json};
     use stator_cluster::{Durability, MASTER_KEY_BYTES, MasterKey};
     use tempfile::TempDir;
@@ -145,7 +179,6 @@ mod tests {
     use crate::log::tests::Lines;
     use crate::node;
     use crate::upkeep::UpkeepSettings;
-    use crate::wire::target::Target;
 
     /// A node with an audit log in this directory.
     async fn app(directory: &TempDir, slow_request: Option<Duration>) -> Arc<App> {
