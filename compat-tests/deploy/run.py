@@ -1,8 +1,8 @@
 """What ships beside the program: the chart in `helm/stator`, the image and the compose files in `docker/`.
 
-`run.py --helm BINARY --stator BINARY` renders the chart with each file in `values/`, compares with `golden/` (`--update` writes
+`run.py --helm BINARY --stator BINARY --promtool BINARY` renders the chart with each file in `values/`, compares with `golden/` (`--update` writes
 it anew), holds every object against the schemas of Kubernetes, runs `helm lint`, and lets the program do what the rendered
-pods and jobs would have it do (`pods.py`). What needs a container engine is not here.
+pods and jobs would have it do (`pods.py`). Alerts are tried with Prometheus' `promtool` (`alerts.py`). What needs a container engine is not here.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import kubernetes_validate
 import yaml
 
+import alerts
 import docker
 import pods
 
@@ -159,6 +160,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--helm", required=True)
     parser.add_argument("--stator", required=True)
+    parser.add_argument("--promtool", required=True)
     parser.add_argument("--update", action="store_true", help="write golden/ anew")
     arguments = parser.parse_args()
     helm = Helm(arguments.helm)
@@ -171,6 +173,7 @@ def main() -> int:
         ("pods are locked up", lambda: check_pods_are_locked_up(helm)),
         ("the image's dependency layer has every crate", docker.check_dependency_layer),
         ("the compose files fit the program and each other", lambda: docker.check_compose(arguments.stator)),
+        ("alerts fire when they are to, and else are quiet", lambda: alerts.check(arguments.promtool)),
         (
             "a release makes a cluster, grows, restarts and shrinks",
             lambda: pods.check(helm, arguments.stator),

@@ -24,6 +24,7 @@ const STAMP: &str = "made-from.txt";
 /// Runs it, with these arguments for the program; true when nothing is wrong.
 pub(super) fn run(workspace: &Workspace, stator: &Path, arguments: &[OsString]) -> Result<bool> {
     let helm = helm(workspace)?;
+    tools::PROMTOOL.require()?;
     let folder = workspace.target.join("deploy-venv");
     let python = python::environment_in(&folder, &workspace.root.join(REQUIREMENTS))?;
     cargo::succeeds(
@@ -31,6 +32,7 @@ pub(super) fn run(workspace: &Workspace, stator: &Path, arguments: &[OsString]) 
             .arg(workspace.root.join(PROGRAM))
             .arg("--helm")
             .arg(helm)
+            .args(["--promtool", "promtool"])
             .arg("--stator")
             .arg(stator)
             .args(arguments)

@@ -82,6 +82,13 @@ pub(crate) const ETCD: Tool = Tool {
     packages: &["etcd-server"],
 };
 
+/// Checks and tries rules of Prometheus.
+pub(super) const PROMTOOL: Tool = Tool {
+    name: "promtool of Prometheus 2.42 or newer",
+    probe: &["promtool", "--version"],
+    packages: &["prometheus"],
+};
+
 impl Tool {
     /// Makes sure that the tool works, by installing it if need be.
     pub(crate) fn require(&self) -> Result<()> {
