@@ -14,8 +14,14 @@ const INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) struct ClockWatch(Mutex<Vec<ClockOffset>>);
 
 impl ClockWatch {
-    /// Looks for as long as the process runs.
-    pub(crate) async fn keep(self: Arc<Self>, cluster: Cluster) {
+    /// Begins to look, for as long as the process runs.
+    pub(crate) fn start(cluster: Cluster) -> Arc<Self> {
+        let watch = Arc::<Self>::default();
+        tokio::spawn(Arc::clone(&watch).keep(cluster));
+        watch
+    }
+
+    async fn keep(self: Arc<Self>, cluster: Cluster) {
         loop {
             let found = cluster.clock_offsets().await;
             *self.0.lock() = found;

@@ -285,8 +285,7 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
     let keys =
         Keys::new(cluster.clone(), Arc::clone(&clock), api.fetch).wrapping(&identities, backups.clone());
     tokio::spawn(keys.clone().keep(api.rotation));
-    let clocks = Arc::<ClockWatch>::default();
-    tokio::spawn(Arc::clone(&clocks).keep(cluster.clone()));
+    let clocks = ClockWatch::start(cluster.clone());
     let throttle = api.limits.throughput.then(|| {
         let throttle = Arc::new(Throttle::new(api.region.clone(), Arc::clone(&clock)));
         tokio::spawn(Throttle::follow(Arc::downgrade(&throttle), cluster.clone()));
