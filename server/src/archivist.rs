@@ -22,6 +22,7 @@ use stator_cluster::{Cluster, Cut, Keyspace};
 use stator_model::item::Item;
 use tokio::sync::mpsc;
 
+use crate::aside::aside;
 use crate::backup::{BYTES_PER_SECOND, BackupCounters, BackupError, BackupRecord, BackupStatus, Backups};
 use crate::catalog::{CatalogError, Restore, Table};
 use crate::desk::{self, Desk, JobCounters, Outlook, PAUSE, Worker};
@@ -73,6 +74,12 @@ pub(crate) enum JobError {
 
 impl From<stator_archive::Error> for JobError {
     fn from(error: stator_archive::Error) -> Self {
+        Self::Backup(error.into())
+    }
+}
+
+impl From<std::io::Error> for JobError {
+    fn from(error: std::io::Error) -> Self {
         Self::Backup(error.into())
     }
 }
@@ -283,8 +290,9 @@ impl Archivist {
             (now_ms, upkeep.cluster.steady_now())
         };
         let archive = archive.clone();
-        let writing =
-            tokio::task::spawn_blocking(move || write_pages(&archive, base.as_ref(), made, received, clocks));
+        let writing = aside("backup", move || {
+            write_pages(&archive, base.as_ref(), made, received, clocks)
+        });
         let sent = self.send_pages(record, cut, table.keyspace(), pages).await;
         let written = writing.await?;
         if matches!(sent, Err(JobError::Cancelled)) {

@@ -92,6 +92,9 @@ pub(crate) enum BackupError {
     /// The process ends.
     #[error("it was not carried out: {0}")]
     Ended(#[from] tokio::task::JoinError),
+    /// Work beside clients did not begin, or has panicked.
+    #[error(transparent)]
+    Aside(#[from] std::io::Error),
 }
 
 /// What archives are opened with, which follows from the master keys.

@@ -4,6 +4,7 @@
 
 mod archivist;
 mod arn;
+mod aside;
 mod audit;
 mod auth;
 mod authorize;

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::{Archivist, JobError, PAGE_BYTES, PAGES_AHEAD, PAUSE, Pace, Worker as _};
+use crate::aside::aside;
 use crate::catalog::{CatalogError, Restore, Table};
 use crate::command::Deposit;
 use crate::compare_and_set;
@@ -94,7 +95,7 @@ impl Archivist {
         let done = self.progress(key).await?;
         let (pages, mut received) = mpsc::channel(PAGES_AHEAD);
         let (source, behind) = ((restore.backup.clone(), restore.part), done.clone());
-        let reading = tokio::task::spawn_blocking(move || read_pages(&archive, source, behind, &pages));
+        let reading = aside("restore", move || read_pages(&archive, source, behind, &pages));
         let written = self.write_items(table, key, done, &mut received).await;
         drop(received);
         let read = reading.await?;

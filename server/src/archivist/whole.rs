@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 
 use self::write::{Head, Part, write_parts};
 use super::{ALIVE, Archivist, JobError, PAGE_BYTES, PAGES_AHEAD, Worker as _};
+use crate::aside::aside;
 use crate::backup::{BackupError, Backups};
 use crate::catalog::Table;
 use crate::desk::PAUSE;
@@ -206,7 +207,7 @@ impl Archivist {
             (now_ms, upkeep.cluster.steady_now())
         };
         let to = archive.clone();
-        let writing = tokio::task::spawn_blocking(move || {
+        let writing = aside("backup", move || {
             write_parts(&to, base.as_ref(), (made, head), received, clocks)
         });
         let sent = self.send_whole(record, (standing, cut), pages).await;

@@ -145,8 +145,9 @@ pub(crate) fn failed(error: BackupError) -> ApiError {
     match error {
         BackupError::Cluster(error) => error.into(),
         BackupError::Contended { .. } => ApiError::Unavailable(error.to_string()),
-        BackupError::Archive(_) | BackupError::Malformed { .. } | BackupError::Ended(_) => {
-            ApiError::Internal(error.to_string())
-        }
+        BackupError::Archive(_)
+        | BackupError::Malformed { .. }
+        | BackupError::Ended(_)
+        | BackupError::Aside(_) => ApiError::Internal(error.to_string()),
     }
 }

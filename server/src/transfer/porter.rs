@@ -52,8 +52,8 @@ pub(crate) enum JobError {
     Cancelled,
 }
 
-impl From<tokio::task::JoinError> for JobError {
-    fn from(error: tokio::task::JoinError) -> Self {
+impl From<std::io::Error> for JobError {
+    fn from(error: std::io::Error) -> Self {
         Self::Other(error.to_string())
     }
 }

@@ -22,6 +22,7 @@ use super::super::record::{ExportRecord, Failure, Format, Status};
 use super::past::Changed;
 use super::{JobError, Porter};
 use crate::arn;
+use crate::aside::aside;
 use crate::catalog::Table;
 use crate::desk::Worker as _;
 use crate::pace::Pace;
@@ -275,7 +276,7 @@ impl Porter {
         let format = running.record.format();
         let mut draft = std::mem::replace(&mut running.draft, Draft::new(format));
         let pushing = move || draft.push(entries).map(|()| draft);
-        running.draft = tokio::task::spawn_blocking(pushing).await??;
+        running.draft = aside("export", pushing).await??;
         if running.draft.written >= FILE_BYTES {
             self.upload(running).await?;
         }
