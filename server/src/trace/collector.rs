@@ -28,6 +28,8 @@ use crate::https::{self, BoxError};
 const BATCH_SPANS_MAX: usize = 512;
 /// So often a batch is tried.
 const TRIES: u32 = 5;
+/// At the end of the node another try follows at once, and no third one: what was refused for a moment is not lost.
+const TRIES_AT_END: u32 = 2;
 /// A wall clock that is so many nanoseconds off was set.
 const CLOCK_SET_NS: u64 = 5_000_000;
 /// How long a look at both clocks may take.
@@ -210,7 +212,12 @@ impl Collector {
                 Outcome::Never(cause) => break cause,
                 Outcome::Later(cause, pause) => (cause, pause),
             };
-            if tries >= TRIES || *self.stopping.borrow() {
+            let tries_max = if *self.stopping.borrow() {
+                TRIES_AT_END
+            } else {
+                TRIES
+            };
+            if tries >= tries_max {
                 break cause;
             }
             let pause = pause
