@@ -162,7 +162,7 @@ def test_a_chunked_body_is_read(raw: RawClient) -> None:
     assert answer.startswith(b"HTTP/1.1 200")
 
 
-NOT_BUILT = ["StartBulkPutItems", "UpdateTableReplicaAutoScaling", "SearchVectors"]
+NOT_BUILT = ["UpdateTableReplicaAutoScaling", "SearchVectors"]
 
 
 @pytest.mark.differs_from_dynamodb_local("it has some of these operations")
