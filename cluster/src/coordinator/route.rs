@@ -13,7 +13,7 @@ use super::Cluster;
 use crate::command::WriteOptions;
 use crate::error::Error;
 use crate::follow::{self, Hop, OpenSpan, Step};
-use crate::gossip::Liveness;
+use crate::gossip::{Gossiper, Liveness};
 use crate::group::apply::METADATA_GROUP;
 use crate::group::replica::{Refused, Replica};
 use crate::node::exchange::ExchangeError;
@@ -211,6 +211,17 @@ impl Drop for Route<'_> {
     }
 }
 
+/// Whom to ask for the metadata when only founders are known by name: those that are there, then others that are, and last those
+/// of which nothing is known. A founder may have left long ago; one whose machine is gone lets who asks it wait until patience
+/// is over, each time.
+fn whom_to_ask(founders: &[NodeId], alive: &[NodeId]) -> Vec<NodeId> {
+    let (mut first, last): (Vec<NodeId>, Vec<NodeId>) =
+        founders.iter().partition(|founder| alive.contains(founder));
+    first.extend(alive.iter().filter(|node| !founders.contains(node)));
+    first.extend(last);
+    first
+}
+
 /// The token range of a group; none for the metadata.
 fn range_of(group: u32) -> Option<RangeId> {
     (group != METADATA_GROUP).then(|| RangeId(group - 1))
@@ -256,7 +267,11 @@ impl Cluster {
             }
             // Nobody has said yet who it is: those that have made the cluster, or that this node was told to ask.
             let founders = self.node.settings.founders.iter();
-            return founders.map(|founder| founder.node).collect();
+            let founders: Vec<_> = founders.map(|founder| founder.node).collect();
+            let members = self.node.gossip.get().map(Gossiper::members).unwrap_or_default();
+            let alive = members.iter().filter(|member| member.liveness == Liveness::Alive);
+            let alive: Vec<_> = alive.map(|member| member.node).collect();
+            return whom_to_ask(&founders, &alive);
         }
         let Some(layout) = self.node.layout() else {
             return Vec::new();
@@ -294,5 +309,23 @@ fn answer_of(node: NodeId, answer: Result<Bytes, ExchangeError>) -> Result<Tell,
         }) => Err(Refusal::read(refusal, node)),
         Ok(Reply { tell: Some(tell) }) => Ok(tell),
         Ok(Reply { tell: None }) | Err(_) => Err(unexpected(node)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn founders_that_are_there_are_asked_first_and_those_that_may_have_left_last() {
+        let nodes = |ids: &[u64]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
+        let asked = |alive: &[u64]| whom_to_ask(&nodes(&[1, 2, 3, 4, 5]), &nodes(alive));
+        assert_eq!(asked(&[3, 4, 6, 8]), nodes(&[3, 4, 6, 8, 1, 2, 5]));
+        assert_eq!(asked(&[]), nodes(&[1, 2, 3, 4, 5]), "gossip may know nobody yet");
+        assert_eq!(
+            asked(&[9]),
+            nodes(&[9, 1, 2, 3, 4, 5]),
+            "all founders may have left"
+        );
     }
 }
