@@ -83,7 +83,7 @@ impl Core {
     /// there is nothing to write.
     fn note_open(&self, waiting: &mut Waiting, now: Duration) -> Option<Duration> {
         let is_idle = waiting.requests.is_empty() && !waiting.writing;
-        let end = self.log.open_end().filter(|_| is_idle);
+        let end = is_idle.then(|| self.log.open_end()).flatten();
         waiting.open = end.map(|end| match waiting.open {
             Some((open, since)) if open == end => (open, since),
             _ => (end, now),

@@ -16,12 +16,12 @@ use std::time::Duration;
 use clap::Args;
 
 use super::api::{Bodies, Ours, member};
-use super::foreground::{Figures, Foreground, LATENCIES};
+use super::foreground::{Clients, Figures, Foreground, LATENCIES};
 use super::load::{Generator, Until};
 use super::report::Row;
 use super::rounds::Effort;
 use super::sign::Pool;
-use crate::cargo::{self, Workspace};
+use crate::cargo::Workspace;
 use crate::{Result, clock};
 
 const BENCH: &str = "backup";
@@ -51,24 +51,13 @@ pub(super) struct Arguments {
     /// How many MiB of items are backed up.
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     megabytes: u32,
-    /// Requests a second of the clients; half of what the server takes without a pause if it is not given.
-    #[arg(long)]
-    rate: Option<f64>,
-    /// A server that is built already, instead of a release build.
-    #[arg(long, value_name = "FILE")]
-    stator: Option<PathBuf>,
+    #[command(flatten)]
+    clients: Clients,
 }
 
 /// Runs the bench.
 pub(super) fn run(workspace: &Workspace, arguments: &Arguments, effort: Effort) -> Result<Vec<Row>> {
-    let stator = match &arguments.stator {
-        Some(path) => path.clone(),
-        None => cargo::build(
-            workspace,
-            &["--release", "--package", "stator", "--bin", "stator"],
-        )?
-        .get("bin", "stator")?,
-    };
+    let stator = arguments.clients.server(workspace)?;
     let folder = tempfile::Builder::new()
         .prefix("bench-backup-")
         .tempdir_in(&workspace.target)?;
@@ -76,7 +65,7 @@ pub(super) fn run(workspace: &Workspace, arguments: &Arguments, effort: Effort) 
     let ours = Ours::start(&stator, folder.path(), "interval", &bodies, "")?;
     let data = only_folder_in(folder.path())?;
     let mut foreground = Foreground::new(&ours, &bodies)?;
-    foreground.settle_rate(arguments.rate, effort)?;
+    foreground.settle_rate(arguments.clients.rate, effort)?;
     eprintln!("bench backup: {:.0} requests/s", foreground.rate);
     let items = usize::try_from(arguments.megabytes)? * (1 << 20) / ITEM_BYTES;
     create_table(&ours)?;

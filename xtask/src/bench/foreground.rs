@@ -3,19 +3,44 @@
 //! Invariant: the rate is below what the server takes without a pause, and is kept whatever the server does meanwhile, so that
 //! a pause of the server shows in the latencies of all requests that it has delayed (`load/paced.rs`).
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Args;
 use hdrhistogram::Histogram;
 
 use super::api::{Bodies, Ours};
 use super::load::{Generator, Until};
 use super::rounds::Effort;
 use super::sign::Pool;
+use crate::cargo::{self, Workspace};
 use crate::{Result, clock};
 
 const CONNECTIONS: usize = 32;
 /// The part of what the server takes without a pause at which it is asked.
 const SHARE: f64 = 0.5;
+
+/// Who is asked, and how often.
+#[derive(Args)]
+pub(super) struct Clients {
+    /// Requests a second of the clients; half of what the server takes without a pause if it is not given.
+    #[arg(long)]
+    pub(super) rate: Option<f64>,
+    /// A server that is built already, instead of a release build.
+    #[arg(long, value_name = "FILE")]
+    stator: Option<PathBuf>,
+}
+
+impl Clients {
+    /// The server's program.
+    pub(super) fn server(&self, workspace: &Workspace) -> Result<PathBuf> {
+        let release = ["--release", "--package", "stator", "--bin", "stator"];
+        match &self.stator {
+            Some(path) => Ok(path.clone()),
+            None => cargo::build(workspace, &release)?.get("bin", "stator"),
+        }
+    }
+}
 
 /// What clients do all the time.
 pub(super) struct Foreground<'a> {

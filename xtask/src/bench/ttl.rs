@@ -6,7 +6,6 @@
 //! they were due, and a scan finds none of them at its end. Not here: what a sweep may cost (`server/src/sweeper.rs`).
 
 use std::fmt::Write;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,12 +13,12 @@ use clap::Args;
 use serde_json::Value;
 
 use super::api::{Bodies, ITEMS, Ours, TABLE, member};
-use super::foreground::{Figures, Foreground, LATENCIES};
+use super::foreground::{Clients, Figures, Foreground, LATENCIES};
 use super::load::{Generator, Until};
 use super::report::Row;
 use super::rounds::{Effort, median};
 use super::sign::Pool;
-use crate::cargo::{self, Workspace};
+use crate::cargo::Workspace;
 use crate::{Result, clock};
 
 const BENCH: &str = "ttl";
@@ -42,24 +41,13 @@ pub(super) struct Arguments {
     /// How many items fall due at once in each round.
     #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..))]
     items: u32,
-    /// Requests a second; half of what the server takes without a pause if it is not given.
-    #[arg(long)]
-    rate: Option<f64>,
-    /// A server that is built already, instead of a release build.
-    #[arg(long, value_name = "FILE")]
-    stator: Option<PathBuf>,
+    #[command(flatten)]
+    clients: Clients,
 }
 
 /// Runs the bench.
 pub(super) fn run(workspace: &Workspace, arguments: &Arguments, effort: Effort) -> Result<Vec<Row>> {
-    let stator = match &arguments.stator {
-        Some(path) => path.clone(),
-        None => cargo::build(
-            workspace,
-            &["--release", "--package", "stator", "--bin", "stator"],
-        )?
-        .get("bin", "stator")?,
-    };
+    let stator = arguments.clients.server(workspace)?;
     let folder = tempfile::Builder::new()
         .prefix("bench-ttl-")
         .tempdir_in(&workspace.target)?;
@@ -67,7 +55,7 @@ pub(super) fn run(workspace: &Workspace, arguments: &Arguments, effort: Effort) 
     let ours = Ours::start(&stator, folder.path(), "interval", &bodies, "")?;
     enable_time_to_live(&ours)?;
     let mut foreground = Foreground::new(&ours, &bodies)?;
-    let writes = foreground.settle_rate(arguments.rate, effort)?;
+    let writes = foreground.settle_rate(arguments.clients.rate, effort)?;
     let rate = foreground.rate;
     eprintln!("bench ttl: {rate:.0} requests/s");
     // Twice what single writes would take, for batches of them.
