@@ -18,7 +18,6 @@ use prost::Message as _;
 use rustls::ClientConfig;
 use stator_cluster::World;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until};
 
 use super::{Ended, TraceCounters, TracingSettings, otlp};
 use crate::clock::Clock;
@@ -170,11 +169,11 @@ impl Collector {
     /// What is to be sent next: all that comes within the interval, or as much as is sent at once. Nothing at the end.
     async fn gather(&mut self) -> Vec<Ended> {
         let mut batch = Vec::new();
-        let mut until = None;
+        let (world, mut until) = (&self.world, None);
         while batch.len() < BATCH_SPANS_MAX {
             let is_over = async {
                 match until {
-                    Some(until) => sleep_until(until).await,
+                    Some(until) => world.sleep(Duration::saturating_sub(until, world.now())).await,
                     None => std::future::pending().await,
                 }
             };
@@ -183,7 +182,7 @@ impl Collector {
                 ended = self.waiting.recv() => match ended {
                     Some(ended) => {
                         batch.push(ended);
-                        until.get_or_insert_with(|| Instant::now() + self.interval);
+                        until.get_or_insert_with(|| world.now() + self.interval);
                     }
                     None => break,
                 },
@@ -224,7 +223,7 @@ impl Collector {
                 .unwrap_or(Duration::from_secs(1 << tries.min(5)))
                 .min(PAUSE_MAX);
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = self.world.sleep(pause) => {}
                 () = stopped(&mut self.stopping) => {}
             }
         };
