@@ -46,6 +46,7 @@ class DemoCluster:
             for file in configurations(directory):
                 text = file.read_text().replace("[security]\n", f"[security]\n{security}\n", 1)
                 file.write_text(text + configuration)
+        self._directory = directory
         self._stderr = tempfile.TemporaryFile()
         arguments = ["demo-cluster", "--nodes", str(nodes), "--restart", "--json", "--dir", str(directory)]
         self.process = subprocess.Popen(
@@ -94,8 +95,22 @@ class DemoCluster:
         )
 
     def kill(self, place: int) -> None:
-        """Ends the first process of a node with `kill -9`."""
-        os.kill(self.ready["nodes"][place]["pid"], signal.SIGKILL)
+        """Ends a node with `kill -9`, however often it has been started."""
+        os.kill(self._pid(place), signal.SIGKILL)
+
+    def _pid(self, place: int) -> int:
+        """The process of a node: the child of the cluster that was given the node's configuration."""
+        configuration = str(configurations(self._directory)[place].resolve()).encode()
+        for process in Path("/proc").iterdir():
+            try:
+                _, parent = (process / "stat").read_text().rpartition(")")[2].split()[:2]
+                given = (process / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                # Not a process, or one that has ended meanwhile.
+                continue
+            if int(parent) == self.process.pid and configuration in given:
+                return int(process.name)
+        raise AssertionError(f"node {place + 1} does not run: {self.log()}")
 
     def wait_until_back(self, place: int) -> None:
         """Waits until a node that was killed answers again."""

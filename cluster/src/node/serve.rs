@@ -3,7 +3,8 @@
 //! Invariant: a question is carried out by a task of its own, so that whoever reads messages never waits; a question for a
 //! leader is answered by the leader only. Not here: the bytes (`message.rs`).
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -17,7 +18,8 @@ use super::message::{
     Tell, Write, level_of, reply,
 };
 use crate::command::{Commands, Invocation, InvocationId, MalformedCommand, WriteOptions};
-use crate::coordinator::{Bounds, Direction};
+use crate::coordinator::route::within;
+use crate::coordinator::{Bounds, Cluster, Direction};
 use crate::error::Error;
 use crate::follow::{self, Request, Step};
 use crate::gossip::Gossiper;
@@ -29,10 +31,12 @@ use crate::level::ConsistencyLevel;
 use crate::metadata::keyspaces::{Lookup, METADATA};
 use crate::metadata::rows::{OwnCommand, OwnRow};
 use crate::world::NodeId;
-use std::sync::Arc;
 
 /// The most that an answer with rows has, in bytes.
 const PAGE_BYTES_MAX: usize = 4 << 20;
+
+/// How long a node that starts is kept waiting for what the leader of group 0 says of it.
+const AGREES_WITHIN: Duration = Duration::from_millis(500);
 
 /// Answers for a node as long as it is there.
 #[derive(Debug)]
@@ -99,7 +103,7 @@ impl Node {
             Ask::Read(read) => self.serve_read(read).await,
             Ask::Page(page) => self.serve_page(page).await.map(Tell::Rows),
             Ask::ReadIndex(group) => Ok(Tell::Index(self.asked(group)?.read_index().await?)),
-            Ask::WhoAmI(asks) => Ok(Tell::You(self.who_is(&asks)?)),
+            Ask::WhoAmI(asks) => Ok(Tell::You(self.who_is(&asks).await?)),
             Ask::Tally(of) => Ok(Tell::Tally(self.sums(&of))),
             Ask::ReadAt(at) => self.serve_read_at(at).await,
             Ask::Repair(repair) => self.serve_repair(repair).await,
@@ -292,12 +296,28 @@ impl Node {
         }
     }
 
-    /// What this node knows of one that has just started.
-    fn who_is(&self, asks: &WhoAmI) -> Result<You, Refused> {
+    /// What this node knows of one that has just started; what all know of it, if group 0 has a leader to say so.
+    async fn who_is(self: &Arc<Self>, asks: &WhoAmI) -> Result<You, Refused> {
         let node = NodeId(asks.node);
-        let layout = match self.layout() {
-            Some(layout) => Some(layout),
-            None => self.read_plan()?.map(|plan| Arc::new(plan.layout)),
+        // Founders ask before there is a cluster that could agree on anything.
+        let is_agreed = asks.founders == 0
+            && self.readable(METADATA_GROUP).is_some()
+            && within(
+                &self.surroundings.world,
+                AGREES_WITHIN,
+                Cluster::of(Arc::clone(self)).catch_up_metadata(),
+            )
+            .await
+            .is_some_and(|outcome| outcome.is_ok());
+        let heard = self.layout();
+        let plan = if is_agreed || heard.is_none() {
+            self.read_plan()?
+        } else {
+            None
+        };
+        let layout = plan.as_ref().map(|plan| &plan.layout).or(heard.as_deref());
+        let has_left = |node: NodeId| {
+            self.has_left(node) || plan.as_ref().is_some_and(|plan| plan.departed.contains(&node))
         };
         // One that makes the cluster has nothing yet.
         let is_fresh = self.settings.is_founder() && Journal::groups(&self.engine).is_empty();
@@ -318,14 +338,15 @@ impl Node {
         Ok(You {
             is_known: known.is_some(),
             incarnation: known.unwrap_or_default(),
-            has_left: self.has_left(node),
+            has_left: has_left(node),
             gone: asks
                 .asked
                 .iter()
                 .copied()
-                .filter(|asked| self.has_left(NodeId(*asked)))
+                .filter(|asked| has_left(NodeId(*asked)))
                 .collect(),
             other_founders: asks.founders != 0 && asks.founders != self.settings.founders_hash(),
+            is_agreed,
         })
     }
 

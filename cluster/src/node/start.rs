@@ -235,8 +235,11 @@ impl Node {
         Ok(identity.standing)
     }
 
-    /// A node without a directory waits until it is certain whether it is new; another one listens for a moment. Founders that
-    /// have left since are not waited for: what they knew is known to the members.
+    /// A node without a directory waits until it is certain whether it is new; another one listens for a moment.
+    ///
+    /// A founder makes replicas by itself, and waits for all others: before there is a cluster, any of them may be the only one
+    /// that has met it. Founders that have left since are not waited for: what they knew is known to the members. A node that is
+    /// none gets its replicas from group 0, which knows of all that it has given: one answer that is read from there will do.
     async fn ask_who_i_am(&self, has_directory: bool) -> Result<Answer, Error> {
         let me = self.settings.node;
         let mut missing: Vec<NodeId> = self.settings.other_founders().collect();
@@ -252,12 +255,14 @@ impl Node {
         loop {
             let mut silent = Vec::new();
             let mut gone = BTreeSet::new();
+            let mut is_agreed = false;
             for peer in &missing {
                 let Some(you) = self.ask_one(*peer, &missing).await? else {
                     silent.push(*peer);
                     continue;
                 };
                 gone.extend(you.gone.into_iter().map(NodeId));
+                is_agreed |= you.is_agreed && !self.settings.is_founder();
                 if you.is_known {
                     let highest = known.map_or(0, |known| known.incarnation);
                     known = Some(Known {
@@ -266,13 +271,16 @@ impl Node {
                         wiped: false,
                     });
                 }
+                if is_agreed && known.is_none() {
+                    break;
+                }
             }
             silent.retain(|peer| !gone.contains(peer));
             asks += 1;
             if let Some(known) = known {
                 return Ok(Answer::Known(known));
             }
-            if silent.is_empty() {
+            if is_agreed || silent.is_empty() {
                 return Ok(Answer::Unknown);
             }
             if has_directory && asks >= OLD_COPY_ASKS {
@@ -283,7 +291,9 @@ impl Node {
                 "node {}, to be asked whether this node is a new one",
                 names.join(" and node ")
             ));
-            missing = silent;
+            if self.settings.is_founder() {
+                missing = silent;
+            }
             self.surroundings.world.sleep(LOOK).await;
         }
     }

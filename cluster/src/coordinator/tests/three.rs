@@ -391,6 +391,35 @@ async fn a_new_node_does_not_wait_for_a_founder_that_has_left() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_node_does_not_wait_for_a_founder_that_is_dead() {
+    let hub = Hub::default();
+    let commands: Arc<dyn Commands> = Arc::new(Appends);
+    let three = three_with(1, &hub, Arc::clone(&commands)).await;
+    three.nodes[2].close().unwrap();
+    hub.inboxes.lock().remove(&NodeId(3)).unwrap();
+
+    let directory = TempDir::new().unwrap();
+    let new = begin(NodeId(4), 1, &directory, &hub, &commands);
+    let patience = Duration::from_secs(60);
+    tokio::time::timeout(patience, new.ready())
+        .await
+        .unwrap()
+        .unwrap();
+    // What it has is lost: those who are there know that it is no new one.
+    new.close().unwrap();
+    hub.inboxes.lock().remove(&NodeId(4)).unwrap();
+    let directory = TempDir::new().unwrap();
+    let again = begin(NodeId(4), 1, &directory, &hub, &commands);
+    tokio::time::timeout(patience, again.ready())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(again.status().incarnation > 1, "{:?}", again.status());
+    again.close().unwrap();
+    three.nodes[..2].iter().for_each(|node| node.close().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_know_how_far_the_clocks_of_others_are_from_theirs() {
     let hub = Hub {
         ahead_ms: [(NodeId(2), 5_000)].into(),

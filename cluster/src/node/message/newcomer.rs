@@ -36,4 +36,8 @@ pub(crate) struct You {
     /// Those of the asked nodes that have left the cluster, for good: nobody is to wait for them.
     #[prost(uint64, repeated, tag = "5")]
     pub(crate) gone: Vec<u64>,
+    /// Whether this was true of the whole cluster, and not only of what the answering node had heard, at some time after the
+    /// question came.
+    #[prost(bool, tag = "6")]
+    pub(crate) is_agreed: bool,
 }

@@ -88,9 +88,10 @@ impl Mover {
     }
 
     fn lose_disk(&mut self, node: NodeId) {
-        // A node without a disk asks those that have made the cluster who it is.
+        // A node without a disk asks those that have made the cluster who it is; one of them asks the others.
         let members = members(&self.everyone);
-        let can_be_told = self.founders.iter().all(|founder| members.contains(founder));
+        let left = self.founders.iter().filter(|founder| members.contains(founder));
+        let can_be_told = left.filter(|founder| **founder != node).count() > 1;
         if self.has_lost_a_disk
             || !can_be_told
             || !members.contains(&node)
