@@ -82,6 +82,11 @@ class DemoCluster:
         hosts = [str(node["endpoint"]).split("://")[1].rsplit(":", 1) for node in self.ready["nodes"]]
         return [(host, int(port)) for host, port in hosts]
 
+    @property
+    def configurations(self) -> list[Path]:
+        """Those of the nodes."""
+        return configurations(self._directory)
+
     def client(self, address: tuple[str, int], service: str = "dynamodb", **config: Any) -> Any:
         """A boto3 client of whatever listens there, with boto3's defaults but for `config`."""
         return boto3.session.Session().client(
@@ -100,7 +105,7 @@ class DemoCluster:
 
     def _pid(self, place: int) -> int:
         """The process of a node: the child of the cluster that was given the node's configuration."""
-        configuration = str(configurations(self._directory)[place].resolve()).encode()
+        configuration = str(self.configurations[place].resolve()).encode()
         for process in Path("/proc").iterdir():
             try:
                 _, parent = (process / "stat").read_text().rpartition(")")[2].split()[:2]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +44,10 @@ def test_a_moment_is_kept_and_restored_though_nodes_are_killed(binary: str, tmp_
                     cluster.kill(0)
                     cluster.wait_until_back(0)
                 available(client, arns[-1])
+        compared = ranges_compared(binary, cluster)
         for arn in arns:
             check(client, restored(client, arn))
+        wait_for("the comparison", lambda: ranges_compared(binary, cluster) > compared, 60)
         client.restore_table_from_backup(TargetTableName="killed", BackupArn=arns[0])
         # One of them leads the metadata, because the first node was killed before.
         for place in (1, 2):
@@ -53,6 +57,13 @@ def test_a_moment_is_kept_and_restored_though_nodes_are_killed(binary: str, tmp_
         check(client, "killed")
         for own in [client, *clients]:
             own.close()
+
+
+def ranges_compared(binary: str, cluster: DemoCluster) -> int:
+    """How many ranges the nodes have compared on all their replicas since they were started."""
+    command = [binary, "repair", "--status", "--json", "--config", str(cluster.configurations[0])]
+    told = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    return sum(node["ranges"] for node in json.loads(told.stdout).values() if node)
 
 
 def has_begun(archive: Path, arn: str) -> bool:

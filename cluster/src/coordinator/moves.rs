@@ -9,6 +9,7 @@
 
 mod change;
 mod errand;
+mod memory;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,8 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 
-use self::errand::{About, Brought, Errands, Taken};
+use self::errand::{About, Brought, Taken};
+use self::memory::Memory;
 use self::step::{Step, step_of_metadata};
 use super::Cluster;
 use super::route::{Place, Route, unexpected};
@@ -32,7 +34,7 @@ use crate::node::message::{Ask, Tell};
 use crate::node::{Node, group_of};
 use crate::raft::{MemberChange, ReplicaId};
 use crate::ring::{Layout, Move, NodeStanding, Plan, RangeId, Replica};
-use crate::world::{NodeId, Task};
+use crate::world::NodeId;
 
 /// How often the steward looks when something is under way, and how long it waits before it asks for the same again.
 const LOOK: Duration = Duration::from_millis(50);
@@ -42,9 +44,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// And when nothing is.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
-
-/// For so long a move that was held up goes behind the others.
-const HELD_UP: Duration = Duration::from_secs(10);
 
 /// How often it looks for what a node has lost that says that it has, after the first time.
 const LOST_EVERY: Duration = Duration::from_secs(10);
@@ -60,69 +59,6 @@ const GROUPS_AT_ONCE: usize = 16;
 
 /// Moves of a node that are under way at a time, coming and going each.
 const MOVES_OF_A_NODE: usize = 2;
-
-/// A replica that has gone from a range and is to be removed: its node, its group, its id.
-type Leftover = (NodeId, u32, u64);
-
-/// What the steward keeps in mind between two looks. Nothing depends on it but time.
-#[derive(Debug, Default)]
-struct Memory {
-    /// Since when nodes are down.
-    down_since: BTreeMap<NodeId, Duration>,
-    leftovers: BTreeSet<Leftover>,
-    /// When that was last looked for, with which aim, and on which nodes.
-    swept: Option<(Duration, u64, BTreeSet<u64>)>,
-    /// For which start of a node it was looked for what it has lost, and when.
-    looked_for_lost: BTreeMap<NodeId, (u64, Duration)>,
-    /// When groups were asked for the voters that were taken over last: who was asked earlier and answers later says what was
-    /// so before.
-    observed: BTreeMap<RangeId, Duration>,
-    /// When moves were held up last.
-    held_up: BTreeMap<RangeId, Duration>,
-    errands: Errands,
-    /// What errands have brought that was not looked at.
-    brought: Vec<(About, Brought)>,
-}
-
-impl Memory {
-    fn is_held_up(&self, range: RangeId, now: Duration) -> bool {
-        let held_up = self.held_up.get(&range);
-        held_up.is_some_and(|at| now.saturating_sub(*at) < HELD_UP)
-    }
-
-    /// Takes over how the metadata group stood before a step: members that are not to be are to go.
-    fn take_over_metadata(&mut self, plan: &Plan, status: &GroupStatus, taken: Taken) {
-        if taken != Taken::Waits {
-            let is_gone = |id| !plan.metadata.iter().any(|replica| replica.id == id);
-            let gone = status.members.iter().filter(|member| is_gone(member.replica.0));
-            let gone = gone.map(|member| (member.node, METADATA_GROUP, member.replica.0));
-            self.leftovers.extend(gone);
-        }
-        if taken == Taken::Refused {
-            // Perhaps something is in the way.
-            self.swept = None;
-        }
-    }
-
-    /// An errand has brought nothing.
-    fn came_back_empty(&mut self, about: About, now: Duration) {
-        match about {
-            About::Range(range) => drop(self.held_up.insert(range, now)),
-            About::Lost(node) => drop(self.looked_for_lost.remove(&node)),
-            About::Sweep => self.swept = None,
-            About::Leftover(_) | About::Metadata => {}
-        }
-    }
-
-    /// Waits for the next errand to end, or for so long.
-    async fn wait(&mut self, pause: Task) {
-        let first = self.errands.wait_for(pause).await;
-        self.brought.extend(first);
-        while let Some(ended) = self.errands.ended() {
-            self.brought.push(ended);
-        }
-    }
-}
 
 impl Cluster {
     /// Moves replicas as long as the node is there, whenever it leads group 0.
@@ -289,7 +225,7 @@ impl Cluster {
             let step = self.clone().step(planned, starts.clone());
             memory.errands.begin(About::Range(planned.range), now, step);
         }
-        memory.held_up.retain(|_, at| now.saturating_sub(*at) < HELD_UP);
+        memory.forget_held_up(now);
         // The sweep finds it when the node is back.
         memory.leftovers.retain(|(node, group, id)| {
             alive.contains(&node.0) && !is_known(plan, *group, Replica { node: *node, id: *id })
@@ -386,8 +322,9 @@ impl Cluster {
             let metadata = plan.metadata.iter().find(|replica| replica.node == node);
             let metadata = metadata.map(|replica| replica.id);
             let errand = self.clone().lost_on(node, ranges.into_iter().collect(), metadata);
-            memory.looked_for_lost.insert(node, (member.incarnation, now));
-            memory.errands.begin(About::Lost(node), now, errand);
+            if memory.errands.begin(About::Lost(node), now, errand) {
+                memory.looked_for_lost.insert(node, (member.incarnation, now));
+            }
         }
     }
 
@@ -548,14 +485,15 @@ impl Cluster {
         let is_due = memory.swept.as_ref().is_none_or(|(swept_at, before, nodes)| {
             now.saturating_sub(*swept_at) >= SWEEP_EVERY || *before != aim || nodes != alive
         });
-        if !is_due || memory.errands.runs(About::Sweep) {
+        if !is_due {
             return;
         }
-        memory.swept = Some((now, aim, alive.clone()));
         let nodes = alive.iter().copied().map(NodeId).collect();
-        memory
-            .errands
-            .begin(About::Sweep, now, self.clone().held_by(nodes));
+        let sweep = self.clone().held_by(nodes);
+        // One that has just come back empty waits: it was not looked then.
+        if memory.errands.begin(About::Sweep, now, sweep) {
+            memory.swept = Some((now, aim, alive.clone()));
+        }
     }
 }
 

@@ -52,11 +52,11 @@ impl Archivist {
             self.change(table, |restore| restore.is_sealed = true).await?;
         }
         self.require_latest().await?;
-        match restore.part {
-            Some(part) => {
-                self.complete_part(table, (restore.backup.clone(), part)).await?;
-            }
-            None => self.change(table, |restore| restore.in_progress = false).await?,
+        if let Some(part) = restore.part {
+            self.complete_part(table, (restore.backup.clone(), part)).await?;
+        } else {
+            self.change(table, |restore| restore.in_progress = false).await?;
+            self.compare_replicas().await;
         }
         self.note_progress(&key, None).await?;
         tracing::info!(
@@ -66,6 +66,22 @@ impl Archivist {
             "a table is restored"
         );
         Ok(())
+    }
+
+    /// Has all that came in compared on its replicas now, and not only when its turn comes. A restore is complete whatever becomes
+    /// of it: the turn comes.
+    pub(super) async fn compare_replicas(&self) {
+        match self.cluster().begin_repair().await {
+            Ok(silent) => {
+                for node in silent {
+                    tracing::warn!(
+                        node = node.0,
+                        "a node could not be asked to compare what was restored"
+                    );
+                }
+            }
+            Err(error) => tracing::warn!(%error, "what was restored is not compared at once"),
+        }
     }
 
     /// Every range asks its leaders to know all that this node knows of the metadata.

@@ -10,8 +10,9 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt as _, join_all, select};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
+use super::PATIENCE;
+use super::memory::Leftover;
 use super::step::{Step, step_of_move};
-use super::{Leftover, PATIENCE};
 use crate::coordinator::Cluster;
 use crate::error::Error;
 use crate::group::members::GroupStatus;
@@ -74,15 +75,15 @@ pub(super) struct Errands {
 }
 
 impl Errands {
-    /// Begins one, unless one of the kind runs or has to wait.
+    /// Begins one, unless one of the kind runs or has to wait; says whether it did.
     pub(super) fn begin(
         &mut self,
         about: About,
         now: Duration,
         errand: impl Future<Output = Result<Brought, Error>> + Send + 'static,
-    ) {
+    ) -> bool {
         if self.not_before.get(&about).is_some_and(|then| now < *then) || !self.about.insert(about) {
-            return;
+            return false;
         }
         self.not_before.remove(&about);
         let errand = errand.map(move |brought| match brought {
@@ -93,6 +94,7 @@ impl Errands {
             }
         });
         self.running.push(errand.boxed());
+        true
     }
 
     /// Whether one runs.

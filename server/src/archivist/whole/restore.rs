@@ -132,7 +132,9 @@ impl Archivist {
             skipped = done.skipped.len(),
             "the cluster is restored"
         );
-        self.proceed(restore, done).await
+        self.proceed(restore, done).await?;
+        self.compare_replicas().await;
+        Ok(())
     }
 
     /// Removes the tables whose items are not all there.
