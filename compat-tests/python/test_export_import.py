@@ -5,13 +5,18 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import io
 import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from amazon.ion import simpleion
+from amazon.ion.core import IonType
+from boto3.dynamodb.types import Binary, TypeDeserializer
 from botocore.exceptions import ClientError
 
 from buckets import ended_import, exported, keep_history, table_parameters
@@ -86,6 +91,96 @@ def compressed_with_zstd(data: bytes) -> bytes:
     assert len(data) < 1 << 17
     header = b"\x28\xb5\x2f\xfd" + bytes([0xA0]) + len(data).to_bytes(4, "little")
     return header + ((len(data) << 3) | 1).to_bytes(3, "little") + data
+
+
+def read_by_boto3(data: bytes) -> list[dict[str, Any]]:
+    """Lines of DynamoDB JSON, as boto3 makes Python values of them."""
+    lines = [json.loads(line) for line in data.splitlines()]
+    assert all(list(line) == ["Item"] for line in lines)
+    return [deserialized(with_bytes(line["Item"])) for line in lines]
+
+
+def with_bytes(value: Any) -> Any:
+    """The same with Base64 decoded, as botocore does before boto3 sees it."""
+    if isinstance(value, list):
+        return [with_bytes(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    decode = {
+        "B": base64.b64decode,
+        "BS": lambda parts: [base64.b64decode(part) for part in parts],
+    }
+    if len(value) == 1:
+        [(kind, held)] = value.items()
+        if kind in decode and isinstance(held, (str, list)):
+            return {kind: decode[kind](held)}
+    return {name: with_bytes(held) for name, held in value.items()}
+
+
+class Deserializer(TypeDeserializer):
+    """boto3's, which refuses numbers that are written with more than 38 digits, such as 9.9e125."""
+
+    def _deserialize_n(self, value: str) -> Decimal:
+        return Decimal(value)
+
+
+def deserialized(item: dict[str, Any]) -> dict[str, Any]:
+    """The Python values of an item."""
+    deserializer = Deserializer()
+    return {name: deserializer.deserialize(value) for name, value in item.items()}
+
+
+def read_by_ion(data: bytes) -> list[dict[str, Any]]:
+    """A stream of Ion, as Amazon's library makes Python values of it, sets by their annotations."""
+    found = simpleion.load(io.BytesIO(data), single_value=False)
+    assert all(list(one.keys()) == ["Item"] for one in found)
+    return [{str(name): plain(value) for name, value in one["Item"].items()} for one in found]
+
+
+def plain(value: Any) -> Any:
+    """What boto3 makes of the same value."""
+    annotations = [annotation.text for annotation in value.ion_annotations]
+    match value.ion_type:
+        case IonType.NULL:
+            return None
+        case IonType.BOOL:
+            return bool(value)
+        case IonType.INT | IonType.DECIMAL:
+            return Decimal(str(value))
+        case IonType.STRING:
+            return str(value)
+        case IonType.BLOB:
+            return Binary(bytes(value))
+        case IonType.STRUCT:
+            return {str(name): plain(held) for name, held in value.items()}
+        case IonType.LIST if annotations == []:
+            return [plain(held) for held in value]
+        case IonType.LIST:
+            kinds = {"$dynamodb_SS": str, "$dynamodb_NS": Decimal, "$dynamodb_BS": Binary}
+            held = [plain(one) for one in value]
+            [kind] = annotations
+            assert all(isinstance(one, kinds[kind]) for one in held)
+            return set(held)
+    raise AssertionError(f"an export has no {value.ion_type}")
+
+
+@pytest.mark.parametrize(("form", "read"), [("DYNAMODB_JSON", read_by_boto3), ("ION", read_by_ion)])
+def test_an_export_is_read_by_the_libraries_of_others(place: tuple[Any, Path], form: str, read: Any) -> None:
+    client, bucket = place
+    table = unused_name()
+    create_table(client, table)
+    for item in ITEMS:
+        client.put_item(TableName=table, Item=item)
+    export = exported(client, table, "bucket", S3Prefix="read", ExportFormat=form)
+    summary = json.loads((bucket / export["ExportManifest"]).read_text())
+    found = []
+    for line in (bucket / "read" / summary["manifestFilesS3Key"]).read_text().splitlines():
+        file = json.loads(line)
+        items = read(gzip.decompress((bucket / "read" / file["dataFileS3Key"]).read_bytes()))
+        assert len(items) == file["itemCount"]
+        found += items
+    expected = [deserialized(item) for item in ITEMS]
+    assert sorted(found, key=lambda item: item["pk"]) == sorted(expected, key=lambda item: item["pk"])
 
 
 @pytest.mark.parametrize("form", ["DYNAMODB_JSON", "ION"])
