@@ -7,6 +7,7 @@ mod bench;
 mod cargo;
 mod chaos;
 mod clock;
+mod dataset;
 mod faults;
 mod kcl;
 mod kill;

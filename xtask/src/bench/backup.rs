@@ -196,7 +196,8 @@ fn back_up(ours: &Ours, name: &str) -> Result<()> {
     })
 }
 
-fn wait_until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+/// Waits until something holds, for as long as that may take.
+pub(super) fn wait_until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
     let start = clock::now();
     while !holds()? {
         if start.elapsed() > STUCK_AFTER {
@@ -267,7 +268,7 @@ fn mixed(state: u64) -> u64 {
 }
 
 /// The folder that is alone in another one.
-fn only_folder_in(folder: &Path) -> Result<PathBuf> {
+pub(super) fn only_folder_in(folder: &Path) -> Result<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         found.push(entry?.path());

@@ -10,6 +10,7 @@ mod cluster;
 mod engine;
 mod foreground;
 mod http;
+mod import;
 mod load;
 mod log;
 pub(crate) mod process;
@@ -56,6 +57,9 @@ enum Bench {
     Ttl(ttl::Arguments),
     /// A backup of a table beside a copy of the node's files, what clients notice of both, and what a second backup writes.
     Backup(backup::Arguments),
+    /// ImportTable of 231,083 flights from CSV and DynamoDB JSON, beside clients that put the same items in batches, and how busy the
+    /// machine is meanwhile.
+    Import,
     /// The storage engine: loads, reads, scans, synced writes, reopening, beside RocksDB, fjall and redb.
     Engine(engine::Arguments),
 }
@@ -88,6 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         Bench::Api => api::run(&workspace, effort)?,
         Bench::Log => log::run(&workspace, effort)?,
         Bench::Backup(more) => backup::run(&workspace, more, effort)?,
+        Bench::Import => import::run(&workspace)?,
         Bench::Ttl(more) => ttl::run(&workspace, more, effort)?,
         Bench::Cluster(more) => {
             return with_etcd_or_alone(&workspace, Comparison::Etcd, more, arguments);

@@ -68,6 +68,15 @@ impl ServerProcess {
         CpuTime::of(self.child.id())
     }
 
+    /// The CPU time that the process has used so far, those of its threads that have ended included, to 10 ms.
+    ///
+    /// Fields 14 and 15 of `/proc/PID/stat`, in ticks of which Linux shows 100 a second (`proc_pid_stat(5)`).
+    pub(super) fn all_cpu_time(&self) -> Result<Duration> {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        parse_stat(&text)
+    }
+
     /// How many bytes the process has passed to `write` and its kin so far: files, not sockets (`send` does not count).
     /// Field `wchar` of `/proc/PID/io` (Linux, `Documentation/filesystems/proc.rst`).
     pub(super) fn written_bytes(&self) -> Result<u64> {
@@ -142,6 +151,17 @@ impl CpuTime {
     }
 }
 
+fn parse_stat(text: &str) -> Result<Duration> {
+    // The name of the program, in parentheses, may have anything in it.
+    let behind_name = text.rsplit_once(')').map(|(_, rest)| rest);
+    let fields: Vec<&str> = behind_name.unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
+    match (ticks(11), ticks(12)) {
+        (Some(user), Some(system)) => Ok(Duration::from_millis(10 * (user + system))),
+        _ => Err(format!("no times in `{text}`").into()),
+    }
+}
+
 fn parse_written(text: &str) -> Result<u64> {
     text.lines()
         .find_map(|line| line.strip_prefix("wchar:"))
@@ -161,7 +181,7 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
 
-    use super::{CpuTime, Ready, ServerProcess, parse_schedstat, parse_written};
+    use super::{CpuTime, Ready, ServerProcess, parse_schedstat, parse_stat, parse_written};
 
     fn times<const N: usize>(threads: [(u32, u64); N]) -> CpuTime {
         CpuTime(threads.into())
@@ -172,6 +192,13 @@ mod tests {
         assert_eq!(parse_schedstat("169261 2051750 2\n").unwrap(), 169_261);
         assert!(parse_schedstat("").is_err());
         assert!(parse_schedstat("1.5 0 0").is_err());
+    }
+
+    #[test]
+    fn times_stand_behind_the_name_whatever_that_is() {
+        let text = "71 (a) b) S 1 71 71 0 -1 4194304 103 0 0 0 25 17 3 4 20 0 1 0 5 6 7\n";
+        assert_eq!(parse_stat(text).unwrap(), Duration::from_millis(420));
+        assert!(parse_stat("71 (a) S 1").is_err());
     }
 
     #[test]

@@ -2,11 +2,10 @@
 //! then those that use a running server as a client, and samples of the oracle tests and of those of the OpenAPI documents, which
 //! `--oracle` and `--openapi` run whole.
 //!
-//! Nothing has to be prepared: what the client tests need is made below the target folder by `python`, `films` and
+//! Nothing has to be prepared: what the client tests need is made below the target folder by `python`, `dataset` and
 //! `tools`. `--sdks`, `--libraries` and `--deploy` are run by themselves: what they fetch and build takes minutes the first time. One part failing does not keep the other from running, and the last lines are the test runners' own.
 
 mod deploy;
-mod films;
 mod libraries;
 mod lossy;
 mod openapi;

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{films, tools};
+use super::tools;
 use crate::Result;
 use crate::cargo::{self, Workspace};
+use crate::dataset;
 
 /// Where the tests are, from the root of the workspace.
 const TESTS: &str = "compat-tests/python";
@@ -23,7 +24,7 @@ pub(crate) fn run(
 ) -> Result<bool> {
     let tests = workspace.root.join(TESTS);
     let python = client_environment(workspace)?;
-    let films = films::get(workspace)?;
+    let films = dataset::get(workspace, dataset::FILMS)?;
     let mut command = Command::new(python);
     match consumer {
         Some(folder) => command.env("STATOR_KCL", folder),

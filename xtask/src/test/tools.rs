@@ -29,14 +29,14 @@ pub(super) const PYTHON: Tool = Tool {
 };
 
 /// Fetches published packages.
-pub(super) const NPM: Tool = Tool {
+pub(crate) const NPM: Tool = Tool {
     name: "npm",
     probe: &["npm", "--version"],
     packages: &["npm"],
 };
 
 /// Unpacks them.
-pub(super) const TAR: Tool = Tool {
+pub(crate) const TAR: Tool = Tool {
     name: "tar with gzip",
     probe: &["sh", "-c", "tar --version && gzip --version"],
     packages: &["gzip", "tar"],

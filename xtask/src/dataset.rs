@@ -1,18 +1,23 @@
-//! The real input of the client tests: 3,201 films from a published npm package, fetched once and never committed.
+//! Real input for tests and benches: data of a published npm package, such as 3,201 films and 231,083 flights, fetched once and
+//! never committed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
 
-use super::tools;
 use crate::Result;
 use crate::cargo::{self, Workspace};
+use crate::test::tools;
 
-/// Pinned, since the tests count the films and know their oddities. npm checks what it fetches against the package's
+/// Pinned, since those who use it count what is in it and know its oddities. npm checks what it fetches against the package's
 /// published hash.
 const PACKAGE: &str = "vega-datasets@3.2.1";
-const MEMBER: &str = "package/data/movies.json";
+
+/// The films, as JSON: an array of objects.
+pub(crate) const FILMS: &str = "movies.json";
+/// The flights, in the same form.
+pub(crate) const FLIGHTS: &str = "flights-200k.json";
 
 /// What `npm pack --json` says of a package.
 #[derive(Debug, Deserialize)]
@@ -20,21 +25,21 @@ struct Packed {
     filename: String,
 }
 
-/// The path of the films; fetches them if they are not there yet.
-pub(super) fn get(workspace: &Workspace) -> Result<PathBuf> {
-    let films = workspace.target.join("compat-tests").join("movies.json");
-    if !films.is_file() {
-        fetch(&films)?;
+/// The path of a file of the package; fetches it if it is not there yet.
+pub(crate) fn get(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let path = workspace.target.join("compat-tests").join(name);
+    if !path.is_file() {
+        fetch(&path, name)?;
     }
-    Ok(films)
+    Ok(path)
 }
 
-fn fetch(films: &Path) -> Result<()> {
+fn fetch(path: &Path, name: &str) -> Result<()> {
     tools::NPM.require()?;
     tools::TAR.require()?;
-    let folder = films.parent().ok_or("the films need a folder")?;
+    let folder = path.parent().ok_or("a dataset needs a folder")?;
     std::fs::create_dir_all(folder)?;
-    // Left out of `folder` until complete, so that an interrupted fetch leaves nothing that looks like the films.
+    // Left out of `folder` until complete, so that an interrupted fetch leaves nothing that looks like the whole.
     let staging = tempfile::tempdir_in(folder)?;
     let listing = cargo::output(
         Command::new("npm")
@@ -46,12 +51,12 @@ fn fetch(films: &Path) -> Result<()> {
         Command::new("tar")
             .args(["--extract", "--gzip", "--to-stdout", "--file"])
             .arg(archive_name(&listing)?)
-            .arg(MEMBER)
+            .arg(format!("package/data/{name}"))
             .current_dir(&staging),
     )?;
-    let unpacked = staging.path().join("movies.json");
+    let unpacked = staging.path().join(name);
     std::fs::write(&unpacked, text)?;
-    std::fs::rename(&unpacked, films)?;
+    std::fs::rename(&unpacked, path)?;
     Ok(())
 }
 
