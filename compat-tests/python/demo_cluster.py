@@ -7,6 +7,7 @@ TLS is between client and node.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -17,6 +18,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -102,6 +104,16 @@ class DemoCluster:
     def kill(self, place: int) -> None:
         """Ends a node with `kill -9`, however often it has been started."""
         os.kill(self._pid(place), signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def frozen(self, place: int) -> Iterator[None]:
+        """While a node hangs (`SIGSTOP`)."""
+        process = self._pid(place)
+        os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(process, signal.SIGCONT)
 
     def _pid(self, place: int) -> int:
         """The process of a node: the child of the cluster that was given the node's configuration."""

@@ -81,7 +81,7 @@ pub(crate) enum CatalogError {
 
 impl CatalogError {
     /// Whether the cluster cannot say now what there is.
-    fn is_unavailable(&self) -> bool {
+    pub(crate) fn is_unavailable(&self) -> bool {
         matches!(self, Self::Cluster(Error::Unavailable { .. }))
     }
 }

@@ -31,6 +31,7 @@ use crate::clock_watch::ClockWatch;
 use crate::command::WriteCommands;
 use crate::config::{self, Rotation};
 use crate::derive::Derivations;
+use crate::desk::PAUSE;
 use crate::disk::TimedDisk;
 use crate::health::Health;
 use crate::http::guard::Guard;
@@ -244,13 +245,32 @@ pub(crate) struct Api {
     pub(crate) slow_request: Option<Duration>,
 }
 
-/// The API over a cluster that is ready.
+/// Opens what lies in the metadata. A node that has no copy of them yet reads another one's: when that hangs, or is not there any
+/// more, another one may answer the next time.
+async fn patiently<T, E: std::fmt::Display>(
+    what: &str,
+    is_unavailable: fn(&E) -> bool,
+    open: impl AsyncFn() -> Result<T, E>,
+) -> Result<T, E> {
+    loop {
+        match open().await {
+            Err(error) if is_unavailable(&error) => {
+                tracing::warn!(%error, "{what} cannot be read yet; another try follows");
+                tokio::time::sleep(PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// The API over a cluster that is ready. Waits as long as nobody can be asked for the metadata.
 ///
 /// # Errors
 /// [`NodeError::Catalog`] when the tables cannot be read, [`NodeError::Identity`] when the users cannot.
 pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError> {
     let cluster = &opened.cluster;
-    let catalog = Catalog::open(cluster.clone(), Arc::clone(&opened.derivations)).await?;
+    let open = async || Catalog::open(cluster.clone(), Arc::clone(&opened.derivations)).await;
+    let catalog = patiently("the tables", CatalogError::is_unavailable, open).await?;
     tokio::spawn(Catalog::follow(Arc::downgrade(&catalog)));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let upkeep = Upkeep {
@@ -271,15 +291,13 @@ pub(crate) async fn app(opened: &Opened, api: Api) -> Result<Arc<App>, NodeError
         let porter = Porter::new(upkeep.clone(), transfers, &api.region, random::fill);
         tokio::spawn(porter.run());
     }
-    let identities = Identities::open(
-        cluster.clone(),
-        IdentitySettings {
-            wrapping: opened.wrapping.clone(),
-            clock: Arc::clone(&clock),
-            random: random::fill,
-        },
-    )
-    .await?;
+    let settings = || IdentitySettings {
+        wrapping: opened.wrapping.clone(),
+        clock: Arc::clone(&clock),
+        random: random::fill,
+    };
+    let open = async || Identities::open(cluster.clone(), settings()).await;
+    let identities = patiently("the users and policies", IdentityError::is_unavailable, open).await?;
     let archivist = Archivist::new(upkeep, backups.clone()).knowing(&identities);
     tokio::spawn(archivist.run());
     let keys =
@@ -433,4 +451,25 @@ pub(crate) fn stop_signal() -> io::Result<impl Future<Output = ()>> {
             _ = terminate.recv() => {}
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_waits_for_metadata_that_nobody_can_tell_and_not_for_those_that_are_damaged() {
+        let tries = AtomicUsize::new(0);
+        let is_away = |error: &&str| *error == "away";
+        let open = async || match tries.fetch_add(1, Ordering::Relaxed) {
+            0 | 1 => Err("away"),
+            _ => Ok(7),
+        };
+        assert_eq!(patiently("it", is_away, open).await, Ok(7));
+        assert_eq!(tries.load(Ordering::Relaxed), 3);
+        let damaged = async || Err::<(), _>("damaged");
+        assert_eq!(patiently("it", is_away, damaged).await, Err("damaged"));
+    }
 }

@@ -103,17 +103,20 @@ impl Audit {
         Ok(outcome)
     }
 
-    /// Builds the simulation of the copy; `None` when it does not compile. Built in pieces, so that the next break costs
-    /// seconds instead of minutes.
+    /// Builds the simulation of the copy; `None` when it does not compile. Built in pieces, and what breaks change without much
+    /// optimization, so that the next break costs seconds instead of minutes: most are noticed within a few seeds.
     fn build(&self) -> Result<Option<PathBuf>> {
         let is_built = cargo::succeeds(
             cargo::cargo()
                 .args(["build", "--release", "--quiet", "--package", "stator-sim"])
+                .args(["--config", "profile.release.package.stator-cluster.opt-level=1"])
+                .args(["--config", "profile.release.package.stator-sim.opt-level=1"])
                 .arg("--target-dir")
                 .arg(&self.build)
                 .env("CARGO_PROFILE_RELEASE_LTO", "off")
                 .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16")
                 .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "true")
+                .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
                 .current_dir(self.copy.root()),
         )?;
         Ok(is_built.then(|| self.build.join("release").join("stator-sim")))

@@ -222,7 +222,11 @@ async fn run_node(
         stay(config, &cluster).await;
     }
     let api = api::of(config, (&keys, &endpoint), audit, health)?;
-    let app = node::app(&opened, api).await?;
+    let app = tokio::select! {
+        app = node::app(&opened, api) => app?,
+        cause = cluster.failed() => return Err(NodeError::Failed { cause }.into()),
+        () = &mut stop => return Ok(node::close(&cluster, &config.node.data_dir).await?),
+    };
     let expiry = Arc::new(Expiry::default());
     expiry.note(&certificates.nodes.certificate_pem, &certificates.clients)?;
     let listeners = Listeners {

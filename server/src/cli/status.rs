@@ -222,9 +222,9 @@ impl Status {
                 or_dash(&node.rack),
                 node.liveness.clone(),
                 node.incarnation.to_string(),
-                node.leaders.to_string(),
+                of_alive(&node.liveness, node.leaders),
                 node.replicas.to_string(),
-                node.requests_per_second.to_string(),
+                of_alive(&node.liveness, node.requests_per_second),
                 bytes(node.data_bytes),
                 bytes(node.free_bytes),
                 node.hints_waiting.to_string(),
@@ -383,6 +383,15 @@ impl Status {
     }
 }
 
+/// What only a node that is there can have; of another one, gossip has what it said last.
+pub(super) fn of_alive(liveness: &str, count: u64) -> String {
+    if liveness == "alive" {
+        count.to_string()
+    } else {
+        "-".to_owned()
+    }
+}
+
 fn or_dash(text: &str) -> String {
     if text.is_empty() { "-" } else { text }.to_owned()
 }
@@ -451,7 +460,9 @@ mod tests {
             "As node 1 (incarnation 4) knows it; layout 7, 3 replicas wanted"
         );
         assert!(
-            lines[4].starts_with("22    10.0.0.22:7400  -     r1    down"),
+            lines[4].starts_with(
+                "22    10.0.0.22:7400  -     r1    down   4            -      3         -      48 KiB"
+            ),
             "{table}"
         );
         assert!(lines[4].ends_with("48 KiB  8583 MiB  0      0.1.0"), "{table}");

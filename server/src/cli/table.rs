@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::ask::{AskError, Asker};
 use super::reach::{Reach, ReachError};
-use super::status::{align, bytes};
+use super::status::{align, bytes, of_alive};
 use crate::http::admin::STATUS_PATH;
 
 /// Options of `stator table`.
@@ -314,7 +314,7 @@ impl<'a> Whole<'a> {
                 node.id.to_string(),
                 node.zone.clone(),
                 node.liveness.clone(),
-                node.leaders.to_string(),
+                of_alive(&node.liveness, node.leaders),
                 node.replicas.to_string(),
             ]);
         }
@@ -362,7 +362,7 @@ mod tests {
             "items        3 (20 KiB)\n",
             "index        by-name (global, CREATING): name; 2 items (100 B)\n",
             "ranges       4, as of all tables; 3 replicas wanted; WITHOUT LEADER: 3\n",
-            "1     z     alive  2      4\n2     z     down   2      4\n",
+            "1     z     alive  2      4\n2     z     down   -      4\n",
         ] {
             assert!(text.contains(line), "{line} in\n{text}");
         }

@@ -37,6 +37,13 @@ pub(crate) enum IdentityError {
     Internal(String),
 }
 
+impl IdentityError {
+    /// Whether the cluster could not be asked; it may be another time.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
 impl From<MalformedRow> for IdentityError {
     fn from(error: MalformedRow) -> Self {
         Self::Internal(error.to_string())

@@ -11,7 +11,7 @@ use ratatui::widgets::{Cell, Paragraph, Row as TableRow, Table};
 use ratatui::{Frame, Terminal};
 
 use super::model::{Order, Row, View};
-use crate::cli::status::bytes;
+use crate::cli::status::{bytes, of_alive};
 
 /// Columns and their widths.
 const COLUMNS: [(&str, u16); 15] = [
@@ -107,7 +107,7 @@ fn table_row(row: &Row) -> TableRow<'_> {
         row.node.to_string(),
         row.address.clone(),
         row.state.clone(),
-        row.leads.to_string(),
+        of_alive(&row.state, row.leads),
         row.replicas.to_string(),
         rate(row.requests_per_second),
         row.errors_per_second.map_or_else(dash, rate),
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(words(lines[2]), heads);
         let one = "1 10.0.0.1:7400 alive 100 256 100 2.0 1.0 ms 9.8 ms 976 KiB 8583 MiB 1 0 +9 -0 0.1.0";
         assert_eq!(words(lines[3]), one);
-        let three = "3 10.0.0.3:7400 down 100 256 0.0 - - - 2929 KiB 8583 MiB - 0 +0 -9 0.1.0";
+        let three = "3 10.0.0.3:7400 down - 256 0.0 - - - 2929 KiB 8583 MiB - 0 +0 -9 0.1.0";
         assert_eq!(words(lines[5]), three);
         assert_eq!(lines.len(), 6);
     }
