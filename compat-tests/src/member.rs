@@ -9,7 +9,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -64,9 +64,28 @@ impl Starting {
             .line
             .recv_timeout(READY_TIMEOUT)
             .map_err(|_| format!("node {id} is not ready after {} s", READY_TIMEOUT.as_secs()))??;
-        let said = serde_json::from_str(&line)
+        self.said(&line)
+    }
+
+    /// Whether the node has said that it is ready. It says so once, and is not asked again then.
+    ///
+    /// # Errors
+    /// When it has ended before.
+    pub fn is_ready(&self) -> Result<bool> {
+        match self.line.try_recv() {
+            Ok(line) => self.said(&line?).map(|_| true),
+            Err(TryRecvError::Empty) => Ok(false),
+            Err(TryRecvError::Disconnected) => Err(format!("node {} was asked before", self.id).into()),
+        }
+    }
+
+    fn said(&self, line: &str) -> Result<Value> {
+        let id = self.id;
+        let said = serde_json::from_str(line)
             .map_err(|error| format!("node {id} ended or did not say that it is ready: {error}"))?;
-        self.door.map_or(Ok(()), |door| door.is_open_to(self.pid))?;
+        self.door
+            .as_ref()
+            .map_or(Ok(()), |door| door.is_open_to(self.pid))?;
         Ok(said)
     }
 }

@@ -58,6 +58,8 @@ pub(crate) struct RequestSpan {
     pub(crate) is_encrypted: bool,
     pub(crate) client: Option<IpAddr>,
     pub(crate) user_agent: Option<String>,
+    /// What systems of the client have noted of the trace.
+    pub(crate) state: Option<String>,
 }
 
 /// What has become of spans.
@@ -79,6 +81,13 @@ pub(crate) struct Root {
     pub(crate) span: SpanId,
     /// The client's span, if it has said one.
     pub(crate) parent: Option<SpanId>,
+}
+
+impl Root {
+    /// What systems of the client have noted of the trace, if it is the client's.
+    pub(crate) fn state(self, headers: &HeaderMap) -> Option<String> {
+        self.parent.and_then(|_| parent::state_of(headers))
+    }
 }
 
 /// See the head of the file. Clones share it.

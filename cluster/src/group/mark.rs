@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::accept::settled;
 use super::prepared::Commit;
 use super::replica::{Refused, Replica};
 use super::sums::Sums;
@@ -96,8 +95,8 @@ impl Replica {
         let known = u64::MAX;
         let held = (latches, Sums::default());
         let level = ConsistencyLevel::Quorum;
-        let (_, outcome) = self.propose_commit(commit, (term, known), level, held).await?;
-        settled(outcome).await?;
+        let proposed = self.propose_commit(commit, (term, known), level, held).await?;
+        proposed.stands().await?;
         Ok(Judgement::Closed(told))
     }
 }

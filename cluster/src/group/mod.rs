@@ -25,6 +25,7 @@ mod overdue;
 mod overlay;
 mod own;
 mod prepared;
+mod propose;
 pub(crate) mod quiet;
 mod read;
 pub(crate) mod recover;

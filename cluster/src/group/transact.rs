@@ -10,23 +10,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
 
 use super::accept::settled;
-use super::derive::behind;
-use super::effect::Effect;
 use super::locks::Held;
 use super::mark::Mark;
 use super::overlay::Image;
 use super::prepared::{Becomes, Commit, CommittedCell, Prepare, PreparedAction, release};
-use super::quiet::Reason as WakeReason;
-use super::replica::{Pending, Refused, Replica, Todo};
+use super::replica::{Refused, Replica};
 use super::rows::{Row, RowKind, materialized};
 use super::sums::{SumChange, Sums};
 use super::write::Target;
 use crate::command::{Cell, Verdict};
 use crate::error::Error;
-use crate::latch::Latch;
+use crate::follow::{self, Step};
 use crate::ledger::{CancelledCall, MarkFate};
 use crate::level::ConsistencyLevel;
 use crate::metadata::keyspaces::Lookup;
@@ -113,6 +109,7 @@ impl Replica {
         mark: Option<&Mark>,
         level: ConsistencyLevel,
     ) -> Result<Judgement, Refused> {
+        let deciding = follow::open(Step::Decide);
         self.make_room(commands).await?;
         let marked = mark.map(|mark| (mark.keyspace, &mark.key[..]));
         let keys = commands
@@ -132,6 +129,7 @@ impl Replica {
             return Err(Refused::NotLeader(self.other_leader()));
         }
         let sums = self.add_up(&mut decided).await?;
+        follow::done(deciding);
         let changes = |part: &Part| part.becomes != Becomes::Nothing;
         if decided.is_refused() || (mark.is_none() && !decided.parts.iter().any(changes)) {
             drop(sums);
@@ -158,11 +156,10 @@ impl Replica {
             cells,
             rows,
         };
-        let (index, outcome) = self
+        let proposed = self
             .propose_commit(commit, (term, known), level, (latches, sums))
             .await?;
-        settled(outcome).await?;
-        let at_ms = 0;
+        let (index, at_ms) = (proposed.stands().await?, 0);
         Ok(Judgement::Fits {
             index,
             at_ms,
@@ -193,6 +190,7 @@ impl Replica {
         ledger: &Bytes,
         commands: &[CellCommand],
     ) -> Result<Judgement, Refused> {
+        let deciding = follow::open(Step::Decide);
         self.make_room(commands).await?;
         let keys = commands
             .iter()
@@ -204,6 +202,7 @@ impl Replica {
         let mut decided = self.decide_all(commands)?;
         // What it adds is added when it stands; whether it may is said now.
         drop(self.add_up(&mut decided).await?);
+        follow::done(deciding);
         if decided.is_refused() {
             drop(latches);
             return self.keep(decided).await;
@@ -222,32 +221,10 @@ impl Replica {
             ledger: ledger.clone(),
             actions: commands.iter().zip(decided.parts).map(action).collect(),
         };
-        let unix_ms = self.host.world.unix_ms();
-        let (index, at_ms, outcome) = {
-            let mut state = self.when_unheld(|| commands.iter().map(|one| one.keyspace)).await;
-            if !state.leads() || state.core.term() != decided.term {
-                return Err(Refused::NotLeader(self.other_leader()));
-            }
-            let locks = &state.locks;
-            if locks.prepared(transaction).is_some() || locks.preparing(transaction).is_some() {
-                // Another leader has prepared it since the look.
-                return Err(Refused::NotNow("the transaction is prepared already".to_owned()));
-            }
-            let Some((index, _)) = state.core.propose(prepare.encode()) else {
-                return Err(Refused::NotLeader(self.other_leader()));
-            };
-            state.locks.prepare(index, &prepare);
-            drop(latches);
-            // Of a leader that has closed a time, it is a later one.
-            let at_ms = if makes_versions {
-                state.last_at_ms = state.last_at_ms.max(unix_ms);
-                state.last_at_ms
-            } else {
-                0
-            };
-            (index, at_ms, self.pend(state, index))
-        };
-        settled(outcome).await?;
+        let (proposed, at_ms) = self
+            .propose_prepare(&prepare, decided.term, (latches, makes_versions))
+            .await?;
+        let index = proposed.stands().await?;
         Ok(Judgement::Fits {
             index,
             at_ms,
@@ -337,10 +314,10 @@ impl Replica {
             cells,
             rows,
         };
-        let (_, outcome) = self
+        let proposed = self
             .propose_commit(commit, (term, known), level, (latches, sums))
             .await?;
-        settled(outcome).await
+        proposed.stands().await.map(drop)
     }
 
     /// Lets go of what was prepared, without effect. What is not prepared is done.
@@ -504,69 +481,5 @@ impl Replica {
             at_ms,
             answers,
         })
-    }
-
-    pub(super) fn committed(
-        &self,
-        target: Target<'_>,
-        before: Option<&Cell>,
-        cell: Option<Cell>,
-    ) -> CommittedCell {
-        CommittedCell {
-            keyspace: target.keyspace,
-            change: self.change(before, cell.as_ref()),
-            key: Bytes::copy_from_slice(target.key),
-            cell,
-        }
-    }
-
-    /// Gives cells their place in the log when nobody holds them, if the leadership in which they were decided still lasts,
-    /// and lets go of latches and locks. The time of the entry is the leader's, or that of `commit` if it is later.
-    pub(super) async fn propose_commit(
-        self: &Arc<Self>,
-        mut commit: Commit,
-        (term, known): (u64, u64),
-        level: ConsistencyLevel,
-        (latches, sums): (Vec<Latch>, Sums),
-    ) -> Result<(u64, oneshot::Receiver<Result<(), Refused>>), Refused> {
-        let (wake, outcome) = oneshot::channel();
-        let unix_ms = self.host.world.unix_ms();
-        commit.rows.extend(sums.rows());
-        let mut encoded = commit.encode();
-        let mut state = self
-            .when_unheld(|| commit.cells.iter().map(|one| one.keyspace))
-            .await;
-        if !state.leads() || state.core.term() != term {
-            return Err(Refused::NotLeader(self.other_leader()));
-        }
-        if known < state.required.max(state.requiring) {
-            return Err(behind());
-        }
-        // What comes behind it is not before the time that it was given.
-        state.last_at_ms = state.last_at_ms.max(unix_ms).max(commit.at_ms);
-        Effect::stamp(&mut encoded, state.last_at_ms);
-        let Some((index, _)) = state.core.propose(encoded.freeze()) else {
-            return Err(Refused::NotLeader(self.other_leader()));
-        };
-        state.locks.release(commit.transaction, index);
-        state.remember_sums(index, &sums);
-        for CommittedCell {
-            keyspace, key, cell, ..
-        } in commit.cells
-        {
-            state.overlay.put(keyspace, key, Image { index, cell });
-        }
-        // Everybody is to have it, or a majority: nothing less makes a transaction.
-        let level = match level {
-            ConsistencyLevel::All => ConsistencyLevel::All,
-            ConsistencyLevel::One | ConsistencyLevel::Quorum => ConsistencyLevel::Quorum,
-        };
-        state.pending.push_back(Pending { index, level, wake });
-        drop((latches, sums));
-        let mut todo = Todo::default();
-        self.wake(&mut state, WakeReason::Proposal, &mut todo);
-        self.advance_with(state, todo);
-        self.host.outbox.flush();
-        Ok((index, outcome))
     }
 }

@@ -1,8 +1,9 @@
 //! Who carries a plan out on a cluster, and looks after the nodes meanwhile.
 //!
 //! Invariant: a node that should run runs: a process that ends by itself without a fault that demands it is an error, and so is
-//! one that goes on where it must end, or says nothing of the cause. When it returns, every node runs and every link is whole. Not here:
-//! what is to befall whom (`plan.rs`), what clients saw (`load/`).
+//! one that goes on where it must end, or says nothing of the cause. A node that starts may need others that a fault keeps from it,
+//! so that no fault waits for it: what would befall it before it is ready is left out. When it returns, every node runs, is ready,
+//! and every link is whole. Not here: what is to befall whom (`plan.rs`), what clients saw (`load/`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitStatus;
@@ -50,6 +51,10 @@ pub(super) struct Nemesis<'a> {
     failing: BTreeSet<u64>,
     /// Nodes that are started and not known to be ready.
     starting: BTreeMap<u64, Starting>,
+    /// Those of them that clients do not know yet.
+    joining: BTreeSet<u64>,
+    /// Steps that were left out.
+    left_out: BTreeSet<usize>,
     broken: Broken,
 }
 
@@ -68,6 +73,8 @@ impl<'a> Nemesis<'a> {
             lasting: BTreeSet::new(),
             failing: BTreeSet::new(),
             starting: BTreeMap::new(),
+            joining: BTreeSet::new(),
+            left_out: BTreeSet::new(),
             broken: Broken::default(),
         }
     }
@@ -85,12 +92,23 @@ impl<'a> Nemesis<'a> {
             match moment {
                 Moment::Begin(place) => {
                     let step = self.step(place)?;
+                    if step.fault.is_alone() {
+                        self.wait_for_starting()?;
+                    }
+                    if self.befalls_starting(&step.fault) {
+                        self.say(&format!("left out, since the node starts: {}", step.fault));
+                        self.left_out.insert(place);
+                        continue;
+                    }
                     self.say(&format!("begins: {}", step.fault));
                     *self.broken.kinds.entry(step.fault.kind()).or_default() += 1;
                     self.lasting.insert(place);
                     self.begin(&step.fault)?;
                 }
                 Moment::End(place) => {
+                    if self.left_out.remove(&place) {
+                        continue;
+                    }
                     let step = self.step(place)?;
                     self.lasting.remove(&place);
                     self.end(&step.fault)?;
@@ -100,6 +118,7 @@ impl<'a> Nemesis<'a> {
             self.look_after()?;
         }
         self.links.heal();
+        self.wait_for_starting()?;
         Ok(self.broken)
     }
 
@@ -134,19 +153,68 @@ impl<'a> Nemesis<'a> {
         if self.is_gone(node)? || self.member(node)?.is_running() {
             return Ok(());
         }
-        let started = self.member(node)?.start()?.ready();
-        match started {
-            Ok(_) => Ok(()),
+        let starting = self.member(node)?.start()?;
+        self.starting.insert(node, starting);
+        Ok(())
+    }
+
+    /// A node has been started and has said something, or has ended.
+    fn started(&mut self, node: u64, outcome: Result<()>) -> Result<()> {
+        match outcome {
+            Ok(()) => {
+                if self.joining.remove(&node) {
+                    let address = self.member(node)?.address;
+                    self.balancer.add(address);
+                }
+                self.say(&format!("node {node} is ready"));
+                Ok(())
+            }
             // It may have been told that it has left.
             Err(error) => {
                 let waits = self.broken.going.contains_key(&node);
-                let mut is_gone = false;
-                if waits {
-                    is_gone = clock::holds_within(TOLD_WITHIN, || self.is_gone(node).unwrap_or(false));
-                }
+                let is_gone =
+                    waits && clock::holds_within(TOLD_WITHIN, || self.is_gone(node).unwrap_or(false));
                 if is_gone { Ok(()) } else { Err(error) }
             }
         }
+    }
+
+    /// Looks whether nodes are ready that have been started.
+    fn look_at_starting(&mut self) -> Result<()> {
+        let mut settled = Vec::new();
+        self.starting.retain(|node, starting| match starting.is_ready() {
+            Ok(false) => true,
+            Ok(true) => {
+                settled.push((*node, Ok(())));
+                false
+            }
+            Err(error) => {
+                settled.push((*node, Err(error)));
+                false
+            }
+        });
+        settled
+            .into_iter()
+            .try_for_each(|(node, outcome)| self.started(node, outcome))
+    }
+
+    /// Waits until all nodes are ready that have been started; nothing is broken meanwhile.
+    fn wait_for_starting(&mut self) -> Result<()> {
+        while let Some((node, starting)) = self.starting.pop_first() {
+            let outcome = starting.ready().map(drop);
+            self.started(node, outcome)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a fault would befall the process of a node that is not ready yet.
+    fn befalls_starting(&self, fault: &Fault) -> bool {
+        let node = match fault {
+            Fault::Join(_) | Fault::CutOff(..) | Fault::Cut(..) => None,
+            Fault::Leave(node) => Some(*node),
+            fault => fault.impairs(),
+        };
+        node.is_some_and(|node| self.starting.contains_key(&node))
     }
 
     fn begin(&mut self, fault: &Fault) -> Result<()> {
@@ -214,7 +282,8 @@ impl<'a> Nemesis<'a> {
                 self.change_links();
                 Ok(())
             }
-            Fault::Disconnect(..) | Fault::RollingRestart | Fault::Leave(_) => Ok(()),
+            // A node that joins is known to clients when it is ready.
+            Fault::Disconnect(..) | Fault::RollingRestart | Fault::Leave(_) | Fault::Join(_) => Ok(()),
             Fault::SyncFails(node) | Fault::DiskFull(node) | Fault::NoRoom(node) => {
                 if !self.is_gone(node)? {
                     self.change_inside(node)?;
@@ -224,13 +293,6 @@ impl<'a> Nemesis<'a> {
             }
             Fault::Clock(node, _) => self.change_inside(node),
             Fault::Blackout => self.start_all(),
-            Fault::Join(node) => {
-                let starting = self.starting.remove(&node).ok_or("a node that was not started")?;
-                starting.ready()?;
-                let address = self.member(node)?.address;
-                self.balancer.add(address);
-                Ok(())
-            }
             Fault::Remove(node) => {
                 let change = self.cluster.remove(node)?;
                 self.broken.going.insert(node, change);
@@ -239,7 +301,7 @@ impl<'a> Nemesis<'a> {
         }
     }
 
-    /// One more node, which is ready when the fault is over.
+    /// One more node.
     fn join(&mut self, node: u64) -> Result<()> {
         let made = self.cluster.add_node()?;
         if made != node {
@@ -247,6 +309,7 @@ impl<'a> Nemesis<'a> {
         }
         let starting = self.member(node)?.start()?;
         self.starting.insert(node, starting);
+        self.joining.insert(node);
         Ok(())
     }
 
@@ -262,7 +325,8 @@ impl<'a> Nemesis<'a> {
         for node in starting {
             node.ready()?;
         }
-        going.into_iter().try_for_each(|node| self.start(node))
+        going.into_iter().try_for_each(|node| self.start(node))?;
+        self.wait_for_starting()
     }
 
     fn lasting(&self) -> impl Iterator<Item = &Fault> {
@@ -308,8 +372,9 @@ impl<'a> Nemesis<'a> {
 
     /// Holds that the nodes that should run do.
     fn look_after(&mut self) -> Result<()> {
+        self.look_at_starting()?;
         for member in &mut self.cluster.members {
-            if !member.is_running() {
+            if !member.is_running() || self.starting.contains_key(&member.id) {
                 continue;
             }
             let Some(status) = member.has_ended()? else {
@@ -336,6 +401,7 @@ impl<'a> Nemesis<'a> {
                 return Err(format!("node {node} ended with {status} on SIGTERM").into());
             }
             self.start(node)?;
+            self.wait_for_starting()?;
         }
         Ok(())
     }

@@ -127,6 +127,7 @@ fn of_request(request: &RequestSpan, epoch_ns: u64) -> Span {
         trace_id: root.trace.0.to_vec(),
         span_id: root.span.0.to_vec(),
         parent_span_id: root.parent.map(|parent| parent.0.to_vec()).unwrap_or_default(),
+        trace_state: request.state.clone().unwrap_or_default(),
         flags: SAMPLED | REMOTE_KNOWN | remote,
         name: operation.map_or_else(|| "POST".to_owned(), |operation| format!("DynamoDB.{operation}")),
         kind: SpanKind::Server.into(),

@@ -1,9 +1,14 @@
-//! `traceparent`: which trace a request belongs to. Source: W3C Recommendation "Trace Context", level 1, section 3.2.
+//! `traceparent`: which trace a request belongs to, and `tracestate`: what systems of clients know of it. Source: W3C Recommendation
+//! "Trace Context", level 1, sections 3.2 and 3.3.
 
 use http::{HeaderMap, HeaderName};
 use stator_cluster::follow::{SpanId, TraceId};
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// So much of the state is passed on by all, and so many members it has, by the recommendation.
+const STATE_BYTES_MAX: usize = 512;
+const STATE_MEMBERS_MAX: usize = 32;
 /// The bytes of version 00; later versions begin with the same.
 const LENGTH: usize = 55;
 
@@ -48,6 +53,38 @@ impl Parent {
     }
 }
 
+/// What the systems of a client have noted of the trace of a request, for the request's own span: all of it, or nothing if it is
+/// not what it should be.
+pub(super) fn state_of(headers: &HeaderMap) -> Option<String> {
+    let mut members = Vec::new();
+    for value in headers.get_all(TRACESTATE) {
+        let value = value.to_str().ok()?;
+        members.extend(value.split(',').map(|member| member.trim_matches([' ', '\t'])));
+    }
+    // A list may have members that are empty.
+    members.retain(|member| !member.is_empty());
+    let is_member = |member: &&str| {
+        let pair = member.split_once('=');
+        pair.is_some_and(|(key, value)| is_key(key) && is_value(value))
+    };
+    let state = members.join(",");
+    let fits = members.len() <= STATE_MEMBERS_MAX && state.len() <= STATE_BYTES_MAX;
+    (fits && !members.is_empty() && members.iter().all(is_member)).then_some(state)
+}
+
+fn is_key(key: &str) -> bool {
+    let is_of_key = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/' | b'@');
+    key.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit())
+        && key.bytes().all(is_of_key)
+}
+
+fn is_value(value: &str) -> bool {
+    !value.is_empty()
+        && value
+            .bytes()
+            .all(|byte| matches!(byte, b' '..=b'~') && byte != b'=')
+}
+
 /// Bytes from lower-case digits.
 fn hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let mut bytes = [0; N];
@@ -85,6 +122,29 @@ mod tests {
         assert!(of(&[&GOOD.replace("-01", "-ff")]).unwrap().is_sampled);
         assert_eq!(of(&[&GOOD.replacen("00", "01", 1)]), Some(parent));
         assert_eq!(of(&[&(GOOD.replacen("00", "fe", 1) + "-what")]), Some(parent));
+    }
+
+    #[test]
+    fn a_state_is_taken_over_as_a_whole_or_not_at_all() {
+        let of = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(TRACESTATE, HeaderValue::from_str(value).unwrap());
+            }
+            state_of(&headers)
+        };
+        let both = Some("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE".to_owned());
+        assert_eq!(of(&["rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"]), both);
+        assert_eq!(of(&["rojo=00f067aa0ba902b7 ,, ", "congo=t61rcWkgMzE"]), both);
+        assert_eq!(of(&["a@b=1"]), Some("a@b=1".to_owned()));
+        let many = vec!["a=1"; STATE_MEMBERS_MAX + 1].join(",");
+        let long = format!("a={}", "x".repeat(STATE_BYTES_MAX));
+        for wrong in [
+            "", ",", "a", "A=1", "a=", "a=b=c", "=1", "-a=1", "a=1,b", &many, &long,
+        ] {
+            assert_eq!(of(&[wrong]), None, "{wrong}");
+        }
+        assert_eq!(of(&[]), None);
     }
 
     #[test]

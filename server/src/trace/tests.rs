@@ -142,7 +142,9 @@ impl Traced {
                  Signature=0000000000000000000000000000000000000000000000000000000000000000",
             );
         if let Some(parent) = traceparent {
-            request = request.header("traceparent", parent);
+            request = request
+                .header("traceparent", parent)
+                .header("tracestate", "rojo=1");
         }
         let request = request.body(Body::from(body.to_owned())).unwrap();
         let response = router(Arc::clone(&self.app)).oneshot(request).await.unwrap();
@@ -233,7 +235,10 @@ async fn a_put_and_a_query_are_trees_of_spans() {
         (hex::encode(&put.trace_id), hex::encode(&put.parent_span_id)),
         (TRACE.to_owned(), CLIENT_SPAN.to_owned())
     );
-    assert_eq!(put.kind(), SpanKind::Server);
+    assert_eq!(
+        (put.kind(), put.trace_state.as_str()),
+        (SpanKind::Server, "rojo=1")
+    );
     let said = attributes(put);
     for (key, value) in [
         ("http.request.method", "POST"),

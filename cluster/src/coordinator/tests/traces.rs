@@ -3,7 +3,9 @@
 use parking_lot::Mutex;
 
 use super::three::{Hub, retried, three_with};
+use super::transact::{HIGH, LOW, bank, transact};
 use super::*;
+use crate::TransactionOutcome;
 use crate::follow::{Kept, ROOT, Request, RequestName, Span, Step, Tracer, follow, with_name};
 
 /// Says under which request commands were decided.
@@ -94,4 +96,30 @@ async fn the_trace_and_the_id_go_with_a_request_to_the_leader() {
         "{names:?}"
     );
     three.close();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_has_the_steps_of_its_entries() {
+    let (_directory, cluster, keyspace) = bank().await;
+    let both = [(LOW[0], "+5"), (HIGH[0], "+5")];
+    // Alone in its range, as one entry; across two, with a part and its end in each, and what the ledger says of it.
+    // What was prepared is carried out without another decision.
+    for (some, decisions, entries) in [(&[(LOW[0], "+5"), (LOW[1], "+5")], 1, 1), (&both, 4, 5)] {
+        let kept = Kept::of(1);
+        let request = Request::new(RequestName::new(b"REQUEST8")).traced(Some(kept.trace()));
+        let outcome = follow(request, transact(&cluster, keyspace, some, None)).await;
+        assert!(matches!(outcome, TransactionOutcome::Done { .. }), "{outcome:?}");
+        let spans = kept.spans();
+        for (step, times) in [
+            (Step::Decide, decisions),
+            (Step::Log, entries),
+            (Step::Commit, entries),
+            (Step::Apply, entries),
+        ] {
+            let found = find(&spans, |other| *other == step).len();
+            assert!(found >= times, "{found} times {step:?} in {spans:?}");
+        }
+        assert!(spans.iter().all(|span| !span.failed), "{spans:?}");
+    }
+    cluster.close().unwrap();
 }

@@ -101,6 +101,7 @@ impl<'a> Pending<'a> {
             is_encrypted: peer.is_some_and(|peer| peer.tls().is_some()),
             client: peer.map(Peer::ip),
             user_agent: agent.map(|agent| cut(agent).to_owned()),
+            state: root.state(headers),
         }
     }
 }
