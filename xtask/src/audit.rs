@@ -1,7 +1,7 @@
 //! `cargo xtask audit`: breaks rules of the cluster on purpose, one at a time, and sees whether the simulation notices.
 //!
-//! Invariant: the workspace itself is never changed; breaks go into a copy below the target folder. A break counts as
-//! noticed only if the seed that fails passes without it. What a patch looks like is said in `cluster/sim/audit/README.md`.
+//! Invariant: the workspace itself is never changed, but for seeds that `--note-seeds` writes into patches; breaks go into a copy
+//! below the target folder. A break counts as noticed only if the seed that fails passes without it. What a patch looks like is said in `cluster/sim/audit/README.md`.
 
 mod copy;
 mod patch;
@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
     /// Only the breaks whose file names contain this, or one of these with commas between them.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Write into each patch with which seed it was noticed, which is tried first the next time.
+    #[arg(long)]
+    note_seeds: bool,
 }
 
 /// Carries out the audit, and says whether every break was noticed.
@@ -51,7 +54,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<bool> {
         let seeds = patch.seeds.unwrap_or(arguments.seeds);
         let outcome = audit.with_break(patch, seeds)?;
         eprintln!("audit: {}: {outcome}", patch.name);
-        is_fine &= matches!(outcome, Outcome::Noticed { .. });
+        match outcome {
+            Outcome::Noticed { seed, .. } if arguments.note_seeds && patch.seed != Some(seed) => {
+                patch::note(&patch.path, seed)?;
+            }
+            Outcome::Noticed { .. } => {}
+            _ => is_fine = false,
+        }
         rows.push(Row { patch, outcome });
     }
     print(&table::render(&rows))?;
@@ -94,7 +103,18 @@ impl Audit {
         let Some(simulation) = built? else {
             return Ok(Outcome::DoesNotBuild);
         };
-        let outcome = simulate(&simulation, &patch.scenario, 1, seeds)?;
+        if let Some(seed) = patch.seed {
+            let outcome = self.look(&simulation, patch, (seed, 1))?;
+            if !matches!(outcome, Outcome::NotNoticed(_)) {
+                return Ok(outcome);
+            }
+        }
+        self.look(&simulation, patch, (1, seeds))
+    }
+
+    /// What so many seeds from a first one on make of a break.
+    fn look(&self, simulation: &Path, patch: &Patch, (first, seeds): (u64, u64)) -> Result<Outcome> {
+        let outcome = simulate(simulation, &patch.scenario, first, seeds)?;
         if let Outcome::Noticed { seed, .. } = outcome
             && let Outcome::Noticed { invariant, seed } = simulate(&self.unbroken, &patch.scenario, seed, 1)?
         {

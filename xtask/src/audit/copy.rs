@@ -172,6 +172,7 @@ mod tests {
             noticed_by: Vec::new(),
             scenario: String::new(),
             seeds: None,
+            seed: None,
             changes: vec!["a".into()],
         };
         assert!(copy.apply(&fits).unwrap());

@@ -21,6 +21,8 @@ pub(super) struct Patch {
     pub(super) scenario: String,
     /// How many seeds may pass.
     pub(super) seeds: Option<u64>,
+    /// With which it was noticed last: the first that is tried.
+    pub(super) seed: Option<u64>,
     /// What it changes, from the root of the workspace.
     pub(super) changes: Vec<PathBuf>,
 }
@@ -52,6 +54,7 @@ fn parse(path: &Path, text: &str) -> std::result::Result<Patch, String> {
         noticed_by: Vec::new(),
         scenario: SCENARIO.to_owned(),
         seeds: None,
+        seed: None,
         changes: Vec::new(),
     };
     let head = text.lines().map_while(|line| line.strip_prefix('#'));
@@ -64,7 +67,8 @@ fn parse(path: &Path, text: &str) -> std::result::Result<Patch, String> {
             "rule" => value.clone_into(&mut patch.rule),
             "noticed by" => patch.noticed_by = value.split(',').map(|name| name.trim().to_owned()).collect(),
             "scenario" => value.clone_into(&mut patch.scenario),
-            "seeds" => patch.seeds = Some(value.parse().map_err(|_| format!("`{value}` is no number"))?),
+            "seeds" => patch.seeds = Some(number(value)?),
+            "seed" => patch.seed = Some(number(value)?),
             other => return Err(format!("`{other}` is nothing that a head says")),
         }
     }
@@ -77,6 +81,27 @@ fn parse(path: &Path, text: &str) -> std::result::Result<Patch, String> {
         return Err("it changes nothing".to_owned());
     }
     Ok(patch)
+}
+
+fn number(text: &str) -> std::result::Result<u64, String> {
+    text.parse().map_err(|_| format!("`{text}` is no number"))
+}
+
+/// Has a patch say with which seed it was noticed.
+pub(super) fn note(path: &Path, seed: u64) -> Result<()> {
+    let text = fs::read_to_string(path)?;
+    Ok(fs::write(path, noted(&text, seed))?)
+}
+
+/// The same patch with another seed at the end of its head.
+fn noted(text: &str, seed: u64) -> String {
+    let is_head = |line: &&str| line.starts_with('#');
+    let head = text.lines().take_while(is_head);
+    let head = head.filter(|line| !line.starts_with("# seed:"));
+    let seed = format!("# seed: {seed}");
+    let rest = text.lines().skip_while(is_head);
+    let lines: Vec<&str> = head.chain([seed.as_str()]).chain(rest).collect();
+    lines.join("\n") + "\n"
 }
 
 #[cfg(test)]
@@ -100,6 +125,7 @@ mod tests {
             noticed_by: vec!["linearizable".to_owned(), "counted".to_owned()],
             scenario: "cluster".to_owned(),
             seeds: None,
+            seed: None,
             changes: vec!["x/y.rs".into()],
         };
         assert_eq!(patch, expected);
@@ -109,6 +135,15 @@ mod tests {
             (patch.scenario.as_str(), patch.seeds),
             ("cluster-wiped", Some(20))
         );
+    }
+
+    #[test]
+    fn a_seed_is_noted_in_the_head_and_nothing_else_changes() {
+        let text = [HEAD, "# seeds: 20\n", DIFF].concat();
+        let once = noted(&text, 7);
+        assert_eq!(once, [HEAD, "# seeds: 20\n# seed: 7\n", DIFF].concat());
+        assert_eq!(parsed(&once).unwrap().seed, Some(7));
+        assert_eq!(noted(&once, 12), once.replace(": 7", ": 12"));
     }
 
     #[test]

@@ -120,6 +120,7 @@ mod tests {
             noticed_by: vec!["linearizable".to_owned()],
             scenario: "cluster".to_owned(),
             seeds: None,
+            seed: None,
             changes: vec!["a".into()],
         };
         let outcomes = [
