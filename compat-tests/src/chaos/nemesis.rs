@@ -84,11 +84,15 @@ impl<'a> Nemesis<'a> {
     /// # Errors
     /// What the head of the file says.
     pub(super) fn run(mut self) -> Result<Broken> {
-        for (at, moment) in self.plan.moments() {
+        let mut late = Duration::ZERO;
+        for (planned_at, moment) in self.plan.moments() {
+            let at = planned_at + late;
             while self.begun.elapsed() < at {
                 clock::pause((at.saturating_sub(self.begun.elapsed())).min(ENDS_WITHIN / 10));
                 self.look_after()?;
             }
+            // What has taken longer than planned does not make others shorter, or bring them closer together.
+            late = self.begun.elapsed().saturating_sub(planned_at);
             match moment {
                 Moment::Begin(place) => {
                     let step = self.step(place)?;

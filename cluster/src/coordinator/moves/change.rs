@@ -77,7 +77,12 @@ impl Cluster {
             }
             plan.take_in(node, description).map_err(plan_error)
         };
-        self.change_plan(change).await.map_err(Refused::Finally)
+        self.change_plan(change).await.map_err(|error| match error {
+            // No node is told otherwise.
+            error @ Error::Plan(_) => Refused::Finally(error),
+            // What is wrong here need not be so elsewhere, or for long.
+            error => Refused::NotNow(error.to_string()),
+        })
     }
 
     /// A node is to give up all that it has, and to leave the cluster when that is elsewhere. Repeating it changes nothing.

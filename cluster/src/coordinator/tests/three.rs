@@ -8,6 +8,7 @@ use stator_storage::{StreamId, WriteBatch};
 
 use super::*;
 use crate::follow::Tracer;
+use crate::node::message::moves::Joining;
 use crate::world::{Inbox, Priority, Task, World};
 
 /// Everybody's inbox.
@@ -417,6 +418,23 @@ async fn a_new_node_does_not_wait_for_a_founder_that_is_dead() {
     assert!(again.status().incarnation > 1, "{:?}", again.status());
     again.close().unwrap();
     three.nodes[..2].iter().for_each(|node| node.close().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_knows_of_no_cluster_yet_refuses_nobody_for_good() {
+    let (hub, directory) = (Hub::default(), TempDir::new().unwrap());
+    let commands: Arc<dyn Commands> = Arc::new(Appends);
+    let alone = begin(NodeId(1), 1, &directory, &hub, &commands);
+    let joining = Joining {
+        node: 4,
+        address: "node-4:1".to_owned(),
+        capacity: 1,
+        incarnation: 1,
+        ..Joining::default()
+    };
+    let refused = alone.take_in(&joining).await.unwrap_err();
+    assert!(matches!(refused, Refused::NotNow(_)), "{refused:?}");
+    alone.close().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
