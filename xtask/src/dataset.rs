@@ -1,4 +1,4 @@
-//! Real input for tests and benches: data of a published npm package, such as 3,201 films and 231,083 flights, fetched once and
+//! Real input for tests and benches: data of a published npm package, such as 3,201 films and 200,000 flights, fetched once and
 //! never committed.
 
 use std::path::{Path, PathBuf};

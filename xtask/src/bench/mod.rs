@@ -57,7 +57,7 @@ enum Bench {
     Ttl(ttl::Arguments),
     /// A backup of a table beside a copy of the node's files, what clients notice of both, and what a second backup writes.
     Backup(backup::Arguments),
-    /// ImportTable of 231,083 flights from CSV and DynamoDB JSON, beside clients that put the same items in batches, and how busy the
+    /// ImportTable of 200,000 flights from CSV and DynamoDB JSON, beside clients that put the same items in batches, and how busy the
     /// machine is meanwhile.
     Import,
     /// The storage engine: loads, reads, scans, synced writes, reopening, beside RocksDB, fjall and redb.
