@@ -177,8 +177,13 @@ fn create_table(ours: &Ours) -> Result<()> {
             r#"{{"TableName":"{TABLE}","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{{"AttributeName":"id","AttributeType":"S"}}],"KeySchema":[{{"AttributeName":"id","KeyType":"HASH"}}]}}"#
         ),
     )?;
+    wait_until_active(ours, TABLE)
+}
+
+/// Waits until a table can be used.
+pub(super) fn wait_until_active(ours: &Ours, table: &str) -> Result<()> {
     wait_until("the table is active", || {
-        let told = ours.call("DescribeTable", &format!(r#"{{"TableName":"{TABLE}"}}"#))?;
+        let told = ours.call("DescribeTable", &format!(r#"{{"TableName":"{table}"}}"#))?;
         Ok(told.contains(r#""TableStatus":"ACTIVE""#))
     })
 }

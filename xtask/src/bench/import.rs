@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::api::{Bodies, Ours, member};
-use super::backup::{only_folder_in, wait_until};
+use super::backup::{only_folder_in, wait_until, wait_until_active};
 use super::load::{Generator, Until};
 use super::report::Row;
 use super::sign::Pool;
@@ -158,10 +158,7 @@ fn import(ours: &Ours, format: &str) -> Result<Cost> {
 /// What clients that put all flights cost.
 fn put(ours: &Ours, flights: &[Flight]) -> Result<Cost> {
     ours.call("CreateTable", &table("clients"))?;
-    wait_until("the table is active", || {
-        let told = ours.call("DescribeTable", r#"{"TableName":"clients"}"#)?;
-        Ok(told.contains(r#""TableStatus":"ACTIVE""#))
-    })?;
+    wait_until_active(ours, "clients")?;
     let numbered: Vec<_> = flights.iter().enumerate().collect();
     let bodies: Vec<String> = numbered.chunks(BATCH).map(batch).collect();
     let mut pool = Pool::new(&ours.signer, "BatchWriteItem", &bodies, clock::time_of_day())?;

@@ -116,6 +116,13 @@ fn begin(
     Cluster::open(settings, around, connect).unwrap()
 }
 
+/// Waits for a node that joins, and not for ever.
+async fn is_ready(node: &Cluster) {
+    let patience = Duration::from_secs(60);
+    let ready = tokio::time::timeout(patience, node.ready()).await;
+    ready.unwrap().unwrap();
+}
+
 /// A world whose clock is wrong.
 #[derive(Debug)]
 struct Skewed {
@@ -382,11 +389,7 @@ async fn a_new_node_does_not_wait_for_a_founder_that_has_left() {
 
     let directory = TempDir::new().unwrap();
     let new = begin(NodeId(4), 1, &directory, &hub, &commands);
-    let patience = Duration::from_secs(60);
-    tokio::time::timeout(patience, new.ready())
-        .await
-        .unwrap()
-        .unwrap();
+    is_ready(&new).await;
     new.close().unwrap();
     three.nodes[..2].iter().for_each(|node| node.close().unwrap());
 }
@@ -401,20 +404,13 @@ async fn a_new_node_does_not_wait_for_a_founder_that_is_dead() {
 
     let directory = TempDir::new().unwrap();
     let new = begin(NodeId(4), 1, &directory, &hub, &commands);
-    let patience = Duration::from_secs(60);
-    tokio::time::timeout(patience, new.ready())
-        .await
-        .unwrap()
-        .unwrap();
+    is_ready(&new).await;
     // What it has is lost: those who are there know that it is no new one.
     new.close().unwrap();
     hub.inboxes.lock().remove(&NodeId(4)).unwrap();
     let directory = TempDir::new().unwrap();
     let again = begin(NodeId(4), 1, &directory, &hub, &commands);
-    tokio::time::timeout(patience, again.ready())
-        .await
-        .unwrap()
-        .unwrap();
+    is_ready(&again).await;
     assert!(again.status().incarnation > 1, "{:?}", again.status());
     again.close().unwrap();
     three.nodes[..2].iter().for_each(|node| node.close().unwrap());
