@@ -289,6 +289,16 @@ impl Cluster {
         self.members.iter().for_each(Member::show_stderr);
     }
 
+    /// Has the files of all nodes outlive them, beside what each of them says of itself now.
+    pub fn keep(&mut self) {
+        self.members.iter().for_each(Member::write_status);
+        self.directory.disable_cleanup(true);
+        eprintln!(
+            "what the nodes have written stays in {}",
+            self.directory.path().display()
+        );
+    }
+
     /// The node with this place in the list; an error names it.
     ///
     /// # Errors

@@ -302,6 +302,19 @@ impl Member {
         Ok(kill_process(pid, signal)?)
     }
 
+    /// Writes what it says of itself beside what it has written to standard error.
+    pub(crate) fn write_status(&self) {
+        let written = self.status().and_then(|status| {
+            Ok(fs::write(
+                self.stderr.with_file_name("status.json"),
+                status.to_string(),
+            )?)
+        });
+        if let Err(error) = written {
+            eprintln!("node {} does not say how it is: {error}", self.id);
+        }
+    }
+
     pub(crate) fn show_stderr(&self) {
         let text = self.stderr();
         let lines: Vec<&str> = text.lines().collect();

@@ -36,6 +36,7 @@ fn what_clients_are_told_is_true_whatever_breaks() {
         nodes: u16::try_from(number("STATOR_CHAOS_NODES").unwrap_or(3)).unwrap(),
         rounds: minutes.unwrap_or(1).max(1),
         length: minutes.map_or(SHORT, |_| ROUND),
+        keeps_what_failed: minutes.is_some(),
         python: python(),
     };
     if settings.python.is_none() {

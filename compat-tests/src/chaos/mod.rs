@@ -49,6 +49,8 @@ pub struct Settings {
     pub rounds: u64,
     /// For how long faults begin in each round.
     pub length: Duration,
+    /// Whether a run that fails leaves its cluster's files behind.
+    pub keeps_what_failed: bool,
     /// A Python that has boto3; without it there are no clients of boto3.
     pub python: Option<PathBuf>,
 }
@@ -75,7 +77,12 @@ pub fn run(settings: &Settings) -> Result<Figures> {
             settings.nodes
         );
         let figures = one(&mut cluster, &links, &balancer, settings, (seed, &plan));
-        let mut figures = figures.inspect_err(|_| cluster.show())?;
+        let mut figures = figures.inspect_err(|_| {
+            cluster.show();
+            if settings.keeps_what_failed {
+                cluster.keep();
+            }
+        })?;
         // A process that has served for a round is as large as it gets.
         for (node, usage) in settle::usage(&cluster)? {
             first.entry(node).or_insert(usage);
