@@ -22,7 +22,7 @@ use super::snapshot::SnapshotWanted;
 use crate::derive::Route;
 use crate::error::Error;
 use crate::level::ConsistencyLevel;
-use crate::metadata::keyspaces::{Keyspaces, Lookup, METADATA};
+use crate::metadata::keyspaces::{Fate, Keyspaces, Lookup, METADATA};
 use crate::metadata::rows::OwnRow;
 use crate::raft::{Entry, EntryKind};
 
@@ -64,7 +64,7 @@ impl ApplyQueue {
 
 /// What is left to do for an entry once its effect is in the engine.
 #[derive(Debug)]
-pub(super) struct Done {
+pub(crate) struct Done {
     pub(super) index: u64,
     pub(super) bytes: u64,
     pub(super) record: Option<Record>,
@@ -75,7 +75,7 @@ pub(super) struct Done {
 }
 
 impl Done {
-    pub(super) fn of(entry: Entry) -> Result<Self, String> {
+    pub(crate) fn of(entry: Entry) -> Result<Self, String> {
         let (index, bytes) = (entry.index, entry.data.len() as u64);
         let members = (entry.kind == EntryKind::Membership).then(|| entry.data.clone());
         // An empty entry begins a term.
@@ -277,20 +277,9 @@ impl Replica {
 
     /// What follows on this node from an effect of group 0.
     fn take_effect(&self, done: &Done) -> Result<(), Error> {
-        let Some(effect) = done.effect().filter(|effect| effect.keyspace == METADATA) else {
-            return Ok(());
-        };
-        let Some(OwnRow::Keyspace(name)) = OwnRow::of_key(&effect.key) else {
-            return Ok(());
-        };
-        if effect.cell.is_none() {
-            return self.host.keyspaces.drop_before(done.index, name);
-        }
-        let number = u32::try_from(done.index).map_err(|_| Error::Group {
-            group: self.group,
-            cause: "all numbers of keyspaces are used up".to_owned(),
-        })?;
-        self.host.keyspaces.create(number, name)
+        done.fate_of_keyspace().map_or(Ok(()), |(name, fate)| {
+            self.host.keyspaces.take(done.index, name, fate)
+        })
     }
 
     /// Applies a committed entry at a start, before anything else happens; `false` if it has to wait for a keyspace.
@@ -370,6 +359,23 @@ impl Done {
         }
         self.put_marks(record, keyspaces.marks(), group, batch);
         Ok(())
+    }
+
+    /// What becomes of a keyspace by this entry of group 0, if it is about one.
+    pub(super) fn fate_of_keyspace(&self) -> Option<(&str, Fate)> {
+        let effect = self.effect().filter(|effect| effect.keyspace == METADATA)?;
+        let Some(OwnRow::Keyspace(name)) = OwnRow::of_key(&effect.key) else {
+            return None;
+        };
+        let is_made = effect.cell.is_some();
+        Some((name, if is_made { Fate::Made } else { Fate::Dropped }))
+    }
+
+    /// Whether this entry of group 0 is a layout.
+    pub(crate) fn is_layout(&self) -> bool {
+        self.effect().is_some_and(|effect| {
+            effect.keyspace == METADATA && matches!(OwnRow::of_key(&effect.key), Some(OwnRow::Layout))
+        })
     }
 
     /// Rows of other ranges, if it has some.

@@ -4,19 +4,21 @@
 //! oldest request on that is remembered and not in its note; what is known to be committed is applied before it says a
 //! word, but for what has to wait for a keyspace. Not here: who is a member.
 
-use std::ops::ControlFlow;
+use std::collections::BTreeMap;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use stator_storage::{Durability, LogBatch, WriteBatch};
 
-use super::apply::Done;
+use super::apply::{Done, METADATA_GROUP};
 use super::effect::Record;
 use super::host::Host;
 use super::invocations::Invocations;
-use super::journal::{Journal, JournalError};
+use super::journal::{Journal, JournalError, JournalReader};
 use super::own::{Own, OwnError};
 use super::replica::{Birth, Remembered, Replica};
 use crate::error::Error;
+use crate::metadata::keyspaces::{Fate, Keyspaces};
 use crate::raft::{Entry, HardState, Kept, Members, Recovered, ReplicaId};
 
 /// A replica that has never been. It may begin when the batch is durable.
@@ -101,6 +103,10 @@ pub(crate) fn recover(
             .take_entry(entry)
             .map_err(|cause| JournalError::Replay { group, cause })
     })?;
+    if group == METADATA_GROUP {
+        let committed = extent.start.max(flushed + 1)..extent.end.min(kept.hard_state.commit + 1);
+        take_keyspaces(&host.keyspaces, &reader, committed)?;
+    }
     let mut replay = |entry| {
         Ok(if Replica::replay(host, group, entry, &mut remembered)? {
             ControlFlow::Continue(())
@@ -112,9 +118,14 @@ pub(crate) fn recover(
     let Some((mut journal, recovered)) = found else {
         return Ok(None);
     };
-    let own = Own::read(&host.engine, host.keyspaces.marks(), group);
-    remembered.own = match own {
-        Ok(own) => own,
+    remembered.own = read_own(host, group, &kept, &mut journal)?;
+    Replica::new(Arc::clone(host), birth, journal, recovered, remembered).map(Some)
+}
+
+/// What a group keeps about itself. A replica of which that is damaged comes under suspicion, if there are others.
+fn read_own(host: &Host, group: u32, kept: &Kept, journal: &mut Journal) -> Result<Own, Error> {
+    match Own::read(&host.engine, host.keyspaces.marks(), group) {
+        Ok(own) => Ok(own),
         Err(OwnError::Storage(error @ stator_storage::Error::Corruption { .. }))
             if kept.members.nodes.len() > 1 =>
         {
@@ -122,17 +133,34 @@ pub(crate) fn recover(
             tracing::error!(group, %error, "what a group knows of itself is damaged; its replica is under suspicion");
             let mut batch = LogBatch::new();
             journal.set_suspect(true);
-            journal.set_state(&kept, &mut batch);
+            journal.set_state(kept, &mut batch);
             host.engine
                 .append_and_write(batch, WriteBatch::new(), Durability::Sync)?;
-            Own::default()
+            Ok(Own::default())
         }
         Err(error) => {
             let cause = error.to_string();
-            return Err(Error::Group { group, cause });
+            Err(Error::Group { group, cause })
         }
-    };
-    Replica::new(Arc::clone(host), birth, journal, recovered, remembered).map(Some)
+    }
+}
+
+/// What entries of group 0 say of keyspaces: the power may have gone between the log and what follows from it. Of those of
+/// one name the last one counts, so that tables that came and went cost nothing.
+fn take_keyspaces(keyspaces: &Keyspaces, reader: &JournalReader, entries: Range<u64>) -> Result<(), Error> {
+    let mut fates = BTreeMap::<String, (u64, Fate)>::new();
+    reader.each(entries, &mut |entry| {
+        let group = METADATA_GROUP;
+        let done = Done::of(entry).map_err(|cause| JournalError::Replay { group, cause })?;
+        if let Some((name, fate)) = done.fate_of_keyspace() {
+            fates.insert(name.to_owned(), (done.index, fate));
+        }
+        Ok(())
+    })?;
+    for (name, (index, fate)) in fates {
+        keyspaces.take(index, &name, fate)?;
+    }
+    Ok(())
 }
 
 impl Remembered {

@@ -819,6 +819,51 @@ fn rows_of_keyspaces_take_effect_on_every_replica_of_group_0() {
 }
 
 #[test]
+fn a_keyspace_of_which_only_the_log_knows_is_made_at_the_start() {
+    use crate::metadata::rows::{OwnCommand, OwnRow};
+    let mut group = Group::new(METADATA_GROUP, 3);
+    group.replica(1).campaign();
+    group.run();
+    for (name, command) in [
+        ("kept", OwnCommand::MakeKeyspace),
+        ("gone", OwnCommand::MakeKeyspace),
+        ("gone", OwnCommand::Remove),
+        ("made anew", OwnCommand::MakeKeyspace),
+        ("made anew", OwnCommand::Remove),
+        ("made anew", OwnCommand::MakeKeyspace),
+    ] {
+        let replica = group.replica(1);
+        let mut write = Call::new(async move {
+            let key = OwnRow::Keyspace(name).key();
+            let target = Target {
+                keyspace: METADATA,
+                key: &key,
+            };
+            let typed = super::write::Typed(&command);
+            replica.write(target, &WriteOptions::default(), &typed).await
+        });
+        group.run();
+        write.poll().unwrap().unwrap();
+    }
+    // With a new term the log notes how far it is committed.
+    group.tick(1, 2);
+    group.fail_over();
+    let named = |group: &Group| {
+        let keyspaces = &group.nodes[&NodeId(1)].host.keyspaces;
+        ["kept", "gone", "made anew"].map(|name| keyspaces.named(name).map(|(number, _)| number))
+    };
+    let before = named(&group);
+    assert!(before[0].is_some() && before[1].is_none() && before[2].is_some());
+    let host = &group.nodes[&NodeId(1)].host;
+    for (_, id, _) in host.keyspaces.all() {
+        // As if the power had gone before they were made.
+        host.engine.drop_keyspace(id).unwrap();
+    }
+    group.restart(1);
+    assert_eq!(named(&group), before);
+}
+
+#[test]
 fn the_log_is_cut_where_nobody_needs_it_any_more() {
     let group = Group::led();
     let count = 3000;

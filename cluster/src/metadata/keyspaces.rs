@@ -15,6 +15,7 @@ use stator_storage::{Engine, KeyspaceId, KeyspaceOptions, Recovery};
 use tokio::sync::watch;
 
 use crate::error::Error;
+use crate::group::apply::METADATA_GROUP;
 use crate::hints::HINTS_KEYSPACE;
 
 /// The number of the keyspace that group 0 keeps its state in. Entries have indices from 1 on.
@@ -36,6 +37,15 @@ pub(crate) enum Lookup {
     Gone,
     /// Group 0 has not come so far on this node.
     NotYet,
+}
+
+/// What an entry of group 0 says of the keyspace of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is made, and the entry is its number.
+    Made,
+    /// It is dropped.
+    Dropped,
 }
 
 #[derive(Clone, Debug)]
@@ -168,6 +178,23 @@ impl Keyspaces {
             .filter(|(number, _)| is_callers(**number))
             .map(|(number, named)| (*number, named.id, Arc::clone(&named.name)))
             .collect()
+    }
+
+    /// Entry `index` of group 0 says what becomes of the keyspace of a name; whatever was before it is over. Repeating it
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Storage`]; [`Error::Group`] when all numbers of keyspaces are used up.
+    pub(crate) fn take(&self, index: u64, name: &str, fate: Fate) -> Result<(), Error> {
+        self.drop_before(index, name)?;
+        if fate == Fate::Dropped {
+            return Ok(());
+        }
+        let number = u32::try_from(index).map_err(|_| Error::Group {
+            group: METADATA_GROUP,
+            cause: "all numbers of keyspaces are used up".to_owned(),
+        })?;
+        self.create(number, name)
     }
 
     /// Entry `number` of group 0 makes a keyspace. Repeating it, as a replay does, changes nothing.

@@ -321,8 +321,12 @@ impl Node {
         };
         // One that makes the cluster has nothing yet.
         let is_fresh = self.settings.is_founder() && Journal::groups(&self.engine).is_empty();
-        if layout.is_none() && self.readable(METADATA_GROUP).is_none() && !is_fresh {
-            // It is starting, or goes by what others say and they have not said anything yet.
+        if layout.is_none()
+            && !is_fresh
+            && (self.readable(METADATA_GROUP).is_none() || self.has_logged_layout()?)
+        {
+            // It is starting, or goes by what others say and they have not said anything yet, or has a layout in its log of which
+            // it does not know yet whether it was agreed on: after all nodes have lost power, that is all that is left of it.
             let cause = "the node knows no layout yet".to_owned();
             return Err(Refused::NotNow(cause));
         }
