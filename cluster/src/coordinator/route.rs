@@ -228,12 +228,15 @@ fn range_of(group: u32) -> Option<RangeId> {
 }
 
 impl Cluster {
-    /// Where to try: who was named; what this node's replica knows; the replicas in turn.
+    /// Where to try: who was named; what this node's replica knows and the replicas in turn, by turns, because one that is no
+    /// member any more and was not told so knows a leader of old.
     fn place(&self, group: u32, leader: bool, hint: Option<NodeId>, tried: usize) -> Option<Place> {
         let me = self.node.settings.node;
         let here = self.node.replica(group);
         let known = here.as_ref().and_then(|replica| replica.leader());
-        if let Some(node) = hint.or(known.filter(|_| leader)) {
+        let known = known.filter(|_| leader);
+        let turn = if known.is_some() { tried / 2 } else { tried };
+        if let Some(node) = hint.or(known.filter(|_| tried.is_multiple_of(2))) {
             return if node == me {
                 here.map(Place::Here)
             } else {
@@ -246,7 +249,7 @@ impl Cluster {
             self.is_alive(**node) && (!is_mine || here.as_ref().is_some_and(|replica| replica.is_readable()))
         };
         let alive: Vec<_> = nodes.iter().filter(may_ask).collect();
-        let node = **alive.get(tried.checked_rem(alive.len())?)?;
+        let node = **alive.get(turn.checked_rem(alive.len())?)?;
         if node == me {
             return here.map(Place::Here);
         }
