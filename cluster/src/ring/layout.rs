@@ -180,6 +180,16 @@ impl Layout {
         range.replicas.len() < before
     }
 
+    /// Has this replica in the place of another one on its node, in the same epoch.
+    pub(super) fn settle_for(&mut self, range: RangeId, replica: Replica) {
+        let Some(range) = self.range_mut(range) else {
+            return;
+        };
+        if let Some(other) = (range.replicas.iter_mut()).find(|other| other.node == replica.node) {
+            *other = replica;
+        }
+    }
+
     /// Gives out no replica id that another layout has given out, and has no epoch before its own.
     pub(super) fn follow(&mut self, other: &Self) {
         self.epoch = self.epoch.max(other.epoch);

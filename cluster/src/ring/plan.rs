@@ -312,8 +312,19 @@ impl Plan {
     }
 
     /// The group of a range says who its voters are: the layout follows. Says whether that is news.
+    ///
+    /// A target that was placed while another one was being reached may give a node a fresh replica in the place of the one that
+    /// has just got its vote there. It settles for that one: a node has room for one replica of a range.
     pub fn observe(&mut self, range: RangeId, voters: &[Replica]) -> bool {
-        self.layout.observe(range, voters)
+        let before = self.layout.replicas(range).to_vec();
+        if !self.layout.observe(range, voters) {
+            return false;
+        }
+        if let Some(target) = &mut self.target {
+            let new = voters.iter().filter(|voter| !before.contains(voter));
+            new.for_each(|voter| target.settle_for(range, *voter));
+        }
+        true
     }
 
     /// Whether a replica is one of the plan's, now or when the target is reached.
@@ -512,6 +523,28 @@ mod tests {
             staying.stay(NodeId(9)),
             Err(PlanError::NoSuchNode(NodeId(9)))
         ));
+    }
+
+    #[test]
+    fn a_replica_that_comes_while_the_plan_changes_is_settled_for() {
+        let aimed = |plan: Plan| plan.aim().unwrap().unwrap();
+        let first = aimed(reached(cluster(4)).leave(NodeId(1)).unwrap().unwrap());
+        let step = first.pending()[0];
+        let stays = aimed(first.stay(NodeId(1)).unwrap().unwrap());
+        let mut second = aimed(stays.leave(NodeId(1)).unwrap().unwrap());
+        let other = second
+            .pending()
+            .into_iter()
+            .find(|other| other.range == step.range);
+        let other = other.unwrap();
+        assert_eq!(other.add.unwrap().node, step.add.unwrap().node);
+        assert_ne!(other.add, step.add, "ids are given out once");
+        let mut voters = second.layout.replicas(step.range).to_vec();
+        voters.retain(|replica| Some(*replica) != step.remove);
+        voters.extend(step.add);
+        assert!(second.observe(step.range, &voters));
+        assert!(second.pending().iter().all(|other| other.range != step.range));
+        assert_eq!(holders(&reached(second)), [2, 3, 4].into());
     }
 
     #[test]
