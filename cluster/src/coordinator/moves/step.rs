@@ -68,6 +68,9 @@ pub(crate) fn step_of_move(status: &GroupStatus, step: &Move) -> Step {
 /// So many members of the metadata group have a vote at most; the others follow.
 pub(crate) const METADATA_VOTERS_MAX: usize = 5;
 
+/// With fewer votes no disk may be lost: a cluster that is to have so many nodes waits for one that can be given a vote.
+const METADATA_VOTERS_LEAST: usize = 3;
+
 /// What comes next for the metadata group, which is to have these replicas, of which those on nodes that are alive can be
 /// given a vote.
 pub(crate) fn step_of_metadata(status: &GroupStatus, wanted: &[Replica], alive: &BTreeSet<u64>) -> Step {
@@ -86,7 +89,11 @@ pub(crate) fn step_of_metadata(status: &GroupStatus, wanted: &[Replica], alive: 
     });
     if let Some(goes) = voters.iter().find(|voter| !is_wanted(voter)) {
         let others = voters.len() - 1;
-        if heir.is_none() && (missing.is_some() || others == 0) {
+        let least = wanted.len().clamp(1, METADATA_VOTERS_LEAST);
+        // What comes in the place of a replica that is lost comes when that is out of its way.
+        let is_lost = wanted.iter().any(|replica| replica.node == goes.node);
+        let is_needed = others == 0 || (others < least && !is_lost);
+        if heir.is_none() && (missing.is_some() || is_needed) {
             return missing.map_or(Step::Wait, |missing| Step::Bring(*missing));
         }
         if goes.replica == status.leader {
@@ -323,6 +330,31 @@ mod tests {
         let group = settle(group, &wanted, &[1, 3, 4, 5, 6]);
         let ids: Vec<_> = group.members.keys().copied().collect();
         assert_eq!((ids, group.voters().len()), (vec![3, 4, 5, 6, 8], 5));
+    }
+
+    #[test]
+    fn the_metadata_group_keeps_its_votes_until_the_next_replica_has_caught_up() {
+        let mut group = Group::of(&[(1, 1), (2, 2), (3, 3)]);
+        let wanted = [replica(1, 1), replica(2, 2), replica(4, 4)];
+        let alive: BTreeSet<_> = [1, 2, 3, 4].into();
+        let bring = step_of_metadata(&group.status(), &wanted, &alive);
+        assert_eq!(bring, Step::Bring(replica(4, 4)));
+        group.take(bring);
+        let mut status = group.status();
+        for member in &mut status.members {
+            member.has_caught_up &= member.is_voter;
+        }
+        assert_eq!(step_of_metadata(&status, &wanted, &alive), Step::Wait);
+        // Nor without it, should it be away: two votes bear no loss.
+        let without: BTreeSet<_> = [1, 2, 3].into();
+        assert_eq!(step_of_metadata(&status, &wanted, &without), Step::Wait);
+        // What a node has lost is no vote.
+        let again = [replica(1, 1), replica(2, 2), replica(3, 5)];
+        let group = settle(Group::of(&[(1, 1), (2, 2), (3, 3)]), &again, &[1, 2, 3]);
+        assert_eq!(group.voters(), [1, 2, 5]);
+        // Two nodes that are to be left have two votes.
+        let group = settle(Group::of(&[(1, 1), (2, 2), (3, 3)]), &wanted[..2], &[1, 2]);
+        assert_eq!(group.voters(), [1, 2]);
     }
 
     #[test]
