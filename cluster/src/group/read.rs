@@ -68,6 +68,19 @@ impl Replica {
         seen.map(drop)
     }
 
+    /// The same for whoever fills a member. A leader that has committed nothing in its term yet does not wait for that: it may
+    /// be the member that its majority lacks. What it has applied was committed all the same.
+    pub(crate) async fn filling_barrier(self: &Arc<Self>) -> Result<(), Refused> {
+        let is_new = {
+            let state = self.state.lock();
+            state.leads() && !state.core.may_serve()
+        };
+        if is_new {
+            return Ok(());
+        }
+        self.read_barrier().await
+    }
+
     /// Waits until everything up to an entry is applied, on any replica.
     pub(crate) async fn wait_applied(self: &Arc<Self>, index: u64) -> Result<(), Refused> {
         let answered = {

@@ -52,7 +52,7 @@ impl Node {
             }
         }
         let replica = self.asked(of.group)?;
-        replica.read_barrier().await?;
+        replica.filling_barrier().await?;
         if !replica.has_member(of.id()) {
             let cause = "the replica is no member of its group yet".to_owned();
             return Err(Refused::NotNow(cause));

@@ -1,7 +1,7 @@
 //! An operator who adds nodes, lets nodes leave, changes their mind, and loses a disk.
 //!
-//! Invariant: a disk is lost only while every replica is where it is counted and full, and nothing else is lost before that is so
-//! again: two of three copies would be more than anybody promises. At the end nobody is leaving any more, but those that
+//! Invariant: one disk is lost in a run: two of three copies would be more than anybody promises. Replicas may be on their way
+//! meanwhile, or away and behind. At the end nobody is leaving any more, but those that
 //! have left. Not here: faults that a schedule brings.
 
 use std::collections::BTreeSet;
@@ -92,11 +92,7 @@ impl Mover {
         let members = members(&self.everyone);
         let left = self.founders.iter().filter(|founder| members.contains(founder));
         let can_be_told = left.filter(|founder| **founder != node).count() > 1;
-        if self.has_lost_a_disk
-            || !can_be_told
-            || !members.contains(&node)
-            || unsettled(&self.everyone).is_some()
-        {
+        if self.has_lost_a_disk || !can_be_told || !members.contains(&node) {
             return;
         }
         self.has_lost_a_disk = true;
