@@ -361,10 +361,18 @@ impl<'a> Nemesis<'a> {
         self.member(node)?.door()?.set(inside)
     }
 
-    /// Waits for the end of a node whose disk has failed, and holds that it comes at once and says why.
+    /// Waits for the end of a node whose disk has failed, and holds that it comes at once and says why. One that has given away all
+    /// that it had has nothing to write.
     fn must_end(&mut self, node: u64) -> Result<()> {
+        let is_leaving = self.broken.going.contains_key(&node);
         let member = self.member(node)?;
-        let (took, status) = ended(member, ENDS_WITHIN)?;
+        let (took, status) = match ended(member, ENDS_WITHIN) {
+            Err(_) if is_leaving && has_nothing(member) => {
+                self.say(&format!("node {node} has nothing left to write"));
+                return Ok(());
+            }
+            ended => ended?,
+        };
         says_why(member, status)?;
         self.say(&format!(
             "node {node} ended {} ms after its disk failed",
@@ -427,6 +435,12 @@ pub fn fail_disk(member: &mut Member, inside: Inside) -> Result<Duration> {
     let (took, status) = ended(member, ENDS_WITHIN)?;
     says_why(member, status)?;
     Ok(took)
+}
+
+/// Whether a node says that it has no replica.
+fn has_nothing(member: &Member) -> bool {
+    let status = member.status().unwrap_or_default();
+    status["groups"].as_array().is_some_and(Vec::is_empty)
 }
 
 /// Waits for the end of a process.
