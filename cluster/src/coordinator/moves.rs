@@ -29,7 +29,7 @@ use crate::gossip::{Gossiper, Liveness};
 use crate::group::apply::METADATA_GROUP;
 use crate::group::members::GroupStatus;
 use crate::group::replica::Refused;
-use crate::node::message::moves::{ChangeMembers, Held, Hosting};
+use crate::node::message::moves::{ChangeMembers, Hosting, Inventory};
 use crate::node::message::{Ask, Tell};
 use crate::node::{Node, group_of};
 use crate::raft::{MemberChange, ReplicaId};
@@ -177,7 +177,8 @@ impl Cluster {
             (About::Leftover(leftover), Brought::Leftover(None)) => {
                 memory.leftovers.remove(&leftover);
             }
-            (About::Leftover((_, group, _)), Brought::Leftover(Some((status, asked_at)))) => {
+            (About::Leftover(leftover @ (_, group, _)), Brought::Leftover(Some((status, asked_at)))) => {
+                memory.strays.remove(&leftover);
                 if let Some(range) = group.checked_sub(1) {
                     Self::observe(plan, RangeId(range), (&status, asked_at), memory);
                 }
@@ -191,14 +192,7 @@ impl Cluster {
                     *plan = without;
                 }
             }
-            (About::Sweep, Brought::Held(held)) => {
-                let held = held
-                    .into_iter()
-                    .map(|(node, held)| (node, held.group, held.replica));
-                let unknown = held
-                    .filter(|(node, group, id)| !is_known(plan, *group, Replica { node: *node, id: *id }));
-                memory.leftovers.extend(unknown);
-            }
+            (About::Sweep, Brought::Held(inventories)) => memory.take_over_sweep(plan, &inventories),
             (about, _) => {
                 memory.came_back_empty(about, now);
                 memory.errands.wait(about, now + LOOK_AGAIN);
@@ -227,8 +221,11 @@ impl Cluster {
         }
         memory.forget_held_up(now);
         // The sweep finds it when the node is back.
-        memory.leftovers.retain(|(node, group, id)| {
-            alive.contains(&node.0) && !is_known(plan, *group, Replica { node: *node, id: *id })
+        let strays = &memory.strays;
+        memory.leftovers.retain(|leftover| {
+            let (node, group, id) = *leftover;
+            let is_within_reach = alive.contains(&node.0) || strays.contains(leftover);
+            is_within_reach && !is_known(plan, group, Replica { node, id })
         });
         for leftover in &memory.leftovers {
             let errand = self.clone().remove_leftover(*leftover);
@@ -333,14 +330,14 @@ impl Cluster {
         Ok(status.members.iter().any(|member| member.replica.0 == id))
     }
 
-    async fn inventory(&self, node: NodeId) -> Result<Vec<Held>, Error> {
+    async fn inventory(&self, node: NodeId) -> Result<Inventory, Error> {
         let ask = Ask::Inventory(true);
         match self
             .ask_node(node, ask, PATIENCE)
             .await
             .map_err(Refused::of_what_repeats)?
         {
-            Tell::Inventory(inventory) => Ok(inventory.replicas),
+            Tell::Inventory(inventory) => Ok(inventory),
             _ => Err(unexpected(node).of_what_repeats()),
         }
     }

@@ -68,6 +68,17 @@ impl Replica {
         })
     }
 
+    /// The members that have no vote, as far as this replica knows, if it leads.
+    pub(crate) fn learners(&self) -> Vec<(ReplicaId, NodeId)> {
+        let state = self.state.lock();
+        if !state.leads() {
+            return Vec::new();
+        }
+        let members = state.core.members();
+        let node_of = |learner: &ReplicaId| members.nodes.get(learner).map(|node| (*learner, *node));
+        members.learners.iter().filter_map(node_of).collect()
+    }
+
     /// Whether a replica takes part in the group, as far as this one knows.
     pub(crate) fn has_member(&self, replica: ReplicaId) -> bool {
         self.state.lock().core.members().contains(replica)

@@ -120,8 +120,14 @@ impl Node {
                 None => break,
             }
         }
+        if group == METADATA_GROUP {
+            // A start finds them in the engine, and those that entries behind the snapshot are about in the log.
+            let names = head.names.iter().map(String::as_str);
+            let named: Vec<_> = head.keyspaces.iter().copied().zip(names).collect();
+            self.host.keyspaces.mirror(head.at().0, &named)?;
+        }
         let finished = writer.finish(&head, &entries, replica).await;
-        let begun = finished.and_then(|sums| self.begin_filled(replica, &head, sums));
+        let begun = finished.and_then(|sums| self.begin_filled(replica, sums));
         if let Err(error) = begun {
             // It has given up what it was and is not what it is to be: a start begins again.
             self.host.fail(&error.to_string());
@@ -150,20 +156,10 @@ impl Node {
     fn begin_filled(
         self: &Arc<Self>,
         unfilled: &Arc<Replica>,
-        head: &SnapshotHead,
         sums: std::collections::BTreeMap<u32, (i64, i64)>,
     ) -> Result<(), Error> {
         let group = unfilled.group();
         let _beginning = self.beginning.lock();
-        if group == METADATA_GROUP {
-            let named = head
-                .keyspaces
-                .iter()
-                .copied()
-                .zip(head.names.iter().map(String::as_str));
-            let named: Vec<_> = named.collect();
-            self.host.keyspaces.mirror(head.at().0, &named)?;
-        }
         let replica = recover(&self.host, group, self.preferred_in(group))?.ok_or_else(|| Error::Group {
             group,
             cause: "the log of a replica that was filled is not there".to_owned(),

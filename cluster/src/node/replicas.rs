@@ -10,7 +10,7 @@ use stator_storage::{Durability, LogBatch, WriteBatch};
 
 use super::Node;
 use super::install::Writer;
-use super::message::moves::{Held, Hosting, Inventory, ReplicaOf};
+use super::message::moves::{Held, Hosting, Inventory, Learner, ReplicaOf};
 use crate::error::Error;
 use crate::group::journal::{Journal, Standing};
 use crate::group::recover::unfilled;
@@ -196,7 +196,7 @@ impl Node {
         Ok(())
     }
 
-    /// All replicas of this node.
+    /// All replicas of this node, and all members without a vote of the groups that it leads.
     pub(super) fn inventory(&self) -> Result<Inventory, Refused> {
         let mut inventory = Inventory::default();
         for group in Journal::groups(&self.engine) {
@@ -209,6 +209,14 @@ impl Node {
                     is_unfilled: standing.is_unfilled,
                 });
             }
+        }
+        for replica in self.replicas().iter().flatten() {
+            let learners = replica.learners().into_iter().map(|(id, node)| Learner {
+                group: replica.group(),
+                replica: id.0,
+                node: node.0,
+            });
+            inventory.learners.extend(learners);
         }
         Ok(inventory)
     }

@@ -19,7 +19,7 @@ use crate::group::members::GroupStatus;
 use crate::group::replica::Refused;
 use crate::node::group_of;
 use crate::node::message::Ask;
-use crate::node::message::moves::{Held, ReplicaOf};
+use crate::node::message::moves::{Inventory, ReplicaOf};
 use crate::raft::MemberChange;
 use crate::ring::{Move, RangeId};
 use crate::world::{NodeId, Task};
@@ -49,7 +49,7 @@ pub(super) enum Brought {
     /// Those replicas, and whether that of the metadata is among them.
     Lost(BTreeSet<(RangeId, u64)>, bool),
     /// What nodes have.
-    Held(Vec<(NodeId, Held)>),
+    Held(Vec<(NodeId, Inventory)>),
     /// Nothing: somebody did not answer.
     Nothing,
 }
@@ -185,7 +185,7 @@ impl Cluster {
         metadata: Option<u64>,
     ) -> Result<Brought, Error> {
         const AT_ONCE: usize = 16;
-        let held = self.inventory(node).await?;
+        let held = self.inventory(node).await?.replicas;
         let holds = |group, id| {
             let mut held = held.iter();
             held.any(|held| (held.group, held.replica) == (group, id))
@@ -217,12 +217,8 @@ impl Cluster {
         let inventories = nodes
             .into_iter()
             .map(async |node| Ok::<_, Error>((node, self.inventory(node).await?)));
-        let mut all = Vec::new();
-        for inventory in join_all(inventories).await {
-            let (node, held) = inventory?;
-            all.extend(held.into_iter().map(|held| (node, held)));
-        }
-        Ok(Brought::Held(all))
+        let all = join_all(inventories).await;
+        Ok(Brought::Held(all.into_iter().collect::<Result<_, _>>()?))
     }
 }
 

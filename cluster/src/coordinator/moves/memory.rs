@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::errand::{About, Brought, Errands, Taken};
+use super::is_known;
 use crate::group::apply::METADATA_GROUP;
 use crate::group::members::GroupStatus;
-use crate::ring::{Plan, RangeId};
+use crate::node::message::moves::Inventory;
+use crate::ring::{Plan, RangeId, Replica};
 use crate::world::{NodeId, Task};
 
 /// For so long a move that was held up goes behind the others.
@@ -23,6 +25,9 @@ pub(super) struct Memory {
     /// Since when nodes are down.
     pub(super) down_since: BTreeMap<NodeId, Duration>,
     pub(super) leftovers: BTreeSet<Leftover>,
+    /// Those of them that are members of their groups, which keep the log for them: that they are not is up to the groups, whether
+    /// their nodes are there or not.
+    pub(super) strays: BTreeSet<Leftover>,
     /// When that was last looked for, with which aim, and on which nodes.
     pub(super) swept: Option<(Duration, u64, BTreeSet<u64>)>,
     /// For which start of a node it was looked for what it has lost, and when.
@@ -62,6 +67,25 @@ impl Memory {
         }
     }
 
+    /// Takes over what nodes have and which members have no vote: those that the plan does not know are to go.
+    pub(super) fn take_over_sweep(&mut self, plan: &Plan, inventories: &[(NodeId, Inventory)]) {
+        let is_unknown = |(node, group, id): &Leftover| {
+            let replica = Replica { node: *node, id: *id };
+            !is_known(plan, *group, replica)
+        };
+        let held = inventories.iter().flat_map(|(node, inventory)| {
+            let held = inventory.replicas.iter();
+            held.map(|held| (*node, held.group, held.replica))
+        });
+        self.leftovers.extend(held.filter(is_unknown));
+        let learners = inventories.iter().flat_map(|(_, inventory)| {
+            let learners = inventory.learners.iter();
+            learners.map(|learner| (NodeId(learner.node), learner.group, learner.replica))
+        });
+        self.strays = learners.filter(is_unknown).collect();
+        self.leftovers.extend(self.strays.iter().copied());
+    }
+
     /// An errand has brought nothing.
     pub(super) fn came_back_empty(&mut self, about: About, now: Duration) {
         match about {
@@ -79,5 +103,56 @@ impl Memory {
         while let Some(ended) = self.errands.ended() {
             self.brought.push(ended);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::{NonZeroU8, NonZeroU32};
+
+    use super::*;
+    use crate::node::message::moves::{Held, Learner};
+    use crate::ring::{Layout, NodeDescription, RangeBits, place};
+
+    fn plan() -> Plan {
+        let description = |node| NodeDescription {
+            address: format!("h{node}:1"),
+            zone: "z".to_owned(),
+            rack: format!("r{node}"),
+            capacity: NonZeroU32::MIN,
+            incarnation: 1,
+        };
+        let nodes: BTreeMap<_, _> = (1..=3).map(|node| (NodeId(node), description(node))).collect();
+        let three = NonZeroU8::new(3).unwrap();
+        let empty = Layout::empty(RangeBits::new(1).unwrap(), three);
+        let layout = place(&empty, &nodes, three).unwrap();
+        Plan::first(layout, &[NodeId(1), NodeId(2), NodeId(3)])
+    }
+
+    #[test]
+    fn a_member_without_a_vote_that_nobody_has_or_knows_is_to_go() {
+        let plan = plan();
+        let known = plan.layout.replicas(RangeId(0))[0];
+        let learner = |node: u64, replica| Learner {
+            group: 1,
+            replica,
+            node,
+        };
+        let inventory = Inventory {
+            replicas: vec![Held {
+                group: 1,
+                replica: known.id,
+                is_unfilled: false,
+            }],
+            learners: vec![learner(known.node.0, known.id), learner(9, 70)],
+        };
+        let mut memory = Memory::default();
+        memory.take_over_sweep(&plan, &[(known.node, inventory)]);
+        let stray = (NodeId(9), 1, 70);
+        assert_eq!(memory.leftovers, [stray].into());
+        assert_eq!(memory.strays, [stray].into());
+        // The next look has found it gone from its group.
+        memory.take_over_sweep(&plan, &[]);
+        assert_eq!(memory.strays, [].into());
     }
 }

@@ -69,6 +69,20 @@ pub(crate) struct Hosting {
 pub(crate) struct Inventory {
     #[prost(message, repeated, tag = "1")]
     pub(crate) replicas: Vec<Held>,
+    /// Members without a vote of the groups that it leads.
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) learners: Vec<Learner>,
+}
+
+/// A member of a group that has no vote, wherever it is, and whether or not its node has it.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(crate) struct Learner {
+    #[prost(uint32, tag = "1")]
+    pub(crate) group: u32,
+    #[prost(uint64, tag = "2")]
+    pub(crate) replica: u64,
+    #[prost(uint64, tag = "3")]
+    pub(crate) node: u64,
 }
 
 /// A replica as the node has it.

@@ -4,7 +4,7 @@
 //! meanwhile, or away and behind. At the end nobody is leaving any more, but those that
 //! have left. Not here: faults that a schedule brings.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use stator_cluster::NodeId;
@@ -119,6 +119,7 @@ pub(super) fn members(everyone: &Everyone) -> Vec<NodeId> {
 /// What is not yet as the plan of the cluster wants it, if anything: moves, or replicas that are not where they are counted.
 pub(super) fn unsettled(everyone: &Everyone) -> Option<String> {
     let mut held = BTreeSet::new();
+    let mut by_group = BTreeMap::new();
     for id in everyone.nodes.iter() {
         let Some(node) = everyone.node(*id) else {
             if members(everyone).contains(id) {
@@ -131,6 +132,9 @@ pub(super) fn unsettled(everyone: &Everyone) -> Option<String> {
                 return Some(format!("node {id} waits for what group {} has", view.group));
             }
             held.insert((*id, view.group, view.replica));
+            if view.leader == Some(*id) {
+                by_group.insert(view.group, view.replicas.iter().copied().collect::<BTreeSet<_>>());
+            }
         }
     }
     let plan = plan(everyone)?;
@@ -139,6 +143,15 @@ pub(super) fn unsettled(everyone: &Everyone) -> Option<String> {
             "at epoch {}, {} replicas have to move and nodes {:?} are leaving or lost",
             plan.epoch, plan.moves, plan.leaving
         ));
+    }
+    for (group, members) in by_group {
+        let planned = plan.replicas.iter().filter(|(_, other, _)| *other == group);
+        let planned: BTreeSet<_> = planned.map(|(node, ..)| *node).collect();
+        if members != planned {
+            return Some(format!(
+                "group {group} has members on {members:?}, and is to have them on {planned:?}"
+            ));
+        }
     }
     let missing: Vec<_> = plan.replicas.difference(&held).collect();
     let left: Vec<_> = held.difference(&plan.replicas).collect();
