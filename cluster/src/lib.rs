@@ -60,4 +60,4 @@ pub use status::{
     ClusterStatus, GroupStatus, Liveness, MovesStatus, NodeStatus, ReadRepairStatus, ScrubStatus, Standing,
 };
 pub use transaction::{Reason, Together, Token, TransactionAction, TransactionOutcome};
-pub use world::{Inbox, MESSAGE_BYTES_MAX, Network, NodeId, Priority, Task, World};
+pub use world::{Inbox, MESSAGE_BYTES_MAX, Network, NodeId, Priority, Task, Work, World};

@@ -3,17 +3,25 @@
 //! Invariant: the one door of this crate to time, randomness and threads. Simulations bring a world of their own.
 
 use std::io;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use tokio::runtime::Handle;
 
-use crate::world::{Task, World};
+use crate::world::{Task, Work, World};
+
+/// How far the thread for what is in no hurry stands back: it gets about a tenth of what another one gets that wants the same
+/// processor (Linux, `sched(7)`, "The nice value").
+const NICE: i32 = 10;
 
 /// A [`World`] on a tokio runtime.
 #[derive(Clone, Debug)]
 pub struct TokioWorld {
     runtime: Handle,
+    /// To the thread for what is in no hurry, which begins with the first such work; `None` if there can be none.
+    aside: Arc<OnceLock<Option<Sender<Work>>>>,
 }
 
 impl TokioWorld {
@@ -23,7 +31,34 @@ impl TokioWorld {
     /// When the operating system has no randomness to give: nothing that must not be guessed could be made then.
     pub fn new(runtime: Handle) -> io::Result<Self> {
         getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
-        Ok(Self { runtime })
+        let aside = Arc::default();
+        Ok(Self { runtime, aside })
+    }
+}
+
+/// Begins the thread for what is in no hurry. It ends when nobody can bring it work any more.
+fn begin_aside() -> Option<Sender<Work>> {
+    let (sender, works) = channel::<Work>();
+    let begun = std::thread::Builder::new()
+        .name("aside".to_owned())
+        .spawn(move || {
+            if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+                tracing::debug!(%error, "work beside clients does not stand back");
+            }
+            for work in works {
+                // Whoever waits for it hears that it is gone.
+                let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+                if done.is_err() {
+                    tracing::error!("work beside clients has panicked");
+                }
+            }
+        });
+    match begun {
+        Ok(_) => Some(sender),
+        Err(error) => {
+            tracing::warn!(%error, "there is no thread for work beside clients, which may hold them up");
+            None
+        }
     }
 }
 
@@ -72,6 +107,17 @@ impl World for TokioWorld {
     fn spawn(&self, task: Task) {
         drop(self.runtime.spawn(task));
     }
+
+    fn aside(&self, work: Work) {
+        match self.aside.get_or_init(begin_aside) {
+            Some(thread) => {
+                if let Err(refused) = thread.send(work) {
+                    (refused.0)();
+                }
+            }
+            None => work(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -93,6 +139,21 @@ mod tests {
         let (done, wait) = tokio::sync::oneshot::channel();
         world.spawn(Box::pin(async move { done.send(7).unwrap() }));
         assert_eq!(wait.await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn what_is_in_no_hurry_stands_back_and_survives_a_panic() {
+        let world = TokioWorld::new(Handle::current()).unwrap();
+        let own = rustix::process::getpriority_process(None).unwrap();
+        for _ in 0..2 {
+            let (done, wait) = tokio::sync::oneshot::channel();
+            world.aside(Box::new(move || {
+                done.send(rustix::process::getpriority_process(None)).unwrap();
+            }));
+            assert_eq!(wait.await.unwrap().unwrap(), NICE.max(own));
+            world.aside(Box::new(|| assert_eq!(std::hint::black_box(1), 2, "it panics")));
+        }
+        assert_eq!(rustix::process::getpriority_process(None).unwrap(), own);
     }
 
     #[tokio::test]

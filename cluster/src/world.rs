@@ -26,6 +26,9 @@ impl fmt::Display for NodeId {
 /// A future that whoever gets it can send to another thread and forget.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Something that is done once.
+pub type Work = Box<dyn FnOnce() + Send>;
+
 /// Time, randomness and tasks.
 pub trait World: Send + Sync + fmt::Debug {
     /// How long it is since some fixed moment. Never goes back, and goes on while the machine is suspended
@@ -43,6 +46,12 @@ pub trait World: Send + Sync + fmt::Debug {
 
     /// Runs a task beside all others until it ends.
     fn spawn(&self, task: Task);
+
+    /// Does what takes a processor for long and is in no hurry where it holds up nobody. A world of one thread has no such place,
+    /// and does it at once.
+    fn aside(&self, work: Work) {
+        work();
+    }
 }
 
 /// Which messages of a node go before which others.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use stator_cluster::disk_fault::{Fault, FaultVfs, Operation, Refuse};
-use stator_cluster::{Task, Vfs, World};
+use stator_cluster::{Task, Vfs, Work, World};
 
 /// Names the file.
 const VARIABLE: &str = "STATOR_FAULTS";
@@ -126,6 +126,10 @@ impl World for Skewed {
 
     fn spawn(&self, task: Task) {
         self.0.spawn(task);
+    }
+
+    fn aside(&self, work: Work) {
+        self.0.aside(work);
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 use super::Node;
 use super::message::cut::{CutHead, CutPage, HoldOf, Lift};
@@ -46,7 +47,7 @@ impl Node {
             }
             Ask::Cut(of) => self.serve_cut(of).await.map(Tell::Cut),
             Ask::Lift(lift) => self.serve_lift(lift).await.map(Tell::Index),
-            Ask::CutPage(page) => self.serve_cut_page(&page).map(Tell::Rows),
+            Ask::CutPage(page) => self.serve_cut_page(page).await.map(Tell::Rows),
             Ask::KeepCut(cut) => {
                 let now = self.surroundings.world.now();
                 let mut cuts = self.cuts.0.lock();
@@ -91,7 +92,8 @@ impl Node {
         Ok(u64::from(was_held))
     }
 
-    fn serve_cut_page(&self, page: &CutPage) -> Result<Rows, Refused> {
+    /// Read on a thread that stands back: pages follow one another for as long as a table is large.
+    async fn serve_cut_page(&self, page: CutPage) -> Result<Rows, Refused> {
         let cut = {
             let mut cuts = self.cuts.0.lock();
             let kept = cuts.get_mut(&page.cut).ok_or_else(forgotten)?;
@@ -104,7 +106,14 @@ impl Node {
         let bytes_max = usize::try_from(page.bytes_max)
             .unwrap_or(usize::MAX)
             .min(PAGE_BYTES_MAX);
-        let found = cut.rows(page.keyspace, &span, page.behind.as_deref(), bytes_max)?;
+        let (done, is_done) = oneshot::channel();
+        self.surroundings.world.aside(Box::new(move || {
+            let found = cut.rows(page.keyspace, &span, page.behind.as_deref(), bytes_max);
+            // Whoever asked may have left.
+            drop(done.send(found));
+        }));
+        let found = is_done.await;
+        let found = found.map_err(|_| Refused::NotNow("the page could not be read".to_owned()))??;
         let (keys, cells): (Vec<Bytes>, Vec<Bytes>) = found.rows.into_iter().unzip();
         Ok(Rows {
             keys,

@@ -9,7 +9,7 @@ use stator_storage::{StreamId, WriteBatch};
 use super::*;
 use crate::follow::Tracer;
 use crate::node::message::moves::Joining;
-use crate::world::{Inbox, Priority, Task, World};
+use crate::world::{Inbox, Priority, Task, Work, World};
 
 /// Everybody's inbox.
 #[derive(Clone, Debug, Default)]
@@ -149,6 +149,10 @@ impl World for Skewed {
 
     fn spawn(&self, task: Task) {
         self.world.spawn(task);
+    }
+
+    fn aside(&self, work: Work) {
+        self.world.aside(work);
     }
 }
 
