@@ -50,7 +50,7 @@ pub use hints::HintStatus;
 pub use level::ConsistencyLevel;
 pub use node::exchange::ExchangeStatistics;
 pub use node::settings::{Alone, Founder, MoveSettings, NodeSettings, ScrubSettings, Surroundings};
-pub use runtime::TokioWorld;
+pub use runtime::{TokioWorld, stand_back};
 pub use stator_storage::vfs::{File, LockGuard, Vfs, fault as disk_fault, posix::PosixVfs};
 pub use stator_storage::{
     DataKeyId, DataKeyStatus, EngineStatistics, KeyStatus, MASTER_KEY_BYTES, MasterKey, MasterKeyId,

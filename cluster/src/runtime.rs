@@ -12,9 +12,16 @@ use tokio::runtime::Handle;
 
 use crate::world::{Task, Work, World};
 
-/// How far the thread for what is in no hurry stands back: it gets about a tenth of what another one gets that wants the same
+/// How far a thread for what is in no hurry stands back: it gets about a tenth of what another one gets that wants the same
 /// processor (Linux, `sched(7)`, "The nice value").
 const NICE: i32 = 10;
+
+/// Has the calling thread stand back behind all others of the process.
+pub fn stand_back() {
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "work beside clients does not stand back");
+    }
+}
 
 /// A [`World`] on a tokio runtime.
 #[derive(Clone, Debug)]
@@ -42,9 +49,7 @@ fn begin_aside() -> Option<Sender<Work>> {
     let begun = std::thread::Builder::new()
         .name("aside".to_owned())
         .spawn(move || {
-            if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-                tracing::debug!(%error, "work beside clients does not stand back");
-            }
+            stand_back();
             for work in works {
                 // Whoever waits for it hears that it is gone.
                 let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));

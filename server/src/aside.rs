@@ -5,11 +5,8 @@
 
 use std::io;
 
+use stator_cluster::stand_back;
 use tokio::sync::oneshot;
-
-/// How far such a thread stands back: it gets about a tenth of what another one gets that wants the same processor (Linux,
-/// `sched(7)`, "The nice value").
-const NICE: i32 = 10;
 
 /// Begins some work on a thread of its own, which stands back behind those that serve clients, and waits for it when that is
 /// asked for.
@@ -22,9 +19,7 @@ pub(crate) fn aside<T: Send + 'static>(
 ) -> impl Future<Output = io::Result<T>> + Send {
     let (done, is_done) = oneshot::channel();
     let begun = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-            tracing::debug!(%error, "work beside clients does not stand back");
-        }
+        stand_back();
         // Nobody may be waiting any more.
         drop(done.send(work()));
     });
@@ -44,7 +39,7 @@ mod tests {
     async fn the_thread_stands_back_and_its_caller_does_not() {
         let priority = || rustix::process::getpriority_process(None).unwrap();
         let before = priority();
-        assert_eq!(aside("test", priority).await.unwrap(), NICE.max(before));
+        assert_eq!(aside("test", priority).await.unwrap(), before.max(10));
         assert_eq!(priority(), before);
     }
 

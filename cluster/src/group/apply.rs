@@ -26,8 +26,7 @@ use crate::metadata::keyspaces::{Fate, Keyspaces, Lookup, METADATA};
 use crate::metadata::rows::OwnRow;
 use crate::raft::{Entry, EntryKind};
 
-/// The metadata group.
-pub(crate) const METADATA_GROUP: u32 = 0;
+pub(crate) use crate::metadata::keyspaces::METADATA_GROUP;
 
 /// See the head of the file.
 #[derive(Debug, Default)]
@@ -64,7 +63,7 @@ impl ApplyQueue {
 
 /// What is left to do for an entry once its effect is in the engine.
 #[derive(Debug)]
-pub(crate) struct Done {
+pub(super) struct Done {
     pub(super) index: u64,
     pub(super) bytes: u64,
     pub(super) record: Option<Record>,
@@ -75,7 +74,7 @@ pub(crate) struct Done {
 }
 
 impl Done {
-    pub(crate) fn of(entry: Entry) -> Result<Self, String> {
+    pub(super) fn of(entry: Entry) -> Result<Self, String> {
         let (index, bytes) = (entry.index, entry.data.len() as u64);
         let members = (entry.kind == EntryKind::Membership).then(|| entry.data.clone());
         // An empty entry begins a term.
@@ -372,7 +371,7 @@ impl Done {
     }
 
     /// Whether this entry of group 0 is a layout.
-    pub(crate) fn is_layout(&self) -> bool {
+    pub(super) fn is_layout(&self) -> bool {
         self.effect().is_some_and(|effect| {
             effect.keyspace == METADATA && matches!(OwnRow::of_key(&effect.key), Some(OwnRow::Layout))
         })

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use stator_storage::{Durability, LogBatch, WriteBatch};
+use stator_storage::{Durability, Engine, LogBatch, WriteBatch};
 
 use super::apply::{Done, METADATA_GROUP};
 use super::effect::Record;
@@ -149,18 +149,39 @@ fn read_own(host: &Host, group: u32, kept: &Kept, journal: &mut Journal) -> Resu
 /// one name the last one counts, so that tables that came and went cost nothing.
 fn take_keyspaces(keyspaces: &Keyspaces, reader: &JournalReader, entries: Range<u64>) -> Result<(), Error> {
     let mut fates = BTreeMap::<String, (u64, Fate)>::new();
-    reader.each(entries, &mut |entry| {
-        let group = METADATA_GROUP;
-        let done = Done::of(entry).map_err(|cause| JournalError::Replay { group, cause })?;
+    each_of_metadata(reader, entries, |done| {
         if let Some((name, fate)) = done.fate_of_keyspace() {
             fates.insert(name.to_owned(), (done.index, fate));
         }
-        Ok(())
     })?;
     for (name, (index, fate)) in fates {
         keyspaces.take(index, &name, fate)?;
     }
     Ok(())
+}
+
+/// Whether the log of group 0 on this node has a layout, be it applied or not.
+///
+/// # Errors
+/// [`Error::Journal`].
+pub(crate) fn has_logged_layout(engine: &Engine) -> Result<bool, Error> {
+    let reader = Journal::reader_of(engine.clone(), METADATA_GROUP);
+    let mut is_there = false;
+    each_of_metadata(&reader, reader.extent(), |done| is_there |= done.is_layout())?;
+    Ok(is_there)
+}
+
+fn each_of_metadata(
+    reader: &JournalReader,
+    entries: Range<u64>,
+    mut visit: impl FnMut(&Done),
+) -> Result<(), JournalError> {
+    reader.each(entries, &mut |entry| {
+        let group = METADATA_GROUP;
+        let done = Done::of(entry).map_err(|cause| JournalError::Replay { group, cause })?;
+        visit(&done);
+        Ok(())
+    })
 }
 
 impl Remembered {

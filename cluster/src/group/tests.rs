@@ -36,6 +36,7 @@ use crate::derive::{
 use crate::error::Error;
 use crate::level::ConsistencyLevel;
 use crate::metadata::keyspaces::{Keyspaces, METADATA};
+use crate::metadata::rows::{OwnCommand, OwnRow};
 use crate::raft::{Members, RaftMessage, ReplicaId};
 use crate::world::{NodeId, Task, World};
 
@@ -419,6 +420,22 @@ impl Group {
     }
 
     /// The cell as the engine of a node has it.
+    /// Node 1 makes or drops a keyspace; whether that was done.
+    fn change_keyspace(&self, name: &'static str, command: OwnCommand) -> bool {
+        let replica = self.replica(1);
+        let mut write = Call::new(async move {
+            let key = OwnRow::Keyspace(name).key();
+            let target = Target {
+                keyspace: METADATA,
+                key: &key,
+            };
+            let typed = super::write::Typed(&command);
+            replica.write(target, &WriteOptions::default(), &typed).await
+        });
+        self.run();
+        write.poll().unwrap().unwrap().0
+    }
+
     fn cell(&self, node: u64) -> Option<Bytes> {
         let engine = &self.nodes[&NodeId(node)].host.engine;
         let id = engine.keyspace("group/0").unwrap();
@@ -782,25 +799,10 @@ fn a_dropped_keyspace_takes_no_effects_and_holds_nobody_up() {
 
 #[test]
 fn rows_of_keyspaces_take_effect_on_every_replica_of_group_0() {
-    use crate::metadata::rows::{OwnCommand, OwnRow};
     let group = Group::new(METADATA_GROUP, 3);
     group.replica(1).campaign();
     group.run();
-    let own = |command: OwnCommand| {
-        let replica = group.replica(1);
-        let mut write = Call::new(async move {
-            let key = OwnRow::Keyspace("t").key();
-            let target = Target {
-                keyspace: METADATA,
-                key: &key,
-            };
-            let typed = super::write::Typed(&command);
-            replica.write(target, &WriteOptions::default(), &typed).await
-        });
-        group.run();
-        write.poll().unwrap().unwrap().0
-    };
-    assert!(own(OwnCommand::MakeKeyspace));
+    assert!(group.change_keyspace("t", OwnCommand::MakeKeyspace));
     group.tick(1, 2);
     let numbers: Vec<_> = group
         .nodes
@@ -808,7 +810,7 @@ fn rows_of_keyspaces_take_effect_on_every_replica_of_group_0() {
         .map(|node| node.host.keyspaces.named("t").unwrap().0)
         .collect();
     assert_eq!(numbers, [numbers[0]; 3]);
-    assert!(own(OwnCommand::Remove));
+    assert!(group.change_keyspace("t", OwnCommand::Remove));
     group.tick(1, 2);
     assert!(
         group
@@ -820,7 +822,6 @@ fn rows_of_keyspaces_take_effect_on_every_replica_of_group_0() {
 
 #[test]
 fn a_keyspace_of_which_only_the_log_knows_is_made_at_the_start() {
-    use crate::metadata::rows::{OwnCommand, OwnRow};
     let mut group = Group::new(METADATA_GROUP, 3);
     group.replica(1).campaign();
     group.run();
@@ -832,18 +833,7 @@ fn a_keyspace_of_which_only_the_log_knows_is_made_at_the_start() {
         ("made anew", OwnCommand::Remove),
         ("made anew", OwnCommand::MakeKeyspace),
     ] {
-        let replica = group.replica(1);
-        let mut write = Call::new(async move {
-            let key = OwnRow::Keyspace(name).key();
-            let target = Target {
-                keyspace: METADATA,
-                key: &key,
-            };
-            let typed = super::write::Typed(&command);
-            replica.write(target, &WriteOptions::default(), &typed).await
-        });
-        group.run();
-        write.poll().unwrap().unwrap();
+        assert!(group.change_keyspace(name, command));
     }
     // With a new term the log notes how far it is committed.
     group.tick(1, 2);

@@ -15,8 +15,10 @@ use stator_storage::{Engine, KeyspaceId, KeyspaceOptions, Recovery};
 use tokio::sync::watch;
 
 use crate::error::Error;
-use crate::group::apply::METADATA_GROUP;
 use crate::hints::HINTS_KEYSPACE;
+
+/// The group that makes and drops them.
+pub(crate) const METADATA_GROUP: u32 = 0;
 
 /// The number of the keyspace that group 0 keeps its state in. Entries have indices from 1 on.
 pub(crate) const METADATA: u32 = 0;

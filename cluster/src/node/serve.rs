@@ -25,6 +25,7 @@ use crate::follow::{self, Request, Step};
 use crate::gossip::Gossiper;
 use crate::group::apply::METADATA_GROUP;
 use crate::group::journal::Journal;
+use crate::group::recover::has_logged_layout;
 use crate::group::replica::{Refused, Replica};
 use crate::group::write::{Encoded, Target, Typed};
 use crate::level::ConsistencyLevel;
@@ -323,7 +324,7 @@ impl Node {
         let is_fresh = self.settings.is_founder() && Journal::groups(&self.engine).is_empty();
         if layout.is_none()
             && !is_fresh
-            && (self.readable(METADATA_GROUP).is_none() || self.has_logged_layout()?)
+            && (self.readable(METADATA_GROUP).is_none() || has_logged_layout(&self.engine)?)
         {
             // It is starting, or goes by what others say and they have not said anything yet, or has a layout in its log of which
             // it does not know yet whether it was agreed on: after all nodes have lost power, that is all that is left of it.

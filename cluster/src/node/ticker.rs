@@ -11,8 +11,7 @@ use super::settings::Surroundings;
 use super::{Node, group_of};
 use crate::coordinator::Cluster;
 use crate::error::Error;
-use crate::group::apply::{Done, METADATA_GROUP};
-use crate::group::journal::{Journal, JournalError};
+use crate::group::apply::METADATA_GROUP;
 use crate::group::rest::{Peer, Peers, Stir};
 use crate::metadata::keyspaces::Lookup;
 use crate::metadata::rows::{OwnRow, plan_of};
@@ -231,22 +230,6 @@ impl Node {
         let cell = cell.into_bytes();
         let bytes = plan_of(&cell).unwrap_or_default();
         Ok(Some(Plan::from_bytes(bytes)?))
-    }
-
-    /// Whether the log of group 0 on this node has a layout, be it applied or not.
-    ///
-    /// # Errors
-    /// [`Error::Journal`].
-    pub(super) fn has_logged_layout(&self) -> Result<bool, Error> {
-        let reader = Journal::reader_of(self.engine.clone(), METADATA_GROUP);
-        let mut is_there = false;
-        reader.each(reader.extent(), &mut |entry| {
-            let group = METADATA_GROUP;
-            let done = Done::of(entry).map_err(|cause| JournalError::Replay { group, cause })?;
-            is_there |= done.is_layout();
-            Ok(())
-        })?;
-        Ok(is_there)
     }
 
     /// Takes over what another node says of group 0, for a node that has nothing of it.
