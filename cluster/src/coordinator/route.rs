@@ -24,6 +24,9 @@ use crate::world::{NodeId, Priority, World};
 /// How long to wait before another try when nobody is known who could do better.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// What part of patience a node has that may not be there.
+const UNHEARD_SHARE: u32 = 4;
+
 /// A replica to try.
 pub(super) enum Place {
     /// On this node.
@@ -123,10 +126,15 @@ impl<'a> Route<'a> {
             let place = self.cluster.place(self.group, self.leader, hint, self.tried);
             self.tried += 1;
             if let Some(place) = place {
-                self.last = Some(match &place {
+                let node = match &place {
                     Place::Here(_) => self.cluster.node.settings.node,
                     Place::There(node) => *node,
-                });
+                };
+                self.last = Some(node);
+                if self.cluster.presence(node) == Presence::Unheard {
+                    // It may not be there, and others have their turn again.
+                    left = left.min(patience / UNHEARD_SHARE);
+                }
                 return Ok((place, left));
             }
         }
@@ -222,6 +230,26 @@ fn whom_to_ask(founders: &[NodeId], alive: &[NodeId]) -> Vec<NodeId> {
     first
 }
 
+/// What gossip says of a node that may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    /// It is there, or was a moment ago.
+    HeardOf,
+    /// Nothing: it has just come, or it was gone already when this node was started. To ask it may take until patience is over.
+    Unheard,
+    /// It is not there.
+    Down,
+}
+
+/// Whom to ask, one after the other: those that are heard of, in their order, and then those of which nothing is known.
+fn in_turn(nodes: impl Iterator<Item = NodeId>, presence: impl Fn(NodeId) -> Presence) -> Vec<NodeId> {
+    let nodes = nodes.filter(|node| presence(*node) != Presence::Down);
+    let (mut first, last): (Vec<NodeId>, Vec<NodeId>) =
+        nodes.partition(|node| presence(*node) == Presence::HeardOf);
+    first.extend(last);
+    first
+}
+
 /// The token range of a group; none for the metadata.
 fn range_of(group: u32) -> Option<RangeId> {
     (group != METADATA_GROUP).then(|| RangeId(group - 1))
@@ -229,36 +257,42 @@ fn range_of(group: u32) -> Option<RangeId> {
 
 impl Cluster {
     /// Where to try: who was named; what this node's replica knows and the replicas in turn, by turns, because one that is no
-    /// member any more and was not told so knows a leader of old.
+    /// member any more and was not told so knows a leader of old. Whoever gossip has not heard of comes last, whoever names it.
     fn place(&self, group: u32, leader: bool, hint: Option<NodeId>, tried: usize) -> Option<Place> {
         let me = self.node.settings.node;
         let here = self.node.replica(group);
-        let known = here.as_ref().and_then(|replica| replica.leader());
-        let known = known.filter(|_| leader);
-        let turn = if known.is_some() { tried / 2 } else { tried };
-        if let Some(node) = hint.or(known.filter(|_| tried.is_multiple_of(2))) {
-            return if node == me {
-                here.map(Place::Here)
+        let there = |node| {
+            if node == me {
+                here.clone().map(Place::Here)
             } else {
                 Some(Place::There(node))
-            };
-        }
-        let nodes = self.nodes_of(group);
-        let may_ask = |node: &&NodeId| {
-            let is_mine = **node == me;
-            self.is_alive(**node) && (!is_mine || here.as_ref().is_some_and(|replica| replica.is_readable()))
+            }
         };
-        let alive: Vec<_> = nodes.iter().filter(may_ask).collect();
-        let node = **alive.get(turn.checked_rem(alive.len())?)?;
-        if node == me {
-            return here.map(Place::Here);
+        let is_heard_of = |node: &NodeId| self.presence(*node) == Presence::HeardOf;
+        let known = here.as_ref().and_then(|replica| replica.leader());
+        let known = known.filter(|node| leader && is_heard_of(node));
+        let turn = if known.is_some() { tried / 2 } else { tried };
+        let named = hint.filter(is_heard_of);
+        if let Some(node) = named.or(known.filter(|_| tried.is_multiple_of(2))) {
+            return there(node);
         }
-        Some(Place::There(node))
+        let may_ask =
+            |node: &NodeId| *node != me || here.as_ref().is_some_and(|replica| replica.is_readable());
+        let nodes = self.nodes_of(group).into_iter().filter(may_ask);
+        let nodes = in_turn(nodes, |node| self.presence(node));
+        there(*nodes.get(turn.checked_rem(nodes.len())?)?)
     }
 
-    fn is_alive(&self, node: NodeId) -> bool {
-        let liveness = self.node.gossip.get().and_then(|gossip| gossip.liveness(node));
-        node == self.node.settings.node || liveness != Some(Liveness::Down)
+    /// What gossip says of a node.
+    fn presence(&self, node: NodeId) -> Presence {
+        let Some(gossip) = self.node.gossip.get().filter(|_| node != self.node.settings.node) else {
+            return Presence::HeardOf;
+        };
+        match gossip.liveness(node) {
+            Some(Liveness::Alive | Liveness::Suspect) => Presence::HeardOf,
+            Some(Liveness::Down) => Presence::Down,
+            None => Presence::Unheard,
+        }
     }
 
     /// The nodes of a group's members, the preferred leader first.
@@ -318,6 +352,19 @@ fn answer_of(node: NodeId, answer: Result<Bytes, ExchangeError>) -> Result<Tell,
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nodes_that_nobody_has_heard_of_are_asked_last_and_those_that_are_down_not_at_all() {
+        let nodes = |ids: &[u64]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
+        let presence = |node: NodeId| match node.0 {
+            8 => Presence::Unheard,
+            9 => Presence::Down,
+            _ => Presence::HeardOf,
+        };
+        let asked = |ids: &[u64]| in_turn(nodes(ids).into_iter(), presence);
+        assert_eq!(asked(&[8, 4, 9, 5]), nodes(&[4, 5, 8]));
+        assert_eq!(asked(&[9]), nodes(&[]));
+    }
 
     #[test]
     fn founders_that_are_there_are_asked_first_and_those_that_may_have_left_last() {

@@ -1,5 +1,6 @@
 //! Faults of nodes and of the links between them while a load runs: one node at a time, in an order that a seed decides.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::{Cluster, Links, Random, Result, clock};
@@ -52,19 +53,21 @@ impl Faults {
         self
     }
 
-    /// Breaks one node after the other for so long, and says how often. All nodes run when it returns, and have for a while.
+    /// Breaks one node after the other for so long, and says from when until when each fault lasted. All nodes run when it
+    /// returns, and have for a while.
     ///
     /// # Errors
     /// When a node that was started does not become ready.
-    pub fn run(mut self, cluster: &mut Cluster, duration: Duration) -> Result<u32> {
-        let mut count = 0;
+    pub fn run(mut self, cluster: &mut Cluster, duration: Duration) -> Result<Vec<Range<Instant>>> {
+        let mut faults = Vec::new();
         self.rest();
         while self.begun.elapsed() < duration {
+            let from = clock::now();
             self.one(cluster)?;
-            count += 1;
+            faults.push(from..clock::now());
             self.rest();
         }
-        Ok(count)
+        Ok(faults)
     }
 
     fn rest(&mut self) {

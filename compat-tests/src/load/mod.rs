@@ -17,6 +17,7 @@ pub mod throughput;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -100,12 +101,43 @@ struct Seen {
     refused_conditions: usize,
     retries: u64,
     slowest: Duration,
-    failures: Vec<String>,
+    failures: Vec<GivenUp>,
+}
+
+/// A call that has failed for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUp {
+    /// When it was begun, since [`Load::begun`].
+    pub began: Duration,
+    /// When its client gave it up.
+    pub at: Duration,
+    /// Whose call it was, what it asked, and what its last attempt met.
+    pub what: String,
+}
+
+impl GivenUp {
+    /// How many of the faults lasted at a moment at which the call did. The load has begun at `begun`.
+    fn befallen_by(&self, faults: &[Range<Instant>], begun: Instant) -> usize {
+        let (began, at) = (begun + self.began, begun + self.at);
+        let both = faults
+            .iter()
+            .filter(|fault| began <= fault.end && fault.start <= at);
+        both.count()
+    }
+}
+
+impl std::fmt::Display for GivenUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (began, at) = (self.began.as_secs_f64(), self.at.as_secs_f64());
+        write!(f, "begun at {began:.3} s, given up at {at:.3} s, {}", self.what)
+    }
 }
 
 /// What has come of a load.
 #[derive(Debug, Clone)]
 pub struct Report {
+    /// [`Load::begun`].
+    pub begun: Instant,
     /// Writes that were answered, conditions that did not hold included.
     pub writes: usize,
     /// Conditions that did not hold.
@@ -114,8 +146,8 @@ pub struct Report {
     pub reads: usize,
     /// Attempts beyond the first of each call.
     pub retries: u64,
-    /// Calls that have failed for good, in words.
-    pub failures: Vec<String>,
+    /// Calls that have failed for good.
+    pub failures: Vec<GivenUp>,
     /// The longest time in which no write was answered.
     pub gap: Gap,
     /// The longest time in which no write of one item was answered; clients choose it again and again.
@@ -128,6 +160,20 @@ pub struct Report {
     pub judged: Judged,
     /// Counters whose end was compared with what was acknowledged.
     pub counters: usize,
+}
+
+impl Report {
+    /// The calls that were given up although no more than one of these faults befell them.
+    ///
+    /// One fault may cost two of a call's attempts: its connection, and then a leader. A client with three attempts that
+    /// waits for up to three seconds between them may meet the next fault with the last one, and nobody could answer it.
+    /// Every other call has an attempt that nothing befell.
+    pub fn failures_of_one_fault(&self, faults: &[Range<Instant>]) -> Vec<&GivenUp> {
+        let failures = self.failures.iter();
+        failures
+            .filter(|failure| failure.befallen_by(faults, self.begun) < 2)
+            .collect()
+    }
 }
 
 impl std::fmt::Display for Report {
@@ -226,7 +272,13 @@ impl Load {
         let mut caller = match self.caller(client) {
             Ok(caller) => caller,
             Err(error) => {
-                let failure = format!("client {client} did not begin: {error}");
+                let now = self.begun.elapsed();
+                let what = format!("client {client} did not begin: {error}");
+                let failure = GivenUp {
+                    began: now,
+                    at: now,
+                    what,
+                };
                 self.seen.lock().failures.push(failure);
                 return;
             }
@@ -297,10 +349,9 @@ impl Load {
                 Some(output)
             }
             Err(failure) => {
-                let at = now.as_secs_f64();
-                seen.failures.push(format!(
-                    "at {at:.3} s, client {client}, {operation} {key}: {failure}"
-                ));
+                let what = format!("client {client}, {operation} {key}: {failure}");
+                let at = now;
+                seen.failures.push(GivenUp { began, at, what });
                 None
             }
         }
@@ -357,6 +408,7 @@ impl Load {
             .map(|(at, _)| *at)
             .chain(seen.read.iter().copied());
         Ok(Report {
+            begun: self.begun,
             writes: seen.written.len(),
             refused_conditions: seen.refused_conditions,
             reads: seen.read.len(),
@@ -413,4 +465,26 @@ pub fn read(sdk: &mut Sdk, table: &str, key: &str) -> Result<Value> {
     let (operation, body) = question::request(table, key, &Input::Read);
     let output = question::answer(&Input::Read, &sdk.call(operation, &body)?)?;
     Ok(question::told(&output).flatten())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_faults_that_befell_a_call_are_those_that_lasted_while_it_did() {
+        let (begun, second) = (clock::now(), Duration::from_secs);
+        let faults = [(10, 12), (14, 15), (30, 31)];
+        let faults = faults.map(|(from, to)| begun + second(from)..begun + second(to));
+        let befell = |(began, at)| {
+            let given_up = GivenUp {
+                began: second(began),
+                at: second(at),
+                what: String::new(),
+            };
+            given_up.befallen_by(&faults, begun)
+        };
+        let calls = [(1, 3), (9, 13), (13, 13), (11, 14), (13, 14), (15, 30), (9, 40)];
+        assert_eq!(calls.map(befell), [0, 1, 0, 2, 1, 2, 3]);
+    }
 }
