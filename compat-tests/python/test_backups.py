@@ -362,6 +362,36 @@ def test_backups_and_restores_go_on_after_kills(binary: str, directory: Path) ->
     assert not any(secret in file.read_bytes() for file in archive.rglob("*") if file.is_file())
 
 
+@pytest.mark.needs_stator_binary
+def test_a_deleted_table_with_recovery_leaves_a_backup_also_after_kills(binary: str, directory: Path) -> None:
+    rows = 3_000
+    with Server(binary, "--data-dir", str(directory)) as server:
+        client = connect(server.target)
+        create_table(client, "table")
+        write(client, "table", rows)
+        client.update_continuous_backups(
+            TableName="table", PointInTimeRecoverySpecification={"PointInTimeRecoveryEnabled": True}
+        )
+        deleted = client.delete_table(TableName="table")["TableDescription"]
+        assert deleted["TableStatus"] == "DELETING"
+        with pytest.raises(client.exceptions.ResourceNotFoundException):
+            client.put_item(TableName="table", Item={"pk": {"S": "late"}})
+        server.kill()
+    with Server(binary, "--data-dir", str(directory)) as server:
+        client = connect(server.target)
+        client.get_waiter("table_not_exists").wait(
+            TableName="table", WaiterConfig={"Delay": 1, "MaxAttempts": 60}
+        )
+        (summary,) = client.list_backups(BackupType="SYSTEM")["BackupSummaries"]
+        assert summary["BackupName"] == "table$DeletedTableBackup"
+        assert summary["BackupExpiryDateTime"] - summary["BackupCreationDateTime"] == timedelta(days=35)
+        found = items(client, restored(client, summary["BackupArn"]), ConsistentRead=True)
+        assert [item["n"]["N"] for item in found] == [str(number) for number in range(rows)]
+        # Its name is free.
+        client.restore_table_from_backup(TargetTableName="table", BackupArn=summary["BackupArn"])
+        active(client, "table")
+
+
 def write(client: Any, table: str, rows: int) -> None:
     """Puts items whose keys sort as their numbers do."""
     for start in range(0, rows, 25):

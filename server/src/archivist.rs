@@ -5,6 +5,7 @@
 //! written, and its definition says so afterwards. Two nodes that believe to lead do the same twice, which changes nothing.
 //! Not here: how a moment is chosen (`stator_cluster`), what an archive is (`stator_archive`).
 
+mod deletion;
 mod restore;
 mod rewind;
 pub(crate) mod whole;
@@ -95,7 +96,11 @@ impl From<tokio::task::JoinError> for JobError {
 pub(crate) enum Job {
     Make(BackupRecord),
     Remove(BackupRecord),
+    /// One that was kept for long enough.
+    Expire(BackupRecord),
     Restore(Arc<Table>),
+    /// A table that is being deleted, with its last backup.
+    Delete(Arc<Table>),
     MakeWhole(WholeBackup),
     RemoveWhole(WholeBackup),
     RestoreWhole(WholeRestore),
@@ -395,17 +400,28 @@ impl Worker for Archivist {
     fn name(job: &Job) -> String {
         match job {
             // One that is to be removed waits until nobody makes it any more.
-            Job::Make(record) | Job::Remove(record) => format!("backup {}", record.id),
+            Job::Make(record) | Job::Remove(record) | Job::Expire(record) => {
+                format!("backup {}", record.id)
+            }
             Job::MakeWhole(record) | Job::RemoveWhole(record) => format!("backup {}", record.id),
             Job::Restore(table) => format!("restore {}", table.definition().id),
+            Job::Delete(table) => format!("delete {}", table.definition().id),
             Job::RestoreWhole(restore) => format!("restore {}", restore.backup),
         }
     }
 
-    /// As long as a backup is to be made, its table cannot be deleted.
+    /// As long as a backup is to be made, its table cannot be deleted. A table that is being deleted waits for its last one.
     fn outlook(job: &Job, error: &JobError) -> Outlook {
         match (job, error) {
-            (Job::Remove(_) | Job::RemoveWhole(_) | Job::Restore(_) | Job::RestoreWhole(_), _)
+            (
+                Job::Remove(_)
+                | Job::Expire(_)
+                | Job::Delete(_)
+                | Job::RemoveWhole(_)
+                | Job::Restore(_)
+                | Job::RestoreWhole(_),
+                _,
+            )
             | (Job::Make(_) | Job::MakeWhole(_), JobError::NotLeading) => Outlook::Good,
             (Job::Make(_) | Job::MakeWhole(_), JobError::Cancelled) => Outlook::Hopeless,
             (Job::Make(_) | Job::MakeWhole(_), _) => Outlook::Fair,
@@ -439,19 +455,27 @@ impl Worker for Archivist {
             Some(backups) => backups.all().await?,
             None => Vec::new(),
         };
-        for record in records {
-            match record.status {
-                BackupStatus::Creating => jobs.push(Job::Make(record)),
-                BackupStatus::Deleted => jobs.push(Job::Remove(record)),
-                BackupStatus::Available => {}
-            }
-        }
         // Before the tables: those that it has made are among them then.
         let whole_restore = match &self.backups {
             Some(backups) => backups.whole_restore().await?,
             None => None,
         };
         let tables = self.upkeep.catalog.all().await?;
+        let deleted = |table: &&Arc<Table>| self.backups.is_some() && table.definition().deletion.is_some();
+        let last: HashSet<&str> = (tables.values().filter(deleted))
+            .filter_map(|table| Some(table.definition().deletion.as_ref()?.backup.as_str()))
+            .collect();
+        for record in records {
+            match record.status {
+                // It is the business of the deletion.
+                _ if last.contains(record.id.as_str()) => {}
+                BackupStatus::Creating => jobs.push(Job::Make(record)),
+                BackupStatus::Deleted => jobs.push(Job::Remove(record)),
+                BackupStatus::Available if self.is_expired(&record) => jobs.push(Job::Expire(record)),
+                BackupStatus::Available => {}
+            }
+        }
+        jobs.extend(tables.values().filter(deleted).cloned().map(Job::Delete));
         let restored = tables.values().filter(|table| {
             let restore = table.definition().restore.as_ref();
             let is_possible = |restore: &Restore| self.backups.is_some() || restore.history.is_some();
@@ -476,7 +500,9 @@ impl Worker for Archivist {
         match job {
             Job::Make(record) => self.make(record).await,
             Job::Remove(record) => self.remove(record).await,
+            Job::Expire(record) => self.expire(record).await,
             Job::Restore(table) => self.restore(table).await,
+            Job::Delete(table) => Box::pin(self.delete(table)).await,
             Job::MakeWhole(record) => {
                 let made = self.make_whole(record).await;
                 if let Err(error) = &made {
@@ -493,7 +519,12 @@ impl Worker for Archivist {
         match job {
             Job::Make(record) => self.forget(record).await,
             Job::MakeWhole(record) => self.give_up_whole(record, &error).await,
-            Job::Remove(_) | Job::Restore(_) | Job::RemoveWhole(_) | Job::RestoreWhole(_) => Err(error),
+            Job::Remove(_)
+            | Job::Expire(_)
+            | Job::Restore(_)
+            | Job::Delete(_)
+            | Job::RemoveWhole(_)
+            | Job::RestoreWhole(_) => Err(error),
         }
     }
 }

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use stator_archive::{Archive, DirectoryStore, WrappingKey};
 use stator_cluster::{Bounds, Cluster, ConsistencyLevel, Direction, MasterKey, MasterKeys};
 
-pub(crate) use self::record::{BackupRecord, BackupStatus};
+pub(crate) use self::record::{BackupKind, BackupRecord, BackupStatus};
 use crate::compare_and_set::{self, TRIES};
 use crate::desk::JobCounters;
 use crate::random;

@@ -25,10 +25,10 @@ use self::deleted::{DELETED, DELETED_END};
 use crate::derive::Derivations;
 
 pub(crate) use record::{
-    BillingMode, COLLECTION_KEYSPACE, DUE_KEYSPACE, DeletedTable, HISTORY_KEYSPACE, History, INDEX_KEYSPACE,
-    Import, IndexDefinition, IndexStatus, OnDemandLimits, PERIOD_DAYS_MAX, ResourcePolicy, Restore, SLOTS,
-    STREAM_KEYSPACE, Shard, StreamDefinition, StreamStatus, StreamView, TableClass, TableDefinition,
-    Throughput, TimeToLive, TimeToLiveStatus, WarmUnits, history_keyspace,
+    BillingMode, COLLECTION_KEYSPACE, DUE_KEYSPACE, DeletedTable, Deletion, HISTORY_KEYSPACE, History,
+    INDEX_KEYSPACE, Import, IndexDefinition, IndexStatus, OnDemandLimits, PERIOD_DAYS_MAX, ResourcePolicy,
+    Restore, SLOTS, STREAM_KEYSPACE, Shard, StreamDefinition, StreamStatus, StreamView, TableClass,
+    TableDefinition, Throughput, TimeToLive, TimeToLiveStatus, WarmUnits, history_keyspace,
 };
 pub(crate) use table::{Table, TableIndex};
 

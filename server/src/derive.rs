@@ -43,6 +43,8 @@ pub(crate) mod unfit {
     pub(crate) const COLLECTION_TOO_LARGE: u8 = 3;
     /// The table is not being restored, or not any more.
     pub(crate) const NOT_RESTORED: u8 = 4;
+    /// The table is being deleted, and its last backup is to have all that was written.
+    pub(crate) const DELETED: u8 = 5;
 }
 
 /// What is to be derived for cells that were there before.
@@ -182,6 +184,8 @@ struct View {
     tables: HashMap<String, DerivedTable>,
     /// The keyspaces of tables whose items are being restored.
     restored: HashSet<String>,
+    /// The keyspaces of tables that are being deleted.
+    deleted: HashSet<String>,
 }
 
 /// See the head of the file.
@@ -221,6 +225,9 @@ impl Derivations {
             if definition.takes_deposits() {
                 view.restored.insert(name.clone());
             }
+            if definition.deletion.is_some() {
+                view.deleted.insert(name.clone());
+            }
             if let Some(derived) = DerivedTable::new(definition, self.limits) {
                 view.tables.insert(name, derived);
             }
@@ -236,14 +243,20 @@ impl Derivations {
     /// What follows from a write.
     ///
     /// # Errors
-    /// [`Unfit`] with the sentence for the client when an index forbids the item, and for items that are restored into a table
-    /// that is complete.
+    /// [`Unfit`] with the sentence for the client when an index forbids the item, for items that are restored into a table
+    /// that is complete, and for all items of a table that is being deleted.
     pub(crate) fn derive(&self, change: &CellChange<'_>) -> Result<Derived, Unfit> {
         let view = self.view.load();
         if change.origin == RESTORER && !view.restored.contains(change.keyspace) {
             return Err(Unfit {
                 code: unfit::NOT_RESTORED,
                 reason: "the table is not being restored".to_owned(),
+            });
+        }
+        if !change.stands && view.deleted.contains(change.keyspace) {
+            return Err(Unfit {
+                code: unfit::DELETED,
+                reason: "the table is being deleted".to_owned(),
             });
         }
         match view.tables.get(change.keyspace) {

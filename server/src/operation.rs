@@ -125,12 +125,13 @@ impl Context {
         Ok(uuid::Builder::from_random_bytes(random).into_uuid())
     }
 
-    /// The table that an item operation names. There is none as long as its items are being restored or imported.
+    /// The table that an item operation names. There is none as long as its items are being restored or imported, and when it is
+    /// being deleted.
     ///
     /// # Errors
     /// ResourceNotFoundException, and ServiceUnavailable when it is not known here and other nodes cannot be asked.
     pub(crate) async fn table(&self, name: &str) -> Result<Arc<Table>, ApiError> {
-        let is_there = |table: &Arc<Table>| !table.definition().is_being_filled();
+        let is_there = |table: &Arc<Table>| table.definition().has_items();
         let found = self.catalog.find(name).await.map_err(message::table::catalog)?;
         let found = match found {
             // They may be there by now.

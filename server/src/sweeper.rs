@@ -54,7 +54,8 @@ impl Upkeep {
 
     async fn sweep_table(&self, table: &Arc<Table>) -> Result<(), Error> {
         let due = table.definition().time_to_live.as_ref();
-        let Some(due) = due.filter(|due| due.status == TimeToLiveStatus::Enabled) else {
+        let due = due.filter(|due| due.status == TimeToLiveStatus::Enabled);
+        let Some(due) = due.filter(|_| table.definition().has_items()) else {
             return Ok(());
         };
         let Some(keyspace) = self.cluster.keyspace(&due.keyspace()) else {

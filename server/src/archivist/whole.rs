@@ -136,14 +136,10 @@ impl Archivist {
     async fn standing(&self) -> Result<Standing, JobError> {
         self.upkeep.catalog.catch_up().await?;
         let known = self.upkeep.catalog.known();
-        let is_filled = |table: &&Arc<Table>| table.definition().is_being_filled();
-        let left_out = known.values().filter(is_filled);
+        let has_items = |table: &&Arc<Table>| table.definition().has_items();
+        let left_out = known.values().filter(|table| !has_items(table));
         let left_out = left_out.map(|table| table.name().to_owned()).collect();
-        let mut tables: Vec<_> = known
-            .values()
-            .filter(|table| !is_filled(table))
-            .cloned()
-            .collect();
+        let mut tables: Vec<_> = known.values().filter(has_items).cloned().collect();
         tables.sort_by_key(|table| table.definition().id);
         Ok(Standing {
             tables,

@@ -4,7 +4,7 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::Message;
 
-use crate::catalog::TableDefinition;
+use crate::catalog::{Deletion, TableDefinition};
 
 /// First byte of a record.
 const FORMAT_VERSION: u8 = 1;
@@ -20,6 +20,18 @@ pub(crate) enum BackupStatus {
     Deleted,
 }
 
+/// Who has asked for a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BackupKind {
+    /// A client.
+    User,
+    /// The deletion of a table with point-in-time recovery. It expires.
+    System,
+}
+
+/// How long a backup is kept that no client has asked for. Source: service model of DynamoDB, `BackupExpiryDateTime`.
+const KEPT_MS: i64 = 35 * 24 * 60 * 60 * 1000;
+
 /// A backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BackupRecord {
@@ -29,6 +41,7 @@ pub(crate) struct BackupRecord {
     pub(crate) name: String,
     /// When it was asked for, in milliseconds since the Unix epoch.
     pub(crate) created_at_ms: i64,
+    pub(crate) kind: BackupKind,
     pub(crate) status: BackupStatus,
     /// Of what it holds, in bytes as they are counted for tables.
     pub(crate) size: i64,
@@ -59,15 +72,19 @@ struct Record {
     /// The definition of the table, as the catalog writes it.
     #[prost(bytes = "bytes", tag = "8")]
     table: Bytes,
+    /// Whether the deletion of the table has asked for it.
+    #[prost(bool, tag = "9")]
+    is_of_system: bool,
 }
 
 impl BackupRecord {
-    /// One that is to be made of a table.
+    /// One that a client wants of a table.
     pub(crate) fn new(id: String, name: String, created_at_ms: i64, table: TableDefinition) -> Self {
         Self {
             id,
             name,
             created_at_ms,
+            kind: BackupKind::User,
             status: BackupStatus::Creating,
             size: 0,
             items: 0,
@@ -76,13 +93,31 @@ impl BackupRecord {
         }
     }
 
+    /// The last one of a table, which is being deleted.
+    ///
+    /// Source of its name: Amazon DynamoDB Developer Guide, "Before you begin using point-in-time recovery".
+    pub(crate) fn of_deletion(deletion: &Deletion, mut table: TableDefinition) -> Self {
+        table.deletion = None;
+        let name = format!("{}$DeletedTableBackup", table.name);
+        Self {
+            kind: BackupKind::System,
+            ..Self::new(deletion.backup.clone(), name, deletion.asked_at_ms, table)
+        }
+    }
+
+    /// From when on it is not kept any more, in milliseconds since the Unix epoch; `None` for ever.
+    pub(crate) fn expires_at_ms(&self) -> Option<i64> {
+        (self.kind == BackupKind::System).then(|| self.created_at_ms.saturating_add(KEPT_MS))
+    }
+
     /// The table as it was.
     pub(crate) fn table(&self) -> &TableDefinition {
         &self.table
     }
 
-    /// The table is this at the moment of the backup. It has the same name and id.
-    pub(crate) fn set_table(&mut self, table: TableDefinition) {
+    /// The table is this at the moment of the backup. It has the same name and id. That it is being deleted is no part of it.
+    pub(crate) fn set_table(&mut self, mut table: TableDefinition) {
+        table.deletion = None;
         self.table = table;
     }
 
@@ -101,6 +136,7 @@ impl BackupRecord {
             items: self.items,
             moment_ms: self.moment_ms,
             table: self.table.to_bytes(),
+            is_of_system: self.kind == BackupKind::System,
         };
         let mut bytes = BytesMut::with_capacity(1 + record.encoded_len());
         bytes.put_u8(FORMAT_VERSION);
@@ -134,6 +170,11 @@ impl BackupRecord {
             id: record.id,
             name: record.name,
             created_at_ms: record.created_at_ms,
+            kind: if record.is_of_system {
+                BackupKind::System
+            } else {
+                BackupKind::User
+            },
             status,
             size: record.size,
             items: record.items,
@@ -160,6 +201,23 @@ mod tests {
             (record.size, record.items, record.moment_ms) = (1, 2, 3);
             assert_eq!(BackupRecord::from_bytes(&record.to_bytes()), Ok(record.clone()));
         }
+    }
+
+    #[test]
+    fn the_last_backup_of_a_table_has_it_as_it_was_and_expires() {
+        let deletion = Deletion {
+            backup: "1-a".into(),
+            asked_at_ms: 7,
+        };
+        let mut table = definition();
+        table.deletion = Some(deletion.clone());
+        let record = BackupRecord::of_deletion(&deletion, table);
+        assert_eq!(record.table(), &definition());
+        assert_eq!(record.name, "Tab$DeletedTableBackup");
+        assert_eq!(record.expires_at_ms(), Some(7 + 3_024_000_000));
+        assert_eq!(BackupRecord::from_bytes(&record.to_bytes()), Ok(record));
+        let of_client = BackupRecord::new("1-a".into(), "nightly".into(), 7, definition());
+        assert_eq!(of_client.expires_at_ms(), None);
     }
 
     #[test]

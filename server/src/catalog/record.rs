@@ -4,6 +4,7 @@
 //! not know are skipped, so programs of neighbouring versions can share a directory. Field numbers are never reused.
 
 mod deleted;
+mod deletion;
 mod history;
 mod import;
 mod index;
@@ -23,6 +24,7 @@ use stator_model::key::{KeyAttribute, KeySchema};
 use uuid::Uuid;
 
 pub(crate) use deleted::DeletedTable;
+pub(crate) use deletion::Deletion;
 pub(crate) use history::{HISTORY_KEYSPACE, History, PERIOD_DAYS_MAX, history_keyspace};
 pub(crate) use import::Import;
 pub(crate) use index::{INDEX_KEYSPACE, IndexDefinition, IndexStatus};
@@ -31,6 +33,7 @@ pub(crate) use restore::Restore;
 pub(crate) use stream::{SLOTS, STREAM_KEYSPACE, Shard, StreamDefinition, StreamStatus, StreamView};
 pub(crate) use time_to_live::{DUE_KEYSPACE, TimeToLive, TimeToLiveStatus};
 
+use self::deletion::DeletionRecord;
 use self::history::HistoryRecord;
 use self::import::ImportOfTable;
 use self::index::IndexRecord;
@@ -129,6 +132,8 @@ pub(crate) struct TableDefinition {
     pub(crate) import: Option<Import>,
     /// What it was at every moment of the last days, if that is kept.
     pub(crate) history: Option<History>,
+    /// Its deletion, if that waits for a last backup. Nobody reads or writes its items any more.
+    pub(crate) deletion: Option<Deletion>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -189,6 +194,8 @@ struct Record {
     history: Option<HistoryRecord>,
     #[prost(message, optional, tag = "30")]
     import: Option<ImportOfTable>,
+    #[prost(message, optional, tag = "31")]
+    deletion: Option<DeletionRecord>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -241,6 +248,11 @@ impl TableDefinition {
     /// Whether its items are still on their way, be it from a backup or from a bucket.
     pub(crate) fn is_being_filled(&self) -> bool {
         self.is_being_restored() || self.import.is_some()
+    }
+
+    /// Whether its items may be read and written by clients.
+    pub(crate) fn has_items(&self) -> bool {
+        !self.is_being_filled() && self.deletion.is_none()
     }
 
     /// Whether items of a backup or an import may be written.
@@ -333,6 +345,7 @@ impl TableDefinition {
             restore: self.restore.as_ref().map(RestoreRecord::of),
             import: self.import.as_ref().map(ImportOfTable::of),
             history: self.history.as_ref().map(HistoryRecord::of),
+            deletion: self.deletion.as_ref().map(DeletionRecord::of),
         };
         let mut bytes = BytesMut::with_capacity(1 + record.encoded_len());
         bytes.put_u8(FORMAT_VERSION);
@@ -405,6 +418,7 @@ impl TableDefinition {
             restore: record.restore.map(RestoreRecord::read).transpose()?,
             history: record.history.map(HistoryRecord::read).transpose()?,
             import: record.import.map(ImportOfTable::read),
+            deletion: record.deletion.map(DeletionRecord::read),
         })
     }
 }
@@ -524,6 +538,10 @@ mod tests {
                 id: "1-b".to_owned(),
                 record: Bytes::from_static(b"r"),
                 is_sealed: true,
+            }),
+            deletion: Some(Deletion {
+                backup: "1-c".into(),
+                asked_at_ms: 17,
             }),
         };
         assert_eq!(

@@ -19,8 +19,8 @@ use super::stream::{EventName, StreamRecord};
 use super::time_to_live::{due_s, read_key};
 use super::*;
 use crate::catalog::{
-    History, IndexDefinition, OnDemandLimits, StreamDefinition, StreamStatus, StreamView, Throughput,
-    TimeToLive, TimeToLiveStatus,
+    Deletion, History, IndexDefinition, OnDemandLimits, StreamDefinition, StreamStatus, StreamView,
+    Throughput, TimeToLive, TimeToLiveStatus,
 };
 use crate::operation::create_table::tests::definition;
 
@@ -380,6 +380,33 @@ proptest! {
             .collect();
         prop_assert_eq!(IndexUnits::decode(&IndexUnits::encode(&all)), Some(all));
     }
+}
+
+#[test]
+fn a_table_that_is_being_deleted_takes_nothing_but_what_stands() {
+    let mut table = table();
+    table.deletion = Some(Deletion {
+        backup: "1-a".into(),
+        asked_at_ms: 1,
+    });
+    let derivations = Derivations::new(Limits::default());
+    derivations.show(1, [(TABLE.to_owned(), &table)]);
+    let change = |stands| CellChange {
+        keyspace: TABLE,
+        key: b"12345678k",
+        before: None,
+        after: None,
+        origin: 0,
+        stands,
+    };
+    let unfit = derivations.derive(&change(false)).unwrap_err();
+    assert_eq!(unfit.code, unfit::DELETED);
+    assert!(derivations.derive(&change(true)).is_ok());
+    let other = CellChange {
+        keyspace: "table/other",
+        ..change(false)
+    };
+    assert!(derivations.derive(&other).is_ok());
 }
 
 #[test]

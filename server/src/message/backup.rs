@@ -39,6 +39,11 @@ pub(crate) fn table_in_use(name: &str) -> ApiError {
     ApiError::TableInUse(format!("Table is being created: {name}"))
 }
 
+/// A table that is being deleted. The sentence is ours.
+pub(crate) fn table_being_deleted(name: &str) -> ApiError {
+    ApiError::TableInUse(format!("Table is being deleted: {name}"))
+}
+
 /// More tables are being restored than may be at a time. The sentence is ours.
 pub(crate) fn too_many_restores(most: usize) -> ApiError {
     ApiError::LimitExceeded(format!(

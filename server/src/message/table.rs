@@ -102,6 +102,11 @@ pub(crate) fn being_created(name: &str) -> ApiError {
     still_in_use(format_args!("Table is being created: {name}"))
 }
 
+/// A change of a table that is being deleted. Source: as for [`being_updated`].
+pub(crate) fn being_deleted(name: &str) -> ApiError {
+    still_in_use(format_args!("Table is being deleted: {name}"))
+}
+
 /// The deletion of a table of which a backup is being made.
 pub(crate) fn being_backed_up(name: &str) -> ApiError {
     still_in_use(format_args!("Table is being backed up: {name}"))

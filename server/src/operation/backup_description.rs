@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Context;
 use crate::arn;
 use crate::backup::{BackupRecord, BackupStatus, Backups};
+use crate::catalog::TableDefinition;
 use crate::constraint::Constraints;
 use crate::message::backup;
 use crate::whole::record::WholeStatus;
@@ -43,6 +44,16 @@ impl Context {
         backups.ok_or_else(|| ApiError::validation(backup::NOWHERE))
     }
 
+    /// The id of a backup that is asked for now.
+    ///
+    /// # Errors
+    /// InternalServerError when the operating system has no randomness to give.
+    pub(super) fn new_backup_id(&self, now_ms: i64) -> Result<String, ApiError> {
+        let mut random = [0; 4];
+        (self.random)(&mut random).map_err(|error| ApiError::Internal(error.to_string()))?;
+        Ok(format!("{now_ms:014}-{:08x}", u32::from_le_bytes(random)))
+    }
+
     /// Whether a backup of a table is being made.
     ///
     /// # Errors
@@ -56,7 +67,7 @@ impl Context {
         };
         let whole = backups.all_whole().await.map_err(backup::failed)?;
         let mut whole = whole.iter().map(|record| record.status);
-        if whole.any(|status| status == WholeStatus::Creating) && !table.definition().is_being_filled() {
+        if whole.any(|status| status == WholeStatus::Creating) && table.definition().has_items() {
             return Ok(true);
         }
         let all = backups.all().await.map_err(backup::failed)?;
@@ -77,6 +88,20 @@ impl Context {
             .filter(|record| record.status != BackupStatus::Deleted)
             .ok_or_else(|| backup::not_found(arn))
     }
+}
+
+/// Refuses a table that cannot be backed up, restored or exported in its present state.
+///
+/// # Errors
+/// TableInUseException.
+pub(super) fn check_backed_up(definition: &TableDefinition) -> Result<(), ApiError> {
+    if definition.deletion.is_some() {
+        return Err(backup::table_being_deleted(&definition.name));
+    }
+    if definition.is_being_filled() {
+        return Err(backup::table_in_use(&definition.name));
+    }
+    Ok(())
 }
 
 /// Notes what the service model has against the ARN of a backup at `member`.

@@ -111,7 +111,7 @@ impl CancellationReason {
                     item: None,
                 });
             }
-            Reason::Unfit(unfit) => return Err(ApiError::Internal(unfit.reason)),
+            Reason::Unfit(unfit) => return Err(stator_cluster::Error::Unfit(unfit).into()),
             Reason::Refused(answer) => {
                 WriteAnswer::decode(&answer)
                     .map_err(stator_cluster::Error::from)?

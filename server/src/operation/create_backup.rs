@@ -1,6 +1,6 @@
 //! CreateBackup. The backup is made after this is answered, of a moment behind the request (`archivist.rs`).
 
-use super::backup_description::BackupDescription;
+use super::backup_description::{BackupDescription, check_backed_up};
 use super::{Context, Operation, table_name};
 use crate::arn;
 use crate::backup::BackupRecord;
@@ -31,13 +31,9 @@ impl Operation for CreateBackup {
         let table = table.map_err(message::table::catalog)?;
         let table = table.ok_or_else(|| backup::no_table(&table_name))?;
         let definition = table.definition().clone();
-        if definition.is_being_filled() {
-            return Err(backup::table_in_use(&table_name));
-        }
+        check_backed_up(&definition)?;
         let now_ms = context.clock.now_ms();
-        let mut random = [0; 4];
-        (context.random)(&mut random).map_err(|error| ApiError::Internal(error.to_string()))?;
-        let id = format!("{now_ms:014}-{:08x}", u32::from_le_bytes(random));
+        let id = context.new_backup_id(now_ms)?;
         let mut record = BackupRecord::new(id, backup_name, now_ms, definition);
         let tally = context.cluster.tally(table.keyspace()).await;
         record.size = i64::try_from(tally.bytes).unwrap_or(i64::MAX);

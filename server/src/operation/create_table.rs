@@ -202,6 +202,7 @@ impl CreateTable {
             account_key: encryption.unwrap_or_default(),
             restore: None,
             import: None,
+            deletion: None,
             history: None,
         };
         if let Some(request) = &self.warm_throughput {

@@ -1,12 +1,15 @@
 //! DeleteTable. The table is gone when this is answered; its streams can be read for another day.
+//!
+//! One with point-in-time recovery, on a node that knows where backups are, goes when a last backup of it is made
+//! (`archivist/deletion.rs`). Until then it is DELETING, and nobody reads or writes its items.
 
 use super::{
     Context, Operation, in_use,
     table_description::{TableDescription, TableStatus, Tallies},
     table_name,
 };
-use crate::catalog::TableDefinition;
-use crate::message::table;
+use crate::catalog::{Deletion, Table, TableDefinition};
+use crate::message::{self, table};
 use crate::wire::error::ApiError;
 
 /// The request.
@@ -26,21 +29,53 @@ impl Operation for DeleteTable {
 
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
         let name = table_name::only(self.table_name)?;
+        let table = context.catalog.latest(&name).await;
+        let table = table.map_err(table::catalog)?;
+        let table = table.ok_or_else(|| message::no_table_named(&name))?;
+        if table.definition().deletion.is_some() {
+            // No error. Source: service model of DynamoDB, DeleteTable.
+            return Ok(Self::describe(context, &table).await);
+        }
         if context.is_being_backed_up(&name).await? {
             return Err(table::being_backed_up(&name));
         }
         if context.is_being_read_back(&name).await? {
             return Err(table::being_read_back(&name));
         }
+        let now_ms = context.clock.now_ms();
+        if context.backups.is_some() && table.definition().history.is_some() {
+            let deletion = Deletion {
+                backup: context.new_backup_id(now_ms)?,
+                asked_at_ms: now_ms,
+            };
+            let changed = context.catalog.change(&name, |definition| {
+                check(definition)?;
+                definition.deletion = Some(deletion.clone());
+                Ok::<(), ApiError>(())
+            });
+            let changed = Box::pin(changed).await.map_err(table::catalog)??;
+            return Ok(Self::describe(context, &changed).await);
+        }
         let (removed, tally) = context
             .catalog
-            .remove(&name, context.clock.now_ms(), check)
+            .remove(&name, now_ms, check)
             .await
             .map_err(table::catalog)??;
         let (definition, status) = (removed.definition().clone(), TableStatus::Deleting);
         Ok(DeleteTableOutput {
             table_description: TableDescription::new(context, definition, &Tallies::of_gone(tally), status),
         })
+    }
+}
+
+impl DeleteTable {
+    /// Describes a table that waits for its last backup.
+    async fn describe(context: &Context, table: &Table) -> DeleteTableOutput {
+        let tallies = Tallies::of(context, table).await;
+        let (definition, status) = (table.definition().clone(), TableStatus::Deleting);
+        DeleteTableOutput {
+            table_description: TableDescription::new(context, definition, &tallies, status),
+        }
     }
 }
 

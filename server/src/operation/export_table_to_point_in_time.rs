@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+use super::backup_description::check_backed_up;
 use super::transfer_page::{check_bucket, check_token};
 use super::{Context, Operation, table_name};
 use crate::arn;
@@ -130,9 +131,7 @@ impl ModelEnum for View {
 /// Refuses a table that cannot be exported in its present state: the one place that says which can. Gives its history: as in
 /// DynamoDB, point-in-time recovery has to be on, even where the moment that is exported needs none.
 fn check_exportable(definition: &TableDefinition) -> Result<&History, ApiError> {
-    if definition.is_being_filled() {
-        return Err(backup::table_in_use(&definition.name));
-    }
+    check_backed_up(definition)?;
     let history = definition.history.as_ref();
     history.ok_or_else(|| backup::no_history(&definition.name))
 }

@@ -29,7 +29,9 @@ pub(super) enum Change {
 /// The status of a table that is there.
 pub(super) fn status(table: &TableDefinition) -> TableStatus {
     let mut indexes = table.indexes.iter();
-    if table.is_being_filled() {
+    if table.deletion.is_some() {
+        TableStatus::Deleting
+    } else if table.is_being_filled() {
         TableStatus::Creating
     } else if changes_stream(table) || indexes.any(|index| holds_table(index.status)) {
         TableStatus::Updating
@@ -41,7 +43,7 @@ pub(super) fn status(table: &TableDefinition) -> TableStatus {
 /// Refuses a change of a table, but for that of its indexes, while the table is changing.
 pub(super) fn check_update(definition: &TableDefinition, change: Change) -> Result<(), ApiError> {
     let name = &definition.name;
-    check_restored(definition)?;
+    check_is_whole(definition)?;
     if changes_stream(definition) {
         return Err(table::being_updated(name));
     }
@@ -57,8 +59,11 @@ pub(super) fn check_update(definition: &TableDefinition, change: Change) -> Resu
     }
 }
 
-/// Refuses any change of a table whose items are still on their way.
-pub(super) fn check_restored(definition: &TableDefinition) -> Result<(), ApiError> {
+/// Refuses any change of a table whose items are still on their way, or that is being deleted.
+pub(super) fn check_is_whole(definition: &TableDefinition) -> Result<(), ApiError> {
+    if definition.deletion.is_some() {
+        return Err(table::being_deleted(&definition.name));
+    }
     if definition.is_being_filled() {
         return Err(table::being_created(&definition.name));
     }
@@ -68,6 +73,9 @@ pub(super) fn check_restored(definition: &TableDefinition) -> Result<(), ApiErro
 /// Refuses to delete a table that is changing. One that is being restored may go: nothing else ends a restore whose backup
 /// cannot be read.
 pub(super) fn check_delete(definition: &TableDefinition) -> Result<(), ApiError> {
+    if definition.deletion.is_some() {
+        return Err(table::being_deleted(&definition.name));
+    }
     if definition.indexes.iter().any(|index| is_on_its_way(index.status)) {
         return Err(table::indexes_in_use());
     }

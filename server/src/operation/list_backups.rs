@@ -3,7 +3,7 @@
 use super::backup_description::{self, BackupDescription};
 use super::{Context, Operation, table_name};
 use crate::arn;
-use crate::backup::{BackupRecord, BackupStatus};
+use crate::backup::{BackupKind, BackupRecord, BackupStatus};
 use crate::constraint::{Constraints, ModelEnum};
 use crate::message::backup;
 use crate::wire::error::ApiError;
@@ -33,13 +33,25 @@ pub(crate) struct ListBackupsOutput {
     pub(crate) last_evaluated_backup_arn: Option<String>,
 }
 
-/// `BackupType`. All backups are of users.
+/// `BackupType`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum BackupType {
     User,
     System,
     AwsBackup,
     All,
+}
+
+impl BackupType {
+    /// The backups that are of this type. None is of another service.
+    fn kinds(self) -> &'static [BackupKind] {
+        match self {
+            Self::User => &[BackupKind::User],
+            Self::System => &[BackupKind::System],
+            Self::AwsBackup => &[],
+            Self::All => &[BackupKind::User, BackupKind::System],
+        }
+    }
 }
 
 impl ModelEnum for BackupType {
@@ -64,7 +76,8 @@ struct Wanted {
     until_ms: i64,
     /// Table and id of the backup behind which to begin.
     behind: Option<(String, String)>,
-    of_users: bool,
+    /// Backups of these kinds.
+    kinds: &'static [BackupKind],
     limit: usize,
 }
 
@@ -110,7 +123,7 @@ impl ListBackups {
             from_ms: self.time_range_lower_bound_ms.unwrap_or(i64::MIN),
             until_ms: self.time_range_upper_bound_ms.unwrap_or(i64::MAX),
             behind: behind.map(|(table, id)| (table.to_owned(), id.to_owned())),
-            of_users: matches!(of_type, None | Some(BackupType::User | BackupType::All)),
+            kinds: of_type.map_or(&[BackupKind::User, BackupKind::System], BackupType::kinds),
             limit: usize::try_from(self.limit.unwrap_or(PAGE_MAX)).unwrap_or_default(),
         })
     }
@@ -120,7 +133,7 @@ impl Wanted {
     fn is_wanted(&self, record: &BackupRecord) -> bool {
         let table = &record.table().name;
         let behind = self.behind.as_ref();
-        self.of_users
+        self.kinds.contains(&record.kind)
             && record.status != BackupStatus::Deleted
             && self.table.as_ref().is_none_or(|wanted| wanted == table)
             && (self.from_ms..self.until_ms).contains(&record.created_at_ms)
@@ -187,13 +200,23 @@ mod tests {
     }
 
     #[test]
-    fn there_are_no_backups_but_those_of_users() {
-        for (of_type, count) in [("USER", 4), ("ALL", 4), ("SYSTEM", 0), ("AWS_BACKUP", 0)] {
+    fn backups_are_listed_by_who_has_asked_for_them() {
+        let mut all = backups();
+        all[1].kind = BackupKind::System;
+        for (of_type, wanted) in [
+            (Some("USER"), vec![20, 30, 40]),
+            (Some("SYSTEM"), vec![10]),
+            (Some("ALL"), vec![20, 10, 30, 40]),
+            (None, vec![20, 10, 30, 40]),
+            (Some("AWS_BACKUP"), vec![]),
+        ] {
             let request = ListBackups {
-                backup_type: Some(of_type.into()),
+                backup_type: of_type.map(str::to_owned),
                 ..ListBackups::default()
             };
-            assert_eq!(times(request).0.len(), count, "{of_type}");
+            let (page, _) = request.validate().unwrap().page(all.clone());
+            let listed: Vec<_> = page.iter().map(|record| record.created_at_ms).collect();
+            assert_eq!(listed, wanted, "{of_type:?}");
         }
     }
 

@@ -241,6 +241,7 @@ impl RestoreOverrides {
             restore: Some(restore),
             history: None,
             import: None,
+            deletion: None,
         })
     }
 

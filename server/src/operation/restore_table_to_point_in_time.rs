@@ -5,6 +5,7 @@
 //! unless the request says otherwise; it has no stream, no time to live, no tags, no policy, no deletion protection and no
 //! history.
 
+use super::backup_description::check_backed_up;
 use super::restore_table_from_backup::{RestoreOverrides, begin, check_name, check_target};
 use super::table_description::TableDescription;
 use super::{Context, Operation, table_name};
@@ -64,9 +65,7 @@ impl Operation for RestoreTableToPointInTime {
 
 /// What is to be restored of a table.
 fn restore(source: &TableDefinition, at_ms: Option<i64>, now_ms: i64) -> Result<Restore, ApiError> {
-    if source.is_being_filled() {
-        return Err(backup::table_in_use(&source.name));
-    }
+    check_backed_up(source)?;
     let history = source.history.as_ref();
     let history = history.ok_or_else(|| backup::no_history(&source.name))?;
     let moment = history.moment(at_ms, now_ms);

@@ -164,7 +164,7 @@ impl Operation for StartBulkPutItems {
 fn check_table(definition: &TableDefinition) -> Result<(), ApiError> {
     let is_made = |status| matches!(status, IndexStatus::Creating | IndexStatus::Backfilling);
     let mut indexes = definition.indexes.iter();
-    if definition.is_being_filled() || indexes.any(|index| is_made(index.status)) {
+    if !definition.has_items() || indexes.any(|index| is_made(index.status)) {
         return Err(transfer::no_bulk_puts(&definition.name));
     }
     Ok(())

@@ -104,6 +104,9 @@ fn apply(
     wanted_days: Option<u32>,
     (id, now_ms): (Uuid, i64),
 ) -> Result<(), ApiError> {
+    if definition.deletion.is_some() {
+        return Err(table::being_deleted(&definition.name));
+    }
     if definition.is_being_filled() {
         return Err(backup::history_of_new_table(&definition.name));
     }

@@ -57,7 +57,7 @@ impl Operation for UpdateTimeToLive {
         let changed = context
             .catalog
             .change(&name, |definition| {
-                in_use::check_restored(definition)?;
+                in_use::check_is_whole(definition)?;
                 let wanted = TimeToLive {
                     id,
                     attribute: output.attribute_name.clone(),

@@ -44,6 +44,7 @@ pub(crate) fn begun<E>(
         time_to_live: None,
         history: None,
         import: None,
+        deletion: None,
         resource_policies: of_table.cloned().collect(),
         restore: Some(Restore {
             table: source.name.clone(),

@@ -129,7 +129,10 @@ impl From<stator_cluster::Error> for ApiError {
     fn from(error: stator_cluster::Error) -> Self {
         match error {
             stator_cluster::Error::Unavailable { cause } => Self::Unavailable(cause),
-            stator_cluster::Error::NoSuchKeyspace => Self::TableDropped,
+            stator_cluster::Error::NoSuchKeyspace
+            | stator_cluster::Error::Unfit(Unfit {
+                code: unfit::DELETED, ..
+            }) => Self::TableDropped,
             stator_cluster::Error::TransactionConflict => Self::TransactionConflict,
             stator_cluster::Error::Unfit(Unfit {
                 code: unfit::VALIDATION,

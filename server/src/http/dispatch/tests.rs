@@ -4,6 +4,7 @@ mod backups;
 mod bulk;
 mod collections;
 mod deleted_streams;
+mod deletions;
 mod histories;
 mod past_exports;
 mod throttling;

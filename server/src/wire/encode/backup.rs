@@ -4,7 +4,7 @@ use stator_model::index::IndexKind;
 
 use super::Encode;
 use super::json::Json;
-use crate::backup::BackupStatus;
+use crate::backup::{BackupKind, BackupStatus};
 use crate::catalog::{IndexDefinition, TableDefinition};
 use crate::operation::backup_description::BackupDescription;
 use crate::operation::create_backup::CreateBackupOutput;
@@ -112,8 +112,14 @@ impl Json {
             BackupStatus::Available => "AVAILABLE",
             BackupStatus::Deleted => "DELETED",
         });
-        self.member("BackupType").text("USER");
+        self.member("BackupType").text(match record.kind {
+            BackupKind::User => "USER",
+            BackupKind::System => "SYSTEM",
+        });
         self.member("BackupCreationDateTime").time(record.created_at_ms);
+        if let Some(expires_at_ms) = record.expires_at_ms() {
+            self.member("BackupExpiryDateTime").time(expires_at_ms);
+        }
     }
 
     fn backup_details(&mut self, backup: &BackupDescription) {

@@ -377,6 +377,7 @@ mod tests {
                 account_key: false,
                 restore: None,
                 import: None,
+                deletion: None,
                 history: None,
             },
             status: TableStatus::Active,

@@ -13,7 +13,7 @@ const TABLE: &str = r#"{"TableName":"Tab","BillingMode":"PAY_PER_REQUEST","KeySc
 const NAMED: &str = r#"{"TableName":"Tab"}"#;
 
 /// A node with a table, and with who makes its backups.
-async fn start() -> (Node, Archivist) {
+pub(super) async fn start() -> (Node, Archivist) {
     let mut node = Node::start_with(Limits::default(), TABLE).await;
     let keys = archive_keys(&stator_cluster::MasterKeys::new(MasterKey::new(
         [3; MASTER_KEY_BYTES],
@@ -31,22 +31,22 @@ async fn start() -> (Node, Archivist) {
 }
 
 /// The text of a member.
-fn member(json: &str, name: &str) -> String {
+pub(super) fn member(json: &str, name: &str) -> String {
     let (_, rest) = json.split_once(&format!(r#""{name}":""#)).unwrap();
     rest.split_once('"').unwrap().0.to_owned()
 }
 
-async fn ask(node: &Node, target: Target, body: &str) -> Result<String, ApiError> {
+pub(super) async fn ask(node: &Node, target: Target, body: &str) -> Result<String, ApiError> {
     node.ask(target, body, &[]).await
 }
 
-async fn put(node: &Node, table: &str, pk: &str, a: &str) {
+pub(super) async fn put(node: &Node, table: &str, pk: &str, a: &str) {
     let body = format!(r#"{{"TableName":"{table}","Item":{{"pk":{{"S":"{pk}"}},"a":{{"S":"{a}"}}}}}}"#);
     ask(node, Target::PutItem, &body).await.unwrap();
 }
 
 /// What a table or an index of it has, as the values of `pk` in their order.
-async fn keys(node: &Node, table: &str, index: &str) -> Vec<String> {
+pub(super) async fn keys(node: &Node, table: &str, index: &str) -> Vec<String> {
     let body = format!(r#"{{"TableName":"{table}"{index}}}"#);
     let found = ask(node, Target::Scan, &body).await.unwrap();
     let values = found.split(r#""pk":{"S":""#).skip(1);
@@ -64,11 +64,11 @@ async fn back_up(node: &Node, name: &str) -> String {
     member(&created, "BackupArn")
 }
 
-fn of(arn: &str) -> String {
+pub(super) fn of(arn: &str) -> String {
     format!(r#"{{"BackupArn":"{arn}"}}"#)
 }
 
-async fn restore(node: &Node, arn: &str, name: &str, more: &str) -> Result<String, ApiError> {
+pub(super) async fn restore(node: &Node, arn: &str, name: &str, more: &str) -> Result<String, ApiError> {
     let body = format!(r#"{{"TargetTableName":"{name}","BackupArn":"{arn}"{more}}}"#);
     ask(node, Target::RestoreTableFromBackup, &body).await
 }
