@@ -111,6 +111,9 @@ impl<'a> Route<'a> {
     pub(super) async fn next(&mut self) -> Result<(Place, Duration), Error> {
         let patience = self.cluster.node.settings.timing.patience();
         loop {
+            // Of one that is not there nobody could do better than whoever is asked after a pause.
+            let is_heard_of = |node: &NodeId| self.cluster.presence(*node) == Presence::HeardOf;
+            let hint = self.hint.take().filter(is_heard_of);
             let mut left = patience;
             if self.tried > 0 {
                 let spent = self.world().now().saturating_sub(self.begun);
@@ -118,11 +121,10 @@ impl<'a> Route<'a> {
                 if left.is_zero() {
                     return Err(self.end());
                 }
-                if self.hint.is_none() {
+                if hint.is_none() {
                     self.world().sleep(PAUSE.min(left)).await;
                 }
             }
-            let hint = self.hint.take();
             let place = self.cluster.place(self.group, self.leader, hint, self.tried);
             self.tried += 1;
             if let Some(place) = place {
@@ -257,7 +259,7 @@ fn range_of(group: u32) -> Option<RangeId> {
 
 impl Cluster {
     /// Where to try: who was named; what this node's replica knows and the replicas in turn, by turns, because one that is no
-    /// member any more and was not told so knows a leader of old. Whoever gossip has not heard of comes last, whoever names it.
+    /// member any more and was not told so knows a leader of old. Whoever gossip has not heard of comes last.
     fn place(&self, group: u32, leader: bool, hint: Option<NodeId>, tried: usize) -> Option<Place> {
         let me = self.node.settings.node;
         let here = self.node.replica(group);
@@ -272,8 +274,7 @@ impl Cluster {
         let known = here.as_ref().and_then(|replica| replica.leader());
         let known = known.filter(|node| leader && is_heard_of(node));
         let turn = if known.is_some() { tried / 2 } else { tried };
-        let named = hint.filter(is_heard_of);
-        if let Some(node) = named.or(known.filter(|_| tried.is_multiple_of(2))) {
+        if let Some(node) = hint.or(known.filter(|_| tried.is_multiple_of(2))) {
             return there(node);
         }
         let may_ask =
