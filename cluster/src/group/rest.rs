@@ -296,12 +296,15 @@ impl Replica {
         if !state.leads() {
             return false;
         }
-        let Some(heir) = successor(&self.candidates(&state)) else {
+        let others = self.candidates(&state);
+        let heir = successor(&others);
+        // Of a group that rests nobody was heard of late; whoever is there is, once it is awake.
+        if heir.is_none() && !others.iter().any(|other| other.is_voter && other.is_alive) {
             return false;
-        };
+        }
         let mut todo = Todo::default();
         self.wake(&mut state, Reason::Told, &mut todo);
-        if !state.core.is_handing_over() {
+        if let Some(heir) = heir.filter(|_| !state.core.is_handing_over()) {
             state.core.transfer_leadership(heir);
         }
         self.advance_with(state, todo);
