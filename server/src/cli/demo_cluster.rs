@@ -228,6 +228,7 @@ fn configurations(options: &Options, directory: &Path) -> Result<Vec<(PathBuf, C
                 durability: options.durability.into(),
                 hosts: Vec::new(),
                 metrics: None,
+                traces: None,
             },
         )?;
     } else if paths.len() != usize::from(options.nodes) {

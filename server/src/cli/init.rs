@@ -6,6 +6,7 @@
 mod template;
 #[cfg(test)]
 pub(super) mod tests;
+mod traces;
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -18,6 +19,7 @@ use stator_cluster::transport::certificate::{CertificateAuthority, CertificateEr
 use stator_cluster::{Durability, NodeId};
 use zeroize::Zeroizing;
 
+use self::traces::{Traces, collector, ratio};
 use super::private_file::{self, Readers};
 use super::{credentials, master_key, root_credentials};
 use crate::clock::{Clock as _, SystemClock};
@@ -68,6 +70,12 @@ pub(crate) struct Options {
     /// Where each node tells its metrics, in plain and to anybody; nowhere if it is left out
     #[arg(long, value_name = "IP:PORT")]
     metrics: Option<SocketAddr>,
+    /// The collector that nodes send traces to, by OTLP over HTTP; nowhere if it is left out
+    #[arg(long, value_name = "http://HOST:PORT", value_parser = collector)]
+    traces: Option<String>,
+    /// Which share of the requests is traced whose clients have not said whether they are
+    #[arg(long, value_name = "R", requires = "traces", default_value_t = 0.01, value_parser = ratio)]
+    trace_ratio: f64,
     /// Do nothing, and succeed, if there is a cluster in the directory already
     #[arg(long, conflicts_with = "add_node")]
     if_missing: bool,
@@ -120,6 +128,8 @@ pub(super) struct Shape {
     pub(super) hosts: Vec<String>,
     /// Where nodes tell their metrics.
     pub(super) metrics: Option<SocketAddr>,
+    /// Where they send traces.
+    pub(super) traces: Option<Traces>,
 }
 
 /// A node to be made: where other nodes reach it, and where it serves clients.
@@ -229,6 +239,10 @@ impl Options {
             durability: Durability::Sync,
             hosts: self.hosts.clone(),
             metrics: self.metrics,
+            traces: self.traces.clone().map(|endpoint| Traces {
+                endpoint,
+                sample_ratio: self.trace_ratio,
+            }),
         }
     }
 }

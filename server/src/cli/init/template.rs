@@ -4,7 +4,7 @@
 use stator_cluster::Durability;
 use stator_cluster::transport::ClusterId;
 
-use super::{Member, Shape};
+use super::{Member, Shape, Traces};
 use crate::config::NodeAddress;
 
 /// Names the files that are made along with the configuration.
@@ -114,7 +114,10 @@ const LOG: &str = r#"# [log]
 # A request that takes so many milliseconds is logged with where they went; 0 for none.
 # slow_request_ms = 1000
 
-# [tracing]
+"#;
+
+/// Where traces go, which are none unless that is said.
+const TRACING: &str = r#"# [tracing]
 # Traces of requests, for a collector that speaks OTLP over HTTP. Without this section there are none.
 # endpoint = "http://127.0.0.1:4318"
 # protocol = "http/protobuf"
@@ -177,7 +180,7 @@ durability = "{durability}"
 # block_cache_bytes = 268435456
 # memtable_bytes_max = 67108864
 
-{LOG}# [limits]
+{LOG}{tracing}# [limits]
 # How large all items of one partition key may be together in a table with local indexes, in bytes. The same on all nodes.
 # item_collection_bytes_max = 10737418240
 # How many tables there may be.
@@ -190,7 +193,31 @@ durability = "{durability}"
 {SECURITY}"#,
         id = node.id,
         node_sections = node_sections(member, shape),
+        tracing = tracing_section(shape),
     )
+}
+
+/// `[tracing]`, with what is said of it.
+fn tracing_section(shape: &Shape) -> String {
+    let Some(Traces {
+        endpoint,
+        sample_ratio,
+    }) = &shape.traces
+    else {
+        return TRACING.to_owned();
+    };
+    TRACING
+        .replacen("# [tracing]", "[tracing]", 1)
+        .replacen(
+            r#"# endpoint = "http://127.0.0.1:4318""#,
+            &format!(r#"endpoint = "{endpoint}""#),
+            1,
+        )
+        .replacen(
+            "# sample_ratio = 0.01",
+            &format!("sample_ratio = {sample_ratio:?}"),
+            1,
+        )
 }
 
 /// `[node]` and `[http]`.
@@ -257,6 +284,7 @@ mod tests {
             durability: Durability::Sync,
             hosts: Vec::new(),
             metrics: None,
+            traces: None,
         };
         config(&"blue".parse().unwrap(), &member, &nodes, &shape)
     }

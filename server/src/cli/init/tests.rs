@@ -284,6 +284,25 @@ fn names_of_clients_and_metrics_go_into_every_node() {
 }
 
 #[test]
+fn traces_go_where_it_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let traces = ["--traces", "http://collector:4318", "--trace-ratio", "1"];
+    init(directory.path(), &traces).unwrap();
+    let tracing = config(directory.path()).tracing.unwrap();
+    assert_eq!(tracing.endpoint, "http://collector:4318");
+    assert!(tracing.sample_ratio >= 1.0);
+    for wrong in [
+        &["--traces", "collector:4318"][..],
+        &["--traces", "https://collector:4318"],
+        &["--traces", "http://a\"b:4318"],
+        &["--traces", "http://collector:4318", "--trace-ratio", "1.5"],
+        &["--trace-ratio", "1"],
+    ] {
+        assert!(options(directory.path(), wrong).is_err(), "{wrong:?}");
+    }
+}
+
+#[test]
 fn a_cluster_that_is_there_is_left_alone_when_it_is_only_made_if_missing() {
     let directory = tempfile::tempdir().unwrap();
     let again = options(directory.path(), &["--if-missing"]).unwrap();

@@ -54,6 +54,7 @@ fn made(more: &str) -> (TempDir, Config) {
         durability: stator_cluster::Durability::Interval,
         hosts: Vec::new(),
         metrics: None,
+        traces: None,
     };
     let path = make_cluster(directory.path(), &[member], &shape)
         .unwrap()
