@@ -46,16 +46,29 @@ pub fn wait_until_whole(cluster: &Cluster) -> Result<()> {
 /// # Errors
 /// The first one that is still there after a while.
 pub(super) fn wait_until_gone(cluster: &mut Cluster, balancer: &Balancer, going: Going) -> Result<()> {
-    for (node, mut change) in going {
-        let mut outcome = Ok(false);
-        clock::holds_within(MOVED_WITHIN, || {
-            outcome = change.is_done();
-            !matches!(outcome, Ok(false))
+    let mut left = going;
+    let mut gone = Vec::new();
+    let mut outcome = Ok(());
+    // All are looked at each time: what one waits for may be what another has failed at.
+    clock::holds_within(MOVED_WITHIN, || {
+        left.retain(|node, change| match change.is_done() {
+            Ok(is_done) => {
+                gone.extend(is_done.then_some(*node));
+                !is_done
+            }
+            Err(error) => {
+                outcome = Err(format!("node {node}: {error}"));
+                true
+            }
         });
-        if !outcome? {
-            let within = MOVED_WITHIN.as_secs();
-            return Err(format!("node {node} is not gone {within} s later").into());
-        }
+        outcome.is_err() || left.is_empty()
+    });
+    outcome?;
+    if !left.is_empty() {
+        let (nodes, within) = (left.keys(), MOVED_WITHIN.as_secs());
+        return Err(format!("nodes {nodes:?} are not gone {within} s later").into());
+    }
+    for node in gone {
         if cluster.members.iter().any(|member| member.id == node) {
             forget(cluster, balancer, node)?;
         }

@@ -34,6 +34,17 @@ pub(crate) enum AskError {
     },
 }
 
+impl AskError {
+    /// Whether another try may succeed: the node is busy, starts anew, or has no majority.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Endpoint { .. } => false,
+            Self::NoAnswer { .. } => true,
+            Self::Refused { status, .. } => status.is_server_error(),
+        }
+    }
+}
+
 /// Whom to ask, and as whom.
 #[derive(Debug)]
 pub(super) struct Asker<'a> {
@@ -178,5 +189,25 @@ impl Asker<'_> {
             request = request.header(name, value);
         }
         Ok(request.body(Full::new(body))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_may_be_another_one_next_time_is_none_of_the_client() {
+        let refused = |status| AskError::Refused {
+            endpoint: "https://a:1".to_owned(),
+            status,
+            body: String::new(),
+        };
+        assert!(refused(StatusCode::SERVICE_UNAVAILABLE).may_pass());
+        assert!(refused(StatusCode::INTERNAL_SERVER_ERROR).may_pass());
+        assert!(!refused(StatusCode::BAD_REQUEST).may_pass());
+        assert!(!refused(StatusCode::FORBIDDEN).may_pass());
+        let endpoint = "a".to_owned();
+        assert!(!AskError::Endpoint { endpoint }.may_pass());
     }
 }

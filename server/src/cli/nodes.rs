@@ -8,6 +8,7 @@ use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
@@ -21,6 +22,8 @@ use crate::tls::{self, TlsError};
 
 /// How often the node is asked how far it is.
 const LOOK: Duration = Duration::from_secs(1);
+/// For how long a change is asked for again of a node that cannot make it now.
+const ASKED_FOR: Duration = Duration::from_secs(20);
 
 /// Whom to ask, and whether to wait.
 #[derive(Debug, Args)]
@@ -299,7 +302,7 @@ impl Whom {
     ) -> Result<(), NodesError> {
         let body = serde_json::to_vec(change)?;
         self.ask(async |asker| {
-            let answer = asker.post(NODES_PATH, body.into()).await?;
+            let answer = insist(asker, body.into()).await?;
             let moves = serde_json::from_slice::<Answer>(&answer)?.moves;
             self.wait(asker, moves, done, is_done).await
         })
@@ -331,10 +334,27 @@ impl Whom {
                         return say(done);
                     }
                 }
-                // A node that is busy, or starts anew, is asked again.
-                Err(AskError::NoAnswer { cause, .. }) => progress.says(&cause),
+                Err(error) if error.may_pass() => progress.says(&error.to_string()),
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+}
+
+/// Asks for a change of the nodes until it is made or refused, for a while: all of them may be asked for again.
+async fn insist(asker: &Asker<'_>, body: Bytes) -> Result<Bytes, AskError> {
+    let begun = tokio::time::Instant::now();
+    let mut has_said = false;
+    loop {
+        match asker.post(NODES_PATH, body.clone()).await {
+            Err(error) if error.may_pass() && begun.elapsed() < ASKED_FOR => {
+                if !std::mem::replace(&mut has_said, true) {
+                    let seconds = ASKED_FOR.as_secs();
+                    tell(&format!("{error}; asking again for {seconds} s"));
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+            outcome => return outcome,
         }
     }
 }
