@@ -27,6 +27,10 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// What part of patience a node has that may not be there.
 const UNHEARD_SHARE: u32 = 4;
 
+/// How often in a row who was named is asked, before the members have their turn again. Two that are right about it come to the
+/// leader: a member names it, and it may just have handed over. Two that are not may name each other for ever.
+const NAMED_MAX: u32 = 2;
+
 /// A replica to try.
 pub(super) enum Place {
     /// On this node.
@@ -68,6 +72,7 @@ pub(super) struct Route<'a> {
     begun: Duration,
     hint: Option<NodeId>,
     tried: usize,
+    turns: Turns,
     /// Who was asked last.
     last: Option<NodeId>,
     cause: String,
@@ -87,6 +92,7 @@ impl<'a> Route<'a> {
             begun: cluster.node.surroundings.world.now(),
             hint: None,
             tried: 0,
+            turns: Turns::default(),
             last: None,
             cause: "no replica is known to be reachable".to_owned(),
             unknown: None,
@@ -125,7 +131,7 @@ impl<'a> Route<'a> {
                     self.world().sleep(PAUSE.min(left)).await;
                 }
             }
-            let place = self.cluster.place(self.group, self.leader, hint, self.tried);
+            let place = self.cluster.place(self.group, self.leader, hint, &mut self.turns);
             self.tried += 1;
             if let Some(place) = place {
                 let node = match &place {
@@ -232,6 +238,43 @@ fn whom_to_ask(founders: &[NodeId], alive: &[NodeId]) -> Vec<NodeId> {
     first
 }
 
+/// Whose turn it is among those that may be asked. What anybody says about the leader may be of old, for good if it is no member
+/// any more and was not told so: whoever is named or known is tried between the members, and does not cost one of them its turn.
+#[derive(Debug, Default)]
+struct Turns {
+    /// How many members had their turn.
+    taken: usize,
+    /// How many in a row were named.
+    named: u32,
+    /// Whether the one that is known has had its turn since a member had.
+    is_known_tried: bool,
+}
+
+impl Turns {
+    /// Whom to ask next: who was `named` by the last one that was asked, who is `known` to lead, and one of the `members`.
+    fn next(
+        &mut self,
+        named: Option<NodeId>,
+        known: Option<NodeId>,
+        members: impl FnOnce() -> Vec<NodeId>,
+    ) -> Option<NodeId> {
+        if let Some(named) = named.filter(|_| self.named < NAMED_MAX) {
+            self.named += 1;
+            return Some(named);
+        }
+        self.named = 0;
+        if let Some(known) = known.filter(|_| !self.is_known_tried) {
+            self.is_known_tried = true;
+            return Some(known);
+        }
+        self.is_known_tried = false;
+        let members = members();
+        let turn = self.taken.checked_rem(members.len())?;
+        self.taken += 1;
+        members.get(turn).copied()
+    }
+}
+
 /// What gossip says of a node that may be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Presence {
@@ -258,30 +301,26 @@ fn range_of(group: u32) -> Option<RangeId> {
 }
 
 impl Cluster {
-    /// Where to try: who was named; what this node's replica knows and the replicas in turn, by turns, because one that is no
-    /// member any more and was not told so knows a leader of old. Whoever gossip has not heard of comes last.
-    fn place(&self, group: u32, leader: bool, hint: Option<NodeId>, tried: usize) -> Option<Place> {
+    /// Where to try: who was named, what this node's replica knows, and the replicas in turn. Whoever gossip has not heard of
+    /// comes last.
+    fn place(&self, group: u32, leader: bool, hint: Option<NodeId>, turns: &mut Turns) -> Option<Place> {
         let me = self.node.settings.node;
         let here = self.node.replica(group);
-        let there = |node| {
-            if node == me {
-                here.clone().map(Place::Here)
-            } else {
-                Some(Place::There(node))
-            }
-        };
         let is_heard_of = |node: &NodeId| self.presence(*node) == Presence::HeardOf;
         let known = here.as_ref().and_then(|replica| replica.leader());
         let known = known.filter(|node| leader && is_heard_of(node));
-        let turn = if known.is_some() { tried / 2 } else { tried };
-        if let Some(node) = hint.or(known.filter(|_| tried.is_multiple_of(2))) {
-            return there(node);
-        }
         let may_ask =
             |node: &NodeId| *node != me || here.as_ref().is_some_and(|replica| replica.is_readable());
-        let nodes = self.nodes_of(group).into_iter().filter(may_ask);
-        let nodes = in_turn(nodes, |node| self.presence(node));
-        there(*nodes.get(turn.checked_rem(nodes.len())?)?)
+        let members = || {
+            let nodes = self.nodes_of(group).into_iter().filter(may_ask);
+            in_turn(nodes, |node| self.presence(node))
+        };
+        let node = turns.next(hint, known, members)?;
+        if node == me {
+            here.map(Place::Here)
+        } else {
+            Some(Place::There(node))
+        }
     }
 
     /// What gossip says of a node.
@@ -365,6 +404,51 @@ mod tests {
         let asked = |ids: &[u64]| in_turn(nodes(ids).into_iter(), presence);
         assert_eq!(asked(&[8, 4, 9, 5]), nodes(&[4, 5, 8]));
         assert_eq!(asked(&[9]), nodes(&[]));
+    }
+
+    /// A node without a replica asks. One member has come back without its replica, one has left and names it, the third leads.
+    #[test]
+    fn one_that_has_left_and_names_a_leader_of_old_does_not_cost_the_leader_its_turn() {
+        let [lost, left, leader] = [1, 4, 5].map(NodeId);
+        let named_by = |node| (node == left).then_some(lost);
+        let mut turns = Turns::default();
+        let mut asked = vec![];
+        while asked.last() != Some(&leader) {
+            let named = asked.last().copied().and_then(named_by);
+            asked.extend(turns.next(named, None, || vec![lost, left, leader]));
+            assert!(asked.len() < 10, "{asked:?}");
+        }
+        assert_eq!(asked, [lost, left, lost, leader]);
+    }
+
+    /// Both were members once, and each takes the other one for the leader.
+    #[test]
+    fn two_that_name_each_other_do_not_keep_the_members_from_their_turn() {
+        let [one, other, leader] = [1, 2, 3].map(NodeId);
+        let mut turns = Turns::default();
+        let mut last = None;
+        let mut asked = || {
+            let named = match last {
+                Some(node) if node == one => Some(other),
+                Some(node) if node == other => Some(one),
+                _ => None,
+            };
+            last = turns.next(named, Some(one), || vec![leader]);
+            last
+        };
+        assert!((0..4).any(|_| asked() == Some(leader)));
+    }
+
+    #[test]
+    fn who_is_known_to_lead_is_asked_between_the_members_and_first() {
+        let mut turns = Turns::default();
+        let mut next = |known: Option<u64>| {
+            let node = turns.next(None, known.map(NodeId), || vec![NodeId(1), NodeId(2)]);
+            node.map(|node| node.0)
+        };
+        assert_eq!([(); 5].map(|()| next(Some(7))), [7, 1, 7, 2, 7].map(Some));
+        assert_eq!([(); 3].map(|()| next(None)), [1, 2, 1].map(Some));
+        assert_eq!(Turns::default().next(None, None, Vec::new), None);
     }
 
     #[test]

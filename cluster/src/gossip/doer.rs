@@ -3,10 +3,11 @@
 //! Invariant: it decides nothing. Effects are done in their order, under the lock under which they were decided, and
 //! times that are due together are given to the core in the order in which they are due. Not here: any rule.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -33,6 +34,8 @@ struct Shared {
     world: Arc<dyn World>,
     network: Arc<dyn Network>,
     work: Mutex<Work>,
+    /// Which node takes part, as of the last change. Every operation asks, and must not wait for gossip to have read a message.
+    living: ArcSwap<HashMap<NodeId, Liveness>>,
     /// Wakes the task that waits when there is something earlier to wait for, or nothing any more.
     earlier: Arc<Notify>,
     changes: watch::Sender<u64>,
@@ -72,9 +75,11 @@ impl Gossiper {
                 refused: 0,
                 last_refused: None,
             }),
+            living: ArcSwap::default(),
             earlier: Arc::default(),
             changes,
         });
+        shared.keep_living(&shared.work.lock().gossip);
         shared.carry_out(&mut shared.work.lock(), effects);
         let waiting = wait(
             Arc::downgrade(&shared),
@@ -111,9 +116,9 @@ impl Gossiper {
         self.shared.work.lock().gossip.members()
     }
 
-    /// Whether a node takes part; `None` for one that was never met.
+    /// Whether a node takes part; `None` for one that was never met. Takes no lock.
     pub fn liveness(&self, node: NodeId) -> Option<Liveness> {
-        self.shared.work.lock().gossip.liveness(node)
+        self.shared.living.load().get(&node).copied()
     }
 
     /// Counts the changes of the members, their states and the faults. Whoever waits for a change waits here, and then
@@ -187,12 +192,23 @@ impl Shared {
                 }
             }
         }
-        if !work.gossip.is_running() {
+        let is_running = work.gossip.is_running();
+        if !is_running {
             work.due.clear();
+        }
+        if changes > 0 || !is_running {
+            self.keep_living(&work.gossip);
         }
         if changes > 0 {
             self.changes.send_modify(|version| *version += changes);
         }
+    }
+
+    /// Under the lock, so that what is kept is never older than what was kept before.
+    fn keep_living(&self, gossip: &Gossip) {
+        let members = gossip.members().into_iter();
+        let living = members.map(|member| (member.node, member.liveness)).collect();
+        self.living.store(Arc::new(living));
     }
 
     /// Gives the core what is due; says how long it is until more is.
