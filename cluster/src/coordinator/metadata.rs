@@ -82,11 +82,19 @@ impl Cluster {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn catch_up_metadata(&self) -> Result<(), Error> {
+        self.catch_up_with_metadata().await.map(drop)
+    }
+}
+
+impl Cluster {
+    /// The same as [`Cluster::catch_up_metadata`]. Gives what others have said if this node goes by that: its engine has nothing of
+    /// group 0 then, or what was there once.
+    pub(super) async fn catch_up_with_metadata(&self) -> Result<Option<Metadata>, Error> {
         let group = METADATA_GROUP;
         let Some(replica) = self.node.readable(group) else {
             // What comes from elsewhere would keep a node that has replicas from beginning them.
             if self.node.is_mirroring() || self.node.replica(group).is_some() {
-                return self.mirror_metadata().await;
+                return self.mirror_metadata().await.map(Some);
             }
             return Err(Error::Unavailable {
                 cause: "the node is starting and has no metadata yet".to_owned(),
@@ -97,15 +105,13 @@ impl Cluster {
         let world = &self.node.surroundings.world;
         let caught_up = super::route::within(world, patience, replica.wait_applied(index)).await;
         match caught_up {
-            Some(Ok(())) => Ok(()),
+            Some(Ok(())) => Ok(None),
             Some(Err(_)) | None => Err(Error::Unavailable {
                 cause: "this node is behind with the metadata".to_owned(),
             }),
         }
     }
-}
 
-impl Cluster {
     /// Up to which entry a group has to be applied to see everything that was acknowledged before the call.
     pub(super) async fn read_index(&self, group: u32) -> Result<u64, Error> {
         let mut route = Route::new(self, group, true);
@@ -131,7 +137,7 @@ impl Cluster {
 
 impl Cluster {
     /// Fetches what a node without a replica of group 0 has to know.
-    async fn mirror_metadata(&self) -> Result<(), Error> {
+    async fn mirror_metadata(&self) -> Result<Metadata, Error> {
         let mut route = Route::new(self, METADATA_GROUP, true);
         let metadata = loop {
             let (place, left) = route.next().await.map_err(nothing_changed)?;
@@ -140,7 +146,8 @@ impl Cluster {
                 break metadata;
             }
         };
-        self.node.mirror(&metadata)
+        self.node.mirror(&metadata)?;
+        Ok(metadata)
     }
 
     async fn metadata_at(&self, place: Place, patience: Duration) -> Result<Metadata, Refused> {

@@ -241,10 +241,9 @@ impl Node {
             .zip(metadata.names.iter().map(String::as_str));
         let named: Vec<_> = named.collect();
         self.host.keyspaces.mirror(metadata.index, &named)?;
-        if metadata.plan.is_empty() {
-            return Ok(());
+        if let Some(plan) = metadata.plan()? {
+            self.adopt(plan);
         }
-        self.adopt(Plan::from_bytes(&metadata.plan)?);
         Ok(())
     }
 

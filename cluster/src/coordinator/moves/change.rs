@@ -40,8 +40,12 @@ impl Cluster {
     /// Changes the plan as a function says, which gives `None` if it is as it should be.
     async fn change_plan(&self, change: impl Fn(&Plan) -> Result<Option<Plan>, Error>) -> Result<(), Error> {
         for _ in 0..TRIES {
-            self.catch_up_metadata().await?;
-            let plan = self.node.read_plan()?.ok_or_else(|| Error::Unavailable {
+            // A node that leaves has no replica of group 0 any more, and may be the one that is told to stay.
+            let plan = match self.catch_up_with_metadata().await? {
+                Some(heard) => heard.plan()?,
+                None => self.node.read_plan()?,
+            };
+            let plan = plan.ok_or_else(|| Error::Unavailable {
                 cause: "the cluster is being made".to_owned(),
             })?;
             let Some(next) = change(&plan)? else {

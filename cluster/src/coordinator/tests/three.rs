@@ -376,6 +376,30 @@ async fn a_node_that_leaves_hears_of_it_to_the_end() {
     close(&three);
 }
 
+/// Whoever leaves may be the one that is asked to stay, or to have another one leave.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_has_given_up_its_metadata_changes_the_plan_like_any_other() {
+    let three = three(1).await;
+    let [first, .., leaving] = &three.nodes[..] else {
+        panic!("there are three")
+    };
+    retried(async || first.drain(NodeId(3)).await).await;
+    let replicate = async {
+        let has_metadata = || leaving.status().groups.iter().any(|group| group.group == 0);
+        while has_metadata() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        retried(async || leaving.set_replication(NonZeroU8::new(2).unwrap()).await).await;
+        while first.status().replication != 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), replicate)
+        .await
+        .unwrap();
+    close(&three);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_node_does_not_wait_for_a_founder_that_has_left() {
     let hub = Hub::default();

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 
+use crate::error::Error;
 use crate::group::members::{GroupStatus, MemberStatus};
 use crate::group::note::Note;
 use crate::group::snapshot::{GroupSnapshot, SnapshotCell, SnapshotPage};
 use crate::raft::{Entry, EntryKind, MemberChange, Members, ReplicaId};
+use crate::ring::Plan;
 use crate::world::NodeId;
 
 /// What a node that has no replica of group 0 has to know of it.
@@ -28,6 +30,19 @@ pub(crate) struct Metadata {
     /// The plan, if there is one.
     #[prost(bytes = "bytes", tag = "4")]
     pub(crate) plan: Bytes,
+}
+
+impl Metadata {
+    /// The plan; `None` while the cluster is being made.
+    ///
+    /// # Errors
+    /// [`Error::Layout`] when it does not decode.
+    pub(crate) fn plan(&self) -> Result<Option<Plan>, Error> {
+        if self.plan.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Plan::from_bytes(&self.plan)?))
+    }
 }
 
 /// A replica of a group.
