@@ -4,11 +4,14 @@
 //! what differs is written: a run that says what has changed. Invariant: until the manifest is written, everything else is
 //! without consequence; it is not written if others have given this backup up, because they may have removed its chunks.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ring::digest;
 
 use crate::archive::Archive;
 use crate::error::Error;
+use crate::hands::{Hands, Own};
 use crate::manifest::{Description, Manifest};
 use crate::merge::Merge;
 use crate::run::{Run, RunWriter};
@@ -73,16 +76,25 @@ impl Backup {
             }
             None => None,
         };
+        let own: Arc<dyn Hands> = Arc::new(Own);
         Ok(Self {
             archive: archive.clone(),
             id: id.to_owned(),
             base,
-            cells: RunWriter::new(Kind::Cells),
-            prints: RunWriter::new(Kind::Prints),
+            cells: RunWriter::new(Kind::Cells, &own),
+            prints: RunWriter::new(Kind::Prints, &own),
             has_changes: false,
             last: None,
             tally: (0, 0),
         })
+    }
+
+    /// Has others seal and put the chunks of its cells from now on, which takes most of the time. What they are does not depend on
+    /// who does.
+    #[must_use]
+    pub fn helped_by(mut self, hands: &Arc<dyn Hands>) -> Self {
+        self.cells.give_to(hands);
+        self
     }
 
     /// Adds the next cell.

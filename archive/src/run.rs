@@ -3,6 +3,7 @@
 //! Invariant: whoever reads a run gets every entry that was put into it, each once and in order, or an error.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message;
@@ -11,6 +12,7 @@ use crate::archive::Archive;
 use crate::block::{get_entry, put_entry};
 use crate::chunk::ChunkRef;
 use crate::error::Error;
+use crate::hands::{Hands, InHands};
 use crate::seal::Kind;
 
 /// A chunk ends when it has so many bytes.
@@ -44,20 +46,27 @@ pub(crate) struct RunWriter {
     entries: u64,
     last: Vec<u8>,
     chunks: Vec<ChunkRef>,
+    in_hands: InHands,
     /// Bytes of objects that were not there before.
     copied: u64,
 }
 
 impl RunWriter {
-    pub(crate) fn new(kind: Kind) -> Self {
+    pub(crate) fn new(kind: Kind, hands: &Arc<dyn Hands>) -> Self {
         Self {
             kind,
             block: Vec::new(),
             entries: 0,
             last: Vec::new(),
             chunks: Vec::new(),
+            in_hands: InHands::new(hands),
             copied: 0,
         }
+    }
+
+    /// Has others put the chunks that are still to be cut.
+    pub(crate) fn give_to(&mut self, hands: &Arc<dyn Hands>) {
+        self.in_hands.give_to(hands);
     }
 
     /// Adds an entry behind all others.
@@ -73,20 +82,34 @@ impl RunWriter {
     }
 
     fn cut(&mut self, archive: &Archive) -> Result<(), Error> {
-        let about = (self.entries, self.last.clone());
-        let (chunk, copied) = ChunkRef::put(archive, self.kind, &self.block, about)?;
-        self.chunks.push(chunk);
-        self.copied += copied;
-        self.block.clear();
-        self.entries = 0;
+        let mut next = Vec::new();
+        if self.in_hands.are_full() {
+            next = self.wait()?.unwrap_or_default();
+            next.clear();
+        }
+        let block = std::mem::replace(&mut self.block, next);
+        let about = (std::mem::take(&mut self.entries), self.last.clone());
+        self.in_hands.give(archive, self.kind, block, about);
         Ok(())
     }
 
-    /// The chunks of all entries, and how many bytes had to be written for them.
+    /// Waits for the first chunk that is in somebody's hands; gives its buffer, or `None` if there is no such chunk.
+    fn wait(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        let Some((put, buffer)) = self.in_hands.wait() else {
+            return Ok(None);
+        };
+        let (chunk, copied) = put?;
+        self.chunks.push(chunk);
+        self.copied += copied;
+        Ok(Some(buffer))
+    }
+
+    /// The chunks of all entries, and how many bytes had to be written for them. All are durable.
     pub(crate) fn finish(mut self, archive: &Archive) -> Result<(Vec<ChunkRef>, u64), Error> {
         if self.entries > 0 {
             self.cut(archive)?;
         }
+        while self.wait()?.is_some() {}
         Ok((self.chunks, self.copied))
     }
 }

@@ -4,7 +4,7 @@
 //! used for two. Invariant: what opens is what was sealed: the seal holds the bytes, and the name in front of them holds the
 //! contents.
 
-use ring::aead::{Aad, NONCE_LEN, Nonce};
+use ring::aead::{Aad, MAX_TAG_LEN, NONCE_LEN, Nonce};
 
 use crate::error::Error;
 use crate::key::{ArchiveKey, KEY_BYTES};
@@ -38,16 +38,21 @@ pub(crate) fn seal(
 ) -> Result<([u8; KEY_BYTES], Vec<u8>), Error> {
     let name = key.name(kind as u8, contents);
     let failed = |detail: &str| Error::damaged("a new object", detail);
-    let mut sealed = Vec::with_capacity(HEAD_BYTES + contents.len() / 2);
-    sealed.extend_from_slice(MAGIC);
-    sealed.extend_from_slice(&[VERSION, kind as u8]);
-    sealed.extend_from_slice(&name);
-    let mut body = zstd::bulk::compress(contents, LEVEL).map_err(|error| failed(&error.to_string()))?;
+    let mut head = [0; HEAD_BYTES];
+    head[..MAGIC.len()].copy_from_slice(MAGIC);
+    head[MAGIC.len()..HEAD_BYTES - KEY_BYTES].copy_from_slice(&[VERSION, kind as u8]);
+    head[HEAD_BYTES - KEY_BYTES..].copy_from_slice(&name);
+    // One buffer from the beginning: an object is some megabytes.
+    let mut sealed = vec![0; HEAD_BYTES + zstd::zstd_safe::compress_bound(contents.len()) + MAX_TAG_LEN];
+    sealed[..HEAD_BYTES].copy_from_slice(&head);
+    let length = zstd::bulk::compress_to_buffer(contents, &mut sealed[HEAD_BYTES..], LEVEL)
+        .map_err(|error| failed(&error.to_string()))?;
+    sealed.truncate(HEAD_BYTES + length);
     let cipher = key.cipher(&name).ok_or_else(|| failed("it has no key"))?;
-    cipher
-        .seal_in_place_append_tag(nonce(), Aad::from(&sealed[..]), &mut body)
+    let tag = cipher
+        .seal_in_place_separate_tag(nonce(), Aad::from(&head), &mut sealed[HEAD_BYTES..])
         .map_err(|_| failed("it cannot be sealed"))?;
-    sealed.extend(body);
+    sealed.extend_from_slice(tag.as_ref());
     Ok((name, sealed))
 }
 

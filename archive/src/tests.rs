@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::{Archive, DirectoryStore, Error, INTENT_AGE_MS, Manifest, Swept, WrappingKey};
+use crate::{Archive, DirectoryStore, Error, Hands, INTENT_AGE_MS, Manifest, Swept, Work, WrappingKey};
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -54,6 +54,70 @@ fn large(seed: u64) -> Table {
     };
     let cell = |number: u32| (number.to_be_bytes().to_vec(), (0..1000).map(|_| next()).collect());
     (0..10_000).map(cell).collect()
+}
+
+/// Each chunk on a thread of its own.
+#[derive(Debug)]
+struct Threads;
+
+impl Hands for Threads {
+    fn take(&self, work: Work) {
+        std::thread::spawn(work);
+    }
+
+    fn many(&self) -> usize {
+        2
+    }
+}
+
+/// Somebody who has taken chunks and is gone.
+#[derive(Debug)]
+struct Gone;
+
+impl Hands for Gone {
+    fn take(&self, work: Work) {
+        drop(work);
+    }
+
+    fn many(&self) -> usize {
+        2
+    }
+}
+
+fn back_up_helped_by(archive: &Archive, hands: &Arc<dyn Hands>, table: &Table) -> Result<Manifest, Error> {
+    let mut backup = archive.begin("helped", None, 0)?.helped_by(hands);
+    for (key, cell) in table {
+        backup.push(&Bytes::copy_from_slice(key), cell)?;
+    }
+    backup.finish(Bytes::new())
+}
+
+#[test]
+fn a_backup_whose_chunks_others_put_is_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let archive = open(directory.path());
+    let hands: Arc<dyn Hands> = Arc::new(Threads);
+    let mut table = large(5);
+    table.extend((0..2).map(|many: u8| (vec![255, many], vec![many])));
+    let helped = back_up_helped_by(&archive, &hands, &table).unwrap();
+    assert!(helped.copied() > 9_000_000);
+    archive.verify(&helped).unwrap();
+    assert_eq!(restored(&archive, "helped", None), table);
+    let alone = back_up(&archive, "alone", None, &table);
+    assert_eq!(alone.runs(), helped.runs());
+    assert_eq!(alone.copied(), 0, "the same chunks are there");
+}
+
+#[test]
+fn a_backup_is_not_there_if_a_chunk_was_taken_and_not_put() {
+    let directory = tempfile::tempdir().unwrap();
+    let archive = open(directory.path());
+    let hands: Arc<dyn Hands> = Arc::new(Gone);
+    let failed = back_up_helped_by(&archive, &hands, &large(6));
+    assert!(matches!(failed, Err(Error::Store { .. })), "{failed:?}");
+    let failed = back_up_helped_by(&archive, &hands, &Table::from([(vec![1], vec![1])]));
+    assert!(matches!(failed, Err(Error::Store { .. })), "{failed:?}");
+    assert!(archive.backup("helped").unwrap().is_none());
 }
 
 fn files(directory: &Path) -> Vec<std::path::PathBuf> {

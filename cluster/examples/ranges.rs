@@ -36,6 +36,14 @@ struct Counting;
 
 static GIVEN_OUT: AtomicUsize = AtomicUsize::new(0);
 
+/// The same in pieces: how many of each size there are, larger ones left out.
+static PIECES: [AtomicUsize; PIECE_BYTES_MAX] = [const { AtomicUsize::new(0) }; PIECE_BYTES_MAX];
+
+const PIECE_BYTES_MAX: usize = 8192;
+
+/// So many sizes are told.
+const SIZES_TOLD: usize = 24;
+
 #[expect(
     unsafe_code,
     reason = "an allocator cannot be written without; this one only counts"
@@ -44,12 +52,18 @@ static GIVEN_OUT: AtomicUsize = AtomicUsize::new(0);
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         GIVEN_OUT.fetch_add(layout.size(), Ordering::Relaxed);
+        if let Some(pieces) = PIECES.get(layout.size()) {
+            pieces.fetch_add(1, Ordering::Relaxed);
+        }
         // SAFETY: the caller keeps the contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         GIVEN_OUT.fetch_sub(layout.size(), Ordering::Relaxed);
+        if let Some(pieces) = PIECES.get(layout.size()) {
+            pieces.fetch_sub(1, Ordering::Relaxed);
+        }
         // SAFETY: the caller keeps the contract.
         unsafe { System.dealloc(memory, layout) }
     }
@@ -239,6 +253,21 @@ fn processor_time() -> Duration {
     )
 }
 
+/// The sizes of pieces that take the most memory, a replica, and how many of them a replica has.
+fn sizes(replicas: u64) -> String {
+    let pieces = PIECES.iter().map(|pieces| pieces.load(Ordering::Relaxed) as u64);
+    let mut sizes: Vec<_> = (0..)
+        .zip(pieces)
+        .map(|(size, many): (u64, u64)| (size * many, size, many))
+        .collect();
+    sizes.sort_unstable_by(|one, other| other.cmp(one));
+    let told = sizes.into_iter().take(SIZES_TOLD).map(|(bytes, size, many)| {
+        let (bytes, tenths) = (bytes / replicas, many * 10 / replicas);
+        format!("{bytes} in {}.{} of {size}", tenths / 10, tenths % 10)
+    });
+    told.collect::<Vec<_>>().join(", ")
+}
+
 /// Bytes of the files in a directory.
 fn bytes_on_disk(directory: &Path) -> Result<u64, Failure> {
     let mut sum = 0;
@@ -301,6 +330,7 @@ async fn run(bits: u8, count: u64) -> Result<(), Failure> {
         (u64::try_from(given_base)? / count) >> 10,
         resident / replicas
     ))?;
+    say(&format!("of it: {}", sizes(replicas)))?;
     let stored = bytes_on_disk(cloud.directory.path())?;
     say(&format!("disk: {} bytes a replica", stored / replicas))?;
 

@@ -23,14 +23,14 @@ use stator_cluster::{Cluster, Cut, Keyspace};
 use stator_model::item::Item;
 use tokio::sync::mpsc;
 
-use crate::aside::aside;
+use crate::aside::{Helpers, aside};
 use crate::backup::{BYTES_PER_SECOND, BackupCounters, BackupError, BackupRecord, BackupStatus, Backups};
 use crate::catalog::{CatalogError, Restore, Table};
 use crate::desk::{self, Desk, JobCounters, Outlook, PAUSE, Worker};
 use crate::history_reader::HistoryError;
 use crate::identity::error::IdentityError;
 use crate::identity::store::Identities;
-use crate::pace::{Alarm, Pace};
+use crate::pace::{Alarm, Pace, hold_back};
 use crate::upkeep::Upkeep;
 use crate::whole::contents::ContentsError;
 use crate::whole::record::{WholeBackup, WholeRestore, WholeStatus};
@@ -39,6 +39,8 @@ use crate::whole::record::{WholeBackup, WholeRestore, WholeStatus};
 const SWEEP: Duration = Duration::from_secs(30);
 /// How often others are told that a backup is still being made.
 const ALIVE: Duration = Duration::from_secs(60);
+/// How often it is looked whether a backup is still wanted.
+const WANTED: Duration = Duration::from_millis(500);
 /// What is read of a cut at once.
 const PAGE_BYTES: u32 = 1 << 20;
 /// So many pages are on their way to the archive.
@@ -298,7 +300,7 @@ impl Archivist {
         let writing = aside("backup", move || {
             write_pages(&archive, base.as_ref(), made, received, clocks)
         });
-        let sent = self.send_pages(record, cut, table.keyspace(), pages).await;
+        let sent = Box::pin(self.send_pages(record, cut, table.keyspace(), pages)).await;
         let written = writing.await?;
         if matches!(sent, Err(JobError::Cancelled)) {
             return Err(JobError::Cancelled);
@@ -327,7 +329,7 @@ impl Archivist {
     ) -> Result<(), JobError> {
         let cluster = self.cluster();
         let mut pace = Pace::new(self.bytes_per_second(), cluster.steady_now());
-        let mut kept_at = cluster.steady_now();
+        let (mut kept_at, mut wanted_at) = (cluster.steady_now(), cluster.steady_now());
         for range in cut.ranges() {
             let mut behind = None;
             loop {
@@ -342,7 +344,7 @@ impl Archivist {
                 }
                 let counter = &self.counters.bytes_read;
                 counter.fetch_add(bytes as u64, Ordering::Relaxed);
-                tokio::time::sleep(pace.has_done(bytes as u64, cluster.steady_now())).await;
+                hold_back(pace.has_done(bytes as u64, cluster.steady_now())).await;
                 if cluster.steady_now().saturating_sub(kept_at) >= ALIVE {
                     kept_at = cluster.steady_now();
                     self.cluster().keep_cut(cut).await?;
@@ -350,7 +352,10 @@ impl Archivist {
                 if !self.cluster().leads_metadata() {
                     return Err(JobError::NotLeading);
                 }
-                self.require_wanted(record).await?;
+                if cluster.steady_now().saturating_sub(wanted_at) >= WANTED {
+                    wanted_at = cluster.steady_now();
+                    self.require_wanted(record).await?;
+                }
                 if behind.is_none() {
                     break;
                 }
@@ -547,7 +552,9 @@ fn write_pages(
     clocks: impl Fn() -> (u64, Duration),
 ) -> Result<(BackupRecord, Manifest), JobError> {
     let (begun_ms, mut alive_at) = clocks();
-    let mut backup = archive.begin(&made.id, base, begun_ms)?;
+    let mut backup = archive
+        .begin(&made.id, base, begun_ms)?
+        .helped_by(&Helpers::begin()?);
     (made.items, made.size) = (0, 0);
     loop {
         match pages.blocking_recv() {

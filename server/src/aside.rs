@@ -1,12 +1,19 @@
 //! Work that is to leave the processors to clients: long, on a thread of its own, which the scheduler lets wait for others.
 //!
-//! Invariant: only the thread of the work yields; what it waits for is done by threads that do not. Not here: how much is moved in
+//! Invariant: only the threads of the work yield; what they wait for is done by threads that do not. Not here: how much is moved in
 //! a second (`pace.rs`).
 
 use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
+use parking_lot::Mutex;
+use stator_archive::{Hands, Work};
 use stator_cluster::stand_back;
 use tokio::sync::oneshot;
+
+/// How many chunks of a backup are sealed and put at once. Most of the time they wait for the disk or for a store far away.
+const HELPERS: usize = 4;
 
 /// Begins some work on a thread of its own, which stands back behind those that serve clients, and waits for it when that is
 /// asked for.
@@ -31,9 +38,77 @@ pub(crate) fn aside<T: Send + 'static>(
     }
 }
 
+/// Threads that stand back and put the chunks of one backup. They end when it has.
+#[derive(Debug)]
+pub(crate) struct Helpers {
+    work: Sender<Work>,
+}
+
+impl Helpers {
+    /// As many as can be had.
+    ///
+    /// # Errors
+    /// When no thread can be had at all.
+    pub(crate) fn begin() -> io::Result<Arc<dyn Hands>> {
+        let (work, received) = channel();
+        let received = Arc::new(Mutex::new(received));
+        let thread = |number: usize| {
+            let received = Arc::clone(&received);
+            let builder = std::thread::Builder::new().name(format!("backup-{number}"));
+            builder.spawn(move || help(&received))
+        };
+        thread(0)?;
+        for number in 1..HELPERS {
+            if thread(number).is_err() {
+                break;
+            }
+        }
+        Ok(Arc::new(Self { work }))
+    }
+}
+
+impl Hands for Helpers {
+    fn take(&self, work: Work) {
+        // The threads take work for as long as there is this sender.
+        drop(self.work.send(work));
+    }
+
+    fn many(&self) -> usize {
+        HELPERS
+    }
+}
+
+fn help(work: &Mutex<Receiver<Work>>) {
+    stand_back();
+    loop {
+        let next = work.lock().recv();
+        let Ok(work) = next else { return };
+        work();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn helpers_stand_back_do_all_work_at_once_and_end() {
+        let helpers = Helpers::begin().unwrap();
+        let all_are_there = Arc::new(std::sync::Barrier::new(HELPERS));
+        let (done, is_done) = channel();
+        for _ in 0..HELPERS {
+            let (all_are_there, done) = (Arc::clone(&all_are_there), done.clone());
+            helpers.take(Box::new(move || {
+                all_are_there.wait();
+                done.send(rustix::process::getpriority_process(None).unwrap())
+                    .unwrap();
+            }));
+        }
+        drop((done, helpers));
+        let priorities: Vec<_> = is_done.iter().collect();
+        assert_eq!(priorities.len(), HELPERS);
+        assert!(priorities.iter().all(|priority| *priority >= 10));
+    }
 
     #[tokio::test]
     async fn the_thread_stands_back_and_its_caller_does_not() {

@@ -1,5 +1,5 @@
-//! Holding work to a rate, and doing something now and then. Pure: times are those of the node's steady clock
-//! (`Cluster::steady_now`), given by whoever asks.
+//! Holding work to a rate, and doing something now and then. Pure but for the wait itself: times are those of the node's steady
+//! clock (`Cluster::steady_now`), given by whoever asks.
 
 use std::time::Duration;
 
@@ -37,6 +37,14 @@ impl Pace {
     }
 }
 
+/// Waits for as long as a [`Pace`] says. For no time it does not ask the runtime, whose timer goes by milliseconds: a thousand pages
+/// that are not too fast would take a second or two longer.
+pub(crate) async fn hold_back(wait: Duration) {
+    if !wait.is_zero() {
+        tokio::time::sleep(wait).await;
+    }
+}
+
 /// When something is to be done next, if it is.
 #[derive(Debug, Default)]
 pub(crate) struct Alarm(Mutex<Option<Duration>>);
@@ -58,6 +66,15 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn who_need_not_wait_does_not_wait_for_the_timer() {
+        let begun = tokio::time::Instant::now();
+        hold_back(Duration::ZERO).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        hold_back(SECOND).await;
+        assert!(begun.elapsed() >= SECOND);
+    }
 
     #[test]
     fn a_pace_is_that_of_all_that_was_done() {

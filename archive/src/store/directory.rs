@@ -3,10 +3,12 @@
 //! Invariant: an object is written beside its place, synced and then renamed, so that it is there as a whole or not at all;
 //! the directory is synced before that counts as done. What a crash leaves half written has a name that is no object's.
 
+use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use super::Store;
 
@@ -18,6 +20,8 @@ const PARTIAL: &str = ".partial-";
 pub struct DirectoryStore {
     root: PathBuf,
     written: AtomicU64,
+    /// Folders that are durable. One that is there may not be: somebody else may just have made it.
+    durable: Mutex<HashSet<PathBuf>>,
 }
 
 impl DirectoryStore {
@@ -26,6 +30,7 @@ impl DirectoryStore {
         Self {
             root: root.into(),
             written: AtomicU64::new(0),
+            durable: Mutex::default(),
         }
     }
 
@@ -33,11 +38,32 @@ impl DirectoryStore {
         self.root.join(name)
     }
 
+    /// Makes a folder and those above it, durably.
+    fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        let durable = || self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        if durable().contains(folder) {
+            return Ok(());
+        }
+        if let Some(parent) = folder.parent() {
+            match fs::create_dir(folder) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.make_folder(parent)?;
+                    return self.make_folder(folder);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made?,
+            }
+            sync_folder(parent)?;
+        }
+        durable().insert(folder.to_owned());
+        Ok(())
+    }
+
     /// Writes an object beside its place; gives its folder and where it is.
     fn write_partial(&self, name: &str, bytes: &[u8]) -> io::Result<(PathBuf, PathBuf)> {
         let path = self.path(name);
         let folder = path.parent().unwrap_or(&self.root).to_owned();
-        make_folder(&folder)?;
+        self.make_folder(&folder)?;
         let number = self.written.fetch_add(1, Ordering::Relaxed);
         let partial = folder.join(format!("{PARTIAL}{}-{number}", std::process::id()));
         let written = (|| {
@@ -80,22 +106,6 @@ impl DirectoryStore {
         }
         Ok(())
     }
-}
-
-/// Makes a folder and those above it, durably.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = folder.parent() {
-        make_folder(parent)?;
-        match fs::create_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => made?,
-        }
-        return sync_folder(parent);
-    }
-    Ok(())
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {

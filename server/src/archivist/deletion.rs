@@ -40,9 +40,7 @@ impl Archivist {
     /// The last backup of a table, as it is when it is to be made.
     async fn last_backup(&self, deletion: &Deletion, table: &Table) -> BackupRecord {
         let mut record = BackupRecord::of_deletion(deletion, table.definition().clone());
-        let tally = self.cluster().tally(table.keyspace()).await;
-        record.size = i64::try_from(tally.bytes).unwrap_or(i64::MAX);
-        record.items = i64::try_from(tally.items).unwrap_or(i64::MAX);
+        record.expect(&self.cluster().tally(table.keyspace()).await);
         record
     }
 
@@ -74,11 +72,8 @@ impl Archivist {
     /// Lets a backup go that is not kept any longer. One that a table is being restored from stays until that is done.
     pub(super) async fn expire(&self, record: &BackupRecord) -> Result<(), JobError> {
         let tables = self.upkeep.catalog.all().await?;
-        let restores = tables
-            .values()
-            .filter_map(|table| table.definition().restore.as_ref());
-        let mut under_way = restores.filter(|restore| restore.in_progress);
-        if under_way.any(|restore| restore.backup == record.id) {
+        let mut tables = tables.values();
+        if tables.any(|table| table.definition().is_being_restored_from(&record.id)) {
             return Ok(());
         }
         let changed = self.backups()?.change(&record.table().name, &record.id, |there| {

@@ -15,7 +15,7 @@ use stator_model::item::Item;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{Archivist, JobError, PAGE_BYTES, PAGES_AHEAD, PAUSE, Pace, Worker as _};
+use super::{Archivist, JobError, PAGE_BYTES, PAGES_AHEAD, PAUSE, Pace, Worker as _, hold_back};
 use crate::aside::aside;
 use crate::catalog::{CatalogError, Restore, Table};
 use crate::command::Deposit;
@@ -150,7 +150,7 @@ impl Archivist {
             }
             let counter = &self.counters.bytes_restored;
             counter.fetch_add(bytes as u64, Ordering::Relaxed);
-            tokio::time::sleep(pace.has_done(bytes as u64, cluster.steady_now())).await;
+            hold_back(pace.has_done(bytes as u64, cluster.steady_now())).await;
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ use crate::catalog::Table;
 use crate::desk::PAUSE;
 use crate::identity::store::Identities;
 use crate::identity::store::carry::{ARCHIVE, Carried};
-use crate::pace::Pace;
+use crate::pace::{Pace, hold_back};
 use crate::whole::record::{WholeBackup, WholeStatus};
 
 /// How often it is tried to find a moment at which nobody changes definitions or identities.
@@ -280,7 +280,7 @@ impl Archivist {
                 let counter = &self.counters.bytes_read;
                 counter.fetch_add(bytes as u64, Ordering::Relaxed);
                 let now = self.cluster().steady_now();
-                tokio::time::sleep(walk.pace.has_done(bytes as u64, now)).await;
+                hold_back(walk.pace.has_done(bytes as u64, now)).await;
                 let now = self.cluster().steady_now();
                 if now.saturating_sub(walk.kept_at) >= ALIVE {
                     walk.kept_at = now;

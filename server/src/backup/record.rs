@@ -3,6 +3,7 @@
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use prost::Message;
+use stator_cluster::Tally;
 
 use crate::catalog::{Deletion, TableDefinition};
 
@@ -103,6 +104,12 @@ impl BackupRecord {
             kind: BackupKind::System,
             ..Self::new(deletion.backup.clone(), name, deletion.asked_at_ms, table)
         }
+    }
+
+    /// What is known of the table's size before it is read.
+    pub(crate) fn expect(&mut self, tally: &Tally) {
+        self.size = i64::try_from(tally.bytes).unwrap_or(i64::MAX);
+        self.items = i64::try_from(tally.items).unwrap_or(i64::MAX);
     }
 
     /// From when on it is not kept any more, in milliseconds since the Unix epoch; `None` for ever.

@@ -245,6 +245,12 @@ impl TableDefinition {
         self.restore.as_ref().is_some_and(|restore| restore.in_progress)
     }
 
+    /// Whether its items are still on their way from this backup.
+    pub(crate) fn is_being_restored_from(&self, backup: &str) -> bool {
+        let restore = self.restore.as_ref();
+        restore.is_some_and(|restore| restore.in_progress && restore.backup == backup)
+    }
+
     /// Whether its items are still on their way, be it from a backup or from a bucket.
     pub(crate) fn is_being_filled(&self) -> bool {
         self.is_being_restored() || self.import.is_some()

@@ -35,9 +35,7 @@ impl Operation for CreateBackup {
         let now_ms = context.clock.now_ms();
         let id = context.new_backup_id(now_ms)?;
         let mut record = BackupRecord::new(id, backup_name, now_ms, definition);
-        let tally = context.cluster.tally(table.keyspace()).await;
-        record.size = i64::try_from(tally.bytes).unwrap_or(i64::MAX);
-        record.items = i64::try_from(tally.items).unwrap_or(i64::MAX);
+        record.expect(&context.cluster.tally(table.keyspace()).await);
         if !backups.add(&record).await.map_err(backup::failed)? {
             return Err(ApiError::Internal("the id of the backup is taken".to_owned()));
         }

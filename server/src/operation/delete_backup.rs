@@ -47,11 +47,8 @@ fn check(record: &BackupRecord, tables: &Tables, arn: &str) -> Result<(), ApiErr
         BackupStatus::Deleted => return Err(backup::not_found(arn)),
         BackupStatus::Available => {}
     }
-    let restores = tables
-        .values()
-        .filter_map(|table| table.definition().restore.as_ref());
-    let mut under_way = restores.filter(|restore| restore.in_progress);
-    if under_way.any(|restore| restore.backup == record.id) {
+    let mut tables = tables.values();
+    if tables.any(|table| table.definition().is_being_restored_from(&record.id)) {
         return Err(backup::being_restored(arn));
     }
     Ok(())

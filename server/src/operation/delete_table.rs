@@ -43,29 +43,41 @@ impl Operation for DeleteTable {
             return Err(table::being_read_back(&name));
         }
         let now_ms = context.clock.now_ms();
-        if context.backups.is_some() && table.definition().history.is_some() {
-            let deletion = Deletion {
-                backup: context.new_backup_id(now_ms)?,
-                asked_at_ms: now_ms,
-            };
-            let changed = context.catalog.change(&name, |definition| {
-                check(definition)?;
-                definition.deletion = Some(deletion.clone());
-                Ok::<(), ApiError>(())
-            });
-            let changed = Box::pin(changed).await.map_err(table::catalog)??;
-            return Ok(Self::describe(context, &changed).await);
+        let keeps_backups = context.backups.is_some();
+        let may_go = |definition: &TableDefinition| may_go(definition, keeps_backups);
+        let removed = Box::pin(context.catalog.remove(&name, now_ms, may_go));
+        match removed.await.map_err(table::catalog)? {
+            Ok((removed, tally)) => {
+                let (definition, status) = (removed.definition().clone(), TableStatus::Deleting);
+                let tallies = Tallies::of_gone(tally);
+                Ok(DeleteTableOutput {
+                    table_description: TableDescription::new(context, definition, &tallies, status),
+                })
+            }
+            Err(Stay::Refused(error)) => Err(error),
+            Err(Stay::ForLastBackup) => {
+                let deletion = Deletion {
+                    backup: context.new_backup_id(now_ms)?,
+                    asked_at_ms: now_ms,
+                };
+                let changed = context.catalog.change(&name, |definition| {
+                    check(definition)?;
+                    definition.deletion = Some(deletion.clone());
+                    Ok::<(), ApiError>(())
+                });
+                let changed = Box::pin(changed).await.map_err(table::catalog)??;
+                Ok(Self::describe(context, &changed).await)
+            }
         }
-        let (removed, tally) = context
-            .catalog
-            .remove(&name, now_ms, check)
-            .await
-            .map_err(table::catalog)??;
-        let (definition, status) = (removed.definition().clone(), TableStatus::Deleting);
-        Ok(DeleteTableOutput {
-            table_description: TableDescription::new(context, definition, &Tallies::of_gone(tally), status),
-        })
     }
+}
+
+/// Why a table does not go at once.
+#[derive(Debug, PartialEq)]
+enum Stay {
+    Refused(ApiError),
+    /// Until a last backup of it is made.
+    ForLastBackup,
 }
 
 impl DeleteTable {
@@ -87,9 +99,21 @@ fn check(definition: &TableDefinition) -> Result<(), ApiError> {
     in_use::check_delete(definition)
 }
 
+/// Whether a table may go at once. Asked inside of the compare-and-set: point-in-time recovery may just have been turned on.
+fn may_go(definition: &TableDefinition, keeps_backups: bool) -> Result<(), Stay> {
+    check(definition).map_err(Stay::Refused)?;
+    if keeps_backups && definition.history.is_some() {
+        return Err(Stay::ForLastBackup);
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
+    use crate::catalog::History;
     use crate::operation::create_table::tests::definition;
 
     #[test]
@@ -104,5 +128,16 @@ mod tests {
                  first."
             ))
         );
+    }
+
+    #[test]
+    fn a_table_that_has_point_in_time_recovery_by_now_stays_for_its_last_backup() {
+        let mut definition = definition();
+        assert_eq!(may_go(&definition, true), Ok(()));
+        definition.history = Some(History::new(Uuid::from_u128(1), 35));
+        assert_eq!(may_go(&definition, true), Err(Stay::ForLastBackup));
+        assert_eq!(may_go(&definition, false), Ok(()), "there is nowhere to keep it");
+        definition.deletion_protection = true;
+        assert!(matches!(may_go(&definition, true), Err(Stay::Refused(_))));
     }
 }

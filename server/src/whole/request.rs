@@ -181,11 +181,9 @@ async fn delete(context: &Context, id: &str) -> Result<ShownBackup, ApiError> {
     let restore = backups.whole_restore().await.map_err(backup::failed)?;
     let is_read = |restore: &WholeRestore| restore.is_under_way() && restore.backup == id;
     let tables = context.catalog.all().await.map_err(table::catalog)?;
-    let mut under_way = tables
-        .values()
-        .filter_map(|table| table.definition().restore.as_ref());
+    let mut tables = tables.values();
     if restore.as_ref().is_some_and(is_read)
-        || under_way.any(|restore| restore.in_progress && restore.backup == id)
+        || tables.any(|table| table.definition().is_being_restored_from(id))
     {
         return Err(ApiError::BackupInUse(format!("backup {id} is being restored")));
     }

@@ -9,6 +9,7 @@ use stator_model::item::Item;
 use tokio::sync::mpsc;
 
 use super::super::{ALIVE, JobError};
+use crate::aside::Helpers;
 use crate::catalog::TableDefinition;
 use crate::identity::store::carry::Carried;
 use crate::whole::contents::{definition_key, identity_key, item_key};
@@ -66,7 +67,9 @@ pub(super) fn write_parts(
     clocks: impl Fn() -> (u64, Duration),
 ) -> Result<(WholeBackup, Manifest), JobError> {
     let (begun_ms, mut alive_at) = clocks();
-    let mut backup = archive.begin(&made.id, base, begun_ms)?;
+    let mut backup = archive
+        .begin(&made.id, base, begun_ms)?
+        .helped_by(&Helpers::begin()?);
     for (key, cell) in &head.cells {
         backup.push(key, cell)?;
     }

@@ -25,7 +25,7 @@ use crate::command::{OnFailure, Refusal, WriteAnswer};
 use crate::desk::{PAUSE, Worker};
 use crate::object_store::Object;
 use crate::operation::replacement::Replacement;
-use crate::pace::Pace;
+use crate::pace::{Pace, hold_back};
 use crate::wire::encode::bulk::summary;
 use crate::wire::error::ApiError;
 
@@ -209,7 +209,7 @@ impl Porter {
         let now = self.cluster().steady_now();
         let for_bytes = running.bytes.has_done(bytes, now);
         let for_units = running.units.as_mut().map(|pace| pace.has_done(units, now));
-        tokio::time::sleep(for_bytes.max(for_units.unwrap_or_default())).await;
+        hold_back(for_bytes.max(for_units.unwrap_or_default())).await;
         Ok(true)
     }
 

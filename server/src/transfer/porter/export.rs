@@ -25,7 +25,7 @@ use crate::arn;
 use crate::aside::aside;
 use crate::catalog::Table;
 use crate::desk::Worker as _;
-use crate::pace::Pace;
+use crate::pace::{Pace, hold_back};
 use crate::wire::encode::transfer::{DataFile, manifest_line, manifest_summary};
 
 /// How often others are told that a cut is still being read.
@@ -251,7 +251,7 @@ impl Porter {
                     let entries = cells.into_iter().map(Entry::Item).collect();
                     self.write_entries(running, entries).await?;
                 }
-                tokio::time::sleep(pace.has_done(bytes as u64, cluster.steady_now())).await;
+                hold_back(pace.has_done(bytes as u64, cluster.steady_now())).await;
                 if cluster.steady_now().saturating_sub(kept_at) >= ALIVE {
                     kept_at = cluster.steady_now();
                     self.cluster().keep_cut(cut).await?;

@@ -23,7 +23,7 @@ use crate::derive::unfit;
 use crate::desk::{PAUSE, Worker};
 use crate::message;
 use crate::object_store::Object;
-use crate::pace::Pace;
+use crate::pace::{Pace, hold_back};
 
 /// So many items are on their way into the table.
 pub(super) const WRITES_AT_ONCE: usize = 256;
@@ -210,7 +210,7 @@ impl Porter {
                 let job = Job::Import(Box::new(running.now.clone()));
                 self.desk().gets_further(&Self::name(&job));
             }
-            tokio::time::sleep(running.pace.has_done(bytes, self.cluster().steady_now())).await;
+            hold_back(running.pace.has_done(bytes, self.cluster().steady_now())).await;
         }
         Ok(true)
     }

@@ -15,7 +15,7 @@ use crate::catalog::Table;
 use crate::derive::history::{AsOf, Change, Changes, Choice};
 use crate::desk::Worker as _;
 use crate::history_reader::HistoryReader;
-use crate::pace::Pace;
+use crate::pace::{Pace, hold_back};
 
 /// An item that has changed.
 pub(super) struct Changed {
@@ -88,7 +88,7 @@ impl Porter {
                 self.write_entries(running, entries).await?;
             }
             let ahead = pace.has_done(page.bytes as u64, self.cluster().steady_now());
-            tokio::time::sleep(ahead).await;
+            hold_back(ahead).await;
             if !self.cluster().leads_metadata() {
                 return Err(JobError::NotLeading);
             }
