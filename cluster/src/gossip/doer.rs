@@ -31,6 +31,7 @@ pub struct Gossiper {
 
 #[derive(Debug)]
 struct Shared {
+    me: NodeId,
     world: Arc<dyn World>,
     network: Arc<dyn Network>,
     work: Mutex<Work>,
@@ -66,6 +67,7 @@ impl Gossiper {
         let (gossip, effects) = Gossip::new(me, settings, world.random_u64(), world.now())?;
         let (changes, _) = watch::channel(0);
         let shared = Arc::new(Shared {
+            me: me.node,
             world,
             network,
             work: Mutex::new(Work {
@@ -79,7 +81,7 @@ impl Gossiper {
             earlier: Arc::default(),
             changes,
         });
-        shared.keep_living(&shared.work.lock().gossip);
+        shared.keep_living(&shared.work.lock().gossip, me.node);
         shared.carry_out(&mut shared.work.lock(), effects);
         let waiting = wait(
             Arc::downgrade(&shared),
@@ -181,7 +183,10 @@ impl Shared {
                 Effect::Timer { after, timer } => {
                     work.due.insert((now.saturating_add(after), timer));
                 }
-                Effect::Up(_) | Effect::Suspect(_) | Effect::Down(_) | Effect::Changed(_) => changes += 1,
+                Effect::Up(node) | Effect::Suspect(node) | Effect::Down(node) | Effect::Changed(node) => {
+                    self.keep_living(&work.gossip, node);
+                    changes += 1;
+                }
                 Effect::Fault(fault) => {
                     work.faults.push(fault);
                     changes += 1;
@@ -192,22 +197,27 @@ impl Shared {
                 }
             }
         }
-        let is_running = work.gossip.is_running();
-        if !is_running {
+        if !work.gossip.is_running() {
             work.due.clear();
-        }
-        if changes > 0 || !is_running {
-            self.keep_living(&work.gossip);
+            self.keep_living(&work.gossip, self.me);
         }
         if changes > 0 {
             self.changes.send_modify(|version| *version += changes);
         }
     }
 
-    /// Under the lock, so that what is kept is never older than what was kept before.
-    fn keep_living(&self, gossip: &Gossip) {
-        let members = gossip.members().into_iter();
-        let living = members.map(|member| (member.node, member.liveness)).collect();
+    /// Keeps whether a node takes part, of which something has changed. Under the lock, so that what is kept is never older than
+    /// what was kept before. Most changes are of what a node says of itself, which costs nothing here.
+    fn keep_living(&self, gossip: &Gossip, node: NodeId) {
+        let (known, liveness) = (self.living.load(), gossip.liveness(node));
+        if known.get(&node).copied() == liveness {
+            return;
+        }
+        let mut living = HashMap::clone(&known);
+        match liveness {
+            Some(liveness) => living.insert(node, liveness),
+            None => living.remove(&node),
+        };
         self.living.store(Arc::new(living));
     }
 

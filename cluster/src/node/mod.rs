@@ -115,6 +115,8 @@ pub(crate) struct Node {
     is_rejoining: AtomicBool,
     /// Whether it follows the metadata of other nodes because it has none, or none that can be read.
     is_mirroring: AtomicBool,
+    /// Whether the replicas that its log knows of are begun.
+    has_begun: AtomicBool,
     stage: watch::Sender<Stage>,
     /// What this node has last said of itself.
     said: Mutex<Option<NodeState>>,
@@ -212,6 +214,7 @@ impl Node {
             incarnation: AtomicU64::new(0),
             is_rejoining: AtomicBool::new(false),
             is_mirroring: AtomicBool::new(false),
+            has_begun: AtomicBool::new(false),
             stage,
             said: Mutex::new(None),
             load: Load::default(),

@@ -5,6 +5,7 @@
 //! the group says that it is no member. Not here: who is to have which (`coordinator/moves.rs`), filling (`install.rs`).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use stator_storage::{Durability, LogBatch, WriteBatch};
 
@@ -118,7 +119,7 @@ impl Node {
     /// returns without an error.
     ///
     /// # Errors
-    /// [`Refused::NotNow`] as long as something is left.
+    /// [`Refused::NotNow`] as long as something is left, and while the node is starting.
     pub(super) fn discard(self: &Arc<Self>, of: ReplicaOf) -> Result<(), Refused> {
         let (group, id) = (of.group, of.id());
         let Some((standing, _)) = Journal::kept(&self.engine, group).map_err(Error::from)? else {
@@ -126,6 +127,10 @@ impl Node {
         };
         if standing.id != id || standing.is_gone {
             return Ok(());
+        }
+        if !self.has_begun.load(Ordering::Acquire) {
+            // It would be begun while it is given up, and stay.
+            return Err(Refused::NotNow("the node is starting".to_owned()));
         }
         if self.discarding.lock().insert(group) {
             let node = Arc::clone(self);

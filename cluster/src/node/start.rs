@@ -158,6 +158,7 @@ impl Node {
         world.spawn(Box::pin(Self::follow_gossip(Arc::downgrade(self))));
         self.begin_metadata(standing)?;
         self.recover_groups()?;
+        self.has_begun.store(true, std::sync::atomic::Ordering::Release);
         world.spawn(Box::pin(Self::follow_metadata(Arc::downgrade(self))));
         self.dispatch.set_raft(Arc::new(Receiver(Arc::downgrade(self))));
         world.spawn(Box::pin(Self::tick(Arc::downgrade(self))));

@@ -8,7 +8,9 @@ use stator_storage::{StreamId, WriteBatch};
 
 use super::*;
 use crate::follow::Tracer;
-use crate::node::message::moves::Joining;
+use crate::node::message::Ask;
+use crate::node::message::moves::{Joining, ReplicaOf};
+use crate::raft::ReplicaId;
 use crate::world::{Inbox, Priority, Task, Work, World};
 
 /// Everybody's inbox.
@@ -44,7 +46,7 @@ impl Network for Line {
 pub(super) struct Three {
     pub(super) nodes: Vec<Cluster>,
     keyspace: Vec<Keyspace>,
-    _directories: Vec<TempDir>,
+    directories: Vec<TempDir>,
 }
 
 /// Three nodes that serve, with a keyspace that all of them know.
@@ -70,7 +72,7 @@ pub(super) async fn three_with(replication: u8, hub: &Hub, commands: Arc<dyn Com
     Three {
         nodes,
         keyspace: Vec::new(),
-        _directories: directories.into(),
+        directories: directories.into(),
     }
 }
 
@@ -374,6 +376,30 @@ async fn a_node_that_leaves_hears_of_it_to_the_end() {
     let is_metadata = |group: &crate::GroupStatus| group.group == 0;
     assert!(!leaving.status().groups.iter().any(is_metadata));
     close(&three);
+}
+
+/// The steward asks for it while the node still finds out who it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_is_to_be_given_up_while_its_node_starts_does_not_stay() {
+    let hub = Hub::default();
+    let commands: Arc<dyn Commands> = Arc::new(Appends);
+    let three = three_with(3, &hub, Arc::clone(&commands)).await;
+    let [asking, _, closed] = &three.nodes[..] else {
+        panic!("there are three")
+    };
+    let of_group = |status: crate::ClusterStatus| status.groups.into_iter().find(|group| group.group == 1);
+    let replica = of_group(closed.status()).unwrap().replica;
+    closed.close().unwrap();
+
+    let again = begin(NodeId(3), 3, &three.directories[2], &hub, &commands);
+    let discard = || Ask::Discard(ReplicaOf::new(1, ReplicaId(replica)));
+    let patience = Duration::from_secs(1);
+    let gone = async { while asking.ask(NodeId(3), discard(), patience).await.is_err() {} };
+    tokio::time::timeout(Duration::from_secs(60), gone).await.unwrap();
+    is_ready(&again).await;
+    assert_eq!(of_group(again.status()), None);
+    again.close().unwrap();
+    three.nodes[..2].iter().for_each(|node| node.close().unwrap());
 }
 
 /// Whoever leaves may be the one that is asked to stay, or to have another one leave.
