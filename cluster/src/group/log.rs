@@ -22,6 +22,11 @@ pub(super) const TEND_EVERY_TICKS: u64 = 10;
 /// keeps them for long; sooner when they are in its own way. A group that rests has said it with that.
 const FLOOR_EVERY_LOOKS: u64 = 30;
 
+/// It says so once more after so many looks when nothing has come but the entry that has said it last. A group that is read all the
+/// time does not rest, and would keep that entry, and with it the log of each member's node, for as long as nobody writes. A leader
+/// does not know how fast the others' logs grow.
+const FLOOR_ANEW_LOOKS: u64 = 60;
+
 /// Something for the log.
 #[derive(Debug)]
 enum Work {
@@ -220,7 +225,7 @@ impl Replica {
             if state.core.is_alone() {
                 state.floor = everywhere;
             } else if everywhere >= state.floor + self.host.settings.cut_entries
-                || (everywhere > state.floor + 1 && self.is_time_for_floor(state))
+                || self.is_time_for_floor(state, everywhere)
             {
                 // It is applied like any entry; until then the old floor holds.
                 state.core.propose(super::effect::Record::floor(everywhere));
@@ -233,9 +238,17 @@ impl Replica {
 
     /// Whether a floor is due for few entries, of which the one that said the last floor is one. The groups of a node take
     /// turns.
-    fn is_time_for_floor(&self, state: &State) -> bool {
+    fn is_time_for_floor(&self, state: &State, everywhere: u64) -> bool {
         let look = state.ticks / TEND_EVERY_TICKS + u64::from(self.group);
-        look.is_multiple_of(FLOOR_EVERY_LOOKS) || self.host.engine.holds_log(Journal::stream_of(self.group))
+        let is_held = || self.host.engine.holds_log(Journal::stream_of(self.group));
+        match everywhere.saturating_sub(state.floor) {
+            0 => false,
+            // What holds it may be something else than the floor.
+            1 => {
+                look.is_multiple_of(FLOOR_ANEW_LOOKS) || (self.first_needed(state) > state.floor && is_held())
+            }
+            _ => look.is_multiple_of(FLOOR_EVERY_LOOKS) || is_held(),
+        }
     }
 
     /// Cuts the head of the log where nobody needs it any more: by and by, and at once when it holds back segments of the

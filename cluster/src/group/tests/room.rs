@@ -150,12 +150,12 @@ fn quiet_groups_let_go_of_the_log_and_remember_their_requests() {
     }
 }
 
-/// Something else fills a segment of each node's log.
-fn fill_segments(group: &Group, number: &mut u64) {
+/// Something else fills a segment of the log of each of these nodes.
+fn fill_segments(group: &Group, nodes: &[u64], number: &mut u64) {
     let other = StreamId(700);
     for _ in 0..5 {
         *number += 1;
-        for node in group.nodes.values() {
+        for node in nodes.iter().map(|node| &group.nodes[&NodeId(*node)]) {
             let mut batch = LogBatch::new();
             batch.append(other, *number, &[0; 1000]);
             batch.cut_head(other, *number);
@@ -184,7 +184,7 @@ fn members_of_a_group_that_rests_let_go_of_the_log() {
     assert!((1..=3).all(|node| group.replica(node).standing().is_quiet));
     let mut number = 0;
     for _ in 0..4 * LOG_SEGMENTS_MAX {
-        fill_segments(&group, &mut number);
+        fill_segments(&group, &[1, 2, 3], &mut number);
         for _ in 0..10 {
             (1..=3).for_each(|node| group.tick(node, 1));
         }
@@ -214,10 +214,37 @@ fn members_of_a_slow_group_let_go_of_the_log() {
             (1..=3).for_each(|node| group.tick(node, 1));
         }
         if round % 10 == 0 {
-            fill_segments(&group, &mut number);
+            fill_segments(&group, &[1, 2, 3], &mut number);
         }
         // The floor has to be said first, and its entry and the notes take room themselves.
         assert_bound(&group, LOG_SEGMENTS_MAX + LOG_SEGMENTS_MAX / 2);
     }
     assert!(group.replica(2).state.lock().cut > 100);
+}
+
+/// As the metadata is, which the steward looks at every second: such a group does not rest.
+#[test]
+fn members_of_a_group_that_is_only_read_let_go_of_the_log() {
+    // The leader's own log may be one that does not grow.
+    for busy in [&[1, 2, 3][..], &[2, 3]] {
+        let group = Group::led();
+        let mut write = group.write(1, Change::Append("a"));
+        group.run();
+        answered(write.poll());
+        let mut number = 0;
+        for round in 0..600 {
+            let replica = group.replica(1);
+            let mut read = Call::new(async move { replica.read_index().await });
+            group.run();
+            assert!(matches!(read.poll(), Some(Ok(_))));
+            for _ in 0..10 {
+                (1..=3).for_each(|node| group.tick(node, 1));
+            }
+            assert!(!group.replica(1).standing().is_quiet);
+            if round % 20 == 0 {
+                fill_segments(&group, busy, &mut number);
+            }
+            assert_bound(&group, LOG_SEGMENTS_MAX + LOG_SEGMENTS_MAX / 2);
+        }
+    }
 }
