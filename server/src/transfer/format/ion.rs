@@ -87,6 +87,8 @@ fn element_of(line: &[u8]) -> Result<Element, String> {
     if is_too_deep(line) {
         return Err("The value is nested too deeply".to_owned());
     }
+    // Source: Amazon Ion specification, "Ion Text Encoding". The reader panics at a quoted symbol that is something else.
+    let line = std::str::from_utf8(line).map_err(|error| format!("The line is no UTF-8: {error}"))?;
     Element::read_one(line).map_err(|error| format!("The line is no Ion value: {error}"))
 }
 

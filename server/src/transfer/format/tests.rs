@@ -171,6 +171,25 @@ proptest! {
 }
 
 #[test]
+fn a_line_that_is_no_utf_8_is_refused_wherever_it_is_not() {
+    for line in [
+        &b"'\x80'"[..],
+        b"\"\x80\"",
+        b"\x80",
+        b"// \x80",
+        b"{Item:{'\xff':1}}",
+    ] {
+        for format in [Format::DynamodbJson, Format::Ion] {
+            let read = lines(format, line, |_| {});
+            assert!(
+                read.iter().all(|line| line.item.is_err()) && !read.is_empty(),
+                "{line:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn lines_of_dynamodb_json_are_items() {
     let text = concat!(
         "{\"Item\":{\"pk\":{\"S\":\"a\"},\"n\":{\"N\":\"01.50\"}}}\n\n",
