@@ -89,8 +89,8 @@ impl Backup {
         })
     }
 
-    /// Has others seal and put the chunks of its cells from now on, which takes most of the time. What they are does not depend on
-    /// who does.
+    /// Has others seal and put the chunks of its cells from now on, while the next cells come. What the chunks are does not depend
+    /// on who does.
     #[must_use]
     pub fn helped_by(mut self, hands: &Arc<dyn Hands>) -> Self {
         self.cells.give_to(hands);

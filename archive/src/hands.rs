@@ -22,7 +22,8 @@ pub trait Hands: Send + Sync + Debug {
     /// Does the work, now or meanwhile. Must not wait until it is done unless it does it.
     fn take(&self, work: Work);
 
-    /// How many chunks may be in their hands before it is waited for one. Each takes up to 12 MiB of memory.
+    /// How many chunks may be in their hands before it is waited for one. Each takes about twice its bytes of
+    /// memory, as it is and as it is sealed.
     fn many(&self) -> usize;
 }
 

@@ -4,8 +4,8 @@
 //! further one says what has changed since, so that a backup of a table that has hardly changed copies hardly anything. A
 //! chunk is named after what is in it and never changes; it stays as long as any manifest names it. Invariants: a backup is
 //! there exactly if its manifest is, and that is written last; nothing is read that does not prove to be what was written.
-//! Synchronous, without threads of its own; time, the place and who seals chunks are arguments. Not here: what keys and cells mean, whose moment they are
-//! of, how fast they come.
+//! Synchronous, without threads of its own; time, the place and who seals chunks are arguments. Not here: what keys and cells
+//! mean, whose moment they are of, how fast they come.
 
 mod archive;
 mod backup;

@@ -12,7 +12,8 @@ use stator_archive::{Hands, Work};
 use stator_cluster::stand_back;
 use tokio::sync::oneshot;
 
-/// How many chunks of a backup are sealed and put at once. Most of the time they wait for the disk or for a store far away.
+/// How many chunks of a backup are sealed and put at once. While one waits for the disk, or for a store far away, others are
+/// sealed.
 const HELPERS: usize = 4;
 
 /// Begins some work on a thread of its own, which stands back behind those that serve clients, and waits for it when that is

@@ -37,8 +37,8 @@ impl Pace {
     }
 }
 
-/// Waits for as long as a [`Pace`] says. For no time it does not ask the runtime, whose timer goes by milliseconds: a thousand pages
-/// that are not too fast would take a second or two longer.
+/// Waits for as long as a [`Pace`] says. For no time it does not ask the runtime, whose timer goes by milliseconds: each page that
+/// is not too fast would take one longer.
 pub(crate) async fn hold_back(wait: Duration) {
     if !wait.is_zero() {
         tokio::time::sleep(wait).await;
