@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use ring::aead::NONCE_LEN;
 use zeroize::Zeroizing;
@@ -23,8 +24,17 @@ use crate::store::Store;
 /// The folder of all intents.
 const INTENTS: &str = "intents";
 
-/// Says since when somebody removes chunks.
+/// Says when somebody who removes chunks was last seen.
 const SWEEPING: &str = "sweeping";
+
+/// Whoever removes chunks and was not seen for so many milliseconds is gone.
+const SWEEPER_AGE_MS: u64 = 3 * 60 * 1000;
+
+/// Whoever removes chunks says so again after so many, and goes no further when that has become twice as many.
+const SWEEPER_SEEN_MS: u64 = 30 * 1000;
+
+/// What somebody has left half written so many milliseconds ago is removed.
+const PARTIAL_AGE_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// An intent whose time is so long ago, in milliseconds, belongs to somebody who is gone.
 pub const INTENT_AGE_MS: u64 = 15 * 60 * 1000;
@@ -48,6 +58,8 @@ pub struct Archive {
 struct Inner {
     store: Arc<dyn Store>,
     key: ArchiveKey,
+    /// What it was opened with.
+    keys: Vec<WrappingKey>,
 }
 
 impl Archive {
@@ -87,9 +99,14 @@ impl Archive {
                 let ring = key.wrap(Some(&ring), first, nonce()?)?;
                 store.put(KEY_RING, &ring).map_err(failed)?;
             }
-            let inner = Arc::new(Inner { store, key });
-            return Ok(Self { inner });
+            return Ok(Self::new(store, key, keys));
         }
+    }
+
+    fn new(store: Arc<dyn Store>, key: ArchiveKey, keys: &[WrappingKey]) -> Self {
+        let keys = keys.to_vec();
+        let inner = Arc::new(Inner { store, key, keys });
+        Self { inner }
     }
 
     /// Opens an archive that is there, with one of some master keys, and changes nothing.
@@ -102,8 +119,29 @@ impl Archive {
             name: KEY_RING.to_owned(),
         })?;
         let (key, _) = ArchiveKey::open(&ring, keys)?;
-        let inner = Arc::new(Inner { store, key });
-        Ok(Self { inner })
+        Ok(Self::new(store, key, keys))
+    }
+
+    /// Whether there is an archive at a place.
+    ///
+    /// # Errors
+    /// When the place cannot be read.
+    pub fn is_at(store: &dyn Store) -> Result<bool, Error> {
+        store
+            .contains(KEY_RING)
+            .map_err(|source| failed(KEY_RING, source))
+    }
+
+    /// Refuses to write to another archive than the one that was opened, which is there when a file system is mounted over it, or
+    /// not any more.
+    fn require_same(&self) -> Result<(), Error> {
+        let ring = self.find(KEY_RING)?.ok_or(Error::Replaced)?;
+        let (key, _) = ArchiveKey::open(&ring, &self.inner.keys)?;
+        if key.is(self.key()) {
+            Ok(())
+        } else {
+            Err(Error::Replaced)
+        }
     }
 
     /// A key for what is sealed before it comes into this archive: whoever can open the archive has it. Each purpose has
@@ -162,10 +200,11 @@ impl Archive {
     ///
     /// # Errors
     /// When the place cannot be written, or what it builds on cannot be read.
-    /// [`Error::Sweeping`].
+    /// [`Error::Sweeping`], [`Error::Replaced`].
     pub fn begin(&self, id: &str, base: Option<&Manifest>, now_ms: u64) -> Result<Backup, Error> {
+        self.require_same()?;
         self.put_intent(id, now_ms)?;
-        if self.is_under_way(SWEEPING, now_ms)? {
+        if self.is_being_swept(now_ms)? {
             self.remove_intent(id)?;
             return Err(Error::Sweeping);
         }
@@ -238,38 +277,94 @@ impl Archive {
         self.remove_intent(id)
     }
 
-    /// Removes chunks that no backup needs.
+    /// Whether chunks are being removed, so that no backup can begin now.
     ///
     /// # Errors
-    /// When a manifest cannot be read: then nobody knows what it needs, and nothing is removed.
-    pub fn sweep(&self, now_ms: u64) -> Result<Swept, Error> {
-        if self.is_under_way(SWEEPING, now_ms)? {
+    /// When the place cannot be read.
+    pub fn is_being_swept(&self, now_ms: u64) -> Result<bool, Error> {
+        self.was_seen(SWEEPING, (now_ms, SWEEPER_AGE_MS))
+    }
+
+    /// Removes chunks that no backup needs, and what was left half written. `clock` tells the time in milliseconds since the Unix
+    /// epoch.
+    ///
+    /// # Errors
+    /// When a manifest cannot be read: then nobody knows what it needs, and nothing is removed. [`Error::Replaced`].
+    pub fn sweep(&self, clock: impl Fn() -> u64) -> Result<Swept, Error> {
+        self.require_same()?;
+        if self.is_being_swept(clock())? {
             return Ok(Swept::Later);
         }
-        self.put(SWEEPING, now_ms.to_string().as_bytes())?;
-        let swept = self.sweep_alone(now_ms);
-        self.delete(SWEEPING)?;
+        let mut sweeper = Sweeper::begin(self, &clock)?;
+        let swept = sweeper.sweep();
+        // Later the word may be that of somebody else.
+        if clock().abs_diff(sweeper.seen_ms) < SWEEPER_AGE_MS {
+            self.delete(SWEEPING)?;
+        }
         swept
     }
 
     /// Whether an object says that somebody is at work who is not gone.
-    fn is_under_way(&self, name: &str, now_ms: u64) -> Result<bool, Error> {
+    fn was_seen(&self, name: &str, (now_ms, age_ms): (u64, u64)) -> Result<bool, Error> {
         let at_ms = self.find(name)?;
         let at_ms = at_ms.and_then(|text| std::str::from_utf8(&text).ok()?.parse::<u64>().ok());
-        Ok(at_ms.is_some_and(|at_ms| now_ms.abs_diff(at_ms) < INTENT_AGE_MS))
+        Ok(at_ms.is_some_and(|at_ms| now_ms.abs_diff(at_ms) < age_ms))
+    }
+}
+
+/// Somebody who removes chunks, and says so for as long as he does.
+struct Sweeper<'a> {
+    archive: &'a Archive,
+    clock: &'a dyn Fn() -> u64,
+    seen_ms: u64,
+}
+
+impl<'a> Sweeper<'a> {
+    fn begin(archive: &'a Archive, clock: &'a dyn Fn() -> u64) -> Result<Self, Error> {
+        let mut sweeper = Self {
+            archive,
+            clock,
+            seen_ms: clock(),
+        };
+        sweeper.say()?;
+        Ok(sweeper)
     }
 
-    fn sweep_alone(&self, now_ms: u64) -> Result<Swept, Error> {
-        for name in self.list(INTENTS)? {
-            if self.is_under_way(&name, now_ms)? {
+    fn say(&mut self) -> Result<(), Error> {
+        self.seen_ms = (self.clock)();
+        self.archive.put(SWEEPING, self.seen_ms.to_string().as_bytes())
+    }
+
+    /// Whether it may go on: others will not take it for gone before its next step is done.
+    fn may_go_on(&mut self) -> Result<bool, Error> {
+        let unseen_ms = (self.clock)().abs_diff(self.seen_ms);
+        if unseen_ms >= 2 * SWEEPER_SEEN_MS {
+            // The machine was suspended, or its disk hangs: a backup may have begun that counts on a chunk.
+            return Ok(false);
+        }
+        if unseen_ms >= SWEEPER_SEEN_MS {
+            self.say()?;
+        }
+        Ok(true)
+    }
+
+    fn sweep(&mut self) -> Result<Swept, Error> {
+        let (archive, now_ms) = (self.archive, self.seen_ms);
+        for name in archive.list(INTENTS)? {
+            if archive.was_seen(&name, (now_ms, INTENT_AGE_MS))? {
                 return Ok(Swept::Later);
             }
-            self.delete(&name)?;
+            archive.delete(&name)?;
         }
-        let there = self.list(CHUNKS)?;
+        let before = UNIX_EPOCH + Duration::from_millis(now_ms.saturating_sub(PARTIAL_AGE_MS));
+        let tidied = archive.store().tidy(before);
+        tidied.map_err(|source| failed("", source))?;
+        let there = archive.list(CHUNKS)?;
         let mut needed = HashSet::new();
-        for id in self.backups()? {
-            let Some(manifest) = self.backup(&id)? else {
+        for id in archive.backups()? {
+            // Reading takes long in a large archive, and nothing is removed meanwhile: only the word is to be kept fresh.
+            self.say()?;
+            let Some(manifest) = archive.backup(&id)? else {
                 continue;
             };
             for chunk in manifest.runs().iter().flat_map(Run::chunks) {
@@ -278,7 +373,13 @@ impl Archive {
         }
         let mut removed = 0;
         for name in there.iter().filter(|name| !needed.contains(*name)) {
-            self.delete(name)?;
+            if !self.may_go_on()? {
+                return Ok(Swept::Later);
+            }
+            archive
+                .store()
+                .discard(name)
+                .map_err(|source| failed(name, source))?;
             removed += 1;
         }
         Ok(Swept::Removed(removed))

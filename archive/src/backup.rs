@@ -97,6 +97,15 @@ impl Backup {
         self
     }
 
+    /// Reads chunks that are there already, and replaces those that are damaged: for an archive in which something was found to be.
+    /// Backups that need them as well are whole again then.
+    #[must_use]
+    pub fn comparing(mut self) -> Self {
+        self.cells.compare();
+        self.prints.compare();
+        self
+    }
+
     /// Adds the next cell.
     ///
     /// # Errors

@@ -40,10 +40,11 @@ impl ChunkRef {
         Ok(format!("{CHUNKS}/{}/{name}", &name[..2]))
     }
 
-    /// Puts a chunk, unless it is there; gives the bytes that were written.
+    /// Puts a chunk, unless it is there; gives the bytes that were written. `is_compared` says whether one that is there is read, and
+    /// replaced if it is not what it should be.
     pub(crate) fn put(
         archive: &Archive,
-        kind: Kind,
+        (kind, is_compared): (Kind, bool),
         contents: &[u8],
         (entries, last): (u64, Vec<u8>),
     ) -> Result<(Self, u64), Error> {
@@ -60,7 +61,12 @@ impl ChunkRef {
             name: object.clone(),
             source,
         };
-        let is_there = archive.store().contains(&object).map_err(failed)?;
+        let is_there = if is_compared {
+            let there = archive.store().get(&object).map_err(failed)?;
+            there.is_some_and(|there| there == sealed)
+        } else {
+            archive.store().contains(&object).map_err(failed)?
+        };
         if !is_there {
             archive.store().put(&object, &sealed).map_err(failed)?;
         }

@@ -45,6 +45,19 @@ pub enum Error {
         /// Names of those that are there.
         given: String,
     },
+    /// An object would be longer than objects may be.
+    #[error(
+        "an object of {bytes} bytes cannot be sealed, they have at most {bytes_max}; back up fewer items at a time"
+    )]
+    TooLarge {
+        /// What it has.
+        bytes: usize,
+        /// What it may have.
+        bytes_max: usize,
+    },
+    /// Under the same name is another archive now.
+    #[error("the archive at this place is another one than before; is its file system mounted?")]
+    Replaced,
     /// Cells were given out of the order of their keys.
     #[error("cells of a backup have to come in the order of their keys")]
     Order,
@@ -57,6 +70,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether something of the archive is gone or not what was written.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Missing { .. } | Self::Damaged { .. })
+    }
+
     pub(crate) fn damaged(name: &str, detail: impl Into<String>) -> Self {
         Self::Damaged {
             name: name.to_owned(),

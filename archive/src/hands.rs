@@ -69,11 +69,17 @@ impl InHands {
     }
 
     /// Gives away what is to be a chunk.
-    pub(crate) fn give(&mut self, archive: &Archive, kind: Kind, contents: Vec<u8>, about: (u64, Vec<u8>)) {
+    pub(crate) fn give(
+        &mut self,
+        archive: &Archive,
+        how: (Kind, bool),
+        contents: Vec<u8>,
+        about: (u64, Vec<u8>),
+    ) {
         let (done, is_done) = sync_channel(1);
         let archive = archive.clone();
         self.hands.take(Box::new(move || {
-            let put = ChunkRef::put(&archive, kind, &contents, about);
+            let put = ChunkRef::put(&archive, how, &contents, about);
             // Nobody waits for it if the backup has failed meanwhile.
             drop(done.send((put, contents)));
         }));

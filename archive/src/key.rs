@@ -103,6 +103,11 @@ impl ArchiveKey {
         }
     }
 
+    /// Whether it is the same key.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+
     /// What tells contents of a kind from all others.
     pub(crate) fn name(&self, kind: u8, contents: &[u8]) -> [u8; KEY_BYTES] {
         let mut context = hmac::Context::with_key(&self.naming);

@@ -42,6 +42,8 @@ impl Run {
 #[derive(Debug)]
 pub(crate) struct RunWriter {
     kind: Kind,
+    /// Whether chunks that are there are read, and replaced if they are damaged.
+    compares: bool,
     block: Vec<u8>,
     entries: u64,
     last: Vec<u8>,
@@ -55,6 +57,7 @@ impl RunWriter {
     pub(crate) fn new(kind: Kind, hands: &Arc<dyn Hands>) -> Self {
         Self {
             kind,
+            compares: false,
             block: Vec::new(),
             entries: 0,
             last: Vec::new(),
@@ -67,6 +70,11 @@ impl RunWriter {
     /// Has others put the chunks that are still to be cut.
     pub(crate) fn give_to(&mut self, hands: &Arc<dyn Hands>) {
         self.in_hands.give_to(hands);
+    }
+
+    /// Looks at chunks that are there from now on.
+    pub(crate) fn compare(&mut self) {
+        self.compares = true;
     }
 
     /// Adds an entry behind all others.
@@ -89,7 +97,8 @@ impl RunWriter {
         }
         let block = std::mem::replace(&mut self.block, next);
         let about = (std::mem::take(&mut self.entries), self.last.clone());
-        self.in_hands.give(archive, self.kind, block, about);
+        let how = (self.kind, self.compares);
+        self.in_hands.give(archive, how, block, about);
         Ok(())
     }
 

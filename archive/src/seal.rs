@@ -15,8 +15,6 @@ const VERSION: u8 = 1;
 const HEAD_BYTES: usize = 4 + 1 + 1 + KEY_BYTES;
 /// How hard is compressed: about as fast as disks write.
 const LEVEL: i32 = 1;
-/// No object is longer when it is opened, in bytes.
-const CONTENTS_MAX: usize = 64 << 20;
 
 /// What an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,12 +28,29 @@ pub(crate) enum Kind {
     Manifest = 3,
 }
 
+impl Kind {
+    /// No object is longer before it is compressed, in bytes. A manifest names chunks of some megabytes with their last keys: this
+    /// much is a backup of a hundred terabytes, or of two if each key is as long as keys may be.
+    const fn contents_max(self) -> usize {
+        match self {
+            Self::Cells | Self::Prints => 64 << 20,
+            Self::Manifest => 1 << 30,
+        }
+    }
+}
+
 /// Seals contents; gives also what they are named after.
 pub(crate) fn seal(
     key: &ArchiveKey,
     kind: Kind,
     contents: &[u8],
 ) -> Result<([u8; KEY_BYTES], Vec<u8>), Error> {
+    if contents.len() > kind.contents_max() {
+        return Err(Error::TooLarge {
+            bytes: contents.len(),
+            bytes_max: kind.contents_max(),
+        });
+    }
     let name = key.name(kind as u8, contents);
     let failed = |detail: &str| Error::damaged("a new object", detail);
     let mut head = [0; HEAD_BYTES];
@@ -85,7 +100,13 @@ pub(crate) fn open(
     let opened = cipher
         .open_in_place(nonce(), Aad::from(&sealed[..]), &mut body)
         .map_err(|_| damaged("its bytes are not those that were sealed"))?;
-    let contents = zstd::bulk::decompress(opened, CONTENTS_MAX);
+    // Not more memory than it takes: whoever has sealed it has said how long it is.
+    let length = zstd::zstd_safe::get_frame_content_size(opened).ok().flatten();
+    let length = length.and_then(|length| usize::try_from(length).ok());
+    let length = length
+        .filter(|length| *length <= kind.contents_max())
+        .ok_or_else(|| damaged("it does not say how long it is, or is too long"))?;
+    let contents = zstd::bulk::decompress(opened, length);
     let contents = contents.map_err(|error| damaged(&error.to_string()))?;
     if key.name(kind as u8, &contents) != name {
         return Err(damaged("its contents are not those that it is named after"));
@@ -132,6 +153,24 @@ mod tests {
                 .1
                 .windows(8)
                 .any(|some| some == b"a secret")
+        );
+    }
+
+    #[test]
+    fn what_would_be_too_long_to_open_is_not_sealed() {
+        let key = ArchiveKey::new([1; KEY_BYTES]);
+        let most = vec![0; Kind::Cells.contents_max()];
+        let (_, sealed) = seal(&key, Kind::Cells, &most).unwrap();
+        assert_eq!(open(&key, Kind::Cells, "it", sealed).unwrap().1.len(), most.len());
+        let more = vec![0; most.len() + 1];
+        assert!(matches!(
+            seal(&key, Kind::Cells, &more),
+            Err(Error::TooLarge { .. })
+        ));
+        let (_, sealed) = seal(&key, Kind::Manifest, &more).unwrap();
+        assert_eq!(
+            open(&key, Kind::Manifest, "it", sealed).unwrap().1.len(),
+            more.len()
         );
     }
 

@@ -4,6 +4,7 @@ mod directory;
 
 use std::fmt::Debug;
 use std::io;
+use std::time::SystemTime;
 
 pub use directory::DirectoryStore;
 
@@ -39,9 +40,21 @@ pub trait Store: Send + Sync + Debug {
     /// What the place says.
     fn list(&self, folder: &str) -> io::Result<Vec<String>>;
 
-    /// Removes an object; one that is not there is no error.
+    /// Removes an object, durably; one that is not there is no error.
     ///
     /// # Errors
     /// What the place says.
     fn delete(&self, name: &str) -> io::Result<()>;
+
+    /// Removes an object that may come back after a power cut; one that is not there is no error.
+    ///
+    /// # Errors
+    /// What the place says.
+    fn discard(&self, name: &str) -> io::Result<()>;
+
+    /// Removes what was written in part before a moment, by somebody who has not come back; gives how many there were.
+    ///
+    /// # Errors
+    /// What the place says.
+    fn tidy(&self, before: SystemTime) -> io::Result<u64>;
 }

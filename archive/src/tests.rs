@@ -1,8 +1,9 @@
 //! Backups in a directory: complete ones, ones that build on others, what is removed, what is noticed.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::{Archive, DirectoryStore, Error, Hands, INTENT_AGE_MS, Manifest, Swept, Work, WrappingKey};
@@ -203,7 +204,7 @@ fn a_second_backup_after_one_percent_of_changes_copies_less_than_five_percent() 
     // What it builds on may go.
     archive.remove("a").unwrap();
     archive.remove("b").unwrap();
-    assert_eq!(archive.sweep(0).unwrap(), Swept::Removed(0));
+    assert_eq!(archive.sweep(|| 0).unwrap(), Swept::Removed(0));
     assert_eq!(restored(&archive, "c", None), table);
 }
 
@@ -216,10 +217,10 @@ fn chunks_go_with_the_last_backup_that_needs_them_and_not_while_one_is_being_mad
     let mut half = archive.begin("b", None, 1_000).unwrap();
     half.push(&Bytes::from_static(b"x"), b"y").unwrap();
     archive.remove("a").unwrap();
-    assert_eq!(archive.sweep(2_000).unwrap(), Swept::Later);
+    assert_eq!(archive.sweep(|| 2_000).unwrap(), Swept::Later);
     half.is_alive(INTENT_AGE_MS).unwrap();
-    assert_eq!(archive.sweep(INTENT_AGE_MS + 1_000).unwrap(), Swept::Later);
-    let Swept::Removed(removed) = archive.sweep(2 * INTENT_AGE_MS).unwrap() else {
+    assert_eq!(archive.sweep(|| INTENT_AGE_MS + 1_000).unwrap(), Swept::Later);
+    let Swept::Removed(removed) = archive.sweep(|| 2 * INTENT_AGE_MS).unwrap() else {
         panic!("the one that makes a backup is gone");
     };
     assert!(removed >= 4, "{removed}");
@@ -235,9 +236,89 @@ fn no_backup_is_begun_while_chunks_are_removed() {
     let archive = open(directory.path());
     fs::write(directory.path().join("sweeping"), "1000").unwrap();
     assert!(matches!(archive.begin("a", None, 2_000), Err(Error::Sweeping)));
-    assert_eq!(archive.sweep(2_000).unwrap(), Swept::Later);
-    // Whoever did so is gone.
-    archive.begin("a", None, 1_000 + INTENT_AGE_MS).unwrap();
+    assert_eq!(archive.sweep(|| 2_000).unwrap(), Swept::Later);
+    // Whoever did so is gone: it would have said so again.
+    archive.begin("a", None, 1_000 + 180_000).unwrap();
+}
+
+#[test]
+fn whoever_was_stopped_while_it_removed_chunks_removes_no_more_of_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let archive = open(directory.path());
+    back_up(&archive, "a", None, &large(4));
+    archive.remove("a").unwrap();
+    let before = files(directory.path());
+    let asked = Cell::new(0);
+    // Its machine is suspended when it is about to remove the first one.
+    let clock = || {
+        asked.set(asked.get() + 1);
+        if asked.get() > 3 { 1_000_000 } else { 1_000 }
+    };
+    assert_eq!(archive.sweep(clock).unwrap(), Swept::Later);
+    let chunks = |files: &[PathBuf]| {
+        files
+            .iter()
+            .filter(|file| file.to_string_lossy().contains("chunks"))
+            .count()
+    };
+    assert_eq!(chunks(&files(directory.path())), chunks(&before));
+    // What it has said is old by now.
+    assert!(matches!(
+        archive.sweep(|| 1_000_000).unwrap(),
+        Swept::Removed(1..)
+    ));
+}
+
+#[test]
+fn another_archive_in_the_place_of_one_that_was_opened_is_not_written_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let archive = open(directory.path());
+    // The file system is mounted only now, and there is an archive on it.
+    fs::remove_file(directory.path().join("keyring")).unwrap();
+    assert!(matches!(archive.begin("a", None, 0), Err(Error::Replaced)));
+    let random = |buffer: &mut [u8]| {
+        buffer.fill(8);
+        Ok(())
+    };
+    let store = || Arc::new(DirectoryStore::new(directory.path()));
+    assert!(!Archive::is_at(&*store()).unwrap());
+    Archive::open(store(), &[key("k")], random).unwrap();
+    assert!(Archive::is_at(&*store()).unwrap());
+    assert!(matches!(archive.begin("a", None, 0), Err(Error::Replaced)));
+    assert!(matches!(archive.sweep(|| 0), Err(Error::Replaced)));
+    assert_eq!(files(directory.path()), [directory.path().join("keyring")]);
+}
+
+#[test]
+fn a_backup_that_compares_puts_damaged_chunks_right() {
+    let directory = tempfile::tempdir().unwrap();
+    let archive = open(directory.path());
+    let table = large(9);
+    let first = back_up(&archive, "a", None, &table);
+    let chunks = files(directory.path()).into_iter();
+    let chunks: Vec<_> = chunks
+        .filter(|file| file.to_string_lossy().contains("chunks"))
+        .collect();
+    for (place, file) in chunks.iter().enumerate() {
+        match place % 3 {
+            0 => fs::write(file, b"rot").unwrap(),
+            1 => fs::remove_file(file).unwrap(),
+            _ => {}
+        }
+    }
+    assert!(archive.verify(&first).is_err());
+    let mut backup = archive.begin("b", None, 0).unwrap().comparing();
+    for (key, cell) in &table {
+        backup.push(&Bytes::copy_from_slice(key), cell).unwrap();
+    }
+    let second = backup.finish(Bytes::new()).unwrap();
+    archive.verify(&second).unwrap();
+    archive.verify(&first).unwrap();
+    assert!(
+        second.copied() > 0 && second.copied() < first.copied(),
+        "{}",
+        second.copied()
+    );
 }
 
 #[test]

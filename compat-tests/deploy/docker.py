@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,16 @@ def check_dockerfile_command(stator: str) -> None:
     check_command(stator, health[1:], "docker/Dockerfile, HEALTHCHECK")
 
 
+def check_writable(service: dict[str, Any], config: str, text: str, node: str) -> None:
+    """Where a node writes is in a volume that may be written to: nothing else may."""
+    named = tomllib.loads(text)
+    written = [service["environment"]["STATOR_DATA_DIR"], named["audit"]["file"]]
+    mounts = [volume.split(":") for volume in service["volumes"]]
+    for path in (Path(config).parent / one for one in written):
+        above = [mount for mount in mounts if path.is_relative_to(mount[1])]
+        assert above and "ro" not in above[0][2:], f"{node} writes {path}, which it must not"
+
+
 def check_init(stator: str, nodes: list[str]) -> None:
     """What `init` makes is what the nodes are told to read, and a second start leaves it alone."""
     described = services("compose.cluster.yaml")
@@ -135,3 +146,4 @@ def check_init(stator: str, nodes: list[str]) -> None:
             text = path.read_text()
             assert f"{node}:7400" in text and 'metrics_listen = "0.0.0.0:9400"' in text, text
             assert config in described[node]["healthcheck"]["test"], node
+            check_writable(described[node], config.removeprefix("--config="), text, node)

@@ -196,6 +196,12 @@ class Pod:
         name = f"db-{number}"
         self.environment = {}
         for variable in self.container["env"]:
+            if "value" in variable:
+                value = variable["value"]
+                for earlier, known in self.environment.items():
+                    value = value.replace(f"$({earlier})", known)
+                self.environment[variable["name"]] = release.here(value, number)
+                continue
             path = variable["valueFrom"]["fieldRef"]["fieldPath"]
             # The zones of nodes, as labels of pods: three, in turn.
             self.environment[variable["name"]] = name if path == "metadata.name" else f"zone-{number % 3}"
@@ -278,6 +284,10 @@ class Pod:
         self.log.seek(0)
         return self.log.read()[-2000:]
 
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command in the pod."""
+        return self.release.run([*arguments, self.config()], **self.environment)
+
     def status(self) -> dict[str, Any]:
         """What root is told by this node."""
         done = self.release.run(["status", self.config(), "--json"])
@@ -320,6 +330,9 @@ def live(release: Release, running: dict[int, Pod]) -> None:
         2: ("zone-1", "zone-1"),
         3: ("zone-2", "zone-2"),
     }, nodes
+    # Commands in a pod are about the node of that pod.
+    for number, pod in running.items():
+        check_commands(pod, number + 1)
     check_helm_test(release, running[0])
     status, told = running[0].get("metrics", "/metrics")
     assert status == 200, told
@@ -371,6 +384,16 @@ def live(release: Release, running: dict[int, Pod]) -> None:
         pod.process.send_signal(signal.SIGTERM)
     for pod in running.values():
         pod.stop()
+
+
+def check_commands(pod: Pod, node: int) -> None:
+    """What is wrong with the node of a pod is nothing, and its own certificates and directories were looked at."""
+    done = pod.run("config", "check", "--json")
+    errors = [one for one in json.loads(done.stdout)["findings"] if one["severity"] == "error"]
+    assert not errors, f"node {node}: {errors}"
+    done = pod.run("doctor", "--offline", "--json")
+    failed = [one for one in json.loads(done.stdout)["checks"] if one["state"] == "fail"]
+    assert not failed, f"node {node}: {failed}"
 
 
 def check_helm_test(release: Release, pod: Pod) -> None:

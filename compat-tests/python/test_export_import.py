@@ -174,9 +174,9 @@ def test_an_export_is_read_by_the_libraries_of_others(place: tuple[Any, Path], f
     export = exported(client, table, "bucket", S3Prefix="read", ExportFormat=form)
     summary = json.loads((bucket / export["ExportManifest"]).read_text())
     found = []
-    for line in (bucket / "read" / summary["manifestFilesS3Key"]).read_text().splitlines():
+    for line in (bucket / summary["manifestFilesS3Key"]).read_text().splitlines():
         file = json.loads(line)
-        items = read(gzip.decompress((bucket / "read" / file["dataFileS3Key"]).read_bytes()))
+        items = read(gzip.decompress((bucket / file["dataFileS3Key"]).read_bytes()))
         assert len(items) == file["itemCount"]
         found += items
     expected = [deserialized(item) for item in ITEMS]
@@ -207,11 +207,11 @@ def test_an_export_is_imported_to_the_same_items(place: tuple[Any, Path], form: 
     assert summary["exportArn"] == export["ExportArn"]
     assert (summary["itemCount"], summary["outputFormat"]) == (len(ITEMS), form)
     assert (summary["s3SseAlgorithm"], summary["s3SseKmsKeyId"]) == ("AES256", None)
-    assert (bucket / "out" / summary["manifestFilesS3Key"]).is_file()
+    assert (bucket / summary["manifestFilesS3Key"]).is_file()
     files = [json.loads(line) for line in (folder / "manifest-files.json").read_text().splitlines()]
     assert sum(file["itemCount"] for file in files) == len(ITEMS)
     for file in files:
-        data = (bucket / "out" / file["dataFileS3Key"]).read_bytes()
+        data = (bucket / file["dataFileS3Key"]).read_bytes()
         digest = hashlib.md5(data, usedforsecurity=False).digest()
         assert file["md5Checksum"] == base64.b64encode(digest).decode()
         assert gzip.decompress(data).count(b"\n") == file["itemCount"]

@@ -6,6 +6,7 @@
 //! Not here: how a moment is chosen (`stator_cluster`), what an archive is (`stator_archive`).
 
 mod deletion;
+mod make;
 mod restore;
 mod rewind;
 pub(crate) mod whole;
@@ -14,16 +15,11 @@ pub(crate) use self::restore::PROGRESS as RESTORE_PROGRESS;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
-use stator_archive::{Archive, Manifest, Swept};
-use stator_cluster::{Cluster, Cut, Keyspace};
-use stator_model::item::Item;
-use tokio::sync::mpsc;
+use stator_archive::Swept;
+use stator_cluster::Cluster;
 
-use crate::aside::{Helpers, aside};
 use crate::backup::{BYTES_PER_SECOND, BackupCounters, BackupError, BackupRecord, BackupStatus, Backups};
 use crate::catalog::{CatalogError, Restore, Table};
 use crate::desk::{self, Desk, JobCounters, Outlook, PAUSE, Worker};
@@ -73,6 +69,21 @@ pub(crate) enum JobError {
     Restless,
     #[error("no random numbers: {0}")]
     Random(std::io::Error),
+}
+
+impl JobError {
+    /// Whether something of the archive is gone or not what was written.
+    fn is_damage(&self) -> bool {
+        matches!(self, Self::Backup(BackupError::Archive(error)) if error.is_damage())
+    }
+
+    /// Whether it is only a matter of waiting until somebody else is done.
+    fn is_sweeping(&self) -> bool {
+        matches!(
+            self,
+            Self::Backup(BackupError::Archive(stator_archive::Error::Sweeping))
+        )
+    }
 }
 
 impl From<stator_archive::Error> for JobError {
@@ -169,10 +180,12 @@ impl Archivist {
     /// Takes over backups that are in the archive and that the cluster does not know: another one has made them, or this one
     /// has lost its metadata. A backup that was deleted leaves the archive before its row goes, so that it is none of those.
     pub(crate) async fn adopt(&self) -> Result<(), BackupError> {
-        let Some(backups) = self.backups.as_ref().filter(|backups| backups.has_archive()) else {
+        let Some(backups) = &self.backups else {
             return Ok(());
         };
-        let archive = backups.archive().await?;
+        let Some(archive) = backups.archive_if_any().await? else {
+            return Ok(());
+        };
         // Before the rows: a backup that is complete from now on has one, and is none of these.
         let listing = archive.clone();
         let ids = tokio::task::spawn_blocking(move || listing.backups()).await??;
@@ -213,160 +226,35 @@ impl Archivist {
         Ok(self.backups()?.forget(record).await?)
     }
 
-    async fn make(&self, record: &BackupRecord) -> Result<(), JobError> {
-        let (catalog, wanted) = (&self.upkeep.catalog, record.table());
-        let table = catalog.latest(&wanted.name).await?;
-        let Some(table) = table.filter(|table| table.definition().id == wanted.id) else {
-            tracing::warn!(
-                backup = record.id,
-                table = wanted.name,
-                "there is nothing to make a backup of"
-            );
-            return self.forget(record).await;
-        };
-        let archive = self.backups()?.archive().await?;
-        let base = self.base(&archive, record).await?;
-        let cut = self.cluster().cut(&[table.keyspace()]).await?;
-        let made = self.write(&archive, base, record, (&table, &cut)).await;
-        self.cluster().end_cut(cut).await;
-        let made = made?;
-        let (name, id) = (&wanted.name, &record.id);
-        let changed = self.backups()?.change(name, id, |there| {
-            if there.status == BackupStatus::Creating {
-                *there = made.clone();
-            }
-            Ok::<(), std::convert::Infallible>(())
-        });
-        let there = changed.await?.and_then(Result::ok);
-        if there.is_none_or(|there| there.status != BackupStatus::Available) {
-            // Whoever removes it may have been here before its manifest was.
-            let id = id.clone();
-            tokio::task::spawn_blocking(move || archive.remove(&id)).await??;
-            self.sweep.set(self.cluster().steady_now() + PAUSE);
-        }
+    /// Forgets a backup that was not made; what was written for it goes with the next sweep.
+    async fn abandon(&self, record: &BackupRecord) -> Result<(), JobError> {
+        self.forget(record).await?;
+        self.leave_to_sweep(&record.id).await;
         Ok(())
     }
 
-    /// Refuses to go on with a backup that is not to be made any more.
-    async fn require_wanted(&self, record: &BackupRecord) -> Result<(), JobError> {
-        let found = self.backups()?.find(&record.table().name, &record.id).await?;
-        match found.map(|found| found.status) {
-            Some(BackupStatus::Creating) => Ok(()),
-            // It is there: another node has made it.
-            Some(BackupStatus::Available) => Err(JobError::NotLeading),
-            Some(BackupStatus::Deleted) | None => Err(JobError::Cancelled),
-        }
-    }
-
-    /// The last backup of the same table, to build on.
-    async fn base(&self, archive: &Archive, record: &BackupRecord) -> Result<Option<Manifest>, JobError> {
-        let all = self.backups()?.all().await?;
-        let of_table = all
-            .into_iter()
-            .filter(|other| other.status == BackupStatus::Available && other.table().id == record.table().id);
-        let Some(last) = of_table.max_by_key(|other| other.moment_ms) else {
-            return Ok(None);
-        };
-        let archive = archive.clone();
-        let read = move || archive.backup(&last.id);
-        match tokio::task::spawn_blocking(read).await? {
-            Ok(base) => Ok(base),
-            Err(error) => {
-                tracing::warn!(%error, "a backup that cannot be read is not built on");
-                Ok(None)
+    /// Says in the archive that a backup is not being made any more, if the archive can be written, and has chunks looked for.
+    async fn leave_to_sweep(&self, id: &str) {
+        self.sweep.set(self.cluster().steady_now() + PAUSE);
+        let Ok(backups) = self.backups() else { return };
+        if let Ok(archive) = backups.archive().await {
+            let wanted = id.to_owned();
+            let removed = tokio::task::spawn_blocking(move || archive.remove(&wanted)).await;
+            if !matches!(removed, Ok(Ok(()))) {
+                tracing::warn!(
+                    backup = id,
+                    "what was written for a backup that is given up is removed later"
+                );
             }
         }
     }
 
-    /// Writes the cells of a cut into the archive; gives the backup as it has become.
-    async fn write(
-        &self,
-        archive: &Archive,
-        base: Option<Manifest>,
-        record: &BackupRecord,
-        (table, cut): (&Table, &Cut),
-    ) -> Result<BackupRecord, JobError> {
-        let mut made = record.clone();
-        made.status = BackupStatus::Available;
-        made.moment_ms = i64::try_from(cut.at_ms()).unwrap_or(i64::MAX);
-        made.set_table(table.definition().clone());
-        let (pages, received) = mpsc::channel(PAGES_AHEAD);
-        let upkeep = self.upkeep.clone();
-        let clocks = move || {
-            let now_ms = u64::try_from(upkeep.now_ms()).unwrap_or_default();
-            (now_ms, upkeep.cluster.steady_now())
-        };
-        let archive = archive.clone();
-        let writing = aside("backup", move || {
-            write_pages(&archive, base.as_ref(), made, received, clocks)
-        });
-        let sent = Box::pin(self.send_pages(record, cut, table.keyspace(), pages)).await;
-        let written = writing.await?;
-        if matches!(sent, Err(JobError::Cancelled)) {
-            return Err(JobError::Cancelled);
-        }
-        // What has failed there tells more than that nobody listens any more.
-        let (made, manifest) = written?;
-        sent?;
-        let counter = &self.counters.bytes_copied;
-        counter.fetch_add(manifest.copied(), Ordering::Relaxed);
-        tracing::info!(
-            backup = made.id,
-            table = table.name(),
-            items = made.items,
-            copied_bytes = manifest.copied(),
-            "a backup is complete"
-        );
-        Ok(made)
-    }
-
-    async fn send_pages(
-        &self,
-        record: &BackupRecord,
-        cut: &Cut,
-        keyspace: Keyspace,
-        pages: mpsc::Sender<Page>,
-    ) -> Result<(), JobError> {
-        let cluster = self.cluster();
-        let mut pace = Pace::new(self.bytes_per_second(), cluster.steady_now());
-        let (mut kept_at, mut wanted_at) = (cluster.steady_now(), cluster.steady_now());
-        for range in cut.ranges() {
-            let mut behind = None;
-            loop {
-                let page = self
-                    .cluster()
-                    .read_cut(cut, keyspace, range, behind, PAGE_BYTES)
-                    .await?;
-                behind = page.next.clone();
-                let bytes: usize = page.rows.iter().map(|(key, cell)| key.len() + cell.len()).sum();
-                if !page.rows.is_empty() && pages.send(Page::Cells(page.rows)).await.is_err() {
-                    return Ok(());
-                }
-                let counter = &self.counters.bytes_read;
-                counter.fetch_add(bytes as u64, Ordering::Relaxed);
-                hold_back(pace.has_done(bytes as u64, cluster.steady_now())).await;
-                if cluster.steady_now().saturating_sub(kept_at) >= ALIVE {
-                    kept_at = cluster.steady_now();
-                    self.cluster().keep_cut(cut).await?;
-                }
-                if !self.cluster().leads_metadata() {
-                    return Err(JobError::NotLeading);
-                }
-                if cluster.steady_now().saturating_sub(wanted_at) >= WANTED {
-                    wanted_at = cluster.steady_now();
-                    self.require_wanted(record).await?;
-                }
-                if behind.is_none() {
-                    break;
-                }
-            }
-        }
-        pages.send(Page::End).await.ok();
-        Ok(())
-    }
-
-    /// Removes a backup that was deleted, and notes that chunks may have become useless.
+    /// Removes a backup that was deleted, and notes that chunks may have become useless. One that a table is being restored from
+    /// stays until that is done: the restore may have been asked for at the same moment.
     async fn remove(&self, record: &BackupRecord) -> Result<(), JobError> {
+        if self.is_being_restored(&record.id).await? {
+            return Ok(());
+        }
         let archive = self.backups()?.archive().await?;
         let id = record.id.clone();
         tokio::task::spawn_blocking(move || archive.remove(&id)).await??;
@@ -375,13 +263,24 @@ impl Archivist {
         Ok(())
     }
 
+    /// Whether a table is being restored from a backup.
+    async fn is_being_restored(&self, id: &str) -> Result<bool, JobError> {
+        let tables = self.upkeep.catalog.all().await?;
+        Ok(tables
+            .values()
+            .any(|table| table.definition().is_being_restored_from(id)))
+    }
+
     async fn sweep_archive(&self) -> Result<Swept, JobError> {
-        let Some(backups) = self.backups.as_ref().filter(|backups| backups.has_archive()) else {
+        let Some(backups) = &self.backups else {
             return Ok(Swept::Removed(0));
         };
-        let archive = backups.archive().await?;
-        let now_ms = u64::try_from(self.upkeep.now_ms()).unwrap_or_default();
-        Ok(tokio::task::spawn_blocking(move || archive.sweep(now_ms)).await??)
+        let Some(archive) = backups.archive_if_any().await? else {
+            return Ok(Swept::Removed(0));
+        };
+        let upkeep = self.upkeep.clone();
+        let clock = move || u64::try_from(upkeep.now_ms()).unwrap_or_default();
+        Ok(tokio::task::spawn_blocking(move || archive.sweep(clock)).await??)
     }
 }
 
@@ -428,12 +327,15 @@ impl Worker for Archivist {
                 _,
             )
             | (Job::Make(_) | Job::MakeWhole(_), JobError::NotLeading) => Outlook::Good,
+            (Job::Make(_) | Job::MakeWhole(_), error) if error.is_sweeping() => Outlook::Good,
             (Job::Make(_) | Job::MakeWhole(_), JobError::Cancelled) => Outlook::Hopeless,
             (Job::Make(_) | Job::MakeWhole(_), _) => Outlook::Fair,
         }
     }
 
     async fn prepare(&self) -> Result<(), JobError> {
+        // Whoever led before may have left chunks that no backup needs.
+        self.sweep.set(self.cluster().steady_now() + SWEEP);
         Ok(self.adopt().await?)
     }
 
@@ -502,27 +404,16 @@ impl Worker for Archivist {
     }
 
     async fn carry_out(&self, job: &Job) -> Result<(), JobError> {
-        match job {
-            Job::Make(record) => self.make(record).await,
-            Job::Remove(record) => self.remove(record).await,
-            Job::Expire(record) => self.expire(record).await,
-            Job::Restore(table) => self.restore(table).await,
-            Job::Delete(table) => Box::pin(self.delete(table)).await,
-            Job::MakeWhole(record) => {
-                let made = self.make_whole(record).await;
-                if let Err(error) = &made {
-                    self.note_failure(record, error).await?;
-                }
-                made
-            }
-            Job::RemoveWhole(record) => self.remove_whole(record).await,
-            Job::RestoreWhole(restore) => self.restore_whole(restore).await,
+        let done = Box::pin(self.carry_out_once(job)).await;
+        if let (Err(JobError::Backup(error)), Some(backups)) = (&done, &self.backups) {
+            backups.note_failure(error);
         }
+        done
     }
 
     async fn give_up(&self, job: &Job, error: JobError) -> Result<(), JobError> {
         match job {
-            Job::Make(record) => self.forget(record).await,
+            Job::Make(record) => self.abandon(record).await,
             Job::MakeWhole(record) => self.give_up_whole(record, &error).await,
             Job::Remove(_)
             | Job::Expire(_)
@@ -534,48 +425,23 @@ impl Worker for Archivist {
     }
 }
 
-/// What is sent to whoever writes to the archive.
-#[derive(Debug)]
-enum Page {
-    Cells(Vec<(Bytes, Bytes)>),
-    /// There are no more. Without it, they were cut short.
-    End,
-}
-
-/// Writes pages as a backup, on a thread that may wait; gives the backup as it has become. `clocks` tell the time in
-/// milliseconds since the Unix epoch, and that of the steady clock.
-fn write_pages(
-    archive: &Archive,
-    base: Option<&Manifest>,
-    mut made: BackupRecord,
-    mut pages: mpsc::Receiver<Page>,
-    clocks: impl Fn() -> (u64, Duration),
-) -> Result<(BackupRecord, Manifest), JobError> {
-    let (begun_ms, mut alive_at) = clocks();
-    let mut backup = archive
-        .begin(&made.id, base, begun_ms)?
-        .helped_by(&Helpers::begin()?);
-    (made.items, made.size) = (0, 0);
-    loop {
-        match pages.blocking_recv() {
-            Some(Page::Cells(cells)) => {
-                for (key, cell) in &cells {
-                    let measured = Item::measured(cell.clone());
-                    let (_, size) = measured.map_err(|error| JobError::Item(error.to_string()))?;
-                    made.items += 1;
-                    made.size += i64::try_from(size).unwrap_or_default();
-                    backup.push(key, cell)?;
+impl Archivist {
+    async fn carry_out_once(&self, job: &Job) -> Result<(), JobError> {
+        match job {
+            Job::Make(record) => Box::pin(self.make(record)).await,
+            Job::Remove(record) => self.remove(record).await,
+            Job::Expire(record) => self.expire(record).await,
+            Job::Restore(table) => Box::pin(self.restore(table)).await,
+            Job::Delete(table) => Box::pin(self.delete(table)).await,
+            Job::MakeWhole(record) => {
+                let made = Box::pin(self.make_whole(record)).await;
+                if let Err(error) = &made {
+                    self.note_failure(record, error).await?;
                 }
+                made
             }
-            Some(Page::End) => break,
-            None => return Err(JobError::NotLeading),
-        }
-        let (now_ms, now) = clocks();
-        if now.saturating_sub(alive_at) >= ALIVE {
-            alive_at = now;
-            backup.is_alive(now_ms)?;
+            Job::RemoveWhole(record) => self.remove_whole(record).await,
+            Job::RestoreWhole(restore) => self.restore_whole(restore).await,
         }
     }
-    let manifest = backup.finish(made.to_bytes())?;
-    Ok((made, manifest))
 }

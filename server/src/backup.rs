@@ -164,6 +164,28 @@ impl Backups {
         Ok(archive)
     }
 
+    /// Opens the archive anew the next time if another one is in its place.
+    pub(crate) fn note_failure(&self, error: &BackupError) {
+        if matches!(error, BackupError::Archive(stator_archive::Error::Replaced)) {
+            self.archive.lock().take();
+        }
+    }
+
+    /// The archive if there is one: unlike [`Backups::archive`], this makes none. Its directory may be there and its file system not
+    /// be mounted yet.
+    ///
+    /// # Errors
+    /// As [`Backups::archive`].
+    pub(crate) async fn archive_if_any(&self) -> Result<Option<Archive>, BackupError> {
+        if self.archive.lock().is_none() {
+            let store = DirectoryStore::new(self.settings.directory.clone());
+            if !tokio::task::spawn_blocking(move || Archive::is_at(&store)).await?? {
+                return Ok(None);
+            }
+        }
+        self.archive().await.map(Some)
+    }
+
     /// Goes over to other master keys, the current one first. If there is an archive, the current one has wrapped its key
     /// when this returns.
     ///
@@ -171,17 +193,9 @@ impl Backups {
     /// When the archive cannot be written.
     pub(crate) async fn learn(&self, keys: Vec<WrappingKey>) -> Result<(), BackupError> {
         *self.keys.lock() = keys;
-        let has_archive = self.has_archive();
         self.archive.lock().take();
-        if has_archive {
-            self.archive().await?;
-        }
+        self.archive_if_any().await?;
         Ok(())
-    }
-
-    /// Whether the archive was opened, or its directory is there.
-    pub(crate) fn has_archive(&self) -> bool {
-        self.archive.lock().is_some() || self.settings.directory.is_dir()
     }
 
     fn key(table: &str, id: &str) -> Vec<u8> {

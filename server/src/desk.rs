@@ -18,6 +18,8 @@ use stator_cluster::Cluster;
 const LOOK: Duration = Duration::from_secs(1);
 /// How long to wait after something has failed.
 pub(crate) const PAUSE: Duration = Duration::from_secs(1);
+/// A job that fails again and again rests twice as long after each failure, but not longer than so many pauses.
+const PAUSES_MAX: u32 = 8;
 /// So many jobs of a desk are under way at a time.
 const JOBS_MAX: usize = 4;
 /// One that has failed so often without getting further is given up.
@@ -51,15 +53,41 @@ pub(crate) struct Desk(Arc<Mutex<Papers>>);
 #[derive(Debug, Default)]
 struct Papers {
     under_way: HashSet<String>,
+    /// Jobs that have failed and are not begun again yet. They are in nobody's way.
+    resting: HashSet<String>,
     /// How often something has failed since it last got further.
-    failures: BTreeMap<String, u32>,
+    failures: BTreeMap<String, Failures>,
+}
+
+#[derive(Debug, Default)]
+struct Failures {
+    /// Those after which it may be given up.
+    counted: u32,
+    /// All of them.
+    all: u32,
 }
 
 impl Desk {
     /// Takes a job, unless it is under way or there are enough.
     fn take(&self, name: &str) -> bool {
         let mut papers = self.0.lock();
-        papers.under_way.len() < JOBS_MAX && papers.under_way.insert(name.to_owned())
+        papers.under_way.len() < JOBS_MAX
+            && !papers.resting.contains(name)
+            && papers.under_way.insert(name.to_owned())
+    }
+
+    /// Puts a job away that has failed, and makes room for others; gives how long it rests.
+    fn let_rest(&self, name: &str) -> Duration {
+        let mut papers = self.0.lock();
+        papers.under_way.remove(name);
+        papers.resting.insert(name.to_owned());
+        let failures = papers.failures.entry(name.to_owned()).or_default();
+        failures.all = failures.all.saturating_add(1);
+        PAUSE * 2_u32.saturating_pow(failures.all - 1).min(PAUSES_MAX)
+    }
+
+    fn has_rested(&self, name: &str) {
+        self.0.lock().resting.remove(name);
     }
 
     fn put_away(&self, name: &str) {
@@ -70,8 +98,8 @@ impl Desk {
     fn has_failed(&self, name: &str) -> bool {
         let mut papers = self.0.lock();
         let failures = papers.failures.entry(name.to_owned()).or_default();
-        *failures += 1;
-        *failures >= TRIES
+        failures.counted += 1;
+        failures.counted >= TRIES
     }
 
     /// Forgets what has failed: the job gets further, or is over.
@@ -180,9 +208,11 @@ fn begin<W: Worker>(worker: &W, job: W::Job) {
         ended.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = done {
             tracing::warn!(job = name, %error, "{} is completed later", W::JOB);
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(worker.desk().let_rest(&name)).await;
+            worker.desk().has_rested(&name);
+        } else {
+            worker.desk().put_away(&name);
         }
-        worker.desk().put_away(&name);
     });
 }
 
@@ -220,6 +250,27 @@ mod tests {
         assert!(!desk.take(&names[JOBS_MAX]), "there are enough");
         desk.put_away(&names[0]);
         assert!(desk.take(&names[JOBS_MAX]));
+    }
+
+    #[test]
+    fn jobs_that_fail_are_in_nobodys_way_and_rest_longer_each_time() {
+        let desk = Desk::default();
+        let names: Vec<String> = (0..JOBS_MAX).map(|place| place.to_string()).collect();
+        for pauses in [1, 2, 4, 8, 8, 8] {
+            assert!(names.iter().all(|name| desk.take(name)));
+            for name in &names {
+                assert_eq!(desk.let_rest(name), pauses * PAUSE);
+                assert!(!desk.take(name), "it rests");
+            }
+            assert!(desk.take("another"));
+            desk.put_away("another");
+            for name in &names {
+                desk.has_rested(name);
+            }
+        }
+        desk.gets_further(&names[0]);
+        assert!(desk.take(&names[0]));
+        assert_eq!(desk.let_rest(&names[0]), PAUSE);
     }
 
     #[test]

@@ -64,6 +64,9 @@ impl Upkeep {
     /// # Errors
     /// See [`PruneError`]. What cannot be removed now is left for another time.
     pub(crate) async fn prune_all(&self) -> Result<u64, PruneError> {
+        // Before it is known what is in use: whoever begins to use something afterwards has its moment checked by the time that it is
+        // then, however long this takes.
+        let now_ms = self.now_ms();
         let tables = self.catalog.all().await?;
         let exports = transfer::all::<ExportRecord>(&self.cluster).await?;
         let in_use = in_use(&tables, &exports);
@@ -75,7 +78,7 @@ impl Upkeep {
             let Some(keyspace) = self.cluster.keyspace(&history.keyspace()) else {
                 continue;
             };
-            let Some(horizon_ms) = horizon_ms(history, &in_use, self.now_ms()) else {
+            let Some(horizon_ms) = horizon_ms(history, &in_use, now_ms) else {
                 continue;
             };
             for range in self.cluster.led_ranges() {

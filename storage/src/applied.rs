@@ -98,12 +98,6 @@ impl Applied {
             .collect()
     }
 
-    /// Whether that edit makes a mark durable.
-    pub(crate) fn is_flush_marked(&self) -> bool {
-        let marks = self.0.lock();
-        marks.waiting.front().is_some_and(|oldest| !oldest.is_empty())
-    }
-
     /// That edit is durable.
     pub(crate) fn flushed(&self) {
         let mut marks = self.0.lock();

@@ -434,6 +434,12 @@ impl Engine {
         self.shared.core.holds_log(stream)
     }
 
+    /// The size of the segments of the log that have begun since the one with a stream's oldest entry, in bytes: what the
+    /// stream keeps, together with what else lies there. A cheap look.
+    pub fn log_bytes_since(&self, stream: StreamId) -> u64 {
+        self.shared.core.log_bytes_since(stream)
+    }
+
     /// How many frames were written to the log since the engine was opened: as long as it stays, nobody has logged anything. A
     /// cheap look.
     pub fn log_frames(&self) -> u64 {

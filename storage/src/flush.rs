@@ -32,11 +32,10 @@ pub(crate) fn flush_one(core: &Core) -> Result<bool> {
     let outputs = write(core, &view, memtable)?;
     let metas: Vec<SstableMeta> = outputs.iter().map(|(_, meta)| meta.clone()).collect();
     let sstables = open_all(core, &metas)?;
-    if core.applied.is_flush_marked() {
-        core.log.sync_up_to(log_end)?;
-        // A sync that failed on another thread may be the one that had to make this durable.
-        core.check()?;
-    }
+    // Nothing of a batch is durable before what came before it in the log: records of a stream that were appended with it, or before.
+    core.log.sync_up_to(log_end)?;
+    // A sync that failed on another thread may be the one that had to make this durable.
+    core.check()?;
     install(core, memtable, &outputs, &sstables)?;
     drop(writing);
     add(&core.counters.flushes, 1);

@@ -213,6 +213,12 @@ impl Core {
         self.holds_old_key(stream)
     }
 
+    /// What a stream keeps of the log, as whole segments, in bytes.
+    pub(crate) fn log_bytes_since(&self, stream: StreamId) -> u64 {
+        let segments = self.log.segments_since(stream);
+        segments.saturating_mul(self.settings.log_segment_bytes)
+    }
+
     /// Sees to it that the memtable keeps no more than half of the segments, so that there is time to flush it and to cut
     /// the streams that were applied to it; and complains about others who keep too many.
     fn look_at_log_size(&self) {

@@ -387,3 +387,26 @@ fn a_stream_reaches_what_is_flushed_of_it_after_a_power_cut_anywhere() {
     );
     eprintln!("{operations} boundaries of the script of unsynced entries");
 }
+
+/// A batch that is durable by a flush leaves nothing behind in the log that was to be durable together with it.
+#[test]
+fn a_flush_makes_no_batch_durable_before_what_was_logged_with_it() {
+    let disk = MemVfs::new();
+    let engine = open_driven(&disk).unwrap();
+    let id = engine.create_keyspace("k").unwrap();
+    let mut batch = WriteBatch::new();
+    batch.put(id, b"key", b"value");
+    engine.append(entry(1), Durability::Interval, Result::unwrap);
+    engine
+        .append_and_write(entry(2), batch, Durability::Interval)
+        .unwrap();
+    engine.begin_flush().unwrap();
+    turn_while_there_is_something(&engine);
+    drop(engine);
+    let disk = disk.after_power_cut(Unsynced::Lost);
+    let engine = open_driven(&disk).unwrap();
+    let id = engine.keyspace("k").unwrap();
+    let is_there = !read_all(&engine, id).unwrap().is_empty();
+    let logged = engine.read_stream(STREAM, 1..3, usize::MAX).unwrap().len();
+    assert_eq!((is_there, logged), (true, 2));
+}

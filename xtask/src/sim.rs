@@ -45,6 +45,7 @@ const TESTED: &[(&str, u32)] = &[
     ("cluster-wiped", 10),
     ("cluster-moves", 20),
     ("cluster-rot", 60),
+    ("cluster-away", 20),
 ];
 
 /// Runs the seeds that belong to the tests with a simulation that is built, and says whether none has failed.

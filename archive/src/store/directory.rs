@@ -4,11 +4,12 @@
 //! the directory is synced before that counts as done. What a crash leaves half written has a name that is no object's.
 
 use std::collections::HashSet;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use super::Store;
 
@@ -64,22 +65,50 @@ impl DirectoryStore {
         let path = self.path(name);
         let folder = path.parent().unwrap_or(&self.root).to_owned();
         self.make_folder(&folder)?;
-        let number = self.written.fetch_add(1, Ordering::Relaxed);
-        let partial = folder.join(format!("{PARTIAL}{}-{number}", std::process::id()));
-        let written = (|| {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .open(&partial)?;
-            file.write_all(bytes)?;
-            file.sync_all()
-        })();
+        let (partial, mut file) = self.create_partial(&folder)?;
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
         if let Err(error) = written {
             fs::remove_file(&partial).ok();
             return Err(error);
         }
         Ok((folder, partial))
+    }
+
+    /// A new file. Others may have the same number: processes in containers all have number 1, and one that has crashed has left its
+    /// files.
+    fn create_partial(&self, folder: &Path) -> io::Result<(PathBuf, File)> {
+        loop {
+            let number = self.written.fetch_add(1, Ordering::Relaxed);
+            let partial = folder.join(format!("{PARTIAL}{}-{number}", std::process::id()));
+            match OpenOptions::new().write(true).create_new(true).open(&partial) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                file => return Ok((partial, file?)),
+            }
+        }
+    }
+
+    /// Removes the files of a folder and those below that were begun before a moment and not completed.
+    fn tidy_folder(folder: &Path, before: SystemTime) -> io::Result<u64> {
+        let mut removed = 0;
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                removed += Self::tidy_folder(&entry.path(), before)?;
+            } else if entry.file_name().to_string_lossy().starts_with(PARTIAL)
+                && entry
+                    .metadata()
+                    .and_then(|file| file.modified())
+                    .is_ok_and(|at| at < before)
+            {
+                remove(&entry.path())?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
     }
 
     fn collect(&self, folder: &Path, into: &mut Vec<String>) -> io::Result<()> {
@@ -155,15 +184,34 @@ impl Store for DirectoryStore {
     }
 
     fn delete(&self, name: &str) -> io::Result<()> {
-        match fs::remove_file(self.path(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed,
+        let path = self.path(name);
+        if remove(&path)? {
+            sync_folder(path.parent().unwrap_or(&self.root))?;
         }
+        Ok(())
+    }
+
+    fn discard(&self, name: &str) -> io::Result<()> {
+        remove(&self.path(name)).map(drop)
+    }
+
+    fn tidy(&self, before: SystemTime) -> io::Result<u64> {
+        Self::tidy_folder(&self.root, before)
+    }
+}
+
+/// Whether there was such a file.
+fn remove(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        removed => removed.map(|()| true),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -190,7 +238,27 @@ mod tests {
     fn what_a_crash_has_left_is_no_object() {
         let directory = tempfile::tempdir().unwrap();
         let store = DirectoryStore::new(directory.path());
-        store.write_partial("chunks/a", b"half").unwrap();
+        let (_, partial) = store.write_partial("chunks/a", b"half").unwrap();
         assert_eq!(store.list("chunks").unwrap(), Vec::<String>::new());
+        let written = fs::metadata(partial).unwrap().modified().unwrap();
+        assert_eq!(store.tidy(written).unwrap(), 0, "somebody may be writing it");
+        let later = written + Duration::from_secs(1);
+        assert_eq!((store.tidy(later).unwrap(), store.tidy(later).unwrap()), (1, 0));
+    }
+
+    #[test]
+    fn a_file_that_another_process_writes_is_not_written_over() {
+        let directory = tempfile::tempdir().unwrap();
+        // Of two machines, on which both processes have the same number.
+        let (one, other) = (
+            DirectoryStore::new(directory.path()),
+            DirectoryStore::new(directory.path()),
+        );
+        let (_, first) = one.write_partial("chunks/a", b"first").unwrap();
+        let (_, second) = other.write_partial("chunks/a", b"second").unwrap();
+        assert_eq!(
+            (fs::read(first).unwrap(), fs::read(second).unwrap()),
+            (b"first".to_vec(), b"second".to_vec())
+        );
     }
 }

@@ -17,7 +17,7 @@ use std::mem;
 use std::sync::Weak;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 
 use self::errand::{About, Brought, Taken};
 use self::memory::Memory;
@@ -126,12 +126,15 @@ impl Cluster {
         let pending = plan.pending();
         for moves in pending.chunks(GROUPS_AT_ONCE) {
             let asked_at = self.now();
-            let asked = moves.iter().map(async |step| {
-                let status = self.group_status(group_of(step.range)).await?;
-                Ok::<_, Error>((step.range, status))
-            });
-            for (range, status) in try_join_all(asked).await? {
-                Self::observe(&mut seen, range, (&status, asked_at), memory);
+            let asked = moves
+                .iter()
+                .map(async |step| (step.range, self.group_status(group_of(step.range)).await));
+            for (range, status) in join_all(asked).await {
+                match status {
+                    Ok(status) => Self::observe(&mut seen, range, (&status, asked_at), memory),
+                    // One without a leader is seen later, and holds up no other one.
+                    Err(error) => tracing::debug!(range = range.0, %error, "nobody says who the members are"),
+                }
             }
         }
         if seen.epoch() != plan.epoch() {

@@ -125,8 +125,12 @@ impl Cluster {
     ) -> Result<Option<Cell>, Refused> {
         if node == self.node.settings.node {
             let replica = self.node.replica(group).ok_or(Refused::NotLeader(None))?;
+            replica.require_readable()?;
             replica.wait_applied(index).await?;
-            return Ok(self.get(keyspace, key)?);
+            let cell = self.get(keyspace, key)?;
+            // It may have come under suspicion meanwhile, before what it had lost was gone.
+            replica.require_readable()?;
+            return Ok(cell);
         }
         let at = At {
             group,

@@ -33,6 +33,8 @@ pub(crate) use crate::metadata::keyspaces::METADATA_GROUP;
 pub(super) struct ApplyQueue {
     entries: VecDeque<Entry>,
     is_draining: bool,
+    /// Whether something could not be applied, so that nothing is any more.
+    has_failed: bool,
     /// The keyspace that the first entry waits for.
     waits_for: Option<u32>,
     /// Who wants the replica as it is between two entries.
@@ -54,6 +56,11 @@ impl ApplyQueue {
     pub(super) fn shed(&mut self) {
         self.entries.shrink_to_fit();
         self.snapshots.shrink_to_fit();
+    }
+
+    /// Whether something is being applied.
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_draining && !self.has_failed
     }
 
     pub(super) fn want_snapshot(&mut self, wanted: SnapshotWanted) {
@@ -156,10 +163,14 @@ impl Replica {
                 queue = self.apply.lock();
                 continue;
             }
+            if self.is_retired() {
+                // Its cells may go and others come.
+                queue.entries.clear();
+            }
             let next = match self.next_run(&mut queue) {
                 Ok(next) => next,
                 Err(cause) => {
-                    // Nothing is applied any more.
+                    queue.has_failed = true;
                     return self.host.fail(&format!("group {}: {cause}", self.group));
                 }
             };
@@ -170,6 +181,7 @@ impl Replica {
             drop(queue);
             if let Err(error) = self.apply_run(run, batch) {
                 // Whoever waits is told when the node ends.
+                self.apply.lock().has_failed = true;
                 return self.report(&error);
             }
             queue = self.apply.lock();

@@ -13,7 +13,7 @@ use super::journal::{Journal, JournalReader};
 use super::note::Note;
 use super::replica::{Replica, State, Todo};
 use crate::level::ConsistencyLevel;
-use crate::raft::{Kept, Persist, RaftMessage};
+use crate::raft::{Fetch, Kept, Persist, RaftMessage};
 
 /// How often the head of a log is looked at.
 pub(super) const TEND_EVERY_TICKS: u64 = 10;
@@ -218,10 +218,35 @@ impl Replica {
         self.advance_with(state, todo);
     }
 
+    /// Reads old entries for a member that lags, beside everything else.
+    pub(super) fn fetch(self: &Arc<Self>, fetch: Fetch) {
+        let replica = Arc::clone(self);
+        self.host.world.spawn(Box::pin(async move {
+            let read = replica.log.lock().reader();
+            match read.fetch(&fetch) {
+                Ok(entries) => {
+                    let mut state = replica.state.lock();
+                    state.core.fetched(fetch, entries);
+                    replica.advance(state);
+                    replica.host.outbox.flush();
+                }
+                // They were cut meanwhile, as nobody else needs them: whoever wanted them is told.
+                Err(_) if !read.extent().contains(&fetch.from) => {
+                    let mut state = replica.state.lock();
+                    state.core.fetched(fetch, Vec::new());
+                    replica.advance(state);
+                    replica.host.outbox.flush();
+                }
+                Err(error) => replica.fail(&error),
+            }
+        }));
+    }
+
     /// Lets members know up to where nobody will ask for entries any more, and cuts the head of the log.
     pub(super) fn tend_log(self: &Arc<Self>, state: &mut State) {
         if state.leads() && state.ticks.is_multiple_of(TEND_EVERY_TICKS) {
-            let everywhere = state.everywhere().min(state.applied);
+            self.give_up_the_absent(state);
+            let everywhere = state.not_needed().min(state.applied);
             if state.core.is_alone() {
                 state.floor = everywhere;
             } else if everywhere >= state.floor + self.host.settings.cut_entries
@@ -233,6 +258,24 @@ impl Replica {
         }
         if state.ticks.is_multiple_of(TEND_EVERY_TICKS) {
             self.cut_log(state);
+        }
+    }
+
+    /// Who is away has the log kept until it takes too much room. Everything that is cut is committed, so that nothing is
+    /// lost by it: he gets all of it when he is back, in a snapshot.
+    fn give_up_the_absent(&self, state: &mut State) {
+        let kept = self.host.engine.log_bytes_since(Journal::stream_of(self.group));
+        if kept < self.host.settings.away_log_bytes {
+            return;
+        }
+        let given_up = state.others.give_up_the_absent();
+        if given_up > 0 {
+            tracing::debug!(
+                group = self.group,
+                given_up,
+                kept_bytes = kept,
+                "the log is not kept any more for members that are away; they are filled anew when they are back"
+            );
         }
     }
 
@@ -291,7 +334,21 @@ impl Replica {
     fn first_needed(&self, state: &State) -> u64 {
         let flushed = self.host.engine.flushed_index(Journal::stream_of(self.group));
         let open = state.forwarding.first_open().unwrap_or(u64::MAX);
-        (state.floor + 1).min(flushed + 1).min(open)
+        let floor = if self.goes_without_floor(state) {
+            state.applied
+        } else {
+            state.floor
+        };
+        (floor + 1).min(flushed + 1).min(open)
+    }
+
+    /// Whether a member that does not lead keeps so much while somebody is away that it does not wait for its leader, whose own log
+    /// may be short. What it has applied is committed; should it come to lead, it has whoever lacks it filled.
+    fn goes_without_floor(&self, state: &State) -> bool {
+        let (engine, max) = (&self.host.engine, self.host.settings.away_log_bytes);
+        !state.leads()
+            && state.others.is_any_away()
+            && engine.log_bytes_since(Journal::stream_of(self.group)) / 2 >= max
     }
 
     fn cut_at(&self, state: &mut State, first: u64, note: Option<Note>) {

@@ -145,7 +145,10 @@ impl Replica {
 
     /// This member needs nothing from the log any more until it has been filled with everything up to an entry.
     pub(crate) fn is_filling(&self, member: ReplicaId, upto: u64) {
-        self.state.lock().core.is_filling(member, upto);
+        let mut state = self.state.lock();
+        // What is logged from now on is kept for it, although gossip may not have heard of it yet.
+        state.others.is_back(member);
+        state.core.is_filling(member, upto);
     }
 
     /// This member has been filled: the log goes on from there.

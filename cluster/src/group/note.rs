@@ -190,6 +190,10 @@ impl Replica {
         let outcome = note.complete(&reader);
         let mut state = self.state.lock();
         self.log.lock().noted();
+        if self.is_retired() {
+            // What is in the log now may be of the replica that takes its place.
+            return;
+        }
         match outcome {
             Ok(true) => {
                 self.cut_behind_note(&mut state, note);

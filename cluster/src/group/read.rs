@@ -117,6 +117,14 @@ impl Replica {
 }
 
 impl Reads {
+    /// Nothing is applied any more that somebody could wait for.
+    pub(super) fn end_waiting(&mut self, todo: &mut Todo) {
+        for waiter in std::mem::take(&mut self.waiting).into_values().flatten() {
+            let cause = "the replica has been given up".to_owned();
+            todo.answer(waiter, Err(Refused::NotNow(cause)));
+        }
+    }
+
     /// Whether anybody waits for a round.
     pub(super) fn are_under_way(&self) -> bool {
         !self.next.is_empty() || self.round.is_some()

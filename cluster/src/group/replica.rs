@@ -170,7 +170,7 @@ pub(super) struct State {
     pub(super) last_at_ms: u64,
     /// What is applied says that nothing of an earlier time comes any more.
     pub(super) closed_at_ms: u64,
-    /// Every member has everything up to here.
+    /// Every member for whom the log is kept has everything up to here.
     pub(super) floor: u64,
     /// What the log was last cut at.
     pub(super) cut: u64,
@@ -495,23 +495,6 @@ impl Replica {
         }
     }
 
-    /// Reads old entries for a member that lags, beside everything else.
-    fn fetch(self: &Arc<Self>, fetch: Fetch) {
-        let replica = Arc::clone(self);
-        self.host.world.spawn(Box::pin(async move {
-            let read = replica.log.lock().reader();
-            match read.fetch(&fetch) {
-                Ok(entries) => {
-                    let mut state = replica.state.lock();
-                    state.core.fetched(fetch, entries);
-                    replica.advance(state);
-                    replica.host.outbox.flush();
-                }
-                Err(error) => replica.fail(&error),
-            }
-        }));
-    }
-
     pub(super) fn fail(&self, error: &JournalError) {
         self.host.fail(&error.to_string());
     }
@@ -584,7 +567,15 @@ impl State {
         matched.min().unwrap_or_default()
     }
 
-    /// The same for the members that have a vote.
+    /// Up to where nobody needs the log for whom it is kept.
+    pub(super) fn not_needed(&self) -> u64 {
+        let progress = self.core.progress();
+        let kept_for = progress.filter(|progress| !self.others.is_given_up(progress.replica));
+        let needed = kept_for.filter_map(|progress| progress.needs_log_behind);
+        needed.min().unwrap_or_default()
+    }
+
+    /// Up to where the members that have a vote have the log.
     pub(super) fn at_every_voter(&self) -> u64 {
         let members = self.core.members();
         let voters = self

@@ -35,7 +35,10 @@ pub(super) struct Others {
 #[derive(Clone, Copy, Debug)]
 struct Other {
     id: ReplicaId,
-    is_alive: bool,
+    /// For how many ticks it has not been alive, one after the other.
+    away_ticks: u16,
+    /// Whether the log is not kept for it any more since it is away.
+    is_given_up: bool,
     /// Which start of its node it is in.
     start: u64,
 }
@@ -46,7 +49,45 @@ impl Others {
     }
 
     fn is_alive(&self, id: ReplicaId) -> bool {
-        self.member(id).is_some_and(|other| other.is_alive)
+        self.member(id).is_some_and(Other::is_alive)
+    }
+
+    /// Whether the log is not kept for a member. Whoever is back is filled from then on, for which it is.
+    pub(super) fn is_given_up(&self, id: ReplicaId) -> bool {
+        self.member(id).is_some_and(|other| other.is_given_up)
+    }
+
+    /// Whether somebody is away, and not only late to say that he is not.
+    pub(super) fn is_any_away(&self) -> bool {
+        self.members.iter().any(Other::is_away)
+    }
+
+    /// The log is kept for nobody any more who is away, until he is back. How many of them there are for whom it was kept.
+    pub(super) fn give_up_the_absent(&mut self) -> usize {
+        let absent = self.members.iter_mut();
+        let absent = absent.filter(|other| other.is_away() && !other.is_given_up);
+        absent.map(|other| other.is_given_up = true).count()
+    }
+
+    /// Somebody is there, whatever gossip says of him.
+    pub(super) fn is_back(&mut self, id: ReplicaId) {
+        if let Some(other) = self.members.iter_mut().find(|other| other.id == id) {
+            (other.away_ticks, other.is_given_up) = (0, false);
+        }
+    }
+}
+
+/// Whoever is not alive for so many ticks without a break is away: 10 s with ticks of 100 ms. A node that is busy is suspected for
+/// moments.
+const AWAY_TICKS: u16 = 100;
+
+impl Other {
+    fn is_alive(&self) -> bool {
+        self.away_ticks == 0
+    }
+
+    fn is_away(&self) -> bool {
+        self.away_ticks >= AWAY_TICKS
     }
 }
 
@@ -80,7 +121,7 @@ impl Replica {
         if self.is_retired() {
             return;
         }
-        let others = self.others(peers);
+        let others = self.others(peers, &state.others);
         let State {
             core, others: before, ..
         } = &mut *state;
@@ -212,12 +253,16 @@ impl Replica {
         }
     }
 
-    fn others(&self, peers: &Peers) -> Others {
+    fn others(&self, peers: &Peers, before: &Others) -> Others {
         let members = self.other_members().into_iter().map(|(id, node)| {
             let peer = peers.0.get(&node);
+            let is_alive = peer.is_some_and(|peer| peer.is_alive);
+            let before = before.member(id).filter(|_| !is_alive);
+            let away_ticks = before.map_or(0, |before| before.away_ticks).saturating_add(1);
             Other {
                 id,
-                is_alive: peer.is_some_and(|peer| peer.is_alive),
+                away_ticks: if is_alive { 0 } else { away_ticks },
+                is_given_up: before.is_some_and(|before| before.is_given_up),
                 start: peer.map_or(0, |peer| peer.incarnation),
             }
         });
@@ -245,7 +290,7 @@ impl Replica {
             all_matched: !is_leader
                 || progress.all(|progress| progress.matched == last && progress.is_active),
             is_busy: state.is_busy() || (is_leader && self.preferred_fit(state).is_some()),
-            peers_alive: state.others.members.iter().all(|other| other.is_alive),
+            peers_alive: state.others.members.iter().all(Other::is_alive),
             incarnations: state.others.incarnations,
         }
     }

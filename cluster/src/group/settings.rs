@@ -107,16 +107,19 @@ pub(crate) struct GroupSettings {
     pub(crate) apply_bytes_max: usize,
     /// A log is cut when so many entries at its head are of no use.
     pub(crate) cut_entries: u64,
+    /// With so many bytes of the node's log, whole segments, none is kept any more for a member that is away.
+    pub(crate) away_log_bytes: u64,
 }
 
 impl GroupSettings {
-    pub(crate) fn new(timing: Timing) -> Self {
+    pub(crate) fn new(timing: Timing, away_log_bytes: u64) -> Self {
         Self {
             timing,
             message_bytes_max: 1 << 20,
             messages_in_flight_max: 256,
             apply_bytes_max: 1 << 20,
             cut_entries: 1024,
+            away_log_bytes,
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::replica::{Replica, Todo};
+use super::replica::{Refused, Replica, Todo};
 use crate::raft::{Kept, Members, ReplicaId};
 use crate::world::NodeId;
 
@@ -121,6 +121,21 @@ impl Replica {
             && !self.is_dismissed.load(Ordering::Acquire)
     }
 
+    /// Refuses when its cells may not be read.
+    pub(crate) fn require_readable(&self) -> Result<(), Refused> {
+        if self.is_readable() {
+            return Ok(());
+        }
+        Err(Refused::NotNow("the replica may not be read now".to_owned()))
+    }
+
+    /// Whether another member has a vote, so that there is somebody who has what this one loses.
+    pub(crate) fn has_other_voter(&self) -> bool {
+        let state = self.state.lock();
+        let voters = &state.core.members().voters;
+        voters.iter().any(|voter| *voter != self.id)
+    }
+
     /// Whether it has nothing of what its group has, and waits for somebody to fill it.
     pub(crate) fn is_unfilled(&self) -> bool {
         self.is_unfilled
@@ -147,14 +162,16 @@ impl Replica {
         state.core.retire();
         state.leadership.1 = false;
         state.end_leadership(&mut todo);
+        state.reads.end_waiting(&mut todo);
         drop(state);
         self.carry_out(todo);
         self.host.outbox.flush();
     }
 
-    /// What it has to keep, and whether all that is on its way to the log is there.
+    /// What it has to keep, and whether all that is on its way to the log is there and nothing is being applied any more.
     pub(crate) fn kept(&self) -> (Kept, bool) {
         let kept = self.state.lock().core.state();
-        (kept, self.log.lock().is_idle())
+        let is_there = self.log.lock().is_idle();
+        (kept, is_there && !self.apply.lock().is_busy())
     }
 }

@@ -42,6 +42,9 @@ use crate::world::{NodeId, Task, World};
 
 const GROUP: u32 = 3;
 const LOG_SEGMENTS_MAX: u64 = 8;
+const LOG_SEGMENT_BYTES: u64 = 4096;
+/// What is kept for members that are away.
+const AWAY_LOG_BYTES: u64 = 3 * LOG_SEGMENTS_MAX * LOG_SEGMENT_BYTES;
 
 /// What is spawned runs when the test turns the nodes; time stands still.
 #[derive(Debug, Default)]
@@ -245,7 +248,7 @@ fn host(disk: &MemVfs, node: NodeId, world: &Arc<Still>, basket: &Basket) -> Arc
     let keys = MasterKeys::new(MasterKey::new([1; MASTER_KEY_BYTES]));
     let environment = Environment::new(Arc::new(disk.clone()), random, keys, 0);
     let settings = Settings {
-        log_segment_bytes: 4096,
+        log_segment_bytes: LOG_SEGMENT_BYTES,
         log_segments_max: LOG_SEGMENTS_MAX,
         memtable_bytes_max: 4096,
         ..Settings::default()
@@ -256,7 +259,7 @@ fn host(disk: &MemVfs, node: NodeId, world: &Arc<Still>, basket: &Basket) -> Arc
         from: node,
         basket: Arc::clone(basket),
     });
-    let settings = GroupSettings::new(Timing::default());
+    let settings = GroupSettings::new(Timing::default(), AWAY_LOG_BYTES);
     Arc::new(Host::new(Given {
         node,
         engine,

@@ -63,11 +63,17 @@ impl Node {
         }
     }
 
+    /// Forgets the cuts that nobody has asked about for long: whoever made them is gone.
+    pub(super) fn forget_idle_cuts(&self) {
+        let now = self.surroundings.world.now();
+        let mut cuts = self.cuts.0.lock();
+        cuts.retain(|_, kept| now.saturating_sub(kept.asked_at) < IDLE_MAX);
+    }
+
     async fn serve_cut(self: &Arc<Self>, of: HoldOf) -> Result<CutHead, Refused> {
         let (cut, undecided) = self.asked(of.group)?.cut(of.cut, &of.keyspaces).await?;
         let now = self.surroundings.world.now();
         let mut cuts = self.cuts.0.lock();
-        cuts.retain(|_, kept| now.saturating_sub(kept.asked_at) < IDLE_MAX);
         let kept = cuts.entry(of.cut).or_insert_with(|| Kept {
             groups: BTreeMap::new(),
             asked_at: now,

@@ -85,8 +85,9 @@ impl Node {
         let (node, replica) = (Arc::clone(self), Arc::clone(replica));
         self.surroundings.world.spawn(Box::pin(async move {
             let group = replica.group();
-            if let Err(error) = node.refill(replica).await {
-                node.host.fail(&error.to_string());
+            match node.refill(replica).await {
+                Ok(()) | Err(Error::Storage(stator_storage::Error::Closed)) => {}
+                Err(error) => node.host.fail(&error.to_string()),
             }
             node.discarding.lock().remove(&group);
         }));

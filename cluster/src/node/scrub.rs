@@ -6,6 +6,8 @@
 //! right. Invariant: nothing is given up that no other replica may have. Not here: comparing (`coordinator/scrub.rs`), what suspicion means
 //! (`group/scrub.rs`).
 
+mod trust;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -252,7 +254,7 @@ impl Node {
             .collect();
         if replicas
             .iter()
-            .any(|replica| !replica.is_unfilled() && replica.nodes().len() < 2)
+            .any(|replica| !replica.is_unfilled() && !replica.has_other_voter())
         {
             return false;
         }
@@ -484,44 +486,6 @@ impl Node {
         let healed = replica.heal(healing).await?;
         self.scrubbing.healed.fetch_add(healed, Ordering::Relaxed);
         Ok(healed)
-    }
-
-    /// A comparison has found that the replica has what the others have.
-    async fn trust(&self, of: ScrubOf) -> Result<(), Refused> {
-        // Before it is asked whether the comparison counts: it does not when a file has gone since.
-        let is_losing = |concerned: &BTreeSet<u32>| concerned.contains(&of.group);
-        if self.scrubbing.given_up.lock().values().any(is_losing) {
-            let cause = "a file that the replica needed is being written anew".to_owned();
-            return Err(Refused::NotNow(cause));
-        }
-        let replica = self.compared(of)?;
-        let is_done = |scrub: Arc<Scrub>| matches!(scrub.progress(), Progress::Done(_));
-        if !replica.scrub().is_some_and(is_done) {
-            let cause = "the comparison counts for nothing".to_owned();
-            return Err(Refused::NotNow(cause));
-        }
-        replica.forget_scrub(of.id);
-        if !replica.is_suspect() {
-            return Ok(());
-        }
-        for file in self.engine.damaged() {
-            let lost = file.lost.unwrap_or_default();
-            let concerns = |span: &stator_storage::LostSpan| {
-                self.groups_between(file.keyspace, &span.first, &span.last)
-                    .is_some_and(|groups| groups.contains(&of.group))
-            };
-            if lost.iter().any(concerns) {
-                let cause = "a file that the replica needs is damaged and not given up yet".to_owned();
-                return Err(Refused::NotNow(cause));
-            }
-        }
-        replica.keep_healed().await.map_err(Refused::Finally)?;
-        replica.set_suspect(false).await;
-        tracing::info!(
-            group = of.group,
-            "this replica has what the others have, and is read from again"
-        );
-        Ok(())
     }
 
     /// How far comparisons and checks are.

@@ -210,6 +210,8 @@ impl Node {
         let value = self.engine.get(id, &at.key);
         follow::end(span, &value);
         let cell = value?.map(stator_storage::Value::into_bytes);
+        // It may have come under suspicion meanwhile, before what it had lost was gone.
+        replica.require_readable()?;
         Ok(Tell::Cell(MaybeCell { cell }))
     }
 

@@ -107,6 +107,9 @@ pub struct MoveSettings {
     pub bytes_per_second: NonZeroU64,
     /// A node that is away for so many seconds is replaced: its ranges get replicas elsewhere. 0 for never.
     pub replace_after_s: u64,
+    /// When so many bytes of a node's log are kept for members of its groups that are away, they are not kept any more:
+    /// such a member is filled anew when it comes back. Whole segments are counted. Until then it catches up by the log.
+    pub away_log_bytes: u64,
 }
 
 impl MoveSettings {
@@ -122,11 +125,15 @@ const BYTES_PER_SECOND_DEFAULT: u64 = 64 << 20;
 /// As [`MoveSettings::replace_after_s`] if nothing else is said: ten minutes, longer than a restart of a machine takes.
 const REPLACE_AFTER_S_DEFAULT: u64 = 10 * 60;
 
+/// As [`MoveSettings::away_log_bytes`] if nothing else is said: a quarter of an hour at 9 MB of writes a second.
+const AWAY_LOG_BYTES_DEFAULT: u64 = 8 << 30;
+
 impl Default for MoveSettings {
     fn default() -> Self {
         Self {
             bytes_per_second: NonZeroU64::new(BYTES_PER_SECOND_DEFAULT).unwrap_or(NonZeroU64::MAX),
             replace_after_s: REPLACE_AFTER_S_DEFAULT,
+            away_log_bytes: AWAY_LOG_BYTES_DEFAULT,
         }
     }
 }

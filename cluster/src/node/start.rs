@@ -84,7 +84,7 @@ pub(super) fn host(
             crate::coordinator::Durability::Sync => Durability::Sync,
             crate::coordinator::Durability::Interval => Durability::Interval,
         },
-        settings: GroupSettings::new(settings.timing),
+        settings: GroupSettings::new(settings.timing, settings.moves.away_log_bytes),
     })))
 }
 

@@ -84,6 +84,7 @@ impl Node {
             if ticks.is_multiple_of(STANDING_EVERY_TICKS) {
                 node.look_at_standing();
                 node.forget_idle_snapshots();
+                node.forget_idle_cuts();
             }
         }
     }

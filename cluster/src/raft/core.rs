@@ -4,6 +4,8 @@
 //! which they came: what is to be persisted before what came after it. Commits and reads come out as soon as a majority
 //! of the group's own members stands behind them. Not here: carrying a step out.
 
+mod filling;
+
 use std::fmt;
 
 use bytes::Bytes;
@@ -108,6 +110,9 @@ pub(crate) struct Progress {
     pub(crate) matched: u64,
     /// Whether it was heard of since the last look for a quorum.
     pub(crate) is_active: bool,
+    /// The log is needed for it from behind this entry on. `None` for one that needs what the log does not have any more: it has
+    /// to be filled first.
+    pub(crate) needs_log_behind: Option<u64>,
 }
 
 /// Numbers that nobody can foresee.
@@ -215,7 +220,13 @@ impl Core {
 
     /// Time goes on by a tick.
     pub(crate) fn tick(&mut self, draw: Draw<'_>) {
-        if self.diverged_at.is_some() || self.is_unfilled {
+        if self.diverged_at.is_some() {
+            return;
+        }
+        if self.is_unfilled {
+            // It never stands for election; but when its leader has been silent for long enough, it votes for another one.
+            let raft = &mut self.node.raft;
+            raft.election_elapsed = (raft.election_elapsed + 1).min(self.settings.election_ticks);
             return;
         }
         let has_timed_out = {
@@ -263,8 +274,9 @@ impl Core {
         if kind == MessageType::MsgSnapshot || (self.is_unfilled && kind == MessageType::MsgAppend) {
             // Nothing is taken of either; whoever has sent it leads all the same.
             // One that is unfilled gets what it needs already.
-            let lacks = kind == MessageType::MsgSnapshot && !self.is_unfilled;
-            self.is_outdated |= lacks && message.term >= self.node.raft.term;
+            if kind == MessageType::MsgSnapshot && !self.is_unfilled && message.term >= self.node.raft.term {
+                self.hear_notice((message.index, message.log_term));
+            }
             self.hear_leader(&message);
             // An answer would be answered by the same again, without a pause.
             let messages = &mut self.node.raft.msgs;
@@ -365,52 +377,6 @@ impl Core {
     /// of its log, and this replica has what nobody else has. It takes no part any more.
     pub(crate) fn diverged_at(&self) -> Option<u64> {
         self.diverged_at
-    }
-
-    /// Tells a member that knows of fewer committed entries than it has; what it was told before is lost, or it takes only
-    /// what comes with a proof that its log is the same.
-    fn tell_again(&mut self, member: u64, committed: u64) {
-        let raft = &mut self.node.raft;
-        let matched = raft.prs().get(member).map_or(0, |progress| progress.matched);
-        if raft.state == StateRole::Leader && committed < matched.min(raft.raft_log.committed) {
-            raft.send_append(member);
-        }
-    }
-
-    /// A member has started anew: what it had before may be gone if its log is not synced, so that its log is compared
-    /// again from the end on.
-    pub(crate) fn restarted(&mut self, member: ReplicaId) {
-        if self.role() != Role::Leader {
-            return;
-        }
-        let next = self.last() + 1;
-        if let Some(progress) = self.node.raft.mut_prs().get_mut(member.0) {
-            progress.matched = 0;
-            progress.become_probe();
-            progress.next_idx = next;
-        }
-    }
-
-    /// A member that has so much does not wait to be filled any more, whoever should have said so.
-    fn see_filled(&mut self, member: ReplicaId, committed: u64) {
-        if let Some(progress) = self.node.raft.prs().get(member.0)
-            && progress.state == ProgressState::Snapshot
-            && committed >= progress.pending_snapshot
-        {
-            self.restarted(member);
-        }
-    }
-
-    /// A member is being filled with everything up to an entry: it is not sent anything before it says that it is
-    /// ([`Core::restarted`]), or shows that it has it.
-    pub(crate) fn is_filling(&mut self, member: ReplicaId, upto: u64) {
-        if self.role() == Role::Leader
-            && let Some(progress) = self.node.raft.mut_prs().get_mut(member.0)
-            && progress.matched < upto
-            && progress.state != ProgressState::Snapshot
-        {
-            progress.become_snapshot(upto);
-        }
     }
 
     /// Puts a change of the members behind the other entries; `None` if this replica does not lead, or if a change is
@@ -533,15 +499,6 @@ impl Core {
             step.messages.push(self.notice(behind));
         }
         (!step.is_empty()).then_some(step)
-    }
-
-    /// Tells a member that the log does not have any more what it needs.
-    fn notice(&self, member: u64) -> RaftMessage {
-        let mut message = Message::default();
-        message.set_msg_type(MessageType::MsgSnapshot);
-        (message.from, message.to) = (self.settings.replica.0, member);
-        message.term = self.node.raft.term;
-        RaftMessage::new(message)
     }
 
     fn gather(&mut self, step: &mut Step) {
@@ -669,10 +626,16 @@ impl Core {
 
     /// How far the members are; only a leader knows.
     pub(crate) fn progress(&self) -> impl Iterator<Item = Progress> {
-        self.node.raft.prs().iter().map(|(id, progress)| Progress {
+        let (before, _) = self.node.store().before();
+        self.node.raft.prs().iter().map(move |(id, progress)| Progress {
             replica: ReplicaId(*id),
             matched: progress.matched,
             is_active: progress.recent_active,
+            needs_log_behind: match progress.state {
+                ProgressState::Snapshot => Some(progress.matched.max(progress.pending_snapshot)),
+                _ if progress.next_idx <= before => None,
+                _ => Some(progress.matched),
+            },
         })
     }
 }

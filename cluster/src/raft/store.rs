@@ -236,6 +236,11 @@ impl Store {
         self.lock_fetching(|fetching| std::mem::take(&mut fetching.behind))
     }
 
+    /// The index and the term of the entry before the first one.
+    pub(super) fn before(&self) -> (u64, u64) {
+        self.before
+    }
+
     pub(super) fn first(&self) -> u64 {
         self.before.0 + 1
     }

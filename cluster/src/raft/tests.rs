@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
+use raft::eraftpb::MessageType;
+
 use super::*;
 use crate::world::NodeId;
 
@@ -30,6 +32,8 @@ struct Trio {
     cut_off: Vec<ReplicaId>,
     /// Their disks hang.
     hanging: Vec<ReplicaId>,
+    /// What members were told that need what a log does not have any more.
+    notices: Vec<Bytes>,
     trace: Vec<String>,
 }
 
@@ -64,6 +68,7 @@ impl Trio {
             random: seed,
             cut_off: Vec::new(),
             hanging: Vec::new(),
+            notices: Vec::new(),
             trace: Vec::new(),
         };
         for id in ids {
@@ -178,7 +183,11 @@ impl Trio {
                 }
                 let mut bytes = Vec::new();
                 message.encode(&mut bytes);
-                let message = RaftMessage::decode(Bytes::from(bytes)).unwrap();
+                let bytes = Bytes::from(bytes);
+                let message = RaftMessage::decode(bytes.clone()).unwrap();
+                if message.message().get_msg_type() == MessageType::MsgSnapshot {
+                    self.notices.push(bytes);
+                }
                 if let Some(replica) = self.replicas.get_mut(&message.to()) {
                     replica.core.receive(message, &mut draw(&mut self.random));
                 }
@@ -835,4 +844,94 @@ fn a_member_that_has_been_filled_gets_the_log_although_nobody_says_that_it_has()
         trio.tick();
     }
     assert_eq!(trio.core(filled).last(), last + 1);
+}
+
+/// Of three, one waits to be filled and its leader goes: the third has everything, and needs its vote.
+#[test]
+fn a_replica_that_is_unfilled_votes_when_its_leader_is_silent() {
+    let mut trio = Trio::new(17, 3);
+    let leader = trio.leader();
+    let others: Vec<ReplicaId> = trio.replicas.keys().copied().filter(|id| *id != leader).collect();
+    let (empty, third) = (others[0], others[1]);
+    trio.core(leader).propose("a".into()).unwrap();
+    trio.settle();
+    let disk = Recovered {
+        is_unfilled: true,
+        hard_state: HardState {
+            commit: 0,
+            ..trio.replicas[&empty].disk.hard_state
+        },
+        members: trio.replicas[&empty].disk.members.clone(),
+        ..Recovered::default()
+    };
+    trio.start(empty, disk, Vec::new(), Vec::new());
+    for _ in 0..5 {
+        trio.tick();
+    }
+    assert_eq!(trio.core(empty).leader(), Some(leader));
+    trio.cut_off = vec![leader];
+    for _ in 0..10 * ELECTION_TICKS {
+        trio.tick();
+    }
+    assert_eq!(trio.core(third).role(), Role::Leader);
+    assert_eq!(trio.core(empty).role(), Role::Follower);
+}
+
+#[test]
+fn what_a_member_was_told_before_it_was_filled_makes_it_forget_nothing() {
+    let mut trio = Trio::new(18, 3);
+    let leader = trio.leader();
+    let filled = trio.replicas.keys().copied().find(|id| *id != leader).unwrap();
+    trio.cut_off = vec![filled];
+    for number in 0..5 {
+        trio.core(leader).propose(number.to_string().into()).unwrap();
+        trio.settle();
+    }
+    let last = trio.core(leader).last();
+    let term = trio.core(leader).term_of(last).unwrap();
+    trio.core(leader).cut_head(last + 1);
+    trio.cut_off.clear();
+    while !trio.core(filled).is_outdated() {
+        trio.tick();
+    }
+    let late = trio.notices[0].clone();
+    let disk = Recovered {
+        hard_state: HardState {
+            commit: last,
+            ..trio.replicas[&filled].disk.hard_state
+        },
+        members: trio.replicas[&filled].disk.members.clone(),
+        before: (last, term),
+        last,
+        ..Recovered::default()
+    };
+    // Nobody tells the leader.
+    trio.start(filled, disk, Vec::new(), Vec::new());
+    trio.core(leader).propose("b".into()).unwrap();
+    for _ in 0..3 * ELECTION_TICKS {
+        trio.tick();
+    }
+    assert_eq!(trio.core(filled).last(), last + 1);
+    let late = RaftMessage::decode(late).unwrap();
+    trio.core(filled).receive(late, &mut || 7);
+    assert!(!trio.core(filled).is_outdated());
+    assert_eq!(trio.core(filled).diverged_at(), None);
+}
+
+/// It was in the minority that a power cut has left with what the others have lost.
+#[test]
+fn a_member_that_has_what_the_majority_has_lost_finds_out_although_the_log_is_cut() {
+    let mut trio = Trio::new(19, 3);
+    let leader = trio.leader();
+    let other = trio.replicas.keys().copied().find(|id| *id != leader).unwrap();
+    trio.core(leader).propose("a".into()).unwrap();
+    trio.settle();
+    trio.tick();
+    let (last, term) = (trio.core(leader).last(), trio.core(leader).term());
+    let mut message = raft::eraftpb::Message::default();
+    message.set_msg_type(MessageType::MsgSnapshot);
+    (message.from, message.to, message.term) = (leader.0, other.0, term);
+    (message.index, message.log_term) = (last, term + 1);
+    trio.core(other).receive(RaftMessage::new(message), &mut || 7);
+    assert_eq!(trio.core(other).diverged_at(), Some(last));
 }

@@ -122,7 +122,9 @@ impl Plan {
         }
         let mut plan = self.clone();
         plan.layout.describe(node, description);
-        if !plan.metadata.iter().any(|replica| replica.node == node) {
+        // One that leaves has given up its own, or is about to.
+        let leaves = plan.standings.get(&node) == Some(&NodeStanding::Leaving);
+        if !leaves && !plan.metadata.iter().any(|replica| replica.node == node) {
             plan.give_metadata(node);
         }
         Ok(Some(plan))
@@ -190,6 +192,8 @@ impl Plan {
         if plan.placeable().len() < usize::from(plan.layout.replication().get()) {
             return None;
         }
+        // Another one gets its vote; when it comes back it gets a replica anew.
+        plan.metadata.retain(|replica| replica.node != node);
         plan.layout.next_epoch();
         Some(plan)
     }

@@ -14,8 +14,11 @@ use crate::{Access, Balancer, Client, Cluster, Member, Result, clock, moves};
 
 /// Within which time a cluster that is whole again has done what was left to do.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
-/// And has moved what was to be moved.
-const MOVED_WITHIN: Duration = Duration::from_secs(240);
+/// Within which time replicas move that have to: how many have to is another number then. How long all of it takes depends on how
+/// many nodes share how many processors.
+const MOVES_WITHIN: Duration = Duration::from_secs(120);
+/// And all of it within that, whatever moves.
+const MOVED_WITHIN: Duration = Duration::from_secs(1200);
 /// How many nodes have each range.
 const REPLICAS: usize = 3;
 /// Items of a table that are read at ALL; all are compared as each node has them.
@@ -38,7 +41,9 @@ pub struct Agreed {
 /// What is missing after a while, in words.
 pub fn wait_until_whole(cluster: &Cluster) -> Result<()> {
     // Who has lost its disk is no member before it has everything again.
-    wait_for(MOVED_WITHIN, || statuses(cluster)?.iter().try_for_each(is_whole))
+    wait_for(MOVES_WITHIN * 2, || {
+        statuses(cluster)?.iter().try_for_each(is_whole)
+    })
 }
 
 /// Waits until nodes that are to be gone are, and forgets them.
@@ -50,7 +55,7 @@ pub(super) fn wait_until_gone(cluster: &mut Cluster, balancer: &Balancer, going:
     let mut gone = Vec::new();
     let mut outcome = Ok(());
     // All are looked at each time: what one waits for may be what another has failed at.
-    clock::holds_within(MOVED_WITHIN, || {
+    holds_while_moving(cluster, || {
         left.retain(|node, change| match change.is_done() {
             Ok(is_done) => {
                 gone.extend(is_done.then_some(*node));
@@ -65,8 +70,8 @@ pub(super) fn wait_until_gone(cluster: &mut Cluster, balancer: &Balancer, going:
     });
     outcome?;
     if !left.is_empty() {
-        let (nodes, within) = (left.keys(), MOVED_WITHIN.as_secs());
-        return Err(format!("nodes {nodes:?} are not gone {within} s later").into());
+        let (nodes, pending) = (left.keys(), moves::pending(cluster));
+        return Err(format!("nodes {nodes:?} do not go: {pending:?} replicas have to move").into());
     }
     for node in gone {
         if cluster.members.iter().any(|member| member.id == node) {
@@ -81,13 +86,39 @@ pub(super) fn wait_until_gone(cluster: &mut Cluster, balancer: &Balancer, going:
 /// # Errors
 /// What is not so after a while.
 pub(super) fn wait_until_even(cluster: &Cluster) -> Result<()> {
-    wait_for(MOVED_WITHIN, || {
+    let mut left = String::new();
+    let is_even = || {
         moves::placed(cluster)?.is_even(REPLICAS)?;
         match moves::pending(cluster) {
             Some(0) => Ok(()),
             pending => Err(format!("{pending:?} replicas have to move").into()),
         }
-    })
+    };
+    let holds = holds_while_moving(cluster, || {
+        let even: Result<()> = is_even();
+        left = even.err().map(|error| error.to_string()).unwrap_or_default();
+        left.is_empty()
+    });
+    if holds {
+        return Ok(());
+    }
+    Err(format!("nothing moves any more: {left}").into())
+}
+
+/// Whether a condition comes to hold while replicas move.
+fn holds_while_moving(cluster: &Cluster, mut condition: impl FnMut() -> bool) -> bool {
+    let begun = clock::now();
+    let mut before = moves::pending(cluster);
+    loop {
+        if clock::holds_within(MOVES_WITHIN, &mut condition) {
+            return true;
+        }
+        let pending = moves::pending(cluster);
+        if pending == before || begun.elapsed() >= MOVED_WITHIN {
+            return false;
+        }
+        before = pending;
+    }
 }
 
 /// Waits until the nodes have nothing left to do.

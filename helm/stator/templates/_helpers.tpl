@@ -1,6 +1,6 @@
 {{/* The name of everything. */}}
 {{- define "stator.name" -}}
-{{- default .Release.Name .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- default .Release.Name .Values.fullnameOverride | trunc 39 | trimSuffix "-" -}}
 {{- end -}}
 
 {{- define "stator.selector" -}}
@@ -191,6 +191,14 @@ containers:
 {{- $least := min (int .Values.cluster.founders) (int .Values.cluster.replication) | int -}}
 {{- if and (gt $replicas 0) (lt $replicas $least) -}}
 {{- fail (printf "replicas is %d: a cluster is not left with fewer than %d nodes, because each item lies on so many (0 switches it off)" $replicas $least) -}}
+{{- end -}}
+{{/* A cluster that has grown is not left with fewer nodes than its items have copies, which its nodes refuse. */}}
+{{- $running := lookup "apps/v1" "StatefulSet" .Release.Namespace (include "stator.name" .) -}}
+{{- if $running -}}
+{{- $now := dig "spec" "replicas" 1 $running | int -}}
+{{- if and (gt $replicas 0) (lt $replicas $now) (lt $replicas (int .Values.cluster.replication)) -}}
+{{- fail (printf "replicas is %d, and %d nodes run: a cluster is not left with fewer than %d nodes, because each item lies on so many (0 switches it off)" $replicas $now (int .Values.cluster.replication)) -}}
+{{- end -}}
 {{- end -}}
 {{- if gt $replicas (int .Values.certificates.nodes) -}}
 {{- fail (printf "replicas is %d, and there are certificates for %d nodes: raise certificates.nodes" $replicas (int .Values.certificates.nodes)) -}}

@@ -71,9 +71,7 @@ impl Archivist {
 
     /// Lets a backup go that is not kept any longer. One that a table is being restored from stays until that is done.
     pub(super) async fn expire(&self, record: &BackupRecord) -> Result<(), JobError> {
-        let tables = self.upkeep.catalog.all().await?;
-        let mut tables = tables.values();
-        if tables.any(|table| table.definition().is_being_restored_from(&record.id)) {
+        if self.is_being_restored(&record.id).await? {
             return Ok(());
         }
         let changed = self.backups()?.change(&record.table().name, &record.id, |there| {

@@ -19,6 +19,7 @@ use stator_iam::directory::sealing::WrappingKey;
 use tokio::sync::mpsc;
 
 use self::write::{Head, Part, write_parts};
+use super::make::Ground;
 use super::{ALIVE, Archivist, JobError, PAGE_BYTES, PAGES_AHEAD, Worker as _};
 use crate::aside::aside;
 use crate::backup::{BackupError, Backups};
@@ -70,10 +71,18 @@ impl Archivist {
 
     /// Makes a backup of the cluster.
     pub(super) async fn make_whole(&self, record: &WholeBackup) -> Result<(), JobError> {
-        let archive = self.backups()?.archive().await?;
-        let base = self.whole_base(&archive).await?;
+        let archive = self.archive_to_write().await?;
+        let ground = self.whole_ground(&archive).await?;
         let (standing, cut) = self.moment().await?;
-        let made = self.write_whole(&archive, base, record, (&standing, &cut)).await;
+        let (of, is_built) = ((&standing, &cut), ground.base.is_some());
+        let mut made = Box::pin(self.write_whole(&archive, ground, record, of)).await;
+        if let Err(error) = &made
+            && is_built
+            && error.is_damage()
+        {
+            tracing::warn!(backup = record.id, %error, "a backup is not built on one that is damaged");
+            made = Box::pin(self.write_whole(&archive, Ground::DAMAGED, record, of)).await;
+        }
         self.cluster().end_cut(cut).await;
         let made = made?;
         let changed = self.backups()?.change_whole(&record.id, |there| {
@@ -115,21 +124,14 @@ impl Archivist {
     }
 
     /// The last backup of the cluster, to build on.
-    async fn whole_base(&self, archive: &Archive) -> Result<Option<Manifest>, JobError> {
+    async fn whole_ground(&self, archive: &Archive) -> Result<Ground, JobError> {
         let all = self.backups()?.all_whole().await?;
         let available = all
             .into_iter()
             .filter(|other| other.status == WholeStatus::Available);
-        let Some(last) = available.max_by_key(|other| other.moment_ms) else {
-            return Ok(None);
-        };
-        let archive = archive.clone();
-        match tokio::task::spawn_blocking(move || archive.backup(&last.id)).await? {
-            Ok(base) => Ok(base),
-            Err(error) => {
-                tracing::warn!(%error, "a backup of the cluster that cannot be read is not built on");
-                Ok(None)
-            }
+        match available.max_by_key(|other| other.moment_ms) {
+            Some(last) => Ground::of(archive, last.id).await,
+            None => Ok(Ground::NOTHING),
         }
     }
 
@@ -178,7 +180,7 @@ impl Archivist {
     async fn write_whole(
         &self,
         archive: &Archive,
-        base: Option<Manifest>,
+        ground: Ground,
         record: &WholeBackup,
         (standing, cut): (&Standing, &Cut),
     ) -> Result<WholeBackup, JobError> {
@@ -204,7 +206,7 @@ impl Archivist {
         };
         let to = archive.clone();
         let writing = aside("backup", move || {
-            write_parts(&to, base.as_ref(), (made, head), received, clocks)
+            write_parts(&to, &ground, (made, head), received, clocks)
         });
         let sent = self.send_whole(record, (standing, cut), pages).await;
         let (made, manifest) = match (sent, writing.await?) {
@@ -243,7 +245,7 @@ impl Archivist {
             progress: (0, expected),
         };
         for (place, table) in standing.tables.iter().enumerate() {
-            if pages.send(Part::Table(place)).await.is_err() {
+            if !self.send(cut, &pages, Some(Part::Table(place))).await? {
                 return Ok(());
             }
             if !self.send_table(record, (table, cut), &mut walk, &pages).await? {
@@ -252,7 +254,7 @@ impl Archivist {
         }
         // Whoever has given it up is not to find it complete.
         self.note_whole(record, walk.progress).await?;
-        pages.send(Part::End).await.ok();
+        self.send(cut, &pages, Some(Part::End)).await?;
         Ok(())
     }
 
@@ -274,7 +276,8 @@ impl Archivist {
                 behind = page.next;
                 let bytes: usize = page.rows.iter().map(|(key, cell)| key.len() + cell.len()).sum();
                 walk.progress.0 += page.rows.len() as u64;
-                if !page.rows.is_empty() && pages.send(Part::Cells(page.rows)).await.is_err() {
+                let cells = (!page.rows.is_empty()).then_some(Part::Cells(page.rows));
+                if !self.send(cut, pages, cells).await? {
                     return Ok(false);
                 }
                 let counter = &self.counters.bytes_read;
@@ -331,7 +334,9 @@ impl Archivist {
             there.failure = error.to_string();
             there.status = WholeStatus::Failed;
         })
-        .await
+        .await?;
+        self.leave_to_sweep(&record.id).await;
+        Ok(())
     }
 
     async fn change_if_creating(
@@ -349,8 +354,14 @@ impl Archivist {
         Ok(())
     }
 
-    /// Removes a backup of the cluster that was deleted, and notes that chunks may have become useless.
+    /// Removes a backup of the cluster that was deleted, and notes that chunks may have become useless. One that is being restored
+    /// stays until that is done.
     pub(super) async fn remove_whole(&self, record: &WholeBackup) -> Result<(), JobError> {
+        let restore = self.backups()?.whole_restore().await?;
+        let is_read = restore.is_some_and(|restore| restore.is_under_way() && restore.backup == record.id);
+        if is_read || self.is_being_restored(&record.id).await? {
+            return Ok(());
+        }
         let archive = self.backups()?.archive().await?;
         let id = record.id.clone();
         tokio::task::spawn_blocking(move || archive.remove(&id)).await??;

@@ -13,8 +13,9 @@ use clap::Args;
 use serde::Serialize;
 
 use super::config::inspect::{self, Severity};
-use super::files::{self, FileError};
+use super::files;
 use super::reach::{Reach, ReachError};
+use super::serve::place::{PlaceError, PlaceOptions};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::config::risk::risks;
@@ -26,6 +27,8 @@ use crate::tls;
 pub(crate) struct Options {
     #[command(flatten)]
     reach: Reach,
+    #[command(flatten)]
+    place: PlaceOptions,
     /// API of another node, when it has not the port of this one; may be given for each
     #[arg(long, value_name = "URL")]
     peer: Vec<String>,
@@ -44,7 +47,7 @@ pub(crate) struct Options {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DoctorError {
     #[error("{0}; `stator config check` says everything that is wrong with a configuration")]
-    Config(#[source] FileError),
+    Config(#[source] PlaceError),
     #[error(transparent)]
     Reach(#[from] ReachError),
     #[error("{failed} of {all} checks failed, {warned} have a warning")]
@@ -119,7 +122,10 @@ struct Report<'a> {
 /// # Errors
 /// [`DoctorError::NotWell`] when a check has failed.
 pub(crate) fn run(options: &Options) -> Result<(), DoctorError> {
-    let config = files::config(&options.reach.config).map_err(DoctorError::Config)?;
+    let config = options
+        .place
+        .config(&options.reach.config)
+        .map_err(DoctorError::Config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

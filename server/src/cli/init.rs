@@ -10,7 +10,7 @@ mod traces;
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -481,6 +481,9 @@ fn hosts(node: &NodeAddress, listen: SocketAddr) -> Vec<String> {
     }
     if ip.is_unspecified() || ip.is_loopback() {
         hosts.extend(["localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string()]);
+        if ip.is_ipv6() {
+            hosts.push(Ipv6Addr::LOCALHOST.to_string());
+        }
     }
     hosts.sort();
     hosts.dedup();

@@ -3,6 +3,7 @@
 //! The cluster carries a change out by itself, whatever becomes of this command: interrupting it interrupts nothing, and giving
 //! it again shows how far the cluster is. Not here: what is asked of the node (`http/admin.rs`), moves (`cluster`).
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use crate::tls::{self, TlsError};
 
 /// How often the node is asked how far it is.
 const LOOK: Duration = Duration::from_secs(1);
-/// For how long a change is asked for again of a node that cannot make it now.
+/// For how long somebody is asked again who cannot do it now.
 const ASKED_FOR: Duration = Duration::from_secs(20);
 
 /// Whom to ask, and whether to wait.
@@ -259,7 +260,7 @@ impl Whom {
     /// The number of the node that is asked, by its own word: a configuration that nodes share does not say it.
     fn own_number(&self) -> Result<u64, NodesError> {
         self.ask(async |asker| {
-            let answer = asker.get(STATUS_PATH).await?;
+            let answer = insist(AskError::may_pass, || asker.get(STATUS_PATH)).await?;
             Ok(serde_json::from_slice::<Answer>(&answer)?.node)
         })
     }
@@ -302,7 +303,8 @@ impl Whom {
     ) -> Result<(), NodesError> {
         let body = serde_json::to_vec(change)?;
         self.ask(async |asker| {
-            let answer = insist(asker, body.into()).await?;
+            let body = Bytes::from(body);
+            let answer = insist(AskError::may_pass, || asker.post(NODES_PATH, body.clone())).await?;
             let moves = serde_json::from_slice::<Answer>(&answer)?.moves;
             self.wait(asker, moves, done, is_done).await
         })
@@ -341,13 +343,16 @@ impl Whom {
     }
 }
 
-/// Asks for a change of the nodes until it is made or refused, for a while: all of them may be asked for again.
-async fn insist(asker: &Asker<'_>, body: Bytes) -> Result<Bytes, AskError> {
+/// Asks for something that may be asked for again until it is done or refused, for a while.
+pub(super) async fn insist<T, E: Display>(
+    may_pass: impl Fn(&E) -> bool,
+    mut ask: impl AsyncFnMut() -> Result<T, E>,
+) -> Result<T, E> {
     let begun = tokio::time::Instant::now();
     let mut has_said = false;
     loop {
-        match asker.post(NODES_PATH, body.clone()).await {
-            Err(error) if error.may_pass() && begun.elapsed() < ASKED_FOR => {
+        match ask().await {
+            Err(error) if may_pass(&error) && begun.elapsed() < ASKED_FOR => {
                 if !std::mem::replace(&mut has_said, true) {
                     let seconds = ASKED_FOR.as_secs();
                     tell(&format!("{error}; asking again for {seconds} s"));

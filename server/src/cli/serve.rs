@@ -20,7 +20,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use self::notify::Notify;
-use self::place::PlaceOptions;
+use self::place::{PlaceError, PlaceOptions};
 use super::files::{self, Certificates, FileError};
 use super::master_key::fetch::{self, KeyError};
 use super::private_file;
@@ -77,6 +77,8 @@ pub(crate) struct Options {
 pub(crate) enum ServeError {
     #[error(transparent)]
     File(#[from] FileError),
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     #[error(transparent)]
     MasterKey(#[from] KeyError),
     #[error(transparent)]

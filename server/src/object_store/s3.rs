@@ -153,7 +153,7 @@ impl S3 {
             tries += 1;
             let cause = match self.try_once(asked).await {
                 Ok(answer) if answer.status().is_success() => return Ok(answer),
-                Ok(answer) if is_lasting(answer.status()) => return Err(refusal(asked, &answer)),
+                Ok(answer) if is_lasting(&answer) => return Err(refusal(asked, &answer)),
                 Ok(answer) => {
                     let (code, sentence) = answer::error(answer.body());
                     format!("{} {code} {sentence}", answer.status())
@@ -232,11 +232,19 @@ fn tag(answer: &Response<Bytes>) -> String {
     tag.unwrap_or_default().trim_matches('"').to_owned()
 }
 
-/// Whether another try gets the same answer.
-fn is_lasting(status: StatusCode) -> bool {
-    !status.is_server_error()
-        && status != StatusCode::TOO_MANY_REQUESTS
-        && status != StatusCode::REQUEST_TIMEOUT
+/// Whether another try gets the same answer. Source: Amazon S3 API reference, "Error responses": some that pass have the statuses of
+/// others that do not.
+fn is_lasting(answer: &Response<Bytes>) -> bool {
+    let status = answer.status();
+    let passes = status.is_server_error()
+        || status == StatusCode::TOO_MANY_REQUESTS
+        || status == StatusCode::REQUEST_TIMEOUT;
+    let (code, _) = answer::error(answer.body());
+    !passes
+        && !matches!(
+            code.as_str(),
+            "RequestTimeout" | "OperationAborted" | "RequestTimeTooSkewed"
+        )
 }
 
 fn failed(asked: &Asked<'_>, cause: &str) -> StoreError {

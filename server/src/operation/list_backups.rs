@@ -123,7 +123,8 @@ impl ListBackups {
             from_ms: self.time_range_lower_bound_ms.unwrap_or(i64::MIN),
             until_ms: self.time_range_upper_bound_ms.unwrap_or(i64::MAX),
             behind: behind.map(|(table, id)| (table.to_owned(), id.to_owned())),
-            kinds: of_type.map_or(&[BackupKind::User, BackupKind::System], BackupType::kinds),
+            // Source: API reference of DynamoDB, ListBackups, "BackupType".
+            kinds: of_type.unwrap_or(BackupType::User).kinds(),
             limit: usize::try_from(self.limit.unwrap_or(PAGE_MAX)).unwrap_or_default(),
         })
     }
@@ -207,7 +208,7 @@ mod tests {
             (Some("USER"), vec![20, 30, 40]),
             (Some("SYSTEM"), vec![10]),
             (Some("ALL"), vec![20, 10, 30, 40]),
-            (None, vec![20, 10, 30, 40]),
+            (None, vec![20, 30, 40]),
             (Some("AWS_BACKUP"), vec![]),
         ] {
             let request = ListBackups {

@@ -71,7 +71,14 @@ impl Operation for RestoreTableFromBackup {
         let definition =
             self.overrides
                 .definition(name, of_backup(&record), billing_mode, (new_id, now_ms))?;
-        let table_description = begin(context, definition).await?;
+        let made = (definition.name.clone(), definition.id);
+        let table_description = Box::pin(begin(context, definition)).await?;
+        // DeleteBackup looks at tables first: one of the two sees the other.
+        let there = Box::pin(context.backup(&arn)).await;
+        if !matches!(&there, Ok(there) if there.status == BackupStatus::Available) {
+            Box::pin(undo(context, made)).await?;
+            return Err(there.err().unwrap_or_else(|| backup::not_found(&arn)));
+        }
         Ok(RestoreTableFromBackupOutput { table_description })
     }
 }
@@ -109,6 +116,16 @@ pub(super) async fn check_target(context: &Context, name: &str) -> Result<(), Ap
         return Err(table::too_many(context.limits.tables_max));
     }
     Ok(())
+}
+
+/// Removes a table that was made for a restore whose source has gone.
+pub(super) async fn undo(context: &Context, (name, id): (String, Uuid)) -> Result<(), ApiError> {
+    let is_it = |there: &TableDefinition| if there.id == id { Ok(()) } else { Err(()) };
+    let removed = context.catalog.remove(&name, context.clock.now_ms(), is_it);
+    match removed.await {
+        Ok(_) | Err(CatalogError::Missing { .. }) => Ok(()),
+        Err(error) => Err(table::catalog(error)),
+    }
 }
 
 /// Makes the table whose items are to be restored.

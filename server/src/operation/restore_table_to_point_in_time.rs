@@ -6,7 +6,7 @@
 //! history.
 
 use super::backup_description::check_backed_up;
-use super::restore_table_from_backup::{RestoreOverrides, begin, check_name, check_target};
+use super::restore_table_from_backup::{RestoreOverrides, begin, check_name, check_target, undo};
 use super::table_description::TableDescription;
 use super::{Context, Operation, table_name};
 use crate::arn;
@@ -58,7 +58,17 @@ impl Operation for RestoreTableToPointInTime {
         let of = (source.definition(), restore);
         let overrides = &self.overrides;
         let definition = overrides.definition(plan.target, of, plan.billing_mode, (new_id, now_ms))?;
-        let table_description = begin(context, definition).await?;
+        let made = (definition.name.clone(), definition.id);
+        let history = definition.restore.as_ref().and_then(|restore| restore.history);
+        let table_description = Box::pin(begin(context, definition)).await?;
+        // Whoever ends a history looks at tables first: one of the two sees the other.
+        let there = Box::pin(context.catalog.latest(&plan.source)).await;
+        let there = there.map_err(message::table::catalog)?;
+        let kept = there.and_then(|there| Some(there.definition().history.as_ref()?.id));
+        if kept != history {
+            Box::pin(undo(context, made)).await?;
+            return Err(backup::no_history(&plan.source));
+        }
         Ok(RestoreTableToPointInTimeOutput { table_description })
     }
 }

@@ -8,6 +8,7 @@ use prost::{Enumeration, Message};
 use uuid::Uuid;
 
 use crate::catalog::TableDefinition;
+use crate::object_store::{Object, StoreError};
 
 /// First byte of a record.
 const FORMAT_VERSION: u8 = 1;
@@ -161,6 +162,33 @@ pub(crate) struct Progress {
     /// Bytes of the records that were looked at, decompressed.
     #[prost(int64, tag = "6")]
     pub(crate) bytes: i64,
+    /// Of an import: whether the object is done as well, be it that nothing of it can be read behind its records.
+    #[prost(bool, tag = "7")]
+    pub(crate) is_object_done: bool,
+    /// What the object had for its tag when it was begun.
+    #[prost(string, optional, tag = "8")]
+    pub(crate) tag: Option<String>,
+}
+
+impl Progress {
+    /// Begins an object, or goes on with it.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchKey`] when it was replaced since it was begun: what was counted is not in it.
+    pub(crate) fn take_up(&mut self, object: &Object) -> Result<(), StoreError> {
+        let is_begun = self.key.as_ref() == Some(&object.key);
+        if is_begun && self.tag.as_ref().is_some_and(|tag| *tag != object.tag) {
+            return Err(StoreError::NoSuchKey {
+                key: object.key.clone(),
+            });
+        }
+        self.tag = Some(object.tag.clone());
+        if !is_begun {
+            self.key = Some(object.key.clone());
+            (self.records, self.is_object_done) = (0, false);
+        }
+        Ok(())
+    }
 }
 
 /// An import.

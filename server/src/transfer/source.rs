@@ -22,6 +22,9 @@ const PAGE_BYTES: u64 = 1 << 20;
 /// A page has no more records than this.
 const PAGE_RECORDS_MAX: usize = 4096;
 
+/// Whoever waits for pages hears of it at least after so many bytes, decompressed.
+const HEARD_BYTES: u64 = 64 << 20;
+
 /// What is read of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
@@ -39,6 +42,39 @@ pub(super) struct Page {
     pub(super) broken: Option<String>,
 }
 
+/// What is sent of an object.
+#[derive(Debug)]
+enum Sent {
+    Page(Page),
+    /// There are no more. Without it, whoever reads has ended before.
+    End,
+}
+
+/// The pages of an object.
+#[derive(Debug)]
+pub(super) struct Pages {
+    key: String,
+    received: mpsc::Receiver<Result<Sent, StoreError>>,
+}
+
+impl Pages {
+    /// The next page; `None` behind the last one.
+    ///
+    /// # Errors
+    /// When the object cannot be fetched, or whoever reads it has ended.
+    pub(super) async fn next(&mut self) -> Result<Option<Page>, StoreError> {
+        match self.received.recv().await {
+            Some(Ok(Sent::Page(page))) => Ok(Some(page)),
+            Some(Ok(Sent::End)) => Ok(None),
+            Some(Err(error)) => Err(error),
+            None => Err(StoreError::Failed {
+                what: self.key.clone(),
+                cause: "whoever reads it has ended".to_owned(),
+            }),
+        }
+    }
+}
+
 /// Begins to read an object of a bucket behind so many of its records. An object that cannot be decompressed or parsed ends with a page
 /// that says so; one that cannot be fetched ends with an error.
 pub(super) fn pages(
@@ -47,7 +83,8 @@ pub(super) fn pages(
     table: &TableDefinition,
     object: Object,
     behind: u64,
-) -> mpsc::Receiver<Result<Page, StoreError>> {
+) -> Pages {
+    let key = object.key.clone();
     let (pages, received) = mpsc::channel(AHEAD);
     let (parts, fetched) = mpsc::channel(AHEAD);
     let bucket = bucket.to_owned();
@@ -61,6 +98,8 @@ pub(super) fn pages(
                 return;
             }
         }
+        // An empty one says that there are no more.
+        parts.send(Ok(Bytes::new())).await.ok();
     });
     let (input, table) = (input.clone(), table.clone());
     tokio::task::spawn_blocking(move || {
@@ -68,27 +107,56 @@ pub(super) fn pages(
         let parts = Parts {
             fetched,
             part: Bytes::new(),
+            is_at_end: false,
             failure: Arc::clone(&failure),
         };
-        let read = decompressed(parts, input.compression()).and_then(|input_bytes| {
-            let input_bytes = BufReader::new(input_bytes);
+        let read = decompressed(parts, input.compression()).and_then(|bytes| {
+            let input_bytes = BufReader::new(Heard {
+                bytes,
+                unheard: 0,
+                pages: pages.clone(),
+            });
             let records = match reading {
                 Reading::Items => Records::new(input_bytes, &input, &table),
                 Reading::Puts => Records::of_puts(input_bytes, &input),
             };
             send(records, behind, &pages)
         });
-        let Err(error) = read else { return };
-        let last = match failure.lock().take() {
-            Some(failure) => Err(failure),
-            None => Ok(Page {
-                broken: Some(error.to_string()),
-                ..Page::default()
-            }),
-        };
-        pages.blocking_send(last).ok();
+        if let Err(error) = read {
+            let last = match failure.lock().take() {
+                Some(failure) => Err(failure),
+                None => Ok(Sent::Page(Page {
+                    broken: Some(error.to_string()),
+                    ..Page::default()
+                })),
+            };
+            pages.blocking_send(last).ok();
+        }
+        pages.blocking_send(Ok(Sent::End)).ok();
     });
-    received
+    Pages { key, received }
+}
+
+/// What is decompressed. Now and then whoever waits for pages gets an empty one, so that he can end it: a few kilobytes may be
+/// terabytes without a record.
+struct Heard {
+    bytes: Box<dyn Read>,
+    /// So many bytes were read since.
+    unheard: u64,
+    pages: mpsc::Sender<Result<Sent, StoreError>>,
+}
+
+impl Read for Heard {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.bytes.read(into)?;
+        self.unheard += count as u64;
+        if self.unheard >= HEARD_BYTES {
+            self.unheard = 0;
+            let sent = self.pages.blocking_send(Ok(Sent::Page(Page::default())));
+            sent.map_err(|_| io::Error::other("nobody listens"))?;
+        }
+        Ok(count)
+    }
 }
 
 fn decompressed(parts: Parts, compression: Compression) -> io::Result<Box<dyn Read>> {
@@ -103,7 +171,7 @@ fn decompressed(parts: Parts, compression: Compression) -> io::Result<Box<dyn Re
 fn send<R: io::BufRead>(
     mut records: Records<R>,
     behind: u64,
-    pages: &mpsc::Sender<Result<Page, StoreError>>,
+    pages: &mpsc::Sender<Result<Sent, StoreError>>,
 ) -> io::Result<()> {
     for _ in 0..behind {
         if records.next()?.is_none() {
@@ -127,7 +195,7 @@ fn send<R: io::BufRead>(
             }
         }
         let is_last = page.lines.is_empty();
-        if !is_last && pages.blocking_send(Ok(page)).is_err() {
+        if !is_last && pages.blocking_send(Ok(Sent::Page(page))).is_err() {
             return Ok(());
         }
         outcome?;
@@ -141,16 +209,26 @@ fn send<R: io::BufRead>(
 struct Parts {
     fetched: mpsc::Receiver<Result<Bytes, StoreError>>,
     part: Bytes,
+    is_at_end: bool,
     /// Why the next part is not there, when it is not.
     failure: Arc<Mutex<Option<StoreError>>>,
 }
 
 impl Read for Parts {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while self.part.is_empty() {
+        while self.part.is_empty() && !self.is_at_end {
             match self.fetched.blocking_recv() {
-                None => return Ok(0),
-                Some(Ok(part)) => self.part = part,
+                None => {
+                    *self.failure.lock() = Some(StoreError::Failed {
+                        what: "the object".to_owned(),
+                        cause: "whoever fetches it has ended".to_owned(),
+                    });
+                    return Err(io::Error::other("whoever fetches it has ended"));
+                }
+                Some(Ok(part)) => {
+                    self.is_at_end = part.is_empty();
+                    self.part = part;
+                }
                 Some(Err(error)) => {
                     let told = io::Error::other(error.to_string());
                     *self.failure.lock() = Some(error);
@@ -161,5 +239,29 @@ impl Read for Parts {
         let count = self.part.len().min(into.len());
         self.part.copy_to_slice(&mut into[..count]);
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn pages_without_their_end_are_no_whole_object() {
+        let pages = |sent: Vec<Sent>| {
+            let (pages, received) = mpsc::channel(sent.len().max(1));
+            for sent in sent {
+                pages.try_send(Ok(sent)).unwrap();
+            }
+            Pages {
+                key: "k".to_owned(),
+                received,
+            }
+        };
+        let mut whole = pages(vec![Sent::Page(Page::default()), Sent::End]);
+        assert!(whole.next().await.unwrap().is_some() && whole.next().await.unwrap().is_none());
+        let mut cut_short = pages(vec![Sent::Page(Page::default())]);
+        assert!(cut_short.next().await.unwrap().is_some());
+        assert!(cut_short.next().await.is_err());
     }
 }

@@ -182,6 +182,8 @@ pub(crate) struct Manifest {
     first_bytes: u64,
     edits: u64,
     state: State,
+    /// Whether an edit has failed, or is being made.
+    has_failed: bool,
 }
 
 impl Manifest {
@@ -294,6 +296,7 @@ impl Manifest {
             first_bytes: offset,
             edits: 1,
             state,
+            has_failed: false,
         })
     }
 
@@ -314,7 +317,26 @@ impl Manifest {
     }
 
     /// Applies an edit and makes it durable.
-    pub(crate) fn commit(&mut self, mut changes: Vec<Change>) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Io`]; from then on always, because nobody knows what is on disk of the edit that has failed.
+    pub(crate) fn commit(&mut self, changes: Vec<Change>) -> Result<()> {
+        self.begin()?;
+        self.write(changes)?;
+        self.has_failed = false;
+        Ok(())
+    }
+
+    /// What is begun has failed unless it says otherwise.
+    fn begin(&mut self) -> Result<()> {
+        if std::mem::replace(&mut self.has_failed, true) {
+            let failed = std::io::Error::other("an earlier edit has failed");
+            return Err(Error::io("write", &self.path)(failed));
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, mut changes: Vec<Change>) -> Result<()> {
         changes.push(Change::NextFile(self.state.next_file));
         self.state.apply(&changes).map_err(|detail| Error::Invalid {
             what: "version edit",
@@ -328,13 +350,23 @@ impl Manifest {
         self.edits += 1;
         self.offset += bytes.len() as u64;
         if self.offset > MANIFEST_BYTES_MAX.max(2 * self.first_bytes) {
-            self.renew()?;
+            self.replace()?;
         }
         Ok(())
     }
 
     /// Begins a new manifest with the present state, under a key of its own.
+    ///
+    /// # Errors
+    /// As [`Manifest::commit`].
     pub(crate) fn renew(&mut self) -> Result<()> {
+        self.begin()?;
+        self.replace()?;
+        self.has_failed = false;
+        Ok(())
+    }
+
+    fn replace(&mut self) -> Result<()> {
         let (vfs, keys) = (Arc::clone(&self.vfs), Arc::clone(&self.keys));
         let next = Self::create(vfs, keys, &self.directory, self.state.clone())?;
         let old = std::mem::replace(self, next);

@@ -193,33 +193,38 @@ impl<'a> FrameReader<'a> {
         if self.at >= self.bytes.len() {
             return Ok(End::Exact);
         }
-        // Evidence is a frame whose durable offset lies between the bad frame and the frame itself. Only where an offset
-        // could be is looked at closely: its upper bytes are zeros, but not all of it.
-        let high_bytes = memchr::memmem::Finder::new(&[0; 2]);
-        let mut at = self.at + 1;
-        while let Some(skipped) = self
-            .bytes
-            .get(at + HIGH_BYTES_AT..)
-            .and_then(|rest| high_bytes.find(rest))
-        {
-            at += skipped;
-            let durable = u64_at(self.bytes, at + DURABLE_AT).unwrap_or_default();
-            if durable > bad
-                && durable <= at as u64
-                && checked(self.bytes, at, self.cipher.file_number()).is_some()
-            {
-                let detail =
-                    format!("the frame does not check, but the frame at {at} shows that it was synced");
-                return Err(Error::corruption(self.file, bad, detail));
-            }
-            at += 1;
-            if durable == 0 {
-                let end = at + DURABLE_AT + zeros_at(&self.bytes[at + DURABLE_AT..]);
-                at = at.max(end.saturating_sub(HIGH_BYTES_AT + 1));
-            }
-        }
+        refuse_if_synced(self.file, self.bytes, self.cipher.file_number(), self.at)?;
         Ok(End::Torn(bad))
     }
+}
+
+/// Refuses to take bytes for an end that was never synced when a later frame shows that they were.
+///
+/// # Errors
+///
+/// [`Error::Corruption`].
+pub(crate) fn refuse_if_synced(file: &Path, bytes: &[u8], number: u64, bad: usize) -> Result<()> {
+    // Evidence is a frame whose durable offset lies between the bad frame and the frame itself. Only where an offset could be is
+    // looked at closely: its upper bytes are zeros, but not all of it.
+    let high_bytes = memchr::memmem::Finder::new(&[0; 2]);
+    let mut at = bad + 1;
+    while let Some(skipped) = bytes
+        .get(at + HIGH_BYTES_AT..)
+        .and_then(|rest| high_bytes.find(rest))
+    {
+        at += skipped;
+        let durable = u64_at(bytes, at + DURABLE_AT).unwrap_or_default();
+        if durable > bad as u64 && durable <= at as u64 && checked(bytes, at, number).is_some() {
+            let detail = format!("the frame does not check, but the frame at {at} shows that it was synced");
+            return Err(Error::corruption(file, bad as u64, detail));
+        }
+        at += 1;
+        if durable == 0 {
+            let end = at + DURABLE_AT + zeros_at(&bytes[at + DURABLE_AT..]);
+            at = at.max(end.saturating_sub(HIGH_BYTES_AT + 1));
+        }
+    }
+    Ok(())
 }
 
 /// At least so many zeros come first.

@@ -12,7 +12,7 @@ use std::thread;
 
 use bytes::Bytes;
 
-use super::frame::{End, FRAME_HEADER_BYTES, Frame, FrameReader};
+use super::frame::{End, FRAME_HEADER_BYTES, Frame, FrameReader, refuse_if_synced};
 use super::log::Held;
 use super::record::{Record, RecordKind, Records, StreamId};
 use super::segment::{Segment, SegmentContext};
@@ -174,7 +174,7 @@ impl Recovery<'_> {
             return Err(Error::corruption(&path, 0, detail));
         }
         if is_last && bytes.iter().take(HEADER_BYTES).all(|byte| *byte == 0) {
-            return self.remove_unused(&path);
+            return self.without_header(&path, &bytes, number);
         }
         let header = FileHeader::decode(&path, &bytes, FileKind::Log, number)?;
         let cipher = self.context.keys.cipher(&path, &header)?;
@@ -203,6 +203,16 @@ impl Recovery<'_> {
         self.recovered.next_segment = number + 1;
         self.recovered.next_frame = next_frame;
         Ok(())
+    }
+
+    /// What the last segment is whose header is zeros: one that a crash interrupted in its making, unless frames in it show that it
+    /// was used, or the manifest names it. Nothing of those is removed.
+    fn without_header(&self, path: &Path, bytes: &[u8], number: u64) -> Result<()> {
+        refuse_if_synced(path, bytes, number, HEADER_BYTES)?;
+        if number == self.expected.log_start && number > 1 {
+            return Err(Error::corruption(path, 0, "the header of the segment is zeros"));
+        }
+        self.remove_unused(path)
     }
 
     /// What a segment is whose checkpoint does not check, when nothing shows that it was ever synced: one that a crash

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::frame;
 use super::stream::FramePlace;
@@ -39,6 +40,9 @@ pub(crate) struct Segment {
     durable: AtomicU64,
     /// Where the last frame ends that says no more than that those before it are on disk.
     sealed: AtomicU64,
+    /// Whether a sync has failed. Held while one is under way: the system tells an error once, to whoever comes first, and the next
+    /// sync would succeed without having written anything.
+    has_failed: Mutex<bool>,
 }
 
 impl Segment {
@@ -58,6 +62,7 @@ impl Segment {
             written: AtomicU64::new(end),
             durable: AtomicU64::new(end),
             sealed: AtomicU64::new(0),
+            has_failed: Mutex::new(false),
         }
     }
 
@@ -148,13 +153,31 @@ impl Segment {
 
     /// Makes everything that was written before the call durable; `false` if it was already.
     pub(super) fn sync(&self) -> Result<bool> {
-        let written = self.written();
-        if self.durable() >= written {
+        if self.durable() >= self.written() {
             return Ok(false);
         }
-        self.file.sync_data().map_err(Error::io("sync", &self.path))?;
-        self.durable.fetch_max(written, Ordering::AcqRel);
-        Ok(true)
+        self.sync_once(|| {
+            // Somebody else may have done it meanwhile.
+            let written = self.written();
+            if self.durable() >= written {
+                return Ok(false);
+            }
+            self.file.sync_data().map_err(Error::io("sync", &self.path))?;
+            self.durable.fetch_max(written, Ordering::AcqRel);
+            Ok(true)
+        })
+    }
+
+    /// Syncs, unless a sync has failed before.
+    fn sync_once<T>(&self, sync: impl FnOnce() -> Result<T>) -> Result<T> {
+        let mut has_failed = self.has_failed.lock();
+        if *has_failed {
+            let failed = std::io::Error::other("an earlier sync of this file has failed");
+            return Err(Error::io("sync", &self.path)(failed));
+        }
+        let synced = sync();
+        *has_failed = synced.is_err();
+        synced
     }
 
     /// Cuts off what is preallocated behind the last frame; durable on return.
@@ -162,7 +185,7 @@ impl Segment {
         self.file
             .truncate(self.written())
             .map_err(Error::io("truncate", &self.path))?;
-        self.file.sync_data().map_err(Error::io("sync", &self.path))
+        self.sync_once(|| self.file.sync_data().map_err(Error::io("sync", &self.path)))
     }
 
     /// The contents of a frame that was written.

@@ -201,12 +201,21 @@ impl Cluster {
                 is_lost.map(|is_lost| is_lost.then_some((*range, *id)))
             });
             for answer in join_all(asked).await {
-                lost.extend(answer?);
+                match answer {
+                    Ok(found) => lost.extend(found),
+                    // Its turn comes again; the others do not wait for it.
+                    Err(error) => {
+                        tracing::debug!(node = node.0, %error, "nobody says whether a replica is lost");
+                    }
+                }
             }
         }
         let group = crate::group::apply::METADATA_GROUP;
         let is_metadata_lost = match metadata {
-            Some(id) if !holds(group, id) => self.is_member(group, id).await?,
+            Some(id) if !holds(group, id) => self.is_member(group, id).await.unwrap_or_else(|error| {
+                tracing::debug!(node = node.0, %error, "nobody says whether the metadata's replica is lost");
+                false
+            }),
             _ => false,
         };
         Ok(Brought::Lost(lost, is_metadata_lost))
@@ -216,9 +225,16 @@ impl Cluster {
     pub(super) async fn held_by(self, nodes: Vec<NodeId>) -> Result<Brought, Error> {
         let inventories = nodes
             .into_iter()
-            .map(async |node| Ok::<_, Error>((node, self.inventory(node).await?)));
+            .map(async |node| match self.inventory(node).await {
+                Ok(inventory) => Some((node, inventory)),
+                // It is asked again at the next sweep.
+                Err(error) => {
+                    tracing::debug!(node = node.0, %error, "a node does not say what it has");
+                    None
+                }
+            });
         let all = join_all(inventories).await;
-        Ok(Brought::Held(all.into_iter().collect::<Result<_, _>>()?))
+        Ok(Brought::Held(all.into_iter().flatten().collect()))
     }
 }
 

@@ -107,7 +107,7 @@ impl OneNode {
     fn be_busy(&self, segments: u64) {
         let most = |host: &Host| host.engine.log_statistics().segments;
         let written = || self.host.engine.log_statistics().frame_bytes;
-        let end = written() + segments * 4096;
+        let end = written() + segments * LOG_SEGMENT_BYTES;
         let mut number = 1000;
         while written() < end {
             for (from, to) in [("", "x"), ("x", "")] {
@@ -247,4 +247,103 @@ fn members_of_a_group_that_is_only_read_let_go_of_the_log() {
             assert_bound(&group, LOG_SEGMENTS_MAX + LOG_SEGMENTS_MAX / 2);
         }
     }
+}
+
+/// One member is away while the others write for so many rounds. What the log of a member that is there has kept at most,
+/// and keeps at the end, in segments.
+fn write_without_the_third(group: &Group, rounds: u64, number: &mut u64) -> (u64, u64) {
+    let kept = |node: u64| group.nodes[&NodeId(node)].host.engine.log_statistics().segments;
+    let mut most = 0;
+    for round in 0..rounds {
+        let mut write = group.write_with(1, Change::Append("a"), invocation(round));
+        group.run();
+        answered(write.poll());
+        for _ in 0..10 {
+            (1..=2).for_each(|node| group.tick(node, 1));
+        }
+        fill_segments(group, &[1, 2], number);
+        most = most.max(kept(1)).max(kept(2));
+    }
+    (most, kept(1).max(kept(2)))
+}
+
+/// Time passes until the third member has all that the first one has, or is told that it cannot get it. Whether it has it.
+fn catches_up(group: &Group) -> bool {
+    for _ in 0..100 {
+        (1..=3).for_each(|node| group.tick(node, 1));
+        if group.replica(3).is_outdated() {
+            return false;
+        }
+        if group.cell(3) == group.cell(1) {
+            return true;
+        }
+    }
+    panic!("the third member gets nothing, and is told nothing");
+}
+
+#[test]
+fn a_member_that_is_away_for_a_short_time_gets_what_the_log_has_kept_for_it() {
+    let mut group = Group::led();
+    group.away = vec![NodeId(3)];
+    let mut number = 0;
+    let (most, _) = write_without_the_third(&group, 2 * LOG_SEGMENTS_MAX, &mut number);
+    assert!(most > LOG_SEGMENTS_MAX + LOG_SEGMENTS_MAX / 2, "{most} segments");
+    group.away.clear();
+    assert!(catches_up(&group));
+    let mut kept = most;
+    for _ in 0..40 {
+        for _ in 0..10 {
+            (1..=3).for_each(|node| group.tick(node, 1));
+        }
+        fill_segments(&group, &[1, 2], &mut number);
+        kept = group.nodes[&NodeId(1)].host.engine.log_statistics().segments;
+    }
+    assert!(kept <= LOG_SEGMENTS_MAX, "{kept} segments are kept for nobody");
+}
+
+#[test]
+fn the_log_is_not_kept_without_bound_for_a_member_that_is_away() {
+    let mut group = Group::led();
+    group.away = vec![NodeId(3)];
+    let (most, kept) = write_without_the_third(&group, 30 * LOG_SEGMENTS_MAX, &mut 0);
+    let bound = AWAY_LOG_BYTES / LOG_SEGMENT_BYTES;
+    assert!(most >= bound, "only {most} segments were kept for it");
+    assert!(most <= bound + LOG_SEGMENTS_MAX, "{most} segments");
+    // Nothing is kept for it any more, as it needs everything anyway.
+    assert!(kept <= LOG_SEGMENTS_MAX + LOG_SEGMENTS_MAX / 2, "{kept} segments");
+    // Nobody forgets what was acknowledged.
+    let all = group.cell(1);
+    group.restart(1);
+    group.restart(2);
+    group.replica(1).campaign();
+    group.run();
+    assert!(group.replica(1).is_leader());
+    assert_eq!(group.cell(1), all);
+    group.away.clear();
+    assert!(!catches_up(&group), "the log begins behind what it has");
+}
+
+/// Of a group of which little is written, on a node with much else.
+#[test]
+fn a_member_that_does_not_lead_does_not_keep_the_log_without_bound_either() {
+    let mut group = Group::led();
+    group.away = vec![NodeId(3)];
+    let mut write = group.write(1, Change::Append("a"));
+    group.run();
+    answered(write.poll());
+    let kept = |group: &Group| group.nodes[&NodeId(2)].host.engine.log_statistics().segments;
+    let (mut number, mut most) = (0, 0);
+    for _ in 0..20 * LOG_SEGMENTS_MAX {
+        for _ in 0..10 {
+            (1..=2).for_each(|node| group.tick(node, 1));
+        }
+        fill_segments(&group, &[2], &mut number);
+        most = most.max(kept(&group));
+    }
+    let bound = 2 * AWAY_LOG_BYTES / LOG_SEGMENT_BYTES;
+    assert!(most >= bound, "only {most} segments were kept");
+    assert!(kept(&group) <= LOG_SEGMENTS_MAX, "{} segments", kept(&group));
+    // Its leader has everything for whoever comes back.
+    group.away.clear();
+    assert!(catches_up(&group));
 }

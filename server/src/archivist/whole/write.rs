@@ -8,8 +8,8 @@ use stator_archive::{Archive, Backup, Manifest};
 use stator_model::item::Item;
 use tokio::sync::mpsc;
 
+use super::super::make::Ground;
 use super::super::{ALIVE, JobError};
-use crate::aside::Helpers;
 use crate::catalog::TableDefinition;
 use crate::identity::store::carry::Carried;
 use crate::whole::contents::{definition_key, identity_key, item_key};
@@ -61,15 +61,13 @@ impl Head {
 /// that of the steady clock.
 pub(super) fn write_parts(
     archive: &Archive,
-    base: Option<&Manifest>,
+    ground: &Ground,
     (mut made, head): (WholeBackup, Head),
     mut parts: mpsc::Receiver<Part>,
     clocks: impl Fn() -> (u64, Duration),
 ) -> Result<(WholeBackup, Manifest), JobError> {
     let (begun_ms, mut alive_at) = clocks();
-    let mut backup = archive
-        .begin(&made.id, base, begun_ms)?
-        .helped_by(&Helpers::begin()?);
+    let mut backup = ground.begin(archive, &made.id, begun_ms)?;
     for (key, cell) in &head.cells {
         backup.push(key, cell)?;
     }

@@ -47,6 +47,19 @@ pub(crate) enum ApiError {
     },
 }
 
+impl ApiError {
+    /// Whether another try may succeed: the server starts anew or is busy.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Account { .. } | Self::NoServer => false,
+            Self::NoAnswer { .. } => true,
+            Self::Refused { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+        }
+    }
+}
+
 /// Kubernetes' API server.
 pub(super) struct Api {
     server: String,

@@ -11,9 +11,9 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use super::api::Api;
+use super::api::{Api, ApiError};
 use super::{KubernetesError, block_on};
-use crate::cli::nodes;
+use crate::cli::nodes::{self, insist};
 use crate::config::place::node_of_name;
 
 /// Options of `stator kubernetes pre-stop`.
@@ -49,7 +49,9 @@ enum Fate {
 )]
 pub(super) fn run(options: &Options, api: &Api) -> Result<(), KubernetesError> {
     let node = node_of_name(&options.pod).map_err(KubernetesError::Name)?;
-    let stateful_set = block_on(async { Ok(api.get(&path(&api.namespace, &options.stateful_set)).await?) })?;
+    let path = path(&api.namespace, &options.stateful_set);
+    // Nobody runs this a second time: the pod is stopped whatever comes of it.
+    let stateful_set = block_on(async { Ok(insist(ApiError::may_pass, || api.get(&path)).await?) })?;
     match fate(node, stateful_set.as_ref()) {
         Fate::Stays(why) => {
             writeln!(io::stdout(), "node {node} stays in the cluster: {why}")?;

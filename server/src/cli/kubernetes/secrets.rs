@@ -206,7 +206,7 @@ impl Options {
             place.saturating_sub(1),
             self.node_service
         );
-        let mut hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let mut hosts = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
         for service in [&pod, &self.client_service] {
             hosts.push(service.clone());
             hosts.push(format!("{service}.{namespace}"));
@@ -332,6 +332,7 @@ mod tests {
         let hosts = options(1).hosts_of(2, "here");
         for host in [
             "127.0.0.1",
+            "::1",
             "db-1.db-nodes.here.svc.cluster.local",
             "db.here.svc",
             "db",

@@ -2,6 +2,7 @@
 //!
 //! Not here: what wins over the file (`config/place.rs`), numbers that follow each other (`number.rs`).
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -9,6 +10,7 @@ use stator_cluster::NodeId;
 
 use super::{ServeError, number, unusable};
 use crate::cli::files;
+use crate::cli::files::FileError;
 use crate::config::place::{Place, node_of_name};
 use crate::config::{Config, HostPort};
 
@@ -35,6 +37,15 @@ pub(in crate::cli) struct PlaceOptions {
     data_dir: Option<PathBuf>,
 }
 
+/// Why a file is no configuration for a node.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlaceError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("cannot use the data directory {}: {source}", path.display())]
+    DataDirectory { path: PathBuf, source: io::Error },
+}
+
 impl PlaceOptions {
     /// What wins over a file.
     pub(in crate::cli) fn place(&self) -> Place {
@@ -58,14 +69,17 @@ impl PlaceOptions {
     /// The configuration of a file for this node.
     ///
     /// # Errors
-    /// [`ServeError::File`]; [`ServeError::DataDirectory`] when the directory is that of another place.
-    pub(super) fn config(&self, path: &Path) -> Result<Config, ServeError> {
+    /// [`PlaceError::DataDirectory`] when the directory is that of another place.
+    pub(in crate::cli) fn config(&self, path: &Path) -> Result<Config, PlaceError> {
         let config = files::config_for(path, &self.place())?;
         let Some(first) = self.node_name else {
             return Ok(config);
         };
         let directory = &config.node.data_dir;
-        let number = number::of_place(directory, first).map_err(|source| unusable(directory, source))?;
+        let number = number::of_place(directory, first).map_err(|source| PlaceError::DataDirectory {
+            path: directory.clone(),
+            source,
+        })?;
         let place = Place {
             node: Some(number),
             ..self.place()

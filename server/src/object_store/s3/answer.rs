@@ -59,7 +59,7 @@ fn texts(xml: &[u8]) -> Result<Vec<(String, String)>, String> {
 pub(super) fn listing(xml: &[u8]) -> Result<Listing, String> {
     let mut listing = Listing::default();
     let (mut key, mut size, mut tag) = (None, None, None);
-    let mut is_listing = false;
+    let (mut is_listing, mut is_truncated) = (false, false);
     for (path, text) in texts(xml)? {
         match path.as_str() {
             "ListBucketResult/Contents/Key" => key = Some(text),
@@ -71,10 +71,16 @@ pub(super) fn listing(xml: &[u8]) -> Result<Listing, String> {
                 };
                 listing.objects.push(Object { key, size, tag });
             }
-            "ListBucketResult/NextContinuationToken" => listing.next = Some(text),
+            "ListBucketResult/NextContinuationToken" => {
+                listing.next = Some(text).filter(|text| !text.is_empty());
+            }
+            "ListBucketResult/IsTruncated" => is_truncated = text == "true",
             "ListBucketResult" => is_listing = true,
             _ => {}
         }
+    }
+    if is_truncated && listing.next.is_none() {
+        return Err("its listing is cut short and does not say how it goes on".to_owned());
     }
     is_listing
         .then_some(listing)
@@ -128,6 +134,8 @@ mod tests {
             "",
             "<html></html>",
             "<ListBucketResult><Contents></Contents></ListBucketResult>",
+            "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
+            "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken/></ListBucketResult>",
         ] {
             assert!(listing(wrong.as_bytes()).is_err(), "{wrong}");
         }

@@ -93,6 +93,8 @@ pub(crate) struct CsvRecords<R> {
     headers: Vec<String>,
     record: Vec<u8>,
     ends: Vec<usize>,
+    /// Whether the last line has got an end.
+    is_ended: bool,
 }
 
 impl<R: BufRead> CsvRecords<R> {
@@ -104,6 +106,7 @@ impl<R: BufRead> CsvRecords<R> {
             options,
             record: vec![0; 4096],
             ends: vec![0; 64],
+            is_ended: false,
         }
     }
 
@@ -151,12 +154,24 @@ impl<R: BufRead> CsvRecords<R> {
         let (mut written, mut ended, mut bytes) = (0, 0, 0);
         loop {
             let found = self.input.fill_buf()?;
+            // The last line may have no end. It gets one, because the reader would take the rest for the field otherwise when a quote
+            // is not closed.
+            let is_end = found.is_empty() && !self.is_ended;
+            let input: &[u8] = if is_end { b"\n" } else { found };
             let (result, read, wrote, ends) =
                 self.reader
-                    .read_record(found, &mut self.record[written..], &mut self.ends[ended..]);
-            self.input.consume(read);
-            (written, ended, bytes) = (written + wrote, ended + ends, bytes + read as u64);
+                    .read_record(input, &mut self.record[written..], &mut self.ends[ended..]);
+            if is_end {
+                self.is_ended = read > 0;
+            } else {
+                self.input.consume(read);
+                bytes += read as u64;
+            }
+            (written, ended) = (written + wrote, ended + ends);
             match result {
+                ReadRecordResult::InputEmpty if is_end && wrote > 0 => {
+                    return Err(malformed("A quote is not closed"));
+                }
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull if self.record.len() < RECORD_BYTES_MAX => {
                     self.record.resize(self.record.len() * 2, 0);

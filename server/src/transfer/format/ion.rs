@@ -3,6 +3,10 @@
 //! Sets are lists with an annotation (`$dynamodb_SS`, `$dynamodb_NS`, `$dynamodb_BS`), numbers are decimals, binary is a blob.
 //! Whatever else Ion has (symbols, times, floats, clobs) is no attribute value and is refused.
 
+mod look;
+
+use std::panic::catch_unwind;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ion_rs::{Element, Sequence, Struct, Value};
@@ -84,12 +88,13 @@ fn read_values(values: &Element, placeholders: &mut Placeholders) -> Result<Vec<
 }
 
 fn element_of(line: &[u8]) -> Result<Element, String> {
-    if is_too_deep(line) {
-        return Err("The value is nested too deeply".to_owned());
-    }
+    look::look(line)?;
     // Source: Amazon Ion specification, "Ion Text Encoding". The reader panics at a quoted symbol that is something else.
     let line = std::str::from_utf8(line).map_err(|error| format!("The line is no UTF-8: {error}"))?;
-    Element::read_one(line).map_err(|error| format!("The line is no Ion value: {error}"))
+    // It has panicked at other things as well, which is one record's error and nobody else's.
+    let read = catch_unwind(|| Element::read_one(line));
+    let read = read.map_err(|_| "The line is no Ion value".to_owned())?;
+    read.map_err(|error| format!("The line is no Ion value: {error}"))
 }
 
 fn item_in(line: &Element, bytes: usize) -> Result<Item, String> {
@@ -101,53 +106,6 @@ fn item_in(line: &Element, bytes: usize) -> Result<Item, String> {
     let mut writer = ItemWriter::with_capacity(bytes);
     fields(item, writer.writer(), 0)?;
     Ok(writer.finish())
-}
-
-/// Whether more brackets are open at a time than an item can have: a parser that calls itself for each would need as much
-/// stack as a line is long.
-fn is_too_deep(line: &[u8]) -> bool {
-    let (mut at, mut depth) = (0, 0_usize);
-    while let Some(&byte) = line.get(at) {
-        let rest = &line[at..];
-        at += match byte {
-            b'"' | b'\'' => quoted(rest),
-            b'/' if rest.starts_with(b"/*") => {
-                let end = rest[2..].windows(2).position(|pair| pair == b"*/");
-                end.map_or(rest.len(), |end| end + 4)
-            }
-            b'/' if rest.starts_with(b"//") => {
-                let end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
-                end.unwrap_or(rest.len())
-            }
-            b'{' | b'[' | b'(' => {
-                depth += 1;
-                if depth > BRACKETS_MAX {
-                    return true;
-                }
-                1
-            }
-            b'}' | b']' | b')' => {
-                depth = depth.saturating_sub(1);
-                1
-            }
-            _ => 1,
-        };
-    }
-    false
-}
-
-/// How long the quoted text is that begins here.
-fn quoted(text: &[u8]) -> usize {
-    let quote = if text.starts_with(b"'''") {
-        &text[..3]
-    } else {
-        &text[..1]
-    };
-    let mut at = quote.len();
-    while at < text.len() && !text[at..].starts_with(quote) {
-        at += if text[at] == b'\\' { 2 } else { 1 };
-    }
-    (at + quote.len()).min(text.len())
 }
 
 /// The fields of a struct, as entries of the container that is open.
@@ -366,7 +324,7 @@ mod tests {
             format!("\"\\\\\" {deep}"),
             format!("// x\n{deep}"),
         ] {
-            assert!(is_too_deep(text.as_bytes()), "{text}");
+            assert!(look::look(text.as_bytes()).is_err(), "{text}");
         }
         for text in [
             format!("\"{deep}\""),
@@ -377,9 +335,11 @@ mod tests {
             "[".repeat(BRACKETS_MAX),
             "\"\\".to_owned(),
         ] {
-            assert!(!is_too_deep(text.as_bytes()), "{text}");
+            assert_eq!(look::look(text.as_bytes()), Ok(()), "{text}");
         }
         let very_deep = format!("{{Item:{{a:{}", "[".repeat(100_000));
         assert!(item_of_line(very_deep.as_bytes()).is_err());
+        let behind_a_blob = format!("{{Item:{{pk:\"a\",b:{{{{////}}}},c:{}", "[".repeat(100_000));
+        assert!(item_of_line(behind_a_blob.as_bytes()).is_err());
     }
 }

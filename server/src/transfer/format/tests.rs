@@ -265,3 +265,29 @@ fn a_quote_that_is_not_closed_ends_an_object_and_takes_no_memory() {
     let error = records.next().unwrap_err();
     assert!(error.to_string().contains("quote"), "{error}");
 }
+
+#[test]
+fn a_quote_that_is_not_closed_in_a_short_object_takes_no_records_along() {
+    let read = |text: &str| {
+        let options = CsvOptions::of(&Input::default(), &definition());
+        let mut records = CsvRecords::new(BufReader::new(text.as_bytes()), options);
+        let mut read = Vec::new();
+        loop {
+            match records.next() {
+                Ok(Some(line)) => read.push(line.item.is_ok()),
+                Ok(None) => return Ok(read),
+                Err(error) => return Err((read, error.to_string())),
+            }
+        }
+    };
+    for text in ["pk,a\nx,\"1\ny,2\nz,3\n", "pk,a\nx,\"1\ny,2\nz,3", "pk,a\nx,\""] {
+        assert_eq!(
+            read(text),
+            Err((vec![], "A quote is not closed".to_owned())),
+            "{text}"
+        );
+    }
+    for text in ["pk,a\nx,\"1\"", "pk,a\nx,\"1\"\n", "pk,a\nx,1\r", "pk,a\nx,1\n\n"] {
+        assert_eq!(read(text), Ok(vec![true]), "{text}");
+    }
+}

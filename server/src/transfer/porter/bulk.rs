@@ -123,7 +123,7 @@ impl Porter {
         running.tally.record.bytes_of_all = Some(i64::try_from(all).unwrap_or(i64::MAX));
         self.note_bulk(running).await?;
         for object in objects {
-            if !running.tally.begins(&object.key) {
+            if !running.tally.begins(&object)? {
                 continue;
             }
             let size = object.size;
@@ -148,14 +148,14 @@ impl Porter {
         let behind = record.progress.records;
         let buckets = self.transfers.buckets.clone();
         let mut pages = source::pages(buckets, from, running.table.definition(), object, behind);
-        while let Some(page) = pages.recv().await {
+        while let Some(page) = pages.next().await? {
             if !self.cluster().leads_metadata() {
                 return Err(JobError::NotLeading);
             }
             if self.is_cancelled(running).await? {
                 return Ok(Some(cancelled()));
             }
-            if !self.put_page(running, &key, page?).await? {
+            if !self.put_page(running, &key, page).await? {
                 return Ok(Some(without_table(&running.noted)));
             }
             let is_due = self.cluster().steady_now().saturating_sub(running.noted_at) >= NOTE;
@@ -204,6 +204,8 @@ impl Porter {
         }
         if let Some(broken) = page.broken {
             running.tally.refuse(object, first + count, &broken, None);
+            // It is not to be met, and counted, once more.
+            running.tally.record.is_object_done = true;
         }
         running.tally.has_read(count, bytes);
         let now = self.cluster().steady_now();

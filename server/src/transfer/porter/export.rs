@@ -100,6 +100,14 @@ impl Draft {
     }
 }
 
+/// What says what an export is made of. With the first one it is complete.
+const MANIFESTS: [&str; 4] = [
+    "manifest-summary.json",
+    "manifest-summary.md5",
+    "manifest-files.json",
+    "manifest-files.md5",
+];
+
 /// An export under way.
 pub(super) struct Running {
     pub(super) record: ExportRecord,
@@ -171,6 +179,11 @@ impl Porter {
         if record.is_cancelled {
             return Err(JobError::Cancelled);
         }
+        // What names files goes before the files.
+        for name in MANIFESTS {
+            let buckets = &self.transfers.buckets;
+            buckets.remove(&record.target.bucket, &record.key(name)).await?;
+        }
         self.remove_files(&record).await?;
         let mut begun = record.clone();
         begun.attempt = Some(self.attempt_name()?);
@@ -198,7 +211,9 @@ impl Porter {
     /// Refuses to go on with an export that is to end.
     pub(super) async fn require_wanted(&self, record: &ExportRecord) -> Result<(), JobError> {
         match self.latest(record).await? {
-            Some(record) if record.is_cancelled => Err(JobError::Cancelled),
+            Some(there) if there.is_cancelled => Err(JobError::Cancelled),
+            // Another node has begun anew.
+            Some(there) if there.attempt != record.attempt => Err(JobError::NotLeading),
             Some(_) => Ok(()),
             None => Err(JobError::NotLeading),
         }
@@ -304,6 +319,8 @@ impl Porter {
             .buckets
             .put(bucket, &whole_key, bytes.into())
             .await?;
+        // Whoever was held up with it may have been replaced.
+        self.require_wanted(&running.record).await?;
         running.record.bytes += draft.size;
         let counter = &self.transfers.counters.items_exported;
         counter.fetch_add(u64::try_from(draft.items).unwrap_or_default(), Ordering::Relaxed);
@@ -311,7 +328,7 @@ impl Porter {
             items: draft.items,
             checksum,
             tag,
-            key,
+            key: whole_key,
         });
         Ok(())
     }
@@ -328,9 +345,11 @@ impl Porter {
         for file in &files {
             manifest_line(file, &mut lines);
         }
+        self.require_wanted(was).await?;
         self.put_with_checksum(&record, "manifest-files", lines).await?;
         let table = arn::table(&self.region, &record.table);
         let summary = manifest_summary(&record, &table);
+        self.require_wanted(was).await?;
         self.put_with_checksum(&record, "manifest-summary", summary)
             .await?;
         tracing::info!(

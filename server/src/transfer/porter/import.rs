@@ -170,17 +170,18 @@ impl Porter {
         };
         let done = running.now.progress.key.clone();
         for object in objects {
-            if done.as_ref().is_some_and(|done| object.key < *done) {
+            let progress = &mut running.now.progress;
+            let is_done =
+                |done: &String| object.key < *done || (object.key == *done && progress.is_object_done);
+            if done.as_ref().is_some_and(is_done) {
                 continue;
             }
-            if done.as_ref() != Some(&object.key) {
-                running.now.progress.key = Some(object.key.clone());
-                running.now.progress.records = 0;
-            }
+            progress.take_up(&object)?;
             if !self.write_object(&mut running, object).await? {
                 self.end(&running.noted, Status::Cancelled, None).await?;
                 return Ok(None);
             }
+            running.now.progress.is_object_done = true;
         }
         self.note(&running.noted, &running.now).await?;
         Ok(Some(running.now))
@@ -194,14 +195,14 @@ impl Porter {
         let import = &running.now;
         let from = (import.source.bucket.as_str(), &import.input, Reading::Items);
         let mut pages = source::pages(buckets, from, definition, object, behind);
-        while let Some(page) = pages.recv().await {
+        while let Some(page) = pages.next().await? {
             if !self.is_wanted(running.table) {
                 return Ok(false);
             }
             if !self.cluster().leads_metadata() {
                 return Err(JobError::NotLeading);
             }
-            let bytes = self.write_page(running, &key, page?).await?;
+            let bytes = self.write_page(running, &key, page).await?;
             let now = self.cluster().steady_now();
             if now.saturating_sub(running.noted_at) >= NOTE {
                 self.note(&running.noted, &running.now).await?;
@@ -235,13 +236,16 @@ impl Porter {
             .try_collect()
             .await?;
         errors.extend(refused.into_iter().flatten());
-        errors.extend(page.broken.map(|broken| (first + count as u64, broken)));
         let progress = &mut running.now.progress;
+        // It is not to be met, and counted, once more.
+        progress.is_object_done |= page.broken.is_some();
+        errors.extend(page.broken.map(|broken| (first + count as u64, broken)));
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         for (record, error) in &errors {
             progress.errors += 1;
             if progress.errors <= TOLD_MAX {
                 let (import, bucket) = (&running.noted.id, &running.noted.source.bucket);
+                let error = shortened(error);
                 tracing::warn!(import, bucket, key, record, error, "a record is not imported");
             }
         }
@@ -343,6 +347,12 @@ fn key_of(table: &Table, item: &Item) -> Result<Vec<u8>, String> {
     let key = key.map_err(|error| said(message::item_key(&error)))?;
     table.check_index_keys(item.as_ref()).map_err(said)?;
     Ok(key.as_bytes().to_vec())
+}
+
+/// A sentence without most of what it quotes: values may have megabytes, and records with them come by the thousand.
+fn shortened(sentence: &str) -> &str {
+    const BYTES_MAX: usize = 1024;
+    &sentence[..sentence.floor_char_boundary(BYTES_MAX)]
 }
 
 #[cfg(test)]

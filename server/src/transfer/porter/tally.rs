@@ -8,6 +8,7 @@ use stator_model::item::Item;
 use super::super::record::bulk::{BulkRecord, IndexUsage};
 use crate::command::Done;
 use crate::derive::index::IndexUnits;
+use crate::object_store::{Object, StoreError};
 use crate::wire::encode::bulk::{Spot, condition_line, error_line};
 
 /// Bytes of an item that one write unit covers.
@@ -59,18 +60,20 @@ impl Tally {
     }
 
     /// Goes on with an object; `false` when it is done already.
-    pub(super) fn begins(&mut self, key: &str) -> bool {
+    ///
+    /// # Errors
+    /// As [`Progress::take_up`](super::super::record::Progress::take_up).
+    pub(super) fn begins(&mut self, object: &Object) -> Result<bool, StoreError> {
         let (progress, is_done) = (&mut self.record.progress, self.record.is_object_done);
+        let key = object.key.as_str();
         match progress.key.as_deref() {
-            Some(done) if key < done || (key == done && is_done) => return false,
+            Some(done) if key < done || (key == done && is_done) => return Ok(false),
             Some(done) if key == done => {}
-            _ => {
-                progress.key = Some(key.to_owned());
-                (progress.records, progress.bytes) = (0, 0);
-            }
+            _ => progress.bytes = 0,
         }
+        progress.take_up(object)?;
         self.record.is_object_done = false;
-        true
+        Ok(true)
     }
 
     /// All records of the object are counted, which has so many bytes.
@@ -161,6 +164,14 @@ mod tests {
     use super::super::super::record::bulk::Report;
     use super::*;
 
+    fn object(key: &str) -> Object {
+        Object {
+            key: key.to_owned(),
+            size: 60,
+            tag: "t".to_owned(),
+        }
+    }
+
     fn tally() -> Tally {
         Tally::new(BulkRecord {
             report: Report {
@@ -212,17 +223,26 @@ mod tests {
     #[test]
     fn an_object_is_gone_on_with_until_it_is_done() {
         let mut tally = tally();
-        assert!(tally.begins("b"));
+        assert!(tally.begins(&object("b")).unwrap());
         tally.has_read(5, 50);
         let mut resumed = Tally::new(tally.record.clone());
-        assert!(!resumed.begins("a"), "it was done before");
-        assert!(resumed.begins("b"));
+        assert!(!resumed.begins(&object("a")).unwrap(), "it was done before");
+        assert!(resumed.begins(&object("b")).unwrap());
         assert_eq!(resumed.record.progress.records, 5);
+        let other = Object {
+            tag: "u".to_owned(),
+            ..object("b")
+        };
+        let replaced = Tally::new(tally.record.clone()).begins(&other);
+        assert!(
+            matches!(replaced, Err(StoreError::NoSuchKey { .. })),
+            "{replaced:?}"
+        );
         resumed.ends_object(60);
         let mut again = Tally::new(resumed.record.clone());
-        assert!(!again.begins("b"));
+        assert!(!again.begins(&object("b")).unwrap());
         assert_eq!(again.record.bytes_read(), 60);
-        assert!(again.begins("c"));
+        assert!(again.begins(&object("c")).unwrap());
         assert_eq!(
             (again.record.progress.records, again.record.bytes_before),
             (0, 60)

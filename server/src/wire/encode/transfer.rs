@@ -109,8 +109,9 @@ pub(crate) fn manifest_summary(export: &ExportRecord, table_arn: &str) -> Vec<u8
                 None => json.member(name).null(),
             }
         }
-        let files = format!("{}/manifest-files.json", export.folder());
-        json.member("manifestFilesS3Key").text(&files);
+        // Whole keys, with the prefix: the form is that of files that DynamoDB has written.
+        json.member("manifestFilesS3Key")
+            .text(&export.key("manifest-files.json"));
         json.member("billedSizeBytes").integer(export.bytes);
         json.member("itemCount").integer(export.items);
         json.member("outputFormat").text(format_name(export.format()));
@@ -410,7 +411,7 @@ mod tests {
                 r#""startTime":"2020-11-04T07:28:34.028Z","endTime":"2020-11-04T07:33:43.897Z","tableArn":"arn:t","#,
                 r#""tableId":"id","exportTime":"2020-11-04T07:28:34.005Z","s3Bucket":"b","s3Prefix":"2020","#,
                 r#""s3SseAlgorithm":null,"s3SseKmsKeyId":null,"#,
-                r#""manifestFilesS3Key":"AWSDynamoDB/01604474914028-2d8752fd/manifest-files.json","#,
+                r#""manifestFilesS3Key":"2020/AWSDynamoDB/01604474914028-2d8752fd/manifest-files.json","#,
                 r#""billedSizeBytes":90,"itemCount":8,"outputFormat":"DYNAMODB_JSON","exportType":"FULL_EXPORT"}"#,
             )
         );

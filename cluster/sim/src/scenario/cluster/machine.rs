@@ -97,6 +97,7 @@ fn node_settings(boot: &Boot, shape: &Shape, control: &Control) -> NodeSettings 
         gossip: GossipSettings::default(),
         moves: MoveSettings {
             replace_after_s: 8,
+            away_log_bytes: 96 << 10,
             ..MoveSettings::default()
         },
         scrub: ScrubSettings::default(),

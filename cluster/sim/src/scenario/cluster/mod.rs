@@ -3,7 +3,7 @@
 //! `cluster` breaks whatever a seed says. The others are directed: `cluster-blackout` takes all power at once,
 //! `cluster-voters` that of the one who decides elections, `cluster-late` lets a leader hear what is past,
 //! `cluster-drowsy` lets groups rest, `cluster-long` lets them forget, `cluster-interval` syncs seldom, `cluster-all` compares replicas that lag, `cluster-rolling` restarts one node after the other, `cluster-moves` has nodes join and leave, `cluster-minority` leaves one
-//! node of three, `cluster-wiped` takes a node's disk, `cluster-rot` changes bits on a disk, `cluster-derived` makes an index while there is much to forward, `cluster-transact` carries out transactions. Invariants are in `invariant/`, one file each; a failure begins with
+//! node of three, `cluster-wiped` takes a node's disk, `cluster-rot` changes bits on a disk, `cluster-away` has a node be away for longer than the log is kept for it, `cluster-derived` makes an index while there is much to forward, `cluster-transact` carries out transactions. Invariants are in `invariant/`, one file each; a failure begins with
 //! the name of the one that is broken. Not here: how a node is opened (`machine.rs`).
 
 mod bank;
@@ -51,6 +51,7 @@ pub fn all() -> Vec<Arc<dyn Scenario>> {
         Arc::new(ClusterScenario::interval(machine::builder())),
         Arc::new(ClusterScenario::derived(machine::builder())),
         Arc::new(ClusterScenario::transact(machine::builder())),
+        Arc::new(ClusterScenario::away(machine::builder())),
         Arc::new(ClusterScenario::rot(machine::builder())),
         Arc::new(ClusterScenario::whole(machine::builder())),
         Arc::new(MinorityScenario::new(machine::builder())),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use stator_cluster::NodeId;
 use stator_storage::vfs::mem::Unsynced;
 
-use super::random::WORK;
+use super::random::{ABSENCE_WORK, WORK};
 use crate::fault::{Entry, Fault, Partition, Schedule};
 use crate::random::Stream;
 
@@ -106,6 +106,26 @@ pub(super) fn lateness(stream: &mut Stream, nodes: &[NodeId]) -> Schedule {
             entry(moment, end, Fault::Partition(Partition::Muted(vec![left]))),
         ],
     }
+}
+
+/// One node is away for so long that the log is not kept for it, and soon after it is back one is again: the same, while it
+/// is filled, or one of those that fill it.
+pub(super) fn absence(stream: &mut Stream, nodes: &[NodeId]) -> Schedule {
+    let millis = Duration::from_millis;
+    let mut entries = Vec::new();
+    let mut at = millis(stream.between(1_500, 4_000));
+    while at + millis(12_000) < ABSENCE_WORK {
+        let lasting = millis(stream.between(11_000, 22_000)).min(ABSENCE_WORK.saturating_sub(at));
+        let away = stream.pick(nodes).copied().unwrap_or(NodeId(1));
+        let fault = if stream.chance(500_000) {
+            Fault::Kill(vec![away])
+        } else {
+            power_cut(stream, &[away], 0)
+        };
+        entries.push(Entry { at, lasting, fault });
+        at += lasting + millis(stream.between(20, 3_000));
+    }
+    Schedule { entries }
 }
 
 /// Every link takes long, each for a time of its own, and changes now and then.

@@ -52,6 +52,9 @@ const LONG_WORK: Duration = Duration::from_secs(180);
 /// And where nodes join and leave.
 const MOVES_WORK: Duration = Duration::from_secs(40);
 
+/// And where a node is to be away for long.
+pub(super) const ABSENCE_WORK: Duration = Duration::from_secs(60);
+
 /// A calm in which everything that is remembered for a while is forgotten, such as requests that may be sent again.
 const CALM: Duration = Duration::from_secs(140);
 
@@ -82,6 +85,8 @@ enum Breaks {
     Moves,
     /// Anything, while bits of one node's disk change.
     Bits,
+    /// Anything, while one node of three is away for long.
+    Absence,
 }
 
 /// A cluster under faults.
@@ -207,6 +212,16 @@ impl ClusterScenario {
         }
     }
 
+    /// One node of three is away for so long that the log is not kept for it, under whatever a seed says.
+    pub(super) fn away(builder: Builder) -> Self {
+        Self {
+            name: "cluster-away",
+            breaks: Breaks::Absence,
+            builder,
+            may_derive: true,
+        }
+    }
+
     /// Bits of one node's disk change, under whatever a seed says.
     pub(super) fn rot(builder: Builder) -> Self {
         Self {
@@ -276,6 +291,14 @@ impl ClusterScenario {
                 shape.think_ms_max = 10;
             }
             Breaks::Voters => shape.nodes.truncate(3),
+            Breaks::Absence => {
+                shape.nodes.truncate(3);
+                let derives = self.may_derive && seed.stream("deriving", 0).chance(400_000);
+                shape.deriving = derives.then(|| Arc::new(Deriving::new(false)));
+                // Much is written, to so many cells that each has a history that can be judged.
+                (shape.keys.cells, shape.keys.counters) = (30, 6);
+                shape.think_ms_max = 30;
+            }
             Breaks::Moves => {
                 shape.nodes = (1..=5).map(NodeId).collect();
                 shape.joiners = [4, 5].map(NodeId).into();
@@ -298,6 +321,7 @@ impl ClusterScenario {
             Breaks::Rest => DROWSY_WORK,
             Breaks::Length => LONG_WORK,
             Breaks::Moves => MOVES_WORK,
+            Breaks::Absence => ABSENCE_WORK,
             _ => WORK,
         }
     }
@@ -313,7 +337,7 @@ impl ClusterScenario {
         let gap_ms = match self.breaks {
             Breaks::Rest | Breaks::Length => 9_000,
             Breaks::Forwarding | Breaks::Transactions => 1_200,
-            Breaks::Moves => 6_000,
+            Breaks::Moves | Breaks::Absence => 6_000,
             _ => 2_000,
         };
         PlanSettings {
@@ -364,6 +388,7 @@ impl Scenario for ClusterScenario {
             Breaks::AllPower => "a cluster whose nodes all lose their power at once",
             Breaks::Moves => "nodes join and leave, and one loses its disk, under every fault",
             Breaks::Bits => "bits of one node's disk change, under every fault",
+            Breaks::Absence => "a node is away for longer than the log is kept for it, under every fault",
             Breaks::Nothing => "a cluster whose nodes are restarted one after the other",
             Breaks::Distance => {
                 "a cluster whose nodes are far from each other, and whose replicas are compared all the time"
@@ -385,6 +410,14 @@ impl Scenario for ClusterScenario {
             | Breaks::Moves
             | Breaks::Bits
             | Breaks::Transactions => plan(&mut stream, &nodes, &self.faults(seed)),
+            Breaks::Absence => {
+                let mut schedule = plan(&mut stream, &nodes, &self.faults(seed));
+                schedule
+                    .entries
+                    .extend(plans::absence(&mut stream, &nodes).entries);
+                schedule.entries.sort_by_key(|entry| entry.at);
+                schedule
+            }
             Breaks::Distance => plans::distance(&mut stream, &nodes),
             Breaks::AllPower => plans::all_power(&mut stream, &nodes),
             Breaks::Voters => plans::voters(&mut stream, &nodes),

@@ -101,7 +101,7 @@ impl World {
     async fn sweep(&self) -> u64 {
         let backups = self.node.context.backups.as_ref().unwrap();
         let now_ms = u64::try_from(self.node.context.clock.now_ms()).unwrap();
-        match backups.archive().await.unwrap().sweep(now_ms).unwrap() {
+        match backups.archive().await.unwrap().sweep(|| now_ms).unwrap() {
             stator_archive::Swept::Removed(chunks) => chunks,
             stator_archive::Swept::Later => unreachable!("no backup is being made"),
         }
