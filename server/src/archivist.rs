@@ -222,14 +222,16 @@ impl Archivist {
         Ok(())
     }
 
-    async fn forget(&self, record: &BackupRecord) -> Result<(), JobError> {
+    async fn forget(&self, record: &BackupRecord) -> Result<bool, JobError> {
         Ok(self.backups()?.forget(record).await?)
     }
 
-    /// Forgets a backup that was not made; what was written for it goes with the next sweep.
+    /// Forgets a backup that was not made; what was written for it goes with the next sweep. One that another node has made
+    /// meanwhile stays.
     async fn abandon(&self, record: &BackupRecord) -> Result<(), JobError> {
-        self.forget(record).await?;
-        self.leave_to_sweep(&record.id).await;
+        if self.forget(record).await? {
+            self.leave_to_sweep(&record.id).await;
+        }
         Ok(())
     }
 

@@ -275,14 +275,13 @@ impl Backups {
         Err(BackupError::Contended { id: id.to_owned() })
     }
 
-    /// Forgets a backup, if it still is what it was.
+    /// Forgets a backup, if it still is what it was; `false` if it is not.
     ///
     /// # Errors
     /// When the metadata cannot be written.
-    pub(crate) async fn forget(&self, record: &BackupRecord) -> Result<(), BackupError> {
+    pub(crate) async fn forget(&self, record: &BackupRecord) -> Result<bool, BackupError> {
         let key = Self::key(&record.table().name, &record.id);
-        compare_and_set::install(&self.cluster, &key, Some(record.to_bytes()), None).await?;
-        Ok(())
+        Ok(compare_and_set::install(&self.cluster, &key, Some(record.to_bytes()), None).await?)
     }
 }
 

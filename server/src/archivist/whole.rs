@@ -321,8 +321,8 @@ impl Archivist {
         if matches!(error, JobError::NotLeading | JobError::Cancelled) {
             return Ok(());
         }
-        self.change_if_creating(record, |there| there.failure = error.to_string())
-            .await
+        let noted = self.change_if_creating(record, |there| there.failure = error.to_string());
+        noted.await.map(drop)
     }
 
     /// Gives up a backup that has failed often enough, or that is not wanted any more.
@@ -330,28 +330,31 @@ impl Archivist {
         if matches!(error, JobError::Cancelled) {
             return Ok(());
         }
-        self.change_if_creating(record, |there| {
+        let given_up = self.change_if_creating(record, |there| {
             there.failure = error.to_string();
             there.status = WholeStatus::Failed;
-        })
-        .await?;
-        self.leave_to_sweep(&record.id).await;
+        });
+        // Another node may have made it meanwhile.
+        if given_up.await? == Some(WholeStatus::Failed) {
+            self.leave_to_sweep(&record.id).await;
+        }
         Ok(())
     }
 
+    /// Changes a backup that is still to be made; gives how it stands then.
     async fn change_if_creating(
         &self,
         record: &WholeBackup,
         change: impl Fn(&mut WholeBackup),
-    ) -> Result<(), JobError> {
+    ) -> Result<Option<WholeStatus>, JobError> {
         let changed = self.backups()?.change_whole(&record.id, |there| {
             if there.status == WholeStatus::Creating {
                 change(there);
             }
             Ok::<(), std::convert::Infallible>(())
         });
-        changed.await?;
-        Ok(())
+        let there = changed.await?.and_then(Result::ok);
+        Ok(there.map(|there| there.status))
     }
 
     /// Removes a backup of the cluster that was deleted, and notes that chunks may have become useless. One that is being restored
