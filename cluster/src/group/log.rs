@@ -223,22 +223,16 @@ impl Replica {
         let replica = Arc::clone(self);
         self.host.world.spawn(Box::pin(async move {
             let read = replica.log.lock().reader();
-            match read.fetch(&fetch) {
-                Ok(entries) => {
-                    let mut state = replica.state.lock();
-                    state.core.fetched(fetch, entries);
-                    replica.advance(state);
-                    replica.host.outbox.flush();
-                }
+            let entries = match read.fetch(&fetch) {
+                Ok(entries) => entries,
                 // They were cut meanwhile, as nobody else needs them: whoever wanted them is told.
-                Err(_) if !read.extent().contains(&fetch.from) => {
-                    let mut state = replica.state.lock();
-                    state.core.fetched(fetch, Vec::new());
-                    replica.advance(state);
-                    replica.host.outbox.flush();
-                }
-                Err(error) => replica.fail(&error),
-            }
+                Err(_) if !read.extent().contains(&fetch.from) => Vec::new(),
+                Err(error) => return replica.fail(&error),
+            };
+            let mut state = replica.state.lock();
+            state.core.fetched(fetch, entries);
+            replica.advance(state);
+            replica.host.outbox.flush();
         }));
     }
 

@@ -151,9 +151,7 @@ impl Node {
 
     fn asked_to_read(&self, group: u32) -> Result<Arc<Replica>, Refused> {
         let replica = self.asked(group)?;
-        if !replica.is_readable() {
-            return Err(Refused::NotNow("the replica waits to be filled".to_owned()));
-        }
+        replica.require_readable()?;
         Ok(replica)
     }
 
