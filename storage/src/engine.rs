@@ -58,7 +58,8 @@ type Work = fn(&Core);
 struct Shared {
     core: Arc<Core>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    lock: Mutex<Option<Box<dyn LockGuard>>>,
+    /// Held by the threads as well: one of them may outlive this.
+    lock: Mutex<Option<Arc<dyn LockGuard>>>,
 }
 
 impl Engine {
@@ -83,10 +84,14 @@ impl Engine {
         );
         works.extend(compactions);
         for (name, work) in works {
-            let core = Arc::clone(&shared.core);
+            let (core, lock) = (Arc::clone(&shared.core), shared.lock.lock().clone());
+            let run = move || {
+                work(&core);
+                drop(lock);
+            };
             let thread = thread::Builder::new()
                 .name(name.to_owned())
-                .spawn(move || work(&core))
+                .spawn(run)
                 .map_err(Error::io("start the threads for", directory))?;
             shared.threads.lock().push(thread);
         }
@@ -118,7 +123,7 @@ impl Engine {
         let shared = Shared {
             core: Arc::new(core),
             threads: Mutex::new(Vec::new()),
-            lock: Mutex::new(Some(lock)),
+            lock: Mutex::new(Some(Arc::from(lock))),
         };
         Ok(Self {
             shared: Arc::new(shared),

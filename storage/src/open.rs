@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::applied::Applied;
-use crate::batch::BatchEntries;
 use crate::cache::BlockCache;
 use crate::commit::CommitQueue;
 use crate::core::{Core, Given, Logging};
@@ -177,22 +176,8 @@ struct Memtables {
 
 impl Memtables {
     fn insert(&mut self, state: &State, own: &OwnBatch<'_>) -> Result<()> {
-        let mut entries = Vec::new();
-        let bad = |detail: String| Error::corruption(own.path, own.offset, detail);
-        for entry in BatchEntries::new(&own.entries) {
-            let entry = entry.map_err(|at| {
-                bad(format!(
-                    "an entry of batch {} does not decode at {at}",
-                    own.sequence
-                ))
-            })?;
-            if entry.keyspace.0 == 0 || entry.keyspace.0 >= state.next_keyspace {
-                return Err(bad(format!("keyspace {} was never created", entry.keyspace)));
-            }
-            if state.keyspaces.contains_key(&entry.keyspace) {
-                entries.push(entry);
-            }
-        }
+        let mut entries = own.decode(state.next_keyspace)?;
+        entries.retain(|entry| state.keyspaces.contains_key(&entry.keyspace));
         if self.active.bytes() >= self.bytes_max {
             let next = Memtable::new(own.segment);
             self.full.push(std::mem::replace(&mut self.active, next));

@@ -8,8 +8,9 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
+use parking_lot::{Condvar, Mutex};
 use stator_storage::vfs::Vfs;
-use stator_storage::vfs::fault::{Fault, FaultVfs, Operation};
+use stator_storage::vfs::fault::{Fault, FaultVfs, Operation, Refuse};
 use stator_storage::vfs::mem::{MemVfs, Unsynced};
 use stator_storage::{Direction, Durability, Engine, Error, KeyspaceId, Result, Settings, WriteBatch};
 
@@ -218,4 +219,151 @@ fn what_a_process_wrote_before_it_ended_is_durable_once_the_next_one_is_open() {
         let after = open(Arc::new(disk.after_power_cut(Unsynced::Lost)));
         assert_eq!(read_all(&after, id).unwrap().len(), 20 + usize::from(goes_on));
     }
+}
+
+/// An engine without threads whose log has segments of 4 KiB.
+fn driven(disk: &MemVfs) -> Result<Engine> {
+    Engine::open_driven(environment(Arc::new(disk.clone())), Path::new(DIRECTORY), tiny())
+}
+
+#[test]
+fn what_a_failed_sync_left_unwritten_is_not_believed_by_the_next_process() {
+    let write = |engine: &Engine, id, number: u32| {
+        let mut batch = WriteBatch::new();
+        batch.put(id, &number.to_be_bytes(), &[7; 100]);
+        engine.write(batch, Durability::Sync)?;
+        if number % 25 == 24 {
+            engine.flush()?;
+        }
+        Ok::<_, Error>(())
+    };
+    let mut failed = 0;
+    for after in 0..100 {
+        let disk = MemVfs::new();
+        let engine = driven(&disk).unwrap();
+        let id = engine.create_keyspace("a").unwrap();
+        disk.fail_sync_after(after);
+        let acknowledged = (0..60)
+            .take_while(|number| write(&engine, id, *number).is_ok())
+            .count();
+        failed += u64::from(acknowledged < 60);
+        drop(engine);
+
+        let engine = driven(&disk).unwrap();
+        let found = read_all(&engine, id).unwrap();
+        assert!(
+            found.len() >= acknowledged,
+            "{after}: {} of {acknowledged}",
+            found.len()
+        );
+        // What one can read here may have been read by others, and they may have gone on from there.
+        let at_once = driven(&disk.after_power_cut(Unsynced::Lost)).unwrap();
+        assert_eq!(read_all(&at_once, id).unwrap(), found, "{after}");
+        write(&engine, id, 1000).unwrap();
+        let after_more = driven(&disk.after_power_cut(Unsynced::Lost)).unwrap();
+        assert_eq!(
+            read_all(&after_more, id).unwrap().len(),
+            found.len() + 1,
+            "{after}"
+        );
+    }
+    assert!(failed > 60, "{failed} runs met their failure");
+}
+
+#[test]
+fn a_last_segment_with_synced_frames_stays_when_its_header_reads_as_zeros() {
+    let disk = MemVfs::new();
+    let engine = driven(&disk).unwrap();
+    let id = engine.create_keyspace("a").unwrap();
+    for number in 0..10_u32 {
+        let mut batch = WriteBatch::new();
+        batch.put(id, &number.to_be_bytes(), &[7; 30]);
+        engine.write(batch, Durability::Sync).unwrap();
+    }
+    engine.close().unwrap();
+    drop(engine);
+    let directory = Path::new(DIRECTORY);
+    let mut names = disk.list(directory).unwrap();
+    names.retain(|name| name.starts_with("log-"));
+    names.sort();
+    let last = directory.join(names.last().unwrap());
+    disk.open(&last).unwrap().write_all_at(&[0; 64], 0).unwrap();
+    let error = driven(&disk).unwrap_err();
+    assert!(
+        matches!(&error, Error::Corruption { file, .. } if *file == last),
+        "{error}"
+    );
+    assert!(disk.open(&last).is_ok());
+}
+
+/// Lets a sync wait until it may go on.
+#[derive(Debug, Default)]
+struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct GateState {
+    is_closed: bool,
+    is_waited_at: bool,
+}
+
+impl Gate {
+    fn set(&self, is_closed: bool) {
+        self.state.lock().is_closed = is_closed;
+        self.changed.notify_all();
+    }
+
+    fn wait_for_one(&self) {
+        let mut state = self.state.lock();
+        self.changed.wait_while(&mut state, |state| !state.is_waited_at);
+    }
+}
+
+impl Refuse for Gate {
+    fn refuse(&self, operation: Operation) -> Option<Fault> {
+        let mut state = self.state.lock();
+        if operation == Operation::Sync && state.is_closed {
+            state.is_waited_at = true;
+            self.changed.notify_all();
+            self.changed.wait_while(&mut state, |state| state.is_closed);
+        }
+        None
+    }
+}
+
+#[test]
+fn a_directory_stays_locked_until_the_last_thread_has_written_what_it_has_to() {
+    let (disk, gate) = (MemVfs::new(), Arc::new(Gate::default()));
+    let vfs: Arc<dyn Vfs> = Arc::new(FaultVfs::asking(
+        Arc::new(disk.clone()),
+        Arc::clone(&gate) as Arc<dyn Refuse>,
+    ));
+    let engine = Engine::open(environment(vfs), Path::new(DIRECTORY), tiny()).unwrap();
+    let id = engine.create_keyspace("a").unwrap();
+    let mut batch = WriteBatch::new();
+    batch.put(id, b"k", b"v");
+    // The last clone goes in a completion, on the thread that ends the log then.
+    let (last, closing) = (engine.clone(), Arc::clone(&gate));
+    let (sender, receiver) = std::sync::mpsc::channel();
+    engine.commit(batch, Durability::Sync, move |done| {
+        receiver.recv().unwrap();
+        done.unwrap();
+        closing.set(true);
+        drop(last);
+    });
+    drop(engine);
+    sender.send(()).unwrap();
+    gate.wait_for_one();
+    let other = || Engine::open(environment(Arc::new(disk.clone())), Path::new(DIRECTORY), tiny());
+    assert!(matches!(other(), Err(Error::Locked { .. })));
+    gate.set(false);
+    let opened = loop {
+        match other() {
+            Err(Error::Locked { .. }) => std::thread::yield_now(),
+            opened => break opened.unwrap(),
+        }
+    };
+    assert_eq!(opened.get(id, b"k").unwrap().as_deref(), Some(&b"v"[..]));
 }

@@ -1,7 +1,7 @@
 //! A checkpoint: a second directory with the same contents, made of hard links, that opens like any other.
 //!
-//! Invariant: what was published before the call is in it. It has no log: everything is in sstables first. `CURRENT` comes
-//! last, so that a half-made checkpoint does not open.
+//! Invariant: what was published before the call is in it. It has no log: everything is in sstables first. `KEYS` comes
+//! last, so that a half-made checkpoint does not open, and no file of it needs a key that is not there.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,6 +35,8 @@ pub(crate) fn checkpoint(core: &Core, target: &Path) -> Result<Checkpoint> {
             detail: format!("{} is not empty: it holds {name}", target.display()),
         });
     }
+    // No key of them is forgotten meanwhile.
+    let _writing = core.writing.read();
     // The version keeps its sstables from being deleted; the state is that of the same moment.
     let (version, mut state) = {
         let manifest = core.manifest.lock();
@@ -61,13 +63,13 @@ pub(crate) fn checkpoint(core: &Core, target: &Path) -> Result<Checkpoint> {
         .keyspaces
         .retain(|_, keyspace| keyspace.dropped_at.is_none());
     state.forget_log();
-    let keys = read_file(vfs, &core.context.directory.join(KEYS))?;
-    replace_file(vfs, &target.join(KEYS), &keys)?;
     Manifest::create(
         Arc::clone(&core.context.vfs),
         Arc::clone(&core.context.keys),
         target,
         state,
     )?;
+    let keys = read_file(vfs, &core.context.directory.join(KEYS))?;
+    replace_file(vfs, &target.join(KEYS), &keys)?;
     Ok(made)
 }

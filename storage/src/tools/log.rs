@@ -4,6 +4,7 @@
 //! Invariant: nothing is cut or removed; a torn end is where reading ends.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::DumpOptions;
 use super::dump::{hex, value_shown};
@@ -16,17 +17,15 @@ use crate::header::{FileHeader, FileKind, HEADER_BYTES};
 use crate::version::manifest::State;
 use crate::wal::frame::{End, Frame, FrameReader};
 use crate::wal::record::{RecordKind, Records, StreamId};
+use crate::wal::recovery::{Expected, Recovered, look};
+use crate::wal::segment::SegmentContext;
 
-/// Hands the frames of a segment on; gives how it ends, and the number of the frame that would come next.
-fn read_segment(
-    offline: &Offline,
-    number: u64,
-    visit: &mut dyn FnMut(&Frame) -> Result<()>,
-) -> Result<(End, u64, u64)> {
+/// Hands the frames of a segment on; gives how it ends.
+fn read_segment(offline: &Offline, number: u64, visit: &mut dyn FnMut(&Frame) -> Result<()>) -> Result<End> {
     let path = offline.path(FileName::Log(number));
     let bytes = read_file(offline.vfs(), &path)?;
     if bytes.iter().take(HEADER_BYTES).all(|byte| *byte == 0) {
-        return Ok((End::Torn(0), 0, 0));
+        return Ok(End::Torn(0));
     }
     let header = FileHeader::decode(&path, &bytes, FileKind::Log, number)?;
     let cipher = offline.context.keys.cipher(&path, &header)?;
@@ -34,63 +33,39 @@ fn read_segment(
     while let Some(frame) = reader.next_frame()? {
         visit(&frame)?;
     }
-    Ok((reader.end()?, header.first_sequence, reader.expected()))
+    reader.end()
 }
 
-/// The segments that a start would read, by number.
-fn needed(offline: &Offline, state: &State) -> Result<Vec<u64>> {
-    let files = offline.files()?.into_iter();
-    let numbers = files.filter_map(|file| match file {
-        FileName::Log(number) if number >= state.log_start => Some(number),
-        _ => None,
-    });
-    Ok(numbers.collect())
-}
-
-/// Checks the segments that a start would read; gives their number.
-pub(super) fn check(offline: &Offline, state: &State) -> Result<u64> {
-    let numbers = needed(offline, state)?;
-    let mut next = None;
-    for (position, &number) in numbers.iter().enumerate() {
-        let path = offline.path(FileName::Log(number));
-        let bad = |offset: u64, detail: String| Error::corruption(&path, offset, detail);
-        if position == 0 && number != state.log_start && state.log_start > 1 {
-            return Err(bad(
-                0,
-                format!("the log begins here, but segment {} is missing", state.log_start),
-            ));
-        }
-        let (end, first_frame, next_frame) = read_segment(offline, number, &mut |frame| {
-            for record in Records::new(&frame.contents) {
-                let record = record.map_err(|at| {
-                    bad(
-                        frame.offset,
-                        format!("no record begins {at} bytes into the frame"),
-                    )
-                })?;
-                let is_own = record.stream == StreamId::ENGINE && record.kind == RecordKind::Entry;
-                if is_own {
-                    for entry in BatchEntries::new(record.payload) {
-                        entry
-                            .map_err(|at| bad(frame.offset, format!("no entry begins at {at} of a batch")))?;
-                    }
-                }
-            }
-            Ok(())
-        })?;
-        let is_last = position + 1 == numbers.len();
-        if let (End::Torn(offset), false) = (end, is_last) {
-            return Err(bad(
-                offset,
-                "the frame does not check, but later segments follow".to_owned(),
-            ));
-        }
-        if next.is_some_and(|next| next != first_frame) && end != End::Torn(0) {
-            return Err(bad(24, format!("the segment begins with frame {first_frame}")));
-        }
-        next = Some(next_frame);
+/// Where the segments of a directory lie.
+fn context(offline: &Offline) -> SegmentContext {
+    let context = &offline.context;
+    SegmentContext {
+        vfs: Arc::clone(&context.vfs),
+        keys: Arc::clone(&context.keys),
+        directory: context.directory.clone(),
+        // None is made.
+        segment_bytes: 0,
     }
-    Ok(numbers.len() as u64)
+}
+
+/// What a start would make of the log with this manifest.
+fn read_back(offline: &Offline, state: &State) -> Result<Recovered> {
+    let expected = Expected {
+        log_start: state.log_start,
+        last_sequence: state.last_sequence,
+    };
+    look(&context(offline), expected, &mut |own| {
+        own.decode(state.next_keyspace).map(drop)
+    })
+}
+
+/// Checks the segments that a start would read, as it would; gives their number.
+pub(super) fn check(offline: &Offline, state: &State) -> Result<u64> {
+    let found = read_back(offline, state)?;
+    let directory = offline.directory();
+    found.require_beginning(directory, state.log_start)?;
+    found.require_streams(directory, state.log_start)?;
+    Ok(found.segments.len() as u64)
 }
 
 /// The first segment there is, and the sequence number that comes after all that was logged before it.
@@ -114,23 +89,53 @@ pub(super) fn beginning(offline: &Offline) -> Result<Option<(u64, SequenceNumber
     Ok(own_next.map(|own_next| (number, own_next)))
 }
 
-/// Where the log cannot be read on: the segment, the offset in it, and what is wrong there; `None` if it is whole.
-pub(super) fn damage(offline: &Offline, log_start: u64) -> Result<Option<(u64, u64, Error)>> {
-    let files = offline.files()?.into_iter();
-    let numbers = files.filter_map(|file| match file {
-        FileName::Log(number) if number >= log_start => Some(number),
-        _ => None,
-    });
-    for number in numbers {
-        match read_segment(offline, number, &mut |_| Ok(())) {
-            Ok(_) => {}
-            Err(error) => match error {
-                Error::Corruption { offset, .. } => return Ok(Some((number, offset, error))),
-                error => return Err(error),
-            },
+/// What keeps a start from reading the log.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// It cannot be read on from this offset of this segment.
+    Bad(u64, u64, Error),
+    /// None of it is there, although the manifest says where it begins.
+    Missing(Error),
+}
+
+/// What keeps a start from reading the log with this manifest; `None` if nothing does.
+///
+/// # Errors
+///
+/// [`Error::Corruption`] for a stream that lacks entries, of which nothing can be cut off.
+pub(super) fn trouble(offline: &Offline, state: &State) -> Result<Option<Trouble>> {
+    match read_back(offline, state) {
+        Ok(found) => {
+            if let Err(error) = found.require_beginning(offline.directory(), state.log_start) {
+                return Ok(Some(Trouble::Missing(error)));
+            }
+            found.require_streams(offline.directory(), state.log_start)?;
+            Ok(None)
+        }
+        Err(error) => {
+            let Error::Corruption { file, offset, .. } = &error else {
+                return Err(error);
+            };
+            let name = file.file_name().and_then(|name| name.to_str());
+            match name.and_then(FileName::parse) {
+                Some(FileName::Log(number)) => Ok(Some(Trouble::Bad(number, *offset, error))),
+                _ => Err(error),
+            }
         }
     }
-    Ok(None)
+}
+
+/// What is said of a log whose manifest is lost: that it begins with the first segment there is, and that all of it is known.
+pub(super) fn state_of_itself(offline: &Offline) -> Result<State> {
+    let segments = offline.files()?.into_iter().filter_map(|file| match file {
+        FileName::Log(number) => Some(number),
+        _ => None,
+    });
+    Ok(State {
+        log_start: segments.min().unwrap_or(1),
+        last_sequence: SequenceNumber::MAX - 1,
+        ..State::default()
+    })
 }
 
 /// The keyspaces that the engine's own entries in the log name.
@@ -163,7 +168,7 @@ pub(super) fn dump(
     options: DumpOptions,
     print: &mut dyn FnMut(&str) -> Result<()>,
 ) -> Result<()> {
-    let (end, ..) = read_segment(offline, number, &mut |frame| {
+    let end = read_segment(offline, number, &mut |frame| {
         print(&format!("frame at {}: {} bytes", frame.offset, frame.length))?;
         for record in Records::new(&frame.contents).map_while(std::result::Result::ok) {
             print(&format!(

@@ -12,8 +12,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::Progress;
+use super::log::{self, Trouble};
 use super::offline::Offline;
-use super::{Progress, log};
 use crate::entry::{KeyspaceId, SequenceNumber};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
@@ -81,7 +82,7 @@ pub fn repair(
     };
     let state = match Manifest::read(offline.vfs(), &offline.context.keys, directory) {
         Ok(Some(state)) => {
-            work.cut_log(state.log_start)?;
+            work.cut_log(&state)?;
             work.replace_damaged(state, progress)?
         }
         Ok(None) => work.rebuild(progress)?,
@@ -207,7 +208,7 @@ impl Work<'_> {
     /// Makes a state out of the sstables and the log alone.
     fn rebuild(&mut self, progress: Progress<'_>) -> Result<State> {
         self.done.manifest_rebuilt = true;
-        self.cut_log(0)?;
+        self.cut_log(&log::state_of_itself(self.offline)?)?;
         let mut state = State::default();
         let mut sources: BTreeMap<KeyspaceId, (Bytes, Vec<Arc<Sstable>>)> = BTreeMap::new();
         for file in self.offline.files()? {
@@ -260,13 +261,30 @@ impl Work<'_> {
         Ok(state)
     }
 
-    /// Cuts the log where it cannot be read on. What is cut off stays, under other names.
-    fn cut_log(&mut self, log_start: u64) -> Result<()> {
-        let Some((number, offset, error)) = log::damage(self.offline, log_start)? else {
-            return Ok(());
-        };
-        self.done.log_cut = true;
-        self.done.lost.push(error);
+    /// Cuts the log where a start could not read on. What is cut off stays, under other names.
+    fn cut_log(&mut self, state: &State) -> Result<()> {
+        // What lies before a cut may be bad in another way; each one comes before the last.
+        while let Some(trouble) = log::trouble(self.offline, state)? {
+            self.done.log_cut = true;
+            match trouble {
+                Trouble::Bad(number, offset, error) => {
+                    self.done.lost.push(error);
+                    self.cut_log_at(number, offset)?;
+                }
+                Trouble::Missing(error) => {
+                    // After a cut at its beginning that is no news.
+                    if self.done.lost.is_empty() {
+                        self.done.lost.push(error);
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts a segment at an offset, and puts aside those behind it.
+    fn cut_log_at(&mut self, number: u64, offset: u64) -> Result<()> {
         let (vfs, directory) = (self.offline.vfs(), self.offline.directory());
         for file in self.offline.files()? {
             let FileName::Log(later) = file else { continue };

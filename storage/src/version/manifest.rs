@@ -16,7 +16,7 @@ use crate::header::{FileHeader, FileKind, HEADER_BYTES};
 use crate::sstable::SstableMeta;
 use crate::version::KeyspaceOptions;
 use crate::vfs::{File, Vfs};
-use crate::wal::frame::{self, FRAME_HEADER_BYTES, FrameReader};
+use crate::wal::frame::{self, FRAME_HEADER_BYTES, FrameReader, Place};
 use crate::wal::record::StreamId;
 
 /// A manifest that has grown larger than this, and to twice its first size, is replaced by a new one.
@@ -178,6 +178,8 @@ pub(crate) struct Manifest {
     path: PathBuf,
     cipher: FileCipher,
     offset: u64,
+    /// Everything in the file before this offset is durable.
+    durable: u64,
     /// The size of its first edit, with the header.
     first_bytes: u64,
     edits: u64,
@@ -278,14 +280,20 @@ impl Manifest {
         let file = vfs.create(&path).map_err(Error::io("create", &path))?;
         let (header, cipher) = keys.new_file(FileKind::Manifest, number, 0)?;
         let mut bytes = header.encode().to_vec();
-        bytes.extend(encode(&state.to_changes(), &cipher, 1, HEADER_BYTES as u64));
+        let start = HEADER_BYTES as u64;
+        let place = Place {
+            offset: start,
+            number: 1,
+            durable: start,
+        };
+        bytes.extend(encode(&state.to_changes(), &cipher, place));
         file.write_all_at(&bytes, 0).map_err(Error::io("write", &path))?;
         file.sync_data().map_err(Error::io("sync", &path))?;
         vfs.sync_dir(directory).map_err(Error::io("sync", directory))?;
         install(&*vfs, directory, number)?;
         let directory = directory.to_path_buf();
         let offset = bytes.len() as u64;
-        Ok(Self {
+        let mut manifest = Self {
             vfs,
             keys,
             directory,
@@ -293,11 +301,14 @@ impl Manifest {
             path,
             cipher,
             offset,
+            durable: offset,
             first_bytes: offset,
             edits: 1,
             state,
             has_failed: false,
-        })
+        };
+        manifest.seal()?;
+        Ok(manifest)
     }
 
     pub(crate) fn state(&self) -> &State {
@@ -342,16 +353,35 @@ impl Manifest {
             what: "version edit",
             detail,
         })?;
-        let bytes = encode(&changes, &self.cipher, self.edits + 1, self.offset);
-        self.file
-            .write_all_at(&bytes, self.offset)
-            .map_err(Error::io("write", &self.path))?;
+        self.append(&changes)?;
         self.file.sync_data().map_err(Error::io("sync", &self.path))?;
-        self.edits += 1;
-        self.offset += bytes.len() as u64;
+        self.durable = self.offset;
+        self.seal()?;
         if self.offset > MANIFEST_BYTES_MAX.max(2 * self.first_bytes) {
             self.replace()?;
         }
+        Ok(())
+    }
+
+    /// Writes an edit that changes nothing, and says that the one before it is on disk: from then on that one is not taken for a
+    /// torn end when its bytes change there. Not durable itself: if it is lost, all is as before.
+    fn seal(&mut self) -> Result<()> {
+        self.append(&[Change::NextFile(self.state.next_file)])
+    }
+
+    /// Writes an edit behind the others.
+    fn append(&mut self, changes: &[Change]) -> Result<()> {
+        let place = Place {
+            offset: self.offset,
+            number: self.edits + 1,
+            durable: self.durable,
+        };
+        let bytes = encode(changes, &self.cipher, place);
+        self.file
+            .write_all_at(&bytes, self.offset)
+            .map_err(Error::io("write", &self.path))?;
+        self.edits += 1;
+        self.offset += bytes.len() as u64;
         Ok(())
     }
 
@@ -374,18 +404,13 @@ impl Manifest {
     }
 }
 
-/// The frame of an edit. Everything before it in the file is durable.
-fn encode(changes: &[Change], cipher: &FileCipher, number: u64, offset: u64) -> Vec<u8> {
+/// The frame of an edit.
+fn encode(changes: &[Change], cipher: &FileCipher, place: Place) -> Vec<u8> {
     let mut bytes = Vec::new();
     frame::begin(&mut bytes);
     for change in changes {
         edit::encode(change, &mut bytes);
     }
-    let place = frame::Place {
-        offset,
-        number,
-        durable: offset,
-    };
     frame::seal(&mut bytes, cipher, place);
     bytes
 }
@@ -432,7 +457,8 @@ fn read_edits(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vfs::mem::MemVfs;
+    use crate::vfs::fault::{Fault, FaultVfs, Operation};
+    use crate::vfs::mem::{MemVfs, Unsynced};
 
     fn keys(vfs: &Arc<MemVfs>) -> Arc<KeyRing> {
         Arc::new(KeyRing::for_test(Arc::clone(vfs) as _, Path::new("/d")))
@@ -504,6 +530,65 @@ mod tests {
             Manifest::read(&*vfs, &keys(&vfs), directory).unwrap().as_ref(),
             Some(manifest.state())
         );
+    }
+
+    #[test]
+    fn a_changed_byte_of_the_last_edit_is_corruption_and_not_a_torn_end() {
+        let vfs = Arc::new(MemVfs::new());
+        let directory = Path::new("/d");
+        vfs.create_dir_all(directory).unwrap();
+        let mut manifest =
+            Manifest::create(Arc::clone(&vfs) as _, keys(&vfs), directory, State::default()).unwrap();
+        let begins = manifest.offset;
+        manifest.commit(vec![created(1)]).unwrap();
+        let path = manifest.path.clone();
+        let seal = {
+            let changes = [Change::NextFile(manifest.state.next_file)];
+            let place = Place {
+                offset: 0,
+                number: 1,
+                durable: 0,
+            };
+            encode(&changes, &manifest.cipher, place).len() as u64
+        };
+        let (ring, state) = (keys(&vfs), manifest.state().clone());
+        for offset in begins..manifest.offset {
+            let copy = vfs.after_power_cut(Unsynced::Kept);
+            copy.flip_bit(&path, offset, 3).unwrap();
+            let read = Manifest::read(&copy, &ring, directory);
+            if offset < manifest.offset - seal {
+                assert!(
+                    matches!(read, Err(Error::Corruption { .. })),
+                    "{offset}: {read:?}"
+                );
+            } else {
+                assert_eq!(read.unwrap().as_ref(), Some(&state), "{offset}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_edit_is_made_after_one_that_has_failed() {
+        let disk = MemVfs::new();
+        let vfs = Arc::new(FaultVfs::new(Arc::new(disk.clone())));
+        let directory = Path::new("/d");
+        vfs.create_dir_all(directory).unwrap();
+        let ring = Arc::new(KeyRing::for_test(Arc::clone(&vfs) as _, directory));
+        let mut manifest = Manifest::create(
+            Arc::clone(&vfs) as _,
+            Arc::clone(&ring),
+            directory,
+            State::default(),
+        )
+        .unwrap();
+        vfs.fail(Operation::Sync, Fault::Eio, 0, 1);
+        assert!(matches!(manifest.commit(vec![created(1)]), Err(Error::Io { .. })));
+        // The system has told its error once, and takes the next sync for a success.
+        vfs.heal();
+        assert!(matches!(manifest.commit(vec![created(2)]), Err(Error::Io { .. })));
+        assert!(matches!(manifest.renew(), Err(Error::Io { .. })));
+        let state = Manifest::read(&disk.after_power_cut(Unsynced::Lost), &ring, directory).unwrap();
+        assert!(state.is_some_and(|state| state.keyspaces.is_empty()));
     }
 
     #[test]

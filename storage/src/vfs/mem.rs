@@ -65,6 +65,8 @@ struct Disk {
     /// Digests all of them, and all reads.
     history: u64,
     power_cut_after: Option<u64>,
+    /// So many syncs of files succeed before the one that fails.
+    syncs_until_failure: Option<u64>,
 }
 
 impl Disk {
@@ -178,6 +180,13 @@ impl MemVfs {
     /// Lets so many operations happen (counted from the making of the disk) and refuses every one after.
     pub fn cut_power_after(&self, operations: u64) {
         self.0.lock().power_cut_after = Some(operations);
+    }
+
+    /// Lets so many syncs of files succeed and the next one fail, as Linux does it: the error is told once, what was to be
+    /// written is still read, held for written, and never is (Rebello et al., "Can Applications Recover from fsync Failures?",
+    /// 2020).
+    pub fn fail_sync_after(&self, syncs: u64) {
+        self.0.lock().syncs_until_failure = Some(syncs);
     }
 
     /// The disk as the next start finds it, with the power back.
@@ -437,6 +446,12 @@ impl File for MemFile {
     fn sync_data(&self) -> io::Result<()> {
         let mut disk = self.disk.0.lock();
         disk.operate("sync", &[&(self.inode as u64).to_le_bytes()])?;
+        let left = disk.syncs_until_failure.map(|left| left.checked_sub(1));
+        disk.syncs_until_failure = left.flatten();
+        if left == Some(None) {
+            disk.inodes[self.inode].pending.clear();
+            return Err(io::Error::other("the disk has failed"));
+        }
         let inode = &mut disk.inodes[self.inode];
         for change in std::mem::take(&mut inode.pending) {
             apply(&mut inode.durable, &change);
@@ -517,6 +532,25 @@ mod tests {
         let digests: std::collections::BTreeSet<u64> = works.iter().map(|work| digest(work)).collect();
         assert_eq!(digests.len(), works.len());
         assert!(works.iter().all(|work| digest(work) == digest(work)));
+    }
+
+    #[test]
+    fn what_a_failed_sync_was_to_write_is_read_and_not_on_the_disk() {
+        let disk = MemVfs::new();
+        let file = disk.create(Path::new("/d/a")).unwrap();
+        file.write_all_at(b"ab", 0).unwrap();
+        file.sync_data().unwrap();
+        disk.sync_dir(Path::new("/d")).unwrap();
+        file.write_all_at(b"c", 0).unwrap();
+        disk.fail_sync_after(0);
+        assert!(file.sync_data().is_err());
+        file.write_all_at(b"d", 1).unwrap();
+        file.sync_data().unwrap();
+        assert_eq!(contents(&disk, "/d/a").unwrap(), b"cd");
+        for unsynced in [Unsynced::Lost, Unsynced::Torn { seed: 1 }] {
+            let after = disk.after_power_cut(unsynced);
+            assert_eq!(contents(&after, "/d/a").unwrap(), b"ad", "{unsynced:?}");
+        }
     }
 
     #[test]

@@ -134,6 +134,8 @@ pub(crate) struct FrameReader<'a> {
     at: usize,
     /// The number the next frame must have.
     expected: u64,
+    /// What the frames so far say of their file: everything before this offset had been synced.
+    synced: u64,
 }
 
 impl<'a> FrameReader<'a> {
@@ -145,6 +147,7 @@ impl<'a> FrameReader<'a> {
             cipher,
             at: HEADER_BYTES,
             expected,
+            synced: 0,
         }
     }
 
@@ -169,6 +172,7 @@ impl<'a> FrameReader<'a> {
             .map_err(|_| not_authentic(self.file, offset))?;
         contents.truncate(contents.len() - TAG_BYTES);
         let length = sealed.end - self.at;
+        self.synced = self.synced.max(u64_at(header, DURABLE_AT).unwrap_or_default());
         self.at = sealed.end;
         self.expected += 1;
         Ok(Some(Frame {
@@ -181,6 +185,11 @@ impl<'a> FrameReader<'a> {
     /// The number the next frame would have.
     pub(crate) fn expected(&self) -> u64 {
         self.expected
+    }
+
+    /// Everything before this offset had been synced when the last frame so far was made.
+    pub(crate) fn synced(&self) -> u64 {
+        self.synced
     }
 
     /// Decides what the first frame that is not valid means.

@@ -17,6 +17,7 @@ use super::log::Held;
 use super::record::{Record, RecordKind, Records, StreamId};
 use super::segment::{Segment, SegmentContext};
 use super::stream::{FramePlace, Streams};
+use crate::batch::{BatchEntries, BatchEntry};
 use crate::drive::Drive;
 use crate::entry::SequenceNumber;
 use crate::error::{Error, Result};
@@ -35,6 +36,37 @@ pub(crate) struct Recovered {
     pub(crate) next_frame: u64,
 }
 
+impl Recovered {
+    /// Refuses a log that does not begin where it must.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corruption`].
+    pub(crate) fn require_beginning(&self, directory: &Path, log_start: u64) -> Result<()> {
+        if self.segments.is_empty() && log_start > 1 {
+            let start = FileName::Log(log_start).in_directory(directory);
+            let detail = "the manifest says that the log begins here, but it does not";
+            return Err(Error::corruption(&start, 0, detail));
+        }
+        Ok(())
+    }
+
+    /// Refuses a log that lacks entries which a stream has by what it says of itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corruption`].
+    pub(crate) fn require_streams(&self, directory: &Path, log_start: u64) -> Result<()> {
+        let Some((stream, head, found)) = self.streams.incomplete() else {
+            return Ok(());
+        };
+        let start = FileName::Log(log_start).in_directory(directory);
+        let detail =
+            format!("stream {stream} begins with entry {head}, but the log has it only from {found} on");
+        Err(Error::corruption(&start, 0, detail))
+    }
+}
+
 /// A batch of the engine's own, as it lies in the log.
 #[derive(Debug)]
 pub(crate) struct OwnBatch<'a> {
@@ -44,6 +76,31 @@ pub(crate) struct OwnBatch<'a> {
     pub(crate) offset: u64,
     pub(crate) sequence: SequenceNumber,
     pub(crate) entries: Bytes,
+}
+
+impl OwnBatch<'_> {
+    /// Its entries, of whatever keyspace.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corruption`] for one that does not decode, or that names a keyspace from `next_keyspace` on, which was never
+    /// created.
+    pub(crate) fn decode(&self, next_keyspace: u32) -> Result<Vec<BatchEntry<'_>>> {
+        let bad = |detail: String| Error::corruption(self.path, self.offset, detail);
+        let entries = BatchEntries::new(&self.entries).map(|entry| {
+            let entry = entry.map_err(|at| {
+                bad(format!(
+                    "an entry of batch {} does not decode at {at}",
+                    self.sequence
+                ))
+            })?;
+            if entry.keyspace.0 == 0 || entry.keyspace.0 >= next_keyspace {
+                return Err(bad(format!("keyspace {} was never created", entry.keyspace)));
+            }
+            Ok(entry)
+        });
+        entries.collect()
+    }
 }
 
 /// What the manifest says about the log.
@@ -67,11 +124,46 @@ pub(crate) fn recover(
     drive: Drive,
     replay: &mut dyn FnMut(OwnBatch<'_>) -> Result<()>,
 ) -> Result<Recovered> {
+    let recovered = read_back(context, expected, Purpose::Start(drive), replay)?;
+    recovered.require_beginning(&context.directory, expected.log_start)?;
+    recovered.require_streams(&context.directory, expected.log_start)?;
+    Ok(recovered)
+}
+
+/// Reads what [`recover`] would read, and changes nothing. What the log lacks as a whole is left to be asked of what it gives.
+///
+/// # Errors
+///
+/// Where [`recover`] could not read on.
+pub(crate) fn look(
+    context: &SegmentContext,
+    expected: Expected,
+    replay: &mut dyn FnMut(OwnBatch<'_>) -> Result<()>,
+) -> Result<Recovered> {
+    read_back(context, expected, Purpose::Look, replay)
+}
+
+/// What the log is read back for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// To go on behind it: what was never synced is cut off, and the rest is durable then.
+    Start(Drive),
+    /// To know what is in it.
+    Look,
+}
+
+fn read_back(
+    context: &SegmentContext,
+    expected: Expected,
+    purpose: Purpose,
+    replay: &mut dyn FnMut(OwnBatch<'_>) -> Result<()>,
+) -> Result<Recovered> {
     let (vfs, directory) = (&*context.vfs, &context.directory);
     let numbers = segments(vfs, directory, expected.log_start)?;
     let mut recovery = Recovery {
         context,
         expected,
+        purpose,
         recovered: Recovered {
             segments: BTreeMap::new(),
             streams: Streams::beginning_at(expected.last_sequence + 1),
@@ -83,10 +175,9 @@ pub(crate) fn recover(
         let is_last = Some(&number) == numbers.last();
         find(vfs, directory, number, is_last)
     });
-    match drive {
-        Drive::Caller => found.try_for_each(|found| recovery.read_segment(found?, replay))?,
-        // One segment is read while the one before is replayed.
-        Drive::Threads => thread::scope(|scope| {
+    match purpose {
+        Purpose::Start(Drive::Threads) => thread::scope(|scope| {
+            // One segment is read while the one before is replayed.
             let (sender, segments) = sync_channel(0);
             // Until nobody wants them any more.
             scope.spawn(move || found.try_for_each(|found| sender.send(found)));
@@ -94,19 +185,11 @@ pub(crate) fn recover(
                 .into_iter()
                 .try_for_each(|found| recovery.read_segment(found?, replay))
         })?,
+        Purpose::Start(Drive::Caller) | Purpose::Look => {
+            found.try_for_each(|found| recovery.read_segment(found?, replay))?;
+        }
     }
-    let Recovery { recovered, .. } = recovery;
-    let start = FileName::Log(expected.log_start).in_directory(directory);
-    if recovered.segments.is_empty() && expected.log_start > 1 {
-        let detail = "the manifest says that the log begins here, but it does not";
-        return Err(Error::corruption(&start, 0, detail));
-    }
-    if let Some((stream, head, found)) = recovered.streams.incomplete() {
-        let detail =
-            format!("stream {stream} begins with entry {head}, but the log has it only from {found} on");
-        return Err(Error::corruption(&start, 0, detail));
-    }
-    Ok(recovered)
+    Ok(recovery.recovered)
 }
 
 /// The numbers of the segments that count, ascending.
@@ -150,6 +233,7 @@ fn find(vfs: &dyn Vfs, directory: &Path, number: u64, is_last: bool) -> Result<F
 struct Recovery<'a> {
     context: &'a SegmentContext,
     expected: Expected,
+    purpose: Purpose,
     recovered: Recovered,
 }
 
@@ -193,8 +277,18 @@ impl Recovery<'_> {
         while let Some(frame) = reader.next_frame()? {
             self.read_frame(&path, number, &frame, replay)?;
         }
-        let (end, next_frame) = (reader.end()?, reader.expected());
-        let end = complete(&*file, &path, end, bytes.len() as u64, is_last)?;
+        let next_frame = reader.expected();
+        let end = match reader.end()? {
+            End::Exact => bytes.len() as u64,
+            End::Torn(offset) if is_last => offset,
+            End::Torn(offset) => {
+                let detail = "the frame does not check, but later segments follow";
+                return Err(Error::corruption(&path, offset, detail));
+            }
+        };
+        if is_last && self.purpose != Purpose::Look {
+            complete(&*file, &path, &bytes, end, reader.synced())?;
+        }
         let held = Held {
             segment: Arc::new(Segment::recovered(file, path, number, cipher, end)),
             own_last: self.recovered.streams.own_next.saturating_sub(1),
@@ -226,6 +320,9 @@ impl Recovery<'_> {
     }
 
     fn remove_unused(&self, path: &Path) -> Result<()> {
+        if self.purpose == Purpose::Look {
+            return Ok(());
+        }
         let SegmentContext { vfs, directory, .. } = self.context;
         vfs.remove(path).map_err(Error::io("remove", path))?;
         vfs.sync_dir(directory).map_err(Error::io("sync", directory))
@@ -308,22 +405,22 @@ impl Recovery<'_> {
 /// Where the header of a segment has the number of its first frame.
 const FIRST_FRAME_OFFSET: u64 = 24;
 
-/// Cuts off what was never synced, and gives the end of the segment. What is left of the last segment may have been
-/// written by a process that was killed before it synced, so it is synced now.
-fn complete(file: &dyn File, path: &Path, end: End, size: u64, is_last: bool) -> Result<u64> {
-    let end = match end {
-        End::Exact => size,
-        End::Torn(offset) if is_last => {
-            file.truncate(offset).map_err(Error::io("truncate", path))?;
-            offset
-        }
-        End::Torn(offset) => {
-            let detail = "the frame does not check, but later segments follow";
-            return Err(Error::corruption(path, offset, detail));
-        }
-    };
-    if is_last {
-        file.sync_data().map_err(Error::io("sync", path))?;
+/// Cuts off what was never synced, and makes the rest of the last segment durable: it may have been written by a process that
+/// was killed before it synced it, or whose sync failed. The system then holds for written what the disk does not have, and a
+/// sync alone would write nothing of it; so all behind what a frame knows to be synced is written once more.
+fn complete(file: &dyn File, path: &Path, bytes: &[u8], end: u64, synced: u64) -> Result<()> {
+    // With the checkpoint nothing says yet that the header is durable.
+    let from = if synced > HEADER_BYTES as u64 { synced } else { 0 };
+    let rest = usize::try_from(from)
+        .ok()
+        .zip(usize::try_from(end).ok())
+        .and_then(|(from, end)| bytes.get(from..end))
+        .unwrap_or_default();
+    if end < bytes.len() as u64 {
+        file.truncate(end).map_err(Error::io("truncate", path))?;
     }
-    Ok(end)
+    if !rest.is_empty() {
+        file.write_all_at(rest, from).map_err(Error::io("write", path))?;
+    }
+    file.sync_data().map_err(Error::io("sync", path))
 }

@@ -252,3 +252,37 @@ pub(crate) fn prepare_spare(context: &SegmentContext) -> Result<()> {
     vfs.rename(&temporary, &spare)
         .map_err(Error::io("rename", &temporary))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::vfs::mem::MemVfs;
+
+    #[test]
+    fn no_sync_succeeds_after_one_that_has_failed() {
+        let disk = MemVfs::new();
+        let vfs: Arc<dyn Vfs> = Arc::new(disk.clone());
+        let directory = Path::new("/d");
+        let context = SegmentContext {
+            keys: Arc::new(KeyRing::for_test(Arc::clone(&vfs), directory)),
+            vfs,
+            directory: directory.to_path_buf(),
+            segment_bytes: 4096,
+        };
+        let mut checkpoint = Vec::new();
+        frame::begin(&mut checkpoint);
+        checkpoint.push(1);
+        let segment = Segment::create(&context, 1, 1, &mut checkpoint).unwrap();
+        let durable = segment.durable();
+        segment.append(b"one").unwrap();
+        disk.fail_sync_after(0);
+        assert!(segment.sync().is_err());
+        // The disk takes everything again, but of the first bytes it knows nothing.
+        segment.append(b"two").unwrap();
+        assert!(segment.sync().is_err());
+        assert!(segment.complete().is_err());
+        assert_eq!(segment.durable(), durable);
+    }
+}
