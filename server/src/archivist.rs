@@ -22,6 +22,7 @@ use stator_cluster::Cluster;
 
 use crate::backup::{BYTES_PER_SECOND, BackupCounters, BackupError, BackupRecord, BackupStatus, Backups};
 use crate::catalog::{CatalogError, Restore, Table};
+use crate::cut_walk::WalkError;
 use crate::desk::{self, Desk, JobCounters, Outlook, PAUSE, Worker};
 use crate::history_reader::HistoryError;
 use crate::identity::error::IdentityError;
@@ -37,8 +38,8 @@ const SWEEP: Duration = Duration::from_secs(30);
 const ALIVE: Duration = Duration::from_secs(60);
 /// How often it is looked whether a backup is still wanted.
 const WANTED: Duration = Duration::from_millis(500);
-/// What is read of a cut at once.
-const PAGE_BYTES: u32 = 1 << 20;
+/// What is read of a backup at once.
+const PAGE_BYTES: usize = 1 << 20;
 /// So many pages are on their way to the archive.
 const PAGES_AHEAD: usize = 4;
 
@@ -69,6 +70,15 @@ pub(crate) enum JobError {
     Restless,
     #[error("no random numbers: {0}")]
     Random(std::io::Error),
+}
+
+impl From<WalkError> for JobError {
+    fn from(error: WalkError) -> Self {
+        match error {
+            WalkError::Cluster(error) => Self::Cluster(error),
+            WalkError::NotLeading => Self::NotLeading,
+        }
+    }
 }
 
 impl JobError {

@@ -18,6 +18,7 @@ mod compare_and_set;
 mod config;
 mod consistency;
 mod constraint;
+mod cut_walk;
 mod derive;
 mod desk;
 mod disk;

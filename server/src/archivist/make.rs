@@ -12,12 +12,12 @@ use stator_cluster::{Cut, Keyspace};
 use stator_model::item::Item;
 use tokio::sync::mpsc;
 
-use super::{ALIVE, Archivist, JobError, PAGE_BYTES, PAGES_AHEAD, WANTED};
+use super::{ALIVE, Archivist, JobError, PAGES_AHEAD, WANTED};
 use crate::aside::{Helpers, aside};
 use crate::backup::{BackupRecord, BackupStatus};
 use crate::catalog::Table;
+use crate::cut_walk::CutWalk;
 use crate::desk::{PAUSE, Worker as _};
-use crate::pace::{Pace, hold_back};
 
 /// What a backup is built on, and how.
 #[derive(Debug)]
@@ -47,7 +47,9 @@ impl Ground {
             }),
             Err(error) => {
                 tracing::warn!(%error, "a backup that cannot be read is not built on");
-                Ok(Self::DAMAGED)
+                // A place that does not answer for a moment says nothing of what lies there.
+                let is_damaged = error.is_damage();
+                Ok(if is_damaged { Self::DAMAGED } else { Self::NOTHING })
             }
         }
     }
@@ -197,65 +199,30 @@ impl Archivist {
         pages: mpsc::Sender<Page>,
     ) -> Result<(), JobError> {
         let cluster = self.cluster();
-        let mut pace = Pace::new(self.bytes_per_second(), cluster.steady_now());
-        let (mut kept_at, mut wanted_at) = (cluster.steady_now(), cluster.steady_now());
-        for range in cut.ranges() {
-            let mut behind = None;
-            loop {
-                let page = self
-                    .cluster()
-                    .read_cut(cut, keyspace, range, behind, PAGE_BYTES)
-                    .await?;
-                behind = page.next.clone();
-                let bytes: usize = page.rows.iter().map(|(key, cell)| key.len() + cell.len()).sum();
-                let cells = (!page.rows.is_empty()).then_some(Page::Cells(page.rows));
-                if !self.send(cut, &pages, cells).await? {
-                    return Ok(());
-                }
-                let counter = &self.counters.bytes_read;
-                counter.fetch_add(bytes as u64, Ordering::Relaxed);
-                hold_back(pace.has_done(bytes as u64, cluster.steady_now())).await;
-                if cluster.steady_now().saturating_sub(kept_at) >= ALIVE {
-                    kept_at = cluster.steady_now();
-                    self.cluster().keep_cut(cut).await?;
-                }
-                if !self.cluster().leads_metadata() {
-                    return Err(JobError::NotLeading);
-                }
-                if cluster.steady_now().saturating_sub(wanted_at) >= WANTED {
-                    wanted_at = cluster.steady_now();
-                    self.require_wanted(record).await?;
-                }
-                if behind.is_none() {
-                    break;
-                }
+        let mut wanted_at = cluster.steady_now();
+        let mut walk = CutWalk::new(cluster, cut, self.bytes_per_second());
+        walk.enter(keyspace);
+        while let Some(page) = walk.next().await? {
+            let counter = &self.counters.bytes_read;
+            counter.fetch_add(page.bytes, Ordering::Relaxed);
+            // Whoever does not take it has an error of his own.
+            if !page.rows.is_empty()
+                && walk
+                    .keep_while(pages.send(Page::Cells(page.rows)))
+                    .await?
+                    .is_err()
+            {
+                return Ok(());
+            }
+            if cluster.steady_now().saturating_sub(wanted_at) >= WANTED {
+                wanted_at = cluster.steady_now();
+                self.require_wanted(record).await?;
             }
         }
         // Whoever has given it up is not to find it complete, and who has made it not another one in its place.
         self.require_wanted(record).await?;
-        self.send(cut, &pages, Some(Page::End)).await?;
+        drop(walk.keep_while(pages.send(Page::End)).await?);
         Ok(())
-    }
-
-    /// Sends something of a cut to its writer, if there is something, and keeps the cut for as long as that takes: the writer may go
-    /// through much of an earlier backup at once. `false` when nobody takes it.
-    pub(super) async fn send<T>(
-        &self,
-        cut: &Cut,
-        pages: &mpsc::Sender<T>,
-        page: Option<T>,
-    ) -> Result<bool, JobError> {
-        let Some(page) = page else { return Ok(true) };
-        loop {
-            match tokio::time::timeout(ALIVE, pages.reserve()).await {
-                Ok(Ok(place)) => {
-                    place.send(page);
-                    return Ok(true);
-                }
-                Ok(Err(_)) => return Ok(false),
-                Err(_) => self.cluster().keep_cut(cut).await?,
-            }
-        }
     }
 }
 

@@ -235,10 +235,9 @@ fn read_pages(
         };
         Ok(key.map(|key| (key, cell)))
     };
-    let page_bytes = usize::try_from(PAGE_BYTES).unwrap_or(usize::MAX);
     loop {
         let (mut page, mut bytes) = (Cells::new(), 0);
-        while bytes < page_bytes
+        while bytes < PAGE_BYTES
             && let Some((key, cell)) = next()?
         {
             bytes += key.len() + cell.len();

@@ -20,14 +20,14 @@ use tokio::sync::mpsc;
 
 use self::write::{Head, Part, write_parts};
 use super::make::Ground;
-use super::{ALIVE, Archivist, JobError, PAGE_BYTES, PAGES_AHEAD, Worker as _};
+use super::{Archivist, JobError, PAGES_AHEAD, Worker as _};
 use crate::aside::aside;
 use crate::backup::{BackupError, Backups};
 use crate::catalog::Table;
+use crate::cut_walk::CutWalk;
 use crate::desk::PAUSE;
 use crate::identity::store::Identities;
 use crate::identity::store::carry::{ARCHIVE, Carried};
-use crate::pace::{Pace, hold_back};
 use crate::whole::record::{WholeBackup, WholeStatus};
 
 /// How often it is tried to find a moment at which nobody changes definitions or identities.
@@ -237,71 +237,37 @@ impl Archivist {
         for table in &standing.tables {
             expected += self.cluster().tally(table.keyspace()).await.items;
         }
-        let now = self.cluster().steady_now();
-        let mut walk = Walk {
-            pace: Pace::new(self.bytes_per_second(), now),
-            kept_at: now,
-            noted_at: now,
-            progress: (0, expected),
-        };
+        let cluster = self.cluster();
+        let mut walk = CutWalk::new(cluster, cut, self.bytes_per_second());
+        let (mut read, mut noted_at) = (0, cluster.steady_now());
         for (place, table) in standing.tables.iter().enumerate() {
-            if !self.send(cut, &pages, Some(Part::Table(place))).await? {
+            // Whoever does not take a part has an error of his own.
+            if walk.keep_while(pages.send(Part::Table(place))).await?.is_err() {
                 return Ok(());
             }
-            if !self.send_table(record, (table, cut), &mut walk, &pages).await? {
-                return Ok(());
+            walk.enter(table.keyspace());
+            while let Some(page) = walk.next().await? {
+                let counter = &self.counters.bytes_read;
+                counter.fetch_add(page.bytes, Ordering::Relaxed);
+                read += page.rows.len() as u64;
+                if !page.rows.is_empty()
+                    && walk
+                        .keep_while(pages.send(Part::Cells(page.rows)))
+                        .await?
+                        .is_err()
+                {
+                    return Ok(());
+                }
+                if cluster.steady_now().saturating_sub(noted_at) >= NOTE {
+                    noted_at = cluster.steady_now();
+                    self.note_whole(record, (read, expected)).await?;
+                }
             }
         }
         // Whoever has given it up is not to find it complete.
-        self.note_whole(record, walk.progress).await?;
-        self.send(cut, &pages, Some(Part::End)).await?;
+        self.note_whole(record, (read, expected)).await?;
+        drop(walk.keep_while(pages.send(Part::End)).await?);
         Ok(())
-    }
-
-    /// Sends the items of a table; `false` when nobody takes them any more.
-    async fn send_table(
-        &self,
-        record: &WholeBackup,
-        (table, cut): (&Table, &Cut),
-        walk: &mut Walk,
-        pages: &mpsc::Sender<Part>,
-    ) -> Result<bool, JobError> {
-        for range in cut.ranges() {
-            let mut behind = None;
-            loop {
-                let page = self
-                    .cluster()
-                    .read_cut(cut, table.keyspace(), range, behind, PAGE_BYTES);
-                let page = page.await?;
-                behind = page.next;
-                let bytes: usize = page.rows.iter().map(|(key, cell)| key.len() + cell.len()).sum();
-                walk.progress.0 += page.rows.len() as u64;
-                let cells = (!page.rows.is_empty()).then_some(Part::Cells(page.rows));
-                if !self.send(cut, pages, cells).await? {
-                    return Ok(false);
-                }
-                let counter = &self.counters.bytes_read;
-                counter.fetch_add(bytes as u64, Ordering::Relaxed);
-                let now = self.cluster().steady_now();
-                hold_back(walk.pace.has_done(bytes as u64, now)).await;
-                let now = self.cluster().steady_now();
-                if now.saturating_sub(walk.kept_at) >= ALIVE {
-                    walk.kept_at = now;
-                    self.cluster().keep_cut(cut).await?;
-                }
-                if now.saturating_sub(walk.noted_at) >= NOTE {
-                    walk.noted_at = now;
-                    self.note_whole(record, walk.progress).await?;
-                }
-                if !self.cluster().leads_metadata() {
-                    return Err(JobError::NotLeading);
-                }
-                if behind.is_none() {
-                    break;
-                }
-            }
-        }
-        Ok(true)
     }
 
     /// Notes how far a backup is.
@@ -372,15 +338,4 @@ impl Archivist {
         self.sweep.set(self.cluster().steady_now() + PAUSE);
         Ok(())
     }
-}
-
-/// How far the reading of a cut is.
-#[derive(Debug)]
-struct Walk {
-    pace: Pace,
-    /// By the steady clock.
-    kept_at: Duration,
-    noted_at: Duration,
-    /// Items that were read, and about how many there are.
-    progress: (u64, u64),
 }

@@ -20,6 +20,7 @@ use stator_cluster::Cluster;
 use super::record::Failure;
 use super::{BulkRecord, ExportRecord, ImportRecord, LISTED_MS, Record, Status, TransferError, Transfers};
 use crate::catalog::{CatalogError, Import};
+use crate::cut_walk::WalkError;
 use crate::desk::{self, Desk, JobCounters, Outlook, Worker};
 use crate::history_reader::HistoryError;
 use crate::object_store::StoreError;
@@ -55,6 +56,15 @@ pub(crate) enum JobError {
 impl From<std::io::Error> for JobError {
     fn from(error: std::io::Error) -> Self {
         Self::Other(error.to_string())
+    }
+}
+
+impl From<WalkError> for JobError {
+    fn from(error: WalkError) -> Self {
+        match error {
+            WalkError::Cluster(error) => Self::Cluster(error),
+            WalkError::NotLeading => Self::NotLeading,
+        }
     }
 }
 

@@ -15,7 +15,6 @@ use flate2::write::GzEncoder;
 use md5::{Digest as _, Md5};
 use stator_cluster::Cut;
 use stator_model::item::Item;
-use tokio::time::Duration;
 
 use super::super::format;
 use super::super::record::{ExportRecord, Failure, Format, Status};
@@ -24,14 +23,10 @@ use super::{JobError, Porter};
 use crate::arn;
 use crate::aside::aside;
 use crate::catalog::Table;
+use crate::cut_walk::CutWalk;
 use crate::desk::Worker as _;
-use crate::pace::{Pace, hold_back};
 use crate::wire::encode::transfer::{DataFile, manifest_line, manifest_summary};
 
-/// How often others are told that a cut is still being read.
-const ALIVE: Duration = Duration::from_secs(60);
-/// What is read of a cut at once.
-const PAGE_BYTES: u32 = 1 << 20;
 /// A data file has about so many bytes of lines.
 const FILE_BYTES: u64 = 32 << 20;
 
@@ -249,36 +244,14 @@ impl Porter {
     }
 
     async fn write_files(&self, running: &mut Running, table: &Table, cut: &Cut) -> Result<(), JobError> {
-        let cluster = self.cluster();
-        let mut pace = Pace::new(self.transfers.bytes_per_second, cluster.steady_now());
-        let mut kept_at = cluster.steady_now();
-        for range in cut.ranges() {
-            let mut behind = None;
-            loop {
-                let page = self
-                    .cluster()
-                    .read_cut(cut, table.keyspace(), range, behind, PAGE_BYTES)
-                    .await?;
-                behind = page.next.clone();
-                let cells: Vec<Bytes> = page.rows.into_iter().map(|(_, cell)| cell).collect();
-                let bytes: usize = cells.iter().map(Bytes::len).sum();
-                if !cells.is_empty() {
-                    let entries = cells.into_iter().map(Entry::Item).collect();
-                    self.write_entries(running, entries).await?;
-                }
-                hold_back(pace.has_done(bytes as u64, cluster.steady_now())).await;
-                if cluster.steady_now().saturating_sub(kept_at) >= ALIVE {
-                    kept_at = cluster.steady_now();
-                    self.cluster().keep_cut(cut).await?;
-                }
-                if !self.cluster().leads_metadata() {
-                    return Err(JobError::NotLeading);
-                }
-                self.require_wanted(&running.record).await?;
-                if behind.is_none() {
-                    break;
-                }
+        let mut walk = CutWalk::new(self.cluster(), cut, self.transfers.bytes_per_second);
+        walk.enter(table.keyspace());
+        while let Some(page) = walk.next().await? {
+            if !page.rows.is_empty() {
+                let entries = page.rows.into_iter().map(|(_, cell)| Entry::Item(cell)).collect();
+                walk.keep_while(self.write_entries(running, entries)).await??;
             }
+            self.require_wanted(&running.record).await?;
         }
         Ok(())
     }
