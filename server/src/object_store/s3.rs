@@ -60,6 +60,8 @@ struct Asked<'a> {
     query: String,
     headers: Vec<(&'static str, String)>,
     body: Bytes,
+    /// Whether the server begins to answer before it knows how that ends: 200 may have an error in its body.
+    fails_late: bool,
 }
 
 impl<'a> Asked<'a> {
@@ -71,7 +73,14 @@ impl<'a> Asked<'a> {
             query: String::new(),
             headers: Vec::new(),
             body: Bytes::new(),
+            fails_late: false,
         }
+    }
+
+    /// Whether this answer is what was asked for.
+    fn is_done(&self, answer: &Response<Bytes>) -> bool {
+        let is_error = || !answer::error(answer.body()).0.is_empty();
+        answer.status().is_success() && !(self.fails_late && is_error())
     }
 
     /// What it is about, for messages.
@@ -152,7 +161,7 @@ impl S3 {
         loop {
             tries += 1;
             let cause = match self.try_once(asked).await {
-                Ok(answer) if answer.status().is_success() => return Ok(answer),
+                Ok(answer) if asked.is_done(&answer) => return Ok(answer),
                 Ok(answer) if is_lasting(&answer) => return Err(refusal(asked, &answer)),
                 Ok(answer) => {
                     let (code, sentence) = answer::error(answer.body());
@@ -233,7 +242,7 @@ fn tag(answer: &Response<Bytes>) -> String {
 }
 
 /// Whether another try gets the same answer. Source: Amazon S3 API reference, "Error responses": some that pass have the statuses of
-/// others that do not.
+/// others that do not, or come with 200.
 fn is_lasting(answer: &Response<Bytes>) -> bool {
     let status = answer.status();
     let passes = status.is_server_error()
@@ -243,7 +252,12 @@ fn is_lasting(answer: &Response<Bytes>) -> bool {
     !passes
         && !matches!(
             code.as_str(),
-            "RequestTimeout" | "OperationAborted" | "RequestTimeTooSkewed"
+            "RequestTimeout"
+                | "OperationAborted"
+                | "RequestTimeTooSkewed"
+                | "InternalError"
+                | "SlowDown"
+                | "ServiceUnavailable"
         )
 }
 
@@ -263,7 +277,7 @@ fn refusal(asked: &Asked<'_>, answer: &Response<Bytes>) -> StoreError {
         ("NoSuchKey", _) | (_, StatusCode::PRECONDITION_FAILED) => StoreError::NoSuchKey {
             key: asked.key.to_owned(),
         },
-        (_, StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED) => StoreError::Denied {
+        ("AccessDenied", _) | (_, StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED) => StoreError::Denied {
             what: asked.what(),
             cause: format!("{code} {sentence}"),
         },

@@ -63,15 +63,11 @@ impl S3 {
         let mut complete = Asked::new(Method::POST, bucket, key);
         complete.query = format!("uploadId={upload}");
         complete.body = list.into();
+        complete.fails_late = true;
         let done = self.ask(&complete).await?;
         let tag = answer::text_of(done.body(), "CompleteMultipartUploadResult", "ETag");
-        let tag = tag.ok_or_else(|| {
-            let (code, sentence) = answer::error(done.body());
-            failed(
-                &complete,
-                &format!("its parts were not joined: {code} {sentence}"),
-            )
-        })?;
+        let tag =
+            tag.ok_or_else(|| failed(&complete, "its answer does not say that its parts were joined"))?;
         Ok(tag.trim_matches('"').to_owned())
     }
 }
@@ -118,12 +114,14 @@ mod tests {
         });
         let begun = "<InitiateMultipartUploadResult><UploadId>a/1</UploadId></InitiateMultipartUploadResult>";
         let joined = "<CompleteMultipartUploadResult><ETag>\"t-2\"</ETag></CompleteMultipartUploadResult>";
-        let wrong = "<Error><Code>InternalError</Code></Error>";
+        let passes = "<Error><Code>InternalError</Code><Message>Try again.</Message></Error>";
+        let wrong = "<Error><Code>InvalidPart</Code></Error>";
         let list = "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>one</ETag></Part>\
                     <Part><PartNumber>2</PartNumber><ETag>two</ETag></Part></CompleteMultipartUpload>";
         let serving = async {
             for (end, last) in [
                 (joined, None),
+                (passes, None),
                 (wrong, Some("DELETE /b/k?uploadId=a%2F1 HTTP/1.1")),
             ] {
                 let asked = [
@@ -141,6 +139,11 @@ mod tests {
                         "POST /b/k?uploadId=a%2F1 HTTP/1.1",
                     ]
                 );
+                if end == passes {
+                    // An error that passes passes, although it has come with 200.
+                    let again = serve(&listener, list.len(), "200 OK", joined).await;
+                    assert_eq!(again, "POST /b/k?uploadId=a%2F1 HTTP/1.1");
+                }
                 if let Some(last) = last {
                     assert_eq!(serve(&listener, 0, "204 No Content", "").await, last);
                 }
@@ -148,9 +151,14 @@ mod tests {
         };
         let asking = async {
             let bytes = || Bytes::from(vec![b'x'; PART_BYTES + 5]);
-            assert_eq!(s3.put("b", "k", bytes()).await, Ok("t-2".to_owned()));
+            for _ in 0..2 {
+                assert_eq!(s3.put("b", "k", bytes()).await, Ok("t-2".to_owned()));
+            }
             let failed = s3.put("b", "k", bytes()).await;
-            assert!(matches!(failed, Err(StoreError::Failed { .. })), "{failed:?}");
+            let Err(StoreError::Failed { cause, .. }) = &failed else {
+                unreachable!("{failed:?}");
+            };
+            assert!(cause.contains("InvalidPart"), "{cause}");
         };
         tokio::join!(serving, asking);
     }
