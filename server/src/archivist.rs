@@ -199,7 +199,11 @@ impl Archivist {
         // Before the rows: a backup that is complete from now on has one, and is none of these.
         let listing = archive.clone();
         let ids = tokio::task::spawn_blocking(move || listing.backups()).await??;
-        let mut known: HashSet<String> = backups.all().await?.into_iter().map(|record| record.id).collect();
+        let mut known = HashSet::new();
+        let note = |record: BackupRecord| {
+            known.insert(record.id);
+        };
+        backups.each(note).await?;
         known.extend(backups.all_whole().await?.into_iter().map(|record| record.id));
         for id in ids.into_iter().filter(|id| !known.contains(id)) {
             let reading = archive.clone();
@@ -370,10 +374,16 @@ impl Worker for Archivist {
 
     async fn jobs(&self) -> Result<Vec<Job>, JobError> {
         let mut jobs = Vec::new();
-        let records = match &self.backups {
-            Some(backups) => backups.all().await?,
-            None => Vec::new(),
-        };
+        let mut records = Vec::new();
+        if let Some(backups) = &self.backups {
+            // Most are there to stay.
+            let collect = |record: BackupRecord| {
+                if record.status != BackupStatus::Available || self.is_expired(&record) {
+                    records.push(record);
+                }
+            };
+            backups.each(collect).await?;
+        }
         // Before the tables: those that it has made are among them then.
         let whole_restore = match &self.backups {
             Some(backups) => backups.whole_restore().await?,

@@ -202,26 +202,32 @@ impl Backups {
         [PREFIX, table.as_bytes(), b"/", id.as_bytes()].concat()
     }
 
-    /// All backups, in the order of their ARNs.
+    /// Shows all backups, one after the other, in the order of their ARNs.
     ///
     /// # Errors
     /// When the metadata cannot be read.
-    pub(crate) async fn all(&self) -> Result<Vec<BackupRecord>, BackupError> {
+    pub(crate) async fn each(&self, mut show: impl FnMut(BackupRecord)) -> Result<(), BackupError> {
         let bounds = Bounds {
             start: Bound::Included(PREFIX.to_vec()),
             end: Bound::Excluded(END.to_vec()),
         };
-        let mut cells = Vec::new();
+        let mut failure = None;
         let metadata = self.cluster.metadata();
-        let collect = |row: &stator_cluster::Row<'_>| {
-            cells.push(Bytes::copy_from_slice(row.cell()));
-            ControlFlow::Continue(())
+        let visit = |row: &stator_cluster::Row<'_>| match read(row.cell()) {
+            Ok(record) => {
+                show(record);
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                failure = Some(error);
+                ControlFlow::Break(())
+            }
         };
         let level = ConsistencyLevel::Quorum;
         self.cluster
-            .range(metadata, &bounds, Direction::Forward, level, collect)
+            .range(metadata, &bounds, Direction::Forward, level, visit)
             .await?;
-        cells.iter().map(read).collect()
+        failure.map_or(Ok(()), Err)
     }
 
     /// The backup of a table's name and an id.
@@ -230,7 +236,7 @@ impl Backups {
     /// When the metadata cannot be read.
     pub(crate) async fn find(&self, table: &str, id: &str) -> Result<Option<BackupRecord>, BackupError> {
         let cell = self.cell(table, id).await?;
-        cell.as_ref().map(read).transpose()
+        cell.as_deref().map(read).transpose()
     }
 
     async fn cell(&self, table: &str, id: &str) -> Result<Option<Bytes>, BackupError> {
@@ -285,6 +291,6 @@ impl Backups {
     }
 }
 
-fn read(cell: &Bytes) -> Result<BackupRecord, BackupError> {
+fn read(cell: &[u8]) -> Result<BackupRecord, BackupError> {
     BackupRecord::from_bytes(cell).map_err(|(id, detail)| BackupError::Malformed { id, detail })
 }

@@ -6,6 +6,7 @@
 mod directory;
 mod s3;
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -138,6 +139,29 @@ pub(crate) struct Object {
     pub(crate) tag: String,
 }
 
+/// Some of the objects of a bucket.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) objects: Vec<Object>,
+    /// Whether there are more than were asked for.
+    pub(crate) has_more: bool,
+}
+
+impl Listed {
+    /// Takes an object, if it is wanted; breaks off when there is one more than `most`.
+    fn take(&mut self, object: Object, most: usize, is_wanted: impl Fn(&Object) -> bool) -> ControlFlow<()> {
+        if !is_wanted(&object) {
+            return ControlFlow::Continue(());
+        }
+        if self.objects.len() >= most {
+            self.has_more = true;
+            return ControlFlow::Break(());
+        }
+        self.objects.push(object);
+        ControlFlow::Continue(())
+    }
+}
+
 /// All buckets that there are. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) enum Buckets {
@@ -153,17 +177,23 @@ impl Buckets {
         Self::Directory(Directory::new(path))
     }
 
-    /// The objects of a bucket whose keys begin with a prefix, in the order of the bytes of their keys.
+    /// Those objects of a bucket that are wanted and whose keys begin with a prefix, in the order of the bytes of their keys. If
+    /// there are more than `most`, some of them, so that a listing has bounds that a bucket has not.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub(crate) async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<Object>, StoreError> {
-        let mut objects = match self {
-            Self::Directory(directory) => directory.list(bucket, prefix).await?,
-            Self::S3(s3) => s3.list(bucket, prefix).await?,
+    pub(crate) async fn list(
+        &self,
+        (bucket, prefix): (&str, &str),
+        most: usize,
+        is_wanted: impl Fn(&Object) -> bool + Send + 'static,
+    ) -> Result<Listed, StoreError> {
+        let mut listed = match self {
+            Self::Directory(directory) => directory.list((bucket, prefix), most, is_wanted).await?,
+            Self::S3(s3) => s3.list((bucket, prefix), most, is_wanted).await?,
         };
-        objects.sort_by(|one, two| one.key.cmp(&two.key));
-        Ok(objects)
+        listed.objects.sort_by(|one, two| one.key.cmp(&two.key));
+        Ok(listed)
     }
 
     /// Bytes of an object from a place on: as many as are asked for, or as there are.

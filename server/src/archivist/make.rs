@@ -139,12 +139,20 @@ impl Archivist {
 
     /// The last backup of the same table, to build on.
     async fn ground(&self, archive: &Archive, record: &BackupRecord) -> Result<Ground, JobError> {
-        let all = self.backups()?.all().await?;
-        let of_table = all
-            .into_iter()
-            .filter(|other| other.status == BackupStatus::Available && other.table().id == record.table().id);
-        match of_table.max_by_key(|other| other.moment_ms) {
-            Some(last) => Ground::of(archive, last.id).await,
+        let mut last: Option<(i64, String)> = None;
+        let look = |other: BackupRecord| {
+            let is_one = other.status == BackupStatus::Available && other.table().id == record.table().id;
+            if is_one
+                && last
+                    .as_ref()
+                    .is_none_or(|(moment_ms, _)| *moment_ms <= other.moment_ms)
+            {
+                last = Some((other.moment_ms, other.id));
+            }
+        };
+        self.backups()?.each(look).await?;
+        match last {
+            Some((_, id)) => Ground::of(archive, id).await,
             None => Ok(Ground::NOTHING),
         }
     }

@@ -5,14 +5,14 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
 
-use super::{Object, StoreError, is_bucket_name};
+use super::{Listed, Object, StoreError, is_bucket_name};
 
 /// What names of files begin with that are not complete; no object is called so.
 const DRAFT: &str = ".stator-draft-";
@@ -37,13 +37,20 @@ impl Directory {
         Err(StoreError::NoSuchBucket { bucket })
     }
 
-    pub(super) async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<Object>, StoreError> {
+    pub(super) async fn list(
+        &self,
+        (bucket, prefix): (&str, &str),
+        most: usize,
+        is_wanted: impl Fn(&Object) -> bool + Send + 'static,
+    ) -> Result<Listed, StoreError> {
         let folder = self.bucket(bucket)?;
         let (bucket, prefix) = (bucket.to_owned(), prefix.to_owned());
         blocking(bucket, move || {
-            let mut objects = Vec::new();
-            walk(&folder, "", &prefix, &mut objects)?;
-            Ok(objects)
+            let mut listed = Listed::default();
+            let mut take = |object| listed.take(object, most, &is_wanted);
+            // That it was broken off is said there.
+            let _is_whole = walk(&folder, "", &prefix, &mut take)?;
+            Ok(listed)
         })
         .await
     }
@@ -133,8 +140,13 @@ fn tag(file: &fs::Metadata) -> String {
     )
 }
 
-/// Adds the objects below a folder of a bucket whose keys begin with a prefix.
-fn walk(bucket: &Path, folder: &str, prefix: &str, objects: &mut Vec<Object>) -> io::Result<()> {
+/// Gives out the objects below a folder of a bucket whose keys begin with a prefix, until whoever takes them breaks off.
+fn walk(
+    bucket: &Path,
+    folder: &str,
+    prefix: &str,
+    take: &mut impl FnMut(Object) -> ControlFlow<()>,
+) -> io::Result<ControlFlow<()>> {
     let entries = match fs::read_dir(bucket.join(folder)) {
         Err(error)
             if matches!(
@@ -142,7 +154,7 @@ fn walk(bucket: &Path, folder: &str, prefix: &str, objects: &mut Vec<Object>) ->
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
             ) =>
         {
-            return Ok(());
+            return Ok(ControlFlow::Continue(()));
         }
         entries => entries?,
     };
@@ -158,18 +170,22 @@ fn walk(bucket: &Path, folder: &str, prefix: &str, objects: &mut Vec<Object>) ->
             format!("{folder}/{name}")
         };
         let kind = entry.file_type()?;
+        let mut taken = ControlFlow::Continue(());
         if kind.is_dir() && (key.starts_with(prefix) || prefix.starts_with(&format!("{key}/"))) {
-            walk(bucket, &key, prefix, objects)?;
+            taken = walk(bucket, &key, prefix, take)?;
         } else if kind.is_file() && key.starts_with(prefix) && is_key(&key) {
             let file = entry.metadata()?;
-            objects.push(Object {
+            taken = take(Object {
                 key,
                 size: file.len(),
                 tag: tag(&file),
             });
         }
+        if taken.is_break() {
+            return Ok(taken);
+        }
     }
-    Ok(())
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Does what may wait for the disk, on a thread that may.
@@ -198,9 +214,31 @@ mod tests {
     use super::*;
     use crate::object_store::Buckets;
 
+    async fn all(buckets: &Buckets, bucket: &str, prefix: &str) -> Result<Vec<Object>, StoreError> {
+        let listed = buckets.list((bucket, prefix), usize::MAX, |_| true).await?;
+        assert!(!listed.has_more);
+        Ok(listed.objects)
+    }
+
     async fn keys(buckets: &Buckets, prefix: &str) -> Vec<String> {
-        let listed = buckets.list("bucket", prefix).await.unwrap();
+        let listed = all(buckets, "bucket", prefix).await.unwrap();
         listed.into_iter().map(|object| object.key).collect()
+    }
+
+    #[tokio::test]
+    async fn no_more_objects_are_listed_than_wanted() {
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir(place.path().join("bucket")).unwrap();
+        let buckets = Buckets::in_directory(place.path().to_owned());
+        for key in ["a/1", "a/b/2", "a/b/3", "empty"] {
+            let bytes = if key == "empty" { "" } else { "x" };
+            buckets.put("bucket", key, Bytes::from(bytes)).await.unwrap();
+        }
+        for (most, wanted) in [(0, (0, true)), (2, (2, true)), (3, (3, false))] {
+            let listed = buckets.list(("bucket", ""), most, |object| object.size > 0);
+            let listed = listed.await.unwrap();
+            assert_eq!((listed.objects.len(), listed.has_more), wanted, "{most}");
+        }
     }
 
     #[tokio::test]
@@ -231,7 +269,7 @@ mod tests {
         let buckets = Buckets::in_directory(place.path().to_owned());
         let tag = buckets.put("bucket", "k", Bytes::from_static(b"hello")).await;
         assert_eq!(tag.unwrap(), "5d41402abc4b2a76b9719d911017c592");
-        let object = buckets.list("bucket", "k").await.unwrap().remove(0);
+        let object = all(&buckets, "bucket", "k").await.unwrap().remove(0);
         assert_eq!(buckets.read("bucket", &object, 1, 2).await.unwrap(), "el");
         assert_eq!(buckets.read("bucket", &object, 4, 99).await.unwrap(), "o");
         assert_eq!(buckets.read("bucket", &object, 5, 99).await.unwrap(), "");
@@ -259,7 +297,7 @@ mod tests {
             assert!(matches!(refused, Err(StoreError::Denied { .. })), "{key}");
         }
         for bucket in ["other", "..", "bucket/.."] {
-            let refused = buckets.list(bucket, "").await;
+            let refused = all(&buckets, bucket, "").await;
             assert!(
                 matches!(refused, Err(StoreError::NoSuchBucket { .. })),
                 "{bucket}"

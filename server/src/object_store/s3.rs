@@ -24,7 +24,7 @@ use http_body_util::Full;
 use rustls::ClientConfig;
 use stator_iam::SecretKey;
 
-use super::{Object, StoreError, pause};
+use super::{Listed, Object, StoreError, pause};
 use crate::clock::Clock;
 use crate::https::{self, BoxError};
 
@@ -101,8 +101,14 @@ impl S3 {
         }
     }
 
-    pub(super) async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<Object>, StoreError> {
-        let mut objects = Vec::new();
+    /// A page of a listing is in memory at a time, beside what is wanted.
+    pub(super) async fn list(
+        &self,
+        (bucket, prefix): (&str, &str),
+        most: usize,
+        is_wanted: impl Fn(&Object) -> bool + Send,
+    ) -> Result<Listed, StoreError> {
+        let mut listed = Listed::default();
         let mut behind: Option<String> = None;
         loop {
             let mut asked = Asked::new(Method::GET, bucket, "");
@@ -114,10 +120,14 @@ impl S3 {
             let answer = self.ask(&asked).await?;
             let page = answer::listing(&answer.into_body());
             let page = page.map_err(|cause| failed(&asked, &cause))?;
-            objects.extend(page.objects);
+            for object in page.objects {
+                if listed.take(object, most, &is_wanted).is_break() {
+                    return Ok(listed);
+                }
+            }
             behind = page.next;
             if behind.is_none() {
-                return Ok(objects);
+                return Ok(listed);
             }
         }
     }
@@ -349,7 +359,15 @@ mod tests {
     async fn serve(listener: &TcpListener, head: &str, body: &str) -> String {
         let (mut stream, _) = listener.accept().await.unwrap();
         let (mut request, mut part) = (Vec::new(), [0; 4096]);
-        while !request.ends_with(b"hello") {
+        let has_ended = |request: &[u8]| {
+            let body: &[u8] = if request.starts_with(b"GET") {
+                b"\r\n\r\n"
+            } else {
+                b"hello"
+            };
+            request.ends_with(body)
+        };
+        while !has_ended(&request) {
             let read = stream.read(&mut part).await.unwrap();
             assert!(read > 0, "the request ends early");
             request.extend_from_slice(&part[..read]);
@@ -361,17 +379,58 @@ mod tests {
         String::from_utf8(request).unwrap()
     }
 
-    #[tokio::test]
-    async fn a_request_is_signed_and_tried_again_when_the_server_is_busy() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let s3 = S3::new(S3Settings {
+    fn asking(listener: &TcpListener) -> S3 {
+        S3::new(S3Settings {
             endpoint: format!("http://{}/", listener.local_addr().unwrap()),
             region: "eu-west-1".to_owned(),
             access_key_id: "AKID".to_owned(),
             secret: SecretKey::new("secret".to_owned()),
             tls: None,
             clock: Arc::new(SystemClock),
-        });
+        })
+    }
+
+    #[tokio::test]
+    async fn a_listing_ends_when_it_is_known_that_there_are_more_objects_than_wanted() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let s3 = asking(&listener);
+        let page = |keys: [(&str, u64); 2], next: &str| {
+            let object = |(key, size): (&str, u64)| {
+                format!("<Contents><Key>{key}</Key><ETag>t</ETag><Size>{size}</Size></Contents>")
+            };
+            let [one, two] = keys.map(object);
+            format!(
+                "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>{next}\
+                 </NextContinuationToken>{one}{two}</ListBucketResult>"
+            )
+        };
+        let serving = async {
+            // Nobody asks for what is behind the second page.
+            for (body, begin) in [
+                (
+                    page([("p/1", 0), ("p/2", 7)], "n"),
+                    "GET /b?list-type=2&prefix=p%2F ",
+                ),
+                (
+                    page([("p/3", 7), ("p/4", 7)], "o"),
+                    "GET /b?continuation-token=n&list-type=2&prefix=p%2F ",
+                ),
+            ] {
+                let asked = serve(&listener, "200 OK", &body).await;
+                assert!(asked.starts_with(begin), "{asked}");
+            }
+        };
+        let listing = s3.list(("b", "p/"), 2, |object| object.size > 0);
+        let (listed, ()) = tokio::join!(listing, serving);
+        let listed = listed.unwrap();
+        let keys: Vec<_> = listed.objects.iter().map(|object| object.key.as_str()).collect();
+        assert_eq!((keys, listed.has_more), (vec!["p/2", "p/3"], true));
+    }
+
+    #[tokio::test]
+    async fn a_request_is_signed_and_tried_again_when_the_server_is_busy() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let s3 = asking(&listener);
         let serving = async {
             let busy = "<Error><Code>SlowDown</Code><Message>Later.</Message></Error>";
             let first = serve(&listener, "503 Slow Down", busy).await;

@@ -70,11 +70,12 @@ impl Context {
         if whole.any(|status| status == WholeStatus::Creating) && table.definition().has_items() {
             return Ok(true);
         }
-        let all = backups.all().await.map_err(backup::failed)?;
-        let mut under_way = all
-            .iter()
-            .filter(|record| record.status == BackupStatus::Creating);
-        Ok(under_way.any(|record| record.table().id == table.definition().id))
+        let (id, mut is_found) = (table.definition().id, false);
+        let each = backups.each(|record| {
+            is_found |= record.status == BackupStatus::Creating && record.table().id == id;
+        });
+        each.await.map_err(backup::failed)?;
+        Ok(is_found)
     }
 
     /// The backup of an ARN that is shown to clients.

@@ -1,5 +1,7 @@
 //! ListBackups.
 
+use std::collections::BTreeMap;
+
 use super::backup_description::{self, BackupDescription};
 use super::{Context, Operation, table_name};
 use crate::arn;
@@ -81,16 +83,20 @@ struct Wanted {
     limit: usize,
 }
 
+/// The first backups that were found, by the names of their tables and their ids.
+type Page = BTreeMap<(String, String), BackupRecord>;
+
 impl Operation for ListBackups {
     type Output = ListBackupsOutput;
 
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
         let wanted = self.validate()?;
-        let all = match &context.backups {
-            Some(backups) => backups.all().await.map_err(backup::failed)?,
-            None => Vec::new(),
-        };
-        let (page, has_more) = wanted.page(all);
+        let mut page = Page::default();
+        if let Some(backups) = &context.backups {
+            let each = backups.each(|record| wanted.take(&mut page, record));
+            each.await.map_err(backup::failed)?;
+        }
+        let (page, has_more) = wanted.cut(page);
         let describe = |record| BackupDescription::new(context, record);
         let backups: Vec<_> = page.into_iter().map(describe).collect();
         let last = backups.last().filter(|_| has_more);
@@ -141,13 +147,22 @@ impl Wanted {
             && behind.is_none_or(|(of, id)| (&table[..], &record.id[..]) > (&of[..], &id[..]))
     }
 
-    /// The first of some backups that are wanted, and whether there are more.
-    fn page(&self, mut all: Vec<BackupRecord>) -> (Vec<BackupRecord>, bool) {
-        all.retain(|record| self.is_wanted(record));
-        all.sort_by(|one, two| (&one.table().name, &one.id).cmp(&(&two.table().name, &two.id)));
-        let has_more = all.len() > self.limit;
-        all.truncate(self.limit);
-        (all, has_more)
+    /// Adds a backup to those that were found, if it is wanted and not behind all of a page.
+    fn take(&self, page: &mut Page, record: BackupRecord) {
+        if !self.is_wanted(&record) {
+            return;
+        }
+        page.insert((record.table().name.clone(), record.id.clone()), record);
+        // One more says that there are more.
+        if page.len() > self.limit + 1 {
+            page.pop_last();
+        }
+    }
+
+    /// The backups of a page, and whether there are more.
+    fn cut(&self, page: Page) -> (Vec<BackupRecord>, bool) {
+        let has_more = page.len() > self.limit;
+        (page.into_values().take(self.limit).collect(), has_more)
     }
 }
 
@@ -167,8 +182,19 @@ mod tests {
             .into()
     }
 
+    /// What a request gets of some backups; no more of them are held than a page has, and one.
+    fn listed(request: ListBackups, all: Vec<BackupRecord>) -> (Vec<BackupRecord>, bool) {
+        let wanted = request.validate().unwrap();
+        let mut page = Page::default();
+        for record in all {
+            wanted.take(&mut page, record);
+            assert!(page.len() <= wanted.limit + 1);
+        }
+        wanted.cut(page)
+    }
+
     fn times(request: ListBackups) -> (Vec<i64>, bool) {
-        let (page, has_more) = request.validate().unwrap().page(backups());
+        let (page, has_more) = listed(request, backups());
         (page.iter().map(|record| record.created_at_ms).collect(), has_more)
     }
 
@@ -215,7 +241,7 @@ mod tests {
                 backup_type: of_type.map(str::to_owned),
                 ..ListBackups::default()
             };
-            let (page, _) = request.validate().unwrap().page(all.clone());
+            let (page, _) = listed(request, all.clone());
             let listed: Vec<_> = page.iter().map(|record| record.created_at_ms).collect();
             assert_eq!(listed, wanted, "{of_type:?}");
         }

@@ -43,8 +43,8 @@ pub(crate) enum JobError {
     Store(#[from] StoreError),
     #[error(transparent)]
     History(#[from] HistoryError),
-    #[error("there are {count} objects, which may be {most} at most")]
-    TooManyObjects { count: usize, most: usize },
+    #[error("there are more objects with something in them than may be: {most}")]
+    TooManyObjects { most: usize },
     #[error("{0}")]
     Other(String),
     #[error("another node does it now")]

@@ -17,7 +17,7 @@ use super::super::format::Line;
 use super::super::record::Failure;
 use super::super::record::bulk::{BulkRecord, BulkStatus};
 use super::super::source::{self, Page, Reading};
-use super::import::{WRITES_AT_ONCE, check_objects};
+use super::import::WRITES_AT_ONCE;
 use super::tally::{Outcome, Tally};
 use super::{Job, JobError, Porter};
 use crate::catalog::Table;
@@ -110,11 +110,7 @@ impl Porter {
     /// Puts all items that were not put yet.
     async fn put_all(&self, running: &mut Running<'_>) -> Result<End, JobError> {
         let buckets = &self.transfers.buckets;
-        let source = running.noted.source.clone();
-        let prefix = source.prefix.as_deref().unwrap_or_default();
-        let objects = buckets.list(&source.bucket, prefix).await?;
-        let objects: Vec<_> = objects.into_iter().filter(|object| object.size > 0).collect();
-        check_objects(&objects, prefix)?;
+        let objects = self.source_objects(&running.noted.source).await?;
         let report = &running.noted.report.target.bucket;
         // Whether it may be told is better known before anything is put.
         let begun = running.noted.report_key("_started");

@@ -27,6 +27,8 @@ use crate::cut_walk::CutWalk;
 use crate::desk::Worker as _;
 use crate::wire::encode::transfer::{DataFile, manifest_line, manifest_summary};
 
+/// Files that are removed are listed by so many at a time.
+const REMOVED_AT_ONCE: usize = 10_000;
 /// A data file has about so many bytes of lines.
 const FILE_BYTES: u64 = 32 << 20;
 
@@ -197,10 +199,17 @@ impl Porter {
 
     async fn remove_below(&self, record: &ExportRecord, prefix: &str) -> Result<(), JobError> {
         let (buckets, bucket) = (&self.transfers.buckets, &record.target.bucket);
-        for object in buckets.list(bucket, prefix).await? {
-            buckets.remove(bucket, &object.key).await?;
+        loop {
+            let listed = buckets
+                .list((bucket.as_str(), prefix), REMOVED_AT_ONCE, |_| true)
+                .await?;
+            for object in &listed.objects {
+                buckets.remove(bucket, &object.key).await?;
+            }
+            if !listed.has_more {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Refuses to go on with an export that is to end.

@@ -14,7 +14,7 @@ use stator_model::item::Item;
 use tokio::time::Duration;
 
 use super::super::format::Line;
-use super::super::record::{Failure, ImportRecord, Status};
+use super::super::record::{Failure, ImportRecord, Place, Status};
 use super::super::source::{self, Page, Reading};
 use super::{Job, JobError, Porter};
 use crate::catalog::{CatalogError, Import, Table};
@@ -22,7 +22,7 @@ use crate::command::{Deposit, ITEM_BYTES_MAX};
 use crate::derive::unfit;
 use crate::desk::{PAUSE, Worker};
 use crate::message;
-use crate::object_store::Object;
+use crate::object_store::{Listed, Object};
 use crate::pace::{Pace, hold_back};
 
 /// So many items are on their way into the table.
@@ -156,11 +156,7 @@ impl Porter {
     /// Writes all items that are not written yet; gives the record as it has become, or nothing when the table is gone.
     async fn write_all(&self, table: &Table, record: ImportRecord) -> Result<Option<ImportRecord>, JobError> {
         self.require_latest().await?;
-        let source = &record.source;
-        let prefix = source.prefix.as_deref().unwrap_or_default();
-        let objects = self.transfers.buckets.list(&source.bucket, prefix).await?;
-        let objects: Vec<_> = objects.into_iter().filter(|object| object.size > 0).collect();
-        check_objects(&objects, prefix)?;
+        let objects = self.source_objects(&record.source).await?;
         let mut running = Running {
             table,
             noted: record.clone(),
@@ -185,6 +181,18 @@ impl Porter {
         }
         self.note(&running.noted, &running.now).await?;
         Ok(Some(running.now))
+    }
+
+    /// The objects of a source that have something in them, in the order of their keys.
+    pub(super) async fn source_objects(&self, source: &Place) -> Result<Vec<Object>, JobError> {
+        let prefix = source.prefix.as_deref().unwrap_or_default();
+        let is_wanted = |object: &Object| object.size > 0;
+        let buckets = &self.transfers.buckets;
+        let listed = buckets
+            .list((source.bucket.as_str(), prefix), OBJECTS_MAX, is_wanted)
+            .await?;
+        check_objects(&listed, prefix)?;
+        Ok(listed.objects)
     }
 
     /// Writes the items of an object; `false` when the table is gone.
@@ -295,16 +303,13 @@ impl Porter {
 }
 
 /// Refuses to import nothing, or from more objects than may be.
-pub(super) fn check_objects(objects: &[Object], prefix: &str) -> Result<(), JobError> {
-    if objects.is_empty() {
+fn check_objects(listed: &Listed, prefix: &str) -> Result<(), JobError> {
+    if listed.objects.is_empty() {
         let key = prefix.to_owned();
         return Err(crate::object_store::StoreError::NoSuchKey { key }.into());
     }
-    if objects.len() > OBJECTS_MAX {
-        return Err(JobError::TooManyObjects {
-            count: objects.len(),
-            most: OBJECTS_MAX,
-        });
+    if listed.has_more {
+        return Err(JobError::TooManyObjects { most: OBJECTS_MAX });
     }
     Ok(())
 }
@@ -366,13 +371,14 @@ mod tests {
             size: 1,
             tag: "t".into(),
         };
-        let code = |count: usize| {
-            let checked = check_objects(&vec![object.clone(); count], "p/");
+        let code = |count: usize, has_more| {
+            let objects = vec![object.clone(); count];
+            let checked = check_objects(&Listed { objects, has_more }, "p/");
             checked.err().map(|error| error.failure().0.code)
         };
-        assert_eq!(code(0).as_deref(), Some("S3NoSuchKey"));
-        assert_eq!(code(1), None);
-        assert_eq!(code(OBJECTS_MAX), None);
-        assert_eq!(code(OBJECTS_MAX + 1).as_deref(), Some("TooManyObjects"));
+        assert_eq!(code(0, false).as_deref(), Some("S3NoSuchKey"));
+        assert_eq!(code(1, false), None);
+        assert_eq!(code(OBJECTS_MAX, false), None);
+        assert_eq!(code(OBJECTS_MAX, true).as_deref(), Some("TooManyObjects"));
     }
 }
