@@ -238,6 +238,19 @@ impl Buckets {
             Self::S3(s3) => s3.remove(bucket, key).await,
         }
     }
+
+    /// Ends what somebody has begun to write in parts and has left, of objects whose keys begin with a prefix: it costs as much
+    /// as if it were there. A store that does not tell of such, or not everybody, keeps it.
+    pub(crate) async fn end_uploads(
+        &self,
+        (bucket, prefix): (&str, &str),
+        is_left: impl Fn(&str) -> bool + Send,
+    ) {
+        let Self::S3(s3) = self else { return };
+        if let Err(error) = s3.end_uploads((bucket, prefix), is_left).await {
+            tracing::warn!(bucket, prefix, %error, "parts of objects that nobody completes may stay in the bucket");
+        }
+    }
 }
 
 /// How long to wait before the next try of a request.

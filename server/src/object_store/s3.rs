@@ -255,7 +255,8 @@ fn tag(answer: &Response<Bytes>) -> String {
 /// others that do not, or come with 200.
 fn is_lasting(answer: &Response<Bytes>) -> bool {
     let status = answer.status();
-    let passes = status.is_server_error()
+    // What a server has not it has not later either.
+    let passes = (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
         || status == StatusCode::TOO_MANY_REQUESTS
         || status == StatusCode::REQUEST_TIMEOUT;
     let (code, _) = answer::error(answer.body());

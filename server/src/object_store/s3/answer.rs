@@ -1,4 +1,4 @@
-//! What an S3 server answers, from its XML: a page of a listing, an error.
+//! What an S3 server answers, from its XML: a page of a listing of objects or of uploads in progress, an error.
 
 use quick_xml::Reader;
 use quick_xml::escape::resolve_xml_entity;
@@ -12,6 +12,21 @@ pub(super) struct Listing {
     pub(super) objects: Vec<Object>,
     /// Where the next page begins; none behind the last one.
     pub(super) next: Option<String>,
+}
+
+/// An object that is being written in parts.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Upload {
+    pub(super) key: String,
+    pub(super) id: String,
+}
+
+/// A page of a listing of uploads in progress.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Uploads {
+    pub(super) uploads: Vec<Upload>,
+    /// The key and the id behind which the next page begins; none behind the last one.
+    pub(super) next: Option<(String, String)>,
 }
 
 /// The texts of a document in their order, each behind the names of the elements around it, separated by `/`.
@@ -87,6 +102,43 @@ pub(super) fn listing(xml: &[u8]) -> Result<Listing, String> {
         .ok_or_else(|| "its answer is no listing".to_owned())
 }
 
+/// Reads a page of a listing of uploads in progress.
+///
+/// # Errors
+/// A sentence when it is none.
+pub(super) fn uploads(xml: &[u8]) -> Result<Uploads, String> {
+    let mut listing = Uploads::default();
+    let (mut key, mut id) = (None, None);
+    let (mut next_key, mut next_id) = (None, None);
+    let (mut is_listing, mut is_truncated) = (false, false);
+    for (path, text) in texts(xml)? {
+        match path.as_str() {
+            "ListMultipartUploadsResult/Upload/Key" => key = Some(text),
+            "ListMultipartUploadsResult/Upload/UploadId" => id = Some(text),
+            "ListMultipartUploadsResult/Upload" => {
+                let (Some(key), Some(id)) = (key.take(), id.take()) else {
+                    return Err("its listing has an upload without key or id".to_owned());
+                };
+                listing.uploads.push(Upload { key, id });
+            }
+            "ListMultipartUploadsResult/NextKeyMarker" => {
+                next_key = Some(text).filter(|text| !text.is_empty());
+            }
+            "ListMultipartUploadsResult/NextUploadIdMarker" => next_id = Some(text),
+            "ListMultipartUploadsResult/IsTruncated" => is_truncated = text == "true",
+            "ListMultipartUploadsResult" => is_listing = true,
+            _ => {}
+        }
+    }
+    if is_truncated {
+        let next_key = next_key.ok_or("its listing is cut short and does not say how it goes on")?;
+        listing.next = Some((next_key, next_id.unwrap_or_default()));
+    }
+    is_listing
+        .then_some(listing)
+        .ok_or_else(|| "its answer is no listing of uploads".to_owned())
+}
+
 /// The text of an element below the outermost one of a name, if the document has it.
 pub(super) fn text_of(xml: &[u8], outer: &str, name: &str) -> Option<String> {
     let wanted = format!("{outer}/{name}");
@@ -138,6 +190,39 @@ mod tests {
             "<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken/></ListBucketResult>",
         ] {
             assert!(listing(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_uploads_in_progress_is_read() {
+        let xml = br#"<?xml version="1.0" encoding="UTF-8"?>
+<ListMultipartUploadsResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Bucket>b</Bucket><KeyMarker/>
+  <NextKeyMarker>c</NextKeyMarker><NextUploadIdMarker>2</NextUploadIdMarker><IsTruncated>true</IsTruncated>
+  <Upload><Key>a&amp;b</Key><UploadId>1</UploadId><Initiator><ID>i</ID></Initiator></Upload>
+  <Upload><Key>c</Key><UploadId>2</UploadId></Upload></ListMultipartUploadsResult>"#;
+        let upload = |key: &str, id: &str| Upload {
+            key: key.into(),
+            id: id.into(),
+        };
+        assert_eq!(
+            uploads(xml).unwrap(),
+            Uploads {
+                uploads: vec![upload("a&b", "1"), upload("c", "2")],
+                next: Some(("c".into(), "2".into())),
+            }
+        );
+        let last =
+            b"<ListMultipartUploadsResult><IsTruncated>false</IsTruncated><NextKeyMarker>c</NextKeyMarker>\
+                     </ListMultipartUploadsResult>";
+        assert_eq!(uploads(last), Ok(Uploads::default()));
+        for wrong in [
+            "",
+            // A server that does not know the question lists objects.
+            "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>",
+            "<ListMultipartUploadsResult><Upload><Key>a</Key></Upload></ListMultipartUploadsResult>",
+            "<ListMultipartUploadsResult><IsTruncated>true</IsTruncated></ListMultipartUploadsResult>",
+        ] {
+            assert!(uploads(wrong.as_bytes()).is_err(), "{wrong}");
         }
     }
 

@@ -1,7 +1,8 @@
-//! Writing an object in several parts: nothing of it is there until all of them are, and nothing stays of one that fails.
+//! Writing an object in several parts: nothing of it is there until all of them are, and nothing stays of one that fails. What
+//! somebody has begun who is gone stays, and costs, until others end it.
 //!
 //! Source: Amazon S3 API Reference, CreateMultipartUpload, UploadPart, CompleteMultipartUpload (which may answer 200 and say in
-//! the body that it has failed) and AbortMultipartUpload.
+//! the body that it has failed), AbortMultipartUpload and ListMultipartUploads.
 
 use std::fmt::Write as _;
 
@@ -30,13 +31,56 @@ impl S3 {
         let upload = encoded(&upload, false);
         let put = self.put_parts((bucket, key), &upload, bytes).await;
         if put.is_err() {
-            let mut abort = Asked::new(Method::DELETE, bucket, key);
-            abort.query = format!("uploadId={upload}");
-            if let Err(error) = self.ask(&abort).await {
-                tracing::warn!(bucket, key, %error, "parts of an object that was not written stay in the bucket");
-            }
+            self.abort((bucket, key), &upload).await;
         }
         put
+    }
+
+    /// Ends an upload. `upload` is its id, encoded.
+    async fn abort(&self, (bucket, key): (&str, &str), upload: &str) {
+        let mut abort = Asked::new(Method::DELETE, bucket, key);
+        abort.query = format!("uploadId={upload}");
+        if let Err(error) = self.ask(&abort).await {
+            tracing::warn!(bucket, key, %error, "parts of an object that was not written stay in the bucket");
+        }
+    }
+
+    /// Ends those uploads in progress that are left by somebody and whose keys begin with a prefix.
+    ///
+    /// # Errors
+    /// When the server does not list them. [`StoreError`].
+    pub(in crate::object_store) async fn end_uploads(
+        &self,
+        (bucket, prefix): (&str, &str),
+        is_left: impl Fn(&str) -> bool + Send,
+    ) -> Result<(), StoreError> {
+        let mut behind: Option<(String, String)> = None;
+        loop {
+            let mut asked = Asked::new(Method::GET, bucket, "");
+            let prefix_encoded = encoded(prefix, false);
+            // In the order of their names, as the signature wants them.
+            asked.query = match &behind {
+                Some((key, id)) => format!(
+                    "key-marker={}&prefix={prefix_encoded}&upload-id-marker={}&uploads=",
+                    encoded(key, false),
+                    encoded(id, false)
+                ),
+                None => format!("prefix={prefix_encoded}&uploads="),
+            };
+            let answer = self.ask(&asked).await?;
+            let page = answer::uploads(answer.body()).map_err(|cause| failed(&asked, &cause))?;
+            for upload in page.uploads {
+                // Some servers do not look at the prefix.
+                if upload.key.starts_with(prefix) && is_left(&upload.key) {
+                    let id = encoded(&upload.id, false);
+                    self.abort((bucket, upload.key.as_str()), &id).await;
+                }
+            }
+            if page.next.is_none() || page.next == behind {
+                return Ok(());
+            }
+            behind = page.next;
+        }
     }
 
     async fn put_parts(
@@ -101,17 +145,65 @@ mod tests {
         String::from_utf8(line.to_vec()).unwrap()
     }
 
-    #[tokio::test]
-    async fn parts_are_joined_and_go_when_that_fails() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let s3 = S3::new(S3Settings {
+    fn asking(listener: &TcpListener) -> S3 {
+        S3::new(S3Settings {
             endpoint: format!("http://{}", listener.local_addr().unwrap()),
             region: "eu-west-1".to_owned(),
             access_key_id: "AKID".to_owned(),
             secret: SecretKey::new("secret".to_owned()),
             tls: None,
             clock: Arc::new(SystemClock),
-        });
+        })
+    }
+
+    #[tokio::test]
+    async fn uploads_that_somebody_has_left_are_ended_and_no_others() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let s3 = asking(&listener);
+        let page = |keys: [&str; 2], more: &str| {
+            let [one, two] =
+                keys.map(|key| format!("<Upload><Key>{key}</Key><UploadId>a/1</UploadId></Upload>"));
+            format!("<ListMultipartUploadsResult>{one}{two}{more}</ListMultipartUploadsResult>")
+        };
+        let more = "<IsTruncated>true</IsTruncated><NextKeyMarker>p/2</NextKeyMarker><NextUploadIdMarker>a/1\
+                    </NextUploadIdMarker>";
+        let pages = [page(["p/1", "p/own"], more), page(["p/2", "q/3"], "")];
+        let serving = async {
+            assert_eq!(
+                serve(&listener, 0, "200 OK", &pages[0]).await,
+                "GET /b?prefix=p%2F&uploads= HTTP/1.1"
+            );
+            // That somebody else has ended it is no matter.
+            let gone = "<Error><Code>NoSuchUpload</Code></Error>";
+            assert_eq!(
+                serve(&listener, 0, "404 Not Found", gone).await,
+                "DELETE /b/p/1?uploadId=a%2F1 HTTP/1.1"
+            );
+            assert_eq!(
+                serve(&listener, 0, "200 OK", &pages[1]).await,
+                "GET /b?key-marker=p%2F2&prefix=p%2F&upload-id-marker=a%2F1&uploads= HTTP/1.1"
+            );
+            assert_eq!(
+                serve(&listener, 0, "204 No Content", "").await,
+                "DELETE /b/p/2?uploadId=a%2F1 HTTP/1.1"
+            );
+            // A server that does not know them is not asked again.
+            let unknown = "<Error><Code>NotImplemented</Code></Error>";
+            serve(&listener, 0, "501 Not Implemented", unknown).await;
+        };
+        let asking = async {
+            let is_left = |key: &str| key != "p/own";
+            assert_eq!(s3.end_uploads(("b", "p/"), is_left).await, Ok(()));
+            let refused = s3.end_uploads(("b", "p/"), is_left).await;
+            assert!(matches!(refused, Err(StoreError::Failed { .. })), "{refused:?}");
+        };
+        tokio::join!(serving, asking);
+    }
+
+    #[tokio::test]
+    async fn parts_are_joined_and_go_when_that_fails() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let s3 = asking(&listener);
         let begun = "<InitiateMultipartUploadResult><UploadId>a/1</UploadId></InitiateMultipartUploadResult>";
         let joined = "<CompleteMultipartUploadResult><ETag>\"t-2\"</ETag></CompleteMultipartUploadResult>";
         let passes = "<Error><Code>InternalError</Code><Message>Try again.</Message></Error>";

@@ -68,7 +68,9 @@ impl Porter {
         let Some(table) = table else {
             let (status, failure) = without_table(&record);
             let ended = self.ended(record.clone(), status, failure);
-            return self.note(&record, &ended).await;
+            self.note(&record, &ended).await?;
+            self.end_uploads(&ended).await;
+            return Ok(());
         };
         let now = self.cluster().steady_now();
         let units = record
@@ -97,7 +99,17 @@ impl Porter {
             return Ok(());
         };
         let ended = self.ended(record.clone(), BulkStatus::Failed, Some(failure));
-        self.note(&record, &ended).await
+        self.note(&record, &ended).await?;
+        self.end_uploads(&ended).await;
+        Ok(())
+    }
+
+    /// Ends what somebody has begun to write of the report who is gone. Nobody else writes it when this node has written down how
+    /// far it is.
+    async fn end_uploads(&self, record: &BulkRecord) {
+        let (bucket, prefix) = (record.report.target.bucket.as_str(), record.report_key(""));
+        let buckets = &self.transfers.buckets;
+        buckets.end_uploads((bucket, prefix.as_str()), |_| true).await;
     }
 
     fn ended(&self, mut record: BulkRecord, status: BulkStatus, failure: Option<Failure>) -> BulkRecord {
@@ -117,7 +129,11 @@ impl Porter {
         buckets.put(report, &begun, bytes::Bytes::new()).await?;
         let all = objects.iter().map(|object| object.size).sum::<u64>();
         running.tally.record.bytes_of_all = Some(i64::try_from(all).unwrap_or(i64::MAX));
+        let is_resumed = running.is_resumed;
         self.note_bulk(running).await?;
+        if is_resumed {
+            self.end_uploads(&running.noted).await;
+        }
         for object in objects {
             if !running.tally.begins(&object)? {
                 continue;
@@ -295,7 +311,9 @@ impl Porter {
             conditions_failed = ended.conditions_failed,
             "a bulk operation is over"
         );
-        self.write_down(running, ended).await
+        self.write_down(running, ended).await?;
+        self.end_uploads(&running.noted).await;
+        Ok(())
     }
 
     /// Writes down what the record has become, although somebody may have cancelled it meanwhile.
