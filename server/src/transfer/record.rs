@@ -370,6 +370,48 @@ impl ExportRecord {
         }
     }
 
+    /// What the names of the files of its next try begin with. Tries are numbered, so that each knows the files of those before
+    /// it, whoever has made them and whenever they have come.
+    pub(crate) fn next_attempt(&self, random: u32) -> String {
+        let number = self.number().map_or(0, |last| last.saturating_add(1));
+        format!("{}-{number:08x}-{random:08x}-", self.id)
+    }
+
+    /// The number of the try that has named a file; `None` for those of other exports, and of earlier programs.
+    fn number_of(&self, name: &str) -> Option<u32> {
+        let rest = name.strip_prefix(&self.id)?.strip_prefix('-')?;
+        u32::from_str_radix(rest.get(..8)?, 16).ok()
+    }
+
+    /// The key of a data file, with the prefix of the request, or what keys of such begin with.
+    pub(crate) fn data_key(&self, name: &str) -> String {
+        self.below_prefix(&format!("{}/{name}", self.data_folder()))
+    }
+
+    /// What the keys of its data files begin with, whichever try has made them.
+    pub(crate) fn data_prefix(&self) -> String {
+        self.data_key(&format!("{}-", self.id))
+    }
+
+    /// The number of the try that is under way.
+    fn number(&self) -> Option<u32> {
+        self.attempt
+            .as_deref()
+            .and_then(|attempt| self.number_of(attempt))
+    }
+
+    /// Whether there were tries before the one that is under way, whose files are known by their names.
+    pub(crate) fn has_earlier_tries(&self) -> bool {
+        self.number().is_some_and(|number| number > 0)
+    }
+
+    /// Whether a key is that of a data file of an earlier try than the one that is under way.
+    pub(crate) fn is_of_earlier_try(&self, key: &str) -> bool {
+        let name = key.strip_prefix(&self.data_key(""));
+        let of = name.and_then(|name| self.number_of(name));
+        matches!((of, self.number()), (Some(of), Some(present)) if of < present)
+    }
+
     /// The key of an object of its folder, with the prefix of the request.
     pub(crate) fn key(&self, name: &str) -> String {
         self.below_prefix(&format!("{}/{name}", self.folder()))
@@ -473,10 +515,44 @@ mod tests {
             ..ExportRecord::default()
         };
         assert_eq!(changes.data_folder(), "AWSDynamoDB/data");
+        assert_eq!(changes.data_prefix(), "AWSDynamoDB/data/1-a-");
         assert_eq!(ExportRecord::from_bytes(&changes.to_bytes()), Ok(changes));
         assert_eq!(key(None), "AWSDynamoDB/1-a/data/x");
         assert_eq!(key(Some("")), "AWSDynamoDB/1-a/data/x");
         assert_eq!(key(Some("a/b")), "a/b/AWSDynamoDB/1-a/data/x");
         assert_eq!(key(Some("a/")), "a/AWSDynamoDB/1-a/data/x");
+    }
+
+    #[test]
+    fn a_try_of_an_export_knows_the_files_of_those_before_it_and_no_others() {
+        let mut record = ExportRecord {
+            id: "1-a".into(),
+            past: Some(Past {
+                period: Some(Period::default()),
+                ..Past::default()
+            }),
+            ..ExportRecord::default()
+        };
+        let mut files = Vec::new();
+        for random in [7, 0, u32::MAX] {
+            record.attempt = Some(record.next_attempt(random));
+            assert_eq!(record.has_earlier_tries(), !files.is_empty());
+            files.push(record.data_key(&format!("{}000000.json.gz", record.attempt.clone().unwrap())));
+        }
+        assert_eq!(files[0], "AWSDynamoDB/data/1-a-00000000-00000007-000000.json.gz");
+        let earlier: Vec<_> = files.iter().map(|key| record.is_of_earlier_try(key)).collect();
+        assert_eq!(earlier, [true, true, false]);
+        for other in [
+            "AWSDynamoDB/data/1-b-00000000-00000007-000000.json.gz",
+            "AWSDynamoDB/1-a/data/1-a-00000000-00000007-000000.json.gz",
+            "AWSDynamoDB/data/0123456789abcdef000000.json.gz",
+            "AWSDynamoDB/data/1-a-0000",
+        ] {
+            assert!(!record.is_of_earlier_try(other), "{other}");
+        }
+        // As an earlier program has named it.
+        record.attempt = Some("0123456789abcdef".into());
+        assert!(!files.iter().any(|key| record.is_of_earlier_try(key)));
+        assert_eq!(record.next_attempt(1), "1-a-00000000-00000001-");
     }
 }

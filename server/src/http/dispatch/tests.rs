@@ -6,6 +6,7 @@ mod collections;
 mod deleted_streams;
 mod deletions;
 mod histories;
+mod left_behind;
 mod past_exports;
 mod throttling;
 mod transfers;

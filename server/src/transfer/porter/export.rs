@@ -160,10 +160,11 @@ impl Porter {
         let Some(record) = self.latest(record).await? else {
             return Ok(());
         };
-        let own = record.key("");
+        let (of_tries, own) = (record.data_prefix(), record.key(""));
         let removed = async {
-            self.remove_files(&record).await?;
-            self.remove_below(&record, &own).await
+            self.remove_as_named_before(&record).await?;
+            self.remove_below(&record, &of_tries, |_| true).await?;
+            self.remove_below(&record, &own, |_| true).await
         };
         if let Err(error) = removed.await {
             tracing::warn!(export = record.id, %error, "files of an export that is given up stay in the bucket");
@@ -171,37 +172,67 @@ impl Porter {
         self.end_export(&record, Status::Failed, Some(failure)).await
     }
 
-    /// Removes what a try has left behind that was not completed, and writes down how the files of the next one are called.
+    /// Writes down how the files of the next try are called, and removes what those before it have left behind. Whoever is still
+    /// at one of them cannot complete it from then on.
     async fn begin_attempt(&self, record: ExportRecord) -> Result<ExportRecord, JobError> {
         if record.is_cancelled {
             return Err(JobError::Cancelled);
         }
-        // What names files goes before the files.
-        for name in MANIFESTS {
-            let buckets = &self.transfers.buckets;
-            buckets.remove(&record.target.bucket, &record.key(name)).await?;
-        }
-        self.remove_files(&record).await?;
         let mut begun = record.clone();
-        begun.attempt = Some(self.attempt_name()?);
+        let mut random = [0; 4];
+        (self.random)(&mut random)?;
+        begun.attempt = Some(record.next_attempt(u32::from_le_bytes(random)));
         self.note(&record, &begun).await?;
+        if record.attempt.is_some() {
+            // What names files goes before the files.
+            for name in MANIFESTS {
+                let buckets = &self.transfers.buckets;
+                buckets.remove(&record.target.bucket, &record.key(name)).await?;
+            }
+            self.remove_below(&record, &record.key("manifest-"), |_| true)
+                .await?;
+            self.remove_as_named_before(&record).await?;
+            self.remove_earlier(&begun).await?;
+        }
         Ok(begun)
     }
 
-    /// Removes the data files of the try that a record names.
-    async fn remove_files(&self, record: &ExportRecord) -> Result<(), JobError> {
-        let Some(attempt) = &record.attempt else {
+    /// Removes the data files of tries before the one that a record names, and of those what was not completed.
+    async fn remove_earlier(&self, record: &ExportRecord) -> Result<(), JobError> {
+        if !record.has_earlier_tries() {
             return Ok(());
-        };
-        let prefix = record.below_prefix(&format!("{}/{attempt}", record.data_folder()));
-        self.remove_below(record, &prefix).await
+        }
+        let of = record.clone();
+        let is_earlier = move |key: &str| of.is_of_earlier_try(key);
+        self.remove_below(record, &record.data_prefix(), is_earlier).await
     }
 
-    async fn remove_below(&self, record: &ExportRecord, prefix: &str) -> Result<(), JobError> {
-        let (buckets, bucket) = (&self.transfers.buckets, &record.target.bucket);
+    /// Removes the data files of the try that a record names, should they be named as earlier programs do: by it alone.
+    async fn remove_as_named_before(&self, record: &ExportRecord) -> Result<(), JobError> {
+        match &record.attempt {
+            Some(attempt) if !attempt.starts_with(&record.id) => {
+                let prefix = record.data_key(attempt);
+                self.remove_below(record, &prefix, |_| true).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes those objects below a prefix that are not wanted, whole ones and what somebody has begun to write of such.
+    async fn remove_below(
+        &self,
+        record: &ExportRecord,
+        prefix: &str,
+        is_unwanted: impl Fn(&str) -> bool + Clone + Send + 'static,
+    ) -> Result<(), JobError> {
+        let (buckets, bucket) = (&self.transfers.buckets, record.target.bucket.as_str());
+        buckets.end_uploads((bucket, prefix), is_unwanted.clone()).await;
         loop {
+            let is_listed = is_unwanted.clone();
             let listed = buckets
-                .list((bucket.as_str(), prefix), REMOVED_AT_ONCE, |_| true)
+                .list((bucket, prefix), REMOVED_AT_ONCE, move |object| {
+                    is_listed(&object.key)
+                })
                 .await?;
             for object in &listed.objects {
                 buckets.remove(bucket, &object.key).await?;
@@ -235,12 +266,6 @@ impl Porter {
         ended.ended_ms = Some(self.upkeep.now_ms());
         ended.failure = failure;
         self.note(record, &ended).await
-    }
-
-    fn attempt_name(&self) -> Result<String, JobError> {
-        let mut random = [0; 8];
-        (self.random)(&mut random).map_err(|error| JobError::Other(error.to_string()))?;
-        Ok(format!("{:016x}", u64::from_le_bytes(random)))
     }
 
     /// Writes the items as they are at a moment from now on.
@@ -291,18 +316,19 @@ impl Porter {
         let extension = if format == Format::Ion { "ion" } else { "json" };
         let place = running.files.len();
         let attempt = running.record.attempt.as_deref().unwrap_or_default();
-        let name = format!("{attempt}{place:06}.{extension}.gz");
-        let key = format!("{}/{name}", running.record.data_folder());
+        let key = running
+            .record
+            .data_key(&format!("{attempt}{place:06}.{extension}.gz"));
         let checksum = STANDARD.encode(Md5::digest(&bytes));
-        let bucket = &running.record.target.bucket;
-        let whole_key = running.record.below_prefix(&key);
-        let tag = self
-            .transfers
-            .buckets
-            .put(bucket, &whole_key, bytes.into())
-            .await?;
-        // Whoever was held up with it may have been replaced.
-        self.require_wanted(&running.record).await?;
+        let (buckets, bucket) = (&self.transfers.buckets, &running.record.target.bucket);
+        let tag = buckets.put(bucket, &key, bytes.into()).await?;
+        // Whoever was held up with it may have been replaced, by somebody who has looked already for what is to be removed.
+        if let Err(error) = self.require_wanted(&running.record).await {
+            if let Err(left) = buckets.remove(bucket, &key).await {
+                tracing::warn!(bucket, key, error = %left, "a file of a try that has ended stays in the bucket");
+            }
+            return Err(error);
+        }
         running.record.bytes += draft.size;
         let counter = &self.transfers.counters.items_exported;
         counter.fetch_add(u64::try_from(draft.items).unwrap_or_default(), Ordering::Relaxed);
@@ -310,7 +336,7 @@ impl Porter {
             items: draft.items,
             checksum,
             tag,
-            key: whole_key,
+            key,
         });
         Ok(())
     }
@@ -326,6 +352,11 @@ impl Porter {
         let mut lines = Vec::new();
         for file in &files {
             manifest_line(file, &mut lines);
+        }
+        self.require_wanted(was).await?;
+        // Those of earlier tries that were held up may have come since this one began.
+        if let Err(error) = self.remove_earlier(was).await {
+            tracing::warn!(export = was.id, %error, "files of earlier tries of an export may stay in the bucket");
         }
         self.require_wanted(was).await?;
         self.put_with_checksum(&record, "manifest-files", lines).await?;
