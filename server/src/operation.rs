@@ -54,6 +54,7 @@ pub(crate) mod page;
 pub(crate) mod put_item;
 pub(crate) mod put_resource_policy;
 pub(crate) mod query;
+pub(crate) mod readers;
 pub(crate) mod replacement;
 pub(crate) mod resource_policy;
 pub(crate) mod restore_table_from_backup;

@@ -80,7 +80,8 @@ struct Record {
 
 impl BackupRecord {
     /// One that a client wants of a table.
-    pub(crate) fn new(id: String, name: String, created_at_ms: i64, table: TableDefinition) -> Self {
+    pub(crate) fn new(id: String, name: String, created_at_ms: i64, mut table: TableDefinition) -> Self {
+        table.reads_begun = 0;
         Self {
             id,
             name,
@@ -122,9 +123,11 @@ impl BackupRecord {
         &self.table
     }
 
-    /// The table is this at the moment of the backup. It has the same name and id. That it is being deleted is no part of it.
+    /// The table is this at the moment of the backup. It has the same name and id. That it is being deleted is no part of it, nor who
+    /// reads it: an earlier program would write the row without that, and take it for another one.
     pub(crate) fn set_table(&mut self, mut table: TableDefinition) {
         table.deletion = None;
+        table.reads_begun = 0;
         self.table = table;
     }
 
@@ -218,6 +221,7 @@ mod tests {
         };
         let mut table = definition();
         table.deletion = Some(deletion.clone());
+        table.reads_begun = 3;
         let record = BackupRecord::of_deletion(&deletion, table);
         assert_eq!(record.table(), &definition());
         assert_eq!(record.name, "Tab$DeletedTableBackup");

@@ -134,6 +134,8 @@ pub(crate) struct TableDefinition {
     pub(crate) history: Option<History>,
     /// Its deletion, if that waits for a last backup. Nobody reads or writes its items any more.
     pub(crate) deletion: Option<Deletion>,
+    /// How many backups of it, and restores from its history, have been begun: see `operation/readers.rs`.
+    pub(crate) reads_begun: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -196,6 +198,8 @@ struct Record {
     import: Option<ImportOfTable>,
     #[prost(message, optional, tag = "31")]
     deletion: Option<DeletionRecord>,
+    #[prost(uint64, tag = "32")]
+    reads_begun: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -352,6 +356,7 @@ impl TableDefinition {
             import: self.import.as_ref().map(ImportOfTable::of),
             history: self.history.as_ref().map(HistoryRecord::of),
             deletion: self.deletion.as_ref().map(DeletionRecord::of),
+            reads_begun: self.reads_begun,
         };
         let mut bytes = BytesMut::with_capacity(1 + record.encoded_len());
         bytes.put_u8(FORMAT_VERSION);
@@ -425,6 +430,7 @@ impl TableDefinition {
             history: record.history.map(HistoryRecord::read).transpose()?,
             import: record.import.map(ImportOfTable::read),
             deletion: record.deletion.map(DeletionRecord::read),
+            reads_begun: record.reads_begun,
         })
     }
 }
@@ -549,6 +555,7 @@ mod tests {
                 backup: "1-c".into(),
                 asked_at_ms: 17,
             }),
+            reads_begun: 18,
         };
         assert_eq!(
             TableDefinition::from_bytes(&definition.to_bytes()),

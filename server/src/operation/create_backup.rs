@@ -30,14 +30,27 @@ impl Operation for CreateBackup {
         let table = context.catalog.latest(&table_name).await;
         let table = table.map_err(message::table::catalog)?;
         let table = table.ok_or_else(|| backup::no_table(&table_name))?;
-        let definition = table.definition().clone();
-        check_backed_up(&definition)?;
+        let definition = table.definition();
+        check_backed_up(definition)?;
         let now_ms = context.clock.now_ms();
         let id = context.new_backup_id(now_ms)?;
-        let mut record = BackupRecord::new(id, backup_name, now_ms, definition);
+        let mut record = BackupRecord::new(id, backup_name, now_ms, definition.clone());
         record.expect(&context.cluster.tally(table.keyspace()).await);
         if !backups.add(&record).await.map_err(backup::failed)? {
             return Err(ApiError::Internal("the id of the backup is taken".to_owned()));
+        }
+        // The table may have been deleted, or made anew, since it was looked for.
+        let begun = context.begin_reading(&table_name, |there| {
+            if there.id != definition.id {
+                return Err(backup::no_table(&table_name));
+            }
+            check_backed_up(there)
+        });
+        if let Err(refusal) = Box::pin(begun).await
+            // One that was made meanwhile is there.
+            && backups.forget(&record).await.map_err(backup::failed)?
+        {
+            return Err(refusal);
         }
         Ok(CreateBackupOutput {
             backup: BackupDescription::new(context, record),

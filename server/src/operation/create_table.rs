@@ -167,11 +167,10 @@ impl CreateTable {
             let enabled = StreamStatus::Enabled;
             streams.push(StreamDefinition::new(new_id()?, view, enabled, now_ms));
         }
-        let none = OnDemandLimits::default();
-        let on_demand_limits = match &self.on_demand_throughput {
-            Some(request) => request.applied(checked.billing_mode, none)?,
-            None => none,
-        };
+        let mut on_demand_limits = OnDemandLimits::default();
+        if let Some(request) = &self.on_demand_throughput {
+            on_demand_limits = request.applied(checked.billing_mode, on_demand_limits)?;
+        }
         let mut resource_policies = Vec::new();
         if let Some(document) = self.resource_policy.take() {
             resource_policies.push(resource_policy::first(document, now_ms)?);
@@ -203,6 +202,7 @@ impl CreateTable {
             restore: None,
             import: None,
             deletion: None,
+            reads_begun: 0,
             history: None,
         };
         if let Some(request) = &self.warm_throughput {

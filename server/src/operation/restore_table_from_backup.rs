@@ -259,6 +259,7 @@ impl RestoreOverrides {
             history: None,
             import: None,
             deletion: None,
+            reads_begun: 0,
         })
     }
 

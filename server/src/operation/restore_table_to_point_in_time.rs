@@ -61,13 +61,16 @@ impl Operation for RestoreTableToPointInTime {
         let made = (definition.name.clone(), definition.id);
         let history = definition.restore.as_ref().and_then(|restore| restore.history);
         let table_description = Box::pin(begin(context, definition)).await?;
-        // Whoever ends a history looks at tables first: one of the two sees the other.
-        let there = Box::pin(context.catalog.latest(&plan.source)).await;
-        let there = there.map_err(message::table::catalog)?;
-        let kept = there.and_then(|there| Some(there.definition().history.as_ref()?.id));
-        if kept != history {
+        // The history may have been ended, or the table deleted, since it was looked for.
+        let begun = context.begin_reading(&plan.source, |there| {
+            if there.history.as_ref().map(|kept| kept.id) != history {
+                return Err(backup::no_history(&plan.source));
+            }
+            check_backed_up(there)
+        });
+        if let Err(refusal) = Box::pin(begun).await {
             Box::pin(undo(context, made)).await?;
-            return Err(backup::no_history(&plan.source));
+            return Err(refusal);
         }
         Ok(RestoreTableToPointInTimeOutput { table_description })
     }

@@ -6,8 +6,10 @@ use stator_cluster::FORMATS_OF_VERSIONS;
 use uuid::Uuid;
 
 use super::describe_continuous_backups::PointInTimeRecovery;
+use super::readers::Look;
 use super::{Context, Operation, table_name};
-use crate::catalog::{CatalogError, History, PERIOD_DAYS_MAX, TableDefinition};
+use crate::catalog::{CatalogError, History, PERIOD_DAYS_MAX, Table, TableDefinition};
+use crate::compare_and_set::TRIES;
 use crate::constraint::Constraints;
 use crate::message::{backup, table};
 use crate::wire::error::ApiError;
@@ -44,17 +46,7 @@ impl Operation for UpdateContinuousBackups {
             }
         }
         let (id, now_ms) = (context.new_id()?, context.clock.now_ms());
-        let is_read = context.is_being_read_back(&name).await?;
-        let changed = context.catalog.change(&name, |definition| {
-            if wanted_days.is_none() && is_read && definition.history.is_some() {
-                return Err(backup::history_in_use(&definition.name));
-            }
-            apply(definition, wanted_days, (id, now_ms))
-        });
-        let changed = changed.await.map_err(|error| match error {
-            CatalogError::Missing { name } => backup::no_table(&name),
-            error => table::catalog(error),
-        })??;
+        let changed = Box::pin(change(context, &name, wanted_days, (id, now_ms))).await?;
         let completed = match wanted_days {
             Some(_) => context.catalog.make_derived_keyspaces(&changed).await,
             None => context.catalog.clean_up().await,
@@ -99,6 +91,40 @@ impl UpdateContinuousBackups {
     }
 }
 
+/// Changes whether, and for how long, the history of a table is kept.
+async fn change(
+    context: &Context,
+    name: &str,
+    wanted_days: Option<u32>,
+    new: (Uuid, i64),
+) -> Result<Arc<Table>, ApiError> {
+    for _ in 0..TRIES {
+        let there = context.catalog.latest(name).await.map_err(table::catalog)?;
+        let there = there.ok_or_else(|| backup::no_table(name))?;
+        let look = Look::at(there.definition());
+        let is_read = wanted_days.is_none() && context.is_being_read_back(name).await?;
+        let changed = context.catalog.change(name, |definition| {
+            if wanted_days.is_none() && !look.holds(definition) {
+                // Somebody may read it who was not there.
+                return Err(None);
+            }
+            if is_read && definition.history.is_some() {
+                return Err(Some(backup::history_in_use(&definition.name)));
+            }
+            apply(definition, wanted_days, new).map_err(Some)
+        });
+        match changed.await {
+            Ok(Ok(changed)) => return Ok(changed),
+            Ok(Err(Some(refusal))) => return Err(refusal),
+            Ok(Err(None)) => {}
+            Err(CatalogError::Missing { name }) => return Err(backup::no_table(&name)),
+            Err(error) => return Err(table::catalog(error)),
+        }
+    }
+    let name = name.to_owned();
+    Err(table::catalog(CatalogError::Contended { name }))
+}
+
 fn apply(
     definition: &mut TableDefinition,
     wanted_days: Option<u32>,
@@ -131,7 +157,7 @@ impl Context {
         let Some(id) = history.map(|history| history.id) else {
             return Ok(false);
         };
-        let reads = |table: &Arc<crate::catalog::Table>| {
+        let reads = |table: &Arc<Table>| {
             let restore = table.definition().restore.as_ref();
             restore.is_some_and(|restore| restore.in_progress && restore.history == Some(id))
         };

@@ -45,6 +45,7 @@ pub(crate) fn begun<E>(
         history: None,
         import: None,
         deletion: None,
+        reads_begun: 0,
         resource_policies: of_table.cloned().collect(),
         restore: Some(Restore {
             table: source.name.clone(),

@@ -378,6 +378,7 @@ mod tests {
                 restore: None,
                 import: None,
                 deletion: None,
+                reads_begun: 0,
                 history: None,
             },
             status: TableStatus::Active,

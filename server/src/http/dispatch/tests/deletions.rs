@@ -7,6 +7,7 @@ use super::backups::{ask, keys, member, of, put, restore, start};
 use super::histories::{Ahead, DAY_MS};
 use super::*;
 use crate::archivist::Archivist;
+use crate::operation::readers::Look;
 use crate::upkeep::{Upkeep, UpkeepSettings};
 
 const NAMED: &str = r#"{"TableName":"Tab"}"#;
@@ -139,6 +140,53 @@ async fn a_deletion_waits_for_its_backup_and_an_operator_can_do_without() {
     assert_eq!(code, "ResourceNotFoundException");
     let listed = ask(&node, Target::ListBackups, OF_SYSTEM).await.unwrap();
     assert_eq!(listed, r#"{"BackupSummaries":[]}"#);
+}
+
+#[tokio::test]
+async fn whoever_looked_for_backups_before_one_was_asked_for_does_not_delete_its_table() {
+    let (node, _archivist) = start().await;
+    let table = node.context.catalog.latest("Tab").await.unwrap().unwrap();
+    let look = Look::at(table.definition());
+    let back_up = r#"{"TableName":"Tab","BackupName":"late"}"#;
+    ask(&node, Target::CreateBackup, back_up).await.unwrap();
+    let check = |there: &crate::catalog::TableDefinition| look.holds(there).then_some(()).ok_or(());
+    let removed = node.context.catalog.remove("Tab", 0, check).await.unwrap();
+    assert!(removed.is_err());
+    let (code, _) = refusal(&node, Target::DeleteTable, NAMED).await;
+    assert_eq!(code, "ResourceInUseException");
+}
+
+#[tokio::test]
+async fn of_a_backup_and_a_deletion_at_the_same_moment_one_is_refused() {
+    const MAKE: &str = r#"{"TableName":"Tab","BillingMode":"PAY_PER_REQUEST","KeySchema":[{"AttributeName":"pk","KeyType":"HASH"}],
+        "AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"}]}"#;
+    let (node, archivist) = start().await;
+    for late in 0..16 {
+        let backing_up = async {
+            for _ in 0..late {
+                tokio::task::yield_now().await;
+            }
+            ask(
+                &node,
+                Target::CreateBackup,
+                r#"{"TableName":"Tab","BackupName":"late"}"#,
+            )
+            .await
+        };
+        let deleting = ask(&node, Target::DeleteTable, NAMED);
+        let (backed_up, deleted) = tokio::join!(backing_up, deleting);
+        assert_ne!(backed_up.is_ok(), deleted.is_ok(), "{backed_up:?} {deleted:?}");
+        if let Ok(created) = backed_up {
+            archivist.look_after_all().await.unwrap();
+            let described = ask(&node, Target::DescribeBackup, &of(&member(&created, "BackupArn"))).await;
+            assert_eq!(member(&described.unwrap(), "BackupStatus"), "AVAILABLE");
+            ask(&node, Target::DeleteTable, NAMED).await.unwrap();
+        } else {
+            let listed = ask(&node, Target::ListBackups, "{}").await.unwrap();
+            assert!(!listed.contains("CREATING"), "{listed}");
+        }
+        ask(&node, Target::CreateTable, MAKE).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use stator_cluster::{Bounds, ConsistencyLevel, Direction};
 use super::*;
 use crate::archivist::Archivist;
 use crate::clock::Clock;
+use crate::operation::readers::Look;
 use crate::upkeep::{Upkeep, UpkeepSettings};
 
 const TABLE: &str = r#"{"TableName":"Tab","BillingMode":"PAY_PER_REQUEST","KeySchema":[{"AttributeName":"pk","KeyType":"HASH"}],
@@ -277,6 +278,34 @@ async fn what_cannot_be_restored_is_refused_in_dynamodbs_words() {
     );
     kept.keep_from_now_on("").await;
     kept.ask(Target::DeleteTable, NAMED).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_a_restore_and_the_end_of_its_history_at_the_same_moment_one_is_refused() {
+    let kept = Kept::start().await;
+    let latest = r#""UseLatestRestorableTime":true"#;
+    for late in [0, 3, 6, 12] {
+        kept.keep_from_now_on("").await;
+        let source = kept.upkeep.catalog.latest("Tab").await.unwrap().unwrap();
+        let look = Look::at(source.definition());
+        let name = format!("New{late}");
+        let ending = async {
+            for _ in 0..late {
+                tokio::task::yield_now().await;
+            }
+            kept.keep(false, "").await
+        };
+        let (restored, ended) = tokio::join!(kept.restore(&name, latest), ending);
+        assert_ne!(restored.is_ok(), ended.is_ok(), "{restored:?} {ended:?}");
+        let tables = kept.upkeep.catalog.all().await.unwrap();
+        assert_eq!(tables.contains_key(&name), restored.is_ok());
+        if restored.is_ok() {
+            // Whoever looked before it began does not end the history.
+            assert!(!look.holds(tables["Tab"].definition()));
+            kept.archivist.look_after_all().await.unwrap();
+            kept.keep(false, "").await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]
