@@ -11,7 +11,7 @@ mod restore;
 mod rewind;
 pub(crate) mod whole;
 
-pub(crate) use self::restore::PROGRESS as RESTORE_PROGRESS;
+pub(crate) use self::restore::progress_key as restore_progress_key;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -356,6 +356,9 @@ impl Worker for Archivist {
     }
 
     async fn keep_house(&self) {
+        if let Err(error) = self.forget_progress().await {
+            tracing::debug!(%error, "how far restores had come is forgotten later");
+        }
         if !self.sweep.rings(self.cluster().steady_now()) {
             return;
         }

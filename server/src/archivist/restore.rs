@@ -4,13 +4,14 @@
 //! all is written, the definition says first that the table takes no more, and every leader is held to that, so that a node
 //! that believes to be restoring changes nothing when clients may.
 
+use std::ops::{Bound, ControlFlow};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use stator_archive::Archive;
-use stator_cluster::{ConsistencyLevel, Error, Unfit, WriteOptions};
+use stator_cluster::{Bounds, ConsistencyLevel, Direction, Error, Row, Unfit, WriteOptions};
 use stator_model::item::Item;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -29,7 +30,9 @@ const WRITES_AT_ONCE: usize = 256;
 /// How often it is noted how far a restore has come.
 const NOTE: Duration = Duration::from_secs(5);
 /// What the rows begin with that say how far; the table's id follows.
-pub(crate) const PROGRESS: &[u8] = b"restore/";
+const PROGRESS: &[u8] = b"restore/";
+/// The first key after all with that prefix.
+const PROGRESS_END: &[u8] = b"restore0";
 
 /// Cells in the order of their keys, with these: those in the archive, or what their versions begin with.
 pub(super) type Cells = Vec<(Bytes, Bytes)>;
@@ -41,7 +44,7 @@ impl Archivist {
         let Some(restore) = &definition.restore else {
             return Ok(());
         };
-        let key = [PROGRESS, &definition.id.as_bytes()[..]].concat();
+        let key = progress_key(definition.id);
         if !restore.is_sealed {
             match restore.history {
                 Some(history) => self.rewind(table, (history, restore.at_ms), &key).await?,
@@ -200,12 +203,49 @@ impl Archivist {
         Ok(self.cluster().read(metadata, key, level).await?)
     }
 
+    /// Forgets how far restores have come whose tables are not being restored any more: they were deleted while nobody was at it,
+    /// or whoever was at it ended before its last step.
+    pub(super) async fn forget_progress(&self) -> Result<(), JobError> {
+        let bounds = Bounds {
+            start: Bound::Included(PROGRESS.to_vec()),
+            end: Bound::Excluded(PROGRESS_END.to_vec()),
+        };
+        let mut rows = Vec::new();
+        let collect = |row: &Row<'_>| {
+            rows.push((row.key().to_vec(), Bytes::copy_from_slice(row.cell())));
+            ControlFlow::Continue(())
+        };
+        let (metadata, level) = (self.cluster().metadata(), ConsistencyLevel::One);
+        self.cluster()
+            .range(metadata, &bounds, Direction::Forward, level, collect)
+            .await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        // Behind the rows: a table is there before its row.
+        self.upkeep.catalog.catch_up().await?;
+        let tables = self.upkeep.catalog.known();
+        for (key, cell) in rows {
+            let mut restored = tables.values().map(|table| table.definition());
+            let is_needed = restored.any(|table| table.is_being_restored() && key == progress_key(table.id));
+            if !is_needed {
+                compare_and_set::install(self.cluster(), &key, Some(cell), None).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Should another node have come first, its progress stays.
     async fn note_progress(&self, key: &[u8], done: Option<Bytes>) -> Result<(), JobError> {
         let expected = self.progress(key).await?;
         compare_and_set::install(self.cluster(), key, expected, done).await?;
         Ok(())
     }
+}
+
+/// The key of the row that says how far the restore of a table is.
+pub(crate) fn progress_key(table: Uuid) -> Vec<u8> {
+    [PROGRESS, &table.as_bytes()[..]].concat()
 }
 
 /// Reads the cells of a backup behind a key, or those of one table of a backup of the cluster, on a thread that may wait.

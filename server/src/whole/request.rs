@@ -9,7 +9,7 @@ use stator_cluster::{ConsistencyLevel, FORMATS_OF_PARTS};
 
 use super::contents;
 use super::record::{RestorePhase, WholeBackup, WholeRestore, WholeStatus};
-use crate::archivist::RESTORE_PROGRESS;
+use crate::archivist::restore_progress_key;
 use crate::archivist::whole::is_on_its_way;
 use crate::arn;
 use crate::backup::Backups;
@@ -378,7 +378,7 @@ pub(crate) async fn standing(context: &Context) -> Result<Option<ShownRestore>, 
 /// Which part of a table's items is known to be written. Keys begin with tokens, which are hashes: half of them have half of the items
 /// before them.
 async fn share(context: &Context, table: &Table) -> Result<f64, ApiError> {
-    let key = [RESTORE_PROGRESS, &table.definition().id.as_bytes()[..]].concat();
+    let key = restore_progress_key(table.definition().id);
     let metadata = context.cluster.metadata();
     let written = context
         .cluster

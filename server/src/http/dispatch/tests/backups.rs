@@ -261,6 +261,37 @@ async fn a_table_that_is_being_restored_may_be_given_up_and_not_be_changed() {
 }
 
 #[tokio::test]
+async fn nothing_is_kept_of_how_far_the_restore_of_a_deleted_table_was() {
+    use crate::archivist::restore_progress_key;
+    use crate::compare_and_set;
+    use crate::desk::Worker as _;
+    let (node, archivist) = start().await;
+    let arn = back_up(&node, "nightly").await;
+    archivist.look_after_all().await.unwrap();
+    restore(&node, &arn, "New", "").await.unwrap();
+    // As whoever was at it has left it.
+    let table = node.context.catalog.latest("New").await.unwrap().unwrap();
+    let key = restore_progress_key(table.definition().id);
+    let done = bytes::Bytes::from_static(b"done");
+    let cluster = &node.context.cluster;
+    assert!(
+        compare_and_set::install(cluster, &key, None, Some(done.clone()))
+            .await
+            .unwrap()
+    );
+    let level = stator_cluster::ConsistencyLevel::Quorum;
+    let kept = async || cluster.read(cluster.metadata(), &key, level).await.unwrap();
+    archivist.keep_house().await;
+    assert_eq!(kept().await, Some(done), "it is needed");
+    ask(&node, Target::DeleteTable, r#"{"TableName":"New"}"#)
+        .await
+        .unwrap();
+    archivist.look_after_all().await.unwrap();
+    archivist.keep_house().await;
+    assert_eq!(kept().await, None);
+}
+
+#[tokio::test]
 async fn whoever_restores_too_late_changes_nothing() {
     use crate::command::Deposit;
     use crate::derive::unfit;
