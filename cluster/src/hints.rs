@@ -71,6 +71,8 @@ pub struct HintStatus {
     pub refused: u64,
     /// Hints that were lost since then with bytes of the disk that are not what was written.
     pub lost: u64,
+    /// Hints that were given up since then, because their range refuses them for good.
+    pub dropped: u64,
 }
 
 /// The hints of a node. Clones share them.
@@ -280,22 +282,31 @@ impl Hints {
         shared.read(&snapshot, group, waiting, bytes_max)
     }
 
-    /// A hint was delivered, or never can be: it is removed. That it may come back after a power cut soon after does no
-    /// harm as long as its invocation id is remembered. Of a hint that is not there, nothing is done.
+    /// A hint was delivered: it is removed. That it may come back after a power cut soon after does no harm as long as its
+    /// invocation id is remembered. Of a hint that is not there, nothing is done.
     pub(crate) fn delivered(&self, group: u32, sequence: u64) {
+        self.remove(group, sequence, |status| status.delivered += 1);
+    }
+
+    /// A hint never can be delivered: it is removed, as one that was.
+    pub(crate) fn dropped(&self, group: u32, sequence: u64) {
+        self.remove(group, sequence, |status| status.dropped += 1);
+    }
+
+    fn remove(&self, group: u32, sequence: u64, count: impl FnOnce(&mut HintStatus)) {
         let shared = &self.shared;
         {
             let mut index = shared.index.lock();
             if !index.remove(group, sequence) {
                 return;
             }
-            index.status.delivered += 1;
+            count(&mut index.status);
         }
         let mut batch = WriteBatch::with_capacity(KEY_BYTES);
         batch.delete(shared.keyspace, &key(group, sequence));
         shared.engine.commit(batch, Durability::Interval, move |result| {
             if let Err(error) = result {
-                tracing::warn!(group, sequence, %error, "a hint that was delivered is still on disk");
+                tracing::warn!(group, sequence, %error, "a hint that was delivered or given up is still on disk");
             }
         });
     }

@@ -314,6 +314,12 @@ const METRICS: [Metric; 23] = [
         |status| status.hints.delivered,
     ),
     (
+        "stator_hints_dropped_total",
+        Kind::Counter,
+        "Hints that were given up, because their range refuses them for good.",
+        |status| status.hints.dropped,
+    ),
+    (
         "stator_read_repair_checked_total",
         Kind::Counter,
         "Reads whose replicas were compared.",

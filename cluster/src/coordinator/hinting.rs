@@ -98,9 +98,13 @@ impl Cluster {
             for (sequence, hint) in hints {
                 match self.write_encoded(group, &hint).await {
                     Ok(_) => self.node.hints.delivered(group, sequence),
-                    Err(error @ (Error::NoSuchKeyspace | Error::MalformedCommand(_))) => {
-                        tracing::warn!(group, sequence, %error, "a hint can never be delivered");
-                        self.node.hints.delivered(group, sequence);
+                    Err(error) if is_for_good(&error) => {
+                        let (keyspace, at_ms) = (hint.keyspace, hint.at_ms);
+                        tracing::warn!(
+                            group, sequence, keyspace, at_ms, %error,
+                            "a write that was acknowledged at ONE is given up, because its range refuses it for good"
+                        );
+                        self.node.hints.dropped(group, sequence);
                     }
                     Err(error) => return tracing::debug!(group, %error, "hints go on waiting"),
                 }
@@ -143,16 +147,53 @@ impl Cluster {
                 let decision = Encoded {
                     commands,
                     command: &hint.command,
+                    asked_ms: Some(hint.at_ms),
                 };
                 replica.write(target, &options, &decision).await
             }
             Place::There(node) => {
-                let write = Write::new(group, target, &options, hint.command.clone());
+                let write = Write {
+                    asked_ms: hint.at_ms,
+                    ..Write::new(group, target, &options, hint.command.clone())
+                };
                 match self.ask(node, Ask::Write(write), patience).await? {
                     Tell::Written(answer) => Ok(answer),
                     _ => Err(unexpected(node)),
                 }
             }
         }
+    }
+}
+
+/// Whether no later try of a hint can succeed, so that it would only be in the way of those behind it.
+fn is_for_good(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NoSuchKeyspace | Error::MalformedCommand(_) | Error::Unfit(_)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::MalformedCommand;
+    use crate::derive::Unfit;
+
+    #[test]
+    fn a_hint_waits_for_whatever_may_pass() {
+        let (cause, detail, reason) = (String::new(), String::new(), String::new());
+        let for_good = [
+            Error::NoSuchKeyspace,
+            Error::MalformedCommand(MalformedCommand { detail }),
+            Error::Unfit(Unfit { code: 1, reason }),
+        ];
+        assert!(for_good.iter().all(is_for_good));
+        let may_pass = [
+            Error::TransactionConflict,
+            Error::Unavailable { cause: cause.clone() },
+            Error::OutcomeUnknown { cause: cause.clone() },
+            Error::Invalid { cause },
+        ];
+        assert!(!may_pass.iter().any(is_for_good));
     }
 }

@@ -202,7 +202,11 @@ async fn write_encoded(
         key,
     };
     let commands = &Appends;
-    let decision = Encoded { commands, command };
+    let decision = Encoded {
+        commands,
+        command,
+        asked_ms: None,
+    };
     replica.write(target, options, &decision).await
 }
 

@@ -2,6 +2,7 @@
 //! when a test turns them.
 
 mod derived;
+mod hinted;
 mod room;
 mod rotation;
 
@@ -111,7 +112,8 @@ impl Outbox for Post {
     fn flush(&self) {}
 }
 
-/// From cells of the keyspace `cells` follow the sum of their lengths and, if they are filled, rows with the same.
+/// From cells of the keyspace `cells` follow the sum of their lengths and, if they are filled, rows with the same. One of them may
+/// not be.
 #[derive(Debug)]
 struct Deriving;
 
@@ -127,6 +129,10 @@ impl Commands for Deriving {
     fn derive(&self, change: &CellChange<'_>) -> Result<Derived, Unfit> {
         if change.keyspace != "cells" {
             return Ok(Derived::default());
+        }
+        if change.key == b"unfit" {
+            let reason = "it does not fit".to_owned();
+            return Err(Unfit { code: 2, reason });
         }
         let length = |cell: Option<&Cell>| cell.map_or(0, |cell| i64::try_from(cell.len()).unwrap());
         let sum = DerivedSum {

@@ -41,6 +41,12 @@ pub(crate) trait Decision: Sync {
         None
     }
 
+    /// When the call was made, in milliseconds since the Unix epoch, if its coordinator has acknowledged it without knowing the
+    /// cell: it is a hint. `None` for any other.
+    fn asked_ms(&self) -> Option<u64> {
+        None
+    }
+
     /// Decides on the current cell. `is_unwritten` says whether it is certain that no entry behind the one of
     /// [`Decision::asks_since`] has written the key, and means nothing without it.
     fn decide(&self, current: Option<&Cell>, is_unwritten: bool) -> Result<Verdict<Self::Answer>, Error>;
@@ -111,7 +117,7 @@ impl Replica {
         let latch = self.host.latches.acquire(target.keyspace, target.key).await;
         let request = target.request(options);
         let (term, image) = match self.look(&target, request)? {
-            Look::New(_, _, true) => return Err(unlogged(options, Error::TransactionConflict)),
+            Look::New(_, _, true) => return Err(unlogged(options, decision, Error::TransactionConflict)),
             Look::New(term, image, false) => (term, image),
             Look::Before(term, index) => {
                 drop(latch);
@@ -139,15 +145,15 @@ impl Replica {
                 return Ok(answer);
             }
         };
-        let following = match decision.origin() {
-            Some(origin) => {
-                let followed = self.follow(&target, (current.as_ref(), cell.as_ref()), origin, false);
-                followed.map_err(|refused| match refused {
-                    Refused::Finally(error) => unlogged(options, error),
-                    refused => refused,
-                })?
+        let following = match self.followed(&target, (current.as_ref(), cell.as_ref()), decision) {
+            Ok(following) => following,
+            Err(Refused::Finally(error)) if decision.asked_ms().is_some() => {
+                // It is given up for that, so it has to be certain.
+                drop(latch);
+                return Err(self.unfit((term, decided_on), options, decision, error).await);
             }
-            None => nothing_follows(),
+            Err(Refused::Finally(error)) => return Err(unlogged(options, decision, error)),
+            Err(refused) => return Err(refused),
         };
         if !following.note.is_empty() {
             decision.note(&mut answer, &following.note)?;
@@ -156,8 +162,8 @@ impl Replica {
         if let Err(unfit) = sums.add(&following.sums, false) {
             let decided_on = decided_on.max(sums.decided_on());
             drop((latch, sums));
-            self.confirm(term, decided_on).await?;
-            return Err(unlogged(options, Error::Unfit(unfit)));
+            let error = Error::Unfit(unfit);
+            return Err(self.unfit((term, decided_on), options, decision, error).await);
         }
         let recorded = request.map_or_else(Bytes::new, |_| decision.record(&answer));
         let images = (current.as_ref(), cell);
@@ -165,6 +171,33 @@ impl Replica {
         follow::done(deciding);
         self.stand(proposal, latch).await?;
         Ok(answer)
+    }
+
+    /// What follows from a decision.
+    fn followed<D: Decision>(
+        &self,
+        target: &Target<'_>,
+        images: (Option<&Cell>, Option<&Cell>),
+        decision: &D,
+    ) -> Result<Following, Refused> {
+        match decision.origin() {
+            Some(origin) => self.follow(target, images, origin, false),
+            None => Ok(nothing_follows()),
+        }
+    }
+
+    /// What is said to a write that does not fit, when the image that it was decided on is committed and nobody else leads.
+    async fn unfit<D: Decision>(
+        self: &Arc<Self>,
+        (term, decided_on): (u64, u64),
+        options: &WriteOptions,
+        decision: &D,
+        error: Error,
+    ) -> Refused {
+        match self.confirm(term, decided_on).await {
+            Ok(()) => unlogged(options, decision, error),
+            Err(refused) => refused,
+        }
     }
 
     /// Proposes, and waits until it stands as its level asks.
@@ -429,14 +462,15 @@ fn unchanged(
 }
 
 /// What is said in the place of a refusal that is not logged: while another try may be under way that might be decided
-/// otherwise, not that nothing is done.
-fn unlogged(options: &WriteOptions, error: Error) -> Refused {
+/// otherwise, not that nothing is done. Of a hint the client has heard already that it is done: should another try of it still
+/// take effect, it is.
+fn unlogged<D: Decision>(options: &WriteOptions, decision: &D, error: Error) -> Refused {
     match error {
         // It is soon over.
         Error::TransactionConflict if options.is_repeated() => {
             Refused::NotNow("a transaction holds the cell".to_owned())
         }
-        Error::Unfit(unfit) if options.is_repeated() => {
+        Error::Unfit(unfit) if options.is_repeated() && decision.asked_ms().is_none() => {
             let reason = unfit.reason;
             Refused::Unknown(format!(
                 "an earlier try may be under way, and this one does not fit: {reason}"
@@ -527,10 +561,16 @@ impl<A: Applier> Decision for Unwatched<'_, A> {
 pub(crate) struct Encoded<'a> {
     pub(crate) commands: &'a dyn Commands,
     pub(crate) command: &'a Bytes,
+    /// See [`Decision::asked_ms`].
+    pub(crate) asked_ms: Option<u64>,
 }
 
 impl Decision for Encoded<'_> {
     type Answer = Bytes;
+
+    fn asked_ms(&self) -> Option<u64> {
+        self.asked_ms
+    }
 
     fn decide(&self, current: Option<&Cell>, _: bool) -> Result<Verdict<Bytes>, Error> {
         Ok(self.commands.decide(self.command, current)?.map(Bytes::from))

@@ -141,6 +141,25 @@ fn what_was_delivered_does_not_come_again() {
 }
 
 #[test]
+fn what_was_given_up_does_not_come_again_and_counts_as_that() {
+    let disk = MemVfs::new();
+    let (engine, hints) = open(&disk, PLENTY);
+    add(&engine, &hints, 3, 1..=3);
+    let read = hints.next(3, None, usize::MAX).unwrap();
+    hints.dropped(3, read[0].0);
+    hints.dropped(3, read[0].0);
+    hints.delivered(3, read[0].0);
+    assert_eq!(all(&hints, 3), [2, 3]);
+    let status = hints.status();
+    assert_eq!((status.waiting, status.delivered, status.dropped), (2, 0, 1));
+    turn(&engine);
+    engine.close().unwrap();
+    drop((engine, hints));
+    let (_, hints) = open(&disk, PLENTY);
+    assert_eq!(all(&hints, 3), [2, 3]);
+}
+
+#[test]
 fn hints_beyond_the_budget_are_refused_until_others_are_delivered() {
     let disk = MemVfs::new();
     let one = cost(hint(1).encode().len());

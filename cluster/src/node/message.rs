@@ -279,6 +279,9 @@ pub(crate) struct Write {
     /// Whether another try of the invocation may be under way.
     #[prost(bool, tag = "7")]
     pub(crate) is_repeated: bool,
+    /// When the call was made, if it is a hint; 0 if not.
+    #[prost(uint64, tag = "8")]
+    pub(crate) asked_ms: u64,
 }
 
 impl Write {
@@ -291,7 +294,13 @@ impl Write {
             invocation: invocation_bytes(options),
             command,
             is_repeated: options.is_repeated(),
+            asked_ms: 0,
         }
+    }
+
+    /// When the call was made, if it is a hint.
+    pub(crate) fn asked_ms(&self) -> Option<u64> {
+        Some(self.asked_ms).filter(|asked_ms| *asked_ms != 0)
     }
 }
 

@@ -173,6 +173,7 @@ impl Node {
         let decision = Encoded {
             commands,
             command: &write.command,
+            asked_ms: write.asked_ms(),
         };
         replica.write(target, &options, &decision).await
     }

@@ -7,7 +7,9 @@ use parking_lot::Mutex;
 use stator_storage::{StreamId, WriteBatch};
 
 use super::*;
+use crate::derive::{CellChange, Derived, Unfit};
 use crate::follow::Tracer;
+use crate::hints::Hint;
 use crate::node::message::Ask;
 use crate::node::message::moves::{Joining, ReplicaOf};
 use crate::raft::ReplicaId;
@@ -356,6 +358,62 @@ async fn a_write_at_one_without_a_majority_is_kept_and_arrives() {
     }
     let cell = retried(async || hub.read(keyspace, b"hinted", ConsistencyLevel::Quorum).await).await;
     assert_eq!(cell.as_deref(), Some(&[7][..]));
+    close(&three);
+}
+
+/// What follows from the cell of one key forbids it.
+#[derive(Debug)]
+struct Choosy;
+
+impl Commands for Choosy {
+    fn decide(&self, command: &Bytes, current: Option<&Cell>) -> Result<Verdict<Vec<u8>>, MalformedCommand> {
+        Appends.decide(command, current)
+    }
+
+    fn weigh(&self, cell: &[u8]) -> u64 {
+        Appends.weigh(cell)
+    }
+
+    fn derive(&self, change: &CellChange<'_>) -> Result<Derived, Unfit> {
+        if change.key == b"unfit" {
+            let reason = "it does not fit".to_owned();
+            return Err(Unfit { code: 1, reason });
+        }
+        Ok(Derived::default())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hint_that_does_not_fit_holds_up_none_that_comes_behind_it() {
+    let three = three_with(3, &Hub::default(), Arc::new(Choosy)).await;
+    let hub = &three.nodes[0];
+    let keyspace = retried(async || hub.create_keyspace("k").await).await;
+    let keys = [&b"unfit"[..], b"unhurt"];
+    for (number, key) in (1..).zip(keys) {
+        let mut command = Vec::new();
+        Set(number).encode(&mut command);
+        let hint = Hint {
+            at_ms: hub.node.surroundings.world.unix_ms(),
+            keyspace: keyspace.number,
+            invocation: InvocationId::hashed(key),
+            key: Bytes::from_static(key),
+            command: command.into(),
+        };
+        let group = hub.group_of(keyspace, key).unwrap();
+        hub.node.hints.add(group, &hint).await.unwrap();
+    }
+    let delivered = async {
+        while hub.status().hints.waiting > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), delivered)
+        .await
+        .unwrap();
+    let hints = hub.status().hints;
+    assert_eq!((hints.delivered, hints.dropped), (1, 1));
+    let cell = retried(async || hub.read(keyspace, b"unhurt", ConsistencyLevel::Quorum).await).await;
+    assert_eq!(cell.as_deref(), Some(&[2][..]));
     close(&three);
 }
 

@@ -1,0 +1,81 @@
+//! Hints, as the leader of their range takes them.
+
+use super::*;
+
+/// The keyspace of the cells.
+const CELLS: u32 = 7;
+
+/// A hint that appends a text, and when its call was made.
+struct Hinted(&'static str, u64);
+
+impl Decision for Hinted {
+    type Answer = Bytes;
+
+    fn asked_ms(&self) -> Option<u64> {
+        Some(self.1)
+    }
+
+    fn decide(&self, current: Option<&Cell>, is_unwritten: bool) -> Result<Verdict<Bytes>, Error> {
+        Change::Append(self.0).decide(current, is_unwritten)
+    }
+
+    fn origin(&self) -> Option<Origin> {
+        Some(0)
+    }
+
+    fn note(&self, _: &mut Bytes, _: &Bytes) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn record(&self, answer: &Bytes) -> Bytes {
+        answer.clone()
+    }
+
+    fn recall(&self, recorded: &Bytes) -> Result<Bytes, Error> {
+        Ok(recorded.clone())
+    }
+}
+
+/// Three replicas of which the first leads, with the keyspace.
+fn led() -> Group {
+    let group = Group::led();
+    for node in group.nodes.values() {
+        node.host.keyspaces.create(CELLS, "cells").unwrap();
+        node.host.keyspaces.applied(u64::from(CELLS));
+    }
+    group
+}
+
+/// What the first node answers to a write.
+fn outcome<D: Decision<Answer = Bytes>>(
+    group: &Group,
+    key: &str,
+    options: WriteOptions,
+    decision: &D,
+) -> Answer {
+    let replica = group.replica(1);
+    let target = Target {
+        keyspace: CELLS,
+        key: key.as_bytes(),
+    };
+    let mut write = Box::pin(replica.write(target, &options, decision));
+    for _ in 0..3 {
+        let polled = write.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(answer) = polled {
+            return answer;
+        }
+        group.run();
+    }
+    panic!("no answer");
+}
+
+#[test]
+fn a_hint_that_does_not_fit_is_refused_for_good_and_another_retry_is_not() {
+    let group = led();
+    let hint = outcome(&group, "unfit", again(1), &Hinted("a", 1));
+    assert!(matches!(hint, Err(Refused::Finally(Error::Unfit(_)))), "{hint:?}");
+    let retry = outcome(&group, "unfit", again(2), &Change::Append("a"));
+    assert!(matches!(retry, Err(Refused::Unknown(_))), "{retry:?}");
+    let fits = outcome(&group, "fit", again(3), &Hinted("a", 1));
+    assert_eq!(fits.unwrap(), "");
+}
