@@ -300,6 +300,7 @@ impl Cluster {
         command: &A,
     ) -> Result<A::Answer, Error> {
         let group = self.group_of(keyspace, key)?;
+        let asked_ms = self.node.surroundings.world.unix_ms();
         let options = self.with_invocation(options);
         let target = Target {
             keyspace: keyspace.number,
@@ -307,7 +308,7 @@ impl Cluster {
         };
         if options.level == ConsistencyLevel::One
             && self.lacks_majority(group)
-            && let Some(answer) = self.hint(group, target, &options, command).await
+            && let Some(answer) = self.hint(group, target, (&options, asked_ms), command).await
         {
             return answer;
         }
@@ -316,7 +317,7 @@ impl Cluster {
             let (place, left) = match route.next().await {
                 Ok(next) => next,
                 Err(error @ (Error::Unavailable { .. } | Error::OutcomeUnknown { .. })) => {
-                    let hint = self.hint(group, target, &options, command).await;
+                    let hint = self.hint(group, target, (&options, asked_ms), command).await;
                     return hint.unwrap_or(Err(error));
                 }
                 Err(error) => return Err(error),

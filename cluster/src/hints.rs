@@ -2,7 +2,8 @@
 //!
 //! They lie in a keyspace of the node's engine (`docs/format/hints.md`). Invariants: a hint is there after a power cut once
 //! it was acknowledged, until it was delivered; hints of a group come out in the order in which they were added. A hint
-//! may be delivered twice after a power cut, under the same invocation id. Nothing here waits for the disk but
+//! may be delivered twice after a power cut, under the same invocation id, and with the time since when that has to be remembered.
+//! Nothing here waits for the disk but
 //! [`Hints::open`]. Hints are on one disk only: when bytes of theirs have changed there, those hints are lost, which is told
 //! ([`Hints::forget_lost`]), and what was delivered before does not come back with them ([`Hints::keep_floors`]). Not here: when hints are made and who delivers them.
 

@@ -1,9 +1,10 @@
 //! Writes at ONE to ranges without a majority: kept as hints, and delivered when there is one.
 //!
 //! Invariant: a hint is acknowledged when it is durable on this node; hints of a group are delivered in the order in which
-//! they were kept, each under its invocation id, and the next one when the one before it stands. Not here: how hints lie
-//! on disk (`hints.rs`).
+//! they were kept, each under its invocation id, and the next one when the one before it stands. One that its range may have taken
+//! already and forgotten is given up. Not here: how hints lie on disk (`hints.rs`), what the range remembers (`group/invocations.rs`).
 
+use std::collections::BTreeMap;
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ use crate::node::message::{Ask, Tell, Write};
 /// How often hints look for a leader.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// A hint of a group that is sent so soon after another one was delivered follows it closely.
+const FOLLOWS_WITHIN: Duration = Duration::from_secs(10);
+
 /// Hints that are read at once, in bytes.
 const READ_BYTES: usize = 1 << 20;
 
@@ -38,12 +42,12 @@ impl Cluster {
         down * 2 >= nodes.len().max(1)
     }
 
-    /// Keeps a write as a hint, if it may be answered without knowing the cell; `None` if not.
+    /// Keeps a write that was asked for at a time as a hint, if it may be answered without knowing the cell; `None` if not.
     pub(super) async fn hint<A: Applier>(
         &self,
         group: u32,
         target: Target<'_>,
-        options: &WriteOptions,
+        (options, asked_ms): (&WriteOptions, u64),
         command: &A,
     ) -> Option<Result<A::Answer, Error>> {
         let invocation = options.invocation?;
@@ -54,7 +58,7 @@ impl Cluster {
         let mut bytes = Vec::new();
         command.encode(&mut bytes);
         let hint = Hint {
-            at_ms: self.node.surroundings.world.unix_ms(),
+            at_ms: asked_ms,
             keyspace: target.keyspace,
             invocation: invocation.id,
             key: Bytes::copy_from_slice(target.key),
@@ -71,6 +75,8 @@ impl Cluster {
 
     /// Delivers hints as long as the node is there.
     pub(crate) async fn deliver_hints(node: Weak<Node>) {
+        // When a hint of each group was delivered last, by the steady clock and by the wall clock.
+        let mut delivered = BTreeMap::new();
         loop {
             let sleep = {
                 let Some(node) = node.upgrade() else { return };
@@ -81,14 +87,14 @@ impl Cluster {
             let cluster = Self { node };
             for group in cluster.node.hints.groups_waiting() {
                 if !cluster.lacks_majority(group) {
-                    cluster.deliver(group).await;
+                    cluster.deliver(group, &mut delivered).await;
                 }
             }
         }
     }
 
     /// Delivers the hints of a group until one cannot be.
-    async fn deliver(&self, group: u32) {
+    async fn deliver(&self, group: u32, delivered: &mut BTreeMap<u32, (Duration, u64)>) {
         loop {
             let hints = match self.node.hints.next(group, None, READ_BYTES) {
                 Ok(hints) if hints.is_empty() => return,
@@ -96,8 +102,14 @@ impl Cluster {
                 Err(error) => return tracing::error!(group, %error, "hints cannot be read"),
             };
             for (sequence, hint) in hints {
-                match self.write_encoded(group, &hint).await {
-                    Ok(_) => self.node.hints.delivered(group, sequence),
+                let world = &self.node.surroundings.world;
+                let (now, unix_ms) = (world.now(), world.unix_ms());
+                let asked_ms = remember_since(&hint, delivered.get(&group), now);
+                match self.write_encoded(group, (&hint, asked_ms)).await {
+                    Ok(_) => {
+                        delivered.insert(group, (now, unix_ms));
+                        self.node.hints.delivered(group, sequence);
+                    }
                     Err(error) if is_for_good(&error) => {
                         let (keyspace, at_ms) = (hint.keyspace, hint.at_ms);
                         tracing::warn!(
@@ -112,7 +124,7 @@ impl Cluster {
         }
     }
 
-    async fn write_encoded(&self, group: u32, hint: &Hint) -> Result<Bytes, Error> {
+    async fn write_encoded(&self, group: u32, hint: (&Hint, u64)) -> Result<Bytes, Error> {
         let mut route = Route::new(self, group, true);
         loop {
             let (place, left) = route.next().await?;
@@ -130,7 +142,7 @@ impl Cluster {
         place: Place,
         patience: Duration,
         group: u32,
-        hint: &Hint,
+        (hint, asked_ms): (&Hint, u64),
     ) -> Result<Bytes, Refused> {
         let target = Target {
             keyspace: hint.keyspace,
@@ -147,13 +159,13 @@ impl Cluster {
                 let decision = Encoded {
                     commands,
                     command: &hint.command,
-                    asked_ms: Some(hint.at_ms),
+                    asked_ms: Some(asked_ms),
                 };
                 replica.write(target, &options, &decision).await
             }
             Place::There(node) => {
                 let write = Write {
-                    asked_ms: hint.at_ms,
+                    asked_ms,
                     ..Write::new(group, target, &options, hint.command.clone())
                 };
                 match self.ask(node, Ask::Write(write), patience).await? {
@@ -162,6 +174,18 @@ impl Cluster {
                 }
             }
         }
+    }
+}
+
+/// Since when the range of a hint has to remember its requests, so that this one cannot take effect twice: since it was asked for, or
+/// since one before it was delivered at `last`, which would not have been if it had been too late for this one already. A range
+/// forgets when many hints of it are delivered; of those that follow closely none has been tried in between.
+fn remember_since(hint: &Hint, last: Option<&(Duration, u64)>, now: Duration) -> u64 {
+    let asked_ms = hint.at_ms.max(1);
+    match last {
+        Some((last, _)) if now.saturating_sub(*last) < FOLLOWS_WITHIN => u64::MAX,
+        Some((_, last_ms)) => asked_ms.max(*last_ms),
+        None => asked_ms,
     }
 }
 
@@ -176,8 +200,25 @@ fn is_for_good(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::MalformedCommand;
+    use crate::command::{InvocationId, MalformedCommand};
     use crate::derive::Unfit;
+
+    #[test]
+    fn a_range_need_not_remember_more_for_a_hint_that_follows_closely_on_another_one() {
+        let hint = Hint {
+            at_ms: 7,
+            keyspace: 1,
+            invocation: InvocationId::hashed(b"hint"),
+            key: Bytes::new(),
+            command: Bytes::new(),
+        };
+        let now = Duration::from_secs(100);
+        let since = |last: Option<(Duration, u64)>| remember_since(&hint, last.as_ref(), now);
+        assert_eq!(since(None), 7);
+        assert_eq!(since(Some((now - FOLLOWS_WITHIN / 2, 9))), u64::MAX);
+        assert_eq!(since(Some((now - FOLLOWS_WITHIN, 9))), 9, "not so closely");
+        assert_eq!(since(Some((now - FOLLOWS_WITHIN, 5))), 7);
+    }
 
     #[test]
     fn a_hint_waits_for_whatever_may_pass() {

@@ -39,6 +39,8 @@ pub(crate) struct RequestHash(u128);
 struct Remembered {
     /// By [`Invocations::passed_ms`].
     at_ms: u64,
+    /// The time of its entry, or a later one.
+    entry_at_ms: u64,
     request: RequestHash,
     index: u64,
     bytes: u64,
@@ -61,6 +63,10 @@ pub(crate) struct Invocations {
     last_at_ms: Option<u64>,
     /// Requests of entries up to this one are in the note that this node has.
     noted: u64,
+    /// What was forgotten is of entries of this time at the latest. It may be a later one after a start.
+    forgotten_at_ms: u64,
+    /// Whether there were entries before the first one that is read, of which nothing is known.
+    begins_late: bool,
 }
 
 impl Invocations {
@@ -80,6 +86,7 @@ impl Invocations {
         self.by_request.insert(request, index);
         self.order.push_back(Remembered {
             at_ms: self.passed_ms,
+            entry_at_ms: at_ms,
             request,
             index,
             bytes,
@@ -101,8 +108,26 @@ impl Invocations {
         }
     }
 
+    /// The log is read from its middle on: there may have been requests before.
+    pub(crate) fn begin_late(&mut self) {
+        self.begins_late = true;
+    }
+
+    /// The first entry has this time, or if there was none, the last one that is known of.
+    pub(crate) fn begin_at(&mut self, at_ms: u64) {
+        if std::mem::take(&mut self.begins_late) {
+            self.forgotten_at_ms = self.forgotten_at_ms.max(at_ms);
+        }
+    }
+
+    /// Whether all requests are remembered that have taken effect at this time or later.
+    pub(crate) fn reaches_back_to(&self, at_ms: u64) -> bool {
+        self.forgotten_at_ms < at_ms
+    }
+
     /// An entry has this time.
     fn pass(&mut self, at_ms: u64) {
+        self.begin_at(at_ms);
         let last_ms = self.last_at_ms.replace(at_ms).unwrap_or(at_ms);
         self.passed_ms += at_ms.saturating_sub(last_ms).min(STEP_MS_MAX);
     }
@@ -111,6 +136,7 @@ impl Invocations {
         if let Some(oldest) = self.order.pop_front() {
             self.by_request.remove(&oldest.request);
             self.bytes -= oldest.bytes;
+            self.forgotten_at_ms = self.forgotten_at_ms.max(oldest.entry_at_ms);
         }
     }
 
@@ -157,8 +183,12 @@ impl Invocations {
 
     /// The memory as it was noted.
     pub(crate) fn of_note(note: &Note) -> Self {
+        let last_at_ms = note.last_at_ms.unwrap_or(note.at_ms);
+        // No more time has passed by the count than by the times of the entries.
+        let at_latest = |noted: &Noted| last_at_ms.saturating_sub(note.passed_ms.saturating_sub(noted.at_ms));
         let remembered = |noted: &Noted| Remembered {
             at_ms: noted.at_ms,
+            entry_at_ms: at_latest(noted),
             request: noted.request,
             index: noted.index,
             bytes: noted.bytes,
@@ -177,6 +207,8 @@ impl Invocations {
             passed_ms: note.passed_ms,
             last_at_ms: note.last_at_ms,
             noted: note.upto,
+            forgotten_at_ms: note.requests.first().map_or(last_at_ms, at_latest),
+            begins_late: false,
         }
     }
 }
@@ -251,6 +283,38 @@ mod tests {
         assert_eq!(invocations.oldest_entry(), Some(4));
         assert_eq!(invocations.find(request(3)), None);
         assert_eq!(invocations.find(request(4)), Some(4));
+    }
+
+    #[test]
+    fn it_is_known_how_far_back_the_memory_reaches() {
+        let mut invocations = Invocations::default();
+        for number in 1..=10 {
+            remember(&mut invocations, number, number * 1000);
+        }
+        assert!(invocations.reaches_back_to(1), "nothing is forgotten");
+        for second in 11..=REMEMBERED_MS / 1000 + 4 {
+            invocations.forget_before(second * 1000);
+        }
+        assert!(!invocations.reaches_back_to(3000), "the third is forgotten");
+        assert!(invocations.reaches_back_to(3001));
+        // The note does not say when the third was, but it was not later than the fourth.
+        let again = Invocations::of_note(&invocations.note(10, 10_000));
+        assert!(!again.reaches_back_to(4000) && again.reaches_back_to(4001));
+        assert!(Invocations::of_note(&Note::default()).reaches_back_to(1));
+    }
+
+    #[test]
+    fn what_was_before_the_beginning_of_the_log_may_be_forgotten() {
+        let mut invocations = Invocations::default();
+        invocations.begin_late();
+        remember(&mut invocations, 7, 7000);
+        remember(&mut invocations, 8, 8000);
+        assert!(!invocations.reaches_back_to(7000) && invocations.reaches_back_to(7001));
+        let mut empty = Invocations::default();
+        empty.begin_late();
+        empty.begin_at(9000);
+        remember(&mut empty, 10, 10_000);
+        assert!(!empty.reaches_back_to(9000) && empty.reaches_back_to(9001));
     }
 
     #[test]

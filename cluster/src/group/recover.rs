@@ -98,6 +98,9 @@ pub(crate) fn recover(
         ..Remembered::default()
     };
     let extent = reader.extent();
+    if extent.start > note.upto + 1 {
+        remembered.invocations.begin_late();
+    }
     reader.each(extent.start..(flushed + 1).min(extent.end), &mut |entry| {
         remembered
             .take_entry(entry)
@@ -119,6 +122,8 @@ pub(crate) fn recover(
         return Ok(None);
     };
     remembered.own = read_own(host, group, &kept, &mut journal)?;
+    let last_at_ms = remembered.last_at_ms.max(remembered.own.closed_at_ms);
+    remembered.invocations.begin_at(last_at_ms);
     Replica::new(Arc::clone(host), birth, journal, recovered, remembered).map(Some)
 }
 

@@ -23,7 +23,7 @@ use super::quiet::Reason;
 use super::replica::{Pending, Refused, Replica, State, Todo};
 use super::sums::Sums;
 use crate::command::{Answer as _, Applier, Cell, Commands, InvocationId, Verdict, WriteOptions};
-use crate::derive::Origin;
+use crate::derive::{Origin, Unfit};
 use crate::error::Error;
 use crate::follow::{self, Step, Watch};
 use crate::latch::Latch;
@@ -41,8 +41,8 @@ pub(crate) trait Decision: Sync {
         None
     }
 
-    /// When the call was made, in milliseconds since the Unix epoch, if its coordinator has acknowledged it without knowing the
-    /// cell: it is a hint. `None` for any other.
+    /// When it was asked for, in milliseconds since the Unix epoch, or since when it is known that it has not taken effect, if its
+    /// coordinator has acknowledged it without knowing the cell: it is a hint. `None` for any other.
     fn asked_ms(&self) -> Option<u64> {
         None
     }
@@ -124,6 +124,7 @@ impl Replica {
                 return self.answer_again(term, index, options, decision).await;
             }
         };
+        self.remembers_since(decision.asked_ms())?;
         let (current, decided_on) = self.image_or_cell(&target, image)?;
         let since = decision.asks_since();
         let is_unwritten = since.is_some_and(|since| decided_on == 0 && self.is_unwritten(target, since));
@@ -171,6 +172,21 @@ impl Replica {
         follow::done(deciding);
         self.stand(proposal, latch).await?;
         Ok(answer)
+    }
+
+    /// Refuses a hint for good of which another try may have taken effect that is forgotten by now: it would take effect again, in
+    /// the place of whatever was written since.
+    fn remembers_since(&self, asked_ms: Option<u64>) -> Result<(), Refused> {
+        let Some(asked_ms) = asked_ms else { return Ok(()) };
+        if self.state.lock().invocations.reaches_back_to(asked_ms) {
+            return Ok(());
+        }
+        let reason =
+            "the range has taken writes for longer than it remembers them since this one was asked for";
+        Err(Refused::Finally(Error::Unfit(Unfit {
+            code: 0,
+            reason: reason.to_owned(),
+        })))
     }
 
     /// What follows from a decision.

@@ -17,7 +17,7 @@ pub(super) const KEY_BYTES: usize = 4 + 8;
 /// A write that waits for a majority of its range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hint {
-    /// When it was acknowledged, in milliseconds since the Unix epoch, by the coordinator's clock.
+    /// When it was asked for, in milliseconds since the Unix epoch, by the coordinator's clock.
     pub(crate) at_ms: u64,
     /// The keyspace, by its number in the cluster.
     pub(crate) keyspace: u32,

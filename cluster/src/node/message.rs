@@ -279,7 +279,7 @@ pub(crate) struct Write {
     /// Whether another try of the invocation may be under way.
     #[prost(bool, tag = "7")]
     pub(crate) is_repeated: bool,
-    /// When the call was made, if it is a hint; 0 if not.
+    /// See [`Decision::asked_ms`](crate::group::write::Decision::asked_ms); 0 if it is no hint.
     #[prost(uint64, tag = "8")]
     pub(crate) asked_ms: u64,
 }
@@ -298,7 +298,7 @@ impl Write {
         }
     }
 
-    /// When the call was made, if it is a hint.
+    /// When it was asked for, if it is a hint.
     pub(crate) fn asked_ms(&self) -> Option<u64> {
         Some(self.asked_ms).filter(|asked_ms| *asked_ms != 0)
     }

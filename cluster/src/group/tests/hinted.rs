@@ -79,3 +79,47 @@ fn a_hint_that_does_not_fit_is_refused_for_good_and_another_retry_is_not() {
     let fits = outcome(&group, "fit", again(3), &Hinted("a", 1));
     assert_eq!(fits.unwrap(), "");
 }
+
+/// The clock of the first node is set to a time.
+fn at(group: &Group, ms: u64) {
+    *group.nodes[&NodeId(1)].world.unix_ms.lock() = ms;
+}
+
+#[test]
+fn a_hint_that_may_be_forgotten_does_not_take_effect_again() {
+    const BEGIN_MS: u64 = 1_000_000;
+    let mut group = led();
+    at(&group, BEGIN_MS);
+    let hint = Hinted("x", BEGIN_MS - 1);
+    assert_eq!(outcome(&group, "key", again(1), &hint).unwrap(), "");
+    assert_eq!(
+        outcome(&group, "key", again(1), &hint).unwrap(),
+        "",
+        "it is known"
+    );
+    for second in 1..=130 {
+        at(&group, BEGIN_MS + second * 1000);
+        let other = outcome(&group, "other", invocation(100 + second), &Change::Append(""));
+        assert!(other.is_ok(), "{other:?}");
+    }
+    let is_too_late = |group: &Group| {
+        let refused = outcome(group, "key", again(1), &hint);
+        assert!(
+            matches!(refused, Err(Refused::Finally(Error::Unfit(_)))),
+            "{refused:?}"
+        );
+    };
+    is_too_late(&group);
+    for node in 1..=3 {
+        group.restart(node);
+    }
+    group.replica(1).campaign();
+    group.run();
+    is_too_late(&group);
+    // One that was made since then takes effect, and so does one that was kept long ago in a range that is not busy.
+    let late = Hinted("z", BEGIN_MS + 20_000);
+    assert_eq!(outcome(&group, "key", again(2), &late).unwrap(), "x");
+    assert_eq!(outcome(&group, "key", again(2), &late).unwrap(), "x");
+    let read = outcome(&group, "key", invocation(3), &Change::Append("")).unwrap();
+    assert_eq!(read, "xz");
+}
