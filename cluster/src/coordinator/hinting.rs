@@ -42,6 +42,14 @@ impl Cluster {
         down * 2 >= nodes.len().max(1)
     }
 
+    /// Whether this node knows that it leaves, or that others hold it for lost: then it keeps nothing more that it would have to hand on
+    /// before.
+    fn is_leaving(&self) -> bool {
+        let placeable = self.node.placeable();
+        // None are before it has heard of a plan.
+        !placeable.is_empty() && !placeable.contains(&self.node.settings.node)
+    }
+
     /// Keeps a write that was asked for at a time as a hint, if it may be answered without knowing the cell; `None` if not.
     pub(super) async fn hint<A: Applier>(
         &self,
@@ -51,7 +59,7 @@ impl Cluster {
         command: &A,
     ) -> Option<Result<A::Answer, Error>> {
         let invocation = options.invocation?;
-        if options.level != ConsistencyLevel::One || target.keyspace == METADATA {
+        if options.level != ConsistencyLevel::One || target.keyspace == METADATA || self.is_leaving() {
             return None;
         }
         let answer = command.answer_unseen()?;

@@ -25,7 +25,7 @@ use self::step::{Step, step_of_metadata};
 use super::Cluster;
 use super::route::{Place, Route, unexpected};
 use crate::error::Error;
-use crate::gossip::{Gossiper, Liveness};
+use crate::gossip::{Gossiper, Liveness, NodeState};
 use crate::group::apply::METADATA_GROUP;
 use crate::group::members::GroupStatus;
 use crate::group::replica::Refused;
@@ -106,7 +106,7 @@ impl Cluster {
         if next.epoch() != plan.epoch() {
             return self.put_plan(&plan, &next).await.map(|_| true);
         }
-        if let Some(next) = plan.aim().map_err(plan_error)? {
+        if let Some(next) = plan.aim(&self.keeping_hints(plan.epoch())).map_err(plan_error)? {
             return self.aim(&plan, next, memory).await.map(|()| true);
         }
         self.begin_errands(&plan, &alive, memory);
@@ -244,6 +244,20 @@ impl Cluster {
         let mut alive: BTreeSet<_> = alive.map(|member| member.node.0).collect();
         alive.insert(self.node.settings.node.0);
         alive
+    }
+
+    /// Nodes that keep hints, or may, as gossip has it. Nobody waits for one that is down: it may be gone for good.
+    fn keeping_hints(&self, epoch: u64) -> BTreeSet<NodeId> {
+        let members = self.node.gossip.get().map(Gossiper::members).unwrap_or_default();
+        let there = members
+            .into_iter()
+            .filter(|member| member.liveness != Liveness::Down);
+        let states = there.map(|member| (member.node, member.state));
+        let me = (self.node.settings.node, Some(self.node.state()));
+        let keeping = states
+            .chain([me])
+            .filter(|(_, state)| may_keep_hints(state.as_ref(), epoch));
+        keeping.map(|(node, _)| node).collect()
     }
 
     /// How often nodes were started, as gossip has it.
@@ -497,6 +511,12 @@ impl Cluster {
     }
 }
 
+/// Whether a node may keep hints, by what it has said last. One that leaves keeps no more when it knows the plan that says so: only
+/// what it has said since then is the end of it.
+fn may_keep_hints(state: Option<&NodeState>, epoch: u64) -> bool {
+    state.is_none_or(|state| state.hints_waiting > 0 || state.layout_epoch < epoch)
+}
+
 /// Whether the plan knows a replica of a group.
 fn is_known(plan: &Plan, group: u32, replica: Replica) -> bool {
     match group.checked_sub(1) {
@@ -602,6 +622,20 @@ mod tests {
         assert_eq!(observe(&said(2, 8), 5), at(2, 8));
         assert_eq!(observe(&said(3, 7), 4), at(2, 8));
         assert_eq!(observe(&said(3, 9), 6), at(3, 9));
+    }
+
+    #[test]
+    fn a_node_may_keep_hints_until_it_has_said_that_it_keeps_none_and_knows_the_plan() {
+        let said = |layout_epoch, hints_waiting| NodeState {
+            layout_epoch,
+            hints_waiting,
+            ..NodeState::default()
+        };
+        assert!(may_keep_hints(None, 7));
+        assert!(may_keep_hints(Some(&said(7, 1)), 7));
+        assert!(may_keep_hints(Some(&said(6, 0)), 7));
+        assert!(!may_keep_hints(Some(&said(7, 0)), 7));
+        assert!(!may_keep_hints(Some(&said(8, 0)), 7));
     }
 
     #[test]

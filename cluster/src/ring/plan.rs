@@ -257,11 +257,12 @@ impl Plan {
     }
 
     /// Sees to it that the target is what follows from the nodes; a plan whose moves are done gets rid of it, and of the nodes that
-    /// have left with them. `None` if the plan is as it should be.
+    /// have left with them, but for those that are `keeping` something that they have to hand on. `None` if the plan is as it
+    /// should be.
     ///
     /// # Errors
     /// [`PlanError::Placement`].
-    pub fn aim(&self) -> Result<Option<Self>, PlanError> {
+    pub fn aim(&self, keeping: &BTreeSet<NodeId>) -> Result<Option<Self>, PlanError> {
         let nodes = self.placeable();
         let replication = self.layout.replication();
         if let Some(target) = &self.target {
@@ -273,20 +274,20 @@ impl Plan {
         let placed = place(&self.layout, &nodes, replication)?;
         let mut plan = self.clone();
         if moves(&self.layout, &placed).is_empty() {
-            return Ok(plan.settle(placed).then_some(plan));
+            return Ok(plan.settle(placed, keeping).then_some(plan));
         }
         plan.layout.adopt(&placed)?;
         plan.target = Some(placed);
         Ok(Some(plan))
     }
 
-    /// Nothing has to move: takes the preferred leaders of a placement, and lets go of nodes that have nothing any more. Says
-    /// whether anything has changed.
-    fn settle(&mut self, placed: Layout) -> bool {
+    /// Nothing has to move: takes the preferred leaders of a placement, and lets go of nodes that have nothing any more and are not
+    /// `keeping` anything. Says whether anything has changed.
+    fn settle(&mut self, placed: Layout, keeping: &BTreeSet<NodeId>) -> bool {
         let leaving: Vec<_> = (self.standings.iter())
             .filter(|(_, standing)| **standing == NodeStanding::Leaving)
             .map(|(node, _)| *node)
-            .filter(|node| self.layout.replicas_on(*node).next().is_none())
+            .filter(|node| self.layout.replicas_on(*node).next().is_none() && !keeping.contains(node))
             .collect();
         let mut layout = placed;
         for (node, description) in self.layout.nodes() {
@@ -460,9 +461,14 @@ mod tests {
     }
 
     /// Carries out all moves, as groups that do what they are told would say.
-    fn reached(mut plan: Plan) -> Plan {
+    fn reached(plan: Plan) -> Plan {
+        reached_while(plan, &BTreeSet::new())
+    }
+
+    /// The same while some nodes keep something.
+    fn reached_while(mut plan: Plan, keeping: &BTreeSet<NodeId>) -> Plan {
         loop {
-            match plan.aim().unwrap() {
+            match plan.aim(keeping).unwrap() {
                 Some(next) => {
                     assert!(next.epoch() > plan.epoch());
                     plan = next;
@@ -493,7 +499,7 @@ mod tests {
     #[test]
     fn nodes_come_and_go() {
         let plan = cluster(3);
-        assert_eq!(plan.aim().unwrap(), None);
+        assert_eq!(plan.aim(&BTreeSet::new()).unwrap(), None);
         let plan = plan.take_in(NodeId(4), description(4)).unwrap().unwrap();
         assert_eq!(plan.take_in(NodeId(4), description(4)).unwrap(), None);
         assert_eq!(
@@ -516,6 +522,19 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_keeps_something_has_not_left_before_it_is_handed_on() {
+        let leaving = reached(cluster(4)).leave(NodeId(2)).unwrap().unwrap();
+        let keeping = BTreeSet::from([NodeId(2)]);
+        let plan = reached_while(leaving, &keeping);
+        assert_eq!(holders(&plan), [1, 3, 4].into());
+        assert_eq!(plan.standings.get(&NodeId(2)), Some(&NodeStanding::Leaving));
+        assert!(plan.layout.node(NodeId(2)).is_some() && plan.departed.is_empty());
+        assert_eq!(plan.aim(&keeping).unwrap(), None, "nothing changes until then");
+        let plan = reached(plan);
+        assert!(plan.departed.contains(&NodeId(2)) && plan.layout.node(NodeId(2)).is_none());
+    }
+
+    #[test]
     fn a_node_that_changes_its_mind_stays_as_it_was() {
         let plan = reached(cluster(4));
         let leaving = plan.leave(NodeId(1)).unwrap().unwrap();
@@ -531,7 +550,7 @@ mod tests {
 
     #[test]
     fn a_replica_that_comes_while_the_plan_changes_is_settled_for() {
-        let aimed = |plan: Plan| plan.aim().unwrap().unwrap();
+        let aimed = |plan: Plan| plan.aim(&BTreeSet::new()).unwrap().unwrap();
         let first = aimed(reached(cluster(4)).leave(NodeId(1)).unwrap().unwrap());
         let step = first.pending()[0];
         let stays = aimed(first.stay(NodeId(1)).unwrap().unwrap());
@@ -607,7 +626,7 @@ mod tests {
         fn a_plan_comes_back_as_it_was(nodes in 3_u64..8, leaving in 1_u64..8, lost in 1_u64..8) {
             let mut plan = cluster(nodes);
             for next in [plan.leave(NodeId(leaving)).ok().flatten(), plan.lose(NodeId(lost))].into_iter().flatten() {
-                plan = next.aim().unwrap().unwrap_or(next);
+                plan = next.aim(&BTreeSet::new()).unwrap().unwrap_or(next);
             }
             prop_assert_eq!(Plan::from_bytes(&plan.to_bytes()).unwrap(), plan);
         }

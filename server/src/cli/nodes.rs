@@ -139,6 +139,13 @@ impl Answer {
         let mut nodes = self.nodes.iter();
         nodes.any(|known| known.node == node && known.replicas > 0)
     }
+
+    /// How many hints the nodes keep that leave, as they say.
+    fn hints_of_leaving(&self) -> u64 {
+        let leaving = self.nodes.iter();
+        let leaving = leaving.filter(|known| self.moves.leaving.contains(&known.node));
+        leaving.map(|known| known.hints_waiting).sum()
+    }
 }
 
 /// A node, as far as it matters here.
@@ -147,6 +154,8 @@ struct Known {
     node: u64,
     liveness: String,
     replicas: u64,
+    #[serde(default)]
+    hints_waiting: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -331,7 +340,7 @@ impl Whom {
             match asker.get(STATUS_PATH).await {
                 Ok(answer) => {
                     let answer: Answer = serde_json::from_slice(&answer)?;
-                    if progress.shows(&answer.moves) && is_done(&answer) {
+                    if progress.shows(&answer) && is_done(&answer) {
                         progress.end();
                         return say(done);
                     }
@@ -368,7 +377,8 @@ pub(super) async fn insist<T, E: Display>(
 struct Progress {
     bar: Option<ProgressBar>,
     most: u64,
-    last: Option<u64>,
+    /// What was said last, where there is no bar.
+    last: Option<String>,
     /// Looks at which nothing had to move, one after the other.
     still: u32,
 }
@@ -397,27 +407,31 @@ impl Progress {
         }
     }
 
-    /// Shows what has to move; says whether nothing has for a while.
-    fn shows(&mut self, moves: &Moves) -> bool {
-        let pending = moves.pending;
+    /// Shows what has to move, and what is waited for; says whether nothing had to move for a while.
+    fn shows(&mut self, answer: &Answer) -> bool {
+        let pending = answer.moves.pending;
         self.most = self.most.max(pending);
         self.still = if pending == 0 { self.still + 1 } else { 0 };
-        match &self.bar {
-            Some(bar) => {
-                bar.set_length(self.most);
-                bar.set_position(self.most - pending);
-                bar.set_message(if moves.leaving.is_empty() {
-                    ""
-                } else {
-                    "(a node is leaving)"
-                });
+        let hints = match answer.hints_of_leaving() {
+            0 => String::new(),
+            hints => format!("a node that is leaving has {hints} hints to hand on"),
+        };
+        if let Some(bar) = &self.bar {
+            bar.set_length(self.most);
+            bar.set_position(self.most - pending);
+            bar.set_message(match hints.as_str() {
+                "" if answer.moves.leaving.is_empty() => String::new(),
+                "" => "(a node is leaving)".to_owned(),
+                hints => format!("({hints})"),
+            });
+        } else {
+            let separator = if hints.is_empty() { "" } else { "; " };
+            let line = format!("{pending} replicas have to move{separator}{hints}");
+            if self.last.as_ref() != Some(&line) {
+                tell(&line);
+                self.last = Some(line);
             }
-            None if self.last != Some(pending) => {
-                drop(writeln!(io::stderr(), "{pending} replicas have to move"));
-            }
-            None => {}
         }
-        self.last = Some(pending);
         self.still >= STILL_LOOKS
     }
 
@@ -443,12 +457,11 @@ fn say(what: &str) -> Result<(), NodesError> {
 mod tests {
     use super::*;
 
-    fn moves(pending: u64) -> Moves {
-        Moves {
-            pending,
-            leaving: Vec::new(),
-            departed: Vec::new(),
-        }
+    fn answer(pending: u64, hints: u64) -> Answer {
+        let node = |node: u64, hints: u64| json!({"node": node, "liveness": "alive", "replicas": 0, "hints_waiting": hints});
+        serde_json::from_value(json!({
+            "moves": {"pending": pending, "leaving": [2], "departed": []}, "nodes": [node(1, 7), node(2, hints)]}))
+        .unwrap()
     }
 
     #[test]
@@ -470,9 +483,31 @@ mod tests {
     }
 
     #[test]
+    fn it_is_said_that_hints_are_waited_for() {
+        assert_eq!(
+            answer(0, 5).hints_of_leaving(),
+            5,
+            "those of other nodes do not count"
+        );
+        let mut progress = without_a_bar();
+        progress.shows(&answer(1, 0));
+        assert_eq!(progress.last.as_deref(), Some("1 replicas have to move"));
+        progress.shows(&answer(0, 5));
+        let said = "0 replicas have to move; a node that is leaving has 5 hints to hand on";
+        assert_eq!(progress.last.as_deref(), Some(said));
+    }
+
+    fn without_a_bar() -> Progress {
+        Progress {
+            bar: None,
+            ..Progress::new()
+        }
+    }
+
+    #[test]
     fn a_moment_in_which_nothing_moves_is_not_the_end() {
         let mut progress = Progress::new();
-        let shown = [3, 0, 2, 0, 0, 0].map(|pending| progress.shows(&moves(pending)));
+        let shown = [3, 0, 2, 0, 0, 0].map(|pending| progress.shows(&answer(pending, 0)));
         assert_eq!(shown, [false, false, false, false, false, true]);
         assert_eq!(progress.most, 3);
     }
