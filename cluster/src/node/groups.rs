@@ -1,10 +1,11 @@
 //! Which groups a node begins with, and what it counts of them.
 //!
 //! Invariant: a group begins from its log if there is one; as a new one only if there never was one here, and the layout
-//! says that nobody's replica of it has moved since the cluster was made. Not here: replicas that come later
-//! (`replicas.rs`).
+//! says that nobody's replica of it has moved since the cluster was made. A node that comes too late for that says so, and gets
+//! replicas as one that has lost its own. Not here: replicas that come later (`replicas.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -111,10 +112,14 @@ impl Node {
             return Ok(Vec::new());
         }
         let (mut begun, mut all) = (Vec::new(), LogBatch::new());
+        let (replicas, mut missed) = (self.founded_with(), 0_usize);
         for (range, mine) in layout.replicas_on(self.settings.node) {
             let group = group_of(range);
-            let has_had_one = Journal::kept(&self.engine, group)?.is_some();
-            if has_had_one || !layout.is_as_founded(range) {
+            if Journal::kept(&self.engine, group)?.is_some() {
+                continue;
+            }
+            if !can_be_founded(layout, range, replicas) {
+                missed += 1;
                 continue;
             }
             let nodes = layout.replicas(range).iter();
@@ -138,6 +143,73 @@ impl Node {
         for replica in begun {
             self.add_replica(replica);
         }
+        if !self.has_missed.swap(missed > 0, Ordering::AcqRel) && missed > 0 {
+            tracing::warn!(
+                missed,
+                "this node has missed the beginning of groups whose replicas have moved since; it needs others in the place of its own"
+            );
+        }
         Ok(groups)
+    }
+
+    /// How many replicas each range had when the cluster was made; 0 if this node has not made it.
+    fn founded_with(&self) -> usize {
+        let founders = self.settings.founders.len();
+        if self.settings.is_founder() {
+            founders.min(usize::from(self.settings.replication.get()))
+        } else {
+            0
+        }
+    }
+}
+
+/// Whether a replica that never was begins with those that a range was made with. The layout may have adopted a target before the
+/// node of the replica has heard of the first one: as long as no replica has moved, the members are the same.
+fn can_be_founded(layout: &Layout, range: RangeId, replicas: usize) -> bool {
+    layout.is_as_founded(range) || layout.has_first_replicas(range, replicas)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::{NonZeroU8, NonZeroU32};
+
+    use super::*;
+    use crate::ring::{NodeDescription, Plan, RangeBits, place};
+    use crate::world::NodeId;
+
+    fn description(node: u64) -> NodeDescription {
+        NodeDescription {
+            address: format!("h{node}:1"),
+            zone: "z".to_owned(),
+            rack: format!("r{node}"),
+            capacity: NonZeroU32::MIN,
+            incarnation: 1,
+        }
+    }
+
+    #[test]
+    fn a_founder_that_misses_the_first_layout_begins_its_replicas_until_one_has_moved() {
+        let founders = [1, 2, 3].map(NodeId);
+        let nodes = founders.map(|node| (node, description(node.0))).into();
+        let three = NonZeroU8::new(3).unwrap();
+        let empty = Layout::empty(RangeBits::new(3).unwrap(), three);
+        let first = place(&empty, &nodes, three).unwrap();
+        let plan = Plan::first(first, &founders);
+        let plan = plan.take_in(NodeId(4), description(4)).unwrap().unwrap();
+        let mut plan = plan.aim(&BTreeSet::new()).unwrap().unwrap();
+        let pending = plan.pending();
+        let step = pending[0];
+        assert!(!plan.layout.is_as_founded(step.range), "ids are given out");
+        for range in plan.layout.bits().ranges() {
+            assert!(can_be_founded(&plan.layout, range, 3), "{range}");
+            let is_moving = pending.iter().any(|step| step.range == range);
+            // With another number of replicas it would not be known who the first ones were.
+            assert_eq!(can_be_founded(&plan.layout, range, 2), !is_moving, "{range}");
+        }
+        let mut voters = plan.layout.replicas(step.range).to_vec();
+        voters.retain(|replica| Some(*replica) != step.remove);
+        voters.extend(step.add);
+        assert!(plan.observe(step.range, &voters));
+        assert!(!can_be_founded(&plan.layout, step.range, 3));
     }
 }

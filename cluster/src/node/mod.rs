@@ -113,6 +113,8 @@ pub(crate) struct Node {
     incarnation: AtomicU64,
     /// Whether it has lost its directory.
     is_rejoining: AtomicBool,
+    /// Whether the layout counts on it for replicas that it never had and cannot begin any more, so that it needs others in their place.
+    has_missed: AtomicBool,
     /// Whether it follows the metadata of other nodes because it has none, or none that can be read.
     is_mirroring: AtomicBool,
     /// Whether the replicas that its log knows of are begun.
@@ -213,6 +215,7 @@ impl Node {
             moves: ArcSwap::default(),
             incarnation: AtomicU64::new(0),
             is_rejoining: AtomicBool::new(false),
+            has_missed: AtomicBool::new(false),
             is_mirroring: AtomicBool::new(false),
             has_begun: AtomicBool::new(false),
             stage,

@@ -386,7 +386,7 @@ impl Node {
             zone: self.settings.zone.clone(),
             rack: self.settings.rack.clone(),
             capacity: self.settings.capacity.get(),
-            rejoining: self.is_rejoining(),
+            rejoining: self.is_rejoining() || self.has_missed.load(std::sync::atomic::Ordering::Acquire),
             hints_waiting: self.hints.status().waiting,
             formats: crate::FORMATS,
             ..NodeState::default()

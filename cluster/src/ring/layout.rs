@@ -248,6 +248,14 @@ impl Layout {
         })
     }
 
+    /// Whether the replicas of a range are those that it was made with, if it was made with `count`. Ids may have been given out since to
+    /// replicas that are still to come.
+    pub fn has_first_replicas(&self, range: RangeId, count: usize) -> bool {
+        let replicas = self.replicas(range);
+        let end = REPLICA_ID_FIRST.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        replicas.len() == count && replicas.iter().all(|replica| replica.id < end)
+    }
+
     /// Makes ready for the moves to another layout, which was placed from this one: takes over its wanted replication, the
     /// nodes it knows, and which replica ids it has given out, so that whatever becomes of the moves no layout that is
     /// placed from this one gives them out again. The replicas stay as they are. A new epoch.
