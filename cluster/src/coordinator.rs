@@ -308,7 +308,7 @@ impl Cluster {
         };
         if options.level == ConsistencyLevel::One
             && self.lacks_majority(group)
-            && let Some(answer) = self.hint(group, target, (&options, asked_ms), command).await
+            && let Some(answer) = self.hint(group, target, (&options, asked_ms, false), command).await
         {
             return answer;
         }
@@ -317,7 +317,8 @@ impl Cluster {
             let (place, left) = match route.next().await {
                 Ok(next) => next,
                 Err(error @ (Error::Unavailable { .. } | Error::OutcomeUnknown { .. })) => {
-                    let hint = self.hint(group, target, (&options, asked_ms), command).await;
+                    let is_tried = matches!(error, Error::OutcomeUnknown { .. });
+                    let hint = self.hint(group, target, (&options, asked_ms, is_tried), command).await;
                     return hint.unwrap_or(Err(error));
                 }
                 Err(error) => return Err(error),

@@ -107,6 +107,8 @@ struct Index {
 struct Kept {
     cost: u64,
     is_on_disk: bool,
+    /// Since when tries of it may have taken effect, in milliseconds since the Unix epoch; `None` as long as none can have.
+    tried_ms: Option<u64>,
 }
 
 impl Index {
@@ -176,11 +178,14 @@ impl Hints {
                 behind.delete(keyspace, rows.key());
                 continue;
             }
+            let cost = cost(record.len());
+            let hint = Hint::decode(record)?;
             let kept = Kept {
-                cost: cost(record.len()),
+                cost,
                 is_on_disk: true,
+                // It may have been delivered, and what removed it lost with the power.
+                tried_ms: Some(hint.at_ms),
             };
-            Hint::decode(record)?;
             index.insert(group, sequence, kept);
             last.insert(group, sequence);
         }
@@ -200,7 +205,7 @@ impl Hints {
     }
 
     /// Puts a hint behind the others of a group, at once; the future is ready when it is on disk. The hint is kept whether
-    /// or not anybody waits for the future.
+    /// or not anybody waits for the future. `is_tried` says whether a try of its call may have taken effect.
     ///
     /// # Errors
     ///
@@ -209,8 +214,9 @@ impl Hints {
         &self,
         group: u32,
         hint: &Hint,
+        is_tried: bool,
     ) -> impl Future<Output = Result<(), HintError>> + Send + 'static + use<> {
-        let committed = self.commit(group, hint);
+        let committed = self.commit(group, hint, is_tried);
         async move {
             match committed?.await {
                 Ok(result) => Ok(result?),
@@ -224,6 +230,7 @@ impl Hints {
         &self,
         group: u32,
         hint: &Hint,
+        is_tried: bool,
     ) -> Result<oneshot::Receiver<stator_storage::Result<()>>, HintError> {
         let shared = &self.shared;
         let record = hint.encode();
@@ -241,6 +248,7 @@ impl Hints {
             let kept = Kept {
                 cost,
                 is_on_disk: false,
+                tried_ms: is_tried.then_some(hint.at_ms),
             };
             index.insert(group, sequence, kept);
         }
@@ -281,6 +289,16 @@ impl Hints {
             return Ok(Vec::new());
         };
         shared.read(&snapshot, group, waiting, bytes_max)
+    }
+
+    /// A hint is about to be tried at `now_ms`. Since when tries of it may have taken effect, in milliseconds since the Unix epoch;
+    /// `None` if this is the first one.
+    pub(crate) fn begin_try(&self, group: u32, sequence: u64, now_ms: u64) -> Option<u64> {
+        let mut index = self.shared.index.lock();
+        let kept = index.groups.get_mut(&group)?.get_mut(&sequence)?;
+        let before = kept.tried_ms;
+        kept.tried_ms = before.or(Some(now_ms));
+        before
     }
 
     /// A hint was delivered: it is removed. That it may come back after a power cut soon after does no harm as long as its

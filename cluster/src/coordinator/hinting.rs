@@ -2,9 +2,8 @@
 //!
 //! Invariant: a hint is acknowledged when it is durable on this node; hints of a group are delivered in the order in which
 //! they were kept, each under its invocation id, and the next one when the one before it stands. One that its range may have taken
-//! already and forgotten is given up. Not here: how hints lie on disk (`hints.rs`), what the range remembers (`group/invocations.rs`).
+//! already and forgotten is given up, and no other one. Not here: how hints lie on disk (`hints.rs`), what the range remembers (`group/invocations.rs`).
 
-use std::collections::BTreeMap;
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -25,9 +24,6 @@ use crate::node::message::{Ask, Tell, Write};
 
 /// How often hints look for a leader.
 const LOOK: Duration = Duration::from_millis(200);
-
-/// A hint of a group that is sent so soon after another one was delivered follows it closely.
-const FOLLOWS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Hints that are read at once, in bytes.
 const READ_BYTES: usize = 1 << 20;
@@ -51,11 +47,12 @@ impl Cluster {
     }
 
     /// Keeps a write that was asked for at a time as a hint, if it may be answered without knowing the cell; `None` if not.
+    /// `is_tried` says whether it may have taken effect already.
     pub(super) async fn hint<A: Applier>(
         &self,
         group: u32,
         target: Target<'_>,
-        (options, asked_ms): (&WriteOptions, u64),
+        (options, asked_ms, is_tried): (&WriteOptions, u64, bool),
         command: &A,
     ) -> Option<Result<A::Answer, Error>> {
         let invocation = options.invocation?;
@@ -72,7 +69,9 @@ impl Cluster {
             key: Bytes::copy_from_slice(target.key),
             command: bytes.into(),
         };
-        Some(match self.node.hints.add(group, &hint).await {
+        // Others may have tried it elsewhere.
+        let is_tried = is_tried || invocation.is_repeated;
+        Some(match self.node.hints.add(group, &hint, is_tried).await {
             Ok(()) => Ok(answer),
             Err(HintError::Storage(error)) => Err(error.into()),
             Err(error @ (HintError::Full { .. } | HintError::Malformed(_))) => Err(Error::Unavailable {
@@ -83,8 +82,6 @@ impl Cluster {
 
     /// Delivers hints as long as the node is there.
     pub(crate) async fn deliver_hints(node: Weak<Node>) {
-        // When a hint of each group was delivered last, by the steady clock and by the wall clock.
-        let mut delivered = BTreeMap::new();
         loop {
             let sleep = {
                 let Some(node) = node.upgrade() else { return };
@@ -95,14 +92,14 @@ impl Cluster {
             let cluster = Self { node };
             for group in cluster.node.hints.groups_waiting() {
                 if !cluster.lacks_majority(group) {
-                    cluster.deliver(group, &mut delivered).await;
+                    cluster.deliver(group).await;
                 }
             }
         }
     }
 
     /// Delivers the hints of a group until one cannot be.
-    async fn deliver(&self, group: u32, delivered: &mut BTreeMap<u32, (Duration, u64)>) {
+    async fn deliver(&self, group: u32) {
         loop {
             let hints = match self.node.hints.next(group, None, READ_BYTES) {
                 Ok(hints) if hints.is_empty() => return,
@@ -110,14 +107,10 @@ impl Cluster {
                 Err(error) => return tracing::error!(group, %error, "hints cannot be read"),
             };
             for (sequence, hint) in hints {
-                let world = &self.node.surroundings.world;
-                let (now, unix_ms) = (world.now(), world.unix_ms());
-                let asked_ms = remember_since(&hint, delivered.get(&group), now);
-                match self.write_encoded(group, (&hint, asked_ms)).await {
-                    Ok(_) => {
-                        delivered.insert(group, (now, unix_ms));
-                        self.node.hints.delivered(group, sequence);
-                    }
+                let now_ms = self.node.surroundings.world.unix_ms();
+                let tried_ms = self.node.hints.begin_try(group, sequence, now_ms);
+                match self.write_encoded(group, (&hint, remember_since(tried_ms))).await {
+                    Ok(_) => self.node.hints.delivered(group, sequence),
                     Err(error) if is_for_good(&error) => {
                         let (keyspace, at_ms) = (hint.keyspace, hint.at_ms);
                         tracing::warn!(
@@ -185,16 +178,10 @@ impl Cluster {
     }
 }
 
-/// Since when the range of a hint has to remember its requests, so that this one cannot take effect twice: since it was asked for, or
-/// since one before it was delivered at `last`, which would not have been if it had been too late for this one already. A range
-/// forgets when many hints of it are delivered; of those that follow closely none has been tried in between.
-fn remember_since(hint: &Hint, last: Option<&(Duration, u64)>, now: Duration) -> u64 {
-    let asked_ms = hint.at_ms.max(1);
-    match last {
-        Some((last, _)) if now.saturating_sub(*last) < FOLLOWS_WITHIN => u64::MAX,
-        Some((_, last_ms)) => asked_ms.max(*last_ms),
-        None => asked_ms,
-    }
+/// Since when the range of a hint has to remember its requests, so that the hint cannot take effect twice: since it was first tried. Of
+/// one that never was it need not remember anything.
+fn remember_since(tried_ms: Option<u64>) -> u64 {
+    tried_ms.map_or(u64::MAX, |tried_ms| tried_ms.max(1))
 }
 
 /// Whether no later try of a hint can succeed, so that it would only be in the way of those behind it.
@@ -208,24 +195,14 @@ fn is_for_good(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::{InvocationId, MalformedCommand};
+    use crate::command::MalformedCommand;
     use crate::derive::Unfit;
 
     #[test]
-    fn a_range_need_not_remember_more_for_a_hint_that_follows_closely_on_another_one() {
-        let hint = Hint {
-            at_ms: 7,
-            keyspace: 1,
-            invocation: InvocationId::hashed(b"hint"),
-            key: Bytes::new(),
-            command: Bytes::new(),
-        };
-        let now = Duration::from_secs(100);
-        let since = |last: Option<(Duration, u64)>| remember_since(&hint, last.as_ref(), now);
-        assert_eq!(since(None), 7);
-        assert_eq!(since(Some((now - FOLLOWS_WITHIN / 2, 9))), u64::MAX);
-        assert_eq!(since(Some((now - FOLLOWS_WITHIN, 9))), 9, "not so closely");
-        assert_eq!(since(Some((now - FOLLOWS_WITHIN, 5))), 7);
+    fn a_range_need_not_remember_anything_for_a_hint_that_was_never_tried() {
+        assert_eq!(remember_since(None), u64::MAX);
+        assert_eq!(remember_since(Some(7)), 7);
+        assert_eq!(remember_since(Some(0)), 1, "0 stands for no hint");
     }
 
     #[test]

@@ -73,7 +73,7 @@ fn all(hints: &Hints, group: u32) -> Vec<u64> {
 
 fn add(engine: &Engine, hints: &Hints, group: u32, numbers: impl IntoIterator<Item = u64>) {
     for number in numbers {
-        let added = hints.add(group, &hint(number));
+        let added = hints.add(group, &hint(number), false);
         turn(engine);
         added.now_or_never().unwrap().unwrap();
     }
@@ -83,7 +83,7 @@ fn add(engine: &Engine, hints: &Hints, group: u32, numbers: impl IntoIterator<It
 fn a_hint_is_acknowledged_when_it_is_on_disk_and_not_before() {
     let disk = MemVfs::new();
     let (engine, hints) = open(&disk, PLENTY);
-    let mut added = Box::pin(hints.add(3, &hint(1)));
+    let mut added = Box::pin(hints.add(3, &hint(1), false));
     assert!(added.as_mut().now_or_never().is_none());
     assert_eq!((hints.status().waiting, hints.status().written), (1, 0));
     assert_eq!(hints.groups_waiting(), [3]);
@@ -160,12 +160,33 @@ fn what_was_given_up_does_not_come_again_and_counts_as_that() {
 }
 
 #[test]
+fn it_is_known_since_when_a_hint_may_have_taken_effect() {
+    let disk = MemVfs::new();
+    let (engine, hints) = open(&disk, PLENTY);
+    add(&engine, &hints, 3, 1..=1);
+    drop(hints.add(3, &hint(2), true));
+    turn(&engine);
+    let read = hints.next(3, None, usize::MAX).unwrap();
+    let [(first, _), (second, _)] = read[..] else {
+        unreachable!("{read:?}")
+    };
+    assert_eq!(hints.begin_try(3, first, 50), None, "none before this one");
+    assert_eq!(hints.begin_try(3, first, 60), Some(50));
+    assert_eq!(hints.begin_try(3, second, 50), Some(1002), "its call was tried");
+    assert_eq!(hints.begin_try(3, second + 1, 50), None);
+    engine.close().unwrap();
+    drop((engine, hints));
+    let (_, hints) = open(&disk, PLENTY);
+    assert_eq!(hints.begin_try(3, first, 70), Some(1001), "its removal may have been lost");
+}
+
+#[test]
 fn hints_beyond_the_budget_are_refused_until_others_are_delivered() {
     let disk = MemVfs::new();
     let one = cost(hint(1).encode().len());
     let (engine, hints) = open(&disk, 2 * one + one / 2);
     add(&engine, &hints, 3, 1..=2);
-    let refused = hints.add(4, &hint(3)).now_or_never().unwrap();
+    let refused = hints.add(4, &hint(3), false).now_or_never().unwrap();
     assert!(
         matches!(refused, Err(HintError::Full { bytes, bytes_max }) if bytes == 2 * one && bytes_max == 2 * one + one / 2)
     );
@@ -198,7 +219,7 @@ fn counts_and_sequences_go_on_after_a_start() {
 fn a_hint_is_kept_though_nobody_waits_for_it() {
     let disk = MemVfs::new();
     let (engine, hints) = open(&disk, PLENTY);
-    drop(hints.add(3, &hint(1)));
+    drop(hints.add(3, &hint(1), false));
     turn(&engine);
     assert_eq!(all(&hints, 3), [1]);
     assert_eq!(hints.status().written, 1);
@@ -209,7 +230,7 @@ fn a_hint_that_cannot_be_written_is_an_error_and_does_not_wait() {
     let disk = MemVfs::new();
     let (engine, hints) = open(&disk, PLENTY);
     engine.close().unwrap();
-    let added = hints.add(3, &hint(1)).now_or_never().unwrap();
+    let added = hints.add(3, &hint(1), false).now_or_never().unwrap();
     assert!(matches!(
         added,
         Err(HintError::Storage(stator_storage::Error::Closed))
@@ -243,7 +264,7 @@ fn the_order_is_that_of_the_calls_when_many_call_at_once() {
             scope.spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
                 for number in 0..EACH {
-                    let added = hints.add(3, &hint(thread * EACH + number));
+                    let added = hints.add(3, &hint(thread * EACH + number), false);
                     // Half of them do not wait, so that several of one thread are under way.
                     if number % 2 == 0 {
                         runtime.block_on(added).unwrap();
@@ -326,7 +347,7 @@ fn act(disk: &MemVfs, actions: &[Action]) -> Vec<Known> {
                     acknowledged: false,
                     delivered: false,
                 });
-                under_way.push((known.len() - 1, Box::pin(hints.add(*group, &hint(number)))));
+                under_way.push((known.len() - 1, Box::pin(hints.add(*group, &hint(number), false))));
             }
             Action::Deliver(group) => {
                 let Ok(next) = hints.next(*group, None, 0) else {
@@ -423,7 +444,7 @@ fn hints_whose_bytes_are_gone_are_counted_as_lost_and_hold_nothing_up() {
     let disk = MemVfs::new();
     let (engine, hints) = open(&disk, PLENTY);
     add(&engine, &hints, 3, 1..=3);
-    let under_way = hints.add(3, &hint(4));
+    let under_way = hints.add(3, &hint(4), false);
     let mut batch = WriteBatch::new();
     batch.delete(hints.keyspace(), &key(3, 2));
     engine.write(batch, Durability::Interval).unwrap();

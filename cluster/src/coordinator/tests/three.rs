@@ -400,7 +400,7 @@ async fn a_hint_that_does_not_fit_holds_up_none_that_comes_behind_it() {
             command: command.into(),
         };
         let group = hub.group_of(keyspace, key).unwrap();
-        hub.node.hints.add(group, &hint).await.unwrap();
+        hub.node.hints.add(group, &hint, false).await.unwrap();
     }
     let delivered = async {
         while hub.status().hints.waiting > 0 {
