@@ -255,8 +255,8 @@ impl Replica {
         }
     }
 
-    /// Who is away has the log kept until it takes too much room. Everything that is cut is committed, so that nothing is
-    /// lost by it: he gets all of it when he is back, in a snapshot.
+    /// Who is away, or says nothing, has the log kept until it takes too much room. Everything that is cut is committed, so that
+    /// nothing is lost by it: he gets all of it when he is back, in a snapshot.
     fn give_up_the_absent(&self, state: &mut State) {
         let kept = self.host.engine.log_bytes_since(Journal::stream_of(self.group));
         if kept < self.host.settings.away_log_bytes {
@@ -268,7 +268,7 @@ impl Replica {
                 group = self.group,
                 given_up,
                 kept_bytes = kept,
-                "the log is not kept any more for members that are away; they are filled anew when they are back"
+                "the log is not kept any more for members that are away or silent; they are filled anew when they are back"
             );
         }
     }
@@ -336,13 +336,12 @@ impl Replica {
         (floor + 1).min(flushed + 1).min(open)
     }
 
-    /// Whether a member that does not lead keeps so much while somebody is away that it does not wait for its leader, whose own log
-    /// may be short. What it has applied is committed; should it come to lead, it has whoever lacks it filled.
+    /// Whether a member that does not lead keeps so much that it does not wait for its leader, whose own log may be short: somebody
+    /// is away, or silent, which only the leader knows. What it has applied is committed; should it come to lead, it has whoever
+    /// lacks it filled.
     fn goes_without_floor(&self, state: &State) -> bool {
         let (engine, max) = (&self.host.engine, self.host.settings.away_log_bytes);
-        !state.leads()
-            && state.others.is_any_away()
-            && engine.log_bytes_since(Journal::stream_of(self.group)) / 2 >= max
+        !state.leads() && engine.log_bytes_since(Journal::stream_of(self.group)) / 2 >= max
     }
 
     fn cut_at(&self, state: &mut State, first: u64, note: Option<Note>) {

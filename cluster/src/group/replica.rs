@@ -571,7 +571,7 @@ impl State {
     pub(super) fn not_needed(&self) -> u64 {
         let progress = self.core.progress();
         let kept_for = progress.filter(|progress| !self.others.is_given_up(progress.replica));
-        let needed = kept_for.filter_map(|progress| progress.needs_log_behind);
+        let needed = kept_for.filter_map(|progress| progress.need.behind());
         needed.min().unwrap_or_default()
     }
 

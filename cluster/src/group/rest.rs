@@ -37,7 +37,9 @@ struct Other {
     id: ReplicaId,
     /// For how many ticks it has not been alive, one after the other.
     away_ticks: u16,
-    /// Whether the log is not kept for it any more since it is away.
+    /// For how many ticks it has been alive and has told this leader nothing of its log: it waits to be filled, or is diverged.
+    silent_ticks: u16,
+    /// Whether the log is not kept for it any more since it is away or silent.
     is_given_up: bool,
     /// Which start of its node it is in.
     start: u64,
@@ -57,12 +59,7 @@ impl Others {
         self.member(id).is_some_and(|other| other.is_given_up)
     }
 
-    /// Whether somebody is away, and not only late to say that he is not.
-    pub(super) fn is_any_away(&self) -> bool {
-        self.members.iter().any(Other::is_away)
-    }
-
-    /// The log is kept for nobody any more who is away, until he is back. How many of them there are for whom it was kept.
+    /// The log is kept for nobody any more who is away or silent, until he is back. How many of them there are for whom it was kept.
     pub(super) fn give_up_the_absent(&mut self) -> usize {
         let absent = self.members.iter_mut();
         let absent = absent.filter(|other| other.is_away() && !other.is_given_up);
@@ -72,13 +69,13 @@ impl Others {
     /// Somebody is there, whatever gossip says of him.
     pub(super) fn is_back(&mut self, id: ReplicaId) {
         if let Some(other) = self.members.iter_mut().find(|other| other.id == id) {
-            (other.away_ticks, other.is_given_up) = (0, false);
+            (other.away_ticks, other.silent_ticks, other.is_given_up) = (0, 0, false);
         }
     }
 }
 
-/// Whoever is not alive for so many ticks without a break is away: 10 s with ticks of 100 ms. A node that is busy is suspected for
-/// moments.
+/// Whoever is not alive for so many ticks without a break is away, and whoever says nothing for so many is silent: 10 s with ticks
+/// of 100 ms. A node that is busy is suspected for moments, and a leader that is new has heard nobody yet.
 const AWAY_TICKS: u16 = 100;
 
 impl Other {
@@ -87,7 +84,11 @@ impl Other {
     }
 
     fn is_away(&self) -> bool {
-        self.away_ticks >= AWAY_TICKS
+        self.away_ticks >= AWAY_TICKS || self.is_silent()
+    }
+
+    fn is_silent(&self) -> bool {
+        self.silent_ticks >= AWAY_TICKS
     }
 }
 
@@ -121,7 +122,7 @@ impl Replica {
         if self.is_retired() {
             return;
         }
-        let others = self.others(peers, &state.others);
+        let others = self.others(peers, &state);
         let State {
             core, others: before, ..
         } = &mut *state;
@@ -253,18 +254,32 @@ impl Replica {
         }
     }
 
-    fn others(&self, peers: &Peers, before: &Others) -> Others {
+    fn others(&self, peers: &Peers, state: &State) -> Others {
+        let says_nothing = |id| {
+            let mut progress = state.core.progress();
+            state.leads() && progress.any(|progress| progress.replica == id && progress.says_nothing())
+        };
         let members = self.other_members().into_iter().map(|(id, node)| {
             let peer = peers.0.get(&node);
             let is_alive = peer.is_some_and(|peer| peer.is_alive);
-            let before = before.member(id).filter(|_| !is_alive);
-            let away_ticks = before.map_or(0, |before| before.away_ticks).saturating_add(1);
-            Other {
+            let before = state.others.member(id);
+            let longer = |ticks: fn(&Other) -> u16| before.map_or(0, ticks).saturating_add(1);
+            let mut other = Other {
                 id,
-                away_ticks: if is_alive { 0 } else { away_ticks },
-                is_given_up: before.is_some_and(|before| before.is_given_up),
+                away_ticks: 0,
+                silent_ticks: 0,
+                is_given_up: false,
                 start: peer.map_or(0, |peer| peer.incarnation),
+            };
+            if !is_alive {
+                other.away_ticks = longer(|before| before.away_ticks);
+            } else if says_nothing(id) {
+                other.silent_ticks = longer(|before| before.silent_ticks);
             }
+            // Whoever is back is waited for anew.
+            let is_gone = !is_alive || other.is_silent();
+            other.is_given_up = is_gone && before.is_some_and(|before| before.is_given_up);
+            other
         });
         let members: Box<[Other]> = members.collect();
         let starts = members.iter().map(|other| other.start);

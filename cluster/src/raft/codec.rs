@@ -28,6 +28,15 @@ impl RaftMessage {
         Self(message)
     }
 
+    /// What a leader tells a member that needs what its log does not have any more: behind which entry the log begins.
+    pub(crate) fn notice((from, to): (ReplicaId, ReplicaId), term: u64, before: (u64, u64)) -> Self {
+        let mut message = Message::default();
+        message.set_msg_type(MessageType::MsgSnapshot);
+        (message.from, message.to, message.term) = (from.0, to.0, term);
+        (message.index, message.log_term) = before;
+        Self(message)
+    }
+
     pub(super) fn message(&self) -> &Message {
         &self.0
     }

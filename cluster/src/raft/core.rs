@@ -10,8 +10,9 @@ use std::fmt;
 
 use bytes::Bytes;
 use raft::eraftpb::{Entry as RaftEntry, EntryType, HardState as RaftHardState, Message, MessageType};
-use raft::{Config, ProgressState, RawNode, StateRole};
+use raft::{Config, RawNode, StateRole};
 
+pub(crate) use self::filling::LogNeed;
 use super::codec::RaftMessage;
 use super::logger::logger;
 use super::members::{self, MemberChange, Members};
@@ -110,9 +111,16 @@ pub(crate) struct Progress {
     pub(crate) matched: u64,
     /// Whether it was heard of since the last look for a quorum.
     pub(crate) is_active: bool,
-    /// The log is needed for it from behind this entry on. `None` for one that needs what the log does not have any more: it has
-    /// to be filled first.
-    pub(crate) needs_log_behind: Option<u64>,
+    /// From where on the log is needed for it.
+    pub(crate) need: LogNeed,
+}
+
+impl Progress {
+    /// Whether it tells this leader nothing of what it has: it is not there, it waits to be filled, or it is diverged. That it
+    /// is only late shows soon.
+    pub(crate) fn says_nothing(&self) -> bool {
+        !self.is_active || self.need == LogNeed::Untold
+    }
 }
 
 /// Numbers that nobody can foresee.
@@ -631,11 +639,7 @@ impl Core {
             replica: ReplicaId(*id),
             matched: progress.matched,
             is_active: progress.recent_active,
-            needs_log_behind: match progress.state {
-                ProgressState::Snapshot => Some(progress.matched.max(progress.pending_snapshot)),
-                _ if progress.next_idx <= before => None,
-                _ => Some(progress.matched),
-            },
+            need: LogNeed::of(progress, before),
         })
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use raft::eraftpb::MessageType;
 
+use super::core::{LogNeed, Progress};
 use super::*;
 use crate::world::NodeId;
 
@@ -934,4 +935,72 @@ fn a_member_that_has_what_the_majority_has_lost_finds_out_although_the_log_is_cu
     (message.index, message.log_term) = (last, term + 1);
     trio.core(other).receive(RaftMessage::new(message), &mut || 7);
     assert_eq!(trio.core(other).diverged_at(), Some(last));
+}
+
+#[test]
+fn a_leader_knows_from_where_on_it_needs_its_log_for_whom() {
+    let mut trio = Trio::new(20, 3);
+    let leader = trio.leader();
+    let member = trio.replicas.keys().copied().find(|id| *id != leader).unwrap();
+    let need = |trio: &mut Trio| {
+        let mut progress = trio.core(leader).progress();
+        let progress = progress.find(|progress| progress.replica == member).unwrap();
+        (progress.need, progress.need.behind(), progress.says_nothing())
+    };
+    trio.core(leader).propose("a".into()).unwrap();
+    trio.settle();
+    let first = trio.core(leader).last();
+    assert_eq!(need(&mut trio), (LogNeed::Behind(first), Some(first), false));
+    trio.cut_off = vec![member];
+    trio.core(leader).propose("b".into()).unwrap();
+    trio.settle();
+    let last = trio.core(leader).last();
+    assert_eq!(need(&mut trio), (LogNeed::Behind(first), Some(first), false));
+
+    trio.core(leader).cut_head(last + 1);
+    trio.cut_off.clear();
+    while !trio.core(member).is_outdated() {
+        trio.tick();
+    }
+    assert_eq!(need(&mut trio), (LogNeed::Lacking(last), None, false));
+    // It waits to be filled, and begins anew once.
+    let disk = Recovered {
+        is_unfilled: true,
+        members: trio.replicas[&member].disk.members.clone(),
+        ..Recovered::default()
+    };
+    trio.start(member, disk, Vec::new(), Vec::new());
+    trio.core(leader).is_filling(member, last);
+    assert_eq!(need(&mut trio), (LogNeed::Filling(last), Some(last), false));
+    trio.core(leader).propose("c".into()).unwrap();
+    trio.settle();
+    trio.core(leader).is_filling(member, last + 1);
+    let anew = last + 1;
+    assert_eq!(need(&mut trio), (LogNeed::Filling(anew), Some(anew), false));
+    // As a leader that is new finds it, or one that has heard nothing of the filling for long.
+    trio.core(leader).restarted(member);
+    for _ in 0..ELECTION_TICKS {
+        trio.tick();
+        assert_eq!(need(&mut trio), (LogNeed::Untold, Some(0), true));
+    }
+}
+
+#[test]
+fn a_leader_hears_nothing_of_a_member_that_has_what_the_others_have_lost() {
+    let mut trio = Trio::new(21, 3);
+    let leader = trio.leader();
+    let member = trio.replicas.keys().copied().find(|id| *id != leader).unwrap();
+    trio.core(leader).propose("a".into()).unwrap();
+    trio.settle();
+    trio.tick();
+    let (last, term) = (trio.core(leader).last(), trio.core(leader).term());
+    let notice = RaftMessage::notice((leader, member), term, (last, term + 1));
+    trio.core(member).receive(notice, &mut || 7);
+    assert_eq!(trio.core(member).diverged_at(), Some(last));
+    for _ in 0..2 * ELECTION_TICKS {
+        trio.tick();
+    }
+    let silent = trio.core(leader).progress().filter(Progress::says_nothing);
+    let silent: Vec<_> = silent.map(|progress| progress.replica).collect();
+    assert_eq!(silent, [member]);
 }

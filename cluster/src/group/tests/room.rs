@@ -323,27 +323,100 @@ fn the_log_is_not_kept_without_bound_for_a_member_that_is_away() {
     assert!(!catches_up(&group), "the log begins behind what it has");
 }
 
-/// Of a group of which little is written, on a node with much else.
-#[test]
-fn a_member_that_does_not_lead_does_not_keep_the_log_without_bound_either() {
-    let mut group = Group::led();
-    group.away = vec![NodeId(3)];
+/// Little is written of a group, while the second member has much else in its log, and the leader has not.
+fn fill_the_second(group: &Group) {
     let mut write = group.write(1, Change::Append("a"));
     group.run();
     answered(write.poll());
-    let kept = |group: &Group| group.nodes[&NodeId(2)].host.engine.log_statistics().segments;
+    let kept = || group.nodes[&NodeId(2)].host.engine.log_statistics().segments;
     let (mut number, mut most) = (0, 0);
     for _ in 0..20 * LOG_SEGMENTS_MAX {
         for _ in 0..10 {
             (1..=2).for_each(|node| group.tick(node, 1));
         }
-        fill_segments(&group, &[2], &mut number);
-        most = most.max(kept(&group));
+        fill_segments(group, &[2], &mut number);
+        most = most.max(kept());
     }
     let bound = 2 * AWAY_LOG_BYTES / LOG_SEGMENT_BYTES;
     assert!(most >= bound, "only {most} segments were kept");
-    assert!(kept(&group) <= LOG_SEGMENTS_MAX, "{} segments", kept(&group));
+    assert!(kept() <= LOG_SEGMENTS_MAX, "{} segments", kept());
+}
+
+/// Of a group of which little is written, on a node with much else.
+#[test]
+fn a_member_that_does_not_lead_does_not_keep_the_log_without_bound_either() {
+    let mut group = Group::led();
+    group.away = vec![NodeId(3)];
+    fill_the_second(&group);
     // Its leader has everything for whoever comes back.
     group.away.clear();
     assert!(catches_up(&group));
+}
+
+/// Three replicas of which the first leads and has led from the beginning of its term without a word of the third, which is there
+/// and waits to be filled.
+fn with_unfilled() -> Group {
+    let mut group = Group::led();
+    let mut write = group.write(1, Change::Append("a"));
+    group.run();
+    answered(write.poll());
+    for node in 1..=3 {
+        group.restart(node);
+    }
+    let third = group.nodes.get_mut(&NodeId(3)).unwrap();
+    let (kept, _) = third.replica.kept();
+    third.replica.retire();
+    let birth = Birth {
+        group: GROUP,
+        id: third.replica.id(),
+        preferred: None,
+    };
+    let (unfilled, batch) = recover::unfilled(&third.host, birth, (kept.hard_state, kept.members)).unwrap();
+    third
+        .host
+        .engine
+        .append_and_write(batch, WriteBatch::new(), Durability::Sync)
+        .unwrap();
+    third.replica = unfilled;
+    group.replica(1).campaign();
+    group.run();
+    assert!(group.replica(1).is_leader());
+    group
+}
+
+/// Three replicas of which the first leads and the third has what the others have lost.
+fn with_diverged() -> Group {
+    let group = Group::led();
+    let mut write = group.write(1, Change::Append("a"));
+    group.run();
+    answered(write.poll());
+    group.tick(1, 3);
+    let third = group.replica(3);
+    let standing = third.standing();
+    let before = (standing.committed, standing.term + 1);
+    let notice = RaftMessage::notice((ReplicaId(11), third.id()), standing.term, before);
+    third.receive(NodeId(1), notice);
+    assert!(third.is_diverged());
+    group
+}
+
+/// Nobody says that it is away, and it says nothing of its log: a replica that waits for its turn to be filled under a leader that has
+/// come since, and one that takes no part any more.
+#[test]
+fn the_log_is_not_kept_without_bound_for_a_member_that_is_there_and_says_nothing() {
+    for group in [with_unfilled(), with_diverged()] {
+        let (most, kept) = write_without_the_third(&group, 30 * LOG_SEGMENTS_MAX, &mut 0);
+        let bound = AWAY_LOG_BYTES / LOG_SEGMENT_BYTES;
+        assert!(most >= bound, "only {most} segments were kept for it");
+        assert!(most <= bound + LOG_SEGMENTS_MAX, "{most} segments");
+        assert!(kept <= LOG_SEGMENTS_MAX + LOG_SEGMENTS_MAX / 2, "{kept} segments");
+    }
+}
+
+/// Only its leader knows that somebody says nothing.
+#[test]
+fn a_member_that_does_not_lead_does_not_keep_the_log_for_one_that_says_nothing_either() {
+    for group in [with_unfilled(), with_diverged()] {
+        fill_the_second(&group);
+    }
 }
