@@ -420,3 +420,41 @@ fn a_member_that_does_not_lead_does_not_keep_the_log_for_one_that_says_nothing_e
         fill_the_second(&group);
     }
 }
+
+/// What is read for it may go before it is read: it is given up, or its node has gone.
+#[test]
+fn a_member_whose_entries_are_cut_while_they_are_read_for_it_is_told_and_its_leader_goes_on() {
+    let mut group = Group::led();
+    group.away = vec![NodeId(3)];
+    for number in 1..=3 {
+        let mut write = group.write_with(1, Change::Append("a"), invocation(number));
+        group.run();
+        answered(write.poll());
+    }
+    // What is applied is not in memory any more.
+    group.replica(1).state.lock().core.shed();
+    group.away.clear();
+    let leader = &group.nodes[&NodeId(1)];
+    let is_reading = || !leader.world.tasks.lock().is_empty();
+    for _ in 0..100 {
+        if !group.step() && !is_reading() {
+            leader.replica.tick(&group.peers());
+        }
+        if is_reading() {
+            break;
+        }
+    }
+    assert!(is_reading(), "nothing is read");
+    let applied = leader.replica.standing().applied;
+    leader.replica.state.lock().floor = applied;
+    leader.host.engine.flush().unwrap();
+    leader.replica.note_requests();
+    group.turn();
+    assert_eq!(leader.replica.log.lock().reader().extent().start, applied + 1);
+    assert_eq!(leader.host.failure().borrow().as_deref(), None);
+    for _ in 0..20 {
+        leader.replica.tick(&group.peers());
+        group.run();
+    }
+    assert!(group.replica(3).is_outdated());
+}
