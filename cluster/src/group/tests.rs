@@ -3,6 +3,7 @@
 
 mod derived;
 mod hinted;
+mod retired;
 mod room;
 mod rotation;
 
