@@ -2,9 +2,10 @@
 
 mod cut;
 mod derived;
-mod scrub;
+mod moves;
+pub(crate) mod scrub;
 mod sums;
-mod three;
+pub(crate) mod three;
 mod traces;
 mod transact;
 mod versions;
@@ -59,7 +60,7 @@ impl Applier for Append {
 }
 
 /// The cell becomes this byte, whatever it was.
-struct Set(u8);
+pub(crate) struct Set(pub(crate) u8);
 
 impl Applier for Set {
     type Answer = ();
@@ -100,7 +101,7 @@ impl Answer for Length {
 }
 
 #[derive(Debug)]
-struct Appends;
+pub(crate) struct Appends;
 
 impl Commands for Appends {
     fn decide(&self, command: &Bytes, current: Option<&Cell>) -> Result<Verdict<Vec<u8>>, MalformedCommand> {
@@ -143,7 +144,7 @@ async fn open_with(surroundings: Surroundings) -> Cluster {
 }
 
 /// Of a node alone.
-fn settings() -> NodeSettings {
+pub(crate) fn settings() -> NodeSettings {
     let founder = Founder {
         node: NodeId(1),
         address: "localhost:1".to_owned(),
@@ -168,7 +169,7 @@ fn settings() -> NodeSettings {
     }
 }
 
-fn surroundings(directory: &TempDir) -> Surroundings {
+pub(crate) fn surroundings(directory: &TempDir) -> Surroundings {
     let next = AtomicU8::new(0);
     let random = Random::new(move |buffer| {
         buffer.fill_with(|| next.fetch_add(1, Ordering::Relaxed));

@@ -245,6 +245,8 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::coordinator::tests::Appends;
+    use crate::coordinator::tests::three::{Hub, three_with};
 
     fn about(range: u32) -> About {
         About::Range(RangeId(range))
@@ -303,5 +305,39 @@ mod tests {
         let ended = errands.wait_for(never()).now_or_never().unwrap().unwrap();
         assert!(ended.0 == about(2) && matches!(ended.1, Brought::Nothing));
         assert!(errands.wait_for(never()).now_or_never().is_none());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_does_not_answer_takes_nothing_from_what_others_say() {
+        let hub = Hub::default();
+        let three = three_with(1, &hub, Arc::new(Appends)).await;
+        let [asked, other, gone] = &three.nodes[..] else {
+            panic!("there are three")
+        };
+        let plan = asked.plan().unwrap().unwrap();
+        let first_on = |node| {
+            let (range, replica) = plan.layout.replicas_on(NodeId(node)).next().unwrap();
+            (range, replica.id)
+        };
+        let (led, without_leader) = (first_on(1), first_on(3));
+        gone.close().unwrap();
+        hub.inboxes.lock().remove(&NodeId(3)).unwrap();
+        let is_led = async || asked.is_member(group_of(led.0), led.1).await;
+        while is_led().await.is_err() {}
+
+        // It has neither of them; of one nobody knows whether it should.
+        let lost = asked.clone().lost_on(NodeId(2), vec![without_leader, led], None);
+        let Brought::Lost(lost, false) = lost.await.unwrap() else {
+            panic!("something else")
+        };
+        assert_eq!(lost, [led].into());
+        let nodes = [3, 1, 2].map(NodeId).into();
+        let Brought::Held(held) = asked.clone().held_by(nodes).await.unwrap() else {
+            panic!("something else")
+        };
+        let answered: Vec<_> = held.into_iter().map(|(node, _)| node).collect();
+        assert_eq!(answered, [1, 2].map(NodeId));
+        asked.close().unwrap();
+        other.close().unwrap();
     }
 }

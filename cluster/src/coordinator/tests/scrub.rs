@@ -90,7 +90,7 @@ async fn read_in_order(node: &Cluster, keyspace: Keyspace) {
 }
 
 /// Changes a byte in the middle of every sstable of a directory.
-fn damage(directory: &Path) -> usize {
+pub(crate) fn damage(directory: &Path) -> usize {
     let mut damaged = 0;
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

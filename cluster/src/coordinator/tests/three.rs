@@ -17,8 +17,8 @@ use crate::world::{Inbox, Priority, Task, Work, World};
 
 /// Everybody's inbox.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Hub {
-    pub(super) inboxes: Arc<Mutex<BTreeMap<NodeId, Arc<dyn Inbox>>>>,
+pub(crate) struct Hub {
+    pub(crate) inboxes: Arc<Mutex<BTreeMap<NodeId, Arc<dyn Inbox>>>>,
     /// Who gets the steps of nodes, if somebody does.
     pub(super) tracers: BTreeMap<NodeId, Arc<dyn Tracer>>,
     /// By how many milliseconds the clocks of nodes are ahead.
@@ -45,8 +45,8 @@ impl Network for Line {
     fn introduce(&self, _: NodeId, _: &str) {}
 }
 
-pub(super) struct Three {
-    pub(super) nodes: Vec<Cluster>,
+pub(crate) struct Three {
+    pub(crate) nodes: Vec<Cluster>,
     keyspace: Vec<Keyspace>,
     directories: Vec<TempDir>,
 }
@@ -62,7 +62,7 @@ async fn three(replication: u8) -> Three {
 }
 
 /// Three nodes that serve, without a keyspace.
-pub(super) async fn three_with(replication: u8, hub: &Hub, commands: Arc<dyn Commands>) -> Three {
+pub(crate) async fn three_with(replication: u8, hub: &Hub, commands: Arc<dyn Commands>) -> Three {
     let directories = [(); 3].map(|()| TempDir::new().unwrap());
     let nodes: Vec<_> = (1..=3)
         .zip(&directories)
@@ -79,7 +79,7 @@ pub(super) async fn three_with(replication: u8, hub: &Hub, commands: Arc<dyn Com
 }
 
 /// Begins a node of the cluster that nodes 1, 2 and 3 have made, or are to make.
-fn begin(
+pub(super) fn begin(
     node: NodeId,
     replication: u8,
     directory: &TempDir,
@@ -121,7 +121,7 @@ fn begin(
 }
 
 /// Waits for a node that joins, and not for ever.
-async fn is_ready(node: &Cluster) {
+pub(super) async fn is_ready(node: &Cluster) {
     let patience = Duration::from_secs(60);
     let ready = tokio::time::timeout(patience, node.ready()).await;
     ready.unwrap().unwrap();
@@ -161,7 +161,7 @@ impl World for Skewed {
 }
 
 /// As a client would: groups elect their leaders at first.
-pub(super) async fn retried<T>(operation: impl AsyncFn() -> Result<T, Error>) -> T {
+pub(crate) async fn retried<T>(operation: impl AsyncFn() -> Result<T, Error>) -> T {
     loop {
         match operation().await {
             Ok(output) => return output,
@@ -176,7 +176,7 @@ fn close(three: &Three) {
 }
 
 impl Three {
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         for node in &self.nodes {
             node.close().unwrap();
         }
