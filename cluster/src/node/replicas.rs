@@ -146,17 +146,24 @@ impl Node {
         Err(Refused::NotNow("the replica is being removed".to_owned()))
     }
 
-    async fn discard_alone(self: &Arc<Self>, group: u32, id: ReplicaId) -> Result<(), Error> {
+    /// Has the replica of a group that is here do nothing any more, and waits until nothing of it is on its way.
+    async fn retire_alone(&self, group: u32) {
         if let Some(replica) = self.replica(group) {
             replica.retire();
             while !replica.kept().1 {
                 self.surroundings.world.sleep(super::install::LOOK).await;
             }
         }
+    }
+
+    async fn discard_alone(self: &Arc<Self>, group: u32, id: ReplicaId) -> Result<(), Error> {
+        self.retire_alone(group).await;
         // Whoever fills it notices that it is retired, at the latest with the next page.
         while self.installing.lock().contains(&group) {
             self.surroundings.world.sleep(super::install::LOOK).await;
         }
+        // There was none: it is filled, and another object has taken its place, which takes part.
+        self.retire_alone(group).await;
         {
             let _beginning = self.beginning.lock();
             // From here on a start finds nothing that could vote, and removes the cells when it is asked again.

@@ -1,7 +1,10 @@
-//! Replicas move while some of the cluster is not there.
+//! Replicas move while some of the cluster is not there, and are given up while they are filled.
 
 use super::three::{Hub, begin, is_ready, retried, three_with};
 use super::*;
+use crate::node::message::Ask;
+use crate::node::message::moves::ReplicaOf;
+use crate::raft::RaftMessage;
 use crate::ring::Plan;
 
 /// For longer than this nothing is waited for.
@@ -51,4 +54,50 @@ async fn replicas_move_although_one_that_is_to_move_is_on_a_node_that_is_gone() 
     for node in [asked, leaves, &new] {
         node.close().unwrap();
     }
+}
+
+/// Whoever fills it is behind the last page, and puts the replica that is filled into its place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_is_given_up_when_it_has_just_been_filled_does_nothing_any_more() {
+    let three = three_with(3, &Hub::default(), Arc::new(Appends)).await;
+    let node = &three.nodes[2].node;
+    let (outdated, leader) = loop {
+        let found = (1..=4).find_map(|group| {
+            let replica = node.replica(group)?;
+            let leader = replica.leader().filter(|leader| *leader != NodeId(3))?;
+            Some((replica, leader))
+        });
+        if let Some(found) = found {
+            break found;
+        }
+        tokio::task::yield_now().await;
+    };
+    let (group, replica) = (outdated.group(), outdated.id());
+    let leading = three.nodes.iter().find(|node| id(node) == leader).unwrap();
+    let leading = leading.node.replica(group).unwrap().id();
+    while !outdated.is_outdated() {
+        let term = outdated.standing().term;
+        let notice = RaftMessage::notice((leading, replica), term, (0, 0));
+        outdated.receive(leader, notice);
+    }
+    let is_being_finished = || {
+        let here = node.replica(group).filter(|here| !Arc::ptr_eq(here, &outdated));
+        here.is_some_and(|here| here.is_retired() || !here.is_unfilled())
+    };
+    let mut filled = None;
+    let given_up = async {
+        while !is_being_finished() {
+            tokio::task::yield_now().await;
+        }
+        let discard = || Ask::Discard(ReplicaOf::new(group, replica));
+        while node.carry_out(discard()).await.is_err() {
+            let here = node.replica(group).filter(|here| !here.is_unfilled());
+            filled = here.or_else(|| filled.take());
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, given_up).await.unwrap();
+    assert!(node.replica(group).is_none());
+    assert!(filled.unwrap().is_retired());
+    three.close();
 }
