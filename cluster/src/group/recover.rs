@@ -127,18 +127,12 @@ pub(crate) fn recover(
     Replica::new(Arc::clone(host), birth, journal, recovered, remembered).map(Some)
 }
 
-/// Whether another member has a vote: a learner may have nothing yet.
-fn has_other_voter(kept: &Kept, journal: &Journal) -> bool {
-    let own = journal.standing().id;
-    kept.members.voters.iter().any(|voter| *voter != own)
-}
-
 /// What a group keeps about itself. A replica of which that is damaged comes under suspicion, if there are others.
 fn read_own(host: &Host, group: u32, kept: &Kept, journal: &mut Journal) -> Result<Own, Error> {
     match Own::read(&host.engine, host.keyspaces.marks(), group) {
         Ok(own) => Ok(own),
         Err(OwnError::Storage(error @ stator_storage::Error::Corruption { .. }))
-            if has_other_voter(kept, journal) =>
+            if kept.members.has_other_voter(journal.standing().id) =>
         {
             // It does not lead before it has them from another replica, and needs none of them until then.
             tracing::error!(group, %error, "what a group knows of itself is damaged; its replica is under suspicion");

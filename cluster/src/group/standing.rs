@@ -129,11 +129,9 @@ impl Replica {
         Err(Refused::NotNow("the replica may not be read now".to_owned()))
     }
 
-    /// Whether another member has a vote, so that there is somebody who has what this one loses.
+    /// Whether another member has a vote.
     pub(crate) fn has_other_voter(&self) -> bool {
-        let state = self.state.lock();
-        let voters = &state.core.members().voters;
-        voters.iter().any(|voter| *voter != self.id)
+        self.state.lock().core.members().has_other_voter(self.id)
     }
 
     /// Whether it has nothing of what its group has, and waits for somebody to fill it.

@@ -6,6 +6,8 @@
 //! right. Invariant: nothing is given up that no other replica may have. Not here: comparing (`coordinator/scrub.rs`), what suspicion means
 //! (`group/scrub.rs`).
 
+#[cfg(test)]
+mod tests;
 mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -50,6 +50,12 @@ impl Members {
         self.voters.contains(&replica) || self.outgoing.contains(&replica)
     }
 
+    /// Whether another replica than this one has a vote, so that there is somebody who has what this one loses: a learner may have
+    /// nothing yet.
+    pub(crate) fn has_other_voter(&self, own: ReplicaId) -> bool {
+        self.voters.iter().any(|voter| *voter != own)
+    }
+
     /// Whether a replica takes part.
     pub(crate) fn contains(&self, replica: ReplicaId) -> bool {
         self.votes(replica) || self.learners.contains(&replica)
@@ -248,5 +254,17 @@ mod tests {
         assert_eq!((nodes, changed.since), (vec![1, 2, 4], 7));
         assert!(changed.contains(ReplicaId(4)) && !changed.votes(ReplicaId(4)));
         assert!(!changed.contains(ReplicaId(3)));
+    }
+
+    #[test]
+    fn who_only_follows_is_no_other_voter() {
+        let alone = Members::founding([(ReplicaId(1), NodeId(1))].into());
+        let mut conf_state = alone.to_conf_state();
+        conf_state.learners = vec![4];
+        let followed = alone.changed(&conf_state, &[(ReplicaId(4), NodeId(4))], 7);
+        assert_eq!(followed.nodes.len(), 2);
+        assert!(!followed.has_other_voter(ReplicaId(1)));
+        // A learner's own vote is no question of it.
+        assert!(followed.has_other_voter(ReplicaId(4)));
     }
 }
