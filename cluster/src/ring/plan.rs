@@ -621,6 +621,27 @@ mod tests {
         assert_eq!(holders(&back), [1, 2, 3, 4].into());
     }
 
+    #[test]
+    fn a_node_that_was_lost_gives_up_its_replica_of_the_metadata_and_gets_another_one_when_it_is_back() {
+        let metadata = |plan: &Plan| {
+            let replicas = plan.metadata.iter();
+            replicas
+                .map(|replica| (replica.node.0, replica.id))
+                .collect::<Vec<_>>()
+        };
+        let lost = reached(cluster(4)).lose(NodeId(2)).unwrap();
+        assert_eq!(metadata(&lost), [(1, 1), (3, 3), (4, 4)]);
+        // Whatever it says of itself before it is found to be back.
+        let told = lost.take_in(NodeId(2), description(9)).unwrap().unwrap();
+        for lost in [lost, told] {
+            let back = lost.stay(NodeId(2)).unwrap().unwrap();
+            assert_eq!(metadata(&back), [(1, 1), (3, 3), (4, 4), (2, 5)]);
+        }
+        let leaves = reached(cluster(4)).leave(NodeId(2)).unwrap().unwrap();
+        let told = leaves.take_in(NodeId(2), description(9)).unwrap().unwrap();
+        assert_eq!(metadata(&told), metadata(&leaves), "one that leaves gets none");
+    }
+
     proptest! {
         #[test]
         fn a_plan_comes_back_as_it_was(nodes in 3_u64..8, leaving in 1_u64..8, lost in 1_u64..8) {

@@ -358,6 +358,18 @@ mod tests {
     }
 
     #[test]
+    fn the_vote_of_a_node_that_is_lost_goes_to_another_one_and_comes_back_with_it() {
+        let founders = Group::of(&[(1, 1), (2, 2), (3, 3)]);
+        let without = [replica(1, 1), replica(2, 2), replica(4, 4)];
+        let group = settle(founders, &without, &[1, 2, 4]);
+        assert_eq!(group.voters(), [1, 2, 4]);
+        let with = [&without[..], &[replica(3, 5)]].concat();
+        let group = settle(group, &with, &[1, 2, 3, 4]);
+        let ids: Vec<_> = group.members.keys().copied().collect();
+        assert_eq!((group.voters(), ids), (vec![1, 2, 4], vec![1, 2, 4, 5]));
+    }
+
+    #[test]
     fn a_node_that_is_away_is_not_waited_for() {
         let founders = Group::of(&[(1, 1), (2, 2), (3, 3)]);
         let wanted = [replica(1, 1), replica(2, 2), replica(3, 3), replica(4, 4)];
