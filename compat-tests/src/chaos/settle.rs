@@ -108,16 +108,30 @@ pub(super) fn wait_until_even(cluster: &Cluster) -> Result<()> {
 /// Whether a condition comes to hold while replicas move.
 fn holds_while_moving(cluster: &Cluster, mut condition: impl FnMut() -> bool) -> bool {
     let begun = clock::now();
-    let mut before = moves::pending(cluster);
+    holds_while_changing(
+        || clock::holds_within(MOVES_WITHIN, &mut condition),
+        || moves::pending(cluster),
+        || begun.elapsed() >= MOVED_WITHIN,
+    )
+}
+
+/// Whether something comes to hold that is tried again and again: as long as what is left has changed with each try, and until
+/// time is over.
+fn holds_while_changing<T: PartialEq>(
+    mut comes_to_hold: impl FnMut() -> bool,
+    mut left: impl FnMut() -> T,
+    mut is_over: impl FnMut() -> bool,
+) -> bool {
+    let mut before = left();
     loop {
-        if clock::holds_within(MOVES_WITHIN, &mut condition) {
+        if comes_to_hold() {
             return true;
         }
-        let pending = moves::pending(cluster);
-        if pending == before || begun.elapsed() >= MOVED_WITHIN {
+        let now = left();
+        if now == before || is_over() {
             return false;
         }
-        before = pending;
+        before = now;
     }
 }
 
@@ -322,5 +336,41 @@ pub(super) fn nothing_leaked(cluster: &Cluster, first: &Usages) -> Result<Usages
             Err(format!("node {node} keeps {what}: {now:?}; {first:?} at first").into())
         }
         None => Ok(now),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tries until the one of this number; what is left at first and after each try, and after how many tries time is over. Whether
+    /// it holds, and after how many tries that is known.
+    fn tried(holds_at: usize, left: &[Option<u64>], over_after: usize) -> (bool, usize) {
+        let (mut tries, mut looks) = (0, 0);
+        let mut left = left.iter().copied();
+        let holds = holds_while_changing(
+            || {
+                tries += 1;
+                tries == holds_at
+            },
+            || left.next().expect("as many looks"),
+            || {
+                looks += 1;
+                looks >= over_after
+            },
+        );
+        (holds, tries)
+    }
+
+    #[test]
+    fn what_moves_is_waited_for_as_long_as_it_moves_and_no_longer() {
+        // More may have to move than before: a node has gone meanwhile.
+        let moving = [7, 5, 9, 3, 0].map(Some);
+        assert_eq!(tried(4, &moving, 9), (true, 4));
+        assert_eq!(tried(1, &[Some(7)], 9), (true, 1));
+        let stuck = [7, 5, 5].map(Some);
+        assert_eq!(tried(4, &stuck, 9), (false, 2));
+        assert_eq!(tried(9, &moving, 3), (false, 3), "it moves for ever");
+        assert_eq!(tried(9, &[None, None], 9), (false, 1), "nobody says anything");
     }
 }
