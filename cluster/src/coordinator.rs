@@ -308,7 +308,9 @@ impl Cluster {
         };
         if options.level == ConsistencyLevel::One
             && self.lacks_majority(group)
-            && let Some(answer) = self.hint(group, target, (&options, asked_ms, false), command).await
+            && let Some(answer) = self
+                .hint(group, target, (&options, asked_ms, false), command)
+                .await
         {
             return answer;
         }
@@ -318,7 +320,9 @@ impl Cluster {
                 Ok(next) => next,
                 Err(error @ (Error::Unavailable { .. } | Error::OutcomeUnknown { .. })) => {
                     let is_tried = matches!(error, Error::OutcomeUnknown { .. });
-                    let hint = self.hint(group, target, (&options, asked_ms, is_tried), command).await;
+                    let hint = self
+                        .hint(group, target, (&options, asked_ms, is_tried), command)
+                        .await;
                     return hint.unwrap_or(Err(error));
                 }
                 Err(error) => return Err(error),

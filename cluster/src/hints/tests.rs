@@ -177,7 +177,11 @@ fn it_is_known_since_when_a_hint_may_have_taken_effect() {
     engine.close().unwrap();
     drop((engine, hints));
     let (_, hints) = open(&disk, PLENTY);
-    assert_eq!(hints.begin_try(3, first, 70), Some(1001), "its removal may have been lost");
+    assert_eq!(
+        hints.begin_try(3, first, 70),
+        Some(1001),
+        "its removal may have been lost"
+    );
 }
 
 #[test]
