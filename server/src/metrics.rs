@@ -205,7 +205,7 @@ impl Text {
 type Metric = (&'static str, Kind, &'static str, fn(&ClusterStatus) -> u64);
 
 /// The metrics that have one value.
-const METRICS: [Metric; 23] = [
+const METRICS: [Metric; 24] = [
     (
         "stator_ranges_led",
         Kind::Gauge,

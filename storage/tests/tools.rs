@@ -270,7 +270,7 @@ fn repair_opens_whatever_log_a_start_refuses() {
             &|disk| disk.remove(&path).unwrap(),
             &|disk| disk.open(&path).unwrap().write_all_at(&[0; 64], 0).unwrap(),
             &|disk| disk.open(&path).unwrap().truncate(100).unwrap(),
-            &|disk| disk.flip_bit(&path, 1500, 3).unwrap(),
+            &|disk| disk.flip_bit(&path, 150, 3).unwrap(),
         ];
         for (kind, damage) in damages.iter().enumerate() {
             let copy = disk.after_power_cut(Unsynced::Kept);

@@ -177,7 +177,7 @@ pub(crate) fn join(options: &Join) -> Result<(), NodesError> {
             return Err(NodesError::NotThere(node));
         }
         let done = format!("node {node} has its share of the data");
-        let is_done = |answer: &Answer| answer.has_replicas(node);
+        let is_done = |answer: &Answer, is_still| is_still && answer.has_replicas(node);
         options.whom.wait(asker, answer.moves, &done, is_done).await
     })
 }
@@ -208,8 +208,7 @@ pub(crate) fn replace(options: &Replace) -> Result<(), NodesError> {
     };
     let done = format!("node {by} is there in the place of node {node}, which has left the cluster");
     let change = json!({"change": change, "node": node});
-    let is_done = |answer: &Answer| answer.moves.departed.contains(&node);
-    options.whom.change(&change, &done, is_done)
+    options.whom.change(&change, &done, has_left(node))
 }
 
 /// Has a node leave, or stay.
@@ -219,13 +218,11 @@ pub(crate) fn drain(options: &Drain) -> Result<(), NodesError> {
         let change = json!({"change": "stay", "node": node});
         return options
             .whom
-            .change(&change, &format!("node {node} stays"), |_| true);
+            .change(&change, &format!("node {node} stays"), |_, is_still| is_still);
     }
     let change = json!({"change": "drain", "node": node});
     let done = format!("node {node} has left the cluster; stop it and keep its number for nobody else");
-    options
-        .whom
-        .change(&change, &done, |answer| answer.moves.departed.contains(&node))
+    options.whom.change(&change, &done, has_left(node))
 }
 
 /// Has the node leave that runs where a configuration says, and waits until it has.
@@ -252,9 +249,12 @@ pub(crate) fn remove(options: &Remove) -> Result<(), NodesError> {
     let node = options.node;
     let change = json!({"change": "remove", "node": node});
     let done = format!("node {node} is removed; all ranges have their replicas on other nodes");
-    options
-        .whom
-        .change(&change, &done, |answer| answer.moves.departed.contains(&node))
+    options.whom.change(&change, &done, has_left(node))
+}
+
+/// Whether a node has left: what else has to move is not waited for.
+fn has_left(node: u64) -> impl Fn(&Answer, bool) -> bool {
+    move |answer, _| answer.moves.departed.contains(&node)
 }
 
 /// Sets how many replicas ranges have.
@@ -262,7 +262,7 @@ pub(crate) fn replication(options: &Replication) -> Result<(), NodesError> {
     let replicas = options.replicas;
     let change = json!({"change": "replication", "replicas": replicas});
     let done = format!("each item lies on {replicas} nodes");
-    options.whom.change(&change, &done, |_| true)
+    options.whom.change(&change, &done, |_, is_still| is_still)
 }
 
 impl Whom {
@@ -303,12 +303,12 @@ impl Whom {
             .block_on(ask(&asker))
     }
 
-    /// Has a change made, and waits until nothing has to move and `is_done` says that it is as wanted.
+    /// Has a change made, and waits until `is_done` says that it is as wanted, which is told whether nothing has to move any more.
     fn change(
         &self,
         change: &serde_json::Value,
         done: &str,
-        is_done: impl Fn(&Answer) -> bool,
+        is_done: impl Fn(&Answer, bool) -> bool,
     ) -> Result<(), NodesError> {
         let body = serde_json::to_vec(change)?;
         self.ask(async |asker| {
@@ -319,13 +319,13 @@ impl Whom {
         })
     }
 
-    /// Waits until nothing has to move and `is_done` says that it is as wanted.
+    /// Waits until `is_done` says that it is as wanted, which is told whether nothing has to move any more.
     async fn wait(
         &self,
         asker: &Asker<'_>,
         moves: Moves,
         done: &str,
-        is_done: impl Fn(&Answer) -> bool,
+        is_done: impl Fn(&Answer, bool) -> bool,
     ) -> Result<(), NodesError> {
         if self.no_wait {
             return say(&format!(
@@ -340,7 +340,8 @@ impl Whom {
             match asker.get(STATUS_PATH).await {
                 Ok(answer) => {
                     let answer: Answer = serde_json::from_slice(&answer)?;
-                    if progress.shows(&answer) && is_done(&answer) {
+                    let is_still = progress.shows(&answer);
+                    if is_done(&answer, is_still) {
                         progress.end();
                         return say(done);
                     }
@@ -480,6 +481,14 @@ mod tests {
             [1, 2, 3, 4].map(|node| answer.has_replicas(node)),
             [true, true, false, false]
         );
+    }
+
+    #[test]
+    fn who_has_left_has_left_whatever_else_still_has_to_move() {
+        let mut answer = answer(7, 0);
+        assert!(!has_left(2)(&answer, true));
+        answer.moves.departed.push(2);
+        assert!(has_left(2)(&answer, false) && !has_left(3)(&answer, true));
     }
 
     #[test]

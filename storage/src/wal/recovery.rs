@@ -416,9 +416,8 @@ fn complete(file: &dyn File, path: &Path, bytes: &[u8], end: u64, synced: u64) -
         .zip(usize::try_from(end).ok())
         .and_then(|(from, end)| bytes.get(from..end))
         .unwrap_or_default();
-    if end < bytes.len() as u64 {
-        file.truncate(end).map_err(Error::io("truncate", path))?;
-    }
+    // Also when it has this size: that it is cut may be what has failed.
+    file.truncate(end).map_err(Error::io("truncate", path))?;
     if !rest.is_empty() {
         file.write_all_at(rest, from).map_err(Error::io("write", path))?;
     }

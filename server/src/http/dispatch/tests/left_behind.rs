@@ -126,7 +126,7 @@ async fn files_of_all_tries_go_when_an_export_is_begun_anew() {
 
 #[tokio::test]
 async fn a_file_goes_that_was_on_its_way_when_another_node_began_anew() {
-    let (place, listener) = start_with_server().await;
+    let (place, listener) = Box::pin(start_with_server()).await;
     let (transfers, ..) = ask(&place).await;
     let answer = async |request: &str| {
         if writes_data(request) {
@@ -146,7 +146,7 @@ async fn a_file_goes_that_was_on_its_way_when_another_node_began_anew() {
 #[tokio::test]
 async fn what_nobody_completes_is_ended_when_an_export_is_begun_anew() {
     for knows_uploads in [true, false] {
-        let (place, listener) = start_with_server().await;
+        let (place, listener) = Box::pin(start_with_server()).await;
         let (transfers, was, arn) = ask(&place).await;
         let mut now = was.clone();
         let attempt = was.next_attempt(1);

@@ -106,8 +106,11 @@ async fn a_table_is_exported_as_it_was_at_any_moment() {
     kept.delete("y").await;
     let second = kept.moment().await;
     kept.put("z", "late").await;
-    assert_eq!(place.at(first).await, [line("x", "before"), line("y", "before")]);
-    assert_eq!(place.at(second).await, [line("x", "new")]);
+    assert_eq!(
+        Box::pin(place.at(first)).await,
+        [line("x", "before"), line("y", "before")]
+    );
+    assert_eq!(Box::pin(place.at(second)).await, [line("x", "new")]);
     assert_eq!(place.exported("").await, [line("z", "late"), line("x", "new")]);
     // Whenever it is asked for.
     kept.put("x", "later").await;
