@@ -229,6 +229,7 @@ fn configurations(options: &Options, directory: &Path) -> Result<Vec<(PathBuf, C
                 hosts: Vec::new(),
                 metrics: None,
                 traces: None,
+                backups: None,
             },
         )?;
     } else if paths.len() != usize::from(options.nodes) {

@@ -1,8 +1,9 @@
 //! `stator init`: the certificates, keys and configuration of a cluster, and of one more node with `--add-node`.
 //!
-//! Invariant: everything is worked out before anything is written, what is there is never written over, and every
-//! configuration that is written has been read back. Not here: running a node.
+//! Invariant: everything is worked out before anything is written, what is there is never written over, but for certificates of
+//! nodes with `--renew`, and every configuration that is written has been read back. Not here: running a node.
 
+mod certificate;
 mod template;
 #[cfg(test)]
 pub(super) mod tests;
@@ -10,7 +11,7 @@ mod traces;
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -19,6 +20,8 @@ use stator_cluster::transport::certificate::{CertificateAuthority, CertificateEr
 use stator_cluster::{Durability, NodeId};
 use zeroize::Zeroizing;
 
+use self::certificate::hosts;
+use self::template::plain_path;
 use self::traces::{Traces, collector, ratio};
 use super::private_file::{self, Readers};
 use super::{credentials, master_key, root_credentials};
@@ -64,6 +67,9 @@ pub(crate) struct Options {
     /// Make the folder of one more node for the cluster whose authority is in the directory
     #[arg(long, requires_all = ["node_id", "address"], conflicts_with_all = ["cluster", "nodes"])]
     add_node: bool,
+    /// Put new certificates in the place of those of the nodes in the directory, or of the one of --node-id
+    #[arg(long, conflicts_with_all = ["cluster", "nodes", "address", "add_node", "if_missing"])]
+    renew: bool,
     /// Other names and addresses under which clients reach the nodes
     #[arg(long, value_name = "HOST,…", value_delimiter = ',')]
     hosts: Vec<String>,
@@ -76,6 +82,9 @@ pub(crate) struct Options {
     /// Which share of the requests is traced whose clients have not said whether they are
     #[arg(long, value_name = "R", requires = "traces", default_value_t = 0.01, value_parser = ratio)]
     trace_ratio: f64,
+    /// Where backups are: a directory that all nodes reach by this path; there are none if it is left out
+    #[arg(long, value_name = "DIR", value_parser = plain_path)]
+    backups: Option<String>,
     /// Do nothing, and succeed, if there is a cluster in the directory already
     #[arg(long, conflicts_with = "add_node")]
     if_missing: bool,
@@ -101,12 +110,14 @@ pub(crate) enum InitError {
     )]
     Exists { path: PathBuf },
     #[error(
-        "{} cannot be read: {cause}; --add-node needs the directory in which `stator init` has made the cluster",
+        "{} cannot be read: {cause}; name the directory in which `stator init` has made the cluster",
         path.display()
     )]
     Missing { path: PathBuf, cause: String },
     #[error("node {id} is in {} already; choose an id that no node of the cluster has ever had", path.display())]
     NodeExists { id: u64, path: PathBuf },
+    #[error("{} has no such node; --renew makes certificates of nodes whose folders are there", path.display())]
+    NoNode { path: PathBuf },
     #[error("the nodes do not fit together: {0}")]
     Nodes(#[from] ConfigError),
     #[error(transparent)]
@@ -130,6 +141,8 @@ pub(super) struct Shape {
     pub(super) metrics: Option<SocketAddr>,
     /// Where they send traces.
     pub(super) traces: Option<Traces>,
+    /// Where backups are: a path that TOML wants no more than quotes for.
+    pub(super) backups: Option<String>,
 }
 
 /// A node to be made: where other nodes reach it, and where it serves clients.
@@ -171,6 +184,9 @@ pub(crate) fn run(options: &Options) -> Result<(), InitError> {
             "{directory} has a cluster already; nothing was made"
         )?;
         return Ok(());
+    }
+    if options.renew {
+        return certificate::run(options, now_ms(), &mut io::stdout().lock());
     }
     let plan = plan(options)?;
     make(&plan, &options.directory)?;
@@ -243,6 +259,7 @@ impl Options {
                 endpoint,
                 sample_ratio: self.trace_ratio,
             }),
+            backups: self.backups.clone(),
         }
     }
 }
@@ -470,24 +487,6 @@ fn client_address(listen: SocketAddr, node: &NodeAddress, nodes: &[NodeAddress])
         .and_then(|before| listen.port().checked_add(before))
         .unwrap_or(listen.port());
     SocketAddr::new(listen.ip(), port)
-}
-
-/// The names under which clients may reach a node.
-fn hosts(node: &NodeAddress, listen: SocketAddr) -> Vec<String> {
-    let mut hosts = vec![node.address.host().to_owned()];
-    let ip: IpAddr = listen.ip();
-    if !ip.is_unspecified() {
-        hosts.push(ip.to_string());
-    }
-    if ip.is_unspecified() || ip.is_loopback() {
-        hosts.extend(["localhost".to_owned(), Ipv4Addr::LOCALHOST.to_string()]);
-        if ip.is_ipv6() {
-            hosts.push(Ipv6Addr::LOCALHOST.to_string());
-        }
-    }
-    hosts.sort();
-    hosts.dedup();
-    hosts
 }
 
 fn refuse_existing(path: &Path) -> Result<(), InitError> {

@@ -7,12 +7,17 @@ use std::path::Path;
 
 /// Writes a file that only its owner can read, as a whole or not at all; durable on return.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, Readers::Owner)
+}
+
+/// Writes a file in the place of one that may be there, as a whole or not at all; durable on return.
+pub(super) fn replace(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     let draft = path.with_extension("tmp");
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
-        .mode(0o600)
+        .mode(readers.mode())
         .open(&draft)?;
     file.write_all(bytes)?;
     file.sync_all()?;
@@ -33,19 +38,24 @@ pub(super) enum Readers {
     All,
 }
 
+impl Readers {
+    fn mode(self) -> u32 {
+        match self {
+            Self::Owner => 0o600,
+            Self::All => 0o644,
+        }
+    }
+}
+
 /// Writes a file that is not there yet; durable on return, but for its name in the directory.
 ///
 /// # Errors
 /// When there is a file of this name, which stays as it is, or the disk fails.
 pub(super) fn create(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
-    let mode = match readers {
-        Readers::Owner => 0o600,
-        Readers::All => 0o644,
-    };
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(mode)
+        .mode(readers.mode())
         .open(path)?;
     file.write_all(bytes)?;
     file.sync_all()

@@ -190,10 +190,32 @@ durability = "{durability}"
 # Whether tables are held to their provisioned throughput and on-demand maximums.
 # throughput = true
 
-{SECURITY}"#,
+{security}"#,
         id = node.id,
         node_sections = node_sections(member, shape),
         tracing = tracing_section(shape),
+        security = security_section(shape),
+    )
+}
+
+/// A path from the root, as it has to be the same on all nodes, that can stand between quotes.
+pub(super) fn plain_path(text: &str) -> Result<String, String> {
+    let is_plain = |character: char| !character.is_control() && character != '"' && character != '\\';
+    if text.starts_with('/') && text.chars().all(is_plain) {
+        return Ok(text.to_owned());
+    }
+    Err("write a path from the root without quotes and backslashes, such as /mnt/stator-backups".to_owned())
+}
+
+/// `[security]` and what follows it, with `[backup]` if backups have a place.
+fn security_section(shape: &Shape) -> String {
+    let Some(directory) = &shape.backups else {
+        return SECURITY.to_owned();
+    };
+    SECURITY.replacen("# [backup]", "[backup]", 1).replacen(
+        r#"# directory = "/mnt/stator-backups""#,
+        &format!(r#"directory = "{directory}""#),
+        1,
     )
 }
 
@@ -285,6 +307,7 @@ mod tests {
             hosts: Vec::new(),
             metrics: None,
             traces: None,
+            backups: None,
         };
         config(&"blue".parse().unwrap(), &member, &nodes, &shape)
     }

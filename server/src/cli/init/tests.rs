@@ -315,3 +315,78 @@ fn a_cluster_that_is_there_is_left_alone_when_it_is_only_made_if_missing() {
         Err(InitError::Exists { .. })
     ));
 }
+
+/// The names in the certificate of a folder, and when it expires.
+fn certified(folder: &Path) -> (String, i64) {
+    let pem = fs::read(folder.join(NODE)).unwrap();
+    let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
+    let certificate = pem.parse_x509().unwrap();
+    let names = certificate.subject_alternative_name().unwrap().unwrap();
+    let names = format!("{:?}", names.value.general_names);
+    (names, certificate.validity().not_after.timestamp())
+}
+
+#[test]
+fn a_node_gets_a_new_certificate_with_the_names_of_the_old_one_and_the_rest_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let nodes = [
+        "--nodes",
+        "1=a:7400,2=10.0.0.2:7400",
+        "--hosts",
+        "db.example,fd00::9",
+    ];
+    init(directory.path(), &[&nodes[..], &["--days", "1"]].concat()).unwrap();
+    let before = contents(directory.path());
+    let renew = |arguments: &[&str]| {
+        let options = options(directory.path(), &[&["--renew"][..], arguments].concat()).unwrap();
+        certificate::renew(&options, now_ms())
+    };
+    let folder = directory.path().join("node-2");
+    let renewed = renew(&["--node-id", "2", "--hosts", "more.example"]).unwrap();
+    assert_eq!(renewed, [(2, folder.clone())]);
+    let after = contents(directory.path());
+    assert_eq!(
+        names(directory.path()).len(),
+        before.len(),
+        "nothing is left over"
+    );
+    let changed: Vec<_> = before
+        .iter()
+        .filter(|(path, bytes)| after.get(*path) != Some(*bytes))
+        .map(|(path, _)| path.clone())
+        .collect();
+    assert_eq!(changed, [folder.join(NODE_KEY), folder.join(NODE)]);
+    let mode = |name: &str| fs::metadata(folder.join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(NODE), mode(NODE_KEY)), (0o644, 0o600));
+    let (names, expires) = certified(&folder);
+    for name in [
+        "db.example",
+        "more.example",
+        "spiffe://",
+        "/node/2",
+        "[10, 0, 0, 2]",
+        "[253, 0, 0",
+    ] {
+        assert!(names.contains(name), "{name} is not in {names}");
+    }
+    assert!(expires > certified(&directory.path().join("node-1")).1);
+
+    assert_eq!(renew(&[]).unwrap().len(), 2, "all of them, if none is named");
+    let error = renew(&["--node-id", "7"]).unwrap_err();
+    assert!(matches!(error, InitError::NoNode { .. }), "{error}");
+    assert!(options(directory.path(), &["--renew", "--add-node"]).is_err());
+}
+
+#[test]
+fn backups_are_where_it_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    init(directory.path(), &["--backups", "/mnt/of all nodes"]).unwrap();
+    let backup = config(directory.path()).backup.unwrap();
+    assert_eq!(backup.directory, Path::new("/mnt/of all nodes"));
+    for wrong in ["backups", "/a\"b", "/a\\b"] {
+        assert!(
+            options(directory.path(), &["--backups", wrong]).is_err(),
+            "{wrong}"
+        );
+    }
+}

@@ -55,6 +55,7 @@ fn made(more: &str) -> (TempDir, Config) {
         hosts: Vec::new(),
         metrics: None,
         traces: None,
+        backups: None,
     };
     let path = make_cluster(directory.path(), &[member], &shape)
         .unwrap()
