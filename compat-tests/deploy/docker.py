@@ -123,7 +123,11 @@ def check_dockerfile_command(stator: str) -> None:
 def check_writable(service: dict[str, Any], config: str, text: str, node: str) -> None:
     """Where a node writes is in a volume that may be written to: nothing else may."""
     named = tomllib.loads(text)
-    written = [service["environment"]["STATOR_DATA_DIR"], named["audit"]["file"]]
+    written = [
+        service["environment"]["STATOR_DATA_DIR"],
+        named["audit"]["file"],
+        named["backup"]["directory"],
+    ]
     mounts = [volume.split(":") for volume in service["volumes"]]
     for path in (Path(config).parent / one for one in written):
         above = [mount for mount in mounts if path.is_relative_to(mount[1])]
@@ -135,7 +139,9 @@ def check_init(stator: str, nodes: list[str]) -> None:
     described = services("compose.cluster.yaml")
     with tempfile.TemporaryDirectory() as folder:
         # The volume `cluster` is at another place in each.
-        command = [argument.replace("/var/lib/stator", folder) for argument in described["init"]["command"]]
+        command = [
+            argument.replace("/var/lib/stator/", f"{folder}/") for argument in described["init"]["command"]
+        ]
         for _ in range(2):
             done = subprocess.run([stator, *command], capture_output=True, text=True, env=os.environ)
             assert done.returncode == 0, done.stderr
