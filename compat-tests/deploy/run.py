@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,17 @@ def check_refusals(helm: Helm) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def check_older_keys(helm: Helm) -> None:
+    """Master keys from before are files of the secret that the pods mount."""
+    values, older = HERE / "values" / "existing.yaml", "keys.older={2025.key,2024.key}"
+    rendered = objects(helm.rendered(values, "--set", older))
+    [text] = [found["data"]["stator.toml"] for found in rendered if found["kind"] == "ConfigMap"]
+    security = tomllib.loads(text)["security"]
+    assert security["master_key"] == "/etc/stator-keys/master.key", security
+    named = [f"/etc/stator-keys/{name}" for name in ("2025.key", "2024.key")]
+    assert security["older_master_keys"] == named, security
+
+
 def check_pods_are_locked_up(helm: Helm) -> None:
     """No container of the chart runs as root, writes to its image, or may become more than it is."""
     for path in sorted((HERE / "values").glob("*.yaml")):
@@ -151,7 +163,8 @@ def check_notes(helm: Helm) -> None:
         ]:
             values = HERE / "values" / f"{name}.yaml"
             [shown] = objects(helm.rendered(values, "--show-only", "templates/shown.yaml", chart=chart))
-            for word in [endpoint, *(f"get secret {secret} " for secret in secrets)]:
+            asked = "--endpoint-url https://localhost:8000"
+            for word in [endpoint, asked, *(f"get secret {secret} " for secret in secrets)]:
                 assert word in shown["notes"], f"{name}: {word} is not in {shown['notes']}"
 
 
@@ -170,6 +183,7 @@ def main() -> int:
         ("helm lint is content", lambda: check_lint(helm)),
         ("values that break a cluster are refused", lambda: check_refusals(helm)),
         ("the notes say how clients connect", lambda: check_notes(helm)),
+        ("pods have master keys from before", lambda: check_older_keys(helm)),
         ("pods are locked up", lambda: check_pods_are_locked_up(helm)),
         ("the image's dependency layer has every crate", docker.check_dependency_layer),
         ("the compose files fit the program and each other", lambda: docker.check_compose(arguments.stator)),
