@@ -1,9 +1,10 @@
 //! Accepting connections and serving them until told to stop.
 //!
 //! HTTP/1.1 and HTTP/2 on one port, in plain or with TLS. A client that takes too long for its handshake, its headers or an
-//! answer is cut off; on shutdown, requests that are under way are answered first, for a bounded time. Every request carries its
+//! answer, or that says nothing at all, is cut off; on shutdown, requests that are under way are answered first, for a bounded time. Every request carries its
 //! [`Peer`] as an extension.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -183,14 +184,18 @@ impl Connection {
             // A router is always ready.
             router.clone().call(request)
         });
-        let connection = self
-            .builder
-            .serve_connection(TokioIo::new(Impatient::new(stream)), service);
+        let stream = Impatient::new(stream, ms(self.guard.limits.header_timeout_ms));
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         if let Err(error) = self.watcher.watch(connection).await {
             let counters = &self.guard.counters;
+            // Before the version of HTTP is known, errors are those of the connection.
+            let begins = error.downcast_ref::<io::Error>();
             match error.downcast_ref::<hyper::Error>() {
                 Some(error) if error.is_parse_too_large() => count(&counters.headers_refused),
                 Some(error) if error.is_timeout() => count(&counters.headers_slow),
+                None if begins.is_some_and(|error| error.kind() == io::ErrorKind::TimedOut) => {
+                    count(&counters.headers_slow);
+                }
                 _ => {}
             }
             tracing::debug!(%error, "a connection ended early");
@@ -203,14 +208,14 @@ fn count(counter: &AtomicU64) {
 }
 
 /// Whether the first byte that a client sends is a letter, with which every method of HTTP begins, and no TLS handshake.
-async fn is_plain_http(stream: &TcpStream) -> std::io::Result<bool> {
+async fn is_plain_http(stream: &TcpStream) -> io::Result<bool> {
     let mut first = [0];
     let read = stream.peek(&mut first).await?;
     Ok(read == 1 && first[0] != TLS_HANDSHAKE && first[0].is_ascii_alphabetic())
 }
 
 /// Says that TLS is spoken here, and lets go of the connection when the client has heard it.
-async fn tell_not_tls(mut stream: TcpStream) -> std::io::Result<()> {
+async fn tell_not_tls(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(NOT_TLS).await?;
     stream.shutdown().await?;
     let mut rest = stream.take(NOT_TLS_BYTES_READ);

@@ -319,3 +319,25 @@ async fn headers_have_a_size_and_a_time() {
     assert_eq!(server.counted(|counters| &counters.headers_refused), 1);
     assert_eq!(server.counted(|counters| &counters.headers_slow), 1);
 }
+
+#[tokio::test]
+async fn who_says_nothing_or_stops_before_its_version_is_known_is_let_go() {
+    let limits = HttpLimits {
+        header_timeout_ms: 100,
+        ..HttpLimits::default()
+    };
+    let server = Server::start(Security::Plain, limits).await;
+    let (mut silent, mut halting) = (server.connect().await, server.connect().await);
+    halting.write_all(b"PRI * HTTP/2.0\r\n").await.unwrap();
+    let ended = async {
+        assert_eq!(rest(&mut silent).await, "");
+        assert_eq!(rest(&mut halting).await, "");
+        while server.counted(|counters| &counters.connections) > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), ended)
+        .await
+        .unwrap();
+    assert_eq!(server.counted(|counters| &counters.headers_slow), 2);
+}
