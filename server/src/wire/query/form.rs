@@ -3,15 +3,23 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+/// Most parameters of a call: more than any has a use for. Forms are read before it is known who has sent them, and each parameter
+/// takes many times the memory of its bytes.
+const PARAMETERS_MAX: usize = 10_000;
+
 /// The parameters of a call. Of those that are given twice, the first counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Form(BTreeMap<String, String>);
 
 impl Form {
-    /// Reads a form; `None` when it is not UTF-8.
+    /// Reads a form; `None` when it is not UTF-8, or has too many parameters.
     pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let mut parameters = BTreeMap::new();
-        for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+        let pairs = text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+        for (count, pair) in pairs.enumerate() {
+            if count >= PARAMETERS_MAX {
+                return None;
+            }
             let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
                 Some(at) => (&pair[..at], &pair[at + 1..]),
                 None => (pair, &[][..]),
@@ -119,5 +127,17 @@ mod tests {
             [pair("k1", "v\u{e4}"), pair("k2", ""), pair("k10", "")]
         );
         assert_eq!(Form::parse(b"a=%FF"), None);
+    }
+
+    #[test]
+    fn a_form_of_too_many_parameters_is_none() {
+        let form = |count: usize| {
+            let pairs: Vec<String> = (0..count).map(|number| format!("{number}=")).collect();
+            Form::parse(pairs.join("&").as_bytes())
+        };
+        assert_eq!(form(PARAMETERS_MAX).unwrap().iter().count(), PARAMETERS_MAX);
+        assert_eq!(form(PARAMETERS_MAX + 1), None);
+        // Those that are given twice take time as well.
+        assert_eq!(Form::parse(&b"a&".repeat(PARAMETERS_MAX + 1)), None);
     }
 }
