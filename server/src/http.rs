@@ -14,6 +14,7 @@ pub(crate) mod limits;
 mod panic;
 pub(crate) mod peer;
 mod query;
+mod room;
 pub(crate) mod serve;
 
 use std::sync::Arc;

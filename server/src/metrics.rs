@@ -401,7 +401,7 @@ fn count(number: usize) -> u64 {
 type Refusal = (&'static str, &'static str, fn(&Counters) -> &AtomicU64);
 
 /// The counters of refusals.
-const REFUSALS: [Refusal; 9] = [
+const REFUSALS: [Refusal; 10] = [
     (
         "stator_http_connections_refused_total",
         "Connections that were closed because as many were open as may be.",
@@ -431,6 +431,11 @@ const REFUSALS: [Refusal; 9] = [
         "stator_http_bodies_slow_total",
         "Requests whose body did not come in time.",
         |counters| &counters.bodies_slow,
+    ),
+    (
+        "stator_http_bodies_throttled_total",
+        "Requests that were refused because other bodies left no room for theirs.",
+        |counters| &counters.bodies_throttled,
     ),
     (
         "stator_http_requests_throttled_total",

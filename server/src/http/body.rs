@@ -1,4 +1,4 @@
-//! Bodies: reading them within the limit and in time, decompressing requests, compressing responses.
+//! Bodies: reading them within their limits and in time, decompressing requests, compressing responses.
 
 use std::io::{Read as _, Write as _};
 use std::pin::Pin;
@@ -18,6 +18,7 @@ use tokio::time::Sleep;
 
 use super::guard::Guard;
 use super::limits::{HttpLimits, ms};
+use super::room::Share;
 use crate::wire::error::ApiError;
 
 /// Largest request body, before and after decompression.
@@ -35,23 +36,30 @@ const COMPRESS_FROM_BYTES: usize = 1024;
 /// Reads a request's body: the bytes as received, which are what is signed, and the JSON that they hold.
 ///
 /// # Errors
-/// [`ApiError::TooLarge`], [`ApiError::TooSlow`], or a SerializationException for a body that breaks off or is not gzip as
-/// announced.
+/// [`ApiError::TooLarge`], [`ApiError::TooSlow`], [`ApiError::Throttling`] when other bodies leave no room for it, or a
+/// SerializationException for a body that breaks off or is not gzip as announced.
 pub(super) async fn read(headers: &HeaderMap, body: Body, guard: &Guard) -> Result<(Bytes, Bytes), ApiError> {
     // Who asks before it sends is answered before it sends.
     if headers.contains_key(EXPECT) && announced(headers).is_some_and(|bytes| bytes > BYTES_MAX) {
         return Err(ApiError::TooLarge);
     }
-    let received = receive(body, &guard.limits).await;
-    if let Err(ApiError::TooSlow) = received {
-        guard.counters.bodies_slow.fetch_add(1, Ordering::Relaxed);
-    }
-    let received = received?;
+    let bodies = both(headers, body, guard).await;
+    let counter = match &bodies {
+        Err(ApiError::TooSlow) => &guard.counters.bodies_slow,
+        Err(ApiError::Throttling) => &guard.counters.bodies_throttled,
+        _ => return bodies,
+    };
+    counter.fetch_add(1, Ordering::Relaxed);
+    bodies
+}
+
+async fn both(headers: &HeaderMap, body: Body, guard: &Guard) -> Result<(Bytes, Bytes), ApiError> {
+    let received = receive(body, guard).await?;
     let encoding = headers
         .get(CONTENT_ENCODING)
         .map(|encoding| encoding.as_bytes().trim_ascii());
     let json = match encoding {
-        Some(encoding) if encoding.eq_ignore_ascii_case(b"gzip") => decompress(&received)?,
+        Some(encoding) if encoding.eq_ignore_ascii_case(b"gzip") => decompress(&received, guard)?,
         _ => received.clone(),
     };
     Ok((received, json))
@@ -63,8 +71,8 @@ fn announced(headers: &HeaderMap) -> Option<usize> {
 }
 
 /// Reads a body to its end.
-async fn receive(mut body: Body, limits: &HttpLimits) -> Result<Bytes, ApiError> {
-    let (mut received, mut patience) = (Received::default(), Patience::new(limits));
+async fn receive(mut body: Body, guard: &Guard) -> Result<Bytes, ApiError> {
+    let (mut received, mut patience) = (Received::new(guard.bodies.share()), Patience::new(&guard.limits));
     while !body.is_end_stream() {
         // Most bodies are there with their heads, and cost no timer.
         let frame = match body.frame().now_or_never() {
@@ -138,30 +146,48 @@ impl Patience {
     }
 }
 
-/// A body so far. One that comes in one piece, as most do, is not copied.
-#[derive(Default)]
+/// A body so far. One that comes in one piece, as most do, is not copied, and needs no room beside its connection's.
 struct Received {
     first: Bytes,
     /// All of it, when it comes in more pieces.
     all: Vec<u8>,
     bytes: usize,
+    /// The room that `all` has.
+    share: Share,
+    /// Whether there was none for it.
+    lacks_room: bool,
 }
 
 impl Received {
+    fn new(share: Share) -> Self {
+        Self {
+            first: Bytes::new(),
+            all: Vec::new(),
+            bytes: 0,
+            share,
+            lacks_room: false,
+        }
+    }
+
     fn push(&mut self, data: Bytes) {
         let is_first = self.bytes == 0;
         self.bytes += data.len();
-        if self.bytes > BYTES_MAX {
+        if self.bytes <= BYTES_MAX && is_first {
+            self.first = data;
+            return;
+        }
+        let begun = if self.all.is_empty() { self.first.len() } else { 0 };
+        self.lacks_room = self.lacks_room || !self.share.grow(begun + data.len());
+        if self.bytes > BYTES_MAX || self.lacks_room {
             // Counted, and not kept.
             (self.first, self.all) = (Bytes::new(), Vec::new());
-        } else if is_first {
-            self.first = data;
-        } else {
-            if self.all.is_empty() {
-                self.all.extend_from_slice(&self.first);
-            }
-            self.all.extend_from_slice(&data);
+            self.share.give_back();
+            return;
         }
+        if self.all.is_empty() {
+            self.all.extend_from_slice(&self.first);
+        }
+        self.all.extend_from_slice(&data);
     }
 
     /// Why reading ends before the end.
@@ -176,25 +202,31 @@ impl Received {
     fn finish(self) -> Result<Bytes, ApiError> {
         if self.bytes > BYTES_MAX {
             Err(ApiError::TooLarge)
+        } else if self.lacks_room {
+            Err(ApiError::Throttling)
         } else if self.all.is_empty() {
             Ok(self.first)
         } else {
-            Ok(self.all.into())
+            Ok(self.share.hold(self.all))
         }
     }
 }
 
-fn decompress(compressed: &[u8]) -> Result<Bytes, ApiError> {
+/// Room is asked for when it is known how much: a thread does nothing else meanwhile, so that there is one such body for each.
+fn decompress(compressed: &[u8], guard: &Guard) -> Result<Bytes, ApiError> {
     let mut json = Vec::new();
     let limit = u64::try_from(BYTES_MAX).unwrap_or(u64::MAX);
     let mut decoder = MultiGzDecoder::new(compressed).take(limit + 1);
     decoder
         .read_to_end(&mut json)
         .map_err(|_| ApiError::Serialization(None))?;
+    let mut share = guard.bodies.share();
     if json.len() > BYTES_MAX {
         Err(ApiError::TooLarge)
+    } else if share.grow(json.len()) {
+        Ok(share.hold(json))
     } else {
-        Ok(json.into())
+        Err(ApiError::Throttling)
     }
 }
 
@@ -223,7 +255,13 @@ fn accepts_gzip(header: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+
+    fn guard() -> Arc<Guard> {
+        Guard::new(HttpLimits::default())
+    }
 
     #[test]
     fn gzip_is_used_only_when_it_is_asked_for() {
@@ -242,15 +280,20 @@ mod tests {
 
     #[test]
     fn what_was_compressed_is_read_back_and_bombs_are_refused() {
+        let guard = guard();
         let body = vec![b'a'; 5000];
         let (compressed, done) = compress(body.clone(), b"gzip");
         assert!(done && compressed.len() < 100);
-        assert_eq!(decompress(&compressed).unwrap(), body);
+        assert_eq!(decompress(&compressed, &guard).unwrap(), body);
         let (bomb, _) = compress(vec![0; BYTES_MAX + 1], b"gzip");
-        assert_eq!(decompress(&bomb), Err(ApiError::TooLarge));
-        assert_eq!(decompress(b"not gzip"), Err(ApiError::Serialization(None)));
+        assert_eq!(decompress(&bomb, &guard), Err(ApiError::TooLarge));
+        assert_eq!(
+            decompress(b"not gzip", &guard),
+            Err(ApiError::Serialization(None))
+        );
         let twice = [compressed.clone(), compressed].concat();
-        assert_eq!(decompress(&twice).unwrap().len(), 2 * body.len(), "two members");
+        let members = decompress(&twice, &guard).unwrap();
+        assert_eq!(members.len(), 2 * body.len(), "two members");
     }
 
     /// A body that comes in these pieces, each after a pause.
@@ -268,51 +311,70 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_comes_in_pieces_and_in_time() {
         let pieces = || vec![b"{\"a\"".to_vec(), b":1".to_vec(), b"}".to_vec()];
-        let read = async |pause| receive(slowly(pieces(), pause), &HttpLimits::default()).await;
+        let read = async |pause| receive(slowly(pieces(), pause), &guard()).await;
         assert_eq!(read(Duration::ZERO).await.unwrap(), "{\"a\":1}");
         assert_eq!(read(Duration::from_secs(9)).await.unwrap(), "{\"a\":1}");
         assert_eq!(read(Duration::from_secs(11)).await, Err(ApiError::TooSlow));
-        let guard = Guard::new(HttpLimits::default());
+        let guard = guard();
         let slow = slowly(pieces(), Duration::from_secs(11));
         assert!(super::read(&HeaderMap::new(), slow, &guard).await.is_err());
         assert_eq!(guard.counters.bodies_slow.load(Ordering::Relaxed), 1);
-        assert_eq!(receive(Body::empty(), &HttpLimits::default()).await.unwrap(), "");
+        assert_eq!(receive(Body::empty(), &guard).await.unwrap(), "");
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_sends_much_is_given_time_for_it() {
         let piece = vec![b'x'; 400 * 1024];
         let pieces = vec![piece; 8];
-        let got = receive(
-            slowly(pieces.clone(), Duration::from_secs(20)),
-            &HttpLimits::default(),
-        )
-        .await;
+        let got = receive(slowly(pieces.clone(), Duration::from_secs(20)), &guard()).await;
         assert_eq!(got.unwrap().len(), 8 * 400 * 1024);
-        let got = receive(slowly(pieces, Duration::from_secs(60)), &HttpLimits::default()).await;
+        let got = receive(slowly(pieces, Duration::from_secs(60)), &guard()).await;
         assert_eq!(got, Err(ApiError::TooSlow));
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_too_large_is_refused_when_it_has_been_sent() {
         let full = vec![b'x'; BYTES_MAX];
-        let got = receive(slowly(vec![full.clone()], Duration::ZERO), &HttpLimits::default()).await;
+        let got = receive(slowly(vec![full.clone()], Duration::ZERO), &guard()).await;
         assert_eq!(got.unwrap().len(), BYTES_MAX);
         let over = slowly(vec![full.clone(), vec![b'x']], Duration::ZERO);
-        assert_eq!(
-            receive(over, &HttpLimits::default()).await,
-            Err(ApiError::TooLarge)
-        );
+        assert_eq!(receive(over, &guard()).await, Err(ApiError::TooLarge));
         let endless = slowly(vec![full; 3], Duration::ZERO);
-        assert_eq!(
-            receive(endless, &HttpLimits::default()).await,
-            Err(ApiError::TooLarge)
-        );
+        assert_eq!(receive(endless, &guard()).await, Err(ApiError::TooLarge));
         let mut headers = HeaderMap::new();
         headers.insert(EXPECT, http::HeaderValue::from_static("100-continue"));
         headers.insert(CONTENT_LENGTH, http::HeaderValue::from(BYTES_MAX + 1));
-        let guard = Guard::new(HttpLimits::default());
+        let guard = guard();
         let never = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
         assert_eq!(read(&headers, never, &guard).await, Err(ApiError::TooLarge));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_together_have_no_more_room_than_there_is() {
+        let guard = Guard::new(HttpLimits {
+            bodies_bytes_max: 1000,
+            ..HttpLimits::default()
+        });
+        let pieces = |bytes: usize| slowly(vec![vec![b'x'; bytes / 2]; 2], Duration::ZERO);
+        let read = async |body| super::read(&HeaderMap::new(), body, &guard).await;
+        let first = read(pieces(600)).await.unwrap();
+        assert_eq!(read(pieces(600)).await, Err(ApiError::Throttling));
+        assert_eq!(guard.counters.bodies_throttled.load(Ordering::Relaxed), 1);
+        let small = read(pieces(400)).await.unwrap();
+        assert_eq!((first.1.len(), small.1.len()), (600, 400));
+        // What comes in one piece is as large as one read of its connection.
+        let whole = slowly(vec![vec![b'x'; 5000]], Duration::ZERO);
+        assert_eq!(read(whole).await.unwrap().0.len(), 5000);
+        drop((first, small));
+        let again = read(pieces(1000)).await.unwrap();
+        assert_eq!(again.0.len(), 1000);
+        // What a body is once decompressed counts as well, and one that is refused keeps nothing.
+        drop(again);
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_ENCODING, http::HeaderValue::from_static("gzip"));
+        let (compressed, _) = compress(vec![b'x'; 2000], b"gzip");
+        let refused = super::read(&headers, Body::from(compressed), &guard).await;
+        assert_eq!(refused, Err(ApiError::Throttling));
+        assert_eq!(read(pieces(1000)).await.unwrap().0.len(), 1000);
     }
 }

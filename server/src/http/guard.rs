@@ -1,5 +1,5 @@
 //! Keeps one client from taking a node away from the others: failed authentications of an address, requests of a principal,
-//! connections; and counts what was refused.
+//! connections, memory for bodies; and counts what was refused.
 //!
 //! Invariant: memory is bounded whatever clients do. Who has proved an access key from an address is not refused because
 //! others fail from the same address. Not here: how limits are set (`limits.rs`).
@@ -15,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use super::connections::Connections;
 use super::limits::HttpLimits;
 use super::peer::Peer;
+use super::room::Room;
 
 /// So many buckets are kept, some 4 MB.
 const BUCKETS_MAX: usize = 50_000;
@@ -35,6 +36,7 @@ pub(crate) struct Counters {
     pub(crate) headers_refused: AtomicU64,
     pub(crate) headers_slow: AtomicU64,
     pub(crate) bodies_slow: AtomicU64,
+    pub(crate) bodies_throttled: AtomicU64,
     pub(crate) authentication_failures: AtomicU64,
     pub(crate) authentication_throttled: AtomicU64,
     pub(crate) requests_throttled: AtomicU64,
@@ -45,6 +47,8 @@ pub(crate) struct Counters {
 pub(crate) struct Guard {
     pub(crate) limits: HttpLimits,
     pub(crate) counters: Counters,
+    /// For bodies that are being read or carried out.
+    pub(super) bodies: Arc<Room>,
     connections: Connections,
     failures: Failures,
     principals: RwLock<HashMap<String, Arc<AtomicU32>>>,
@@ -80,6 +84,7 @@ impl Guard {
         Arc::new(Self {
             limits,
             counters: Counters::default(),
+            bodies: Room::new(limits.bodies_bytes_max),
             connections: Connections::new(limits.connections_per_address_max),
             failures: Failures::new(&limits),
             principals: RwLock::default(),

@@ -8,6 +8,8 @@ use serde::Deserialize;
 
 /// The least that hyper can read headers into, in bytes.
 const HEADER_BYTES_MIN: u32 = 8192;
+/// Room for two of the largest bodies, each as it came and decompressed.
+const BODIES_BYTES_MIN: u32 = 64 << 20;
 
 /// See the head of the file. Times are in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -35,6 +37,9 @@ pub(crate) struct HttpLimits {
     pub(crate) body_timeout_ms: u32,
     /// So many bytes a second, at least, a client has to send on the average to be given more time.
     pub(crate) body_bytes_per_second_min: u32,
+    /// What bodies that are being read or carried out may take of memory together, of all clients, in bytes. Those that come in one
+    /// piece, as short ones do, are not counted.
+    pub(crate) bodies_bytes_max: u32,
 }
 
 impl Default for HttpLimits {
@@ -51,6 +56,7 @@ impl Default for HttpLimits {
             header_timeout_ms: 30_000,
             body_timeout_ms: 30_000,
             body_bytes_per_second_min: 16_000,
+            bodies_bytes_max: 1 << 30,
         }
     }
 }
@@ -76,6 +82,7 @@ impl HttpLimits {
             ("header_timeout_ms", self.header_timeout_ms, 100),
             ("body_timeout_ms", self.body_timeout_ms, 100),
             ("body_bytes_per_second_min", self.body_bytes_per_second_min, 1),
+            ("bodies_bytes_max", self.bodies_bytes_max, BODIES_BYTES_MIN),
         ];
         checks.into_iter().find_map(|(name, value, least)| {
             (value < least).then(|| format!("{name} is {value}, must be at least {least}"))

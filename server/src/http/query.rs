@@ -59,9 +59,11 @@ pub(super) async fn answer(app: &App, parts: &Parts, body: Body, id: RequestId) 
 
 /// The bytes that were signed, and the form that they are.
 async fn read(app: &App, parts: &Parts, body: Body) -> Result<(Bytes, Form), IdentityError> {
-    let (received, decoded) = body::read(&parts.headers, body, &app.guard)
-        .await
-        .map_err(|_| IdentityError::Body)?;
+    let bodies = body::read(&parts.headers, body, &app.guard).await;
+    let (received, decoded) = bodies.map_err(|error| match error {
+        ApiError::Throttling => IdentityError::Throttling,
+        _ => IdentityError::Body,
+    })?;
     let text = if parts.method == Method::GET {
         parts.uri.query().unwrap_or_default().as_bytes()
     } else {

@@ -1,8 +1,8 @@
 //! Accepting connections and serving them until told to stop.
 //!
 //! HTTP/1.1 and HTTP/2 on one port, in plain or with TLS. A client that takes too long for its handshake, its headers or an
-//! answer, or that says nothing at all, is cut off; on shutdown, requests that are under way are answered first, for a bounded time. Every request carries its
-//! [`Peer`] as an extension.
+//! answer, or that says nothing at all, is cut off; on shutdown, requests that are under way are answered first, for a
+//! bounded time. Every request carries its [`Peer`] as an extension.
 
 use std::io;
 use std::net::SocketAddr;

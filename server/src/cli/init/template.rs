@@ -81,6 +81,8 @@ const CLIENTS: &str = r#"# [http.limits]
 # header_timeout_ms = 30000
 # body_timeout_ms = 30000
 # body_bytes_per_second_min = 16000
+# What bodies of requests may take of memory together, of all clients, in bytes. Beyond it, requests get a ThrottlingException.
+# bodies_bytes_max = 1073741824
 
 # [http.client_certificates]
 # Clients may be known by a certificate of this authority instead of a signature. Names in certificates, and the principals
