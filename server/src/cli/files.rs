@@ -209,4 +209,70 @@ impl Certificates {
             || self.clients_authority != from.clients_authority;
         (nodes, clients)
     }
+
+    /// Takes what `found` has differently into use, between nodes and for clients each for itself, and remembers what is in use
+    /// then: files of one that are of no use neither hold up the other nor have its connections made anew at every look. Says what
+    /// has come of those that differ.
+    pub(super) fn renew(
+        &mut self,
+        found: Self,
+        use_between_nodes: impl FnOnce(&Credentials) -> Result<(), String>,
+        use_for_clients: impl FnOnce(ServerPem<'_>) -> Result<(), String>,
+    ) -> Vec<(&'static str, Result<(), String>)> {
+        let (nodes, clients) = found.differ(self);
+        let nodes = nodes.then(|| use_between_nodes(&found.nodes));
+        let clients = clients.then(|| use_for_clients(found.for_clients()));
+        if nodes == Some(Ok(())) {
+            self.nodes = found.nodes;
+        }
+        if clients == Some(Ok(())) {
+            self.clients = found.clients;
+            self.clients_key = found.clients_key;
+            self.clients_authority = found.clients_authority;
+        }
+        let nodes = nodes.map(|renewed| ("between nodes", renewed));
+        let clients = clients.map(|renewed| ("for clients", renewed));
+        nodes.into_iter().chain(clients).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificates(nodes: u8, clients: u8) -> Certificates {
+        Certificates {
+            nodes: Credentials {
+                authority_pem: vec![0],
+                certificate_pem: vec![nodes],
+                key_pem: Zeroizing::new(vec![nodes]),
+            },
+            clients: vec![clients],
+            clients_key: Zeroizing::new(vec![clients]),
+            clients_authority: None,
+        }
+    }
+
+    #[test]
+    fn certificates_of_no_use_do_not_hold_up_the_others_nor_renew_them_again_and_again() {
+        let refused = || Err("of no use".to_owned());
+        let mut in_use = certificates(1, 1);
+        let renewed = in_use.renew(certificates(2, 2), |_| Ok(()), |_| refused());
+        assert_eq!(renewed, [("between nodes", Ok(())), ("for clients", refused())]);
+        // Those of nodes are in use: connections are not made anew for those of clients.
+        let looked = in_use.renew(
+            certificates(2, 2),
+            |_| panic!("they do not differ"),
+            |_| refused(),
+        );
+        assert_eq!(looked, [("for clients", refused())]);
+        let renewed = in_use.renew(certificates(3, 3), |_| refused(), |_| Ok(()));
+        assert_eq!(renewed, [("between nodes", refused()), ("for clients", Ok(()))]);
+        assert_eq!(in_use.differ(&certificates(2, 3)), (false, false));
+        let renewed = in_use.renew(certificates(3, 3), |_| Ok(()), |_| panic!("they do not differ"));
+        assert_eq!(renewed, [("between nodes", Ok(()))]);
+        assert_eq!(in_use.differ(&certificates(3, 3)), (false, false));
+        let looked = in_use.renew(certificates(3, 3), |_| refused(), |_| refused());
+        assert!(looked.is_empty());
+    }
 }

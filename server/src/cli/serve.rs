@@ -484,27 +484,26 @@ impl Renewal {
                 return;
             }
         };
-        let (nodes, clients) = found.differ(&self.certificates);
-        if !nodes && !clients {
+        // While files are being copied, one may not fit the other: the next round sees them all.
+        let renewed = self.certificates.renew(
+            found,
+            |nodes| self.transport.reload(nodes).map_err(|error| error.to_string()),
+            |clients| self.tls.replace(clients).map_err(|error| error.to_string()),
+        );
+        if renewed.is_empty() {
             return;
         }
-        // While files are being copied, one may not fit the other: the next round sees them all.
-        let renewed = self
-            .transport
-            .reload(&found.nodes)
-            .map_err(|error| error.to_string())
-            .and_then(|()| {
-                let replaced = self.tls.replace(found.for_clients());
-                let noted =
-                    replaced.and_then(|()| self.expiry.note(&found.nodes.certificate_pem, &found.clients));
-                noted.map_err(|error| error.to_string())
-            });
-        match renewed {
-            Ok(()) => {
-                tracing::info!("the certificates were read again");
-                self.certificates = found;
+        for (of, renewed) in renewed {
+            match renewed {
+                Ok(()) => tracing::info!("the certificates {of} were read again"),
+                Err(error) => {
+                    tracing::warn!(%error, "changed certificates {of} are of no use; those in use stay");
+                }
             }
-            Err(error) => tracing::warn!(%error, "changed certificates are of no use; those in use stay"),
+        }
+        let Certificates { nodes, clients, .. } = &self.certificates;
+        if let Err(error) = self.expiry.note(&nodes.certificate_pem, clients) {
+            tracing::warn!(%error, "it is not known when the certificates expire");
         }
     }
 }
