@@ -59,6 +59,7 @@ const AMZ_JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const CRC32: HeaderName = HeaderName::from_static("x-amz-crc32");
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Everything that a request needs.
 pub(crate) struct App {
@@ -254,7 +255,8 @@ fn caller<'a>(app: &App, parts: &'a Parts, principal: &Principal) -> Result<Call
     })
 }
 
-/// Who sent a request to a service: who has signed it, or, if nobody has, whose certificate its connection has.
+/// Who sent a request to a service: who has signed it, or, if nobody has and no page in a browser has sent it, whose certificate its
+/// connection has.
 fn authenticate(app: &App, parts: &Parts, body: &[u8], service: &str) -> Result<Arc<Principal>, ApiError> {
     let peer = peer(parts);
     let key = auth::claimed_key(parts);
@@ -285,7 +287,7 @@ fn authenticate(app: &App, parts: &Parts, body: &[u8], service: &str) -> Result<
             app.guard.proved(&peer, &principal.access_key_id, now_ms);
             Ok(principal)
         }
-        (Err(stator_iam::Error::MissingAuthenticationToken), Some(arn)) => {
+        (Err(stator_iam::Error::MissingAuthenticationToken), Some(arn)) if !is_of_page(&parts.headers) => {
             let principal = app.identities.shown().directory().principal(arn);
             let principal = principal.ok_or(stator_iam::Error::UnrecognizedClient)?;
             Ok(Arc::new(principal))
@@ -295,6 +297,14 @@ fn authenticate(app: &App, parts: &Parts, body: &[u8], service: &str) -> Result<
             Err(error.into())
         }
     }
+}
+
+/// Whether a page in a browser has sent a request, or a link to it was followed. A browser shows the certificate of its user for
+/// whatever page makes it send something, forms and images included, so that it does not say that the user wants it.
+///
+/// Source: Fetch Standard, "`Origin` header"; W3C, "Fetch Metadata Request Headers".
+fn is_of_page(headers: &HeaderMap) -> bool {
+    headers.contains_key(ORIGIN) || headers.contains_key(SEC_FETCH_SITE)
 }
 
 /// The other end of the connection that a request came over.
@@ -366,7 +376,8 @@ fn unknown_operation() -> Response {
     )
 }
 
-/// Lets browsers in from anywhere; the signature is what protects, not the origin.
+/// Lets browsers in from anywhere; the signature is what protects, not the origin. A certificate counts for no page
+/// ([`is_of_page`]).
 fn preflight(request: &HeaderMap) -> Response {
     let mut response = plain(StatusCode::OK, "text/plain", String::new());
     let headers = response.headers_mut();
@@ -383,3 +394,6 @@ fn preflight(request: &HeaderMap) -> Response {
     );
     response
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! Requests over a connection whose certificate stands for root.
+
+use std::net::Ipv4Addr;
+
+use stator_cluster::{Durability, MASTER_KEY_BYTES, MasterKey};
+use stator_iam::{SecretKey, Transport};
+use tempfile::TempDir;
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::clock::SystemClock;
+use crate::config::Rotation;
+use crate::http::limits::HttpLimits;
+use crate::limits::Limits;
+use crate::node;
+use crate::upkeep::UpkeepSettings;
+
+/// A node in this directory that verifies signatures.
+async fn app(directory: &TempDir) -> Arc<App> {
+    let limits = Limits::default();
+    let key = MasterKey::new([3; MASTER_KEY_BYTES]);
+    let opened = node::open_alone(Durability::Interval, directory.path(), key, limits).unwrap();
+    opened.cluster.ready().await.unwrap();
+    let secret = SecretKey::new("secret".to_owned());
+    let region = "us-east-1".to_owned();
+    let api = node::Api {
+        region: region.clone(),
+        endpoint: "localhost".to_owned(),
+        authenticator: Authenticator::of_root("AKIA1", secret, region, Transport::Tls),
+        upkeep: UpkeepSettings::default(),
+        http_limits: HttpLimits::for_development(),
+        backup: None,
+        object_store: None,
+        audit: None,
+        fetch: None,
+        rotation: Rotation::default(),
+        limits,
+        health: Health::new(Arc::new(SystemClock)),
+        slow_request: None,
+    };
+    node::app(&opened, api).await.unwrap()
+}
+
+/// Status and body of the answer.
+async fn answer_to(
+    app: &Arc<App>,
+    request: http::request::Builder,
+    body: &'static str,
+) -> (StatusCode, String) {
+    let root = "arn:aws:iam::000000000000:root".into();
+    let peer = Peer::new((Ipv4Addr::LOCALHOST, 1).into(), None, Some(root));
+    let request = request.extension(peer).body(Body::from(body)).unwrap();
+    let response = router(Arc::clone(app)).oneshot(request).await.unwrap();
+    let status = response.status();
+    let body = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn a_certificate_stands_for_its_principal_but_not_for_what_a_page_in_a_browser_sends() {
+    let directory = TempDir::new().unwrap();
+    let app = app(&directory).await;
+    let list = || {
+        http::Request::post("/")
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amz-target", "DynamoDB_20120810.ListTables")
+    };
+    let form = || http::Request::post("/").header("content-type", "application/x-www-form-urlencoded");
+    let form_body = "Action=GetCallerIdentity&Version=2011-06-15";
+    let image = || http::Request::get("/?Action=GetCallerIdentity&Version=2011-06-15");
+    let status = || http::Request::get(admin::STATUS_PATH);
+    let requests: [(&dyn Fn() -> http::request::Builder, &'static str); 4] =
+        [(&list, "{}"), (&form, form_body), (&image, ""), (&status, "")];
+    for (request, body) in requests {
+        let (status, said) = answer_to(&app, request(), body).await;
+        assert_eq!(status, StatusCode::OK, "{said}");
+        for (name, value) in [
+            ("origin", "https://page.example"),
+            ("origin", "null"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "none"),
+        ] {
+            let (status, said) = answer_to(&app, request().header(name, value), body).await;
+            assert!(status.is_client_error(), "{name}: {value}: {status}");
+            assert!(said.contains("MissingAuthenticationToken"), "{said}");
+        }
+    }
+}
