@@ -59,5 +59,7 @@ pub use stator_storage::{
 pub use status::{
     ClusterStatus, GroupStatus, Liveness, MovesStatus, NodeStatus, ReadRepairStatus, ScrubStatus, Standing,
 };
-pub use transaction::{Reason, Together, Token, TransactionAction, TransactionOutcome};
+pub use transaction::{
+    Reason, TRANSACTION_TOO_LARGE, Together, Token, TransactionAction, TransactionOutcome,
+};
 pub use world::{Inbox, MESSAGE_BYTES_MAX, Network, NodeId, Priority, Task, Work, World};

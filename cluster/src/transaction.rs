@@ -66,6 +66,10 @@ pub enum Reason {
     Unfit(Unfit),
 }
 
+/// The code of a [`Reason::Unfit`] of the cluster's own: what the transaction writes to one token range is too large, with what
+/// follows from it. Callers' codes are smaller.
+pub const TRANSACTION_TOO_LARGE: u8 = u8::MAX;
+
 /// Cells as they were at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Together {

@@ -36,6 +36,7 @@ mod rows;
 pub(crate) mod scrub;
 pub(crate) mod see;
 pub(crate) mod settings;
+mod size;
 pub(crate) mod snapshot;
 mod standing;
 mod sums;

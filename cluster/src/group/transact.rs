@@ -18,6 +18,7 @@ use super::overlay::Image;
 use super::prepared::{Becomes, Commit, CommittedCell, Prepare, PreparedAction, release};
 use super::replica::{Refused, Replica};
 use super::rows::{Row, RowKind, materialized};
+use super::size;
 use super::sums::{SumChange, Sums};
 use super::write::Target;
 use crate::command::{Cell, Verdict};
@@ -83,6 +84,21 @@ impl Decided {
 
     fn answers(&self) -> Vec<Bytes> {
         self.parts.iter().map(|part| part.answer.clone()).collect()
+    }
+
+    /// Refuses the commands from the one on with which what comes of them has no room in an entry.
+    fn refuse_too_large(&mut self, commands: &[CellCommand]) {
+        if self.is_refused() {
+            return;
+        }
+        let mut bytes = 0;
+        let parts = commands.iter().zip(&self.parts);
+        for ((command, part), reason) in parts.zip(&mut self.reasons) {
+            bytes += size::bytes_of(&command.key, &part.becomes, &part.answer, &part.rows);
+            if bytes > size::CELLS_BYTES_MAX {
+                *reason = Some(Reason::Unfit(size::too_large()));
+            }
+        }
     }
 }
 
@@ -390,6 +406,7 @@ impl Replica {
             };
             decided.reasons.push(reason);
         }
+        decided.refuse_too_large(commands);
         Ok(decided)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Codes and sentences: API reference of `TransactionCanceledException`.
 
-use stator_cluster::{Answer as _, Reason};
+use stator_cluster::{Answer as _, Reason, TRANSACTION_TOO_LARGE};
 use stator_model::item::Item;
 
 use crate::command::{Refusal, WriteAnswer};
@@ -101,7 +101,7 @@ impl CancellationReason {
     pub(super) fn of_write(reason: Reason) -> Result<Self, ApiError> {
         let refusal = match reason {
             Reason::Conflict => return Ok(Self::conflict()),
-            Reason::Unfit(unfit) if unfit.code == unfit::VALIDATION => {
+            Reason::Unfit(unfit) if [unfit::VALIDATION, TRANSACTION_TOO_LARGE].contains(&unfit.code) => {
                 return Ok(Self::validation(unfit.reason));
             }
             Reason::Unfit(unfit) if unfit.code == unfit::COLLECTION_TOO_LARGE => {
@@ -207,10 +207,12 @@ mod tests {
             code,
             reason: "no".to_owned(),
         };
-        assert_eq!(
-            told(Reason::Unfit(unfit(unfit::VALIDATION))),
-            expected("ValidationError", "no")
-        );
+        for code in [unfit::VALIDATION, TRANSACTION_TOO_LARGE] {
+            assert_eq!(
+                told(Reason::Unfit(unfit(code))),
+                expected("ValidationError", "no")
+            );
+        }
         assert_eq!(
             told(Reason::Unfit(unfit(unfit::COLLECTION_TOO_LARGE))),
             expected("ItemCollectionSizeLimitExceeded", "no")

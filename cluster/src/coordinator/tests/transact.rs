@@ -6,7 +6,9 @@ use crate::command::Invocation;
 use crate::group::mark::Mark;
 use crate::group::transact::{CellCommand, Judgement};
 use crate::ledger::{LedgerAnswer, LedgerCommand, LedgerRow, LedgerState, claim_key, done_key};
-use crate::transaction::{Reason, Together, Token, TransactionAction, TransactionId, TransactionOutcome};
+use crate::transaction::{
+    Reason, TRANSACTION_TOO_LARGE, Together, Token, TransactionAction, TransactionId, TransactionOutcome,
+};
 
 /// Accounts: `+n` and `-n` change a balance, which does not fall below 0; `=n` asks for it.
 #[derive(Debug)]
@@ -46,6 +48,24 @@ impl Commands for Accounts {
 
     fn is_refusal(&self, answer: &[u8]) -> bool {
         answer == b"poor" || answer == b"no"
+    }
+
+    fn weigh(&self, cell: &[u8]) -> u64 {
+        cell.len() as u64
+    }
+}
+
+/// A command says how long its cell is to be.
+#[derive(Debug)]
+struct Lengths;
+
+impl Commands for Lengths {
+    fn decide(&self, command: &Bytes, _: Option<&Cell>) -> Result<Verdict<Vec<u8>>, MalformedCommand> {
+        let bytes: usize = std::str::from_utf8(command).unwrap().parse().unwrap();
+        Ok(Verdict::Put {
+            cell: vec![0; bytes].into(),
+            answer: Vec::new(),
+        })
     }
 
     fn weigh(&self, cell: &[u8]) -> u64 {
@@ -381,6 +401,45 @@ async fn a_refusal_closes_its_mark_only_if_another_try_may_be_under_way() {
     let again = carry_out(&cluster, keyspace, once, &mark(once, true)).await;
     assert!(matches!(again, Judgement::Fits { .. }), "{again:?}");
     assert_eq!(balances(&cluster, keyspace, &LOW).await, Some(vec![0, 5]));
+    cluster.close().unwrap();
+}
+
+#[tokio::test]
+async fn what_has_no_room_in_a_message_of_its_range_is_refused_and_holds_nobody_up() {
+    let directory = TempDir::new().unwrap();
+    let mut surroundings = surroundings(&directory);
+    surroundings.commands = Arc::new(Lengths);
+    let cluster = open_with(surroundings).await;
+    let keyspace = cluster.create_keyspace("k").await.unwrap();
+    let (half, other) = ("8388608", "1");
+    let in_one = [(LOW[0], half), (LOW[1], half)];
+    let in_two = [(HIGH[0], other), (LOW[0], half), (LOW[1], half)];
+    for some in [&in_one[..], &in_two[..]] {
+        let outcome = transact(&cluster, keyspace, some, None).await;
+        let TransactionOutcome::Cancelled { reasons } = &outcome else {
+            panic!("a range would never commit it: {outcome:?}")
+        };
+        let codes = reasons.iter().map(|reason| match reason {
+            Some(Reason::Unfit(unfit)) => Some(unfit.code),
+            None => None,
+            other => panic!("{other:?}"),
+        });
+        let mut expected = vec![None; some.len() - 1];
+        expected.push(Some(TRANSACTION_TOO_LARGE));
+        assert_eq!(codes.collect::<Vec<_>>(), expected);
+    }
+    let small = [(HIGH[0], other), (LOW[0], other), (LOW[1], half)];
+    let outcome = transact(&cluster, keyspace, &small, None).await;
+    assert!(
+        matches!(
+            outcome,
+            TransactionOutcome::Done {
+                is_repeated: false,
+                ..
+            }
+        ),
+        "{outcome:?}"
+    );
     cluster.close().unwrap();
 }
 
