@@ -3,6 +3,7 @@
 
 mod derived;
 mod hinted;
+mod parts;
 mod retired;
 mod room;
 mod rotation;

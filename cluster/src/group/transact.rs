@@ -358,21 +358,22 @@ impl Replica {
     }
 
     /// What is prepared, and in which term that was seen; `None` if nothing is, or not any more. Waits for what is on its way
-    /// out.
+    /// out, and makes sure that nobody else leads who has prepared it since.
     async fn held(self: &Arc<Self>, transaction: TransactionId) -> Result<Option<(u64, Held)>, Refused> {
-        let (term, releasing) = {
+        let (term, index) = {
             let state = self.state.lock();
             if !state.core.may_serve() {
                 return Err(self.is_not_leader(state));
             }
             let term = state.core.term();
-            let Some(index) = state.locks.releasing(transaction) else {
-                let held = state.locks.prepared(transaction).cloned();
-                return Ok(held.map(|held| (term, held)));
-            };
-            (term, index)
+            let releasing = state.locks.releasing(transaction);
+            let held = state.locks.prepared(transaction);
+            if let Some(held) = held.filter(|_| releasing.is_none()) {
+                return Ok(Some((term, held.clone())));
+            }
+            (term, releasing.unwrap_or_default())
         };
-        self.confirm(term, releasing).await?;
+        self.confirm(term, index).await?;
         Ok(None)
     }
 
