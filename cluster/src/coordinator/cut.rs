@@ -83,6 +83,9 @@ struct Held {
     undecided: Vec<Undecided>,
 }
 
+/// Parts of transactions that stand, by their groups.
+type Standing = BTreeSet<(TransactionId, u32)>;
+
 impl Cluster {
     /// Cuts keyspaces: keeps all of their cells as they are at one moment between the call and its return.
     ///
@@ -138,14 +141,14 @@ impl Cluster {
         Ok(Cut { id, at_ms, keepers })
     }
 
-    /// Holds everything and has it kept; says when everything was held, and which of the transactions that were prepared
+    /// Holds everything and has it kept; says when everything was held, and which parts of the transactions that were prepared
     /// stand.
     async fn hold_and_cut(
         &self,
         cut: u64,
         keyspaces: &[u32],
         held: &mut BTreeMap<RangeId, Held>,
-    ) -> Result<(u64, BTreeSet<TransactionId>), Error> {
+    ) -> Result<(u64, Standing), Error> {
         let of = |group| HoldOf {
             cut,
             group,
@@ -194,8 +197,8 @@ impl Cluster {
         Ok((at_ms, self.standing(held).await?))
     }
 
-    /// Which of the transactions that were prepared stand, at one moment during this call.
-    async fn standing(&self, held: &BTreeMap<RangeId, Held>) -> Result<BTreeSet<TransactionId>, Error> {
+    /// Which parts of the transactions that were prepared stand, at one moment during this call.
+    async fn standing(&self, held: &BTreeMap<RangeId, Held>) -> Result<Standing, Error> {
         let mut before = None;
         loop {
             let stands = self.look_up(held).await?;
@@ -209,7 +212,7 @@ impl Cluster {
         }
     }
 
-    async fn look_up(&self, held: &BTreeMap<RangeId, Held>) -> Result<BTreeSet<TransactionId>, Error> {
+    async fn look_up(&self, held: &BTreeMap<RangeId, Held>) -> Result<Standing, Error> {
         let mut parts: BTreeMap<(TransactionId, Bytes), Vec<(u32, u64)>> = BTreeMap::new();
         for held in held.values() {
             for one in &held.undecided {
@@ -218,29 +221,22 @@ impl Cluster {
             }
         }
         let Some(ledger) = self.keyspace(LEDGER).filter(|_| !parts.is_empty()) else {
-            return Ok(BTreeSet::new());
+            return Ok(Standing::new());
         };
         let looks = parts.iter().map(async |((transaction, key), parts)| {
             let cell = self.read(ledger, key, ConsistencyLevel::Quorum).await?;
             let row = cell.map(|cell| LedgerRow::decode(&cell)).transpose()?;
-            // A part that was prepared again by a question that came late is none of those that stand.
-            let stands = row.is_some_and(|row| match row.state {
-                LedgerState::Stands { parts: those, .. } => {
-                    row.transaction == *transaction && parts.iter().all(|part| those.contains(part))
-                }
-                LedgerState::Preparing | LedgerState::InOne { .. } | LedgerState::Cancelled => false,
-            });
-            Ok::<_, Error>(stands.then_some(*transaction))
+            Ok::<_, Error>(parts_that_stand(*transaction, parts, row))
         });
         let found = try_join_all(looks).await?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    async fn lift(&self, cut: u64, held: &Held, stands: &BTreeSet<TransactionId>) -> Result<(), Error> {
+    async fn lift(&self, cut: u64, held: &Held, stands: &Standing) -> Result<(), Error> {
         let stands = held
             .undecided
             .iter()
-            .filter(|one| stands.contains(&one.transaction));
+            .filter(|one| stands.contains(&(one.transaction, held.group)));
         let lift = Lift {
             cut,
             group: held.group,
@@ -338,6 +334,21 @@ impl Cluster {
     pub async fn end_cut(&self, cut: Cut) {
         let keepers = cut.keepers.values().copied().collect();
         self.forget(cut.id, &keepers).await;
+    }
+}
+
+/// Those of the parts that are prepared with which a transaction stands, as its row in the ledger says. One that was prepared
+/// again by a question that came late is none of them; the others are all the same.
+fn parts_that_stand(transaction: TransactionId, parts: &[(u32, u64)], row: Option<LedgerRow>) -> Standing {
+    let row = row.filter(|row| row.transaction == transaction);
+    match row.map(|row| row.state) {
+        Some(LedgerState::Stands { parts: those, .. }) => {
+            let stand = parts.iter().filter(|part| those.contains(part));
+            stand.map(|(group, _)| (transaction, *group)).collect()
+        }
+        Some(LedgerState::Preparing | LedgerState::InOne { .. } | LedgerState::Cancelled) | None => {
+            Standing::new()
+        }
     }
 }
 

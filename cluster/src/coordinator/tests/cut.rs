@@ -157,6 +157,37 @@ async fn what_is_prepared_is_in_a_cut_exactly_if_the_ledger_says_that_it_stands(
 }
 
 #[tokio::test]
+async fn a_part_that_a_late_question_has_prepared_again_keeps_the_others_out_of_no_cut() {
+    let (_directory, cluster, keyspace) = bank().await;
+    put(&cluster, keyspace, LOW[0], "+5").await;
+    let stands = TransactionId([1; 16]);
+    let key = claim(&cluster, stands).await;
+    let parts = [
+        prepare(&cluster, keyspace, stands, (LOW[0], "-5"), &key).await,
+        prepare(&cluster, keyspace, stands, (HIGH[0], "+5"), &key).await,
+    ];
+    let ledger = cluster.ledger().await.unwrap();
+    let stand = LedgerCommand::Stand {
+        transaction: stands,
+        at_ms: 0,
+        parts: parts.to_vec(),
+        answers: vec![Bytes::new(); 2],
+    };
+    cluster.write_ledger(ledger, &key, &stand).await.unwrap();
+    // Carried out in one range only, where the question comes once more.
+    let (group, index) = parts[1];
+    let replica = cluster.node.replica(group).unwrap();
+    let level = ConsistencyLevel::Quorum;
+    replica.commit_part(stands, (index, 0), level).await.unwrap();
+    let again = prepare(&cluster, keyspace, stands, (HIGH[0], "+5"), &key).await;
+    assert_ne!(again, parts[1]);
+
+    let cut = cluster.cut(&[keyspace]).await.unwrap();
+    let found = cells(&cluster, &cut, keyspace).await.unwrap();
+    assert_eq!([LOW[0], HIGH[0]].map(|key| balance(&found, key)), [0, 5]);
+}
+
+#[tokio::test]
 async fn a_write_that_is_held_goes_on_when_the_hold_is_over_and_none_is_in_the_cut_without_those_before_it() {
     let (_directory, cluster, keyspace) = bank().await;
     let group = cluster.group_of(keyspace, LOW[0]).unwrap();
