@@ -362,9 +362,16 @@ impl Cluster {
         }
     }
 
+    /// Whether there is no other node, so that nobody else can be tried. One that has founded a cluster alone may have been
+    /// joined since.
+    fn is_alone(&self) -> bool {
+        let nodes = self.node.layout().map(|layout| layout.nodes().len());
+        nodes.unwrap_or(self.node.settings.founders.len()) == 1
+    }
+
     /// What may be tried more than once needs an id; with one node there is nobody else to try.
     fn with_invocation(&self, options: WriteOptions) -> WriteOptions {
-        if options.invocation.is_some() || self.node.settings.founders.len() == 1 {
+        if options.invocation.is_some() || self.is_alone() {
             return options;
         }
         let world = &self.node.surroundings.world;

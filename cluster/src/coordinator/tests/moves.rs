@@ -3,7 +3,7 @@
 use super::three::{Hub, begin, is_ready, retried, three_with};
 use super::*;
 use crate::node::message::Ask;
-use crate::node::message::moves::ReplicaOf;
+use crate::node::message::moves::{Joining, ReplicaOf};
 use crate::raft::RaftMessage;
 use crate::ring::Plan;
 
@@ -22,6 +22,27 @@ async fn plan_becomes(node: &Cluster, is_so: impl Fn(&Plan) -> bool) {
         }
     };
     tokio::time::timeout(PATIENCE, becomes).await.unwrap();
+}
+
+#[tokio::test]
+async fn writes_of_a_node_that_was_alone_have_ids_when_another_one_has_joined() {
+    let (_directory, cluster, _) = cluster().await;
+    let invocation = || cluster.with_invocation(WriteOptions::default()).invocation;
+    assert_eq!(invocation(), None);
+    let joining = Joining {
+        node: 2,
+        address: "node-2:1".to_owned(),
+        capacity: 1,
+        incarnation: 1,
+        ..Joining::default()
+    };
+    cluster.take_in(&joining).await.unwrap();
+    plan_becomes(&cluster, |plan| plan.layout.nodes().len() == 2).await;
+    while cluster.node.layout().unwrap().nodes().len() == 1 {
+        tokio::task::yield_now().await;
+    }
+    assert!(invocation().is_some());
+    cluster.close().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

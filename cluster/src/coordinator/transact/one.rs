@@ -97,7 +97,7 @@ impl Cluster {
 
     /// Without a mark nobody knows whether a first try has taken effect; a node alone makes a single one.
     fn mark(&self, request: &Request, key: Bytes) -> Option<Mark> {
-        let is_marked = request.token.is_some() || self.node.settings.founders.len() > 1;
+        let is_marked = request.token.is_some() || !self.is_alone();
         is_marked.then_some(Mark {
             keyspace: request.ledger.number,
             key,
