@@ -4,13 +4,15 @@
 //! Invariant: a row that says that a transaction stands is forgotten only when all groups have carried out their parts, as
 //! a row that is not there says that it does not stand. Not here: what the rows say (`ledger.rs` of the crate).
 
+use std::ops::Bound;
 use std::sync::Weak;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 
 use super::route::{Place, Route, unexpected};
-use super::{Cluster, Direction, Keyspace};
+use super::{Bounds, Cluster, Direction, Keyspace};
 use crate::command::{Answer as _, Applier as _, WriteOptions};
 use crate::error::Error;
 use crate::group::replica::Refused;
@@ -24,6 +26,9 @@ use crate::world::World;
 
 /// How often old rows are looked for.
 const LOOK: Duration = Duration::from_secs(30);
+/// How many rows are forgotten at once. One after the other they would wait for a sync and a majority each, and more would come
+/// than go.
+const FORGOTTEN_AT_ONCE: usize = 64;
 
 impl Cluster {
     /// The keyspace of the ledger, which the first transaction makes.
@@ -139,32 +144,52 @@ impl Cluster {
         }
     }
 
-    /// Forgets the old rows in the token ranges that this node leads.
-    async fn forget_old_transactions(&self, now_ms: u64) -> Result<(), Error> {
+    /// Forgets the old rows in the token ranges that this node leads. One that cannot be forgotten yet, as a range of its
+    /// transaction has no leader, keeps no others.
+    pub(super) async fn forget_old_transactions(&self, now_ms: u64) -> Result<(), Error> {
         let Some(ledger) = self.keyspace(LEDGER) else {
             return Ok(());
         };
+        let mut outcome = Ok(());
         for led in self.led_ranges() {
-            let mut old = Vec::new();
-            {
-                let mut rows = self.node.open_rows(ledger.id, &led.bounds, Direction::Forward)?;
-                while rows.advance()? {
-                    let cell = rows.value_shared().into_bytes();
-                    if let Some(row) = Old::of(&cell).filter(|row| is_old(row.at_ms, now_ms)) {
-                        old.push((Bytes::copy_from_slice(rows.key()), row));
-                    }
+            let mut bounds = led.bounds;
+            loop {
+                let old = self.old_rows(ledger, &bounds, now_ms)?;
+                let Some((last, _)) = old.last() else {
+                    break;
+                };
+                bounds.start = Bound::Excluded(last.to_vec());
+                let forgotten = old.iter().map(|(key, row)| self.forget_row(ledger, key, row));
+                for forgotten in join_all(forgotten).await {
+                    outcome = outcome.and(forgotten);
                 }
             }
-            for (key, row) in old {
-                let parts = (&row.parts[..], row.stands_at_ms);
-                self.carry_out(row.transaction, parts, ConsistencyLevel::Quorum)
-                    .await?;
-                let forget = LedgerCommand::Forget {
-                    transaction: row.transaction,
-                };
-                self.write_ledger(ledger, &key, &forget).await?;
+        }
+        outcome
+    }
+
+    /// The next old rows in a span.
+    fn old_rows(&self, ledger: Keyspace, bounds: &Bounds, now_ms: u64) -> Result<Vec<(Bytes, Old)>, Error> {
+        let mut old = Vec::new();
+        let mut rows = self.node.open_rows(ledger.id, bounds, Direction::Forward)?;
+        while old.len() < FORGOTTEN_AT_ONCE && rows.advance()? {
+            let cell = rows.value_shared().into_bytes();
+            if let Some(row) = Old::of(&cell).filter(|row| is_old(row.at_ms, now_ms)) {
+                old.push((Bytes::copy_from_slice(rows.key()), row));
             }
         }
+        Ok(old)
+    }
+
+    /// Forgets a row when all that it says is carried out.
+    async fn forget_row(&self, ledger: Keyspace, key: &Bytes, row: &Old) -> Result<(), Error> {
+        let parts = (&row.parts[..], row.stands_at_ms);
+        self.carry_out(row.transaction, parts, ConsistencyLevel::Quorum)
+            .await?;
+        let forget = LedgerCommand::Forget {
+            transaction: row.transaction,
+        };
+        self.write_ledger(ledger, key, &forget).await?;
         Ok(())
     }
 }

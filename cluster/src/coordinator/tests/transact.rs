@@ -562,6 +562,43 @@ async fn what_stands_is_carried_out_after_a_start_without_its_coordinator_and_on
     cluster.close().unwrap();
 }
 
+async fn is_forgotten(cluster: &Cluster, ledger: Keyspace, key: &Bytes) -> bool {
+    let row = cluster.read(ledger, key, ConsistencyLevel::Quorum).await;
+    row.unwrap().is_none()
+}
+
+#[tokio::test]
+async fn an_old_row_that_cannot_be_forgotten_yet_keeps_no_others() {
+    let (_directory, cluster, _) = bank().await;
+    let ledger = cluster.ledger().await.unwrap();
+    let keys = [1, 2, 3].map(|number| claim_key(&InvocationId::new([number; 16])));
+    for key in &keys {
+        let row = LedgerRow {
+            at_ms: 0,
+            payload: [0; 16],
+            transaction: TransactionId([key[0]; 16]),
+            state: LedgerState::Preparing,
+            cancelled: Vec::new(),
+        };
+        let claim = LedgerCommand::Claim { row, call: call(1) };
+        cluster.write_ledger(ledger, key, &claim).await.unwrap();
+    }
+    let others = async || {
+        is_forgotten(&cluster, ledger, &keys[1]).await && is_forgotten(&cluster, ledger, &keys[2]).await
+    };
+    // The first one is busy.
+    let latch = cluster.node.host.latches.acquire(ledger.number, &keys[0]).await;
+    tokio::select! {
+        outcome = cluster.forget_old_transactions(u64::MAX) => panic!("{outcome:?}"),
+        () = until(others) => {}
+    }
+    assert!(!is_forgotten(&cluster, ledger, &keys[0]).await);
+    drop(latch);
+    cluster.forget_old_transactions(u64::MAX).await.unwrap();
+    assert!(is_forgotten(&cluster, ledger, &keys[0]).await);
+    cluster.close().unwrap();
+}
+
 /// Moves money between accounts at both ends of the ring and looks at all of them, from all nodes at once.
 async fn transfers(nodes: &[Cluster], keyspaces: &[Keyspace]) {
     let keys = [LOW[0], LOW[1], HIGH[0], HIGH[1]];
