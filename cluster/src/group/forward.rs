@@ -7,21 +7,24 @@
 //! the source is kept from the first entry on whose rows are not known to be taken. Not here: what rows follow from.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::effect::{Accept, Record};
+use super::journal::JournalError;
 use super::replica::{Replica, State};
 use super::rows::Sent;
 use crate::derive::Route;
 use crate::metadata::keyspaces::Lookup;
+use crate::raft::Entry;
 
 /// Bytes of rows that wait in memory; what comes behind is read from the log later.
 const QUEUE_BYTES_MAX: usize = 4 << 20;
-/// Bytes of rows of one batch. A single entry may have more.
+/// Bytes of rows of one batch, in memory or as entries of the log. A single entry may have more.
 const BATCH_BYTES: usize = 256 << 10;
-/// Entries that are read from the log at once.
+/// Entries that are read from the log at once, if they are no more bytes than a batch has.
 const READ_ENTRIES: u64 = 256;
 /// How many entries are done before that is logged.
 const MARK_ENTRIES: usize = 256;
@@ -66,7 +69,7 @@ enum Work {
     /// Send the rows of these.
     Rows(Vec<Waiting>),
     /// Read these entries from the log first.
-    Read(std::ops::RangeInclusive<u64>),
+    Read(RangeInclusive<u64>),
     Nothing,
 }
 
@@ -223,6 +226,28 @@ impl Forwarding {
     }
 }
 
+/// Reads the first of some entries, as many as make a batch: what a range is to take at once has to fit a message on its way
+/// there, and another one as an entry of that range. Gives those that have rows, and the last entry that was read.
+fn first_waiting(
+    entries: &RangeInclusive<u64>,
+    read: impl FnOnce(Range<u64>, usize) -> Result<Vec<Entry>, JournalError>,
+) -> Result<(Vec<Waiting>, u64), String> {
+    let range = *entries.start()..entries.end() + 1;
+    let read = read(range, BATCH_BYTES).map_err(|error| error.to_string())?;
+    let Some(last) = read.last().map(|entry| entry.index) else {
+        return Err(format!("entry {} is missing", entries.start()));
+    };
+    let mut waiting = Vec::new();
+    for entry in read {
+        if let Some(record) = Record::of_entry(&entry)
+            && record.is_forwarded()
+        {
+            waiting.push(Waiting::new((entry.index, record.at_ms()), record));
+        }
+    }
+    Ok((waiting, last))
+}
+
 impl Replica {
     /// Begins to send if there is something and nobody does. The caller holds the state.
     pub(super) fn look_at_forwarding(self: &Arc<Self>, state: &mut State) {
@@ -277,7 +302,7 @@ impl Replica {
                     (batch, last, false)
                 }
                 Work::Read(entries) => match self.read_waiting(&entries) {
-                    Ok(batch) => (batch, *entries.end(), true),
+                    Ok((batch, last)) => (batch, last, true),
                     Err(cause) => {
                         // Its end may not be written yet.
                         tracing::debug!(group = self.group, cause, "rows to be sent cannot be read yet");
@@ -304,20 +329,10 @@ impl Replica {
         }
     }
 
-    fn read_waiting(&self, entries: &std::ops::RangeInclusive<u64>) -> Result<Vec<Waiting>, String> {
+    /// The first of these entries that have rows, and the last entry that was looked at.
+    fn read_waiting(&self, entries: &RangeInclusive<u64>) -> Result<(Vec<Waiting>, u64), String> {
         let reader = self.log.lock().reader();
-        let mut waiting = Vec::new();
-        reader
-            .each(*entries.start()..entries.end() + 1, &mut |entry| {
-                if let Some(record) = Record::of_entry(&entry)
-                    && record.is_forwarded()
-                {
-                    waiting.push(Waiting::new((entry.index, record.at_ms()), record));
-                }
-                Ok(())
-            })
-            .map_err(|error| error.to_string())?;
-        Ok(waiting)
+        first_waiting(entries, |range, bytes_max| reader.read(range, bytes_max))
     }
 
     /// Has the ranges take the rows of a batch; `false` when this replica leads no longer.
@@ -416,6 +431,7 @@ mod tests {
     use super::super::effect::{Change, Fill};
     use super::super::rows::{Row, RowKind};
     use super::*;
+    use crate::raft::EntryKind;
 
     fn record(head: usize) -> Record {
         let row = Row {
@@ -473,6 +489,50 @@ mod tests {
         forwarding.applied((6, 1), &record(100), true);
         forwarding.sent(5, true);
         assert_eq!(indices(&forwarding.next(6)), [6]);
+    }
+
+    #[test]
+    fn what_is_read_from_the_log_is_no_more_than_a_message_has_room_for() {
+        let encoded = |head| {
+            let Record::Fill(fill) = record(head) else {
+                unreachable!("it is a fill")
+            };
+            fill.encode().freeze()
+        };
+        let entry = |index| Entry {
+            index,
+            term: 1,
+            kind: EntryKind::Command,
+            data: if index == 2 {
+                Bytes::new()
+            } else {
+                encoded(100 << 10)
+            },
+        };
+        // As a log does.
+        let read = |range: Range<u64>, bytes_max: usize| -> Result<Vec<Entry>, JournalError> {
+            let mut bytes = 0;
+            let entries = range.map(entry).take_while(|entry| {
+                bytes += entry.data.len();
+                bytes == entry.data.len() || bytes <= bytes_max
+            });
+            Ok(entries.collect())
+        };
+        let mut forwarding = Forwarding::new((1..=60).map(|index| (index, 1)).collect(), 0);
+        forwarding.begin(60);
+        let mut sent = Vec::new();
+        while let Work::Read(entries) = forwarding.next(60) {
+            let (batch, last) = first_waiting(&entries, read).unwrap();
+            let bytes: usize = batch.iter().map(|waiting| waiting.bytes).sum();
+            assert!(bytes <= BATCH_BYTES, "{bytes} bytes at once");
+            sent.extend(batch.iter().map(|waiting| waiting.index));
+            forwarding.sent(last, true);
+        }
+        let all: Vec<u64> = (1..=60).filter(|index| *index != 2).collect();
+        assert_eq!(sent, all, "each once");
+        assert_eq!(forwarding.taken(60), 60);
+        let missing = first_waiting(&(61..=62), |_, _| Ok(Vec::new()));
+        assert!(missing.is_err(), "it is not written yet");
     }
 
     #[test]

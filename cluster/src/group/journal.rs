@@ -399,7 +399,16 @@ impl JournalReader {
         self.read(fetch.from..fetch.to, bytes_max)
     }
 
-    fn read(&self, range: std::ops::Range<u64>, bytes_max: usize) -> Result<Vec<Entry>, JournalError> {
+    /// Reads the entries of a range, as many as fit and at least one, unless the log ends before them.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`].
+    pub(crate) fn read(
+        &self,
+        range: std::ops::Range<u64>,
+        bytes_max: usize,
+    ) -> Result<Vec<Entry>, JournalError> {
         let entries = self.engine.read_stream(self.stream, range, bytes_max)?;
         let decoded = entries.into_iter().map(|entry| {
             decode_entry(entry.index, entry.payload).ok_or_else(|| JournalError::Malformed {
