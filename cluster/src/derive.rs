@@ -42,6 +42,10 @@ pub struct Derived {
     pub sums: Vec<DerivedSum>,
     /// For the answer ([`crate::Answer::note`]); the cluster does not look into it. Empty for nothing.
     pub note: Bytes,
+    /// The entry of the metadata since which it follows like this, or a later one that [`crate::Commands::known`] has reached; 0
+    /// for always. Whoever leads the range behind the write has to know it, so that what follows from a cell never goes back to
+    /// older definitions.
+    pub since: u64,
 }
 
 /// A row that follows from a write.

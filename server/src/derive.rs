@@ -84,6 +84,8 @@ impl Filling {
 /// What is derived from the items of one table.
 #[derive(Debug)]
 struct DerivedTable {
+    /// The change of the metadata with which this node has found it like this.
+    since: u64,
     indexes: Vec<DerivedIndex>,
     collections: Option<DerivedCollections>,
     stream: Option<DerivedStream>,
@@ -92,11 +94,12 @@ struct DerivedTable {
 }
 
 impl DerivedTable {
-    /// `None` when nothing follows from writes of the table.
-    fn new(definition: &TableDefinition, limits: Limits) -> Option<Self> {
+    /// As it is found with a change of the metadata; `None` when nothing follows from writes of the table.
+    fn new(definition: &TableDefinition, limits: Limits, since: u64) -> Option<Self> {
         let made = definition.indexes.iter();
         let made = made.filter(|index| index.status != IndexStatus::Deleting);
         let table = Self {
+            since,
             indexes: made.map(|index| DerivedIndex::new(index, definition)).collect(),
             collections: DerivedCollections::new(definition, limits),
             stream: definition
@@ -112,6 +115,15 @@ impl DerivedTable {
             && table.due.is_none()
             && table.history.is_none();
         (!is_nothing).then_some(table)
+    }
+
+    /// Whether the same follows from writes as from those of another one.
+    fn is_like(&self, other: &Self) -> bool {
+        self.indexes == other.indexes
+            && self.collections == other.collections
+            && self.stream == other.stream
+            && self.due == other.due
+            && self.history == other.history
     }
 
     fn derive(&self, change: &CellChange<'_>) -> Result<Derived, Unfit> {
@@ -142,6 +154,7 @@ impl DerivedTable {
             rows,
             sums,
             note: IndexUnits::encode(&units),
+            since: self.since,
         })
     }
 }
@@ -214,7 +227,8 @@ impl Derivations {
         tables: impl IntoIterator<Item = (String, &'a TableDefinition)>,
     ) {
         let _changing = self.changing.lock();
-        if known <= self.view.load().known {
+        let before = self.view.load();
+        if known <= before.known {
             return;
         }
         let mut view = View {
@@ -228,7 +242,9 @@ impl Derivations {
             if definition.deletion.is_some() {
                 view.deleted.insert(name.clone());
             }
-            if let Some(derived) = DerivedTable::new(definition, self.limits) {
+            if let Some(mut derived) = DerivedTable::new(definition, self.limits, known) {
+                let same = before.tables.get(&name).filter(|table| table.is_like(&derived));
+                derived.since = same.map_or(known, |table| table.since);
                 view.tables.insert(name, derived);
             }
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::derive::{Known, behind};
 use super::effect::{Accept, Record};
 use super::quiet::Reason;
 use super::replica::{Pending, Refused, Replica, State, Todo};
@@ -102,11 +103,13 @@ impl Replica {
             if state.required >= known {
                 return Ok(());
             }
+            // The last one that is applied counts after a start, so that none of them asks for less than one before it.
+            let known = known.max(state.requiring);
             let Some((index, _)) = state.core.propose(Record::require(known)) else {
                 return Err(Refused::NotLeader(self.other_leader()));
             };
             // Whatever is proposed from now on comes behind it.
-            state.requiring = state.requiring.max(known);
+            state.requiring = known;
             self.pend(state, index)
         };
         settled(outcome).await
@@ -120,6 +123,20 @@ pub(super) async fn settled(outcome: oneshot::Receiver<Result<(), Refused>>) -> 
 }
 
 impl State {
+    /// Refuses what takes less of the metadata into account than leaders of this group have to. If it follows from more than
+    /// they have to know, those that come later have to know it, too: a leader that does not would leave behind what this one
+    /// has derived. The caller proposes it next.
+    pub(super) fn hold_to(&mut self, known: Known) -> Result<(), Refused> {
+        let asked = self.required.max(self.requiring);
+        if known.up_to < asked {
+            return Err(behind());
+        }
+        if known.since > asked && self.core.propose(Record::require(known.since)).is_some() {
+            self.requiring = known.since;
+        }
+        Ok(())
+    }
+
     /// Rows of a source are applied.
     pub(super) fn take_accept(&mut self, index: u64, accept: &Accept) {
         let last = accept.last().unwrap_or_default();

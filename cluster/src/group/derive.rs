@@ -1,7 +1,8 @@
 //! What follows from a write, on the leader that decides it.
 //!
-//! Invariant: a leader derives by definitions at least as new as its range asks for, and as its keyspace is. Not here: what
-//! follows from what (`Commands::derive`), the log's bytes (`rows.rs`).
+//! Invariant: a leader derives by definitions at least as new as its range asks for, and as its keyspace is; what one has
+//! derived by, later ones know (`accept.rs`). Not here: what follows from what (`Commands::derive`), the log's bytes
+//! (`rows.rs`).
 
 use bytes::Bytes;
 
@@ -15,14 +16,38 @@ use crate::derive::{Action, CellChange, DerivedRow, DerivedSum, Growth, Origin, 
 use crate::error::Error;
 use crate::metadata::keyspaces::METADATA;
 
+/// Which metadata something that is proposed takes into account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Known {
+    /// All of it up to this entry; `u64::MAX` for what follows from nothing.
+    pub(super) up_to: u64,
+    /// What later leaders have to know of it, as [`crate::Derived::since`]; 0 for nothing.
+    pub(super) since: u64,
+}
+
+impl Known {
+    /// That of what nothing follows from, whatever the metadata says.
+    pub(super) const NOTHING: Self = Self {
+        up_to: u64::MAX,
+        since: 0,
+    };
+
+    /// That of both together.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            up_to: self.up_to.min(other.up_to),
+            since: self.since.max(other.since),
+        }
+    }
+}
+
 /// What follows from a write, and by which definitions.
 #[derive(Debug, Default)]
 pub(super) struct Following {
     pub(super) rows: Vec<Row>,
     pub(super) sums: Vec<SumChange>,
     pub(super) note: Bytes,
-    /// The metadata that it takes into account; `u64::MAX` for what follows from nothing.
-    pub(super) known: u64,
+    pub(super) known: Known,
 }
 
 impl Replica {
@@ -36,11 +61,11 @@ impl Replica {
     ) -> Result<Following, Refused> {
         if target.keyspace == METADATA {
             return Ok(Following {
-                known: u64::MAX,
+                known: Known::NOTHING,
                 ..Following::default()
             });
         }
-        let known = self.known_for(target.keyspace)?;
+        let up_to = self.known_for(target.keyspace)?;
         let keyspace = self.name_of(target.keyspace)?;
         let derived = self
             .host
@@ -54,11 +79,16 @@ impl Replica {
                 stands,
             })
             .map_err(Error::from)?;
+        let rows = self.resolve(derived.rows)?;
+        // A leader has all keyspaces that are older than that of the cell. Of others it might leave the rows out.
+        let younger = rows.iter().map(|row| row.keyspace);
+        let youngest = younger.filter(|number| *number > target.keyspace).max();
+        let since = derived.since.max(youngest.map_or(0, u64::from));
         Ok(Following {
-            rows: self.resolve(derived.rows)?,
+            rows,
             sums: self.resolve_sums(derived.sums)?,
             note: derived.note,
-            known,
+            known: Known { up_to, since },
         })
     }
 

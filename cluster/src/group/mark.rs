@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::derive::Known;
 use super::prepared::Commit;
 use super::replica::{Refused, Replica};
 use super::sums::Sums;
@@ -92,7 +93,7 @@ impl Replica {
             rows: Vec::new(),
         };
         // Nothing follows from a mark, whatever the metadata says.
-        let known = u64::MAX;
+        let known = Known::NOTHING;
         let held = (latches, Sums::default());
         let level = ConsistencyLevel::Quorum;
         let proposed = self.propose_commit(commit, (term, known), level, held).await?;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::accept::settled;
-use super::derive::behind;
+use super::derive::Known;
 use super::effect::Effect;
 use super::overlay::Image;
 use super::prepared::{Commit, CommittedCell, Prepare};
@@ -104,7 +104,7 @@ impl Replica {
     pub(super) async fn propose_commit(
         self: &Arc<Self>,
         mut commit: Commit,
-        (term, known): (u64, u64),
+        (term, known): (u64, Known),
         level: ConsistencyLevel,
         (latches, sums): (Vec<Latch>, Sums),
     ) -> Result<Proposed, Refused> {
@@ -119,9 +119,7 @@ impl Replica {
         if !state.leads() || state.core.term() != term {
             return Err(Refused::NotLeader(self.other_leader()));
         }
-        if known < state.required.max(state.requiring) {
-            return Err(behind());
-        }
+        state.hold_to(known)?;
         // What comes behind it is not before the time that it was given.
         state.last_at_ms = state.last_at_ms.max(unix_ms).max(commit.at_ms);
         Effect::stamp(&mut encoded, state.last_at_ms);

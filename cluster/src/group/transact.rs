@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::accept::settled;
+use super::derive::Known;
 use super::locks::Held;
 use super::mark::Mark;
 use super::overlay::Image;
@@ -73,7 +74,7 @@ struct Decided {
     /// What becomes of the cells; nothing of it if any command is refused.
     parts: Vec<Part>,
     /// The metadata that what follows takes into account.
-    known: u64,
+    known: Known,
     reasons: Vec<Option<Reason>>,
 }
 
@@ -296,7 +297,8 @@ impl Replica {
         let Some((term, held)) = self.held(transaction).await? else {
             return Ok(());
         };
-        let (mut cells, mut rows, mut changes, mut known) = (Vec::new(), Vec::new(), Vec::new(), u64::MAX);
+        let (mut cells, mut rows, mut changes, mut known) =
+            (Vec::new(), Vec::new(), Vec::new(), Known::NOTHING);
         for action in &held.prepare.actions {
             let after = match &action.becomes {
                 Becomes::Cell(cell) => Some(cell.clone()),
@@ -313,7 +315,7 @@ impl Replica {
             // Nobody has written it since it was locked, and what came before is applied.
             let (before, _) = self.image_or_cell(&target, None)?;
             let follow = self.follow(&target, (before.as_ref(), after.as_ref()), 0, true)?;
-            known = known.min(follow.known);
+            known = known.and(follow.known);
             let follows = materialized(follow.rows, after.as_ref()).into_iter();
             rows.extend(follows.map(|row| if at_ms == 0 { row } else { row.dated(at_ms) }));
             changes.extend(follow.sums);
@@ -396,7 +398,7 @@ impl Replica {
             term,
             last_image: 0,
             parts: Vec::with_capacity(commands.len()),
-            known: u64::MAX,
+            known: Known::NOTHING,
             reasons: Vec::with_capacity(commands.len()),
         };
         for (command, look) in commands.iter().zip(looks) {
@@ -458,7 +460,7 @@ impl Replica {
             if !following.note.is_empty() {
                 answer = commands.noted(&answer, &following.note).map_err(Error::from)?;
             }
-            decided.known = decided.known.min(following.known);
+            decided.known = decided.known.and(following.known);
             rows = following.rows;
             sums = following.sums;
         }

@@ -15,7 +15,7 @@ use parking_lot::MutexGuard;
 use tokio::sync::oneshot;
 
 use super::answered::Answered;
-use super::derive::{Following, behind};
+use super::derive::{Following, Known};
 use super::effect::{Change, Effect};
 use super::invocations::RequestHash;
 use super::overlay::Image;
@@ -96,7 +96,7 @@ struct Proposal {
     term: u64,
     level: ConsistencyLevel,
     /// The metadata that what follows from it takes into account.
-    known: u64,
+    known: Known,
     sums: Sums,
 }
 
@@ -405,9 +405,7 @@ impl Replica {
         if !state.leads() || state.core.term() != proposal.term {
             return Err(refused(self));
         }
-        if proposal.known < state.required.max(state.requiring) {
-            return Err(behind());
-        }
+        state.hold_to(proposal.known)?;
         state.last_at_ms = state.last_at_ms.max(unix_ms);
         let mut encoded = proposal.encoded;
         Effect::stamp(&mut encoded, state.last_at_ms);
@@ -438,7 +436,7 @@ impl Replica {
 /// Nothing, whatever else is known.
 fn nothing_follows() -> Following {
     Following {
-        known: u64::MAX,
+        known: Known::NOTHING,
         ..Following::default()
     }
 }
@@ -472,7 +470,7 @@ fn unchanged(
         term,
         // With less, another leader might decide anew.
         level: ConsistencyLevel::Quorum,
-        known: u64::MAX,
+        known: Known::NOTHING,
         sums: Sums::default(),
     }
 }

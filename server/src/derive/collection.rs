@@ -18,7 +18,7 @@ use crate::limits::Limits;
 use crate::message;
 
 /// The item collections of a table, as their sizes are derived.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct DerivedCollections {
     keyspace: Arc<str>,
     bytes_max: u64,

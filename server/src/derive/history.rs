@@ -24,7 +24,7 @@ const PUT: u8 = b'P';
 const REMOVED: u8 = b'R';
 
 /// A history as its versions are derived.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct DerivedHistory {
     id: Uuid,
     keyspace: Arc<str>,

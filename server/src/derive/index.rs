@@ -23,7 +23,7 @@ use crate::message;
 const WRITE_UNIT_BYTES: usize = 1024;
 
 /// An index as its rows are derived.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct DerivedIndex {
     id: Uuid,
     name: String,

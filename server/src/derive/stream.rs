@@ -46,7 +46,7 @@ pub(crate) struct StreamRecord {
 }
 
 /// A stream as its records are derived.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct DerivedStream {
     keyspace: Arc<str>,
     view: StreamView,

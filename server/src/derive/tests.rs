@@ -553,3 +553,42 @@ fn an_older_view_changes_nothing() {
     derivations.show(4, []);
     assert_eq!(derivations.derive(&change).unwrap(), Derived::default());
 }
+
+#[test]
+fn it_is_known_since_when_the_same_follows_from_writes() {
+    let (derivations, mut table) = (derivations(), table());
+    let since = |key: &[u8]| {
+        let item = item((1, 1), &BTreeMap::new());
+        let change = CellChange {
+            keyspace: TABLE,
+            key,
+            before: None,
+            after: Some(item.stored()),
+            origin: 0,
+            stands: false,
+        };
+        derivations.derive(&change).unwrap().since
+    };
+    let mut show = |known, change: &dyn Fn(&mut TableDefinition)| {
+        change(&mut table);
+        derivations.show(known, [(TABLE.to_owned(), &table)]);
+        since(b"12345678k")
+    };
+    assert_eq!(show(5, &|_| ()), 3, "other tables have changed");
+    assert_eq!(show(6, &|table| table.deletion_protection = true), 3);
+    let closed = |table: &mut TableDefinition| table.streams[0].shards[0].closed = Some((7, 8));
+    assert_eq!(show(7, &closed), 3, "no record goes there");
+    let opened = |table: &mut TableDefinition| {
+        table.streams[0].shards.push(crate::catalog::Shard {
+            number: crate::catalog::SLOTS,
+            opened_at_ms: 9,
+            closed: None,
+        });
+    };
+    assert_eq!(show(8, &opened), 8);
+    assert_eq!(show(9, &|_| ()), 8);
+    let begun = |table: &mut TableDefinition| table.indexes[5].status = IndexStatus::Creating;
+    assert_eq!(show(10, &begun), 10);
+    assert_eq!(show(11, &|table| table.time_to_live = None), 11);
+    assert_eq!(show(12, &|table| table.history = None), 12);
+}

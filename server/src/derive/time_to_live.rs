@@ -21,7 +21,7 @@ pub(crate) const BUCKET_BYTES: usize = 2;
 const TOKEN_BYTES: usize = 8;
 
 /// A time to live as its rows are derived.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct DerivedDue {
     id: Uuid,
     keyspace: Arc<str>,

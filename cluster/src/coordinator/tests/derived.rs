@@ -11,15 +11,19 @@ use crate::derive::{Action, CellChange, Derived, DerivedRow, Growth, Route, Unfi
 #[derive(Debug)]
 struct Deriving {
     known: AtomicU64,
+    /// Since when it derives like this.
+    since: AtomicU64,
     /// Whether rows of `late` follow from writes, too.
     knows_late: AtomicBool,
 }
 
 impl Deriving {
     fn new() -> Arc<Self> {
-        let known = AtomicU64::new(u64::MAX);
-        let knows_late = AtomicBool::new(false);
-        Arc::new(Self { known, knows_late })
+        Arc::new(Self {
+            known: AtomicU64::new(u64::MAX),
+            since: AtomicU64::new(0),
+            knows_late: AtomicBool::new(false),
+        })
     }
 }
 
@@ -104,6 +108,7 @@ impl Commands for Deriving {
         rows.push(forwarded("log", Bytes::from_static(&[0; 8]), record));
         Ok(Derived {
             rows,
+            since: self.since.load(Ordering::SeqCst),
             ..Derived::default()
         })
     }
@@ -256,6 +261,69 @@ async fn a_leader_takes_no_write_before_it_knows_what_its_range_asks_for() {
     commands.known.store(index + 5, Ordering::SeqCst);
     put(&cluster, keyspace, &key(1), 1).await;
     check(&cluster, 1).await;
+    cluster.close().unwrap();
+}
+
+#[tokio::test]
+async fn what_a_leader_has_derived_by_those_that_come_later_have_to_know() {
+    let directory = TempDir::new().unwrap();
+    let (mut around, commands) = (surroundings(&directory), Deriving::new());
+    around.commands = Arc::clone(&commands) as Arc<dyn Commands>;
+    let cluster = open_with(around.clone()).await;
+    let keyspace = make_keyspaces(&cluster).await;
+    let index = cluster.metadata_index();
+    let learn = |known, since, knows_late| {
+        commands.known.store(known, Ordering::SeqCst);
+        commands.since.store(since, Ordering::SeqCst);
+        commands.knows_late.store(knows_late, Ordering::SeqCst);
+    };
+    learn(index + 4, 0, false);
+    put(&cluster, keyspace, &key(1), 1).await;
+    // It knows of another index, which nobody has asked it to know.
+    learn(index + 6, index + 5, true);
+    put(&cluster, keyspace, &key(1), 2).await;
+    // A request for less changes nothing about that, also after a start.
+    cluster.require(index + 3).await.unwrap();
+    cluster.settled().await.unwrap();
+    assert_eq!(rows(&cluster, "late").await, rows(&cluster, "inverse").await);
+    cluster.close().unwrap();
+    let cluster = open_with(around).await;
+    let keyspace = cluster.keyspace("k").unwrap();
+    // One that has not heard of it would leave a row behind.
+    learn(index + 4, 0, false);
+    let refused = cluster
+        .write(keyspace, &key(1), WriteOptions::default(), &Append(255))
+        .await;
+    assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+    learn(index + 5, index + 5, true);
+    put(&cluster, keyspace, &key(1), 255).await;
+    check(&cluster, 3).await;
+    assert_eq!(rows(&cluster, "late").await, BTreeMap::new());
+    cluster.close().unwrap();
+}
+
+#[tokio::test]
+async fn later_leaders_have_to_know_the_keyspaces_that_one_has_put_rows_into() {
+    let directory = TempDir::new().unwrap();
+    let (mut around, commands) = (surroundings(&directory), Deriving::new());
+    around.commands = Arc::clone(&commands) as Arc<dyn Commands>;
+    let cluster = open_with(around).await;
+    let keyspace = make_keyspaces(&cluster).await;
+    let late = cluster.keyspace("late").unwrap();
+    cluster.drop_keyspace(late).await.unwrap();
+    let late = retried(async || cluster.create_keyspace("late").await).await;
+    commands.knows_late.store(true, Ordering::SeqCst);
+    put(&cluster, keyspace, &key(1), 1).await;
+    let number = u64::from(late.number);
+    commands.known.store(number - 1, Ordering::SeqCst);
+    let refused = cluster
+        .write(keyspace, &key(1), WriteOptions::default(), &Append(255))
+        .await;
+    assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+    commands.known.store(number, Ordering::SeqCst);
+    put(&cluster, keyspace, &key(1), 255).await;
+    check(&cluster, 2).await;
+    assert_eq!(rows(&cluster, "late").await, BTreeMap::new());
     cluster.close().unwrap();
 }
 

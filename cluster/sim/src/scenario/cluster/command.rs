@@ -232,6 +232,8 @@ pub(super) struct SimulatedCommands {
     pub(super) learnt: AtomicU64,
     /// Whether the late index is in that.
     pub(super) knows_late: AtomicBool,
+    /// The metadata with which it has come.
+    pub(super) late_since: AtomicU64,
 }
 
 impl Commands for SimulatedCommands {
@@ -276,6 +278,11 @@ impl Commands for SimulatedCommands {
         rows.extend(version(change));
         Ok(Derived {
             rows,
+            since: if knows_late {
+                self.late_since.load(Ordering::SeqCst)
+            } else {
+                0
+            },
             ..Derived::default()
         })
     }

@@ -352,10 +352,12 @@ impl Node for Member {
     fn learn(&self) {
         // A definition is where a node has it in its own metadata.
         let knows_late = self.cluster.keyspace(LATE).is_some();
+        let index = self.cluster.metadata_index();
+        if knows_late && !self.commands.knows_late.load(Ordering::SeqCst) {
+            self.commands.late_since.store(index, Ordering::SeqCst);
+        }
         self.commands.knows_late.store(knows_late, Ordering::SeqCst);
-        self.commands
-            .learnt
-            .store(self.cluster.metadata_index(), Ordering::SeqCst);
+        self.commands.learnt.store(index, Ordering::SeqCst);
     }
 
     fn metadata_index(&self) -> u64 {
