@@ -144,11 +144,7 @@ impl Upkeep {
                 })
                 .await
             }
-            Step::ForgetShards(id) => {
-                let now_ms = self.now_ms();
-                self.change_stream(table, id, |stream| plan::forget_shards(stream, now_ms))
-                    .await
-            }
+            Step::ForgetShards(id) => self.forget_shards(table, id).await,
             Step::FillHistory(id) => self.fill_history(table, id).await,
             Step::OpenHistory(id) => self.open_history(table, id).await,
             Step::EnableTimeToLive(id) => self.enable_time_to_live(table, id).await,
@@ -358,6 +354,26 @@ impl Upkeep {
             .write(metadata, &key, WriteOptions::default(), &install)
             .await?;
         Ok(())
+    }
+
+    /// Forgets shards that are old enough, as far as all of their records are removed: nobody would look for the others.
+    async fn forget_shards(&self, table: &Table, id: Uuid) -> Result<(), StepError> {
+        let Some(stream) = table.definition().streams.iter().find(|stream| stream.id == id) else {
+            return Ok(());
+        };
+        let mut empty = Vec::new();
+        for shard in plan::forgettable(stream, self.now_ms()) {
+            if NamedStream::last_index(&self.cluster, stream, shard.number).await? == 0 {
+                empty.push(shard.number);
+            }
+        }
+        if empty.is_empty() {
+            return Ok(());
+        }
+        self.change_stream(table, id, |stream| {
+            stream.shards.retain(|shard| !empty.contains(&shard.number));
+        })
+        .await
     }
 
     /// Closes the shards that get no record any more: all of a stream that is being disabled, those with children of one

@@ -6,7 +6,7 @@
 use uuid::Uuid;
 
 use crate::catalog::{
-    DeletedTable, IndexStatus, StreamDefinition, StreamStatus, TableDefinition, TimeToLiveStatus,
+    DeletedTable, IndexStatus, Shard, StreamDefinition, StreamStatus, TableDefinition, TimeToLiveStatus,
 };
 use crate::operation::shards::RETENTION_MS;
 
@@ -32,7 +32,7 @@ pub(super) enum Step {
     OpenShards(Uuid),
     /// Shards that have children are to be closed as soon as no record can come.
     CloseShards(Uuid),
-    /// Shards whose records are all too old are to be forgotten.
+    /// Shards whose records are all too old are to be forgotten, as far as these are removed.
     ForgetShards(Uuid),
     /// Items that were there before are to be noted by when they are due.
     EnableTimeToLive(Uuid),
@@ -98,10 +98,8 @@ fn of_stream(stream: &StreamDefinition, now_ms: i64, shard_age_ms: i64) -> Optio
             {
                 return Some(Step::OpenShards(id));
             }
-            let mut closed = stream.shards.iter().filter_map(|shard| shard.closed);
-            closed
-                .any(|(at_ms, _)| is_old(at_ms, FORGET_MS))
-                .then_some(Step::ForgetShards(id))
+            let is_any_old = forgettable(stream, now_ms).next().is_some();
+            is_any_old.then_some(Step::ForgetShards(id))
         }
     }
 }
@@ -131,7 +129,7 @@ pub(super) fn open_shards(stream: &mut StreamDefinition, now_ms: i64) {
         .filter_map(|slot| stream.newest(slot).copied())
         .collect();
     for parent in newest {
-        stream.shards.push(crate::catalog::Shard {
+        stream.shards.push(Shard {
             number: parent.number + crate::catalog::SLOTS,
             opened_at_ms: now_ms,
             closed: None,
@@ -139,19 +137,16 @@ pub(super) fn open_shards(stream: &mut StreamDefinition, now_ms: i64) {
     }
 }
 
-/// Leaves out shards whose records are all too old.
-pub(super) fn forget_shards(stream: &mut StreamDefinition, now_ms: i64) {
-    stream.shards.retain(|shard| {
-        shard
-            .closed
-            .is_none_or(|(at_ms, _)| now_ms < at_ms.saturating_add(FORGET_MS))
-    });
+/// The shards whose records are all too old.
+pub(super) fn forgettable(stream: &StreamDefinition, now_ms: i64) -> impl Iterator<Item = &Shard> {
+    let is_old = move |(at_ms, _): (i64, u64)| now_ms >= at_ms.saturating_add(FORGET_MS);
+    (stream.shards.iter()).filter(move |shard| shard.closed.is_some_and(is_old))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{SLOTS, Shard, StreamView};
+    use crate::catalog::{SLOTS, StreamView};
     use crate::operation::create_table::tests::definition;
 
     const AGE_MS: i64 = 1000;
@@ -202,9 +197,9 @@ mod tests {
             steps(&table, AGE_MS + FORGET_MS, i64::MAX),
             [Step::ForgetShards(id)]
         );
-        forget_shards(&mut table.streams[0], AGE_MS + FORGET_MS);
-        let numbers: Vec<_> = table.streams[0].shards.iter().map(|shard| shard.number).collect();
-        assert_eq!(numbers, [4, 5, 6, 7]);
+        let forgettable = forgettable(&table.streams[0], AGE_MS + FORGET_MS);
+        let numbers: Vec<_> = forgettable.map(|shard| shard.number).collect();
+        assert_eq!(numbers, [0, 1, 2, 3]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The streams of a deleted table: read for a day, and forgotten then.
+//! The streams of a deleted table: read for a day, and forgotten then. So are shards that have come to their end.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -63,6 +63,37 @@ fn keyspaces(node: &Node) -> Vec<String> {
     let all = node.context.cluster.keyspaces().into_iter();
     let names = all.map(|(_, name)| name);
     names.filter(|name| name.starts_with("stream/")).collect()
+}
+
+#[tokio::test]
+async fn a_shard_is_not_forgotten_before_its_records_are_removed() {
+    let node = Node::start_with(Limits::default(), TABLE).await;
+    let clock = Arc::new(Ahead::default());
+    let settings = UpkeepSettings::default();
+    let upkeep = Upkeep {
+        cluster: node.context.cluster.clone(),
+        catalog: Arc::clone(&node.context.catalog),
+        clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        settings,
+    };
+    node.ask(Target::PutItem, &put(""), &[]).await.unwrap();
+    node.context.cluster.settled().await.unwrap();
+    let stream = || node.context.catalog.table("Tab").unwrap().definition().streams[0].clone();
+    let keyspace = node.context.cluster.keyspace(&stream().keyspace()).unwrap();
+    let ages = [i64::try_from(settings.shard_age_ms).unwrap(), 2 * RETENTION_MS];
+    for age_ms in ages {
+        clock.0.fetch_add(age_ms, Ordering::SeqCst);
+        for _ in 0..3 {
+            upkeep.look_after_all().await.unwrap();
+        }
+    }
+    // Nobody has removed anything: three of the first four shards are empty, and gone.
+    assert_eq!(stream().shards.len(), 4 + 4 + 1);
+    assert_eq!(node.context.cluster.tally(keyspace).await.items, 1);
+    upkeep.trim_all().await.unwrap();
+    assert_eq!(node.context.cluster.tally(keyspace).await.items, 0);
+    upkeep.look_after_all().await.unwrap();
+    assert_eq!(stream().shards.len(), 4 + 4);
 }
 
 #[tokio::test]
