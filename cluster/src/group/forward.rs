@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::effect::{Accept, Record};
 use super::journal::JournalError;
 use super::replica::{Replica, State};
@@ -53,7 +55,7 @@ impl Waiting {
     fn new((index, at_ms): (u64, u64), record: Record) -> Self {
         let rows = record.rows().iter().map(|row| row.key.len() + row.head.len());
         let cell = record.effect().and_then(|effect| effect.cell.as_ref());
-        let bytes = rows.sum::<usize>() + cell.map_or(0, bytes::Bytes::len);
+        let bytes = rows.sum::<usize>() + cell.map_or(0, Bytes::len);
         Self {
             index,
             at_ms,
@@ -88,7 +90,7 @@ pub(super) struct Forwarding {
     done: u64,
     /// The term in which somebody sends.
     runs_in: Option<u64>,
-    /// The last mark that was proposed.
+    /// The last mark that has a place in the log.
     marked: u64,
 }
 
@@ -215,14 +217,20 @@ impl Forwarding {
         }
     }
 
-    /// The mark to be logged, if it is time.
-    fn mark(&mut self, at_least: usize) -> Option<u64> {
+    /// Has the mark be logged, if it is time. One that finds no place, as while leadership is handed over, is tried again.
+    fn mark(&mut self, at_least: usize, propose: impl FnOnce(Bytes) -> Option<(u64, u64)>) {
         let done = self.open.partition_point(|(index, _)| *index <= self.done);
         let is_time = done >= at_least.max(1) && self.done > self.marked;
-        is_time.then(|| {
+        if is_time && propose(Record::forwarded(self.done)).is_some() {
             self.marked = self.done;
-            self.done
-        })
+        }
+    }
+}
+
+impl State {
+    fn mark_forwarded(&mut self, at_least: usize) {
+        let core = &mut self.core;
+        self.forwarding.mark(at_least, |record| core.propose(record));
     }
 }
 
@@ -320,9 +328,7 @@ impl Replica {
                 return;
             }
             state.forwarding.sent(last, was_gap);
-            if let Some(mark) = state.forwarding.mark(MARK_ENTRIES) {
-                state.core.propose(Record::forwarded(mark));
-            }
+            state.mark_forwarded(MARK_ENTRIES);
             self.look_at_forwarding(&mut state);
             self.advance(state);
             self.host.outbox.flush();
@@ -379,7 +385,7 @@ impl Replica {
     }
 
     /// The records that the ranges are to put into their logs; `None` while this node knows no layout.
-    fn rows_by_range(&self, batch: &[Waiting]) -> Option<BTreeMap<u32, bytes::Bytes>> {
+    fn rows_by_range(&self, batch: &[Waiting]) -> Option<BTreeMap<u32, Bytes>> {
         let courier = self.host.courier()?;
         let mut by_range = BTreeMap::<u32, Vec<Sent>>::new();
         for waiting in batch {
@@ -406,11 +412,8 @@ impl Replica {
 
     /// Logs how far rows are, when nothing else has done it for a while. The caller holds the state.
     pub(super) fn tend_forwarding(state: &mut State) {
-        if state.leads()
-            && state.core.may_serve()
-            && let Some(mark) = state.forwarding.mark(1)
-        {
-            state.core.propose(Record::forwarded(mark));
+        if state.leads() && state.core.may_serve() {
+            state.mark_forwarded(1);
         }
     }
 
@@ -426,8 +429,6 @@ impl Replica {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::super::effect::{Change, Fill};
     use super::super::rows::{Row, RowKind};
     use super::*;
@@ -456,6 +457,19 @@ mod tests {
         }
     }
 
+    /// The marks that are proposed at a look, and find this place.
+    fn marks(forwarding: &mut Forwarding, place: Option<(u64, u64)>) -> Vec<u64> {
+        let mut marks = Vec::new();
+        forwarding.mark(1, |record| {
+            let Ok(Record::Forwarded { index }) = Record::decode(record) else {
+                unreachable!("it is a mark")
+            };
+            marks.push(index);
+            place
+        });
+        marks
+    }
+
     #[test]
     fn a_new_leader_sends_what_is_not_logged_as_taken_and_then_what_is_applied() {
         let mut forwarding = Forwarding::new([(3, 1), (5, 1)].into(), 3);
@@ -469,7 +483,9 @@ mod tests {
         forwarding.sent(7, false);
         assert!(matches!(forwarding.next(7), Work::Nothing));
         assert_eq!((forwarding.taken(9), forwarding.behind()), (9, 0));
-        assert_eq!((forwarding.mark(1), forwarding.mark(1)), (Some(7), None));
+        assert_eq!(marks(&mut forwarding, None), [7], "there is no place for it");
+        assert_eq!(marks(&mut forwarding, Some((9, 1))), [7], "so it is tried again");
+        assert!(marks(&mut forwarding, Some((10, 1))).is_empty());
         assert_eq!(forwarding.first_open(), Some(5));
         forwarding.logged(7);
         assert!(forwarding.is_settled());
