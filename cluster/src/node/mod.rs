@@ -226,12 +226,8 @@ impl Node {
         node.host.set_courier(Arc::new(Carrier::new(&node)));
         let inbox = Arc::clone(&node.dispatch) as Arc<dyn Inbox>;
         let network = connect(inbox, found + 1).map_err(|cause| Error::Network { cause })?;
-        for founder in node
-            .settings
-            .founders
-            .iter()
-            .filter(|founder| founder.node != node.settings.node)
-        {
+        let founders = node.settings.founders.iter();
+        for founder in founders.filter(|founder| founder.node != node.settings.node) {
             network.introduce(founder.node, &founder.address);
         }
         node.exchange.connect(network);

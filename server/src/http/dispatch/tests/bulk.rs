@@ -47,7 +47,7 @@ fn report(place: &Place, name: &str) -> String {
 
 #[tokio::test]
 async fn items_are_put_as_put_item_would_each_if_its_condition_holds() {
-    let place = start().await;
+    let place = Box::pin(start()).await;
     let there = r#"{"TableName":"Tab","Item":{"pk":{"S":"there"},"v":{"N":"1"}}}"#;
     place.ask(Target::PutItem, there).await.unwrap();
     let lines = concat!(
@@ -114,7 +114,7 @@ async fn items_are_put_as_put_item_would_each_if_its_condition_holds() {
 
 #[tokio::test]
 async fn ion_has_conditions_and_what_is_compressed_is_read() {
-    let place = start().await;
+    let place = Box::pin(start()).await;
     let lines = concat!(
         "$ion_1_0 {Item:{pk:\"a\",v:1.}}\n",
         "{Item:{pk:\"a\",v:2.},ConditionExpression:\"#v = :one\",",
@@ -153,7 +153,7 @@ async fn ion_has_conditions_and_what_is_compressed_is_read() {
 
 #[tokio::test]
 async fn an_operation_goes_on_where_its_row_says_and_ends_when_it_is_cancelled() {
-    let place = start().await;
+    let place = Box::pin(start()).await;
     let line = |key: &str| format!("{{\"Item\":{{\"pk\":{{\"S\":\"{key}\"}}}}}}\n");
     place.write("in/1", line("done").as_bytes());
     place.write("in/2", [line("skipped"), line("read")].concat().as_bytes());
@@ -195,7 +195,7 @@ async fn an_operation_goes_on_where_its_row_says_and_ends_when_it_is_cancelled()
 
 #[tokio::test]
 async fn what_cannot_be_done_fails_and_says_why() {
-    let place = start().await;
+    let place = Box::pin(start()).await;
     place.write("in/1", b"{\"Item\":{\"pk\":{\"S\":\"a\"}}}");
     let refused = place
         .ask(
@@ -238,7 +238,7 @@ async fn what_cannot_be_done_fails_and_says_why() {
 
 #[tokio::test]
 async fn operations_are_listed_latest_first_and_a_token_is_one_of_them() {
-    let place = start().await;
+    let place = Box::pin(start()).await;
     let first = begin(&place, &puts(r#","ClientToken":"t""#)).await;
     assert_eq!(begin(&place, &puts(r#","ClientToken":"t""#)).await, first);
     let other = puts(r#","ClientToken":"t","PerformanceTier":"ACCELERATED""#);

@@ -19,7 +19,7 @@ const EXPORT: &str =
 
 /// A node whose buckets are at a server.
 async fn start_with_server() -> (Place, TcpListener) {
-    let mut place = start().await;
+    let mut place = Box::pin(start()).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let s3 = S3::new(S3Settings {
         endpoint: format!("http://{}", listener.local_addr().unwrap()),
@@ -109,7 +109,7 @@ fn writes_data(request: &str) -> bool {
 
 #[tokio::test]
 async fn files_of_all_tries_go_when_an_export_is_begun_anew() {
-    let place = start().await;
+    let place = Box::pin(start()).await;
     let (transfers, was, arn) = ask(&place).await;
     let mut now = was.clone();
     for random in 0..3 {

@@ -26,7 +26,7 @@ pub(super) struct Place {
 }
 
 pub(super) async fn start() -> Place {
-    let mut node = Node::start_with(Limits::default(), TABLE).await;
+    let mut node = Box::pin(Node::start_with(Limits::default(), TABLE)).await;
     let buckets = node.directory.path().join("buckets");
     let bucket = buckets.join("bucket");
     fs::create_dir_all(&bucket).unwrap();
@@ -41,7 +41,7 @@ pub(super) async fn start() -> Place {
     };
     let porter = Porter::new(upkeep, transfers, "us-east-1", random::fill);
     let place = Place { node, porter, bucket };
-    place.keep("Tab").await;
+    Box::pin(place.keep("Tab")).await;
     place
 }
 
@@ -117,7 +117,7 @@ pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_table_that_is_exported_can_be_imported_as_it_was() {
-    let place = start().await;
+    let place = Box::pin(start()).await;
     let put = format!(r#"{{"TableName":"Tab","Item":{ITEM}}}"#);
     place.ask(Target::PutItem, &put).await.unwrap();
     let table = "arn:aws:dynamodb:us-east-1:000000000000:table/Tab";
@@ -171,7 +171,7 @@ async fn a_table_that_is_exported_can_be_imported_as_it_was() {
 
 #[tokio::test]
 async fn records_that_are_no_items_are_counted_and_the_others_are_there() {
-    let place = start().await;
+    let place = Box::pin(start()).await;
     let lines = concat!(
         "{\"Item\":{\"pk\":{\"S\":\"a\"},\"a\":{\"S\":\"x\"}}}\n",
         "not an item\n",
@@ -210,7 +210,7 @@ async fn records_that_are_no_items_are_counted_and_the_others_are_there() {
 
 #[tokio::test]
 async fn an_import_goes_on_where_its_row_says() {
-    let place = start().await;
+    let place = Box::pin(start()).await;
     let line = |key: &str| format!("{{\"Item\":{{\"pk\":{{\"S\":\"{key}\"}}}}}}\n");
     place.write("in/1", line("done").as_bytes());
     place.write("in/2", [line("skipped"), line("read")].concat().as_bytes());
@@ -251,7 +251,7 @@ async fn an_import_goes_on_where_its_row_says() {
 
 #[tokio::test]
 async fn an_import_ends_with_its_table_or_without_its_source() {
-    let place = start().await;
+    let place = Box::pin(start()).await;
     place.write("in/1", b"{\"Item\":{\"pk\":{\"S\":\"a\"}}}");
     let asked = place
         .ask(Target::ImportTable, &import("New", "DYNAMODB_JSON", ""))
@@ -290,7 +290,7 @@ async fn an_import_ends_with_its_table_or_without_its_source() {
 
 #[tokio::test]
 async fn the_same_token_is_the_same_import_or_export() {
-    let place = start().await;
+    let place = Box::pin(start()).await;
     place.write("in/1", b"{\"Item\":{\"pk\":{\"S\":\"a\"}}}");
     let body = import("New", "DYNAMODB_JSON", r#","ClientToken":"t""#);
     let first = place.ask(Target::ImportTable, &body).await.unwrap();
@@ -321,7 +321,7 @@ async fn the_same_token_is_the_same_import_or_export() {
 
 #[tokio::test]
 async fn nothing_stays_of_an_export_that_is_cancelled_or_of_a_try_that_was_cut_short() {
-    let place = start().await;
+    let place = Box::pin(start()).await;
     let transfers = Arc::clone(place.node.context.transfers.as_ref().unwrap());
     let table = "arn:aws:dynamodb:us-east-1:000000000000:table/Tab";
     let body = format!(r#"{{"TableArn":"{table}","S3Bucket":"bucket","S3Prefix":"out"}}"#);
@@ -379,7 +379,7 @@ async fn nothing_stays_of_an_export_that_is_cancelled_or_of_a_try_that_was_cut_s
 
 #[tokio::test]
 async fn what_is_not_there_is_told_by_its_name() {
-    let place = start().await;
+    let place = Box::pin(start()).await;
     let table = "arn:aws:dynamodb:us-east-1:000000000000:table/Tab";
     for (target, kind, code) in [
         (Target::DescribeImport, "import", "ImportNotFoundException"),
