@@ -35,5 +35,5 @@ pub(crate) trait Authorize {
     ///
     /// # Errors
     /// AccessDeniedException for the first thing that is not permitted.
-    async fn authorize(&mut self, judge: &Judge<'_>) -> Result<(), ApiError>;
+    fn authorize(&mut self, judge: &Judge<'_>) -> impl Future<Output = Result<(), ApiError>> + Send;
 }

@@ -147,9 +147,9 @@ impl Context {
 }
 
 /// A request of the API together with its answer.
-pub(crate) trait Operation: Sized {
+pub(crate) trait Operation: Sized + Send {
     /// What it answers.
-    type Output;
+    type Output: Send;
 
     /// The name of the one table whose items it is about, if there is one, as far as it is valid.
     fn table(&self) -> Option<&str> {
@@ -157,5 +157,5 @@ pub(crate) trait Operation: Sized {
     }
 
     /// Validates and carries it out.
-    async fn run(self, context: &Context) -> Result<Self::Output, ApiError>;
+    fn run(self, context: &Context) -> impl Future<Output = Result<Self::Output, ApiError>> + Send;
 }

@@ -1,5 +1,6 @@
 //! From a target to its operation: decode, authorize, run, encode. The one list of which type serves which operation.
 
+use std::pin::Pin;
 #[cfg(test)]
 use std::sync::{Arc, OnceLock};
 
@@ -85,56 +86,62 @@ pub(super) async fn run_for(
 ) -> Result<Vec<u8>, ApiError> {
     context.cluster.count_request();
     match target {
-        Target::BatchExecuteStatement => answer::<BatchExecuteStatement>(json, asked, context).await,
+        Target::BatchExecuteStatement => at_leisure::<BatchExecuteStatement>(json, asked, context).await,
         Target::BatchGetItem => answer::<BatchGetItem>(json, asked, context).await,
         Target::BatchWriteItem => answer::<BatchWriteItem>(json, asked, context).await,
-        Target::CancelBulkOperation => answer::<CancelBulkOperation>(json, asked, context).await,
-        Target::CreateBackup => answer::<CreateBackup>(json, asked, context).await,
-        Target::CreateTable => answer::<CreateTable>(json, asked, context).await,
-        Target::DeleteBackup => answer::<DeleteBackup>(json, asked, context).await,
+        Target::CancelBulkOperation => at_leisure::<CancelBulkOperation>(json, asked, context).await,
+        Target::CreateBackup => at_leisure::<CreateBackup>(json, asked, context).await,
+        Target::CreateTable => at_leisure::<CreateTable>(json, asked, context).await,
+        Target::DeleteBackup => at_leisure::<DeleteBackup>(json, asked, context).await,
         Target::DeleteItem => answer::<DeleteItem>(json, asked, context).await,
-        Target::DeleteResourcePolicy => answer::<DeleteResourcePolicy>(json, asked, context).await,
-        Target::DeleteTable => answer::<DeleteTable>(json, asked, context).await,
-        Target::DescribeBackup => answer::<DescribeBackup>(json, asked, context).await,
-        Target::DescribeBulkOperation => answer::<DescribeBulkOperation>(json, asked, context).await,
-        Target::DescribeContinuousBackups => answer::<DescribeContinuousBackups>(json, asked, context).await,
-        Target::DescribeEndpoints => answer::<DescribeEndpoints>(json, asked, context).await,
-        Target::DescribeExport => answer::<DescribeExport>(json, asked, context).await,
-        Target::DescribeImport => answer::<DescribeImport>(json, asked, context).await,
-        Target::DescribeLimits => answer::<DescribeLimits>(json, asked, context).await,
-        Target::DescribeStream => answer::<DescribeStream>(json, asked, context).await,
-        Target::DescribeTable => answer::<DescribeTable>(json, asked, context).await,
-        Target::DescribeTimeToLive => answer::<DescribeTimeToLive>(json, asked, context).await,
-        Target::ExecuteStatement => answer::<ExecuteStatement>(json, asked, context).await,
-        Target::ExecuteTransaction => answer::<ExecuteTransaction>(json, asked, context).await,
-        Target::ExportTableToPointInTime => answer::<ExportTableToPointInTime>(json, asked, context).await,
+        Target::DeleteResourcePolicy => at_leisure::<DeleteResourcePolicy>(json, asked, context).await,
+        Target::DeleteTable => at_leisure::<DeleteTable>(json, asked, context).await,
+        Target::DescribeBackup => at_leisure::<DescribeBackup>(json, asked, context).await,
+        Target::DescribeBulkOperation => at_leisure::<DescribeBulkOperation>(json, asked, context).await,
+        Target::DescribeContinuousBackups => {
+            at_leisure::<DescribeContinuousBackups>(json, asked, context).await
+        }
+        Target::DescribeEndpoints => at_leisure::<DescribeEndpoints>(json, asked, context).await,
+        Target::DescribeExport => at_leisure::<DescribeExport>(json, asked, context).await,
+        Target::DescribeImport => at_leisure::<DescribeImport>(json, asked, context).await,
+        Target::DescribeLimits => at_leisure::<DescribeLimits>(json, asked, context).await,
+        Target::DescribeStream => at_leisure::<DescribeStream>(json, asked, context).await,
+        Target::DescribeTable => at_leisure::<DescribeTable>(json, asked, context).await,
+        Target::DescribeTimeToLive => at_leisure::<DescribeTimeToLive>(json, asked, context).await,
+        Target::ExecuteStatement => at_leisure::<ExecuteStatement>(json, asked, context).await,
+        Target::ExecuteTransaction => at_leisure::<ExecuteTransaction>(json, asked, context).await,
+        Target::ExportTableToPointInTime => {
+            at_leisure::<ExportTableToPointInTime>(json, asked, context).await
+        }
         Target::GetItem => answer::<GetItem>(json, asked, context).await,
         Target::GetRecords => answer::<GetRecords>(json, asked, context).await,
-        Target::GetResourcePolicy => answer::<GetResourcePolicy>(json, asked, context).await,
-        Target::GetShardIterator => answer::<GetShardIterator>(json, asked, context).await,
-        Target::ImportTable => answer::<ImportTable>(json, asked, context).await,
-        Target::ListBackups => answer::<ListBackups>(json, asked, context).await,
-        Target::ListBulkOperations => answer::<ListBulkOperations>(json, asked, context).await,
-        Target::ListExports => answer::<ListExports>(json, asked, context).await,
-        Target::ListImports => answer::<ListImports>(json, asked, context).await,
-        Target::ListStreams => answer::<ListStreams>(json, asked, context).await,
-        Target::ListTables => answer::<ListTables>(json, asked, context).await,
-        Target::ListTagsOfResource => answer::<ListTagsOfResource>(json, asked, context).await,
+        Target::GetResourcePolicy => at_leisure::<GetResourcePolicy>(json, asked, context).await,
+        Target::GetShardIterator => at_leisure::<GetShardIterator>(json, asked, context).await,
+        Target::ImportTable => at_leisure::<ImportTable>(json, asked, context).await,
+        Target::ListBackups => at_leisure::<ListBackups>(json, asked, context).await,
+        Target::ListBulkOperations => at_leisure::<ListBulkOperations>(json, asked, context).await,
+        Target::ListExports => at_leisure::<ListExports>(json, asked, context).await,
+        Target::ListImports => at_leisure::<ListImports>(json, asked, context).await,
+        Target::ListStreams => at_leisure::<ListStreams>(json, asked, context).await,
+        Target::ListTables => at_leisure::<ListTables>(json, asked, context).await,
+        Target::ListTagsOfResource => at_leisure::<ListTagsOfResource>(json, asked, context).await,
         Target::PutItem => answer::<PutItem>(json, asked, context).await,
-        Target::PutResourcePolicy => answer::<PutResourcePolicy>(json, asked, context).await,
+        Target::PutResourcePolicy => at_leisure::<PutResourcePolicy>(json, asked, context).await,
         Target::Query => answer::<Query>(json, asked, context).await,
-        Target::RestoreTableFromBackup => answer::<RestoreTableFromBackup>(json, asked, context).await,
-        Target::RestoreTableToPointInTime => answer::<RestoreTableToPointInTime>(json, asked, context).await,
+        Target::RestoreTableFromBackup => at_leisure::<RestoreTableFromBackup>(json, asked, context).await,
+        Target::RestoreTableToPointInTime => {
+            at_leisure::<RestoreTableToPointInTime>(json, asked, context).await
+        }
         Target::Scan => answer::<Scan>(json, asked, context).await,
-        Target::StartBulkPutItems => answer::<StartBulkPutItems>(json, asked, context).await,
-        Target::TagResource => answer::<TagResource>(json, asked, context).await,
+        Target::StartBulkPutItems => at_leisure::<StartBulkPutItems>(json, asked, context).await,
+        Target::TagResource => at_leisure::<TagResource>(json, asked, context).await,
         Target::TransactGetItems => answer::<TransactGetItems>(json, asked, context).await,
         Target::TransactWriteItems => answer::<TransactWriteItems>(json, asked, context).await,
-        Target::UntagResource => answer::<UntagResource>(json, asked, context).await,
-        Target::UpdateContinuousBackups => answer::<UpdateContinuousBackups>(json, asked, context).await,
+        Target::UntagResource => at_leisure::<UntagResource>(json, asked, context).await,
+        Target::UpdateContinuousBackups => at_leisure::<UpdateContinuousBackups>(json, asked, context).await,
         Target::UpdateItem => answer::<UpdateItem>(json, asked, context).await,
-        Target::UpdateTable => answer::<UpdateTable>(json, asked, context).await,
-        Target::UpdateTimeToLive => answer::<UpdateTimeToLive>(json, asked, context).await,
+        Target::UpdateTable => at_leisure::<UpdateTable>(json, asked, context).await,
+        Target::UpdateTimeToLive => at_leisure::<UpdateTimeToLive>(json, asked, context).await,
     }
 }
 
@@ -169,6 +176,19 @@ async fn run_as(
         concern,
     };
     run_for(target, json, asked, context).await
+}
+
+/// As [`answer`], for operations that come seldom: on the heap, so that the others, which come all the time, take no room for them.
+fn at_leisure<'a, O>(
+    json: &'a [u8],
+    asked: Asked<'a>,
+    context: &'a Context,
+) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, ApiError>> + Send + 'a>>
+where
+    O: Operation + Decode + Authorize + 'a,
+    O::Output: Encode,
+{
+    Box::pin(answer::<O>(json, asked, context))
 }
 
 async fn answer<O>(json: &[u8], asked: Asked<'_>, context: &Context) -> Result<Vec<u8>, ApiError>
