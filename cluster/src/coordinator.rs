@@ -300,8 +300,13 @@ impl Cluster {
         command: &A,
     ) -> Result<A::Answer, Error> {
         let group = self.group_of(keyspace, key)?;
-        let asked_ms = self.node.surroundings.world.unix_ms();
         let options = self.with_invocation(options);
+        // Only what may become a hint needs it.
+        let asked_ms = if options.level == ConsistencyLevel::One {
+            self.node.surroundings.world.unix_ms()
+        } else {
+            0
+        };
         let target = Target {
             keyspace: keyspace.number,
             key,

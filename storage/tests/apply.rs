@@ -5,7 +5,6 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex};
@@ -14,13 +13,12 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use stator_storage::vfs::mem::{MemVfs, Unsynced};
-use stator_storage::vfs::{File, LockGuard, Vfs};
 use stator_storage::{
     Durability, Engine, Error, KeyspaceId, KeyspaceOptions, LogBatch, Pressure, Recovery, Result, Settings,
     StreamId, WriteBatch,
 };
 
-use support::{environment, read_all, tiny};
+use support::{Watched, environment, read_all, tiny};
 
 const DIRECTORY: &str = "/d";
 const STREAM: StreamId = StreamId(9);
@@ -85,72 +83,31 @@ fn turn_while_there_is_something(engine: &Engine) {
     }
 }
 
-/// A disk on which no sstable is begun while the gate is closed.
-#[derive(Clone, Debug)]
+/// Whether something has to wait.
+#[derive(Debug)]
 struct Gate {
-    disk: MemVfs,
-    closed: Arc<(Mutex<bool>, Condvar)>,
+    is_closed: Mutex<bool>,
+    opened: Condvar,
 }
 
 impl Gate {
-    fn closed() -> Self {
-        Self {
-            disk: MemVfs::new(),
-            closed: Arc::new((Mutex::new(true), Condvar::new())),
-        }
+    fn closed() -> Arc<Self> {
+        Arc::new(Self {
+            is_closed: Mutex::new(true),
+            opened: Condvar::new(),
+        })
     }
 
     fn open(&self) {
-        *self.closed.0.lock().unwrap() = false;
-        self.closed.1.notify_all();
-    }
-}
-
-impl Vfs for Gate {
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.disk.create_dir_all(path)
+        *self.is_closed.lock().unwrap() = false;
+        self.opened.notify_all();
     }
 
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        if path.extension().is_some_and(|extension| extension == "sst") {
-            let mut closed = self.closed.0.lock().unwrap();
-            while *closed {
-                closed = self.closed.1.wait(closed).unwrap();
-            }
+    fn wait(&self) {
+        let mut is_closed = self.is_closed.lock().unwrap();
+        while *is_closed {
+            is_closed = self.opened.wait(is_closed).unwrap();
         }
-        self.disk.create(path)
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        Vfs::open(&self.disk, path)
-    }
-
-    fn hard_link(&self, existing: &Path, name: &Path) -> io::Result<()> {
-        self.disk.hard_link(existing, name)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
-        self.disk.list(directory)
-    }
-
-    fn sync_dir(&self, directory: &Path) -> io::Result<()> {
-        self.disk.sync_dir(directory)
-    }
-
-    fn free_bytes(&self, directory: &Path) -> io::Result<u64> {
-        self.disk.free_bytes(directory)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
-        self.disk.lock(path)
     }
 }
 
@@ -158,7 +115,14 @@ impl Vfs for Gate {
 fn a_completion_applies_while_no_flush_can_end() {
     const ENTRIES: u64 = 200;
     let gate = Gate::closed();
-    let environment = environment(Arc::new(gate.clone()));
+    let waited_at = Arc::clone(&gate);
+    // No sstable is begun before it opens.
+    let watched = Watched::new(MemVfs::new(), move |path| {
+        if path.extension().is_some_and(|extension| extension == "sst") {
+            waited_at.wait();
+        }
+    });
+    let environment = environment(Arc::new(watched));
     let engine = Engine::open(environment, Path::new(DIRECTORY), tiny()).unwrap();
     let id = replayed(&engine, "a").unwrap();
     let (done, outcomes) = channel();

@@ -4,20 +4,19 @@
 
 mod support;
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use stator_storage::tools::{DumpOptions, Repair, Verification, dump, repair, verify};
+use stator_storage::vfs::Vfs as _;
 use stator_storage::vfs::mem::{MemVfs, Unsynced};
-use stator_storage::vfs::{File, LockGuard, Vfs};
 use stator_storage::{
     CompactionStrategy, Durability, Engine, Error, KeyspaceId, KeyspaceOptions, MASTER_KEY_BYTES, MasterKey,
     MasterKeys, Result, Settings, WriteBatch,
 };
 
-use support::{Entries, environment, read_all, tiny};
+use support::{Entries, Watched, environment, read_all, tiny};
 
 const DIRECTORY: &str = "/d";
 
@@ -298,91 +297,28 @@ fn repair_opens_whatever_log_a_start_refuses() {
     );
 }
 
-/// A disk on which something is done whenever a file is made below a directory.
-#[derive(Debug)]
-struct Watched {
-    disk: MemVfs,
-    below: &'static str,
-    engine: Mutex<Option<Engine>>,
-}
-
-impl Watched {
-    fn rotate(&self, path: &Path) {
-        if !path.starts_with(self.below) {
-            return;
-        }
-        // Not while it is being done already.
-        let engine = self.engine.lock().take();
-        if let Some(engine) = engine {
-            engine.rotate_data_key(1).unwrap();
-            *self.engine.lock() = Some(engine);
-        }
-    }
-}
-
-impl Vfs for Watched {
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.disk.create_dir_all(path)
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.rotate(path);
-        self.disk.create(path)
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.disk.open(path)
-    }
-
-    fn hard_link(&self, existing: &Path, name: &Path) -> io::Result<()> {
-        self.rotate(name);
-        self.disk.hard_link(existing, name)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
-        self.disk.list(directory)
-    }
-
-    fn sync_dir(&self, directory: &Path) -> io::Result<()> {
-        self.disk.sync_dir(directory)
-    }
-
-    fn free_bytes(&self, directory: &Path) -> io::Result<u64> {
-        self.disk.free_bytes(directory)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
-        self.disk.lock(path)
-    }
-}
-
 #[test]
 fn a_checkpoint_opens_although_keys_rotate_while_it_is_made() {
     let (disk, first, _) = filled();
-    let watched = Arc::new(Watched {
-        disk: disk.clone(),
-        below: "/checkpoint",
-        engine: Mutex::default(),
+    let rotating: Arc<Mutex<Option<Engine>>> = Arc::default();
+    let of_disk = Arc::clone(&rotating);
+    let watched = Watched::new(disk.clone(), move |path| {
+        if !path.starts_with("/checkpoint") {
+            return;
+        }
+        // Not while it is being done already.
+        let engine = of_disk.lock().take();
+        if let Some(engine) = engine {
+            engine.rotate_data_key(1).unwrap();
+            *of_disk.lock() = Some(engine);
+        }
     });
-    let engine = Engine::open(
-        environment(Arc::clone(&watched) as Arc<dyn Vfs>),
-        directory(),
-        tiny(),
-    )
-    .unwrap();
+    let engine = Engine::open(environment(Arc::new(watched)), directory(), tiny()).unwrap();
     engine.flush().unwrap();
     engine.rewrite_old_files().unwrap();
-    *watched.engine.lock() = Some(engine.clone());
+    *rotating.lock() = Some(engine.clone());
     engine.checkpoint(Path::new("/checkpoint")).unwrap();
-    *watched.engine.lock() = None;
+    *rotating.lock() = None;
     let keys = engine.key_status().data_keys.last().unwrap().id.number();
     assert!(keys > 3, "{keys}");
     let world = environment(Arc::new(disk.clone()));
