@@ -10,7 +10,7 @@ use bytes::Bytes;
 use stator_storage::RangeIterator;
 
 use super::metadata::nothing_changed;
-use super::route::{Place, Route, unexpected};
+use super::route::{Place, Route, Whom, unexpected};
 use super::{Bounds, Cluster, Direction, Keyspace};
 use crate::command::Cell;
 use crate::error::Error;
@@ -27,7 +27,7 @@ use crate::ring::{RangeBits, RangeId};
 /// Rows that another node sends at once, in bytes.
 const PAGE_BYTES: u32 = 1 << 20;
 
-/// How long a read waits that has met damage, before it goes on.
+/// How long a read for which only the leader will do waits that has met damage there, before it goes on.
 const DAMAGE_PAUSE: Duration = Duration::from_millis(20);
 
 /// A row that a range read visits.
@@ -199,7 +199,7 @@ impl Cluster {
         visited
     }
 
-    /// Whether somebody else may have what is damaged here, and there is time for that to be found out.
+    /// Whether somebody else may have what is damaged here, and there is time for it to lead.
     fn may_wait(&self, group: u32, begun: Duration) -> bool {
         let spent = self.node.surroundings.world.now().saturating_sub(begun);
         self.nodes_of(group).len() > 1 && spent < self.node.settings.timing.patience()
@@ -214,17 +214,23 @@ impl Cluster {
     ) -> Result<ControlFlow<()>, Error> {
         let leader = span.level != ConsistencyLevel::One;
         let begun = self.node.surroundings.world.now();
+        let mut whom = if leader { Whom::Leader } else { Whom::Any };
         loop {
-            let is_here = !leader && self.node.readable(group).is_some();
+            let is_here = whom == Whom::Any && self.node.readable(group).is_some();
             let page = if is_here {
                 None
             } else {
-                self.page(group, leader, &span).await?
+                self.page(group, whom, &span).await?
             };
             let Some(page) = page else {
                 match self.visit_or_note(&mut span, visit) {
+                    // Another replica has what is damaged here.
+                    Err(error) if error.is_damage() && !leader && self.nodes_of(group).len() > 1 => {
+                        whom = Whom::AnyOther;
+                        continue;
+                    }
                     Err(error) if error.is_damage() && self.may_wait(group, begun) => {
-                        // Another replica has what is damaged here, and is soon asked for it.
+                        // Another one leads soon.
                         self.node.surroundings.world.sleep(DAMAGE_PAUSE).await;
                         continue;
                     }
@@ -248,8 +254,9 @@ impl Cluster {
 
 impl Cluster {
     /// The next rows of a group on another node; `None` if this node may read them itself.
-    async fn page(&self, group: u32, leader: bool, span: &Span) -> Result<Option<Rows>, Error> {
-        let mut route = Route::new(self, group, leader);
+    async fn page(&self, group: u32, whom: Whom, span: &Span) -> Result<Option<Rows>, Error> {
+        let leader = whom == Whom::Leader;
+        let mut route = Route::to(self, group, whom);
         loop {
             let (place, left) = route.next().await.map_err(nothing_changed)?;
             let outcome = route

@@ -39,6 +39,17 @@ pub(super) enum Place {
     There(NodeId),
 }
 
+/// Who may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whom {
+    /// The leader.
+    Leader,
+    /// Whoever has a replica.
+    Any,
+    /// Whoever has a replica, but for this node.
+    AnyOther,
+}
+
 /// An answer of the wrong kind: what the question has done is not known.
 pub(super) fn unexpected(node: NodeId) -> Refused {
     Refused::Unknown(format!("node {node} has answered something else"))
@@ -66,8 +77,7 @@ pub(crate) async fn within<T>(
 pub(super) struct Route<'a> {
     cluster: &'a Cluster,
     group: u32,
-    /// Whether only the leader will do.
-    leader: bool,
+    whom: Whom,
     /// When the first try began.
     begun: Duration,
     hint: Option<NodeId>,
@@ -85,10 +95,16 @@ pub(super) struct Route<'a> {
 impl<'a> Route<'a> {
     /// To the leader of a group, or to any replica.
     pub(super) fn new(cluster: &'a Cluster, group: u32, leader: bool) -> Self {
+        let whom = if leader { Whom::Leader } else { Whom::Any };
+        Self::to(cluster, group, whom)
+    }
+
+    /// To one of a group that will do.
+    pub(super) fn to(cluster: &'a Cluster, group: u32, whom: Whom) -> Self {
         Self {
             cluster,
             group,
-            leader,
+            whom,
             begun: cluster.node.surroundings.world.now(),
             hint: None,
             tried: 0,
@@ -98,7 +114,7 @@ impl<'a> Route<'a> {
             unknown: None,
             span: follow::open(Step::Route {
                 range: range_of(group),
-                leader,
+                leader: whom == Whom::Leader,
                 node: None,
                 tries: 0,
             }),
@@ -131,7 +147,7 @@ impl<'a> Route<'a> {
                     self.world().sleep(PAUSE.min(left)).await;
                 }
             }
-            let place = self.cluster.place(self.group, self.leader, hint, &mut self.turns);
+            let place = self.cluster.place(self.group, self.whom, hint, &mut self.turns);
             self.tried += 1;
             if let Some(place) = place {
                 let node = match &place {
@@ -197,7 +213,7 @@ impl<'a> Route<'a> {
     fn end(&mut self) -> Error {
         let cause = std::mem::take(&mut self.cause);
         match self.unknown.take() {
-            Some(cause) if self.leader => Error::OutcomeUnknown { cause },
+            Some(cause) if self.whom == Whom::Leader => Error::OutcomeUnknown { cause },
             Some(cause) => Error::Unavailable { cause },
             None => Error::Unavailable { cause },
         }
@@ -218,7 +234,7 @@ impl Drop for Route<'_> {
         if let Some(mut span) = self.span.take() {
             span.step = Step::Route {
                 range: range_of(self.group),
-                leader: self.leader,
+                leader: self.whom == Whom::Leader,
                 node: self.last,
                 tries: self.tried,
             };
@@ -303,12 +319,13 @@ fn range_of(group: u32) -> Option<RangeId> {
 impl Cluster {
     /// Where to try: who was named, what this node's replica knows, and the replicas in turn. Whoever gossip has not heard of
     /// comes last.
-    fn place(&self, group: u32, leader: bool, hint: Option<NodeId>, turns: &mut Turns) -> Option<Place> {
+    fn place(&self, group: u32, whom: Whom, hint: Option<NodeId>, turns: &mut Turns) -> Option<Place> {
         let me = self.node.settings.node;
-        let here = self.node.replica(group);
+        let here = self.node.replica(group).filter(|_| whom != Whom::AnyOther);
+        let hint = hint.filter(|node| *node != me || here.is_some());
         let is_heard_of = |node: &NodeId| self.presence(*node) == Presence::HeardOf;
         let known = here.as_ref().and_then(|replica| replica.leader());
-        let known = known.filter(|node| leader && is_heard_of(node));
+        let known = known.filter(|node| whom == Whom::Leader && is_heard_of(node));
         let may_ask =
             |node: &NodeId| *node != me || here.as_ref().is_some_and(|replica| replica.is_readable());
         let members = || {
