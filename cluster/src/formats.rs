@@ -11,5 +11,13 @@ pub const FORMATS_OF_VERSIONS: u32 = 1;
 /// (`docs/format/metadata.md`): an earlier program would take all of it for the table's.
 pub const FORMATS_OF_PARTS: u32 = 2;
 
+/// Rows of other ranges that name the term of their entries, and marks with terms (`docs/format/group.md`). Nobody would decide
+/// to use them, so that they could not be gone back from: programs of this generation read them, and those of the next one
+/// write them.
+pub const FORMATS_OF_TERMS: u32 = 3;
+
+/// The first programs that write them.
+pub(crate) const FORMATS_WRITING_TERMS: u32 = FORMATS_OF_TERMS + 1;
+
 /// What this program reads.
-pub const FORMATS: u32 = FORMATS_OF_PARTS;
+pub const FORMATS: u32 = FORMATS_OF_TERMS;

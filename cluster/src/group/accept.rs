@@ -1,7 +1,7 @@
 //! Rows of other ranges, on the leader of the range that they belong to; and what leaders must know.
 //!
 //! Invariant: the rows of one source come in the order of its log, and each is taken once: what the source sends again is
-//! known by its index, whether it is applied or only proposed. Not here: sending (`forward.rs`).
+//! known by its entry, whether it is applied or only proposed. Not here: sending (`forward.rs`).
 
 use std::sync::Arc;
 
@@ -12,14 +12,47 @@ use super::derive::{Known, behind};
 use super::effect::{Accept, Record};
 use super::quiet::Reason;
 use super::replica::{Pending, Refused, Replica, State, Todo};
+use super::rows::Sent;
 use crate::command::MalformedCommand;
 use crate::level::ConsistencyLevel;
+
+/// How far a source is taken: an entry of its log.
+///
+/// Its index alone does not name it. With durability `interval` a power cut may take the end of a source's log whose rows are
+/// taken here; entries that come later get those indices, with a later term, because terms are synced always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Upto {
+    pub(super) index: u64,
+    /// `None` if the source did not name it.
+    pub(super) term: Option<u64>,
+}
+
+impl Upto {
+    /// Without a term.
+    pub(super) fn index(index: u64) -> Self {
+        Self { index, term: None }
+    }
+
+    /// Whether it has an entry of the source. Along a log terms never fall, and neither does a term come back that a majority
+    /// has left; so a later term is behind, whatever its index is.
+    pub(super) fn has(self, entry: Self) -> bool {
+        match (self.term, entry.term) {
+            (Some(mine), Some(other)) if mine != other => other < mine,
+            _ => entry.index <= self.index,
+        }
+    }
+
+    /// The later one of two.
+    fn max(self, other: Self) -> Self {
+        if self.has(other) { self } else { other }
+    }
+}
 
 /// What this leadership has proposed and not applied yet, of one source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Accepting {
     /// The last entry of the source.
-    source_index: u64,
+    source: Upto,
     /// The entry here.
     index: u64,
 }
@@ -54,25 +87,30 @@ impl Replica {
         if !state.core.may_serve() {
             return Err(self.is_not_leader(state));
         }
-        let (source, last) = (accept.source, accept.last().unwrap_or_default());
+        let (source, last) = (accept.source, accept.upto());
         let applied = state.accepted.get(&source).copied().unwrap_or_default();
-        if last <= applied {
+        if applied.has(last) {
             return Ok(Step::Done);
         }
         let accepting = state.accepting.get(&source).copied();
-        let taken = accepting.map_or(applied, |accepting| accepting.source_index.max(applied));
-        if let Some(accepting) = accepting.filter(|_| last <= taken) {
+        let taken = accepting.map_or(applied, |accepting| applied.max(accepting.source));
+        if let Some(accepting) = accepting.filter(|_| taken.has(last)) {
             return Ok(Step::Wait(state.core.term(), accepting.index));
         }
-        if accept.rows.first().is_some_and(|row| row.source_index <= taken) {
-            accept.rows.retain(|row| row.source_index > taken);
+        let term = accept.term;
+        let is_taken = |row: &Sent| {
+            let index = row.source_index;
+            taken.has(Upto { index, term })
+        };
+        if accept.rows.first().is_some_and(is_taken) {
+            accept.rows.retain(|row| !is_taken(row));
             record = accept.encode();
         }
         let Some((index, _)) = state.core.propose(record) else {
             return Err(Refused::NotLeader(self.other_leader()));
         };
-        let source_index = last;
-        state.accepting.insert(source, Accepting { source_index, index });
+        let accepting = Accepting { source: last, index };
+        state.accepting.insert(source, accepting);
         Ok(Step::Proposed(self.pend(state, index)))
     }
 
@@ -139,9 +177,9 @@ impl State {
 
     /// Rows of a source are applied.
     pub(super) fn take_accept(&mut self, index: u64, accept: &Accept) {
-        let last = accept.last().unwrap_or_default();
+        let last = accept.upto();
         let mark = self.accepted.entry(accept.source).or_default();
-        *mark = last.max(*mark);
+        *mark = mark.max(last);
         if self
             .accepting
             .get(&accept.source)
@@ -153,5 +191,36 @@ impl State {
         for row in &accept.rows {
             self.count(row.keyspace, row.change);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upto(index: u64, term: u64) -> Upto {
+        let term = Some(term);
+        Upto { index, term }
+    }
+
+    #[test]
+    fn an_entry_of_a_later_term_is_not_taken_for_one_that_was_lost_with_its_index() {
+        let taken = upto(9, 3);
+        assert!(taken.has(upto(9, 3)) && taken.has(upto(4, 2)));
+        assert!(!taken.has(upto(10, 3)));
+        assert!(!taken.has(upto(7, 4)), "entries 7 to 9 of term 3 were lost");
+        let taken = taken.max(upto(7, 4));
+        assert_eq!(taken, upto(7, 4));
+        assert!(taken.has(upto(6, 3)) && !taken.has(upto(8, 4)));
+        assert_eq!(taken.max(upto(6, 4)), taken);
+    }
+
+    #[test]
+    fn without_a_term_only_the_index_counts() {
+        for taken in [Upto::index(9), upto(9, 3)] {
+            assert!(taken.has(Upto::index(9)) && !taken.has(Upto::index(10)));
+        }
+        assert!(Upto::index(9).has(upto(9, 3)) && !Upto::index(9).has(upto(10, 3)));
+        assert_eq!(upto(9, 3).max(Upto::index(12)), Upto::index(12));
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use stator_storage::{KeyspaceId, WriteBatch};
 
+use super::accept::Upto;
 use super::effect::{Change, Effect, Record};
 use super::host::Host;
 use super::journal::Journal;
@@ -72,6 +73,7 @@ impl ApplyQueue {
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) index: u64,
+    pub(super) term: u64,
     pub(super) bytes: u64,
     pub(super) record: Option<Record>,
     /// How it changes the members, if it does.
@@ -82,7 +84,7 @@ pub(super) struct Done {
 
 impl Done {
     pub(super) fn of(entry: Entry) -> Result<Self, String> {
-        let (index, bytes) = (entry.index, entry.data.len() as u64);
+        let (index, term, bytes) = (entry.index, entry.term, entry.data.len() as u64);
         let members = (entry.kind == EntryKind::Membership).then(|| entry.data.clone());
         // An empty entry begins a term.
         let is_command = entry.kind == EntryKind::Command && !entry.data.is_empty();
@@ -90,6 +92,7 @@ impl Done {
         let record = record.map_err(|error| format!("entry {index}: {error}"))?;
         Ok(Self {
             index,
+            term,
             bytes,
             record,
             members,
@@ -444,15 +447,12 @@ impl Done {
 
     /// Puts what the group keeps about itself into a batch.
     fn put_marks(&self, record: &Record, marks: KeyspaceId, group: u32, batch: &mut WriteBatch) {
-        let (mark, index) = match record {
-            Record::Accept(accept) => (
-                OwnMark::Accepted(accept.source),
-                accept.last().unwrap_or_default(),
-            ),
-            Record::Require { index } => (OwnMark::Required, *index),
-            Record::Forwarded { index } => (OwnMark::Forwarded, *index),
-            Record::Scrubbed { at_ms } => (OwnMark::Scrubbed, *at_ms),
-            Record::Close { at_ms } => (OwnMark::Closed, *at_ms),
+        let (mark, upto) = match record {
+            Record::Accept(accept) => (OwnMark::Accepted(accept.source), accept.upto()),
+            Record::Require { index } => (OwnMark::Required, Upto::index(*index)),
+            Record::Forwarded { index } => (OwnMark::Forwarded, Upto::index(*index)),
+            Record::Scrubbed { at_ms } => (OwnMark::Scrubbed, Upto::index(*at_ms)),
+            Record::Close { at_ms } => (OwnMark::Closed, Upto::index(*at_ms)),
             Record::Prepare(prepare) => {
                 return own::put_prepared(batch, marks, group, (self.index, prepare));
             }
@@ -465,7 +465,7 @@ impl Done {
             | Record::Answered(_)
             | Record::Scrub { .. } => return,
         };
-        mark.put(batch, marks, group, index);
+        mark.put(batch, marks, group, upto);
     }
 }
 
@@ -541,8 +541,7 @@ impl State {
             self.overlay.applied(row.keyspace, &row.key, done.index);
         }
         let leads = self.leads();
-        self.forwarding
-            .applied((done.index, record.at_ms()), record, leads);
+        self.forwarding.applied((done.index, done.term), record, leads);
     }
 
     fn take_commit(&mut self, index: u64, commit: &Commit) {

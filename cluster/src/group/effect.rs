@@ -6,6 +6,7 @@
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
+use super::accept::Upto;
 use super::answered::{ANSWERED, Answered, VERSION_OF_ANSWERS};
 use super::close::{CLOSE, VERSION_OF_TIMES};
 use super::invocations::RequestHash;
@@ -21,6 +22,8 @@ use crate::transaction::TransactionId;
 const VERSION: u8 = 1;
 /// Everything that has to do with derived rows.
 const VERSION_OF_ROWS: u8 = 2;
+/// Rows of other ranges whose entries' term is named.
+const VERSION_OF_TERMS: u8 = 7;
 /// Everything that has to do with transactions.
 pub(super) const VERSION_OF_TRANSACTIONS: u8 = 3;
 const PUT: u8 = 1;
@@ -100,6 +103,8 @@ pub(crate) enum Record {
 pub(crate) struct Accept {
     /// The group whose entries they follow from.
     pub(crate) source: u32,
+    /// The term of those entries; programs before generation 4 of the formats do not name it.
+    pub(crate) term: Option<u64>,
     pub(crate) rows: Vec<Sent>,
 }
 
@@ -257,27 +262,36 @@ impl Accept {
     /// The record as bytes.
     pub(crate) fn encode(&self) -> Bytes {
         let rows = self.rows.iter().map(Sent::encoded_bytes).sum::<usize>();
-        let mut into = BytesMut::with_capacity(2 + 4 + 4 + rows);
-        into.put_u8(VERSION_OF_ROWS);
+        let mut into = BytesMut::with_capacity(2 + 4 + 8 + 4 + rows);
+        into.put_u8(self.term.map_or(VERSION_OF_ROWS, |_| VERSION_OF_TERMS));
         into.put_u8(ACCEPT);
         into.put_u32_le(self.source);
+        if let Some(term) = self.term {
+            into.put_u64_le(term);
+        }
         Sent::encode_all(&self.rows, &mut into);
         into.freeze()
     }
 
-    /// The last entry of the source that a row follows from.
-    pub(crate) fn last(&self) -> Option<u64> {
-        self.rows.last().map(|row| row.source_index)
+    /// How far the source is taken with it.
+    pub(super) fn upto(&self) -> Upto {
+        Upto {
+            index: self.rows.last().map_or(0, |row| row.source_index),
+            term: self.term,
+        }
     }
 
-    fn decode(mut bytes: Bytes) -> Result<Self, MalformedEffect> {
-        let source = bytes.try_get_u32_le().map_err(|_| MalformedEffect::Malformed)?;
+    fn decode(version: u8, mut bytes: Bytes) -> Result<Self, MalformedEffect> {
+        let malformed = |_| MalformedEffect::Malformed;
+        let source = bytes.try_get_u32_le().map_err(malformed)?;
+        let term = (version == VERSION_OF_TERMS).then(|| bytes.try_get_u64_le());
+        let term = term.transpose().map_err(malformed)?;
         let rows = Sent::decode_all(&mut bytes)?;
         let in_order = rows.is_sorted_by_key(|row| row.source_index);
         if !bytes.is_empty() || rows.is_empty() || !in_order {
             return Err(MalformedEffect::Malformed);
         }
-        Ok(Self { source, rows })
+        Ok(Self { source, term, rows })
     }
 }
 
@@ -328,7 +342,7 @@ impl Record {
             return Err(MalformedEffect::Malformed);
         }
         let version = bytes.get_u8();
-        if !(VERSION..=VERSION_OF_TIMES).contains(&version) {
+        if !(VERSION..=VERSION_OF_TERMS).contains(&version) {
             return Err(MalformedEffect::UnknownVersion { version });
         }
         if bytes.is_empty() {
@@ -340,7 +354,7 @@ impl Record {
             (VERSION | VERSION_OF_ROWS, kind @ (PUT | DELETE)) => {
                 Effect::decode((version, kind), bytes).map(Self::Effect)
             }
-            (VERSION_OF_ROWS, ACCEPT) => Accept::decode(bytes).map(Self::Accept),
+            (VERSION_OF_ROWS | VERSION_OF_TERMS, ACCEPT) => Accept::decode(version, bytes).map(Self::Accept),
             (VERSION_OF_ROWS, REQUIRE) if bytes.len() == 8 => Ok(Self::Require { index: index(&bytes) }),
             (VERSION_OF_ROWS, FORWARDED) if bytes.len() == 8 => Ok(Self::Forwarded { index: index(&bytes) }),
             (VERSION_OF_ROWS, FILL) => Fill::decode(bytes).map(Self::Fill),
@@ -573,10 +587,11 @@ mod tests {
 
         #[test]
         fn rows_come_back(
-            source in any::<u32>(), mut sent in vec(sent(), 1..4), at_ms in any::<u64>(), rows in vec(row(), 0..4),
+            source in any::<u32>(), term in proptest::option::of(any::<u64>()), mut sent in vec(sent(), 1..4),
+            at_ms in any::<u64>(), rows in vec(row(), 0..4),
         ) {
             sent.sort_by_key(|row| row.source_index);
-            let accept = Accept { source, rows: sent };
+            let accept = Accept { source, term, rows: sent };
             let whole = accept.encode();
             prop_assert_eq!(Record::decode(whole.clone()), Ok(Record::Accept(accept)));
             for end in 0..whole.len() {
@@ -605,7 +620,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("format version 9, this program reads up to 6"),
+            error.contains("format version 9, this program reads up to 7"),
             "{error}"
         );
     }

@@ -2,7 +2,7 @@
 //!
 //! The leader of the source sends the rows of applied entries, in the order of its log: one batch at a time, to all ranges
 //! that it has rows for, and the next one when all of them have taken it. Which entries are done is logged now and then, so
-//! that the next leader begins there; what it sends a second time is known to the ranges by the source's index
+//! that the next leader begins there; what it sends a second time is known to the ranges by the source's entry
 //! (`accept.rs`). Invariant: a range gets the rows of a source in the order of the source's log, without a gap; the log of
 //! the source is kept from the first entry on whose rows are not known to be taken. Not here: what rows follow from.
 
@@ -24,7 +24,7 @@ use crate::raft::Entry;
 
 /// Bytes of rows that wait in memory; what comes behind is read from the log later.
 const QUEUE_BYTES_MAX: usize = 4 << 20;
-/// Bytes of rows of one batch, in memory or as entries of the log. A single entry may have more.
+/// Bytes of rows of one batch, in memory or as entries of the log. A single entry may have more. All are of one term.
 const BATCH_BYTES: usize = 256 << 10;
 /// Entries that are read from the log at once, if they are no more bytes than a batch has.
 const READ_ENTRIES: u64 = 256;
@@ -46,19 +46,19 @@ const BEHIND_LOOKS: u32 = 100;
 #[derive(Clone, Debug)]
 struct Waiting {
     index: u64,
-    at_ms: u64,
+    term: u64,
     record: Record,
     bytes: usize,
 }
 
 impl Waiting {
-    fn new((index, at_ms): (u64, u64), record: Record) -> Self {
+    fn new((index, term): (u64, u64), record: Record) -> Self {
         let rows = record.rows().iter().map(|row| row.key.len() + row.head.len());
         let cell = record.effect().and_then(|effect| effect.cell.as_ref());
         let bytes = rows.sum::<usize>() + cell.map_or(0, Bytes::len);
         Self {
             index,
-            at_ms,
+            term,
             record,
             bytes,
         }
@@ -105,16 +105,16 @@ impl Forwarding {
         }
     }
 
-    /// An entry was applied.
-    pub(super) fn applied(&mut self, (index, at_ms): (u64, u64), record: &Record, leads: bool) {
+    /// An entry of a term was applied.
+    pub(super) fn applied(&mut self, (index, term): (u64, u64), record: &Record, leads: bool) {
         if !record.is_forwarded() {
             return;
         }
-        self.open.push_back((index, at_ms));
+        self.open.push_back((index, record.at_ms()));
         if !leads || self.overflow.is_some() {
             return;
         }
-        let waiting = Waiting::new((index, at_ms), record.clone());
+        let waiting = Waiting::new((index, term), record.clone());
         if self.queue_bytes + waiting.bytes > QUEUE_BYTES_MAX {
             self.overflow = Some(index);
             return;
@@ -193,8 +193,10 @@ impl Forwarding {
             return Work::Read(first..=last.min(first + READ_ENTRIES - 1));
         }
         let (mut batch, mut bytes) = (Vec::new(), 0);
+        let term = self.queue.front().map(|waiting| waiting.term);
+        let fits = |next: &Waiting, bytes| bytes == 0 || bytes + next.bytes <= BATCH_BYTES;
         while let Some(waiting) =
-            (self.queue).pop_front_if(|next| bytes == 0 || bytes + next.bytes <= BATCH_BYTES)
+            (self.queue).pop_front_if(|next| Some(next.term) == term && fits(next, bytes))
         {
             bytes += waiting.bytes;
             batch.push(waiting);
@@ -235,22 +237,25 @@ impl State {
 }
 
 /// Reads the first of some entries, as many as make a batch: what a range is to take at once has to fit a message on its way
-/// there, and another one as an entry of that range. Gives those that have rows, and the last entry that was read.
+/// there, and another one as an entry of that range, which names one term. Gives those that have rows, and the last entry
+/// that was read.
 fn first_waiting(
     entries: &RangeInclusive<u64>,
     read: impl FnOnce(Range<u64>, usize) -> Result<Vec<Entry>, JournalError>,
 ) -> Result<(Vec<Waiting>, u64), String> {
     let range = *entries.start()..entries.end() + 1;
-    let read = read(range, BATCH_BYTES).map_err(|error| error.to_string())?;
-    let Some(last) = read.last().map(|entry| entry.index) else {
+    let mut read = read(range, BATCH_BYTES).map_err(|error| error.to_string())?;
+    let Some(term) = read.first().map(|entry| entry.term) else {
         return Err(format!("entry {} is missing", entries.start()));
     };
+    read.truncate(read.partition_point(|entry| entry.term == term));
+    let last = read.last().map_or(*entries.start(), |entry| entry.index);
     let mut waiting = Vec::new();
     for entry in read {
         if let Some(record) = Record::of_entry(&entry)
             && record.is_forwarded()
         {
-            waiting.push(Waiting::new((entry.index, record.at_ms()), record));
+            waiting.push(Waiting::new((entry.index, term), record));
         }
     }
     Ok((waiting, last))
@@ -387,6 +392,8 @@ impl Replica {
     /// The records that the ranges are to put into their logs; `None` while this node knows no layout.
     fn rows_by_range(&self, batch: &[Waiting]) -> Option<BTreeMap<u32, Bytes>> {
         let courier = self.host.courier()?;
+        let term = batch.first().map(|waiting| waiting.term);
+        let term = term.filter(|_| courier.names_terms());
         let mut by_range = BTreeMap::<u32, Vec<Sent>>::new();
         for waiting in batch {
             let cell = waiting.record.effect().and_then(|effect| effect.cell.as_ref());
@@ -397,7 +404,7 @@ impl Replica {
                     continue;
                 }
                 let group = courier.group_of(&row.key)?;
-                let sent = Sent::of(row, (waiting.index, waiting.at_ms), cell);
+                let sent = Sent::of(row, (waiting.index, waiting.record.at_ms()), cell);
                 by_range.entry(group).or_default().push(sent);
             }
         }
@@ -405,7 +412,7 @@ impl Replica {
         let records = by_range.into_iter();
         Some(
             records
-                .map(|(group, rows)| (group, Accept { source, rows }.encode()))
+                .map(|(group, rows)| (group, Accept { source, term, rows }.encode()))
                 .collect(),
         )
     }
@@ -455,6 +462,12 @@ mod tests {
             Work::Read(entries) => entries.clone().collect(),
             Work::Nothing => Vec::new(),
         }
+    }
+
+    fn is_of_one_term(batch: &[Waiting]) -> bool {
+        batch
+            .iter()
+            .all(|waiting| waiting.term == batch.first().map_or(0, |first| first.term))
     }
 
     /// The marks that are proposed at a look, and find this place.
@@ -517,7 +530,7 @@ mod tests {
         };
         let entry = |index| Entry {
             index,
-            term: 1,
+            term: index / 10,
             kind: EntryKind::Command,
             data: if index == 2 {
                 Bytes::new()
@@ -541,6 +554,7 @@ mod tests {
             let (batch, last) = first_waiting(&entries, read).unwrap();
             let bytes: usize = batch.iter().map(|waiting| waiting.bytes).sum();
             assert!(bytes <= BATCH_BYTES, "{bytes} bytes at once");
+            assert!(is_of_one_term(&batch), "{batch:?}");
             sent.extend(batch.iter().map(|waiting| waiting.index));
             forwarding.sent(last, true);
         }
@@ -552,14 +566,29 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_has_entries_of_one_term() {
+        let mut forwarding = Forwarding::default();
+        forwarding.begin(0);
+        for place in [(1, 3), (2, 3), (4, 5), (5, 5), (6, 6)] {
+            forwarding.applied(place, &record(1), true);
+        }
+        let mut sent = Vec::new();
+        while let Work::Rows(batch) = forwarding.next(6) {
+            assert!(is_of_one_term(&batch), "{batch:?}");
+            sent.push(indices(&Work::Rows(batch)));
+        }
+        assert_eq!(sent, [vec![1, 2], vec![4, 5], vec![6]]);
+    }
+
+    #[test]
     fn many_rows_or_late_ones_hold_writes_up() {
         let mut forwarding = Forwarding::default();
         forwarding.begin(0);
         for index in 1..=64 {
             assert!(!forwarding.is_behind(10_000));
-            forwarding.applied((index, 1_000), &record(1), true);
+            forwarding.applied((index, 1), &record(1), true);
         }
-        assert!(forwarding.is_behind(10_000) && !forwarding.is_behind(1_100));
+        assert!(forwarding.is_behind(10_000) && !forwarding.is_behind(100));
         forwarding.sent(1, false);
         assert!(!forwarding.is_behind(10_000));
     }

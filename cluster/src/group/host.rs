@@ -51,6 +51,9 @@ pub(crate) trait Courier: Send + Sync + fmt::Debug {
     /// The group of the range of a key; `None` while there is no layout.
     fn group_of(&self, key: &[u8]) -> Option<u32>;
 
+    /// Whether every node reads rows that name the term of their entries.
+    fn names_terms(&self) -> bool;
+
     /// Has the leader of a group take rows ([`super::effect::Accept`] in bytes); is ready when they are applied there.
     fn deliver(&self, group: u32, rows: Bytes) -> Delivery;
 

@@ -10,6 +10,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 use stator_storage::{Engine, KeyspaceId, WriteBatch};
 
+use super::accept::Upto;
 use super::effect::Record;
 use super::prepared::{Commit, Prepare};
 use crate::transaction::TransactionId;
@@ -78,8 +79,12 @@ impl OwnMark {
     }
 
     /// Puts it into a batch.
-    pub(super) fn put(self, batch: &mut WriteBatch, keyspace: KeyspaceId, group: u32, index: u64) {
-        batch.put(keyspace, &self.key(group), &index.to_le_bytes());
+    pub(super) fn put(self, batch: &mut WriteBatch, keyspace: KeyspaceId, group: u32, upto: Upto) {
+        let (index, term) = (upto.index.to_le_bytes(), upto.term.map(u64::to_le_bytes));
+        match term {
+            Some(term) => batch.put(keyspace, &self.key(group), [index, term].as_flattened()),
+            None => batch.put(keyspace, &self.key(group), &index),
+        }
     }
 }
 
@@ -117,6 +122,16 @@ fn read_prepared(cell: &[u8]) -> Option<(u64, Prepare)> {
     }
 }
 
+fn read_upto(cell: &[u8]) -> Option<Upto> {
+    let (index, term) = cell.split_first_chunk()?;
+    let term = match term {
+        [] => None,
+        term => Some(u64::from_le_bytes(term.try_into().ok()?)),
+    };
+    let index = u64::from_le_bytes(*index);
+    Some(Upto { index, term })
+}
+
 /// Why what a group keeps could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OwnError {
@@ -139,7 +154,7 @@ pub(crate) struct Own {
     pub(super) scrubbed_at_ms: u64,
     pub(super) closed_at_ms: u64,
     /// By the group of the source.
-    pub(super) accepted: BTreeMap<u32, u64>,
+    pub(super) accepted: BTreeMap<u32, Upto>,
     /// What is prepared, with the entries that have done it.
     pub(super) prepared: Vec<(u64, Prepare)>,
 }
@@ -164,8 +179,8 @@ impl Own {
                     .push(read_prepared(rows.value()).ok_or_else(malformed)?);
                 continue;
             }
-            let index = rows.value().try_into().map_err(|_| malformed())?;
-            let index = u64::from_le_bytes(index);
+            let upto = read_upto(rows.value()).ok_or_else(malformed)?;
+            let index = upto.index;
             match rows.key().split_at_checked(4) {
                 Some((_, [FORWARDED, ..])) => own.forwarded = index,
                 Some((_, [REQUIRED, ..])) => own.required = index,
@@ -173,7 +188,7 @@ impl Own {
                 Some((_, [CLOSED, ..])) => own.closed_at_ms = index,
                 Some((_, [ACCEPTED, source @ ..])) => {
                     let source = source.try_into().map_err(|_| malformed())?;
-                    own.accepted.insert(u32::from_be_bytes(source), index);
+                    own.accepted.insert(u32::from_be_bytes(source), upto);
                 }
                 _ => return Err(malformed()),
             }

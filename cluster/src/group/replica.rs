@@ -16,7 +16,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
-use super::accept::Accepting;
+use super::accept::{Accepting, Upto};
 use super::apply::ApplyQueue;
 use super::balance::{Balance, BalanceSettings};
 use super::forward::Forwarding;
@@ -178,7 +178,7 @@ pub(super) struct State {
     /// The rows that follow from this group's entries and belong elsewhere.
     pub(super) forwarding: Forwarding,
     /// By the group of the source: up to which entry of it all rows are applied here.
-    pub(super) accepted: BTreeMap<u32, u64>,
+    pub(super) accepted: BTreeMap<u32, Upto>,
     /// The same for what this leadership has proposed.
     pub(super) accepting: BTreeMap<u32, Accepting>,
     /// The metadata that a leader has to know: as applied, and as proposed by this leadership.

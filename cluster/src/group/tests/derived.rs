@@ -2,7 +2,9 @@
 
 use std::ops::Bound;
 
+use super::super::effect::{Accept, Change as Growth};
 use super::super::fill::{Filled, Filling};
+use super::super::rows::{RowKind, Sent};
 use super::*;
 use crate::derive::sum_of;
 
@@ -145,4 +147,65 @@ fn a_sum_counts_what_is_proposed_and_nothing_that_is_overruled() {
     answered(write.poll());
     group.tick(2, 3);
     assert_eq!([1, 2, 3].map(|node| length(&group, node)), [10; 3]);
+}
+
+/// The leader takes rows of another range that follow from these entries of a term: each is appended to what is filled.
+fn take(group: &Group, node: u64, term: u64, indices: &[u64]) {
+    let sent = |index: &u64| Sent {
+        source_index: *index,
+        keyspace: FILLED,
+        kind: RowKind::Append,
+        change: Growth::default(),
+        is_found: false,
+        key: Bytes::from_static(b"s"),
+        cell: Bytes::from_static(b"c"),
+    };
+    let accept = Accept {
+        source: 77,
+        term: Some(term),
+        rows: indices.iter().map(sent).collect(),
+    };
+    let replica = group.replica(node);
+    let mut taking = Call(Box::pin(async move { replica.accept(accept.encode()).await }));
+    // What is known is answered at once.
+    let outcome = taking.poll();
+    group.run();
+    outcome
+        .or_else(|| taking.poll())
+        .expect("no answer yet")
+        .expect("refused");
+}
+
+/// How many rows were appended, as a node has them.
+fn appended(group: &Group, node: u64) -> usize {
+    let host = &group.nodes[&NodeId(node)].host;
+    let id = host.keyspaces.named("filled").unwrap().1;
+    let everything = (Bound::Unbounded, Bound::Unbounded);
+    let snapshot = host.engine.snapshot();
+    let mut rows = snapshot
+        .range(id, everything, stator_storage::Direction::Forward)
+        .unwrap();
+    std::iter::from_fn(|| rows.advance().unwrap().then_some(())).count()
+}
+
+#[test]
+fn rows_that_follow_from_entries_in_the_place_of_lost_ones_are_taken_and_each_once() {
+    let mut group = led();
+    take(&group, 1, 3, &[5, 6, 7]);
+    take(&group, 1, 3, &[6, 7]);
+    assert_eq!(appended(&group, 1), 3);
+    // Its source has lost entries 6 and 7, and has others in their place.
+    take(&group, 1, 4, &[6]);
+    take(&group, 1, 4, &[6, 7]);
+    assert_eq!(appended(&group, 1), 5);
+    for node in 1..=3 {
+        group.restart(node);
+    }
+    group.replica(2).campaign();
+    group.run();
+    take(&group, 2, 3, &[5]);
+    take(&group, 2, 4, &[6, 7]);
+    assert_eq!(appended(&group, 2), 5, "they are known from before the start");
+    take(&group, 2, 4, &[8]);
+    assert_eq!(appended(&group, 2), 6);
 }
