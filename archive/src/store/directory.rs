@@ -1,20 +1,32 @@
 //! An archive in a directory, of one machine or shared by several.
 //!
 //! Invariant: an object is written beside its place, synced and then renamed, so that it is there as a whole or not at all;
-//! the directory is synced before that counts as done. What a crash leaves half written has a name that is no object's.
+//! the directory is synced before that counts as done. What a crash leaves half written has a name that is no object's. Large
+//! objects are written past the page cache: nobody reads them soon, there they would take the place of what clients read, and to
+//! fill fresh pages takes a processor about as long as to seal what is in them.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
 use super::Store;
 
 /// What the names of files begin with that are being written.
 const PARTIAL: &str = ".partial-";
+
+/// An object of so many bytes is large, and is written in steps of as many.
+const STEP_BYTES: usize = 1 << 20;
+
+/// Where what goes past the page cache begins and ends, in memory and in the file: at multiples of the blocks of disks, none of
+/// which are larger.
+const ALIGNMENT: usize = 4096;
 
 /// See the head of the file.
 #[derive(Debug)]
@@ -65,9 +77,8 @@ impl DirectoryStore {
         let path = self.path(name);
         let folder = path.parent().unwrap_or(&self.root).to_owned();
         self.make_folder(&folder)?;
-        let (partial, mut file) = self.create_partial(&folder)?;
-        let written = file.write_all(bytes).and_then(|()| file.sync_all());
-        if let Err(error) = written {
+        let (partial, file) = self.create_partial(&folder)?;
+        if let Err(error) = fill(&file, bytes) {
             fs::remove_file(&partial).ok();
             return Err(error);
         }
@@ -135,6 +146,40 @@ impl DirectoryStore {
         }
         Ok(())
     }
+}
+
+/// Writes a new file, durably.
+fn fill(file: &File, bytes: &[u8]) -> io::Result<()> {
+    let written = fill_past_cache(file, bytes)?;
+    file.write_all_at(&bytes[written..], written as u64)?;
+    file.sync_all()
+}
+
+/// Writes the beginning of a large object past the page cache; says how many bytes of it. None where a file system does not do
+/// so, and never all of them if they do not end with a block.
+fn fill_past_cache(file: &File, bytes: &[u8]) -> io::Result<usize> {
+    if bytes.len() < STEP_BYTES {
+        return Ok(0);
+    }
+    let flags = fcntl_getfl(file)?;
+    if fcntl_setfl(file, flags | OFlags::DIRECT).is_err() {
+        return Ok(0);
+    }
+    let mut room = vec![0_u8; STEP_BYTES + ALIGNMENT];
+    let from = room.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+    let mut written = 0;
+    for step in bytes.chunks(STEP_BYTES) {
+        let whole = step.len() / ALIGNMENT * ALIGNMENT;
+        let aligned = &mut room[from..from + whole];
+        aligned.copy_from_slice(&step[..whole]);
+        // The cache may take what is refused here; an error that has another cause comes again there.
+        if file.write_all_at(aligned, written as u64).is_err() {
+            break;
+        }
+        written += whole;
+    }
+    fcntl_setfl(file, flags)?;
+    Ok(written)
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -232,6 +277,33 @@ mod tests {
         store.delete("chunks/d").unwrap();
         store.delete("chunks/d").unwrap();
         assert_eq!(store.list("").unwrap(), ["chunks/ab/c"]);
+    }
+
+    #[test]
+    fn objects_of_any_length_come_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = DirectoryStore::new(directory.path());
+        let bytes: Vec<u8> = (0..=250).cycle().take(4 * STEP_BYTES).collect();
+        let around = |length: usize| [length - 1, length, length + 1];
+        let lengths = [1, ALIGNMENT, STEP_BYTES, STEP_BYTES + ALIGNMENT, 3 * STEP_BYTES];
+        for length in lengths.into_iter().flat_map(around) {
+            // Wherever it lies in memory.
+            for from in [0, 1, 4095] {
+                let object = &bytes[from..from + length];
+                store.put("chunks/a", object).unwrap();
+                let found = store.get("chunks/a").unwrap().unwrap();
+                assert!(found == object, "{length} bytes from {from}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_disk_that_takes_nothing_is_an_error_whatever_the_length() {
+        for length in [1, STEP_BYTES + 1] {
+            let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+            let error = fill(&full, &vec![1; length]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        }
     }
 
     #[test]
