@@ -20,6 +20,17 @@ const ENTRY_OVERHEAD_BYTES: u64 = 128;
 /// Allocators round sizes up, by an eighth at most; on average this share of a block is lost to it.
 const ALLOCATOR_SHARE: u64 = 16;
 
+/// What reading a data block has to do with the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caching {
+    /// It is looked for there, and left there for others.
+    Keep,
+    /// It is looked for there.
+    Look,
+    /// Nothing: neither a place nor a lock of it is taken.
+    Bypass,
+}
+
 /// What a cache can hold of an sstable.
 #[derive(Clone, Debug)]
 pub(crate) enum Cached {

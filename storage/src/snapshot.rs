@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::cache::Caching;
 use crate::core::Core;
 use crate::entry::{KeyspaceId, SequenceNumber, Value};
 use crate::error::{Error, Result};
@@ -58,6 +59,31 @@ impl Snapshot {
         bounds: Bounds<'_>,
         direction: Direction,
     ) -> Result<RangeIterator> {
+        self.walk(keyspace, bounds, (direction, Caching::Keep))
+    }
+
+    /// The same for who reads much of a keyspace once and is in no hurry: data blocks are neither looked for in the cache nor left
+    /// there, so that nobody who is in a hurry waits for a lock of it that the caller's thread holds, or misses a block that had to
+    /// go.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSuchKeyspace`], [`Error::Io`], [`Error::Corruption`], [`Error::Poisoned`].
+    pub fn range_past_cache(
+        &self,
+        keyspace: KeyspaceId,
+        bounds: Bounds<'_>,
+        direction: Direction,
+    ) -> Result<RangeIterator> {
+        self.walk(keyspace, bounds, (direction, Caching::Bypass))
+    }
+
+    fn walk(
+        &self,
+        keyspace: KeyspaceId,
+        bounds: Bounds<'_>,
+        how: (Direction, Caching),
+    ) -> Result<RangeIterator> {
         self.core.check()?;
         let view = self.core.views.load();
         let keyspace = view
@@ -71,7 +97,7 @@ impl Snapshot {
             keyspace,
             self.sequence,
             bounds,
-            direction,
+            how,
         ))
     }
 }

@@ -74,6 +74,40 @@ fn a_snapshot_still_reads_a_keyspace_that_was_dropped_after_it() {
 }
 
 #[test]
+fn a_walk_past_the_cache_shows_the_same_and_leaves_the_cache_alone() {
+    // One sstable, whose index stays in memory.
+    let settings = Settings {
+        memtable_bytes_max: 1 << 20,
+        log_segment_bytes: 1 << 16,
+        block_cache_bytes: 1 << 20,
+        ..tiny()
+    };
+    let engine = Engine::open(environment(Arc::new(MemVfs::new())), Path::new("/d"), settings).unwrap();
+    let id = engine.create_keyspace("a").unwrap();
+    for number in 0..200_u32 {
+        put(&engine, id, &number.to_be_bytes(), &[7; 50]).unwrap();
+    }
+    engine.flush().unwrap();
+    // Not in the sstable.
+    put(&engine, id, &7_u32.to_be_bytes(), b"newer").unwrap();
+    let snapshot = engine.snapshot();
+    let (after, before) = (2_u32.to_be_bytes(), 150_u32.to_be_bytes());
+    let bounds = (Bound::Excluded(&after[..]), Bound::Included(&before[..]));
+    for direction in [Direction::Forward, Direction::Backward] {
+        let cache = engine.statistics().cache;
+        let mut walk = snapshot.range_past_cache(id, bounds, direction).unwrap();
+        let mut seen = Vec::new();
+        while walk.advance().unwrap() {
+            seen.push((walk.key().to_vec(), walk.value().to_vec()));
+        }
+        assert_eq!(engine.statistics().cache, cache);
+        assert_eq!(seen.len(), 148);
+        assert_eq!(seen, read_range(&snapshot, id, bounds, direction).unwrap());
+    }
+    assert!(engine.statistics().cache.bytes > 0);
+}
+
+#[test]
 fn a_second_engine_on_the_same_directory_is_refused_until_the_first_is_closed() {
     let directory = tempfile::tempdir().unwrap();
     let open = || {

@@ -253,7 +253,7 @@ impl GroupCut {
             start = std::ops::Bound::Excluded(behind.to_vec());
         }
         let bounds = (start.as_ref().map(Vec::as_slice), end.as_ref().map(Vec::as_slice));
-        let mut there = match self.there.range(id, bounds, Direction::Forward) {
+        let mut there = match self.there.range_past_cache(id, bounds, Direction::Forward) {
             Err(stator_storage::Error::NoSuchKeyspace { .. }) => return Err(Error::NoSuchKeyspace.into()),
             there => there.map_err(Error::from)?,
         };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::mend::{choose_given_up, mend};
 use super::picker::{Choice, Excluded, pick, pick_old};
 use super::retention::{Decision, Retention};
+use crate::cache::Caching;
 use crate::core::Core;
 use crate::entry::{EntryKind, KeyspaceId};
 use crate::error::Result;
@@ -215,12 +216,12 @@ fn merge_into(
     let mut cursor = MergeCursor::new(Direction::Forward);
     if choice.level == 0 {
         for sstable in inputs {
-            cursor.add_level(vec![Arc::clone(sstable)], false);
+            cursor.add_level(vec![Arc::clone(sstable)], Caching::Look);
         }
     } else {
-        cursor.add_level(inputs.to_vec(), false);
+        cursor.add_level(inputs.to_vec(), Caching::Look);
     }
-    cursor.add_level(overlapped.to_vec(), false);
+    cursor.add_level(overlapped.to_vec(), Caching::Look);
     cursor.seek(None)?;
     let rules = core.filter.rules();
     let boundaries = core.snapshots.boundaries(|| core.published());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Direction;
 use crate::block::Target;
+use crate::cache::Caching;
 use crate::error::Result;
 use crate::sstable::{Sstable, SstableCursor};
 
@@ -18,12 +19,12 @@ pub(super) struct LevelCursor {
     next: usize,
     cursor: Option<SstableCursor>,
     direction: Direction,
-    keep_blocks: bool,
+    caching: Caching,
 }
 
 impl LevelCursor {
     /// A cursor over sstables that are given by ascending keys.
-    pub(super) fn new(mut sstables: Vec<Arc<Sstable>>, direction: Direction, keep_blocks: bool) -> Self {
+    pub(super) fn new(mut sstables: Vec<Arc<Sstable>>, direction: Direction, caching: Caching) -> Self {
         if direction == Direction::Backward {
             sstables.reverse();
         }
@@ -32,7 +33,7 @@ impl LevelCursor {
             next: 0,
             cursor: None,
             direction,
-            keep_blocks,
+            caching,
         }
     }
 
@@ -66,7 +67,7 @@ impl LevelCursor {
         self.cursor = None;
         while let Some(sstable) = self.sstables.get(self.next) {
             self.next += 1;
-            let mut cursor = SstableCursor::new(Arc::clone(sstable), self.direction, self.keep_blocks);
+            let mut cursor = SstableCursor::new(Arc::clone(sstable), self.direction, self.caching);
             cursor.seek(target)?;
             if cursor.entry().is_some() {
                 self.cursor = Some(cursor);

@@ -12,6 +12,7 @@ use super::Direction;
 use super::level::LevelCursor;
 use super::memtable::MemtableCursor;
 use crate::block::{BlockCursor, Target};
+use crate::cache::Caching;
 use crate::entry::{EntryKind, KeyspaceId, SequenceNumber, compare_versions};
 use crate::error::Result;
 use crate::memtable::Memtable;
@@ -99,13 +100,13 @@ impl MergeCursor {
         self.sources.push(Source::Memtable(cursor));
     }
 
-    /// Adds sstables that do not overlap, by ascending keys. `keep_blocks`: put what is read into the cache.
-    pub(crate) fn add_level(&mut self, sstables: Vec<Arc<Sstable>>, keep_blocks: bool) {
+    /// Adds sstables that do not overlap, by ascending keys.
+    pub(crate) fn add_level(&mut self, sstables: Vec<Arc<Sstable>>, caching: Caching) {
         if !sstables.is_empty() {
             self.sources.push(Source::Level(Box::new(LevelCursor::new(
                 sstables,
                 self.direction,
-                keep_blocks,
+                caching,
             ))));
         }
     }

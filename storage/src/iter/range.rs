@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::Direction;
 use super::merge::MergeCursor;
 use crate::block::Target;
+use crate::cache::Caching;
 use crate::core::Core;
 use crate::entry::{EntryKind, SequenceNumber, Value};
 use crate::error::Result;
@@ -49,7 +50,7 @@ impl RangeIterator {
         keyspace: &KeyspaceVersion,
         sequence: SequenceNumber,
         bounds: Bounds<'_>,
-        direction: Direction,
+        (direction, caching): (Direction, Caching),
     ) -> Result<Self> {
         let mut merge = MergeCursor::new(direction);
         for memtable in view.waiting.iter().chain([&view.active]) {
@@ -57,7 +58,7 @@ impl RangeIterator {
                 merge.add_memtable(memtable, keyspace.id);
             }
         }
-        add_sstables(&mut merge, keyspace, bounds)?;
+        add_sstables(&mut merge, keyspace, bounds, caching)?;
         let (first, last) = match direction {
             Direction::Forward => (bounds.0, bounds.1),
             Direction::Backward => (bounds.1, bounds.0),
@@ -176,7 +177,12 @@ impl RangeIterator {
 }
 
 /// Adds the sstables that may hold a key within the bounds.
-fn add_sstables(merge: &mut MergeCursor, keyspace: &KeyspaceVersion, bounds: Bounds<'_>) -> Result<()> {
+fn add_sstables(
+    merge: &mut MergeCursor,
+    keyspace: &KeyspaceVersion,
+    bounds: Bounds<'_>,
+    caching: Caching,
+) -> Result<()> {
     let partition = common_partition(bounds.0, bounds.1);
     let in_bounds = |sstable: &Sstable| {
         let behind_start = match bounds.0 {
@@ -202,10 +208,10 @@ fn add_sstables(merge: &mut MergeCursor, keyspace: &KeyspaceVersion, bounds: Bou
         }
         if level == 0 {
             for sstable in wanted {
-                merge.add_level(vec![sstable], true);
+                merge.add_level(vec![sstable], caching);
             }
         } else {
-            merge.add_level(wanted, true);
+            merge.add_level(wanted, caching);
         }
     }
     Ok(())

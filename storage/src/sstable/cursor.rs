@@ -12,6 +12,7 @@ use super::index::Index;
 use super::read_ahead::ReadAhead;
 use super::reader::Sstable;
 use crate::block::{BadBlock, BlockCursor, Target};
+use crate::cache::Caching;
 use crate::entry::{EntryKind, SequenceNumber};
 use crate::error::Result;
 use crate::iter::Direction;
@@ -28,13 +29,12 @@ pub(crate) struct SstableCursor {
     data: Option<BlockCursor>,
     data_offset: u64,
     on_entry: bool,
-    /// Whether blocks that are read go into the cache.
-    keep_blocks: bool,
+    caching: Caching,
     ahead: ReadAhead,
 }
 
 impl SstableCursor {
-    pub(crate) fn new(sstable: Arc<Sstable>, direction: Direction, keep_blocks: bool) -> Self {
+    pub(crate) fn new(sstable: Arc<Sstable>, direction: Direction, caching: Caching) -> Self {
         Self {
             sstable,
             direction,
@@ -43,9 +43,9 @@ impl SstableCursor {
             data: None,
             data_offset: 0,
             on_entry: false,
-            keep_blocks,
-            // What is not kept is read by a compaction, from end to end.
-            ahead: ReadAhead::new(direction, !keep_blocks),
+            caching,
+            // What is not kept is read from end to end.
+            ahead: ReadAhead::new(direction, caching != Caching::Keep),
         }
     }
 
@@ -191,9 +191,7 @@ impl SstableCursor {
         let Some(handle) = handle else {
             return Ok(false);
         };
-        let block = self
-            .sstable
-            .block(handle, self.keep_blocks, Some(&mut self.ahead))?;
+        let block = self.sstable.block(handle, self.caching, Some(&mut self.ahead))?;
         self.data_offset = handle.offset;
         match &mut self.data {
             Some(data) => data.set_block(block),

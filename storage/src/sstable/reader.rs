@@ -18,7 +18,7 @@ use super::properties::Properties;
 use super::read_ahead::ReadAhead;
 use super::{Handle, SstableMeta};
 use crate::block::{BadBlock, Block, Target};
-use crate::cache::{BlockCache, Cached};
+use crate::cache::{BlockCache, Cached, Caching};
 use crate::crypto::{DataKeyId, FileCipher, KeyRing};
 use crate::damage::Damage;
 use crate::entry::EntryKind;
@@ -248,7 +248,7 @@ impl Sstable {
         let Some(handle) = found else {
             return Ok(Lookup::Absent);
         };
-        let block = self.block(handle, true, None)?;
+        let block = self.block(handle, Caching::Keep, None)?;
         let found = block
             .find(target, key_hash)
             .map_err(|BadBlock| self.bad_block(handle.offset))?;
@@ -325,9 +325,16 @@ impl Sstable {
         Ok(index)
     }
 
-    /// A data block, from the cache or from the file; `keep` puts it into the cache.
-    pub(super) fn block(&self, handle: Handle, keep: bool, ahead: Option<&mut ReadAhead>) -> Result<Block> {
-        if let Some(Cached::Data(block)) = self.context.cache.get(self.meta.number, handle.offset) {
+    /// A data block, from the cache or from the file.
+    pub(super) fn block(
+        &self,
+        handle: Handle,
+        caching: Caching,
+        ahead: Option<&mut ReadAhead>,
+    ) -> Result<Block> {
+        if caching != Caching::Bypass
+            && let Some(Cached::Data(block)) = self.context.cache.get(self.meta.number, handle.offset)
+        {
             return Ok(block);
         }
         let stored = match ahead {
@@ -337,7 +344,7 @@ impl Sstable {
         let contents = self.decode_block(handle.offset, stored)?;
         let block = Block::open(Bytes::from(contents))
             .map_err(|BadBlock| Error::corruption(&self.path, handle.offset, "the block does not decode"))?;
-        if keep {
+        if caching == Caching::Keep {
             let cached = Cached::Data(block.clone());
             self.context.cache.insert(self.meta.number, handle.offset, cached);
         }

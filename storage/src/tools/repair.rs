@@ -15,6 +15,7 @@ use bytes::Bytes;
 use super::Progress;
 use super::log::{self, Trouble};
 use super::offline::Offline;
+use crate::cache::Caching;
 use crate::entry::{KeyspaceId, SequenceNumber};
 use crate::environment::Environment;
 use crate::error::{Error, Result};
@@ -328,7 +329,7 @@ impl Work<'_> {
     ) -> Result<Vec<SstableMeta>> {
         let mut cursor = MergeCursor::new(Direction::Forward);
         for sstable in sstables {
-            cursor.add_level(vec![sstable], false);
+            cursor.add_level(vec![sstable], Caching::Look);
         }
         cursor.seek(None)?;
         let mut finished = Vec::new();
