@@ -11,7 +11,7 @@ use ring::digest;
 
 use crate::archive::Archive;
 use crate::error::Error;
-use crate::hands::{Hands, Own};
+use crate::hands::{Hands, OneByOne, Own};
 use crate::manifest::{Description, Manifest};
 use crate::merge::Merge;
 use crate::run::{Run, RunWriter};
@@ -89,11 +89,13 @@ impl Backup {
         })
     }
 
-    /// Has others seal and put the chunks of its cells from now on, while the next cells come. What the chunks are does not depend
-    /// on who does.
+    /// Has others seal and put its chunks from now on, while the next cells come. What the chunks are does not depend on who does.
     #[must_use]
     pub fn helped_by(mut self, hands: &Arc<dyn Hands>) -> Self {
         self.cells.give_to(hands);
+        // There are few of them unless cells are small.
+        let one_by_one: Arc<dyn Hands> = Arc::new(OneByOne(Arc::clone(hands)));
+        self.prints.give_to(&one_by_one);
         self
     }
 

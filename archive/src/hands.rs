@@ -22,8 +22,8 @@ pub trait Hands: Send + Sync + Debug {
     /// Does the work, now or meanwhile. Must not wait until it is done unless it does it.
     fn take(&self, work: Work);
 
-    /// How many chunks may be in their hands before it is waited for one. Each takes about twice its bytes of
-    /// memory, as it is and as it is sealed.
+    /// How many chunks of cells may be in their hands before it is waited for one; one of fingerprints may be there beside them.
+    /// Each takes about twice its bytes of memory, as it is and as it is sealed.
     fn many(&self) -> usize;
 }
 
@@ -34,6 +34,20 @@ pub(crate) struct Own;
 impl Hands for Own {
     fn take(&self, work: Work) {
         work();
+    }
+
+    fn many(&self) -> usize {
+        1
+    }
+}
+
+/// Others, who are given one chunk at a time.
+#[derive(Debug)]
+pub(crate) struct OneByOne(pub(crate) Arc<dyn Hands>);
+
+impl Hands for OneByOne {
+    fn take(&self, work: Work) {
+        self.0.take(work);
     }
 
     fn many(&self) -> usize {

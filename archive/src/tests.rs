@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::{Archive, DirectoryStore, Error, Hands, INTENT_AGE_MS, Manifest, Swept, Work, WrappingKey};
 use bytes::Bytes;
@@ -57,12 +58,13 @@ fn large(seed: u64) -> Table {
     (0..10_000).map(cell).collect()
 }
 
-/// Each chunk on a thread of its own.
-#[derive(Debug)]
-struct Threads;
+/// Each chunk on a thread of its own. Counts them.
+#[derive(Debug, Default)]
+struct Threads(AtomicUsize);
 
 impl Hands for Threads {
     fn take(&self, work: Work) {
+        self.0.fetch_add(1, Ordering::Relaxed);
         std::thread::spawn(work);
     }
 
@@ -97,7 +99,7 @@ fn back_up_helped_by(archive: &Archive, hands: &Arc<dyn Hands>, table: &Table) -
 fn a_backup_whose_chunks_others_put_is_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let archive = open(directory.path());
-    let hands: Arc<dyn Hands> = Arc::new(Threads);
+    let hands: Arc<dyn Hands> = Arc::new(Threads::default());
     let mut table = large(5);
     table.extend((0..2).map(|many: u8| (vec![255, many], vec![many])));
     let helped = back_up_helped_by(&archive, &hands, &table).unwrap();
@@ -107,6 +109,18 @@ fn a_backup_whose_chunks_others_put_is_the_same() {
     let alone = back_up(&archive, "alone", None, &table);
     assert_eq!(alone.runs(), helped.runs());
     assert_eq!(alone.copied(), 0, "the same chunks are there");
+}
+
+#[test]
+fn chunks_of_fingerprints_are_put_by_others_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let archive = open(directory.path());
+    let threads = Arc::new(Threads::default());
+    let hands: Arc<dyn Hands> = threads.clone();
+    let manifest = back_up_helped_by(&archive, &hands, &large(7)).unwrap();
+    let chunks: usize = manifest.runs().iter().map(|run| run.chunks().count()).sum();
+    assert_eq!((chunks, threads.0.load(Ordering::Relaxed)), (4, 4));
+    archive.verify(&manifest).unwrap();
 }
 
 #[test]
