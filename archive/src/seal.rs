@@ -4,7 +4,11 @@
 //! used for two. Invariant: what opens is what was sealed: the seal holds the bytes, and the name in front of them holds the
 //! contents.
 
+use std::io::Cursor;
+
 use ring::aead::{Aad, MAX_TAG_LEN, NONCE_LEN, Nonce};
+use zstd::bulk::Compressor;
+use zstd::zstd_safe::compress_bound;
 
 use crate::error::Error;
 use crate::key::{ArchiveKey, KEY_BYTES};
@@ -57,12 +61,15 @@ pub(crate) fn seal(
     head[..MAGIC.len()].copy_from_slice(MAGIC);
     head[MAGIC.len()..HEAD_BYTES - KEY_BYTES].copy_from_slice(&[VERSION, kind as u8]);
     head[HEAD_BYTES - KEY_BYTES..].copy_from_slice(&name);
-    // One buffer from the beginning: an object is some megabytes.
-    let mut sealed = vec![0; HEAD_BYTES + zstd::zstd_safe::compress_bound(contents.len()) + MAX_TAG_LEN];
-    sealed[..HEAD_BYTES].copy_from_slice(&head);
-    let length = zstd::bulk::compress_to_buffer(contents, &mut sealed[HEAD_BYTES..], LEVEL)
+    // One buffer from the beginning, which is not set to zero before it is filled: an object is some megabytes.
+    let mut sealed = Vec::with_capacity(HEAD_BYTES + compress_bound(contents.len()) + MAX_TAG_LEN);
+    sealed.extend_from_slice(&head);
+    let mut behind_head = Cursor::new(sealed);
+    behind_head.set_position(HEAD_BYTES as u64);
+    Compressor::new(LEVEL)
+        .and_then(|mut compressor| compressor.compress_to_buffer(contents, &mut behind_head))
         .map_err(|error| failed(&error.to_string()))?;
-    sealed.truncate(HEAD_BYTES + length);
+    let mut sealed = behind_head.into_inner();
     let cipher = key.cipher(&name).ok_or_else(|| failed("it has no key"))?;
     let tag = cipher
         .seal_in_place_separate_tag(nonce(), Aad::from(&head), &mut sealed[HEAD_BYTES..])
