@@ -132,7 +132,8 @@ impl CertificateAuthority {
         Ok((authority, certified))
     }
 
-    /// An authority that [`create`](Self::create) has made.
+    /// An authority that [`create`](Self::create) has made. There may be certificates of others beside its own, as there are while
+    /// one replaces another: the key says which one issues.
     ///
     /// # Errors
     /// [`CertificateError::Authority`] when the texts are no certificate and key, do not belong together, or are not of a
@@ -141,11 +142,8 @@ impl CertificateAuthority {
         let unusable = |cause: String| CertificateError::Authority { cause };
         let certificates = certificates(certificate_pem.as_bytes(), "authority's certificate")
             .map_err(|error| unusable(error.to_string()))?;
-        let [certificate] = certificates.as_slice() else {
-            return Err(unusable("the file has more than one certificate".to_owned()));
-        };
         let key = KeyPair::from_pem(key_pem).map_err(|error| unusable(error.to_string()))?;
-        identity::check_authority(certificate, key.public_key_raw()).map_err(unusable)?;
+        let certificate = identity::authority_of(&certificates, key.public_key_raw()).map_err(unusable)?;
         let uris = identity::uris(certificate).map_err(|error| unusable(error.to_string()))?;
         let cluster = match uris.as_slice() {
             [uri] => uri.strip_prefix("spiffe://").and_then(|name| name.parse().ok()),
@@ -294,6 +292,29 @@ mod tests {
         };
         let expired = refused(&credentials(&one_kept, one.issue(NodeId(1), &[], past).unwrap()));
         assert!(expired.contains("expired on 2001-09-10"), "{expired}");
+    }
+
+    #[tokio::test]
+    async fn of_two_authorities_the_one_whose_key_is_there_issues() {
+        let validity = Validity::days_from(world().unix_ms(), 30);
+        let cluster: ClusterId = "blue".parse().unwrap();
+        let make = || CertificateAuthority::create(&cluster, validity).unwrap().1;
+        let (old, new, third) = (make(), make(), make());
+        let both = CertifiedKey {
+            certificate_pem: format!("{}{}", old.certificate_pem, new.certificate_pem),
+            key_pem: old.key_pem.clone(),
+        };
+        for (issuing, other) in [(&old, &new), (&new, &old)] {
+            let authority = CertificateAuthority::load(&both.certificate_pem, &issuing.key_pem).unwrap();
+            assert_eq!(authority.cluster(), &cluster);
+            let node = authority.issue(NodeId(1), &[], validity).unwrap();
+            let is_trusted_by = |trusted: &CertifiedKey| {
+                Tls::new(&credentials(trusted, node.clone()), std::sync::Arc::new(world())).is_ok()
+            };
+            assert!(is_trusted_by(issuing) && is_trusted_by(&both) && !is_trusted_by(other));
+        }
+        let load = CertificateAuthority::load(&both.certificate_pem, &third.key_pem);
+        assert!(load.unwrap_err().to_string().contains("do not belong together"));
     }
 
     #[test]

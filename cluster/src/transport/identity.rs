@@ -134,9 +134,23 @@ pub(super) fn expires_ms(certificate: &CertificateDer<'_>) -> Result<u64, Identi
     Ok(u64::try_from(seconds).unwrap_or_default().saturating_mul(1000))
 }
 
-/// Whether a certificate is an authority's and belongs to a public key, which is given as the bits of its subject public
-/// key.
-pub(super) fn check_authority(certificate: &CertificateDer<'_>, public_key: &[u8]) -> Result<(), String> {
+/// The certificate, of these, that is an authority's and belongs to a public key, which is given as the bits of its subject
+/// public key.
+pub(super) fn authority_of<'a>(
+    certificates: &'a [CertificateDer<'static>],
+    public_key: &[u8],
+) -> Result<&'a CertificateDer<'static>, String> {
+    let mut cause = "there is no certificate".to_owned();
+    for certificate in certificates {
+        match check_authority(certificate, public_key) {
+            Ok(()) => return Ok(certificate),
+            Err(refused) => cause = refused,
+        }
+    }
+    Err(cause)
+}
+
+fn check_authority(certificate: &CertificateDer<'_>, public_key: &[u8]) -> Result<(), String> {
     let parsed = parse(certificate).map_err(|error| error.to_string())?;
     if parsed.public_key().subject_public_key.data.as_ref() != public_key {
         return Err("certificate and key do not belong together".to_owned());

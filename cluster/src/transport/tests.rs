@@ -563,6 +563,62 @@ async fn a_certificate_that_is_no_longer_trusted_ends_the_connection() {
     until(|| !two.peer(&one).calls).await;
 }
 
+/// Sends until it is heard: what is under way while a connection is made anew may be lost.
+async fn is_heard(from: &Node, to: &mut Node, message: &'static str) {
+    let heard = async {
+        loop {
+            from.send(to, URGENT, message);
+            tokio::select! {
+                (_, heard) = to.next() => if heard == message { break },
+                () = tokio::time::sleep(Duration::from_millis(5)) => {}
+            }
+        }
+    };
+    let heard = tokio::time::timeout(PATIENCE, heard).await;
+    assert!(heard.is_ok(), "`{message}` is not heard: {:?}", from.peer(to));
+}
+
+/// docs/operations.md, "Another authority".
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_authority_is_replaced_by_way_of_both_while_nodes_go_on_talking() {
+    let (old, new) = (Issued::new("blue"), Issued::new("blue"));
+    let (mut one, mut two) = (Node::of(&old, 1).await, Node::of(&old, 2).await);
+    one.knows(&two);
+    two.knows(&one);
+    let trusting = |issuer: &Issued, node: NodeId, trusted: &[&Issued]| {
+        let pem = trusted.iter().map(|issued| issued.kept.certificate_pem.as_str());
+        Credentials {
+            authority_pem: pem.collect::<String>().into_bytes(),
+            ..issuer.credentials(node.0)
+        }
+    };
+    let both = [&old, &new];
+    let steps: [(&Issued, &[&Issued], [&str; 2]); 3] = [
+        (&old, &both, ["one trusts both", "both trust both"]),
+        (&new, &both, ["one is new", "both are new"]),
+        (&new, &[&new], ["one trusts new", "both trust new"]),
+    ];
+    for (issuer, trusted, said) in steps {
+        for (reloaded, said) in said.into_iter().enumerate() {
+            let node = if reloaded == 0 { &one } else { &two };
+            node.transport
+                .reload(&trusting(issuer, node.id, trusted))
+                .unwrap();
+            is_heard(&one, &mut two, said).await;
+            is_heard(&two, &mut one, said).await;
+        }
+    }
+    // The old one counts for nothing now.
+    let late = Setup::new(trusting(&old, NodeId(3), &both)).start().await;
+    late.knows(&one);
+    late.send(&one, URGENT, "let me in");
+    late.failure(&one, "it does not accept this node's certificate")
+        .await;
+    while let Ok((from, _)) = one.inbox.try_recv() {
+        assert_eq!(from, NodeId(2), "what was said more than once");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_connection_is_ended_and_made_again_when_needed() {
     let issued = Issued::new("blue");

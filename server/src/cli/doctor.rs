@@ -215,8 +215,7 @@ fn expiry(config: &Config, now_s: i64) -> Option<Check> {
     Some(if days >= inspect::EXPIRY_DAYS {
         Check::ok("certificates", found)
     } else {
-        let advice =
-            "make another one (`stator init --add-node` shows how, or your authority), and send SIGHUP";
+        let advice = "make another one (`stator init --renew`, or your authority), and send SIGHUP";
         if days < 1 {
             Check::fail("certificates", found, advice)
         } else {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 
 use clap::Parser;
+use stator_cluster::transport::Credentials;
 
 use super::*;
 
@@ -375,6 +377,48 @@ fn a_node_gets_a_new_certificate_with_the_names_of_the_old_one_and_the_rest_stay
     let error = renew(&["--node-id", "7"]).unwrap_err();
     assert!(matches!(error, InitError::NoNode { .. }), "{error}");
     assert!(options(directory.path(), &["--renew", "--add-node"]).is_err());
+}
+
+/// docs/operations.md, "Another authority".
+#[tokio::test]
+async fn the_key_says_which_authority_issues_while_one_replaces_the_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let (cluster, next) = (directory.path().join("cluster"), directory.path().join("next"));
+    init(&cluster, &["--cluster", "blue", "--nodes", "1=a:7400,2=b:7400"]).unwrap();
+    init(&next, &["--cluster", "blue"]).unwrap();
+    let [old, new] = [&cluster, &next].map(|folder| fs::read_to_string(folder.join(CA)).unwrap());
+    let both = format!("{old}{new}");
+    let world = crate::node::world().unwrap();
+    let are_of = |nodes: &[&str], authority: &str| {
+        nodes.iter().all(|node| {
+            let credentials = Credentials {
+                authority_pem: authority.as_bytes().to_vec(),
+                certificate_pem: fs::read(cluster.join(node).join(NODE)).unwrap(),
+                key_pem: fs::read(cluster.join(node).join(NODE_KEY)).unwrap().into(),
+            };
+            credentials.check(Arc::clone(&world)).is_ok()
+        })
+    };
+    let renew = || certificate::renew(&options(&cluster, &["--renew"]).unwrap(), now_ms()).unwrap();
+    let add = |id: &str, address: &str| {
+        let node = ["--add-node", "--node-id", id, "--address", address];
+        init(&cluster, &node).unwrap()
+    };
+
+    fs::write(cluster.join(CA), &both).unwrap();
+    renew();
+    add("3", "c:7400");
+    assert!(are_of(&["node-1", "node-2", "node-3"], &old));
+    fs::copy(next.join(CA_KEY), cluster.join(CA_KEY)).unwrap();
+    assert_eq!(renew().len(), 3);
+    add("4", "d:7400");
+    assert!(are_of(&["node-1", "node-2", "node-3", "node-4"], &new));
+    // Who comes meanwhile trusts both.
+    let trusted = |node: &str| fs::read_to_string(cluster.join(node).join(CA)).unwrap();
+    assert_eq!((trusted("node-3"), trusted("node-4")), (both.clone(), both));
+    fs::write(cluster.join(CA), &new).unwrap();
+    renew();
+    assert!(are_of(&["node-1", "node-4"], &new) && !are_of(&["node-1"], &old));
 }
 
 #[test]
