@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -70,12 +71,27 @@ def check_compose(stator: str) -> None:
             if described["image"] == "stator" and "command" in described:
                 check_command(stator, described["command"], what)
     check_dockerfile_command(stator)
-    targets = yaml.safe_load((DOCKER / "prometheus.yml").read_text())["scrape_configs"][0]["static_configs"][
-        0
-    ]["targets"]
-    nodes = [service for service in services("compose.cluster.yaml") if service.startswith("stator-")]
-    assert targets == [f"{node}:9400" for node in nodes], targets
-    check_init(stator, nodes)
+    nodes = {
+        service: described
+        for service, described in services("compose.cluster.yaml").items()
+        if service.startswith("stator-")
+    }
+    # Who has a profile is added later.
+    founders = [node for node, described in nodes.items() if "profiles" not in described]
+    added = [node for node in nodes if node not in founders]
+    [scraped] = yaml.safe_load((DOCKER / "prometheus.yml").read_text())["scrape_configs"]
+    targets = scraped["static_configs"][0]["targets"]
+    assert targets == [f"{node}:9400" for node in founders], targets
+    assert [(one["names"], one["port"]) for one in scraped["dns_sd_configs"]] == [(added, 9400)], scraped
+    check_init(stator, founders, added)
+
+
+def check_bases() -> None:
+    """An image that was made elsewhere can stand in for each that comes from a registry."""
+    text = (DOCKER / "Dockerfile").read_text()
+    bases = set(re.findall(r"^FROM (\S+)", text, re.MULTILINE))
+    arguments = {f"${{{name}}}" for name in re.findall(r"^ARG (\w+)=", text, re.MULTILINE)}
+    assert bases and bases <= arguments | {"scratch"}, bases
 
 
 def check_metrics(told: str) -> None:
@@ -134,18 +150,24 @@ def check_writable(service: dict[str, Any], config: str, text: str, node: str) -
         assert above and "ro" not in above[0][2:], f"{node} writes {path}, which it must not"
 
 
-def check_init(stator: str, nodes: list[str]) -> None:
+def add_node_command() -> list[str]:
+    """What docs/operations.md has `init` do before a node is added."""
+    text = (ROOT / "docs" / "operations.md").read_text().replace("\\\n", " ")
+    [command] = re.findall(r"^docker compose run --rm init (init --add-node .*)$", text, re.MULTILINE)
+    return shlex.split(command, comments=True)
+
+
+def check_init(stator: str, founders: list[str], added: list[str]) -> None:
     """What `init` makes is what the nodes are told to read, and a second start leaves it alone."""
     described = services("compose.cluster.yaml")
     with tempfile.TemporaryDirectory() as folder:
-        # The volume `cluster` is at another place in each.
-        command = [
-            argument.replace("/var/lib/stator/", f"{folder}/") for argument in described["init"]["command"]
-        ]
-        for _ in range(2):
+        first = described["init"]["command"]
+        for told in [first, first, *(add_node_command() for _ in added)]:
+            # The volume `cluster` is at another place in each.
+            command = [argument.replace("/var/lib/stator/", f"{folder}/") for argument in told]
             done = subprocess.run([stator, *command], capture_output=True, text=True, env=os.environ)
             assert done.returncode == 0, done.stderr
-        for node in nodes:
+        for node in founders + added:
             config = next(option for option in described[node]["command"] if option.startswith("--config="))
             path = Path(config.removeprefix("--config=").replace("/cluster/", f"{folder}/", 1))
             assert path.exists(), f"{node} reads {path}, which init has not made"

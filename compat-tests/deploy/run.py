@@ -186,6 +186,7 @@ def main() -> int:
         ("pods have master keys from before", lambda: check_older_keys(helm)),
         ("pods are locked up", lambda: check_pods_are_locked_up(helm)),
         ("the image's dependency layer has every crate", docker.check_dependency_layer),
+        ("the image's bases can be replaced", docker.check_bases),
         ("the compose files fit the program and each other", lambda: docker.check_compose(arguments.stator)),
         ("alerts fire when they are to, and else are quiet", lambda: alerts.check(arguments.promtool)),
         (
