@@ -23,7 +23,7 @@ pub(crate) struct UpkeepSettings {
     pub(crate) sweep_items_per_second: u32,
     /// A shard of a stream is closed, and another takes its place, when it is so old, in milliseconds.
     pub(crate) shard_age_ms: u64,
-    /// How many items a node looks at in a second at most when it fills a new index, for each range that is filled.
+    /// How many items are looked at in one step when a new index is filled, of each range that is filled.
     pub(crate) fill_items_at_once: u32,
 }
 

@@ -17,7 +17,7 @@ use crate::http::admin::STATUS_PATH;
 
 /// Clocks that differ by so much make items expire, and records of streams be dated, at different times.
 const OFFSET_MS: i64 = 500;
-/// A quarter of what signatures allow.
+/// A twelfth of what signatures allow.
 const OFFSET_MS_MAX: i64 = 75_000;
 /// A follower that is so far behind will be filled from the start.
 const LAG_ENTRIES: u64 = 10_000;
@@ -121,12 +121,20 @@ pub(super) async fn examine(reached: &Reached, peers: &[String]) -> Vec<Check> {
 
 async fn ask(reached: &Reached, endpoint: &str) -> Result<Answer, String> {
     let asked_ms = SystemClock.now_ms();
-    let body = reached.asker_of(endpoint).get(STATUS_PATH).await.map_err(|error| match &error {
-        AskError::Refused { body, .. } if body.contains("Signature expired") || body.contains("Signature not yet") => {
-            format!("{endpoint} refuses the signature for its date: the clocks are more than five minutes apart")
-        }
-        error => error.to_string(),
-    })?;
+    let body = reached
+        .asker_of(endpoint)
+        .get(STATUS_PATH)
+        .await
+        .map_err(|error| match &error {
+            AskError::Refused { body, .. }
+                if body.contains("Signature expired") || body.contains("Signature not yet") =>
+            {
+                format!(
+                    "{endpoint} refuses the signature for its date: the clocks are more than 15 minutes apart"
+                )
+            }
+            error => error.to_string(),
+        })?;
     let answered_ms = SystemClock.now_ms();
     let status = serde_json::from_slice(&body);
     let status = status.map_err(|error| format!("the answer of {endpoint} is not understood: {error}"))?;
