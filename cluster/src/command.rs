@@ -119,6 +119,12 @@ pub trait Commands: Send + Sync + fmt::Debug {
         false
     }
 
+    /// A refusal in bytes without what it shows of the cell. Called for those of a transaction that have no room together in a
+    /// message.
+    fn brief(&self, answer: Vec<u8>) -> Vec<u8> {
+        answer
+    }
+
     /// The size that a cell counts with in the tally of its keyspace, in bytes.
     fn weigh(&self, cell: &[u8]) -> u64;
 

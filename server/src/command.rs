@@ -120,6 +120,10 @@ impl Commands for WriteCommands {
         answer::is_refusal(answer)
     }
 
+    fn brief(&self, answer: Vec<u8>) -> Vec<u8> {
+        answer::without_item(answer)
+    }
+
     /// The item's size by DynamoDB's rules; 0 for a cell that is no item.
     fn weigh(&self, cell: &[u8]) -> u64 {
         let size = ItemRef::from_stored(cell).map_or(0, ItemRef::size);

@@ -435,8 +435,8 @@ type Wanted = BTreeMap<u32, (Vec<usize>, Vec<(u32, Bytes)>)>;
 impl Cluster {
     /// Reads cells as they were at one moment after the call.
     ///
-    /// Cells of several groups are read, and then it is made sure that none of them was written until all had been read. A
-    /// group that says so vouches for the time between its two answers.
+    /// Cells of several groups, and those that do not fit one message, are read, and then it is made sure that none of them was
+    /// written until all had been read. A group that says so vouches for the time between its two answers.
     ///
     /// # Errors
     /// As [`Cluster::read`].
@@ -459,14 +459,14 @@ impl Cluster {
     }
 
     async fn read_once(&self, count: usize, groups: &Wanted) -> Result<Together, Error> {
-        let first = groups
-            .iter()
-            .map(|(group, (_, keys))| self.see(*group, keys, None));
+        let first = groups.iter().map(|(group, (_, keys))| self.see_all(*group, keys));
         let mut cells: Vec<Option<Cell>> = vec![None; count];
         let mut is_busy = vec![false; count];
-        let mut since = Vec::with_capacity(groups.len());
+        let (mut since, mut answers) = (Vec::with_capacity(groups.len()), 0);
         for (seen, (places, _)) in join_all(first).await.into_iter().zip(groups.values()) {
-            match seen? {
+            let (seen, of_group) = seen?;
+            answers += of_group;
+            match seen {
                 Seen::Cells { applied, cells: some } => {
                     since.push(Some(applied));
                     for (place, cell) in places.iter().zip(some) {
@@ -480,7 +480,7 @@ impl Cluster {
         if is_busy.contains(&true) {
             return Ok(Together::Conflict(is_busy));
         }
-        if groups.len() > 1 {
+        if answers > 1 {
             let second = groups
                 .iter()
                 .zip(since)
@@ -499,13 +499,40 @@ impl Cluster {
         Ok(Together::Cells(cells))
     }
 
+    /// Reads cells of a group in as many answers as they take, as a message has room for some of the largest only. What is seen,
+    /// and in how many answers; that of several was of one moment only if nothing was written since the first.
+    async fn see_all(&self, group: u32, keys: &[(u32, Bytes)]) -> Result<(Seen, usize), Error> {
+        let (mut since, mut answers) = (None, 0);
+        let mut all: Vec<Option<Cell>> = Vec::with_capacity(keys.len());
+        while all.len() < keys.len() {
+            answers += 1;
+            match self.see(group, &keys[all.len()..], None).await? {
+                Seen::Cells { applied, cells } if !cells.is_empty() => {
+                    since = since.or(Some(applied));
+                    all.extend(cells);
+                }
+                Seen::Busy(busy) => {
+                    let mut is_busy = vec![false; all.len()];
+                    is_busy.extend(busy);
+                    return Ok((Seen::Busy(is_busy), answers));
+                }
+                Seen::Cells { .. } | Seen::Unchanged => return Err(unasked()),
+            }
+        }
+        let seen = Seen::Cells {
+            applied: since.unwrap_or_default(),
+            cells: all,
+        };
+        Ok((seen, answers))
+    }
+
     async fn see(&self, group: u32, keys: &[(u32, Bytes)], since: Option<u64>) -> Result<Seen, Error> {
         let mut route = Route::new(self, group, true);
         loop {
             let (place, left) = route.next().await.map_err(nothing_changed)?;
             let attempt = async {
                 match place {
-                    Place::Here(replica) => replica.see(keys, since).await,
+                    Place::Here(replica) => replica.see(keys, since, usize::MAX).await,
                     Place::There(node) => {
                         let see = See::new(group, keys, since);
                         match self.ask(node, Ask::See(see), left).await? {

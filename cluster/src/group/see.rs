@@ -15,7 +15,8 @@ use crate::command::Cell;
 /// Cells that were read together, or why not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
-    /// They were this when everything up to `applied` was applied, and perhaps more.
+    /// They were this when everything up to `applied` was applied, and perhaps more. As many as there was room for, the first
+    /// of them at least.
     Cells { applied: u64, cells: Vec<Option<Cell>> },
     /// They are what they were when asked about since then.
     Unchanged,
@@ -24,7 +25,8 @@ pub(crate) enum Seen {
 }
 
 impl Replica {
-    /// Reads cells of one moment, as the leader. With `since` it looks only whether they were written since then.
+    /// Reads cells of one moment, as the leader, from the first one on and as far as they are `bytes_max` bytes together. With
+    /// `since` it looks only whether they were written since then.
     ///
     /// Locks are looked at before the cells: a transaction that stood before this was called either still has its lock, or
     /// its cells are applied.
@@ -32,6 +34,7 @@ impl Replica {
         self: &Arc<Self>,
         keys: &[(u32, Bytes)],
         since: Option<u64>,
+        bytes_max: usize,
     ) -> Result<Seen, Refused> {
         self.read_barrier().await?;
         let applied = {
@@ -57,11 +60,15 @@ impl Replica {
             });
         }
         let snapshot = self.host.engine.snapshot();
-        let mut cells = Vec::with_capacity(keys.len());
+        let (mut cells, mut bytes) = (Vec::with_capacity(keys.len()), 0);
         for (keyspace, key) in keys {
             let id = self.keyspace(*keyspace)?;
-            let value = snapshot.get(id, key)?;
-            cells.push(value.map(stator_storage::Value::into_bytes));
+            let cell = snapshot.get(id, key)?.map(stator_storage::Value::into_bytes);
+            bytes += cell.as_ref().map_or(0, Bytes::len);
+            if bytes > bytes_max && !cells.is_empty() {
+                break;
+            }
+            cells.push(cell);
         }
         Ok(Seen::Cells { applied, cells })
     }

@@ -1,4 +1,4 @@
-//! How large what a transaction makes of the cells of one group may be.
+//! How large what a transaction makes of the cells of one group may be, and what it answers if it is refused.
 //!
 //! Members of a group get its entries in messages, at least one in each. An entry that is longer than a message is sent to nobody:
 //! its group would never commit it, nor anything behind it, for as long as its leader stays. A single write cannot come
@@ -14,6 +14,10 @@ use crate::world::MESSAGE_BYTES_MAX;
 /// The most that the cells of a transaction in one group and what follows from them may be, in bytes. What is left of a
 /// message is for sums, marks and what is around the entry.
 pub(super) const CELLS_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (1 << 20);
+
+/// The most that those commands of a transaction answer together that refuse it in one group, in bytes. Half of a message: the rest
+/// is for the reasons that have become brief and for what is around them.
+pub(super) const REFUSALS_BYTES_MAX: usize = MESSAGE_BYTES_MAX / 2;
 
 /// What a cell has in an entry beside key, bytes and answer, and a row beside what it has at first: its own time. At most.
 const CELL_HEAD_BYTES: usize = 32;

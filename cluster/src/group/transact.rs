@@ -22,7 +22,7 @@ use super::rows::{Row, RowKind, materialized};
 use super::size;
 use super::sums::{SumChange, Sums};
 use super::write::Target;
-use crate::command::{Cell, Verdict};
+use crate::command::{Cell, Commands, Verdict};
 use crate::error::Error;
 use crate::follow::{self, Step};
 use crate::ledger::{CancelledCall, MarkFate};
@@ -76,9 +76,21 @@ struct Decided {
     /// The metadata that what follows takes into account.
     known: Known,
     reasons: Vec<Option<Reason>>,
+    /// What the commands that refuse have answered so far, in bytes.
+    refusals_bytes: usize,
 }
 
 impl Decided {
+    /// Why a command that refuses stands in the way. What refusals show of their cells is left out where it has no room in a
+    /// message any more.
+    fn refusal(&mut self, commands: &dyn Commands, mut answer: Vec<u8>) -> Reason {
+        if self.refusals_bytes + answer.len() > size::REFUSALS_BYTES_MAX {
+            answer = commands.brief(answer);
+        }
+        self.refusals_bytes += answer.len();
+        Reason::Refused(answer.into())
+    }
+
     fn is_refused(&self) -> bool {
         self.reasons.iter().any(Option::is_some)
     }
@@ -400,6 +412,7 @@ impl Replica {
             parts: Vec::with_capacity(commands.len()),
             known: Known::NOTHING,
             reasons: Vec::with_capacity(commands.len()),
+            refusals_bytes: 0,
         };
         for (command, look) in commands.iter().zip(looks) {
             let reason = if look.is_locked {
@@ -441,7 +454,7 @@ impl Replica {
             Verdict::Put { cell, answer } => (Becomes::Cell(cell), answer),
             Verdict::Delete { answer } => (Becomes::Removed, answer),
             Verdict::Keep { answer } if commands.is_refusal(&answer) => {
-                return Ok(Some(Reason::Refused(answer.into())));
+                return Ok(Some(decided.refusal(&**commands, answer)));
             }
             Verdict::Keep { answer } => (Becomes::Nothing, answer),
         };

@@ -50,7 +50,8 @@ impl Node {
 
     pub(super) async fn serve_see(self: &Arc<Self>, mut see: See) -> Result<Tell, Refused> {
         let keys = see.take_keys();
-        let seen = self.asked(see.group)?.see(&keys, see.since).await?;
+        let replica = self.asked(see.group)?;
+        let seen = replica.see(&keys, see.since, see.room()).await?;
         Ok(Tell::Seen(seen.into()))
     }
 

@@ -69,6 +69,16 @@ pub(super) fn is_refusal(answer: &[u8]) -> bool {
     !matches!(answer, [FORMAT_VERSION, outcome::DONE, ..])
 }
 
+/// An answer in bytes without the item of a condition that was false. Any other stays as it is.
+pub(super) fn without_item(answer: Vec<u8>) -> Vec<u8> {
+    if !matches!(answer[..], [FORMAT_VERSION, outcome::CONDITION_FAILED, ..]) {
+        return answer;
+    }
+    let mut bytes = Vec::new();
+    WriteAnswer(Err(Refusal::ConditionFailed(None))).encode(&mut bytes);
+    bytes
+}
+
 impl WriteAnswer {
     /// The verdict of a command: a refusal changes nothing.
     pub(super) fn verdict(decided: Result<Verdict<Done>, Refusal>) -> Verdict<Self> {

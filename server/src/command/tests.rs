@@ -442,6 +442,16 @@ proptest! {
     }
 
     #[test]
+    fn a_brief_answer_says_the_same_without_the_item_of_a_refusal(answer in any_answer()) {
+        let brief: Bytes = commands().brief(answer_bytes(&answer).to_vec()).into();
+        let expected = match answer.0 {
+            Err(Refusal::ConditionFailed(_)) => Err(Refusal::ConditionFailed(None)),
+            other => other,
+        };
+        prop_assert_eq!(WriteAnswer::decode(&brief), Ok(WriteAnswer(expected)));
+    }
+
+    #[test]
     fn a_command_that_is_cut_or_continued_is_none(command in any_command(), more in any::<u8>()) {
         for length in 0..command.len() {
             prop_assert!(commands().decide(&command.slice(..length), None).is_err(), "{} bytes", length);

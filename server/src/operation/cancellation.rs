@@ -5,6 +5,7 @@
 use stator_cluster::{Answer as _, Reason, TRANSACTION_TOO_LARGE};
 use stator_model::item::Item;
 
+use super::transact_write_items::TRANSACTION_BYTES_MAX;
 use crate::command::{Refusal, WriteAnswer};
 use crate::derive::unfit;
 use crate::message;
@@ -98,7 +99,7 @@ impl CancellationReason {
     ///
     /// # Errors
     /// What is no reason of the client's, such as an item that cannot be read.
-    pub(super) fn of_write(reason: Reason) -> Result<Self, ApiError> {
+    fn of_write(reason: Reason) -> Result<Self, ApiError> {
         let refusal = match reason {
             Reason::Conflict => return Ok(Self::conflict()),
             Reason::Unfit(unfit) if [unfit::VALIDATION, TRANSACTION_TOO_LARGE].contains(&unfit.code) => {
@@ -131,6 +132,27 @@ impl CancellationReason {
             )),
         }
     }
+}
+
+/// What the cluster says of the write actions of a transaction. Items of false conditions are shown in the order of the actions as
+/// long as they are together no more than a transaction may have; from then on, only that the condition is false.
+///
+/// # Errors
+/// As [`CancellationReason::of_write`].
+pub(super) fn of_writes(reasons: Vec<Option<Reason>>) -> Result<CancellationReasons, ApiError> {
+    let mut told = Vec::with_capacity(reasons.len());
+    let mut bytes = 0;
+    for reason in reasons {
+        let mut reason = reason.map(CancellationReason::of_write).transpose()?;
+        if let Some(CancellationReason { item, .. }) = &mut reason {
+            bytes += item.as_ref().map_or(0, |item| item.as_ref().size());
+            if bytes > TRANSACTION_BYTES_MAX {
+                *item = None;
+            }
+        }
+        told.push(reason);
+    }
+    Ok(told)
 }
 
 /// Refuses a transaction if there is a reason to.
@@ -176,6 +198,7 @@ pub(super) fn admit<A>(
 mod tests {
     use bytes::Bytes;
     use stator_cluster::Unfit;
+    use stator_model::item::ItemWriter;
 
     use super::*;
     use crate::operation::capacity::UnitKind;
@@ -225,6 +248,39 @@ mod tests {
             assert!(matches!(told(inside), Err(ApiError::Internal(_))));
         }
     }
+
+    #[test]
+    fn items_of_false_conditions_are_shown_as_long_as_a_transaction_may_have_as_much() {
+        let item = |bytes: usize| {
+            let mut item = ItemWriter::with_capacity(bytes);
+            item.writer().name(b"v");
+            item.writer().string(&"x".repeat(bytes - 1));
+            item.finish()
+        };
+        let shown = |sizes: &[Option<usize>]| {
+            let reasons = sizes.iter().map(|size| {
+                let failed = |bytes| refused(Refusal::ConditionFailed(Some(item(bytes))));
+                size.map(failed)
+            });
+            let told = of_writes(reasons.collect()).unwrap();
+            let is_shown = |reason: &CancellationReason| {
+                assert_eq!(reason.code, CancellationCode::ConditionalCheckFailed);
+                reason.item.is_some()
+            };
+            told.iter()
+                .map(|reason| reason.as_ref().map(is_shown))
+                .collect::<Vec<_>>()
+        };
+        let quarter = Some(TRANSACTION_BYTES_MAX / 4);
+        let all = [quarter, None, quarter, quarter, quarter];
+        let yes = Some(true);
+        assert_eq!(shown(&all), [yes, None, yes, yes, yes]);
+        assert_eq!(
+            shown(&[quarter, quarter, quarter, Some(2), quarter, Some(2)]),
+            [yes, yes, yes, yes, Some(false), Some(false)]
+        );
+    }
+
     #[test]
     fn a_retry_that_is_throttled_is_not_told_that_its_transaction_is_cancelled() {
         let throttled = |(): &()| {

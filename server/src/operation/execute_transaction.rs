@@ -14,7 +14,7 @@ use super::cancellation::{self, CancellationReason};
 use super::capacity::{CapacityDetail, ConsumedCapacity};
 use super::statement::{PointRead, PreparedStatement, StatementInput, TableWrite};
 use super::transact_get_items::{self, TransactGetItemsOutput};
-use super::transact_write_items::{self, ACTIONS_MAX};
+use super::transact_write_items::{self, ACTIONS_MAX, TRANSACTION_BYTES_MAX};
 use super::{Context, Operation};
 use crate::consistency::{self, NamedLevels};
 use crate::constraint::Constraints;
@@ -120,7 +120,7 @@ async fn write(
 ) -> Result<Option<Vec<ConsumedCapacity>>, ApiError> {
     let mut planned = Vec::with_capacity(prepared.len());
     let (mut inserts, mut reasons) = (Vec::with_capacity(prepared.len()), Vec::new());
-    let mut seen = HashSet::new();
+    let (mut seen, mut bytes) = (HashSet::new(), 0);
     for (place, prepared) in prepared.into_iter().enumerate() {
         let is_insert = prepared.is_insert();
         inserts.push(is_insert);
@@ -136,12 +136,16 @@ async fn write(
         if !seen.insert((write.table.name().to_owned(), write.key_bytes.clone())) {
             return Err(ApiError::validation(message::TRANSACTION_SAME_ITEM));
         }
+        bytes += write.bytes();
         reasons.push(None);
         planned.push(transact_write_items::Planned {
             command: write.command(),
             table: write.table,
             key: write.key_bytes,
         });
+    }
+    if bytes > TRANSACTION_BYTES_MAX {
+        return Err(message::transaction_too_large(bytes));
     }
     cancellation::check(reasons)?;
     let outcome = transact_write_items::carry_out(context, &planned, named, ids, capacity).await;

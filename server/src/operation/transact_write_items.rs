@@ -12,13 +12,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stator_cluster::{
-    Answer as _, ConsistencyLevel, Invocation, InvocationId, Reason, Token, TransactionAction,
-    TransactionOutcome,
+    Answer as _, ConsistencyLevel, Invocation, InvocationId, Token, TransactionAction, TransactionOutcome,
 };
 use stator_model::key::KeyBytes;
 
 use self::action::{Action, Misfit};
-use super::cancellation::{self, CancellationReason};
+use super::cancellation;
 use super::capacity::{CapacityDetail, ConsumedCapacity, Cost, TransactionCost, UnitKind, read_units};
 use super::item_collection::{CollectionMetrics, ItemCollection};
 use super::{Context, Operation};
@@ -282,8 +281,7 @@ fn answers(outcome: TransactionOutcome) -> Result<(Vec<Done>, bool), ApiError> {
             Ok((done, is_repeated))
         }
         TransactionOutcome::Cancelled { reasons } => {
-            let told = |reason: Option<Reason>| reason.map(CancellationReason::of_write).transpose();
-            let reasons = reasons.into_iter().map(told).collect::<Result<_, _>>()?;
+            let reasons = cancellation::of_writes(reasons)?;
             Err(ApiError::TransactionCanceled(reasons))
         }
         TransactionOutcome::OtherPayload => Err(ApiError::IdempotentParameterMismatch),

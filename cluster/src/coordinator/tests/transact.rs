@@ -73,6 +73,30 @@ impl Commands for Lengths {
     }
 }
 
+/// Refuses everything, in as many bytes as a command says.
+#[derive(Debug)]
+struct Refusing;
+
+impl Commands for Refusing {
+    fn decide(&self, command: &Bytes, _: Option<&Cell>) -> Result<Verdict<Vec<u8>>, MalformedCommand> {
+        let bytes: usize = std::str::from_utf8(command).unwrap().parse().unwrap();
+        let answer = vec![b'x'; bytes];
+        Ok(Verdict::Keep { answer })
+    }
+
+    fn is_refusal(&self, _: &[u8]) -> bool {
+        true
+    }
+
+    fn brief(&self, _: Vec<u8>) -> Vec<u8> {
+        b"brief".to_vec()
+    }
+
+    fn weigh(&self, cell: &[u8]) -> u64 {
+        cell.len() as u64
+    }
+}
+
 /// The first keys are in the lower half of the ring, the others in the upper half.
 pub(super) const LOW: [&[u8]; 2] = [b"\0\0\0\0\0\0\0\x01a", b"\0\0\0\0\0\0\0\x02b"];
 pub(super) const HIGH: [&[u8]; 2] = [b"\xff\0\0\0\0\0\0\x01a", b"\xff\0\0\0\0\0\0\x02b"];
@@ -443,6 +467,83 @@ async fn what_has_no_room_in_a_message_of_its_range_is_refused_and_holds_nobody_
     cluster.close().unwrap();
 }
 
+/// Three nodes with a keyspace that all of them know.
+async fn three_that_know_a_keyspace(commands: Arc<dyn Commands>) -> (Three, Vec<Keyspace>) {
+    let three = three_with(3, &Hub::default(), commands).await;
+    let mut keyspaces = Vec::new();
+    for node in &three.nodes {
+        keyspaces.push(retried(async || node.create_keyspace("k").await).await);
+    }
+    (three, keyspaces)
+}
+
+/// As [`retried`], and not for ever.
+async fn soon<T>(operation: impl AsyncFn() -> Result<T, Error>) -> T {
+    let patience = Duration::from_secs(60);
+    tokio::time::timeout(patience, retried(operation)).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cells_that_have_no_room_together_in_a_message_are_read_together_from_every_node() {
+    let (three, keyspaces) = three_that_know_a_keyspace(Arc::new(Lengths)).await;
+    let half = "8388608";
+    let keys = [LOW[0], LOW[1], b"\0\0\0\0\0\0\0\x03c", HIGH[0]];
+    for (key, bytes) in keys.into_iter().zip([half, half, half, "1"]) {
+        let outcome = soon(async || {
+            let one = actions(keyspaces[0], &[(key, bytes)]);
+            three.nodes[0]
+                .transact(&one, None, ConsistencyLevel::Quorum)
+                .await
+        })
+        .await;
+        assert!(matches!(outcome, TransactionOutcome::Done { .. }), "{outcome:?}");
+    }
+    for (node, keyspace) in three.nodes.iter().zip(&keyspaces) {
+        for asked in [&keys[..3], &keys[..]] {
+            let asked: Vec<_> = asked
+                .iter()
+                .map(|key| (*keyspace, Bytes::copy_from_slice(key)))
+                .collect();
+            let together = soon(async || node.read_together(&asked).await).await;
+            let Together::Cells(cells) = together else {
+                panic!("nobody writes")
+            };
+            let lengths: Vec<_> = cells.iter().map(|cell| cell.as_ref().map(Bytes::len)).collect();
+            let expected = [8_388_608_usize, 8_388_608, 8_388_608, 1].map(Some);
+            assert_eq!(lengths, expected[..asked.len()]);
+        }
+    }
+    three.close();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_that_have_no_room_together_in_a_message_become_brief_and_are_told_by_every_node() {
+    let (three, keyspaces) = three_that_know_a_keyspace(Arc::new(Refusing)).await;
+    let half = "8388608";
+    for (node, keyspace) in three.nodes.iter().zip(&keyspaces) {
+        // Of one range, and of two.
+        for keys in [[LOW[0], LOW[1]].as_slice(), &[LOW[0], HIGH[0], LOW[1]]] {
+            let some: Vec<_> = keys.iter().map(|key| (*key, half)).collect();
+            let outcome = soon(async || {
+                let some = actions(*keyspace, &some);
+                node.transact(&some, None, ConsistencyLevel::Quorum).await
+            })
+            .await;
+            let TransactionOutcome::Cancelled { reasons } = outcome else {
+                panic!("all refuse")
+            };
+            let told = reasons.iter().map(|reason| match reason {
+                Some(Reason::Refused(answer)) => answer.len(),
+                other => panic!("{other:?}"),
+            });
+            let mut expected = vec![8_388_608; keys.len()];
+            expected[keys.len() - 1] = "brief".len();
+            assert_eq!(told.collect::<Vec<_>>(), expected);
+        }
+    }
+    three.close();
+}
+
 /// Prepares a part in the lower half as a coordinator would that is never heard of again.
 async fn prepare(cluster: &Cluster, keyspace: Keyspace, ledger: &Bytes, id: u8) -> (u32, u64) {
     let group = cluster.group_of(keyspace, LOW[0]).unwrap();
@@ -660,11 +761,7 @@ async fn nobody_sees_a_part_of_a_transfer_on_one_node() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_sees_a_part_of_a_transfer_on_three_nodes() {
-    let three: Three = three_with(3, &Hub::default(), Arc::new(Accounts)).await;
-    let mut keyspaces = Vec::new();
-    for node in &three.nodes {
-        keyspaces.push(retried(async || node.create_keyspace("k").await).await);
-    }
+    let (three, keyspaces) = three_that_know_a_keyspace(Arc::new(Accounts)).await;
     transfers(&three.nodes, &keyspaces).await;
     three.close();
 }

@@ -15,6 +15,9 @@ use crate::group::transact::{CellCommand, Judgement};
 use crate::ledger::CancelledCall;
 use crate::transaction::{Reason, TransactionId};
 
+/// How many bytes of cells an answer to [`See`] may have: half of a message, which leaves enough for what is around them.
+const SEEN_BYTES_MAX: u64 = 8 << 20;
+
 /// A command on a cell.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct CommandOn {
@@ -143,6 +146,10 @@ pub(crate) struct See {
     /// Only whether they were written since this entry.
     #[prost(uint64, optional, tag = "4")]
     pub(crate) since: Option<u64>,
+    /// How many bytes of cells may be answered; the first cell always is, and those that have no room are left out, to be asked
+    /// for again. 0 from nodes that do not ask again.
+    #[prost(uint64, tag = "5")]
+    pub(crate) bytes_max: u64,
 }
 
 impl See {
@@ -152,6 +159,15 @@ impl See {
             keyspaces: keys.iter().map(|(keyspace, _)| *keyspace).collect(),
             keys: keys.iter().map(|(_, key)| key.clone()).collect(),
             since,
+            bytes_max: SEEN_BYTES_MAX,
+        }
+    }
+
+    /// How many bytes of cells may be answered.
+    pub(crate) fn room(&self) -> usize {
+        match self.bytes_max {
+            0 => usize::MAX,
+            bytes => usize::try_from(bytes).unwrap_or(usize::MAX),
         }
     }
 
@@ -395,6 +411,11 @@ mod tests {
             let read = JudgementMessage::decode(&bytes[..]).unwrap().read();
             assert_eq!(read, Some(judgement));
         }
+        assert_eq!(
+            See::default().room(),
+            usize::MAX,
+            "nodes that do not ask again get all"
+        );
         for seen in [
             Seen::Cells {
                 applied: 9,

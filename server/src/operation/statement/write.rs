@@ -96,6 +96,20 @@ impl TableWrite {
         }
     }
 
+    /// What it counts with in the size of a transaction, as an action of TransactWriteItems does: item or key, values, and texts.
+    pub(crate) fn bytes(&self) -> usize {
+        let subject = self.stored().unwrap_or(&self.key);
+        let values = self.placeholders.values().map(|(_, value)| value.size());
+        let condition = self.condition.as_ref().map_or(0, |(text, _)| text.len());
+        let update = match &self.action {
+            WriteAction::Update {
+                update: (text, _), ..
+            } => text.len(),
+            WriteAction::Insert(_) | WriteAction::Delete { .. } | WriteAction::Check => 0,
+        };
+        subject.as_ref().size() + values.sum::<usize>() + condition + update
+    }
+
     /// What the command needs to know of the item.
     pub(crate) fn needs(&self) -> Needs {
         match self.action {

@@ -102,6 +102,31 @@ async fn a_cancelled_transaction_leaves_nothing_in_several_tables() {
 }
 
 #[tokio::test]
+async fn statements_of_a_transaction_carry_no_more_than_actions_may() {
+    let node = tables().await;
+    let insert = |sort: usize| {
+        let text = "x".repeat(390_000);
+        format!(
+            r#"{{"Statement":"INSERT INTO \"One\" VALUE {{'pk':'k','sk':{sort},'v':?}}","Parameters":[{{"S":"{text}"}}]}}"#
+        )
+    };
+    let ask = async |statements: usize| {
+        let statements: Vec<_> = (0..statements).map(insert).collect();
+        let body = format!(r#"{{"TransactStatements":[{}]}}"#, statements.join(","));
+        node.ask(Target::ExecuteTransaction, &body, &[]).await
+    };
+    let refused = ask(11).await;
+    let starts = |sentence: &str| sentence.starts_with("Transaction payload size cannot exceed 4MB. ");
+    assert!(
+        matches!(&refused, Err(ApiError::Validation(sentence)) if starts(sentence)),
+        "{refused:?}"
+    );
+    assert_eq!(count(&node, "One").await, NOTHING);
+    let done = ask(10).await;
+    assert!(done.is_ok(), "{done:?}");
+}
+
+#[tokio::test]
 async fn equal_requests_under_one_token_take_effect_once() {
     let node = tables().await;
     let add = |table: &str, token: &str| {
