@@ -336,7 +336,7 @@ impl Cluster {
             let outcome = route
                 .attempt(left, self.write_at(place, left, group, target, &options, command))
                 .await;
-            if let Some(answer) = route.settle(outcome)? {
+            if let Some(answer) = route.settle_write(outcome)? {
                 return Ok(answer);
             }
         }

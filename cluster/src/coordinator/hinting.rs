@@ -132,7 +132,7 @@ impl Cluster {
             let outcome = route
                 .attempt(left, self.write_hint_at(place, left, group, hint))
                 .await;
-            if let Some(answer) = route.settle(outcome)? {
+            if let Some(answer) = route.settle_write(outcome)? {
                 return Ok(answer);
             }
         }

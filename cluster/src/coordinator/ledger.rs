@@ -53,7 +53,7 @@ impl Cluster {
             let options = route.options(options);
             let attempt = self.write_ledger_at(place, left, (group, ledger, key), &options, command);
             let outcome = route.attempt(left, attempt).await;
-            if let Some(answer) = route.settle(outcome)? {
+            if let Some(answer) = route.settle_write(outcome)? {
                 return Ok(answer);
             }
         }

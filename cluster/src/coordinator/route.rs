@@ -210,6 +210,26 @@ impl<'a> Route<'a> {
         Ok(None)
     }
 
+    /// The same of a try of what must not be said to be not done if it may have been: why the last try has failed hides nothing of
+    /// an earlier one.
+    ///
+    /// # Errors
+    /// As [`Route::settle`]; [`Error::OutcomeUnknown`] in its place when a try may be under way, or have taken effect.
+    pub(super) fn settle_write<T>(
+        &mut self,
+        outcome: Option<Result<T, Refused>>,
+    ) -> Result<Option<T>, Error> {
+        let settled = self.settle(outcome);
+        settled.map_err(|error| match &self.unknown {
+            Some(earlier) => Error::OutcomeUnknown {
+                cause: format!(
+                    "an earlier try may have taken effect ({earlier}), and the last one fails: {error}"
+                ),
+            },
+            None => error,
+        })
+    }
+
     fn end(&mut self) -> Error {
         let cause = std::mem::take(&mut self.cause);
         match self.unknown.take() {

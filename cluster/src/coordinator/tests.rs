@@ -296,6 +296,26 @@ async fn a_request_that_is_sent_again_takes_effect_once() {
 }
 
 #[tokio::test]
+async fn a_write_that_may_have_taken_effect_is_not_said_to_be_not_done_whatever_its_last_try_says() {
+    let (_directory, cluster, keyspace) = cluster().await;
+    let group = cluster.group_of(keyspace, b"key").unwrap();
+    let gone = || Some(Err::<(), _>(Refused::Finally(Error::NoSuchKeyspace)));
+    let mut route = Route::new(&cluster, group, true);
+    let first = route.settle_write(gone());
+    assert!(matches!(first, Err(Error::NoSuchKeyspace)), "{first:?}");
+    for unknown in [None, Some(Err::<(), _>(Refused::Unknown("no answer".to_owned())))] {
+        let mut route = Route::new(&cluster, group, true);
+        assert!(matches!(route.settle_write(unknown), Ok(None)));
+        // A read changes nothing, so that whatever its last try says holds.
+        let read = route.settle(gone());
+        assert!(matches!(read, Err(Error::NoSuchKeyspace)), "{read:?}");
+        let later = route.settle_write(gone());
+        assert!(matches!(later, Err(Error::OutcomeUnknown { .. })), "{later:?}");
+    }
+    cluster.close().unwrap();
+}
+
+#[tokio::test]
 async fn rows_of_all_ranges_come_in_the_order_of_their_keys() {
     let (_directory, cluster, keyspace) = cluster().await;
     let keys = [[0x00, 1], [0x7F, 2], [0x80, 3], [0xFF, 4]];

@@ -305,7 +305,7 @@ impl Cluster {
             let (place, left) = route.next().await?;
             let attempt = attempt(place, left, route.is_repeated());
             let outcome = route.attempt(left, attempt).await;
-            if let Some(judged) = route.settle(outcome)? {
+            if let Some(judged) = route.settle_write(outcome)? {
                 return Ok(judged);
             }
         }
