@@ -180,9 +180,9 @@ fn health(app: &App) -> Response {
 async fn operation(app: &App, parts: &Parts, body: Body, id: RequestId) -> Response {
     let mut pending = Pending::new(app, parts, id);
     let result = match body::read(&parts.headers, body, &app.guard).await {
-        Ok((received, json)) => {
+        Ok(received) => {
             pending.read();
-            answer(app, parts, &received, &json, &mut pending.trail).await
+            answer(app, parts, &received, &mut pending.trail).await
         }
         Err(error) => Err(error),
     };
@@ -197,39 +197,26 @@ async fn operation(app: &App, parts: &Parts, body: Body, id: RequestId) -> Respo
     amz_json(status, body, &parts.headers)
 }
 
-/// `received` are the bytes that were signed, `json` what they say once decompressed.
-async fn answer(
-    app: &App,
-    parts: &Parts,
-    received: &Bytes,
-    json: &Bytes,
-    trail: &mut Trail,
-) -> Result<Vec<u8>, ApiError> {
+/// `received` are the bytes that were signed.
+async fn answer(app: &App, parts: &Parts, received: &Bytes, trail: &mut Trail) -> Result<Vec<u8>, ApiError> {
     let target = parts
         .headers
         .get(TARGET)
         .and_then(|target| target.to_str().ok())
         .and_then(Target::parse);
     let Some(target) = target else {
-        return Err(if is_json(json) {
-            ApiError::UnknownOperation
-        } else {
-            ApiError::Serialization(None)
-        });
+        return Err(before_proof(parts, received, ApiError::UnknownOperation));
     };
     trail.target = Some(target);
     let principal = match authenticate(app, parts, received, DYNAMODB) {
         Ok(principal) => trail.principal.insert(principal),
         Err(error) => {
             trail.denied = audit::is_denial(&error);
-            return Err(if is_json(json) {
-                error
-            } else {
-                ApiError::Serialization(None)
-            });
+            return Err(before_proof(parts, received, error));
         }
     };
     let _slot = app.guard.enter(&principal.arn).ok_or(ApiError::Throttling)?;
+    let json = body::decoded(&parts.headers, received, body::BYTES_MAX, &app.guard)?;
     trail.json = json.clone();
     let asked = Asked {
         head: Head::new(&parts.headers),
@@ -239,7 +226,17 @@ async fn answer(
             table: &trail.table,
         },
     };
-    dispatch::run_for(target, json, asked, &app.context).await
+    dispatch::run_for(target, &json, asked, &app.context).await
+}
+
+/// Why a request is refused of which nobody has proved to have sent it. That its body is no JSON comes first, but one that is
+/// compressed is not looked into for that.
+fn before_proof(parts: &Parts, received: &[u8], error: ApiError) -> ApiError {
+    if body::is_compressed(&parts.headers) || is_json(received) {
+        error
+    } else {
+        ApiError::Serialization(None)
+    }
 }
 
 /// Who asks, once it is known which principal that is.

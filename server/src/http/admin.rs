@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
+use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, StatusCode};
 use serde::Deserialize;
@@ -140,10 +141,10 @@ pub(super) async fn answer(app: &App, parts: &Parts, body: Body, id: RequestId) 
     };
     let mut principal = None;
     let result = match body::read(&parts.headers, body, &app.guard).await {
-        Ok((received, json)) => match authenticate(app, parts, &received, DYNAMODB) {
+        Ok(received) => match authenticate(app, parts, &received, DYNAMODB) {
             Ok(found) => {
                 let principal = Arc::clone(principal.insert(found));
-                carry_out(app, parts, ask, &principal, &json).await
+                carry_out(app, parts, ask, &principal, &received).await
             }
             Err(error) => Err(error),
         },
@@ -165,8 +166,9 @@ async fn carry_out(
     parts: &Parts,
     ask: Ask,
     principal: &Principal,
-    json: &[u8],
+    received: &Bytes,
 ) -> Result<Value, ApiError> {
+    let json = &body::decoded(&parts.headers, received, body::BYTES_MAX, &app.guard)?;
     let caller = super::caller(app, parts, principal)?;
     Judge::new(&caller, &app.context)
         .require_of_node(ask.name())

@@ -33,36 +33,52 @@ const OVERRUN_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Smaller responses are not worth the time of compression.
 const COMPRESS_FROM_BYTES: usize = 1024;
 
-/// Reads a request's body: the bytes as received, which are what is signed, and the JSON that they hold.
+/// Reads a request's body as it was sent, which is what is signed.
 ///
 /// # Errors
 /// [`ApiError::TooLarge`], [`ApiError::TooSlow`], [`ApiError::Throttling`] when other bodies leave no room for it, or a
-/// SerializationException for a body that breaks off or is not gzip as announced.
-pub(super) async fn read(headers: &HeaderMap, body: Body, guard: &Guard) -> Result<(Bytes, Bytes), ApiError> {
+/// SerializationException for a body that breaks off.
+pub(super) async fn read(headers: &HeaderMap, body: Body, guard: &Guard) -> Result<Bytes, ApiError> {
     // Who asks before it sends is answered before it sends.
     if headers.contains_key(EXPECT) && announced(headers).is_some_and(|bytes| bytes > BYTES_MAX) {
         return Err(ApiError::TooLarge);
     }
-    let bodies = both(headers, body, guard).await;
-    let counter = match &bodies {
-        Err(ApiError::TooSlow) => &guard.counters.bodies_slow,
-        Err(ApiError::Throttling) => &guard.counters.bodies_throttled,
-        _ => return bodies,
-    };
-    counter.fetch_add(1, Ordering::Relaxed);
-    bodies
+    counted(receive(body, guard).await, guard)
 }
 
-async fn both(headers: &HeaderMap, body: Body, guard: &Guard) -> Result<(Bytes, Bytes), ApiError> {
-    let received = receive(body, guard).await?;
-    let encoding = headers
-        .get(CONTENT_ENCODING)
-        .map(|encoding| encoding.as_bytes().trim_ascii());
-    let json = match encoding {
-        Some(encoding) if encoding.eq_ignore_ascii_case(b"gzip") => decompress(&received, guard)?,
-        _ => received.clone(),
+/// What a body says, decompressed if it is compressed: `bytes_max` bytes at most. A few bytes ask for that much, so that it is done
+/// for those who have proved who they are, as far as that can be known before.
+///
+/// # Errors
+/// [`ApiError::TooLarge`], [`ApiError::Throttling`] when other bodies leave no room for it, or a SerializationException for a body
+/// that is not gzip as announced.
+pub(super) fn decoded(
+    headers: &HeaderMap,
+    received: &Bytes,
+    bytes_max: usize,
+    guard: &Guard,
+) -> Result<Bytes, ApiError> {
+    if !is_compressed(headers) {
+        return Ok(received.clone());
+    }
+    counted(decompress(received, bytes_max, guard), guard)
+}
+
+/// Whether a request announces that its body is compressed.
+pub(super) fn is_compressed(headers: &HeaderMap) -> bool {
+    let encoding = headers.get(CONTENT_ENCODING);
+    encoding.is_some_and(|encoding| encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"gzip"))
+}
+
+/// Counts a body that came too slowly, or for which there was no room.
+fn counted(body: Result<Bytes, ApiError>, guard: &Guard) -> Result<Bytes, ApiError> {
+    let counter = match &body {
+        Err(ApiError::TooSlow) => &guard.counters.bodies_slow,
+        Err(ApiError::Throttling) => &guard.counters.bodies_throttled,
+        _ => return body,
     };
-    Ok((received, json))
+    counter.fetch_add(1, Ordering::Relaxed);
+    body
 }
 
 /// The length that a request announces.
@@ -213,15 +229,15 @@ impl Received {
 }
 
 /// Room is asked for when it is known how much: a thread does nothing else meanwhile, so that there is one such body for each.
-fn decompress(compressed: &[u8], guard: &Guard) -> Result<Bytes, ApiError> {
+fn decompress(compressed: &[u8], bytes_max: usize, guard: &Guard) -> Result<Bytes, ApiError> {
     let mut json = Vec::new();
-    let limit = u64::try_from(BYTES_MAX).unwrap_or(u64::MAX);
-    let mut decoder = MultiGzDecoder::new(compressed).take(limit + 1);
+    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+    let mut decoder = MultiGzDecoder::new(compressed).take(limit.saturating_add(1));
     decoder
         .read_to_end(&mut json)
         .map_err(|_| ApiError::Serialization(None))?;
     let mut share = guard.bodies.share();
-    if json.len() > BYTES_MAX {
+    if json.len() > bytes_max {
         Err(ApiError::TooLarge)
     } else if share.grow(json.len()) {
         Ok(share.hold(json))
@@ -284,15 +300,17 @@ mod tests {
         let body = vec![b'a'; 5000];
         let (compressed, done) = compress(body.clone(), b"gzip");
         assert!(done && compressed.len() < 100);
-        assert_eq!(decompress(&compressed, &guard).unwrap(), body);
+        let decompress = |compressed: &[u8]| super::decompress(compressed, BYTES_MAX, &guard);
+        assert_eq!(decompress(&compressed).unwrap(), body);
         let (bomb, _) = compress(vec![0; BYTES_MAX + 1], b"gzip");
-        assert_eq!(decompress(&bomb, &guard), Err(ApiError::TooLarge));
+        assert_eq!(decompress(&bomb), Err(ApiError::TooLarge));
         assert_eq!(
-            decompress(b"not gzip", &guard),
-            Err(ApiError::Serialization(None))
+            super::decompress(&compressed, 4999, &guard),
+            Err(ApiError::TooLarge)
         );
+        assert_eq!(decompress(b"not gzip"), Err(ApiError::Serialization(None)));
         let twice = [compressed.clone(), compressed].concat();
-        let members = decompress(&twice, &guard).unwrap();
+        let members = decompress(&twice).unwrap();
         assert_eq!(members.len(), 2 * body.len(), "two members");
     }
 
@@ -361,20 +379,22 @@ mod tests {
         assert_eq!(read(pieces(600)).await, Err(ApiError::Throttling));
         assert_eq!(guard.counters.bodies_throttled.load(Ordering::Relaxed), 1);
         let small = read(pieces(400)).await.unwrap();
-        assert_eq!((first.1.len(), small.1.len()), (600, 400));
+        assert_eq!((first.len(), small.len()), (600, 400));
         // What comes in one piece is as large as one read of its connection.
         let whole = slowly(vec![vec![b'x'; 5000]], Duration::ZERO);
-        assert_eq!(read(whole).await.unwrap().0.len(), 5000);
+        assert_eq!(read(whole).await.unwrap().len(), 5000);
         drop((first, small));
         let again = read(pieces(1000)).await.unwrap();
-        assert_eq!(again.0.len(), 1000);
+        assert_eq!(again.len(), 1000);
         // What a body is once decompressed counts as well, and one that is refused keeps nothing.
         drop(again);
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_ENCODING, http::HeaderValue::from_static("gzip"));
         let (compressed, _) = compress(vec![b'x'; 2000], b"gzip");
-        let refused = super::read(&headers, Body::from(compressed), &guard).await;
+        let received = super::read(&headers, Body::from(compressed), &guard).await;
+        let refused = decoded(&headers, &received.unwrap(), BYTES_MAX, &guard);
         assert_eq!(refused, Err(ApiError::Throttling));
-        assert_eq!(read(pieces(1000)).await.unwrap().0.len(), 1000);
+        assert_eq!(guard.counters.bodies_throttled.load(Ordering::Relaxed), 2);
+        assert_eq!(read(pieces(1000)).await.unwrap().len(), 1000);
     }
 }

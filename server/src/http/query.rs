@@ -20,6 +20,10 @@ use crate::wire::query::answer::Asked;
 use crate::wire::query::form::Form;
 use crate::wire::query::{Api, error};
 
+/// Largest form that was compressed. The version in it says which service it is signed for, so that it is looked into before
+/// anybody has proved to have sent it.
+const UNPACKED_BYTES_MAX: usize = 1024 * 1024;
+
 /// Whether a request is one of these: a form, or a GET with a call in its query string. One that names a target is none.
 pub(super) fn is_query(parts: &Parts) -> bool {
     if parts.uri.path() != "/" || parts.headers.contains_key(TARGET) {
@@ -59,11 +63,14 @@ pub(super) async fn answer(app: &App, parts: &Parts, body: Body, id: RequestId) 
 
 /// The bytes that were signed, and the form that they are.
 async fn read(app: &App, parts: &Parts, body: Body) -> Result<(Bytes, Form), IdentityError> {
-    let bodies = body::read(&parts.headers, body, &app.guard).await;
-    let (received, decoded) = bodies.map_err(|error| match error {
+    let unread = |error: ApiError| match error {
         ApiError::Throttling => IdentityError::Throttling,
         _ => IdentityError::Body,
-    })?;
+    };
+    let received = body::read(&parts.headers, body, &app.guard)
+        .await
+        .map_err(unread)?;
+    let decoded = body::decoded(&parts.headers, &received, UNPACKED_BYTES_MAX, &app.guard).map_err(unread)?;
     let text = if parts.method == Method::GET {
         parts.uri.query().unwrap_or_default().as_bytes()
     } else {

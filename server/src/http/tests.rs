@@ -1,4 +1,4 @@
-//! Requests over a connection whose certificate stands for root.
+//! Requests over a connection whose certificate stands for root, which does not count for pages.
 
 use std::net::Ipv4Addr;
 
@@ -54,6 +54,27 @@ async fn answer_to(
     let status = response.status();
     let body = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
     (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn what_is_compressed_is_looked_into_when_it_is_known_who_has_sent_it() {
+    let directory = TempDir::new().unwrap();
+    let app = app(&directory).await;
+    let list = || {
+        http::Request::post("/")
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amz-target", "DynamoDB_20120810.ListTables")
+    };
+    let rotate = || http::Request::post(admin::KEYS_PATH);
+    let requests: [&dyn Fn() -> http::request::Builder; 2] = [&list, &rotate];
+    for request in requests {
+        let compressed = || request().header("content-encoding", "gzip");
+        let (_, said) = answer_to(&app, compressed(), "no gzip").await;
+        assert!(said.contains("SerializationException"), "{said}");
+        // A certificate counts for no page.
+        let (_, said) = answer_to(&app, compressed().header("origin", "null"), "no gzip").await;
+        assert!(said.contains("MissingAuthenticationToken"), "{said}");
+    }
 }
 
 #[tokio::test]
