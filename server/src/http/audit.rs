@@ -190,7 +190,7 @@ fn operation(app: &App, parts: &Parts, trail: &Trail, result: &Result<Vec<u8>, A
     write(app, parts, call, id);
 }
 
-/// Writes a call of Stator's own down.
+/// Writes a call of Stator's own down, if somebody has proved to have sent it, or is kept from it because nobody has.
 pub(super) fn own(
     app: &App,
     parts: &Parts,
@@ -199,6 +199,11 @@ pub(super) fn own(
     result: &Result<Value, ApiError>,
     id: RequestId,
 ) {
+    let error = result.as_ref().err();
+    // What is throttled before it is looked at, or cannot be read, is counted only: it could fill the log.
+    if principal.is_none() && !error.is_some_and(is_denial) {
+        return;
+    }
     let call = Call {
         source: STATOR,
         api_version: API_VERSION,
@@ -206,7 +211,7 @@ pub(super) fn own(
         read_only: parts.method == http::Method::GET,
         data: false,
         principal,
-        error: result.as_ref().err().map(|error| told(error, false)),
+        error: error.map(|error| told(error, false)),
         parameters: Value::Null,
         response: Value::Null,
         tables: Vec::new(),

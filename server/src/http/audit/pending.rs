@@ -174,7 +174,7 @@ mod tests {
     use crate::config::Rotation;
     use crate::health::Health;
     use crate::http::limits::HttpLimits;
-    use crate::http::router;
+    use crate::http::{admin, router};
     use crate::limits::Limits;
     use crate::log::LogFormat;
     use crate::log::tests::Lines;
@@ -183,6 +183,14 @@ mod tests {
 
     /// A node with an audit log in this directory.
     async fn app(directory: &TempDir, slow_request: Option<Duration>) -> Arc<App> {
+        app_limited(directory, slow_request, HttpLimits::for_development()).await
+    }
+
+    async fn app_limited(
+        directory: &TempDir,
+        slow_request: Option<Duration>,
+        http_limits: HttpLimits,
+    ) -> Arc<App> {
         let settings = json!({"file": directory.path().join("audit.jsonl")});
         let settings = serde_json::from_value(settings).unwrap();
         let tell_dropped = Box::new(|count: u64| count.to_string().into_bytes());
@@ -196,7 +204,7 @@ mod tests {
             endpoint: "localhost".to_owned(),
             authenticator: Authenticator::AnyWellFormed(Arc::new(auth::root("AKIA1"))),
             upkeep: UpkeepSettings::default(),
-            http_limits: HttpLimits::for_development(),
+            http_limits,
             backup: None,
             object_store: None,
             audit: Some(audit),
@@ -266,6 +274,48 @@ mod tests {
             ]
         );
         assert_eq!(lines[0]["requestParameters"], json!({"tableName": "Tab"}));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_has_proved_is_written_down_only_if_that_is_why_it_is_refused() {
+        let directory = TempDir::new().unwrap();
+        let limits = HttpLimits {
+            authentication_failures_burst: 2,
+            authentication_failures_per_minute: 1,
+            ..HttpLimits::default()
+        };
+        let app = app_limited(&directory, None, limits).await;
+        let ask = async |request: http::request::Builder, body: &'static str| {
+            let request = request.header("host", "localhost").body(Body::from(body));
+            let response = router(Arc::clone(&app)).oneshot(request.unwrap()).await.unwrap();
+            let body = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
+            String::from_utf8(body.to_vec()).unwrap()
+        };
+        let status = || http::Request::get(admin::STATUS_PATH);
+        // It announces more than is ever read.
+        let large = status().header("expect", "100-continue");
+        let said = ask(large.header("content-length", "1000000000"), "").await;
+        assert!(!said.contains("MissingAuthenticationToken"), "{said}");
+        for _ in 0..2 {
+            let said = ask(status(), "").await;
+            assert!(said.contains("MissingAuthenticationToken"), "{said}");
+        }
+        let list = http::Request::post("/")
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amz-target", "DynamoDB_20120810.ListTables");
+        let form = http::Request::post("/").header("content-type", "application/x-www-form-urlencoded");
+        let form_body = "Action=GetCallerIdentity&Version=2011-06-15";
+        for (request, body) in [(status(), ""), (list, "{}"), (form, form_body)] {
+            let said = ask(request, body).await;
+            assert!(said.contains("Throttling"), "{said}");
+        }
+        let lines = lines(&app, &directory);
+        let told: Vec<_> = lines
+            .iter()
+            .map(|line| (line["eventName"].as_str(), line["errorCode"].as_str()))
+            .collect();
+        let denied = (Some("GetStatus"), Some("MissingAuthenticationTokenException"));
+        assert_eq!(told, [denied; 2]);
     }
 
     /// Carries out an operation; gives the request's id.
