@@ -1,7 +1,9 @@
 //! Requests over a connection whose certificate stands for root, which does not count for pages.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
+use serde_json::{Map, Value};
 use stator_cluster::{Durability, MASTER_KEY_BYTES, MasterKey};
 use stator_iam::{SecretKey, Transport};
 use tempfile::TempDir;
@@ -54,6 +56,50 @@ async fn answer_to(
     let status = response.status();
     let body = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
     (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+/// Checks that an answer has the members that a schema of the document requires and describes, and no others.
+fn check_described(document: &Value, schema: &Value, answer: &Value, path: &str) {
+    let schema = match schema["$ref"].as_str() {
+        Some(reference) => document.pointer(&reference[1..]).unwrap(),
+        None => schema,
+    };
+    match answer {
+        Value::Object(members) => {
+            // Others have whatever names there are, such as numbers of nodes.
+            let Some(described) = schema["properties"].as_object() else {
+                return;
+            };
+            let names = |members: &Map<String, Value>| members.keys().cloned().collect::<BTreeSet<_>>();
+            let required = schema["required"].as_array().unwrap().iter();
+            let required = required.map(|name| name.as_str().unwrap().to_owned());
+            assert_eq!(names(members), names(described), "{path}");
+            assert_eq!(names(members), required.collect(), "{path}");
+            for (name, member) in members {
+                check_described(document, &described[name], member, &format!("{path}.{name}"));
+            }
+        }
+        Value::Array(elements) => {
+            for element in elements {
+                check_described(document, &schema["items"], element, path);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn the_document_describes_all_that_is_told_of_a_cluster_and_its_keys() {
+    let document: Value = serde_json::from_str(include_str!("../../../openapi/admin.json")).unwrap();
+    let directory = TempDir::new().unwrap();
+    let app = app(&directory).await;
+    for (path, schema) in [(admin::STATUS_PATH, "Status"), (admin::KEYS_PATH, "Keys")] {
+        let (status, said) = answer_to(&app, http::Request::get(path), "").await;
+        assert_eq!(status, StatusCode::OK, "{said}");
+        let answer: Value = serde_json::from_str(&said).unwrap();
+        let schema = &document["components"]["schemas"][schema];
+        check_described(&document, schema, &answer, path);
+    }
 }
 
 #[tokio::test]
