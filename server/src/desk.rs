@@ -14,8 +14,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use stator_cluster::Cluster;
 
-/// How often it is looked for something to do when nothing has changed.
+/// How long to wait for a change before it is looked what time it is, and whether what is left can be begun.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often it is looked for something to do when nothing was left and nothing has changed since: what is kept for a time becomes
+/// old. A look reads all that is known of jobs, those of months ago included.
+const LOOK_ANYWAY: Duration = Duration::from_secs(60);
 /// How long to wait after something has failed.
 pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 /// A job that fails again and again rests twice as long after each failure, but not longer than so many pauses.
@@ -142,10 +145,34 @@ pub(crate) trait Worker: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
+/// When it is looked for something to do. Pure.
+#[derive(Debug, Default)]
+struct Looks {
+    /// Until when nothing is to be done, unless something changes.
+    idle_until: Option<Duration>,
+}
+
+impl Looks {
+    /// Whether it is time. `has_changed` says whether something in the metadata has since the last look.
+    fn are_due(&self, has_changed: bool, now: Duration) -> bool {
+        has_changed || self.idle_until.is_none_or(|until| until <= now)
+    }
+
+    /// A look that began `now` has found so many jobs. What is left is looked for again soon: it may rest, or wait for others.
+    fn have_found(&mut self, jobs: usize, now: Duration) {
+        self.idle_until = (jobs == 0).then(|| now + LOOK_ANYWAY);
+    }
+
+    /// Nothing is known of what there is to do.
+    fn know_nothing(&mut self) {
+        self.idle_until = None;
+    }
+}
+
 /// Looks for something to do, for as long as the process runs.
 pub(crate) async fn run<W: Worker>(worker: W) {
     let mut changes = worker.cluster().metadata_changes();
-    let mut is_prepared = false;
+    let (mut is_prepared, mut looks) = (false, Looks::default());
     loop {
         let changed = tokio::time::timeout(LOOK, changes.changed()).await;
         if matches!(changed, Ok(Err(_))) {
@@ -153,6 +180,7 @@ pub(crate) async fn run<W: Worker>(worker: W) {
         }
         if !worker.cluster().leads_metadata() {
             is_prepared = false;
+            looks.know_nothing();
             continue;
         }
         if !is_prepared {
@@ -164,18 +192,28 @@ pub(crate) async fn run<W: Worker>(worker: W) {
                 }
             }
         }
-        match worker.jobs().await {
-            Ok(jobs) => {
-                for job in jobs {
-                    begin(&worker, job);
-                }
-            }
-            Err(error) => {
-                tracing::debug!(job = W::JOB, %error, "nothing can be looked after now");
-                tokio::time::sleep(PAUSE).await;
-            }
+        let now = worker.cluster().steady_now();
+        if looks.are_due(changed.is_ok(), now) {
+            look(&worker, &mut looks, now).await;
         }
         worker.keep_house().await;
+    }
+}
+
+/// Begins what is left to do.
+async fn look<W: Worker>(worker: &W, looks: &mut Looks, now: Duration) {
+    match worker.jobs().await {
+        Ok(jobs) => {
+            looks.have_found(jobs.len(), now);
+            for job in jobs {
+                begin(worker, job);
+            }
+        }
+        Err(error) => {
+            looks.know_nothing();
+            tracing::debug!(job = W::JOB, %error, "nothing can be looked after now");
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 }
 
@@ -271,6 +309,21 @@ mod tests {
         desk.gets_further(&names[0]);
         assert!(desk.take(&names[0]));
         assert_eq!(desk.let_rest(&names[0]), PAUSE);
+    }
+
+    #[test]
+    fn all_is_looked_at_when_something_has_changed_or_is_left_and_seldom_otherwise() {
+        let mut looks = Looks::default();
+        assert!(looks.are_due(false, Duration::ZERO), "nothing is known yet");
+        looks.have_found(0, LOOK);
+        assert!(!looks.are_due(false, 2 * LOOK));
+        assert!(looks.are_due(true, 2 * LOOK));
+        assert!(looks.are_due(false, LOOK + LOOK_ANYWAY));
+        looks.have_found(1, 2 * LOOK);
+        assert!(looks.are_due(false, 3 * LOOK), "it may have failed, and rest");
+        looks.have_found(0, 3 * LOOK);
+        looks.know_nothing();
+        assert!(looks.are_due(false, 4 * LOOK));
     }
 
     #[test]
