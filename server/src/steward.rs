@@ -134,15 +134,11 @@ impl Upkeep {
             }
             Step::OpenShards(id) => {
                 let now_ms = self.now_ms();
-                let known = table.definition().streams.iter().find(|stream| stream.id == id);
-                let before = known.map_or(0, |stream| stream.shards.len());
-                self.change_stream(table, id, |stream| {
-                    // Another node may have done it.
-                    if stream.shards.len() == before {
-                        plan::open_shards(stream, now_ms);
-                    }
-                })
-                .await
+                let Some(seen) = table.definition().streams.iter().find(|stream| stream.id == id) else {
+                    return Ok(());
+                };
+                self.change_stream(table, id, |stream| plan::open_shards(stream, seen, now_ms))
+                    .await
             }
             Step::ForgetShards(id) => self.forget_shards(table, id).await,
             Step::FillHistory(id) => self.fill_history(table, id).await,

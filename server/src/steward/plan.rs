@@ -123,8 +123,12 @@ pub(super) fn of_deleted(table: &DeletedTable, now_ms: i64) -> Option<DeletedSte
     is_open.then_some(DeletedStep::CloseShards)
 }
 
-/// Gives every slot a new shard.
-pub(super) fn open_shards(stream: &mut StreamDefinition, now_ms: i64) {
+/// Gives every slot of a stream a new shard, unless another node has done that since the stream was `seen`, or the stream is being
+/// given up: nobody would close them.
+pub(super) fn open_shards(stream: &mut StreamDefinition, seen: &StreamDefinition, now_ms: i64) {
+    if stream.status != StreamStatus::Enabled || stream.newest(0) != seen.newest(0) {
+        return;
+    }
     let newest: Vec<_> = (0..crate::catalog::SLOTS)
         .filter_map(|slot| stream.newest(slot).copied())
         .collect();
@@ -185,7 +189,8 @@ mod tests {
         table.streams = vec![stream(StreamStatus::Enabled)];
         assert_eq!(steps(&table, AGE_MS - 1, AGE_MS), []);
         assert_eq!(steps(&table, AGE_MS, AGE_MS), [Step::OpenShards(id)]);
-        open_shards(&mut table.streams[0], AGE_MS);
+        let seen = table.streams[0].clone();
+        open_shards(&mut table.streams[0], &seen, AGE_MS);
         assert_eq!(table.streams[0].shards.len(), 2 * usize::try_from(SLOTS).unwrap());
         assert_eq!(table.streams[0].newest(1).and_then(Shard::parent), Some(1));
         assert_eq!(steps(&table, AGE_MS, AGE_MS), [Step::CloseShards(id)]);
@@ -200,6 +205,29 @@ mod tests {
         let forgettable = forgettable(&table.streams[0], AGE_MS + FORGET_MS);
         let numbers: Vec<_> = forgettable.map(|shard| shard.number).collect();
         assert_eq!(numbers, [0, 1, 2, 3]);
+    }
+
+    /// Who has planned it may come to it when somebody else looks after the tables.
+    #[test]
+    fn shards_are_not_opened_twice_nor_in_a_stream_that_was_given_up_meanwhile() {
+        let seen = stream(StreamStatus::Enabled);
+        for status in [StreamStatus::Disabling, StreamStatus::Disabled] {
+            let mut given_up = StreamDefinition {
+                status,
+                ..seen.clone()
+            };
+            let before = given_up.clone();
+            open_shards(&mut given_up, &seen, AGE_MS);
+            assert_eq!(given_up, before);
+        }
+        let mut opened = seen.clone();
+        open_shards(&mut opened, &seen, AGE_MS);
+        assert_ne!(opened, seen);
+        // The first ones may have been forgotten since.
+        opened.shards.drain(..4);
+        let before = opened.clone();
+        open_shards(&mut opened, &seen, AGE_MS);
+        assert_eq!(opened, before);
     }
 
     #[test]
