@@ -209,3 +209,65 @@ impl Cluster {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::future::FutureExt as _;
+
+    use super::*;
+    use crate::coordinator::tests::three::{Hub, retried, three_with};
+    use crate::coordinator::tests::{Appends, Set};
+
+    const KEY: &[u8] = b"key";
+
+    /// So many writes later is what the reads wait for. Fewer entries than that are of something else.
+    const WRITES: u8 = 30;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_replica_that_comes_under_suspicion_while_a_read_waits_for_it_is_not_believed() {
+        let three = three_with(3, &Hub::default(), Arc::new(Appends)).await;
+        let mut keyspaces = Vec::new();
+        for node in &three.nodes {
+            keyspaces.push(retried(async || node.create_keyspace("k").await).await);
+        }
+        let (writer, reader) = (&three.nodes[0], &three.nodes[2]);
+        let group = reader.group_of(keyspaces[2], KEY).unwrap();
+        let replica = reader.node.replica(group).unwrap();
+        let at = At {
+            group,
+            keyspace: keyspaces[2].number,
+            key: Bytes::from_static(KEY),
+            index: replica.standing().applied + u64::from(WRITES),
+        };
+        let patience = Duration::from_secs(60);
+        let here = reader.node.settings.node;
+        let mut own = Box::pin(reader.ask_at(here, (group, at.index), keyspaces[2], KEY, patience));
+        let mut of_others = Box::pin(reader.node.carry_out(Ask::ReadAt(at)));
+        assert!(own.as_mut().now_or_never().is_none());
+        assert!(of_others.as_mut().now_or_never().is_none());
+
+        // No comparison ends the suspicion before it was looked at.
+        let scrubbing = &reader.node.scrubbing;
+        scrubbing.given_up.lock().insert(u64::MAX, [group].into());
+        replica.set_suspect(true).await;
+        let options = WriteOptions {
+            level: ConsistencyLevel::Quorum,
+            invocation: None,
+        };
+        for number in 0..WRITES {
+            retried(async || {
+                let command = Set(number);
+                writer.write(keyspaces[0], KEY, options, &command).await
+            })
+            .await;
+        }
+        let refused = tokio::time::timeout(patience, own).await.unwrap().unwrap_err();
+        assert!(matches!(refused, Refused::NotNow(_)), "{refused:?}");
+        let refused = tokio::time::timeout(patience, of_others).await;
+        let refused = refused.unwrap().unwrap_err();
+        assert!(matches!(refused, Refused::NotNow(_)), "{refused:?}");
+        three.close();
+    }
+}

@@ -55,7 +55,7 @@ pub(crate) struct Scrubbing {
     /// What waits for the check that is under way.
     unchecked: Mutex<Vec<CheckableFile>>,
     /// Files that were given up, with the groups that lose cells with them (none of files with hints), until it is seen that new ones have taken their place.
-    given_up: Mutex<BTreeMap<u64, BTreeSet<u32>>>,
+    pub(crate) given_up: Mutex<BTreeMap<u64, BTreeSet<u32>>>,
     /// Whether something is damaged that cannot be had from anywhere.
     is_beyond_repair: AtomicBool,
     pub(crate) ranges: AtomicU64,
