@@ -361,6 +361,45 @@ async fn a_write_at_one_without_a_majority_is_kept_and_arrives() {
     close(&three);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_leaves_keeps_no_more_writes_and_hands_on_those_that_it_has() {
+    let three = three(1).await;
+    let (leaving, keyspace) = (&three.nodes[0], three.keyspace[0]);
+    let group_of = |key: &[u8; 2]| leaving.group_of(keyspace, key).unwrap();
+    let is_elsewhere = |key: &[u8; 2]| leaving.node.replica(group_of(key)).is_none();
+    let key = keys().into_iter().find(is_elsewhere).unwrap();
+    let one = WriteOptions {
+        level: ConsistencyLevel::One,
+        invocation: None,
+    };
+    let line = Arc::new(Alone) as Arc<dyn Network>;
+    let before = leaving.node.exchange.replace_network(line);
+    while !leaving.lacks_majority(group_of(&key)) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    leaving.write(keyspace, &key, one, &Set(7)).await.unwrap();
+    assert_eq!(leaving.status().hints.waiting, 1);
+
+    let plan = leaving.plan().unwrap().unwrap();
+    leaving.node.adopt(plan.leave(NodeId(1)).unwrap().unwrap());
+    let refused = leaving.write(keyspace, &key, one, &Set(8)).await;
+    assert!(
+        matches!(
+            refused,
+            Err(Error::Unavailable { .. } | Error::OutcomeUnknown { .. })
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(leaving.status().hints.waiting, 1);
+    leaving.node.exchange.replace_network(before.unwrap());
+    while leaving.status().hints.waiting > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let read = retried(async || leaving.read(keyspace, &key, ConsistencyLevel::Quorum).await);
+    assert_eq!(read.await.as_deref(), Some(&[7][..]));
+    close(&three);
+}
+
 /// What follows from the cell of one key forbids it.
 #[derive(Debug)]
 struct Choosy;
