@@ -5,7 +5,7 @@ use super::*;
 use crate::node::message::Ask;
 use crate::node::message::moves::{Joining, ReplicaOf};
 use crate::raft::RaftMessage;
-use crate::ring::Plan;
+use crate::ring::{Plan, RangeId, Replica};
 
 /// For longer than this nothing is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -73,6 +73,61 @@ async fn replicas_move_although_one_that_is_to_move_is_on_a_node_that_is_gone() 
     let has_given_up = |plan: &Plan| plan.layout.replicas_on(leaving).next().is_none();
     plan_becomes(asked, has_given_up).await;
     for node in [asked, leaves, &new] {
+        node.close().unwrap();
+    }
+}
+
+/// Hands on all messages but those of groups.
+#[derive(Debug)]
+struct WithoutGroups(Arc<dyn Inbox>);
+
+impl WithoutGroups {
+    /// What a message of groups begins with.
+    const OF_GROUPS: u8 = 1;
+}
+
+impl Inbox for WithoutGroups {
+    fn receive(&self, from: NodeId, message: Bytes) {
+        if message.first() != Some(&Self::OF_GROUPS) {
+            self.0.receive(from, message);
+        }
+    }
+}
+
+/// It is there when the cluster is made, and hears of the layout when replicas have moved already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_founder_that_has_missed_the_first_layout_gets_others_in_the_place_of_its_replicas() {
+    let hub = Hub::default();
+    let commands: Arc<dyn Commands> = Arc::new(Appends);
+    let directories = [(); 4].map(|()| TempDir::new().unwrap());
+    let begin = |node: u64, directory: &TempDir| begin(NodeId(node), 3, directory, &hub, &commands);
+    let late = begin(3, &directories[2]);
+    let inbox = hub.inboxes.lock().remove(&NodeId(3)).unwrap();
+    let deaf = Arc::new(WithoutGroups(Arc::clone(&inbox)));
+    hub.inboxes.lock().insert(NodeId(3), deaf);
+    let others = [begin(1, &directories[0]), begin(2, &directories[1])];
+    for node in &others {
+        is_ready(node).await;
+    }
+    let new = begin(4, &directories[3]);
+    is_ready(&new).await;
+    // Of each of the others it gets one of four.
+    let has_moved = |plan: &Plan| plan.target.is_none() && plan.layout.replicas_on(NodeId(4)).count() == 3;
+    plan_becomes(&others[0], has_moved).await;
+    assert_eq!(late.plan().unwrap(), None);
+
+    hub.inboxes.lock().insert(NodeId(3), inbox);
+    is_ready(&late).await;
+    let has_all = |plan: &Plan| {
+        let mut counted = plan.layout.replicas_on(NodeId(3));
+        let is_here = |(range, replica): (RangeId, Replica)| {
+            let here = late.node.readable(group_of(range));
+            here.is_some_and(|here| here.id().0 == replica.id)
+        };
+        plan.target.is_none() && counted.all(is_here)
+    };
+    plan_becomes(&others[0], has_all).await;
+    for node in others.iter().chain([&late, &new]) {
         node.close().unwrap();
     }
 }
