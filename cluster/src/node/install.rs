@@ -127,7 +127,11 @@ impl Node {
             self.host.keyspaces.mirror(head.at().0, &named)?;
         }
         let finished = writer.finish(&head, &entries, replica).await;
-        let begun = finished.and_then(|sums| self.begin_filled(replica, sums));
+        let mut begun = finished.and_then(|sums| self.begin_filled(replica, sums));
+        if group == METADATA_GROUP {
+            // Perhaps nothing comes behind the snapshot for which its plan would be looked at.
+            begun = begun.and_then(|()| self.look_at_layout());
+        }
         if let Err(error) = begun {
             // It has given up what it was and is not what it is to be: a start begins again.
             self.host.fail(&error.to_string());

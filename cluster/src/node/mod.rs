@@ -102,6 +102,8 @@ pub(crate) struct Node {
     /// Held while groups begin, so that none begins twice.
     beginning: Mutex<()>,
     layout: ArcSwapOption<Layout>,
+    /// Up to which epoch this node has begun the groups that it has in the plan of group 0.
+    begun_epoch: AtomicU64,
     /// The nodes of group 0, as the plan has them.
     metadata_nodes: ArcSwap<Vec<NodeId>>,
     /// Those on which replicas are to be.
@@ -209,6 +211,7 @@ impl Node {
             changing: Mutex::new(()),
             beginning: Mutex::new(()),
             layout: ArcSwapOption::empty(),
+            begun_epoch: AtomicU64::new(0),
             metadata_nodes: ArcSwap::default(),
             placeable: ArcSwap::default(),
             departed: ArcSwap::default(),

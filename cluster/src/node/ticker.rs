@@ -256,11 +256,15 @@ impl Node {
             plan => plan?,
         };
         let Some(plan) = plan else { return Ok(()) };
-        if self.knows_epoch(plan.epoch()) {
+        let epoch = plan.epoch();
+        let is_past = self.layout().is_some_and(|known| known.epoch() > epoch);
+        // What others have said of the same plan before has begun nothing.
+        if is_past || self.begun_epoch.load(Ordering::Acquire) >= epoch {
             return Ok(());
         }
         let founded = self.begin_groups(&plan.layout)?;
         let layout = self.adopt(plan);
+        self.begun_epoch.fetch_max(epoch, Ordering::AcqRel);
         for group in founded {
             let range = RangeId(group - 1);
             let is_preferred = layout
@@ -272,10 +276,6 @@ impl Node {
             }
         }
         Ok(())
-    }
-
-    fn knows_epoch(&self, epoch: u64) -> bool {
-        self.layout().is_some_and(|known| known.epoch() >= epoch)
     }
 
     /// Goes by this plan from now on, unless it knows a newer one.

@@ -4,7 +4,7 @@ use super::three::{Hub, begin, is_ready, retried, three_with};
 use super::*;
 use crate::node::message::Ask;
 use crate::node::message::moves::{Joining, ReplicaOf};
-use crate::raft::RaftMessage;
+use crate::raft::{RaftMessage, ReplicaId};
 use crate::ring::{Plan, RangeId, Replica};
 
 /// For longer than this nothing is waited for.
@@ -94,9 +94,9 @@ impl Inbox for WithoutGroups {
     }
 }
 
-/// It is there when the cluster is made, and hears of the layout when replicas have moved already.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_founder_that_has_missed_the_first_layout_gets_others_in_the_place_of_its_replicas() {
+/// A founder is there when the cluster is made, and hears of the layout when replicas have moved already: from the log of the
+/// metadata group, or from those who fill its replica of it, because the log does not reach back so far any more.
+async fn a_founder_misses_the_first_layout(is_outdated: bool) {
     let hub = Hub::default();
     let commands: Arc<dyn Commands> = Arc::new(Appends);
     let directories = [(); 4].map(|()| TempDir::new().unwrap());
@@ -116,6 +116,20 @@ async fn a_founder_that_has_missed_the_first_layout_gets_others_in_the_place_of_
     plan_becomes(&others[0], has_moved).await;
     assert_eq!(late.plan().unwrap(), None);
 
+    if is_outdated {
+        let behind = late.node.replica(METADATA_GROUP).unwrap();
+        while !behind.is_outdated() {
+            let member = others[0].node.replica(METADATA_GROUP).unwrap();
+            if let Some(leader) = member.leader() {
+                // A founder's replica has the number of its node.
+                let ids = (ReplicaId(leader.0), behind.id());
+                let notice = RaftMessage::notice(ids, member.standing().term, (0, 0));
+                behind.receive(leader, notice);
+            }
+            tokio::task::yield_now().await;
+        }
+        plan_becomes(&late, |_| true).await;
+    }
     hub.inboxes.lock().insert(NodeId(3), inbox);
     is_ready(&late).await;
     let has_all = |plan: &Plan| {
@@ -130,6 +144,16 @@ async fn a_founder_that_has_missed_the_first_layout_gets_others_in_the_place_of_
     for node in others.iter().chain([&late, &new]) {
         node.close().unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_founder_that_has_missed_the_first_layout_gets_others_in_the_place_of_its_replicas() {
+    a_founder_misses_the_first_layout(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_founder_that_others_have_to_tell_of_the_first_layout_gets_its_replicas_all_the_same() {
+    a_founder_misses_the_first_layout(true).await;
 }
 
 /// Whoever fills it is behind the last page, and puts the replica that is filled into its place.
