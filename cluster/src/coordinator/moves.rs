@@ -5,9 +5,12 @@
 //! again, by whoever leads then. What others have to be asked for are errands, of which none waits for another one.
 //! Invariant: two moves of a node go on at most, and one of a range; the plan follows what the groups say of themselves, never
 //! the other way round; a replica is removed only when the leader of its group says that it is no member. Not here: what is to be
-//! where (`ring/`), which step comes next (`step.rs`), asking (`errand.rs`), what nodes do (`node/replicas.rs`).
+//! where (`ring/`), what may be under way (`decide.rs`), which step comes next (`step.rs`), asking (`errand.rs`, `ask.rs`), what nodes do
+//! (`node/replicas.rs`).
 
+mod ask;
 mod change;
+mod decide;
 mod errand;
 mod memory;
 mod step;
@@ -19,20 +22,15 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use self::decide::{admit, is_known, may_keep_hints};
 use self::errand::{About, Brought, Taken};
 use self::memory::Memory;
-use self::step::{Step, step_of_metadata};
 use super::Cluster;
-use super::route::{Place, Route, unexpected};
 use crate::error::Error;
-use crate::gossip::{Gossiper, Liveness, NodeState};
+use crate::gossip::{Gossiper, Liveness};
 use crate::group::apply::METADATA_GROUP;
 use crate::group::members::GroupStatus;
-use crate::group::replica::Refused;
-use crate::node::message::moves::{ChangeMembers, Hosting, Inventory};
-use crate::node::message::{Ask, Tell};
 use crate::node::{Node, group_of};
-use crate::raft::{MemberChange, ReplicaId};
 use crate::ring::{Layout, Move, NodeStanding, Plan, RangeId, Replica};
 use crate::world::NodeId;
 
@@ -51,14 +49,8 @@ const LOST_EVERY: Duration = Duration::from_secs(10);
 /// How often it looks for replicas that nobody knows of.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// How long another node may take for a step.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 /// Groups that are asked at a time how they stand.
 const GROUPS_AT_ONCE: usize = 16;
-
-/// Moves of a node that are under way at a time, coming and going each.
-const MOVES_OF_A_NODE: usize = 2;
 
 impl Cluster {
     /// Moves replicas as long as the node is there, whenever it leads group 0.
@@ -342,82 +334,6 @@ impl Cluster {
         }
     }
 
-    async fn is_member(&self, group: u32, id: u64) -> Result<bool, Error> {
-        let status = self.group_status(group).await?;
-        Ok(status.members.iter().any(|member| member.replica.0 == id))
-    }
-
-    async fn inventory(&self, node: NodeId) -> Result<Inventory, Error> {
-        let ask = Ask::Inventory(true);
-        match self
-            .ask_node(node, ask, PATIENCE)
-            .await
-            .map_err(Refused::of_what_repeats)?
-        {
-            Tell::Inventory(inventory) => Ok(inventory),
-            _ => Err(unexpected(node).of_what_repeats()),
-        }
-    }
-
-    /// Asks a node, which may be this one.
-    pub(crate) async fn ask_node(&self, node: NodeId, ask: Ask, patience: Duration) -> Result<Tell, Refused> {
-        if node == self.node.settings.node {
-            // Whatever can be asked is in this future, and moves are rare.
-            return Box::pin(self.node.carry_out(ask)).await;
-        }
-        self.ask(node, ask, patience).await
-    }
-
-    /// Asks the leader of a group, wherever it is; says also which node that is.
-    pub(crate) async fn ask_leader<T>(
-        &self,
-        group: u32,
-        ask: impl Fn() -> Ask,
-        read: impl Fn(Tell) -> Option<T>,
-    ) -> Result<(NodeId, T), Error> {
-        let mut route = Route::new(self, group, true);
-        loop {
-            let (place, left) = route.next().await?;
-            let node = match &place {
-                Place::Here(_) => self.node.settings.node,
-                Place::There(node) => *node,
-            };
-            let outcome = route.attempt(left, self.ask_node(node, ask(), left)).await;
-            if let Some(tell) = route.settle(outcome)? {
-                return match read(tell) {
-                    Some(answer) => Ok((node, answer)),
-                    None => Err(unexpected(node).of_what_repeats()),
-                };
-            }
-        }
-    }
-
-    /// The members of a group, as its leader has them.
-    async fn group_status(&self, group: u32) -> Result<GroupStatus, Error> {
-        let read = |tell| match tell {
-            Tell::GroupStatus(status) => Some(status.read()),
-            _ => None,
-        };
-        let asked = self.ask_leader(group, || Ask::GroupStatus(group), read).await?;
-        Ok(asked.1)
-    }
-
-    /// Takes the next step of the metadata group, which is to have these replicas.
-    async fn step_of_metadata(
-        self,
-        wanted: Vec<Replica>,
-        alive: BTreeSet<u64>,
-        starts: BTreeMap<NodeId, u64>,
-    ) -> Result<Brought, Error> {
-        let asked_at = self.now();
-        let status = self.group_status(METADATA_GROUP).await?;
-        let taken = match step_of_metadata(&status, &wanted, &alive) {
-            Step::Done | Step::Wait => Taken::Waits,
-            step => self.try_step(METADATA_GROUP, step, &starts).await,
-        };
-        Ok(Brought::Step(status, asked_at, taken))
-    }
-
     /// Takes over who the voters of a range are, as its group has said when it was asked at a time.
     fn observe(
         plan: &mut Plan,
@@ -445,52 +361,6 @@ impl Cluster {
         }
     }
 
-    /// Takes a step, and says what has become of it.
-    async fn try_step(&self, group: u32, step: Step, starts: &BTreeMap<NodeId, u64>) -> Taken {
-        match self.take(group, step, starts).await {
-            Ok(()) => Taken::Done,
-            Err(error) => {
-                tracing::debug!(%error, group, ?step, "a step was not taken");
-                Taken::Refused
-            }
-        }
-    }
-
-    /// Takes a step.
-    async fn take(&self, group: u32, step: Step, starts: &BTreeMap<NodeId, u64>) -> Result<(), Error> {
-        match step {
-            Step::Bring(replica) => {
-                let hosting = Hosting {
-                    group,
-                    replica: replica.id,
-                    incarnation: starts.get(&replica.node).copied().unwrap_or_default(),
-                };
-                self.ask_node(replica.node, Ask::Host(hosting), PATIENCE)
-                    .await
-                    .map_err(Refused::of_what_repeats)?;
-                let learn = MemberChange::Learn(ReplicaId(replica.id), replica.node);
-                self.change(group, &learn).await
-            }
-            Step::Change(change) => self.change(group, &change).await,
-            Step::HandOver => {
-                let handed = self.ask_leader(group, || Ask::HandOver(group), Some).await;
-                handed.map(drop)
-            }
-            Step::Wait | Step::Done => Ok(()),
-        }
-    }
-
-    async fn change(&self, group: u32, change: &MemberChange) -> Result<(), Error> {
-        tracing::debug!(group, ?change, "the members of a group are to change");
-        let Some(wanted) = ChangeMembers::new(group, change) else {
-            return Ok(());
-        };
-        let changed = self
-            .ask_leader(group, || Ask::ChangeMembers(wanted.clone()), Some)
-            .await;
-        changed.map(drop)
-    }
-
     /// Now and then looks for replicas that nobody knows of, whatever has left them there.
     fn begin_sweep(&self, plan: &Plan, alive: &BTreeSet<u64>, memory: &mut Memory) {
         let now = self.now();
@@ -509,47 +379,6 @@ impl Cluster {
             memory.swept = Some((now, aim, alive.clone()));
         }
     }
-}
-
-/// Whether a node may keep hints, by what it has said last. One that leaves keeps no more when it knows the plan that says so: only
-/// what it has said since then is the end of it.
-fn may_keep_hints(state: Option<&NodeState>, epoch: u64) -> bool {
-    state.is_none_or(|state| state.hints_waiting > 0 || state.layout_epoch < epoch)
-}
-
-/// Whether the plan knows a replica of a group.
-fn is_known(plan: &Plan, group: u32, replica: Replica) -> bool {
-    match group.checked_sub(1) {
-        Some(range) => plan.knows(RangeId(range), replica),
-        None => plan.metadata.contains(&replica),
-    }
-}
-
-/// The moves that may be under way now: those to nodes that are there, in order but for those that are held up, with no more
-/// of a node than it can bear.
-fn admit(pending: &[Move], alive: &BTreeSet<u64>, is_held_up: impl Fn(RangeId) -> bool) -> Vec<Move> {
-    let mut busy = BTreeMap::<(NodeId, bool), usize>::new();
-    let mut ranges = BTreeSet::new();
-    let mut admitted = Vec::new();
-    let (last, first): (Vec<Move>, Vec<Move>) = pending.iter().partition(|step| is_held_up(step.range));
-    for step in first.into_iter().chain(last) {
-        let ends = [
-            step.add.map(|replica| (replica.node, true)),
-            step.remove.map(|replica| (replica.node, false)),
-        ];
-        let ends: Vec<_> = ends.into_iter().flatten().collect();
-        let is_there = step.add.is_none_or(|replica| alive.contains(&replica.node.0));
-        let has_room = |end: &(NodeId, bool)| busy.get(end).copied().unwrap_or_default() < MOVES_OF_A_NODE;
-        if !is_there || ranges.contains(&step.range) || !ends.iter().all(has_room) {
-            continue;
-        }
-        ranges.insert(step.range);
-        for end in ends {
-            *busy.entry(end).or_default() += 1;
-        }
-        admitted.push(step);
-    }
-    admitted
 }
 
 fn plan_error(error: impl Into<crate::ring::PlanError>) -> Error {
@@ -572,20 +401,6 @@ mod tests {
             rack: format!("r{node}"),
             capacity: NonZeroU32::MIN,
             incarnation: 1,
-        }
-    }
-
-    fn planned(range: u32, add: u64, remove: u64) -> Move {
-        let replica = |node| {
-            Some(Replica {
-                node: NodeId(node),
-                id: 9,
-            })
-        };
-        Move {
-            range: RangeId(range),
-            add: replica(add),
-            remove: replica(remove),
         }
     }
 
@@ -622,38 +437,5 @@ mod tests {
         assert_eq!(observe(&said(2, 8), 5), at(2, 8));
         assert_eq!(observe(&said(3, 7), 4), at(2, 8));
         assert_eq!(observe(&said(3, 9), 6), at(3, 9));
-    }
-
-    #[test]
-    fn a_node_may_keep_hints_until_it_has_said_that_it_keeps_none_and_knows_the_plan() {
-        let said = |layout_epoch, hints_waiting| NodeState {
-            layout_epoch,
-            hints_waiting,
-            ..NodeState::default()
-        };
-        assert!(may_keep_hints(None, 7));
-        assert!(may_keep_hints(Some(&said(7, 1)), 7));
-        assert!(may_keep_hints(Some(&said(6, 0)), 7));
-        assert!(!may_keep_hints(Some(&said(7, 0)), 7));
-        assert!(!may_keep_hints(Some(&said(8, 0)), 7));
-    }
-
-    #[test]
-    fn a_node_has_two_moves_each_way_and_those_that_are_held_up_come_last() {
-        let pending = [
-            planned(1, 4, 1),
-            planned(2, 4, 2),
-            planned(3, 4, 3),
-            planned(4, 5, 1),
-            planned(5, 6, 2),
-        ];
-        let alive = BTreeSet::from([1, 2, 3, 4, 5]);
-        let admitted = |held_up: &[u32]| {
-            let admitted = admit(&pending, &alive, |range| held_up.contains(&range.0));
-            admitted.iter().map(|step| step.range.0).collect::<Vec<_>>()
-        };
-        assert_eq!(admitted(&[]), [1, 2, 4], "node 4 has two, node 6 is not there");
-        assert_eq!(admitted(&[1]), [2, 3, 4]);
-        assert_eq!(admitted(&[1, 2]), [3, 4, 1]);
     }
 }

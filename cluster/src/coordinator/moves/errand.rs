@@ -10,18 +10,19 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt as _, join_all, select};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
-use super::PATIENCE;
+use super::ask::PATIENCE;
 use super::memory::Leftover;
-use super::step::{Step, step_of_move};
+use super::step::{Step, step_of_metadata, step_of_move};
 use crate::coordinator::Cluster;
 use crate::error::Error;
+use crate::group::apply::METADATA_GROUP;
 use crate::group::members::GroupStatus;
 use crate::group::replica::Refused;
 use crate::node::group_of;
 use crate::node::message::Ask;
 use crate::node::message::moves::{Inventory, ReplicaOf};
 use crate::raft::MemberChange;
-use crate::ring::{Move, RangeId};
+use crate::ring::{Move, RangeId, Replica};
 use crate::world::{NodeId, Task};
 
 /// What an errand is about.
@@ -150,6 +151,22 @@ impl Cluster {
         let taken = match step {
             Step::Done | Step::Wait => Taken::Waits,
             step => self.try_step(group, step, &starts).await,
+        };
+        Ok(Brought::Step(status, asked_at, taken))
+    }
+
+    /// Takes the next step of the metadata group, which is to have these replicas.
+    pub(super) async fn step_of_metadata(
+        self,
+        wanted: Vec<Replica>,
+        alive: BTreeSet<u64>,
+        starts: BTreeMap<NodeId, u64>,
+    ) -> Result<Brought, Error> {
+        let asked_at = self.now();
+        let status = self.group_status(METADATA_GROUP).await?;
+        let taken = match step_of_metadata(&status, &wanted, &alive) {
+            Step::Done | Step::Wait => Taken::Waits,
+            step => self.try_step(METADATA_GROUP, step, &starts).await,
         };
         Ok(Brought::Step(status, asked_at, taken))
     }

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::decide::is_known;
 use super::errand::{About, Brought, Errands, Taken};
-use super::is_known;
 use crate::group::apply::METADATA_GROUP;
 use crate::group::members::GroupStatus;
 use crate::node::message::moves::Inventory;
