@@ -387,29 +387,14 @@ fn plan_error(error: impl Into<crate::ring::PlanError>) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::num::{NonZeroU8, NonZeroU32};
-
     use super::*;
     use crate::group::members::MemberStatus;
     use crate::raft::ReplicaId;
-    use crate::ring::{NodeDescription, RangeBits, place};
-
-    fn description(node: u64) -> NodeDescription {
-        NodeDescription {
-            address: format!("h{node}:1"),
-            zone: "z".to_owned(),
-            rack: format!("r{node}"),
-            capacity: NonZeroU32::MIN,
-            incarnation: 1,
-        }
-    }
+    use crate::ring::tests::first_plan;
 
     #[test]
     fn what_a_group_has_said_later_stays_when_an_earlier_question_is_answered() {
-        let nodes: BTreeMap<_, _> = (1..=3).map(|node| (NodeId(node), description(node))).collect();
-        let one = NonZeroU8::MIN;
-        let layout = place(&Layout::empty(RangeBits::new(1).unwrap(), one), &nodes, one).unwrap();
-        let mut plan = Plan::first(layout, &[NodeId(1), NodeId(2), NodeId(3)]);
+        let mut plan = first_plan(3, 1, 1);
         let mut memory = Memory::default();
         let range = RangeId(0);
         let said = |node, id| GroupStatus {

@@ -171,30 +171,13 @@ fn can_be_founded(layout: &Layout, range: RangeId, replicas: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::num::{NonZeroU8, NonZeroU32};
-
     use super::*;
-    use crate::ring::{NodeDescription, Plan, RangeBits, place};
+    use crate::ring::tests::{description, first_plan};
     use crate::world::NodeId;
-
-    fn description(node: u64) -> NodeDescription {
-        NodeDescription {
-            address: format!("h{node}:1"),
-            zone: "z".to_owned(),
-            rack: format!("r{node}"),
-            capacity: NonZeroU32::MIN,
-            incarnation: 1,
-        }
-    }
 
     #[test]
     fn a_founder_that_misses_the_first_layout_begins_its_replicas_until_one_has_moved() {
-        let founders = [1, 2, 3].map(NodeId);
-        let nodes = founders.map(|node| (node, description(node.0))).into();
-        let three = NonZeroU8::new(3).unwrap();
-        let empty = Layout::empty(RangeBits::new(3).unwrap(), three);
-        let first = place(&empty, &nodes, three).unwrap();
-        let plan = Plan::first(first, &founders);
+        let plan = first_plan(3, 3, 3);
         let plan = plan.take_in(NodeId(4), description(4)).unwrap().unwrap();
         let mut plan = plan.aim(&BTreeSet::new()).unwrap().unwrap();
         let pending = plan.pending();

@@ -10,6 +10,8 @@ mod moves;
 mod placement;
 mod plan;
 mod record;
+#[cfg(test)]
+pub(crate) mod tests;
 mod token;
 
 pub use error::{LayoutError, PlacementError};

@@ -431,33 +431,14 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
-
     use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ring::RangeBits;
-
-    fn description(node: u64) -> NodeDescription {
-        NodeDescription {
-            address: format!("h{node}:1"),
-            zone: "z".to_owned(),
-            rack: format!("r{node}"),
-            capacity: NonZeroU32::MIN,
-            incarnation: 1,
-        }
-    }
+    use crate::ring::tests::{description, first_plan};
 
     fn cluster(nodes: u64) -> Plan {
-        let nodes: BTreeMap<_, _> = (1..=nodes)
-            .map(|node| (NodeId(node), description(node)))
-            .collect();
-        let three = NonZeroU8::new(3).unwrap();
-        let empty = Layout::empty(RangeBits::new(3).unwrap(), three);
-        let layout = place(&empty, &nodes, three).unwrap();
-        let founders: Vec<_> = nodes.keys().copied().collect();
-        Plan::first(layout, &founders)
+        first_plan(nodes, 3, 3)
     }
 
     /// Carries out all moves, as groups that do what they are told would say.

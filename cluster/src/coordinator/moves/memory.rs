@@ -108,30 +108,13 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
-    use std::num::{NonZeroU8, NonZeroU32};
-
     use super::*;
     use crate::node::message::moves::{Held, Learner};
-    use crate::ring::{Layout, NodeDescription, RangeBits, place};
-
-    fn plan() -> Plan {
-        let description = |node| NodeDescription {
-            address: format!("h{node}:1"),
-            zone: "z".to_owned(),
-            rack: format!("r{node}"),
-            capacity: NonZeroU32::MIN,
-            incarnation: 1,
-        };
-        let nodes: BTreeMap<_, _> = (1..=3).map(|node| (NodeId(node), description(node))).collect();
-        let three = NonZeroU8::new(3).unwrap();
-        let empty = Layout::empty(RangeBits::new(1).unwrap(), three);
-        let layout = place(&empty, &nodes, three).unwrap();
-        Plan::first(layout, &[NodeId(1), NodeId(2), NodeId(3)])
-    }
+    use crate::ring::tests::first_plan;
 
     #[test]
     fn a_member_without_a_vote_that_nobody_has_or_knows_is_to_go() {
-        let plan = plan();
+        let plan = first_plan(3, 1, 3);
         let known = plan.layout.replicas(RangeId(0))[0];
         let learner = |node: u64, replica| Learner {
             group: 1,
