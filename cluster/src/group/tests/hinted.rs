@@ -5,37 +5,6 @@ use super::*;
 /// The keyspace of the cells.
 const CELLS: u32 = 7;
 
-/// A hint that appends a text, and when its call was made.
-struct Hinted(&'static str, u64);
-
-impl Decision for Hinted {
-    type Answer = Bytes;
-
-    fn asked_ms(&self) -> Option<u64> {
-        Some(self.1)
-    }
-
-    fn decide(&self, current: Option<&Cell>, is_unwritten: bool) -> Result<Verdict<Bytes>, Error> {
-        Change::Append(self.0).decide(current, is_unwritten)
-    }
-
-    fn origin(&self) -> Option<Origin> {
-        Some(0)
-    }
-
-    fn note(&self, _: &mut Bytes, _: &Bytes) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn record(&self, answer: &Bytes) -> Bytes {
-        answer.clone()
-    }
-
-    fn recall(&self, recorded: &Bytes) -> Result<Bytes, Error> {
-        Ok(recorded.clone())
-    }
-}
-
 /// Three replicas of which the first leads, with the keyspace.
 fn led() -> Group {
     let group = Group::led();
@@ -47,18 +16,13 @@ fn led() -> Group {
 }
 
 /// What the first node answers to a write.
-fn outcome<D: Decision<Answer = Bytes>>(
-    group: &Group,
-    key: &str,
-    options: WriteOptions,
-    decision: &D,
-) -> Answer {
+fn outcome(group: &Group, key: &str, options: WriteOptions, change: &Change) -> Answer {
     let replica = group.replica(1);
     let target = Target {
         keyspace: CELLS,
         key: key.as_bytes(),
     };
-    let mut write = Box::pin(replica.write(target, &options, decision));
+    let mut write = Box::pin(replica.write(target, &options, change));
     for _ in 0..3 {
         let polled = write.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         if let Poll::Ready(answer) = polled {
@@ -72,11 +36,11 @@ fn outcome<D: Decision<Answer = Bytes>>(
 #[test]
 fn a_hint_that_does_not_fit_is_refused_for_good_and_another_retry_is_not() {
     let group = led();
-    let hint = outcome(&group, "unfit", again(1), &Hinted("a", 1));
+    let hint = outcome(&group, "unfit", again(1), &Change::Hinted("a", 1));
     assert!(matches!(hint, Err(Refused::Finally(Error::Unfit(_)))), "{hint:?}");
     let retry = outcome(&group, "unfit", again(2), &Change::Append("a"));
     assert!(matches!(retry, Err(Refused::Unknown(_))), "{retry:?}");
-    let fits = outcome(&group, "fit", again(3), &Hinted("a", 1));
+    let fits = outcome(&group, "fit", again(3), &Change::Hinted("a", 1));
     assert_eq!(fits.unwrap(), "");
 }
 
@@ -90,7 +54,7 @@ fn a_hint_that_may_be_forgotten_does_not_take_effect_again() {
     const BEGIN_MS: u64 = 1_000_000;
     let mut group = led();
     at(&group, BEGIN_MS);
-    let hint = Hinted("x", BEGIN_MS - 1);
+    let hint = Change::Hinted("x", BEGIN_MS - 1);
     assert_eq!(outcome(&group, "key", again(1), &hint).unwrap(), "");
     assert_eq!(
         outcome(&group, "key", again(1), &hint).unwrap(),
@@ -117,7 +81,7 @@ fn a_hint_that_may_be_forgotten_does_not_take_effect_again() {
     group.run();
     is_too_late(&group);
     // One that was made since then takes effect, and so does one that was kept long ago in a range that is not busy.
-    let late = Hinted("z", BEGIN_MS + 20_000);
+    let late = Change::Hinted("z", BEGIN_MS + 20_000);
     assert_eq!(outcome(&group, "key", again(2), &late).unwrap(), "x");
     assert_eq!(outcome(&group, "key", again(2), &late).unwrap(), "x");
     let read = outcome(&group, "key", invocation(3), &Change::Append("")).unwrap();
