@@ -246,7 +246,6 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::path::Path;
     use std::sync::{Arc, OnceLock, Weak};
 
@@ -256,83 +255,31 @@ mod tests {
     use crate::open;
     use crate::settings::Settings;
     use crate::vfs::mem::MemVfs;
-    use crate::vfs::{File, LockGuard, Vfs};
+    use crate::vfs::watched::WatchedVfs;
     use crate::{DataKeyId, MASTER_KEY_BYTES, MasterKey, MasterKeys, Random};
 
-    /// A disk on which somebody makes a new data key and asks for a segment under it while another segment is being made.
-    #[derive(Debug, Default)]
-    struct Busy {
-        disk: MemVfs,
-        core: OnceLock<Weak<Core>>,
-    }
-
-    impl Busy {
-        fn ask(&self, path: &Path) {
+    #[test]
+    fn a_segment_that_is_asked_for_while_another_is_made_comes_behind_it() {
+        let asking: Arc<OnceLock<Weak<Core>>> = Arc::default();
+        let of_disk = Arc::clone(&asking);
+        // Somebody makes a new data key and asks for a segment under it.
+        let disk = WatchedVfs::new(Arc::new(MemVfs::new()), move |path| {
             let is_segment = path.extension().is_some_and(|extension| extension == "log");
-            let core = self.core.get().and_then(Weak::upgrade).filter(|_| is_segment);
+            let core = of_disk.get().and_then(Weak::upgrade).filter(|_| is_segment);
             if let Some(core) = core.filter(|core| core.context.keys.current().0 == DataKeyId(1)) {
                 core.context.keys.add_key(7).unwrap();
                 core.request_rotation();
             }
-        }
-    }
-
-    impl Vfs for Busy {
-        fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-            self.disk.create_dir_all(path)
-        }
-
-        fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-            self.ask(path);
-            self.disk.create(path)
-        }
-
-        fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-            self.disk.open(path)
-        }
-
-        fn hard_link(&self, existing: &Path, name: &Path) -> io::Result<()> {
-            self.disk.hard_link(existing, name)
-        }
-
-        fn remove(&self, path: &Path) -> io::Result<()> {
-            self.disk.remove(path)
-        }
-
-        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-            self.ask(to);
-            self.disk.rename(from, to)
-        }
-
-        fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
-            self.disk.list(directory)
-        }
-
-        fn sync_dir(&self, directory: &Path) -> io::Result<()> {
-            self.disk.sync_dir(directory)
-        }
-
-        fn free_bytes(&self, directory: &Path) -> io::Result<u64> {
-            self.disk.free_bytes(directory)
-        }
-
-        fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
-            self.disk.lock(path)
-        }
-    }
-
-    #[test]
-    fn a_segment_that_is_asked_for_while_another_is_made_comes_behind_it() {
-        let disk = Arc::new(Busy::default());
+        });
         let random = Random::new(|bytes| {
             bytes.fill(7);
             Ok(())
         });
         let keys = MasterKeys::new(MasterKey::new([1; MASTER_KEY_BYTES]));
-        let environment = Environment::new(Arc::clone(&disk) as Arc<dyn Vfs>, random, keys, 0);
+        let environment = Environment::new(Arc::new(disk), random, keys, 0);
         let opened = open::open(environment, Path::new("/d"), Settings::default(), Drive::Caller);
         let core = Arc::new(opened.unwrap().0);
-        disk.core.set(Arc::downgrade(&core)).unwrap();
+        asking.set(Arc::downgrade(&core)).unwrap();
         let old = core.context.keys.current().0;
         core.request_rotation();
         while core.turn() {}

@@ -13,12 +13,13 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use stator_storage::vfs::mem::{MemVfs, Unsynced};
+use stator_storage::vfs::watched::WatchedVfs;
 use stator_storage::{
     Durability, Engine, Error, KeyspaceId, KeyspaceOptions, LogBatch, Pressure, Recovery, Result, Settings,
     StreamId, WriteBatch,
 };
 
-use support::{Watched, environment, read_all, tiny};
+use support::{environment, read_all, tiny};
 
 const DIRECTORY: &str = "/d";
 const STREAM: StreamId = StreamId(9);
@@ -117,7 +118,7 @@ fn a_completion_applies_while_no_flush_can_end() {
     let gate = Gate::closed();
     let waited_at = Arc::clone(&gate);
     // No sstable is begun before it opens.
-    let watched = Watched::new(MemVfs::new(), move |path| {
+    let watched = WatchedVfs::new(Arc::new(MemVfs::new()), move |path| {
         if path.extension().is_some_and(|extension| extension == "sst") {
             waited_at.wait();
         }

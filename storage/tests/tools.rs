@@ -11,12 +11,13 @@ use parking_lot::Mutex;
 use stator_storage::tools::{DumpOptions, Repair, Verification, dump, repair, verify};
 use stator_storage::vfs::Vfs as _;
 use stator_storage::vfs::mem::{MemVfs, Unsynced};
+use stator_storage::vfs::watched::WatchedVfs;
 use stator_storage::{
     CompactionStrategy, Durability, Engine, Error, KeyspaceId, KeyspaceOptions, MASTER_KEY_BYTES, MasterKey,
     MasterKeys, Result, Settings, WriteBatch,
 };
 
-use support::{Entries, Watched, environment, read_all, tiny};
+use support::{Entries, environment, read_all, tiny};
 
 const DIRECTORY: &str = "/d";
 
@@ -302,7 +303,7 @@ fn a_checkpoint_opens_although_keys_rotate_while_it_is_made() {
     let (disk, first, _) = filled();
     let rotating: Arc<Mutex<Option<Engine>>> = Arc::default();
     let of_disk = Arc::clone(&rotating);
-    let watched = Watched::new(disk.clone(), move |path| {
+    let watched = WatchedVfs::new(Arc::new(disk.clone()), move |path| {
         if !path.starts_with("/checkpoint") {
             return;
         }

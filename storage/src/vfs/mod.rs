@@ -11,6 +11,7 @@ use std::sync::Arc;
 pub mod fault;
 pub mod mem;
 pub mod posix;
+pub mod watched;
 
 /// A file system. Paths are taken as they are; the engine passes paths below its own directory only.
 pub trait Vfs: Send + Sync + fmt::Debug {

@@ -2,15 +2,11 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
-use std::fmt;
-use std::io;
 use std::ops::Bound;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use stator_storage::vfs::mem::MemVfs;
-use stator_storage::vfs::{File, LockGuard, Vfs};
+use stator_storage::vfs::Vfs;
 use stator_storage::{
     Compression, Direction, Engine, Environment, KeyspaceId, MASTER_KEY_BYTES, MasterKey, MasterKeys, Random,
     Result, Settings, Snapshot,
@@ -56,69 +52,6 @@ pub fn environment(disk: Arc<dyn Vfs>) -> Environment {
     });
     let master_keys = MasterKeys::new(MasterKey::new([1; MASTER_KEY_BYTES]));
     Environment::new(disk, random, master_keys, 0)
-}
-
-/// A disk that says of every file before it is made, or gets another name by a link, and lets whoever hears it wait.
-pub struct Watched {
-    disk: MemVfs,
-    before: Box<dyn Fn(&Path) + Send + Sync>,
-}
-
-impl Watched {
-    pub fn new(disk: MemVfs, before: impl Fn(&Path) + Send + Sync + 'static) -> Self {
-        let before = Box::new(before);
-        Self { disk, before }
-    }
-}
-
-impl fmt::Debug for Watched {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Watched").field(&self.disk).finish()
-    }
-}
-
-impl Vfs for Watched {
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.disk.create_dir_all(path)
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        (self.before)(path);
-        self.disk.create(path)
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        self.disk.open(path)
-    }
-
-    fn hard_link(&self, existing: &Path, name: &Path) -> io::Result<()> {
-        (self.before)(name);
-        self.disk.hard_link(existing, name)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
-        self.disk.list(directory)
-    }
-
-    fn sync_dir(&self, directory: &Path) -> io::Result<()> {
-        self.disk.sync_dir(directory)
-    }
-
-    fn free_bytes(&self, directory: &Path) -> io::Result<u64> {
-        self.disk.free_bytes(directory)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
-        self.disk.lock(path)
-    }
 }
 
 /// All entries between the bounds, in the order of the walk.
