@@ -36,6 +36,15 @@ fn read_segment(offline: &Offline, number: u64, visit: &mut dyn FnMut(&Frame) ->
     reader.end()
 }
 
+/// The numbers of the segments that there are.
+fn segments(offline: &Offline) -> Result<impl Iterator<Item = u64>> {
+    let files = offline.files()?.into_iter();
+    Ok(files.filter_map(|file| match file {
+        FileName::Log(number) => Some(number),
+        _ => None,
+    }))
+}
+
 /// Where the segments of a directory lie.
 fn context(offline: &Offline) -> SegmentContext {
     let context = &offline.context;
@@ -70,12 +79,7 @@ pub(super) fn check(offline: &Offline, state: &State) -> Result<u64> {
 
 /// The first segment there is, and the sequence number that comes after all that was logged before it.
 pub(super) fn beginning(offline: &Offline) -> Result<Option<(u64, SequenceNumber)>> {
-    let files = offline.files()?.into_iter();
-    let first = files.filter_map(|file| match file {
-        FileName::Log(number) => Some(number),
-        _ => None,
-    });
-    let Some(number) = first.min() else {
+    let Some(number) = segments(offline)?.min() else {
         return Ok(None);
     };
     let mut own_next = None;
@@ -127,12 +131,8 @@ pub(super) fn trouble(offline: &Offline, state: &State) -> Result<Option<Trouble
 
 /// What is said of a log whose manifest is lost: that it begins with the first segment there is, and that all of it is known.
 pub(super) fn state_of_itself(offline: &Offline) -> Result<State> {
-    let segments = offline.files()?.into_iter().filter_map(|file| match file {
-        FileName::Log(number) => Some(number),
-        _ => None,
-    });
     Ok(State {
-        log_start: segments.min().unwrap_or(1),
+        log_start: segments(offline)?.min().unwrap_or(1),
         last_sequence: SequenceNumber::MAX - 1,
         ..State::default()
     })
@@ -141,8 +141,7 @@ pub(super) fn state_of_itself(offline: &Offline) -> Result<State> {
 /// The keyspaces that the engine's own entries in the log name.
 pub(super) fn keyspaces(offline: &Offline) -> Result<BTreeSet<KeyspaceId>> {
     let mut found = BTreeSet::new();
-    for file in offline.files()? {
-        let FileName::Log(number) = file else { continue };
+    for number in segments(offline)? {
         read_segment(offline, number, &mut |frame| {
             let own = Records::new(&frame.contents)
                 .map_while(std::result::Result::ok)
