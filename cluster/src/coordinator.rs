@@ -244,7 +244,10 @@ impl Cluster {
         match place {
             Place::Here(replica) => {
                 replica.read_barrier().await?;
-                Ok(self.get(keyspace, key)?)
+                let cell = self.get(keyspace, key)?;
+                // Its cells may be given up since the barrier.
+                replica.require_readable()?;
+                Ok(cell)
             }
             Place::There(node) => {
                 let read = Read {

@@ -198,6 +198,8 @@ impl Node {
         let value = self.engine.get(id, &read.key);
         follow::end(span, &value);
         let cell = value?.map(stator_storage::Value::into_bytes);
+        // Its cells may be given up since the barrier.
+        replica.require_readable()?;
         Ok(Tell::Cell(MaybeCell { cell }))
     }
 
@@ -259,6 +261,8 @@ impl Node {
         let bounds = page.bounds();
         let span = follow::open(Step::Scan);
         let mut rows = self.open_rows(id, &bounds, page.direction())?;
+        // Its cells may be given up since the barrier; what is shown is as it was now.
+        replica.require_readable()?;
         let bytes_max = usize::try_from(page.bytes_max)
             .unwrap_or(usize::MAX)
             .min(PAGE_BYTES_MAX);
