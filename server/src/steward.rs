@@ -2,25 +2,31 @@
 //! to live, histories, deletions.
 //!
 //! The node that leads the metadata group does it. Two that believe to lead do the same twice, which changes nothing.
+//! Tables are looked after side by side, so that one that is slow or fails holds up no other; all fills together go at the pace of one.
 //! Invariant: a definition says that something is complete only when it is, whatever was written meanwhile; the order of
-//! steps is that of `stator_cluster` (definition, what leaders must know, fill, settled). Not here: what is to be done
-//! (`steward/plan.rs`).
+//! steps is that of `stator_cluster` (definition, what leaders must know, fill, settled), and those of a table are taken one after
+//! the other. Not here: what is to be done (`steward/plan.rs`), which tables have their turn (`steward/errands.rs`).
 
 mod deleted;
+mod errands;
 mod history;
 mod plan;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use stator_cluster::ring::RangeId;
 use stator_cluster::{ConsistencyLevel, Error, Fill, WriteOptions};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use self::plan::Step;
+use self::errands::{Errands, PARTS_AT_ONCE, Places, Turn};
+use self::plan::{DeletedStep, Step};
 use crate::catalog::{
-    CatalogError, IndexStatus, StreamDefinition, StreamStatus, Table, TableDefinition, TimeToLiveStatus,
+    CatalogError, DeletedTable, IndexStatus, StreamDefinition, StreamStatus, Table, TableDefinition, Tables,
+    TimeToLiveStatus,
 };
 use crate::command::Install;
 use crate::derive::Filling;
@@ -31,8 +37,6 @@ use crate::upkeep::Upkeep;
 const LOOK: Duration = Duration::from_secs(1);
 /// How long to wait after something has failed.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How many ranges are filled at the same time.
-const RANGES_AT_ONCE: usize = 8;
 /// What the rows of the metadata that say how far a fill is begin with.
 const PROGRESS: &[u8] = b"progress/";
 
@@ -51,17 +55,30 @@ impl Upkeep {
     /// Looks after all tables, for as long as the process runs.
     pub(crate) async fn steward(self) {
         let mut changes = self.cluster.metadata_changes();
+        let (mut errands, places) = (Errands::default(), Arc::default());
+        let mut look_at = Instant::now() + LOOK;
         loop {
-            let changed = tokio::time::timeout(LOOK, changes.changed()).await;
-            if matches!(changed, Ok(Err(_))) {
-                return;
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() {
+                    return;
+                },
+                () = tokio::time::sleep_until(look_at) => {}
+                Some(is_looked_at) = errands.ended() => if !is_looked_at {
+                    continue;
+                },
             }
+            look_at = Instant::now() + LOOK;
             if !self.cluster.leads_metadata() {
+                // Whoever leads now goes on from where they are known to be.
+                errands.give_up();
                 continue;
             }
-            if let Err(error) = self.look_after_all().await {
-                tracing::debug!(%error, "tables cannot be looked after now");
-                tokio::time::sleep(PAUSE).await;
+            match errands.beside(self.catalog.all()).await {
+                Ok(tables) => self.begin_all(&tables, &places, &mut errands),
+                Err(error) => {
+                    tracing::debug!(%error, "tables cannot be looked after now");
+                    errands.beside(tokio::time::sleep(PAUSE)).await;
+                }
             }
         }
     }
@@ -70,30 +87,62 @@ impl Upkeep {
     ///
     /// # Errors
     /// Those of the catalog. What of a table cannot be done now is left for another time.
+    #[cfg(test)]
     pub(crate) async fn look_after_all(&self) -> Result<(), CatalogError> {
+        let mut errands = Errands::default();
         let tables = self.catalog.all().await?;
-        let age_ms = i64::try_from(self.settings.shard_age_ms).unwrap_or(i64::MAX);
-        for table in tables.values() {
-            for step in plan::steps(table.definition(), self.now_ms(), age_ms) {
-                tracing::debug!(table = table.name(), ?step, "a change is being completed");
-                if let Err(error) = self.complete(table, step).await {
-                    tracing::warn!(table = table.name(), ?step, %error, "a change is completed later");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
-        }
-        for table in self.catalog.deleted().iter() {
-            if let Some(step) = plan::of_deleted(table, self.now_ms())
-                && let Err(error) = self.complete_deleted(table, step).await
-            {
-                tracing::warn!(table = table.name, ?step, %error, "a deletion is completed later");
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
+        self.begin_all(&tables, &Arc::default(), &mut errands);
+        while errands.ended().await.is_some() {}
         Ok(())
     }
 
-    async fn complete(&self, table: &Table, step: Step) -> Result<(), StepError> {
+    /// Begins to look after each table with which something is left to do.
+    fn begin_all(&self, tables: &Tables, places: &Arc<Places>, errands: &mut Errands) {
+        let age_ms = i64::try_from(self.settings.shard_age_ms).unwrap_or(i64::MAX);
+        for table in tables.values() {
+            let steps = plan::steps(table.definition(), self.now_ms(), age_ms);
+            if !steps.is_empty() {
+                let (upkeep, table, places) = (self.clone(), Arc::clone(table), Arc::clone(places));
+                errands.begin(table.definition().id, async move {
+                    upkeep.look_after(&table, steps, &places).await;
+                });
+            }
+        }
+        for table in self.catalog.deleted().iter() {
+            if let Some(step) = plan::of_deleted(table, self.now_ms()) {
+                let (upkeep, table, places) = (self.clone(), table.clone(), Arc::clone(places));
+                errands.begin(table.id, async move {
+                    upkeep.look_after_deleted(&table, step, &places).await;
+                });
+            }
+        }
+    }
+
+    /// Takes the steps that are left for a table, one after the other.
+    async fn look_after(&self, table: &Table, steps: Vec<Step>, places: &Places) {
+        let mut turn = Turn::new(places);
+        for step in steps {
+            turn.take().await;
+            tracing::debug!(table = table.name(), ?step, "a change is being completed");
+            if let Err(error) = self.complete(table, step, &mut turn).await {
+                tracing::warn!(table = table.name(), ?step, %error, "a change is completed later");
+                turn.give_back();
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    async fn look_after_deleted(&self, table: &DeletedTable, step: DeletedStep, places: &Places) {
+        let mut turn = Turn::new(places);
+        turn.take().await;
+        if let Err(error) = self.complete_deleted(table, step).await {
+            tracing::warn!(table = table.name, ?step, %error, "a deletion is completed later");
+            turn.give_back();
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn complete(&self, table: &Table, step: Step, turn: &mut Turn<'_>) -> Result<(), StepError> {
         match step {
             Step::BackfillIndex(id) => {
                 self.catalog.make_derived_keyspaces(table).await?;
@@ -101,7 +150,7 @@ impl Upkeep {
                 self.change_index(table, id, IndexStatus::Creating, IndexStatus::Backfilling)
                     .await
             }
-            Step::MakeIndex(id) => self.make_index(table, id).await,
+            Step::MakeIndex(id) => self.make_index(table, id, turn).await,
             Step::DropIndex(id) => {
                 self.require_latest().await?;
                 // It may have been given up half made.
@@ -141,9 +190,9 @@ impl Upkeep {
                     .await
             }
             Step::ForgetShards(id) => self.forget_shards(table, id).await,
-            Step::FillHistory(id) => self.fill_history(table, id).await,
+            Step::FillHistory(id) => self.fill_history(table, id, turn).await,
             Step::OpenHistory(id) => self.open_history(table, id).await,
-            Step::EnableTimeToLive(id) => self.enable_time_to_live(table, id).await,
+            Step::EnableTimeToLive(id) => self.enable_time_to_live(table, id, turn).await,
             Step::DisableTimeToLive(id) => {
                 self.require_latest().await?;
                 self.change(table, |definition| {
@@ -198,9 +247,9 @@ impl Upkeep {
         .await
     }
 
-    async fn make_index(&self, table: &Table, id: Uuid) -> Result<(), StepError> {
+    async fn make_index(&self, table: &Table, id: Uuid, turn: &mut Turn<'_>) -> Result<(), StepError> {
         self.catalog.make_derived_keyspaces(table).await?;
-        self.fill(table, Filling::Index(id), id).await?;
+        self.fill(table, Filling::Index(id), id, turn).await?;
         self.cluster.settled().await?;
         self.change_index(table, id, IndexStatus::Backfilling, IndexStatus::Active)
             .await?;
@@ -241,9 +290,14 @@ impl Upkeep {
         }
     }
 
-    async fn enable_time_to_live(&self, table: &Table, id: Uuid) -> Result<(), StepError> {
+    async fn enable_time_to_live(
+        &self,
+        table: &Table,
+        id: Uuid,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), StepError> {
         self.catalog.make_derived_keyspaces(table).await?;
-        self.fill(table, Filling::Due(id), id).await?;
+        self.fill(table, Filling::Due(id), id, turn).await?;
         self.change(table, |definition| {
             if let Some(due) = definition.time_to_live.as_mut().filter(|due| due.id == id)
                 && due.status == TimeToLiveStatus::Enabling
@@ -256,8 +310,14 @@ impl Upkeep {
     }
 
     /// Makes the rows of all items that were there before, range by range. What was filled before a crash is not filled
-    /// again, and what is not wanted any more is not filled to its end.
-    async fn fill(&self, table: &Table, filling: Filling, id: Uuid) -> Result<(), StepError> {
+    /// again, and what is not wanted any more is not filled to its end. It may take hours, in which others have their turn.
+    async fn fill(
+        &self,
+        table: &Table,
+        filling: Filling,
+        id: Uuid,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), StepError> {
         let required = self.require_latest().await?;
         let (what, done) = (filling.encode(), self.progress(id).await?);
         let ranges: Vec<RangeId> = self
@@ -266,16 +326,18 @@ impl Upkeep {
             .into_iter()
             .filter(|range| range.0 >= done)
             .collect();
-        for ranges in ranges.chunks(RANGES_AT_ONCE) {
+        turn.give_back();
+        for ranges in ranges.chunks(PARTS_AT_ONCE) {
             let mut fills = Vec::with_capacity(ranges.len());
             for range in ranges {
-                fills.push(self.fill_range(table, (filling, &what), *range, required));
+                fills.push(self.fill_range(table, (filling, &what), (*range, required), turn.places()));
             }
             try_join_all(fills).await?;
             if let Some(last) = ranges.last() {
                 self.note_progress(id, last.0 + 1).await?;
             }
         }
+        turn.take().await;
         Ok(())
     }
 
@@ -283,8 +345,8 @@ impl Upkeep {
         &self,
         table: &Table,
         (filling, what): (Filling, &Bytes),
-        range: RangeId,
-        required: u64,
+        (range, required): (RangeId, u64),
+        places: &Places,
     ) -> Result<(), StepError> {
         let mut fill = Fill {
             keyspace: table.keyspace(),
@@ -295,7 +357,10 @@ impl Upkeep {
             count: self.settings.fill_items_at_once,
         };
         while self.is_wanted(table, filling) {
-            match self.cluster.fill(&fill).await {
+            let place = places.part().await;
+            let filled = self.cluster.fill(&fill).await;
+            drop(place);
+            match filled {
                 Ok(filled) => match filled.last {
                     Some(last) => fill.behind = Some(last),
                     None => return Ok(()),

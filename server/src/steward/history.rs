@@ -7,14 +7,20 @@
 use uuid::Uuid;
 
 use super::StepError;
+use super::errands::Turn;
 use crate::catalog::{History, Table};
 use crate::derive::Filling;
 use crate::upkeep::Upkeep;
 
 impl Upkeep {
-    pub(super) async fn fill_history(&self, table: &Table, id: Uuid) -> Result<(), StepError> {
+    pub(super) async fn fill_history(
+        &self,
+        table: &Table,
+        id: Uuid,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), StepError> {
         self.catalog.make_derived_keyspaces(table).await?;
-        self.fill(table, Filling::History(id), id).await?;
+        self.fill(table, Filling::History(id), id, turn).await?;
         self.change_history(table, id, |history| history.is_filled = true)
             .await?;
         self.forget_progress(id).await

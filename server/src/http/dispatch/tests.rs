@@ -8,6 +8,7 @@ mod deletions;
 mod histories;
 mod left_behind;
 mod past_exports;
+mod side_by_side;
 mod throttling;
 mod transfers;
 mod whole_backups;
