@@ -46,12 +46,13 @@ impl Upkeep {
             };
             for table in tables.values() {
                 if let Err(error) = self.sweep_table(table).await {
-                    tracing::debug!(table = table.name(), %error, "what is due is deleted later");
+                    tracing::warn!(table = table.name(), %error, "some of what is due is deleted later");
                 }
             }
         }
     }
 
+    /// Deletes what is due of a table. A range in which that fails is looked at again the next time, and keeps no other waiting.
     async fn sweep_table(&self, table: &Arc<Table>) -> Result<(), Error> {
         let due = table.definition().time_to_live.as_ref();
         let due = due.filter(|due| due.status == TimeToLiveStatus::Enabled);
@@ -61,14 +62,25 @@ impl Upkeep {
         let Some(keyspace) = self.cluster.keyspace(&due.keyspace()) else {
             return Ok(());
         };
-        for range in self.cluster.led_ranges() {
-            let now_s = u64::try_from(self.now_ms() / 1000).unwrap_or_default();
-            let mut next = Next::From(first_key(&range));
-            while let Next::From(key) = next {
-                let mut items = Vec::new();
-                next = self.due_in(keyspace, &range, (key, now_s), &mut items).await?;
-                self.expire(table, &due.attribute, now_s, items).await?;
-            }
+        let ranges = self.cluster.led_ranges();
+        each(ranges, |range| {
+            self.sweep_range(table, (&due.attribute, keyspace), range)
+        })
+        .await
+    }
+
+    async fn sweep_range(
+        &self,
+        table: &Table,
+        (attribute, keyspace): (&str, Keyspace),
+        range: LedRange,
+    ) -> Result<(), Error> {
+        let now_s = u64::try_from(self.now_ms() / 1000).unwrap_or_default();
+        let mut next = Next::From(first_key(&range));
+        while let Next::From(key) = next {
+            let mut items = Vec::new();
+            next = self.due_in(keyspace, &range, (key, now_s), &mut items).await?;
+            self.expire(table, attribute, now_s, items).await?;
         }
         Ok(())
     }
@@ -143,6 +155,18 @@ impl Upkeep {
     }
 }
 
+/// Sweeps ranges one after the other, also those behind one that fails; gives the first failure.
+async fn each<R, S>(ranges: Vec<R>, mut sweep: impl FnMut(R) -> S) -> Result<(), Error>
+where
+    S: Future<Output = Result<(), Error>>,
+{
+    let mut outcome = Ok(());
+    for range in ranges {
+        outcome = outcome.and(sweep(range).await);
+    }
+    outcome
+}
+
 /// The time of so many items at a rate a second.
 fn share(items: usize, rate: f64) -> Duration {
     Duration::from_secs_f64(f64::from(u32::try_from(items).unwrap_or(u32::MAX)) / rate)
@@ -166,7 +190,25 @@ fn after_bucket(key: &[u8]) -> Next {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
     use super::*;
+
+    #[tokio::test]
+    async fn ranges_behind_one_that_fails_are_swept_and_the_failure_is_told() {
+        let mut swept = Vec::new();
+        let sweep = |range: u8| {
+            swept.push(range);
+            ready(match range {
+                1 => Err(Error::NoSuchKeyspace),
+                2 => Err(Error::TransactionConflict),
+                _ => Ok(()),
+            })
+        };
+        let outcome = each(vec![0, 1, 2, 3], sweep).await;
+        assert!(matches!(outcome, Err(Error::NoSuchKeyspace)), "{outcome:?}");
+        assert_eq!(swept, [0, 1, 2, 3]);
+    }
 
     #[test]
     fn the_next_bucket_comes_behind_all_of_this_one() {
