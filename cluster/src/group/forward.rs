@@ -88,6 +88,8 @@ pub(super) struct Forwarding {
     overflow: Option<u64>,
     /// The rows of all entries up to this one were taken.
     done: u64,
+    /// The same, as far as it was logged, or read at the start.
+    logged: u64,
     /// The term in which somebody sends.
     runs_in: Option<u64>,
     /// The last mark that has a place in the log.
@@ -101,6 +103,7 @@ impl Forwarding {
         Self {
             open,
             done: logged,
+            logged,
             ..Self::default()
         }
     }
@@ -127,6 +130,21 @@ impl Forwarding {
     pub(super) fn logged(&mut self, index: u64) {
         while self.open.pop_front_if(|(open, _)| *open <= index).is_some() {}
         self.done = self.done.max(index);
+        self.logged = self.logged.max(index);
+    }
+
+    /// Whether entries behind this one are held for done by what was logged, or read at the start.
+    pub(super) fn is_logged_beyond(&self, index: u64) -> bool {
+        self.logged > index
+    }
+
+    /// The mark was read again; with what is open behind it, if the one that was known before went too far. This replica does not
+    /// lead: what it is to send is settled when it does.
+    pub(super) fn read_again(&mut self, index: u64, open: Option<VecDeque<(u64, u64)>>) {
+        if let Some(open) = open {
+            *self = Self::new(open, index);
+        }
+        self.logged(index);
     }
 
     /// The replica leads from now on; everything up to `applied` is applied.
@@ -502,6 +520,21 @@ mod tests {
         assert_eq!(forwarding.first_open(), Some(5));
         forwarding.logged(7);
         assert!(forwarding.is_settled());
+    }
+
+    #[test]
+    fn a_mark_that_a_start_has_read_wrong_is_put_right() {
+        let mut too_little = Forwarding::new([(3, 1), (5, 1)].into(), 0);
+        assert!(!too_little.is_logged_beyond(3));
+        too_little.read_again(3, None);
+        let mut too_far = Forwarding::new([(3, 1), (5, 1)].into(), 9);
+        assert!(too_far.is_settled() && too_far.is_logged_beyond(3));
+        too_far.read_again(3, Some([(5, 1)].into()));
+        for mut forwarding in [too_little, too_far] {
+            assert_eq!(forwarding.first_open(), Some(5));
+            forwarding.begin(6);
+            assert_eq!(indices(&forwarding.next(6)), [5, 6]);
+        }
     }
 
     #[test]

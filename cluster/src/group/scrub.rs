@@ -7,6 +7,7 @@
 //! Invariant: digests that are compared are of exactly one entry; suspicion is durable before anything is given up for it. Not here: who
 //! compares (`coordinator/scrub.rs`), when cells are digested (`node/scrub.rs`).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -177,8 +178,8 @@ pub(crate) struct Healing {
     pub(crate) cells: Vec<(Bytes, Bytes)>,
 }
 
-/// A healing that waits for its turn, and who is told how many cells it has changed.
-pub(super) type HealingWanted = (Healing, oneshot::Sender<Result<u64, Refused>>);
+/// A healing that waits for its turn, and who is told how many cells it has changed; without one, marks are only read again.
+pub(super) type HealingWanted = (Option<Healing>, oneshot::Sender<Result<u64, Refused>>);
 
 /// The stream of the marks of what is put right.
 pub(crate) fn healing_stream(group: u32) -> StreamId {
@@ -291,6 +292,19 @@ impl Replica {
     /// # Errors
     /// [`Refused::NotNow`] if the log does not say what was written meanwhile.
     pub(crate) async fn heal(self: &Arc<Self>, healing: Healing) -> Result<u64, Refused> {
+        self.between_runs(Some(healing)).await
+    }
+
+    /// Reads what the group keeps about itself again, between two runs of entries. A start may not have been able to: what was damaged
+    /// then need not have been put right since, if the same was written elsewhere.
+    ///
+    /// # Errors
+    /// [`Refused::NotNow`] if it cannot be read.
+    pub(crate) async fn know_marks(self: &Arc<Self>) -> Result<(), Refused> {
+        self.between_runs(None).await.map(drop)
+    }
+
+    async fn between_runs(self: &Arc<Self>, healing: Option<Healing>) -> Result<u64, Refused> {
         let (wanted, healed) = oneshot::channel();
         self.apply.lock().want_healing((healing, wanted));
         self.drain_apply();
@@ -301,8 +315,12 @@ impl Replica {
     /// The thread that applies is between two runs.
     pub(super) fn take_healings(&self, wanted: Vec<HealingWanted>) {
         for (healing, waiter) in wanted {
+            let healed = match healing {
+                Some(healing) => self.heal_now(&healing),
+                None => self.read_marks_again().map(|()| 0),
+            };
             // Whoever wanted it may have left.
-            drop(waiter.send(self.heal_now(&healing)));
+            drop(waiter.send(healed));
         }
     }
 
@@ -351,16 +369,44 @@ impl Replica {
         Ok(wrong.len() as u64)
     }
 
-    /// A start may have read marks that were wrong.
+    /// A start may have read marks that were wrong, or none.
     fn read_marks_again(&self) -> Result<(), Refused> {
         let (engine, marks) = (&self.host.engine, self.host.keyspaces.marks());
         let own = Own::read(engine, marks, self.group).map_err(|error| Refused::NotNow(error.to_string()))?;
+        let forwarded = own.forwarded;
+        let went_too_far = self.state.lock().forwarding.is_logged_beyond(forwarded);
+        let open = went_too_far
+            .then(|| self.forwarded_behind(forwarded))
+            .transpose()?;
         let mut state = self.state.lock();
         state.accepted = own.accepted;
         state.required = own.required;
         state.scrubbed_at_ms = own.scrubbed_at_ms;
+        state.closed_at_ms = own.closed_at_ms;
+        state.last_at_ms = state.last_at_ms.max(own.closed_at_ms);
+        state.forwarding.read_again(forwarded, open);
         state.locks = Locks::new(own.prepared);
         Ok(())
+    }
+
+    /// The applied entries behind one that have rows for other ranges, with their times, as far as the log has them.
+    fn forwarded_behind(&self, index: u64) -> Result<VecDeque<(u64, u64)>, Refused> {
+        let applied = self.state.lock().applied;
+        let reader = self.log.lock().reader();
+        let first = reader.extent().start.max(index + 1);
+        let mut open = VecDeque::new();
+        let read = reader.each(first..applied + 1, &mut |entry| {
+            if let Some(record) = Record::of_entry(&entry).filter(Record::is_forwarded) {
+                open.push_back((entry.index, record.at_ms()));
+            }
+            Ok(())
+        });
+        match read {
+            Ok(()) => Ok(open),
+            Err(error) => Err(Refused::NotNow(format!(
+                "the log does not say which rows are to be sent: {error}"
+            ))),
+        }
     }
 
     /// Leaves out what an entry behind that of the comparison has written: it is right as it is.

@@ -3,6 +3,7 @@
 
 mod derived;
 mod hinted;
+mod marks;
 mod parts;
 mod retired;
 mod room;

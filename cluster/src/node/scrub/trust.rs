@@ -45,6 +45,7 @@ impl Node {
             }
         }
         replica.keep_healed().await.map_err(Refused::Finally)?;
+        replica.know_marks().await?;
         replica.set_suspect(false).await;
         // Whoever gives up a file meanwhile has found it under suspicion still.
         if self.scrubbing.given_up.lock().values().any(is_losing) {
