@@ -22,13 +22,14 @@ use crate::level::ConsistencyLevel;
 use crate::node::Node;
 use crate::node::message::{Ask, Tell, Write};
 use crate::transaction::TransactionId;
-use crate::world::World;
 
 /// How often old rows are looked for.
 const LOOK: Duration = Duration::from_secs(30);
 /// How many rows are forgotten at once. One after the other they would wait for a sync and a majority each, and more would come
 /// than go.
 const FORGOTTEN_AT_ONCE: usize = 64;
+/// How long a wall clock has to have been ahead before it is believed.
+const BELIEVED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Cluster {
     /// The keyspace of the ledger, which the first transaction makes.
@@ -123,12 +124,11 @@ impl Cluster {
 
     /// Forgets old rows as long as the node is there.
     pub(crate) async fn tend_ledger(node: Weak<Node>) {
-        let Some(clock) = node
-            .upgrade()
-            .map(|node| SteadyClock::new(&*node.surroundings.world))
-        else {
-            return;
-        };
+        let clock = node.upgrade().map(|node| {
+            let world = &node.surroundings.world;
+            SteadyClock::new(world.now(), world.unix_ms())
+        });
+        let Some(mut clock) = clock else { return };
         loop {
             let sleep = {
                 let Some(node) = node.upgrade() else { return };
@@ -136,7 +136,8 @@ impl Cluster {
             };
             sleep.await;
             let Some(node) = node.upgrade() else { return };
-            let now_ms = clock.unix_ms(&*node.surroundings.world);
+            let world = &node.surroundings.world;
+            let now_ms = clock.look(world.now(), world.unix_ms());
             let cluster = Self { node };
             if let Err(error) = cluster.forget_old_transactions(now_ms).await {
                 tracing::debug!(%error, "old transactions are not forgotten yet");
@@ -195,25 +196,39 @@ impl Cluster {
 }
 
 /// The wall clock, which makes nothing old by a jump ahead: since a node has started, no more time has passed on it than on
-/// the clock that does not jump.
+/// the clock that does not jump. By how much it has been ahead for a day it may be right all the same: a node whose clock was set right
+/// after its start would forget nothing otherwise, until it is started again.
 struct SteadyClock {
     began_ms: u64,
     began: Duration,
+    /// Since when it is looked how far it is ahead, and by how much it was at least, in milliseconds.
+    ahead: Option<(Duration, u64)>,
 }
 
 impl SteadyClock {
-    fn new(world: &dyn World) -> Self {
+    /// With what the two clocks show.
+    fn new(now: Duration, unix_ms: u64) -> Self {
         Self {
-            began_ms: world.unix_ms(),
-            began: world.now(),
+            began_ms: unix_ms,
+            began: now,
+            ahead: None,
         }
     }
 
-    /// In milliseconds since the Unix epoch.
-    fn unix_ms(&self, world: &dyn World) -> u64 {
-        let passed = world.now().saturating_sub(self.began).as_millis();
+    /// In milliseconds since the Unix epoch, with what the two clocks show.
+    fn look(&mut self, now: Duration, unix_ms: u64) -> u64 {
+        let passed = now.saturating_sub(self.began).as_millis();
         let steady_ms = u64::try_from(passed).map_or(u64::MAX, |passed| self.began_ms.saturating_add(passed));
-        world.unix_ms().min(steady_ms)
+        let ahead_ms = unix_ms.saturating_sub(steady_ms);
+        let (since, least_ms) = self.ahead.unwrap_or((now, ahead_ms));
+        let least_ms = least_ms.min(ahead_ms);
+        if now.saturating_sub(since) < BELIEVED_AFTER {
+            self.ahead = Some((since, least_ms));
+        } else {
+            self.began_ms = self.began_ms.saturating_add(least_ms);
+            self.ahead = None;
+        }
+        unix_ms.min(steady_ms)
     }
 }
 
@@ -250,5 +265,49 @@ impl Old {
             parts: Vec::new(),
             stands_at_ms: 0,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: u64 = 3_600_000;
+    const YEAR_MS: u64 = 365 * 24 * HOUR_MS;
+
+    /// What a clock says at an hour since its start while the wall clock is ahead by so much.
+    fn said(clock: &mut SteadyClock, hour: u64, ahead_ms: u64) -> u64 {
+        let now = Duration::from_millis(hour * HOUR_MS);
+        clock.look(now, YEAR_MS + hour * HOUR_MS + ahead_ms)
+    }
+
+    #[test]
+    fn a_jump_ahead_makes_nothing_old_and_one_that_has_lasted_is_believed() {
+        let mut clock = SteadyClock::new(Duration::ZERO, YEAR_MS);
+        // It was a year behind when the node was started.
+        for hour in 1..24 {
+            assert_eq!(said(&mut clock, hour, YEAR_MS), YEAR_MS + hour * HOUR_MS);
+        }
+        for hour in 24..48 {
+            said(&mut clock, hour, YEAR_MS);
+        }
+        assert_eq!(said(&mut clock, 48, YEAR_MS), 2 * YEAR_MS + 48 * HOUR_MS);
+        // And it is as steady as before.
+        assert_eq!(said(&mut clock, 49, 2 * YEAR_MS), 2 * YEAR_MS + 49 * HOUR_MS);
+    }
+
+    #[test]
+    fn a_jump_ahead_that_is_taken_back_within_a_day_is_not_believed() {
+        let mut clock = SteadyClock::new(Duration::ZERO, YEAR_MS);
+        for hour in 1..200 {
+            let ahead_ms = if hour % 20 == 0 { 0 } else { YEAR_MS };
+            assert_eq!(said(&mut clock, hour, ahead_ms), YEAR_MS + hour * HOUR_MS);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_nothing_old_either() {
+        let mut clock = SteadyClock::new(Duration::ZERO, YEAR_MS);
+        assert_eq!(clock.look(Duration::from_millis(HOUR_MS), 7), 7);
     }
 }
