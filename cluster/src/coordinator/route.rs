@@ -368,6 +368,7 @@ impl Cluster {
         match gossip.liveness(node) {
             Some(Liveness::Alive | Liveness::Suspect) => Presence::HeardOf,
             Some(Liveness::Down) => Presence::Down,
+            None if self.node.has_left(node) => Presence::Down,
             None => Presence::Unheard,
         }
     }

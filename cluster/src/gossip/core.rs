@@ -4,7 +4,7 @@
 //! that the same inputs give the same effects. A message is read and checked as a whole before `foca` gets it; news
 //! about this node from another process never gets there. Not here: sending, waiting (`doer`), bytes (`wire`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +67,9 @@ pub struct Gossip {
     announced: Option<NodeId>,
     claims: Claims,
     introduced: BTreeMap<NodeId, (u64, Arc<str>)>,
+    /// Nodes that have left for good. One of them that is down is not known, and only its own word brings it back: those that have not
+    /// heard yet that it is down would bring it back to each other for ever.
+    departed: BTreeSet<NodeId>,
 }
 
 impl std::fmt::Debug for Gossip {
@@ -125,6 +128,7 @@ impl Gossip {
             seeds: BTreeMap::new(),
             announced: None,
             introduced: BTreeMap::new(),
+            departed: BTreeSet::new(),
         };
         let mut effects = Vec::new();
         gossip.set_alarm(
@@ -157,10 +161,16 @@ impl Gossip {
                 }
             }
             Input::Join(peers) => self.on_join(peers, now, &mut effects),
-            Input::Forget(node) => self.on_forget(node, now, &mut effects),
+            // It takes part until it is stopped.
+            Input::Forget(node) if node == self.me.node => {}
+            Input::Forget(node) => {
+                self.seeds.remove(&node);
+                self.departed.insert(node);
+            }
             Input::Leave => self.on_leave(now, &mut effects),
         }
         self.compare_members(now, &mut effects);
+        self.forget_departed(now, &mut effects);
         effects
     }
 
@@ -245,12 +255,17 @@ impl Gossip {
             }
         }
         self.warn(&header.src, now, effects);
+        let forgotten = self.departed.iter().copied();
+        let forgotten = forgotten.filter(|node| *node != from && !self.members.contains_key(node));
+        let forgotten: BTreeSet<NodeId> = forgotten.collect();
         for item in &message.states {
-            self.learn_state(item, effects);
+            if !forgotten.contains(&item.node) {
+                self.learn_state(item, effects);
+            }
         }
         // What is said of earlier processes of this node is out of date, and not to be gossiped about.
         let own = self.foca.identity();
-        let is_news = |id: &MemberId| id.node != own.node || id == own;
+        let is_news = |id: &MemberId| (id.node != own.node || id == own) && !forgotten.contains(&id.node);
         let received = message.members.len();
         message.members.retain(|member| is_news(member.id()));
         let anew = (message.members.len() != received).then(|| message.encode());
@@ -370,19 +385,23 @@ impl Gossip {
         }
     }
 
-    fn on_forget(&mut self, node: NodeId, now: Duration, effects: &mut Vec<Effect>) {
-        self.seeds.remove(&node);
+    /// Forgets those that have left and are down.
+    fn forget_departed(&mut self, now: Duration, effects: &mut Vec<Effect>) {
         let is_down = |known: &Known| known.liveness == Liveness::Down;
-        if !self.members.get(&node).is_some_and(is_down) {
-            return;
+        let members = &self.members;
+        let departed = self.departed.iter().copied();
+        let gone: Vec<_> = departed
+            .filter(|node| members.get(node).is_some_and(is_down))
+            .collect();
+        for node in gone {
+            if let Some(known) = self.members.remove(&node) {
+                let alarm = foca::Timer::RemoveDown(known.id);
+                self.drive(now, effects, |foca, runtime| foca.handle_timer(alarm, runtime))
+                    .ok();
+            }
+            self.states.remove(&node);
+            effects.push(Effect::Changed(node));
         }
-        if let Some(known) = self.members.remove(&node) {
-            let alarm = foca::Timer::RemoveDown(known.id);
-            self.drive(now, effects, |foca, runtime| foca.handle_timer(alarm, runtime))
-                .ok();
-        }
-        self.states.remove(&node);
-        effects.push(Effect::Changed(node));
     }
 
     fn on_leave(&mut self, now: Duration, effects: &mut Vec<Effect>) {

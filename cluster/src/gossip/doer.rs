@@ -103,7 +103,7 @@ impl Gossiper {
         self.shared.handle(Input::State(state));
     }
 
-    /// Forgets a node that was removed from the cluster for good and is down.
+    /// Forgets a node that has left the cluster for good whenever it is down.
     pub fn forget(&self, node: NodeId) {
         self.shared.handle(Input::Forget(node));
     }

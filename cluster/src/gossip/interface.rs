@@ -69,8 +69,8 @@ pub enum Input<'a> {
     State(NodeState),
     /// These nodes are to be joined. They are spoken to until they are members, and whenever they are down.
     Join(Vec<Peer>),
-    /// The node was removed from the cluster for good: it is no longer listed nor spoken to while it is down. To be
-    /// given on every node.
+    /// The node has left the cluster for good: from now on it is neither listed nor spoken to while it is down, whatever
+    /// others say of it. To be given on every node.
     Forget(NodeId),
     /// The node leaves: the others are told that it is down, and nothing is sent any more.
     Leave,

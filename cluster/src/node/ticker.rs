@@ -2,6 +2,7 @@
 //!
 //! Invariant: heartbeats of all groups for one node go out as one message. Not here: what a tick does (`group/`).
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
@@ -184,14 +185,22 @@ impl Node {
         else {
             return;
         };
-        let mut down = std::collections::BTreeSet::new();
+        let (mut down, mut listed) = (BTreeSet::new(), BTreeSet::new());
         while changes.changed().await.is_ok() {
             let Some(node) = node.upgrade() else { return };
             let Some(gossip) = node.gossip.get() else { return };
             if let Some(fault) = gossip.fault() {
                 return node.host.fail(&fault.to_string());
             }
-            for member in gossip.members() {
+            let members = gossip.members();
+            let before = std::mem::replace(&mut listed, members.iter().map(|member| member.node).collect());
+            // One that has left is not listed any more when it is down.
+            for gone in before.difference(&listed) {
+                if down.insert(*gone) {
+                    node.exchange.fail_peer(*gone);
+                }
+            }
+            for member in members {
                 let is_down = member.liveness == crate::gossip::Liveness::Down;
                 if is_down && down.insert(member.node) {
                     node.exchange.fail_peer(member.node);
@@ -294,6 +303,9 @@ impl Node {
         self.placeable
             .store(Arc::new(plan.placeable().into_keys().collect()));
         self.moves.store(Arc::new(MovesStatus::of(&plan)));
+        if let Some(gossip) = self.gossip.get() {
+            plan.departed.iter().for_each(|node| gossip.forget(*node));
+        }
         self.departed.store(Arc::new(plan.departed));
         let layout = Arc::new(plan.layout);
         self.layout.store(Some(Arc::clone(&layout)));

@@ -187,17 +187,66 @@ fn who_stood_still_gives_a_suspect_its_time_again() {
 }
 
 #[test]
-fn only_a_node_that_is_down_is_forgotten() {
+fn a_node_that_has_left_is_forgotten_as_soon_as_it_is_down() {
     let mut core = met();
     core.input(Input::Forget(NodeId(2)));
     assert_eq!(core.gossip.liveness(NodeId(2)), Some(Liveness::Alive));
-    core.run_until(|gossip| gossip.liveness(NodeId(2)) == Some(Liveness::Down));
-    core.input(Input::Forget(NodeId(2)));
+    core.run_until(|gossip| gossip.liveness(NodeId(2)).is_none());
+    assert!(core.effects.contains(&Effect::Down(NodeId(2))));
     assert_eq!(core.gossip.members().len(), 1);
     assert_eq!(core.effects.last(), Some(&Effect::Changed(NodeId(2))));
     let sent = core.sent().len();
     core.stall(Duration::from_secs(2));
     assert_eq!(core.sent().len(), sent, "it is not spoken to any more");
+}
+
+#[test]
+fn a_node_that_has_left_is_brought_back_by_its_own_word_only() {
+    let mut core = met();
+    core.input(Input::Forget(NodeId(2)));
+    let left = core.gossip.members[&NodeId(2)].id.clone();
+    core.run_until(|gossip| gossip.liveness(NodeId(2)).is_none());
+    let third = MemberId {
+        node: NodeId(3),
+        address: "host-3:1".into(),
+        ..left.clone()
+    };
+    let rumours = [
+        foca::Member::alive(left.clone()),
+        foca::Member::down(left.clone()),
+    ];
+    for member in rumours {
+        let bytes = Message::gossip(&third, core.gossip.foca.identity(), &left);
+        let mut rumour = Message::parse(&bytes).unwrap();
+        rumour.members = vec![member];
+        core.input(Input::Message {
+            from: NodeId(3),
+            bytes: &rumour.encode(),
+        });
+        assert_eq!(core.gossip.liveness(NodeId(3)), Some(Liveness::Alive));
+        assert_eq!(core.gossip.liveness(NodeId(2)), None, "{rumour:?}");
+    }
+    core.input(Input::Message {
+        from: NodeId(2),
+        bytes: &announcement(2),
+    });
+    assert_eq!(core.gossip.liveness(NodeId(2)), Some(Liveness::Alive));
+}
+
+#[test]
+fn a_node_that_has_left_itself_still_objects_when_it_is_suspected() {
+    let mut core = met();
+    core.input(Input::Forget(NodeId(1)));
+    let second = core.gossip.members[&NodeId(2)].id.clone();
+    let me = core.gossip.foca.identity().clone();
+    let bytes = Message::gossip(&second, &me, &second);
+    let mut rumour = Message::parse(&bytes).unwrap();
+    rumour.members = vec![foca::Member::new(me, 0, foca::State::Down)];
+    core.input(Input::Message {
+        from: NodeId(2),
+        bytes: &rumour.encode(),
+    });
+    assert_eq!(core.gossip.foca.identity().renewal, 1);
 }
 
 #[test]

@@ -63,6 +63,45 @@ fn a_dead_node_is_down_everywhere_within_the_bound_and_nobody_else_is() {
 }
 
 #[test]
+fn a_node_that_has_left_is_forgotten_by_all_and_nobody_brings_it_back() {
+    for seed in 0..40 {
+        let mut simulation = Simulation::settled(seed, 5);
+        let left = NodeId(5);
+        let is_forgotten = |simulation: &Simulation, by: usize| {
+            let mut processes = simulation.processes.iter().take(by);
+            processes.all(|process| process.gossip.liveness(left).is_none())
+        };
+        // One stands still, and holds it for alive when it goes on.
+        simulation.pause(3, milliseconds(3000));
+        simulation.kill(4);
+        // The others hear of it one after the other, be it down or not.
+        for process in 0..3 {
+            let pause = simulation.random.random_range(0..400);
+            simulation.run(milliseconds(pause));
+            simulation.input(process, Input::Forget(left));
+        }
+        let taken = simulation.run_until(milliseconds(1700), |simulation| is_forgotten(simulation, 3));
+        assert!(taken.is_some(), "seed {seed}");
+        let forgotten = simulation.now;
+        let is_about_it = |event: &Effect| match event {
+            Effect::Up(node) | Effect::Suspect(node) | Effect::Down(node) => *node == left,
+            _ => false,
+        };
+        simulation.run(milliseconds(5000));
+        for process in simulation.processes.iter().take(3) {
+            let mut since = process.events.iter().filter(|(at, _)| *at > forgotten);
+            assert!(
+                !since.any(|(_, event)| is_about_it(event)),
+                "seed {seed}, at {}",
+                process.node
+            );
+        }
+        simulation.input(3, Input::Forget(left));
+        assert!(is_forgotten(&simulation, 4), "seed {seed}");
+    }
+}
+
+#[test]
 fn fifty_nodes_know_of_a_dead_one_within_a_second() {
     for seed in 0..2 {
         let mut simulation = Simulation::settled(seed, 50);
