@@ -14,7 +14,7 @@ pub const FORMATS_OF_PARTS: u32 = 2;
 /// Rows of other ranges that name the term of their entries, and marks with terms (`docs/format/group.md`). Nobody would decide
 /// to use them, so that they could not be gone back from: programs of this generation read them, and those of the next one
 /// write them.
-pub const FORMATS_OF_TERMS: u32 = 3;
+const FORMATS_OF_TERMS: u32 = 3;
 
 /// The first programs that write them.
 pub(crate) const FORMATS_WRITING_TERMS: u32 = FORMATS_OF_TERMS + 1;

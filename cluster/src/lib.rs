@@ -43,7 +43,7 @@ pub use derive::{
     Origin, Route, Unfit, UnfitSum, VERSION_KEY_BYTES, Value, sum_of, version_of,
 };
 pub use error::Error;
-pub use formats::{FORMATS, FORMATS_OF_PARTS, FORMATS_OF_TERMS, FORMATS_OF_VERSIONS};
+pub use formats::{FORMATS, FORMATS_OF_PARTS, FORMATS_OF_VERSIONS};
 pub use group::journal::JournalError;
 pub use group::settings::{Timing, TimingError};
 pub use hints::HintStatus;

@@ -13,7 +13,7 @@ use super::metadata::nothing_changed;
 use super::route::{Place, Route, unexpected};
 use super::{Bounds, Cluster, Keyspace};
 use crate::error::Error;
-use crate::formats::FORMATS_WRITING_TERMS;
+use crate::formats::{FORMATS, FORMATS_WRITING_TERMS};
 use crate::group::apply::METADATA_GROUP;
 use crate::group::fill::Filling;
 use crate::group::host::{Courier, Delivery};
@@ -46,7 +46,8 @@ impl Courier for Carrier {
 
     fn names_terms(&self) -> bool {
         let node = self.0.upgrade();
-        node.is_some_and(|node| Cluster::of(node).nodes_before(FORMATS_WRITING_TERMS).is_empty())
+        FORMATS >= FORMATS_WRITING_TERMS
+            && node.is_some_and(|node| Cluster::of(node).nodes_before(FORMATS_WRITING_TERMS).is_empty())
     }
 
     fn deliver(&self, group: u32, rows: Bytes) -> Delivery {

@@ -215,18 +215,21 @@ impl Cluster {
         let leader = span.level != ConsistencyLevel::One;
         let begun = self.node.surroundings.world.now();
         let mut whom = if leader { Whom::Leader } else { Whom::Any };
+        let mut damage = None;
         loop {
             let is_here = whom == Whom::Any && self.node.readable(group).is_some();
             let page = if is_here {
                 None
             } else {
-                self.page(group, whom, &span).await?
+                let page = self.page(group, whom, &span).await;
+                page.map_err(|error| with_damage(error, damage.as_deref()))?
             };
             let Some(page) = page else {
                 match self.visit_or_note(&mut span, visit) {
                     // Another replica has what is damaged here.
                     Err(error) if error.is_damage() && !leader && self.nodes_of(group).len() > 1 => {
                         whom = Whom::AnyOther;
+                        damage = Some(error.to_string());
                         continue;
                     }
                     Err(error) if error.is_damage() && self.may_wait(group, begun) => {
@@ -289,6 +292,16 @@ impl Cluster {
                 }
             }
         }
+    }
+}
+
+/// Why nobody else could be asked, with what is damaged here.
+fn with_damage(error: Error, damage: Option<&str>) -> Error {
+    match (error, damage) {
+        (Error::Unavailable { cause }, Some(damage)) => Error::Unavailable {
+            cause: format!("{damage}; and of other replicas: {cause}"),
+        },
+        (error, _) => error,
     }
 }
 

@@ -33,8 +33,9 @@ impl Upto {
         Self { index, term: None }
     }
 
-    /// Whether it has an entry of the source. Along a log terms never fall, and neither does a term come back that a majority
-    /// has left; so a later term is behind, whatever its index is.
+    /// Whether it has an entry of the source. Along a log terms never fall, so that a later term is behind, whatever its index
+    /// is; but if another power cut takes all that the later term had, a replica that has kept what the first one took of others may
+    /// bring back entries of an earlier term, which are taken for known then.
     pub(super) fn has(self, entry: Self) -> bool {
         match (self.term, entry.term) {
             (Some(mine), Some(other)) if mine != other => other < mine,

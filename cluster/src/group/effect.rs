@@ -151,7 +151,7 @@ pub(crate) struct Effect {
 pub(crate) enum MalformedEffect {
     /// It was written by a newer program.
     #[error(
-        "the effect has format version {version}, this program reads up to {VERSION_OF_TIMES}; upgrade \
+        "the effect has format version {version}, this program reads up to {VERSION_OF_TERMS}; upgrade \
          this node"
     )]
     UnknownVersion {

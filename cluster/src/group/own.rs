@@ -181,6 +181,9 @@ impl Own {
             }
             let upto = read_upto(rows.value()).ok_or_else(malformed)?;
             let index = upto.index;
+            if upto.term.is_some() && tail.first() != Some(&ACCEPTED) {
+                return Err(malformed());
+            }
             match rows.key().split_at_checked(4) {
                 Some((_, [FORWARDED, ..])) => own.forwarded = index,
                 Some((_, [REQUIRED, ..])) => own.required = index,

@@ -54,7 +54,7 @@ async fn answer_to(
     let request = request.extension(peer).body(Body::from(body)).unwrap();
     let response = router(Arc::clone(app)).oneshot(request).await.unwrap();
     let status = response.status();
-    let body = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
+    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
     (status, String::from_utf8(body.to_vec()).unwrap())
 }
 
