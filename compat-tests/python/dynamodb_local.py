@@ -18,6 +18,7 @@ WORDING: list[tuple[str, str]] = [
         "Requested resource not found: Stream: .*",
         "Requested resource not found: Stream: .*|Stream does not exist",
     ),
+    ("Requested resource not found: (Shard does not exist)", r"\1"),
     # Tables.
     (
         "Requested resource not found.*",

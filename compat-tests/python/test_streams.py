@@ -443,7 +443,11 @@ class TestIterators:
                 "length greater than "
                 "or equal to 21",
             ),
-            ({"ShardId": NO_SHARD}, "ResourceNotFoundException", "Shard does not exist"),
+            (
+                {"ShardId": NO_SHARD},
+                "ResourceNotFoundException",
+                "Requested resource not found: Shard does not exist",
+            ),
         ],
     )
     def test_a_place_that_is_none_is_refused(

@@ -7,7 +7,8 @@ pub(crate) const NO_VIEW_TYPE: &str =
 pub(crate) const BAD_ITERATOR: &str = "Invalid ShardIterator";
 pub(crate) const EXPIRED_ITERATOR: &str =
     "Iterator expired. The iterator was created at time earlier than 15 minutes ago";
-pub(crate) const TRIMMED: &str = "The operation attempted to read past the oldest stream record in a shard";
+/// Source: the service's answer in ironSource/node-dynamodb-stream issue 13; service model, TrimmedDataAccessException.
+pub(crate) const TRIMMED: &str = "The data you are trying to access has been trimmed";
 pub(crate) const SEQUENCE_NUMBER_MISSING: &str =
     "One or more parameter values were invalid: Invalid SequenceNumber";
 pub(crate) const SEQUENCE_NUMBER_SURPLUS: &str = "One or more parameter values were invalid: SequenceNumber should not \
@@ -36,8 +37,10 @@ pub(crate) fn no_stream(arn: &str) -> ApiError {
 }
 
 /// A shard that is not there.
+///
+/// Source: the service's answers in ironSource/node-dynamodb-stream issue 16, opensearch-project/data-prepper issue 4401.
 pub(crate) fn no_shard() -> ApiError {
-    ApiError::ResourceNotFound("Shard does not exist".to_owned())
+    ApiError::ResourceNotFound("Requested resource not found: Shard does not exist".to_owned())
 }
 
 /// A sequence number that no record of the shard can have.
