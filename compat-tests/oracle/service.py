@@ -77,7 +77,10 @@ def _broken(shape: Any, value: Any, path: str) -> list[str]:
         value = {key: inner for key, inner in value.items() if inner is not None}
         found += _length(shape, len(value), path)
         for key, inner in value.items():
-            found += _broken(shape.value, inner, f"{path}.{key}.member")
+            inside = f"{path}.{key}.member"
+            # What a value breaks by itself is told of the map that it is in.
+            broken = _broken(shape.value, inner, inside)
+            found += [path if place == inside else place for place in broken]
         return found
     if kind == "string" and isinstance(value, str):
         found += _length(shape, len(value), path)

@@ -13,6 +13,10 @@ from raw import RawClient
 Item = dict[str, Any]
 
 DUPLICATES = "Provided list of item keys contains duplicates"
+NOT_1_TO_25 = (
+    "1 validation error detected: Value '{{{}}}' at 'requestItems' failed to satisfy constraint: Map value must satisfy "
+    "constraint: [Member must have length less than or equal to 25, Member must have length greater than or equal to 1]"
+)
 
 
 def put(key: str, **more: Item) -> Item:
@@ -74,8 +78,10 @@ def test_25_writes_and_100_keys_are_the_most(dynamodb: Any, raw: RawClient, make
     keys = [{"pk": {"S": f"{i}"}} for i in range(101)]
     assert len(found(dynamodb.batch_get_item(RequestItems={name: {"Keys": keys[:100]}}), name)) == 100
 
-    answer = raw.call("BatchWriteItem", {"RequestItems": {name: [put(f"{i}") for i in range(26)]}})
-    assert (answer.status, answer.type) == (400, "com.amazon.coral.validate#ValidationException")
+    refused(
+        raw.call("BatchWriteItem", {"RequestItems": {name: [put(f"{i}") for i in range(26)]}}),
+        NOT_1_TO_25.format(f"{name}=[...]"),
+    )
     answer = raw.call("BatchGetItem", {"RequestItems": {name: {"Keys": keys}}})
     assert (answer.status, answer.type) == (400, "com.amazon.coral.validate#ValidationException")
 
@@ -164,6 +170,11 @@ def test_an_empty_batch_is_refused(raw: RawClient, operation: str) -> None:
         "1 validation error detected: Value '{}' at 'requestItems' failed to satisfy constraint: "
         "Member must have length greater than or equal to 1",
     )
+
+
+@pytest.mark.differs_from_dynamodb_local("it has a sentence of its own")
+def test_a_table_without_writes_is_told_of_the_map_of_tables(raw: RawClient, table: str) -> None:
+    refused(raw.call("BatchWriteItem", {"RequestItems": {table: []}}), NOT_1_TO_25.format(f"{table}=[]"))
 
 
 def test_a_write_is_a_put_or_a_delete(raw: RawClient, table: str) -> None:

@@ -81,6 +81,8 @@ def test_errors_differ_by_type_and_sentence() -> None:
             {"TableName": "abc", "KeyConditions": {"a": {}}},
             {"keyConditions.a.member.comparisonOperator"},
         ),
+        ("BatchWriteItem", {"RequestItems": {"abc": [], "xyz": [{}]}}, {"requestItems"}),
+        ("BatchGetItem", {"RequestItems": {"abc": {"Keys": []}}}, {"requestItems.abc.member.keys"}),
     ],
 )
 def test_the_model_says_which_constraints_are_broken(operation: str, body: Any, broken: set[str]) -> None:

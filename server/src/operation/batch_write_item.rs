@@ -164,9 +164,9 @@ impl BatchWriteItem {
         constraints.required("requestItems", self.tables.as_ref());
         if let Some(tables) = &self.tables {
             constraints.length("requestItems", "{}", tables.len(), 1, WRITES_MAX);
+            check_lengths(&mut constraints, tables);
             for (name, writes) in tables {
                 let member = format!("requestItems.{name}.member");
-                constraints.length(&member, "[...]", writes.len(), 1, WRITES_MAX);
                 for (place, write) in writes.iter().enumerate() {
                     let member = format!("{member}.{}.member", place + 1);
                     if let Some(put) = &write.put {
@@ -198,6 +198,26 @@ impl BatchWriteItem {
         let (capacity, collections) = (capacity.unwrap_or_default(), collections.unwrap_or_default());
         Ok((capacity, collections, level))
     }
+}
+
+/// What the service model has against the lists of writes. It is told of the map that they are in, once for all of them.
+///
+/// Source: the service's answers in elegantdevelopment/aws-cdk-dynamodb-seeder issue 3 and dtan4/valec pull request 46.
+fn check_lengths(constraints: &mut Constraints, tables: &[(String, Vec<WriteRequest>)]) {
+    let fits = |writes: &[WriteRequest]| (1..=WRITES_MAX).contains(&writes.len());
+    if tables.iter().all(|(_, writes)| fits(writes)) {
+        return;
+    }
+    let shown = tables.iter().map(|(name, writes)| {
+        let list = if writes.is_empty() { "[]" } else { "[...]" };
+        format!("{name}={list}")
+    });
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    let rule = format!(
+        "Map value must satisfy constraint: [Member must have length less than or equal to {WRITES_MAX}, Member must have \
+         length greater than or equal to 1]"
+    );
+    constraints.violated("requestItems", format_args!("{{{shown}}}"), &rule);
 }
 
 fn check(request: WriteRequest) -> Result<Write, ApiError> {
@@ -330,6 +350,35 @@ mod tests {
             check(&[done(), Err(unavailable), Err(internal.clone())]),
             Err(internal)
         );
+    }
+
+    #[test]
+    fn a_list_that_is_empty_or_too_long_is_told_of_the_map_that_it_is_in() {
+        let refusal = |counts: &[usize]| {
+            let writes = |count: usize| {
+                std::iter::repeat_with(WriteRequest::default)
+                    .take(count)
+                    .collect()
+            };
+            let tables = ["one", "two"].into_iter().zip(counts);
+            let tables = tables.map(|(name, count)| (name.to_owned(), writes(*count)));
+            let request = BatchWriteItem {
+                tables: Some(tables.collect()),
+                ..BatchWriteItem::default()
+            };
+            request.constraints().err()
+        };
+        let told = |shown: &str| {
+            Some(ApiError::Validation(format!(
+                "1 validation error detected: Value '{shown}' at 'requestItems' failed to satisfy constraint: Map value \
+                 must satisfy constraint: [Member must have length less than or equal to 25, Member must have length \
+                 greater than or equal to 1]"
+            )))
+        };
+        assert_eq!(refusal(&[1, 24]), None);
+        assert_eq!(refusal(&[0]), told("{one=[]}"));
+        assert_eq!(refusal(&[26]), told("{one=[...]}"));
+        assert_eq!(refusal(&[2, 0]), told("{one=[...], two=[]}"));
     }
 
     #[test]
