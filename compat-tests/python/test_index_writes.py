@@ -314,6 +314,22 @@ class TestKeysOfIndexes:
         else:
             assert (answer.status, answer.type) == (400, VALIDATION), answer.body
 
+    @pytest.mark.differs_from_dynamodb_local("it words it as for a PutItem")
+    def test_an_update_does_not_make_a_key_of_an_index_longer(
+        self, raw: RawClient, rows: Rows, indexed: str
+    ) -> None:
+        item = rows.put("1", a="one", n=5)
+        request = {
+            "TableName": indexed,
+            "Key": {"pk": item["pk"], "sk": item["sk"]},
+            "UpdateExpression": "SET a = :v",
+            "ExpressionAttributeValues": {":v": {"S": "x" * 2049}},
+        }
+        refused(
+            raw.call("UpdateItem", request),
+            "The update expression attempted to update the secondary index key beyond allowed size limits",
+        )
+
     def test_a_batch_with_an_item_that_cannot_be_is_refused_as_a_whole(
         self, raw: RawClient, rows: Rows, indexed: str
     ) -> None:

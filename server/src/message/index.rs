@@ -82,8 +82,14 @@ pub(crate) fn misfit(misfit: &Misfit, index: &str) -> ApiError {
 }
 
 /// The same for an item that is changed.
+///
+/// Source: the service model's documentation of TransactionCanceledException.
 pub(crate) fn misfit_of_update(misfit: &Misfit) -> String {
     match &misfit.error {
+        KeyError::TooLong { .. } => {
+            "The update expression attempted to update the secondary index key beyond allowed size limits"
+                .to_owned()
+        }
         KeyError::WrongKind { .. } => {
             "The update expression attempted to update the secondary index key to unsupported type".to_owned()
         }
