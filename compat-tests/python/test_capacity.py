@@ -131,6 +131,35 @@ def test_a_batch_tells_the_units_of_each_table(raw: RawClient, table: str, range
     ]
 
 
+@pytest.mark.differs_from_dynamodb_local("it tells the name")
+def test_a_table_is_told_as_the_request_names_it(raw: RawClient, table: str, key: str) -> None:
+    """Service model, ConsumedCapacity.TableName: of an ARN the ARN is told."""
+    arn = f"arn:aws:dynamodb:us-east-1:000000000000:table/{table}"
+    one: Item = {"TableName": arn, "Key": {"pk": {"S": key}}}
+    query = {
+        "TableName": arn,
+        "KeyConditionExpression": "pk = :a",
+        "ExpressionAttributeValues": {":a": {"S": key}},
+    }
+    requests: list[tuple[str, Item]] = [
+        ("PutItem", {"TableName": arn, "Item": item(key, 100)}),
+        ("UpdateItem", {**one, "UpdateExpression": "REMOVE nope"}),
+        ("GetItem", one),
+        ("Query", query),
+        ("Scan", {"TableName": arn}),
+        ("DeleteItem", one),
+        ("BatchWriteItem", {"RequestItems": {arn: [{"PutRequest": {"Item": item(key, 100)}}]}}),
+        ("BatchGetItem", {"RequestItems": {arn: {"Keys": [{"pk": {"S": key}}]}}}),
+        ("TransactWriteItems", {"TransactItems": [{"Delete": one}]}),
+        ("TransactGetItems", {"TransactItems": [{"Get": one}]}),
+    ]
+    for operation, request in requests:
+        answer = accepted(raw.call(operation, {**request, "ReturnConsumedCapacity": "TOTAL"}))
+        consumed: Any = answer["ConsumedCapacity"]
+        for told in consumed if isinstance(consumed, list) else [consumed]:
+            assert told["TableName"] == arn, operation
+
+
 @pytest.mark.differs_from_dynamodb_local("it takes any word for NONE")
 def test_another_word_is_refused(raw: RawClient, table: str) -> None:
     request = {"TableName": table, "Key": {"pk": {"S": "a"}}, "ReturnConsumedCapacity": "SOME"}

@@ -244,7 +244,7 @@ async fn read(
             }));
         }
         if let Some(consumed) = &mut output.consumed_capacity {
-            consumed.extend(capacity.report(plan.table.name(), units));
+            consumed.extend(capacity.report(&plan.name, units));
         }
         if !plan.again.keys.is_empty() {
             output.unprocessed.push((plan.name.clone(), plan.again));

@@ -151,7 +151,7 @@ impl Operation for BatchWriteItem {
                 output.collections.push((name.clone(), collections));
             }
             if let Some(consumed) = &mut output.consumed_capacity {
-                consumed.extend(capacity.report(table.name(), cost));
+                consumed.extend(capacity.report(name, cost));
             }
         }
         Ok(output)

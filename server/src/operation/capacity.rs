@@ -133,30 +133,31 @@ pub(crate) struct ConsumedCapacity {
     pub(crate) kind: Option<UnitKind>,
 }
 
-/// What a transaction cost, by the tables in the order in which the request names them first.
+/// What a transaction cost, by the tables in the order in which the request names them first, and as it names them then.
 #[derive(Debug, Default)]
-pub(crate) struct TransactionCost(Vec<(String, Cost)>);
+pub(crate) struct TransactionCost(Vec<(String, String, Cost)>);
 
 impl TransactionCost {
-    /// Adds what an action cost by itself. In a transaction it is twice that: an item is prepared, and then read or written.
+    /// Adds what an action on a table, which the request names so, cost by itself. In a transaction it is twice that: an item is
+    /// prepared, and then read or written.
     ///
     /// Source: Amazon DynamoDB Developer Guide, "Capacity management for transactions".
-    pub(crate) fn add(&mut self, table: &str, cost: impl Into<Cost>) {
+    pub(crate) fn add(&mut self, (table, named): (&str, &str), cost: impl Into<Cost>) {
         let cost = cost.into();
-        let place = self.0.iter().position(|(name, _)| name == table);
+        let place = self.0.iter().position(|(name, ..)| name == table);
         let place = place.unwrap_or_else(|| {
-            self.0.push((table.to_owned(), Cost::default()));
+            self.0.push((table.to_owned(), named.to_owned(), Cost::default()));
             self.0.len() - 1
         });
-        if let Some((_, sum)) = self.0.get_mut(place) {
+        if let Some((.., sum)) = self.0.get_mut(place) {
             sum.add(cost.twice());
         }
     }
 
     /// The cost as far as the client wants to hear of it.
     pub(crate) fn report(self, detail: CapacityDetail, kind: UnitKind) -> Option<Vec<ConsumedCapacity>> {
-        let report = |(table, cost): (String, Cost)| {
-            let consumed = detail.report(&table, cost)?;
+        let report = |(_, named, cost): (String, String, Cost)| {
+            let consumed = detail.report(&named, cost)?;
             Some(ConsumedCapacity {
                 kind: Some(kind),
                 ..consumed
@@ -167,7 +168,9 @@ impl TransactionCost {
 }
 
 impl CapacityDetail {
-    /// The cost as far as the client wants to hear of it.
+    /// The cost as far as the client wants to hear of it, of a table as the request names it: an ARN is answered with the ARN.
+    ///
+    /// Source: service model of DynamoDB, ConsumedCapacity.TableName.
     pub(crate) fn report(self, table: &str, cost: impl Into<Cost>) -> Option<ConsumedCapacity> {
         (self != Self::None).then(|| ConsumedCapacity {
             table: table.to_owned(),
@@ -208,9 +211,12 @@ mod tests {
     #[test]
     fn a_transaction_costs_twice_what_its_actions_cost_and_is_told_by_table() {
         let mut cost = TransactionCost::default();
-        cost.add("Second", 1.0);
-        cost.add("First", Cost::of_index(IndexKind::Global, "index", 3.0));
-        cost.add("Second", 2.0);
+        cost.add(("Second", "arn:Second"), 1.0);
+        cost.add(
+            ("First", "First"),
+            Cost::of_index(IndexKind::Global, "index", 3.0),
+        );
+        cost.add(("Second", "Second"), 2.0);
         let told = cost.report(CapacityDetail::Indexes, UnitKind::Write).unwrap();
         let told: Vec<_> = told
             .into_iter()
@@ -220,7 +226,7 @@ mod tests {
             })
             .collect();
         let expected = [
-            ("Second".to_owned(), Cost::from(6.0)),
+            ("arn:Second".to_owned(), Cost::from(6.0)),
             (
                 "First".to_owned(),
                 Cost::of_index(IndexKind::Global, "index", 6.0),

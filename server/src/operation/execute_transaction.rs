@@ -103,6 +103,7 @@ async fn read(
             return Err(ApiError::validation(message::TRANSACTION_SAME_ITEM));
         }
         planned.push(transact_get_items::Planned {
+            named: read.table.name().to_owned(),
             table: read.table,
             key: read.key_bytes,
             projection: read.projection,
@@ -140,6 +141,7 @@ async fn write(
         reasons.push(None);
         planned.push(transact_write_items::Planned {
             command: write.command(),
+            named: write.table.name().to_owned(),
             table: write.table,
             key: write.key_bytes,
         });

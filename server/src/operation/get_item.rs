@@ -45,7 +45,8 @@ impl Operation for GetItem {
     async fn run(self, context: &Context) -> Result<GetItemOutput, ApiError> {
         let (capacity, level) = self.constraints()?;
         let projection = ("ProjectionExpression", self.projection.as_deref());
-        let name = table_name::resolve(self.table_name.as_deref().unwrap_or_default())?;
+        let named = self.table_name.as_deref().unwrap_or_default();
+        let name = table_name::resolve(named)?;
         let attributes = self.attributes_to_get.as_deref();
         read::check_attributes_unmixed(attributes, projection)?;
         let mut placeholders = self.expressions.check(&[projection])?;
@@ -69,7 +70,7 @@ impl Operation for GetItem {
         context.settle(&table, permit, || units().into());
         let consumed_capacity = match capacity {
             CapacityDetail::None => None,
-            capacity => capacity.report(table.name(), units()),
+            capacity => capacity.report(named, units()),
         };
         Ok(GetItemOutput {
             consumed_capacity,

@@ -154,3 +154,13 @@ pub(crate) struct WriteOutput {
     /// `ItemCollectionMetrics`, when it was asked for and there is one.
     pub(crate) collection: Option<ItemCollection>,
 }
+
+impl WriteOutput {
+    /// The same, with the table as the request names it.
+    pub(crate) fn named(mut self, table: Option<&str>) -> Self {
+        if let (Some(consumed), Some(table)) = (&mut self.consumed_capacity, table) {
+            table.clone_into(&mut consumed.table);
+        }
+        self
+    }
+}

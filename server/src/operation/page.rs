@@ -98,6 +98,8 @@ pub(super) struct Choices {
 /// The same parameters, understood.
 #[derive(Debug)]
 pub(super) struct PagePlan {
+    /// The table, as the request names it.
+    pub(super) named: String,
     pub(super) limit: usize,
     /// `ConsistentRead`.
     pub(super) consistent: bool,
@@ -167,6 +169,7 @@ impl PageParameters {
         let own = parse_own(&mut placeholders)?;
         super::expressions::check_all_used(&placeholders)?;
         let plan = PagePlan {
+            named: self.table_name.unwrap_or_default(),
             limit: self
                 .limit
                 .and_then(|limit| usize::try_from(limit).ok())
@@ -385,6 +388,6 @@ pub(super) async fn read(
         scanned_count: page.scanned,
         bytes: page.bytes,
         last_evaluated_key: last.map(|item| source.key_of_row(item.as_ref())),
-        consumed_capacity: plan.capacity.report(table.name(), cost),
+        consumed_capacity: plan.capacity.report(&plan.named, cost),
     })
 }

@@ -171,7 +171,8 @@ pub(super) async fn run(
     }
     let command = replacement.command(choices.on_failure(context), returns == ReturnValues::AllOld);
     let item = (replacement.attributes.as_ref(), &key);
-    choices.carry_out(context, &table, item, needs, &command).await
+    let written = choices.carry_out(context, &table, item, needs, &command).await?;
+    Ok(written.named(parameters.table_name.as_deref()))
 }
 
 /// Takes an item or a key that came with a request. A missing one is a violated constraint, reported before.

@@ -58,7 +58,10 @@ pub(crate) struct TransactGetItemsOutput {
 
 /// One read, validated as far as it can be without its table.
 struct Read {
+    /// The table's name, whichever way the request has it.
     table: String,
+    /// The table, as the request names it.
+    named: String,
     key: Item,
     projection: Option<Projection>,
 }
@@ -66,6 +69,8 @@ struct Read {
 /// The same with its place.
 pub(super) struct Planned {
     pub(super) table: Arc<Table>,
+    /// The table, as the request names it.
+    pub(super) named: String,
     pub(super) key: KeyBytes,
     pub(super) projection: Option<Projection>,
 }
@@ -155,6 +160,7 @@ fn check(get: Get) -> Result<Read, ApiError> {
     check_all_used(&placeholders)?;
     Ok(Read {
         table,
+        named,
         key,
         projection,
     })
@@ -176,6 +182,7 @@ async fn plan(context: &Context, reads: Vec<Read>) -> Result<Vec<Planned>, ApiEr
                 }
                 planned.push(Planned {
                     table,
+                    named: read.named,
                     key,
                     projection: read.projection,
                 });
@@ -203,7 +210,8 @@ fn output(
     for (planned, cell) in planned.iter().zip(cells) {
         let item = cell.as_ref().map(open).transpose()?;
         let size = item.as_ref().map_or(0, |item| item.as_ref().size());
-        cost.add(planned.table.name(), read_units(size, ConsistencyLevel::Quorum));
+        let table = (planned.table.name(), &*planned.named);
+        cost.add(table, read_units(size, ConsistencyLevel::Quorum));
         let shown = item.map(|item| match &planned.projection {
             Some(projection) => projection.apply(item.as_ref()),
             None => item,

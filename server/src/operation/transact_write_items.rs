@@ -62,6 +62,8 @@ pub(crate) struct TransactWriteItemsOutput {
 /// An action with its place.
 pub(super) struct Planned {
     pub(super) table: Arc<Table>,
+    /// The table, as the request names it.
+    pub(super) named: String,
     pub(super) key: KeyBytes,
     pub(super) command: Bytes,
 }
@@ -205,6 +207,7 @@ async fn plan(context: &Context, actions: &[Action]) -> Result<Vec<Planned>, Api
                 reasons.push(None);
                 planned.push(Planned {
                     table: Arc::clone(table),
+                    named: action.named.clone(),
                     key,
                     command: action.command(),
                 });
@@ -251,7 +254,10 @@ fn token(client: Option<&str>, invocation: Option<Invocation>, planned: &[Planne
         None => invocation?.id,
     };
     let mut content = Vec::new();
-    for Planned { table, key, command } in planned {
+    for Planned {
+        table, key, command, ..
+    } in planned
+    {
         for part in [table.name().as_bytes(), key.as_bytes(), command] {
             content.extend_from_slice(&part.len().to_le_bytes());
             content.extend_from_slice(part);
@@ -300,7 +306,7 @@ fn cost(
 ) -> Option<Vec<ConsumedCapacity>> {
     let mut cost = TransactionCost::default();
     for (planned, done) in planned.iter().zip(done) {
-        let table = planned.table.name();
+        let table = (planned.table.name(), &*planned.named);
         if is_repeated {
             let bytes = done.sizes.after.unwrap_or(0);
             cost.add(table, read_units(bytes, ConsistencyLevel::Quorum));

@@ -48,6 +48,7 @@ impl Operation for UpdateItem {
                 &command,
             )
             .await;
+        let done = done.map(|written| written.named(self.parameters.table_name.as_deref()));
         if self.parameters.legacy.updates.is_empty() {
             done
         } else {

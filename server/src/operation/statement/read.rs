@@ -88,6 +88,7 @@ impl TableRead {
             partitions.reverse();
         }
         let plan = PagePlan {
+            named: source.table.name().to_owned(),
             limit: choices.limit,
             consistent: prepared.consistent,
             level: choices.level,

@@ -114,6 +114,8 @@ enum Deed {
 pub(super) struct Action {
     /// The table's name, whichever way the request has it.
     pub(super) table: String,
+    /// The table, as the request names it.
+    pub(super) named: String,
     /// What it counts with in the size of the transaction.
     pub(super) bytes: usize,
     on_failure: OnFailure,
@@ -189,6 +191,7 @@ impl Action {
         };
         Ok(Self {
             table,
+            named,
             bytes: texts + deed.bytes(),
             on_failure: on_failure.unwrap_or_default(),
             deed,
