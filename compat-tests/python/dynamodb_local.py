@@ -96,6 +96,7 @@ WORDING: list[tuple[str, str]] = [
         "Global Secondary Index's read and write throughput must be at least 1, and cannot be null",
     ),
     # Statements.
+    ("(Statement wasn't well formed, can't be processed: ).*", r"\1.*"),
     (f"{ONE_ERROR}.* at 'statement' failed to satisfy constraint: (.*)", r"\1"),
     (
         f"{ONE_ERROR}.* at 'statements' .*",

@@ -547,10 +547,19 @@ class TestRequest:
     """The request around the statement."""
 
     @pytest.mark.parametrize(
-        "statement", ["SELEC * FROM x", " ", "SELECT * FROM", "DELETE x", "INSERT INTO 'x"]
+        ("statement", "cause"),
+        [
+            ("SELEC * FROM x", "Expected data manipulation"),
+            ("UPDATE x-y SET v = 1 WHERE pk = 'a'", "Expected data manipulation"),
+            (" ", "Unexpected term"),
+            ("SELECT * FROM", "Unexpected term"),
+            ("DELETE x", "Expected FROM after DELETE"),
+            ("SELECT a.'b' FROM x", "Invalid path dot component"),
+            ("INSERT INTO 'x", "INSERT INTO 'x"),
+        ],
     )
-    def test_what_is_no_statement_is_repeated(self, raw: RawClient, statement: str) -> None:
-        refused(ask(raw, statement), f"Statement wasn't well formed, can't be processed: {statement}")
+    def test_what_is_no_statement_is_told_why(self, raw: RawClient, statement: str, cause: str) -> None:
+        refused(ask(raw, statement), f"Statement wasn't well formed, can't be processed: {cause}")
 
     def test_tables_are_not_made_or_dropped(self, raw: RawClient) -> None:
         refused(ask(raw, "CREATE TABLE x"), "Unsupported operation: CreateTable")

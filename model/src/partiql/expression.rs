@@ -4,7 +4,7 @@
 
 use super::error::Problem;
 use super::lexer::{Span, TokenKind, unquoted};
-use super::parser::{Parsed, Parser};
+use super::parser::{AFTER_EXPRESSION, NO_NAME_IN_PATH, NO_RIGHT_SIDE, Parsed, Parser};
 use crate::expression::{Element, ExpressionError, INDEX_MAX, Path};
 use crate::number::Number;
 
@@ -112,7 +112,7 @@ impl Parser<'_> {
     fn bound_by(&mut self, least: u8) -> Parsed<Expression> {
         self.depth += 1;
         if self.depth > NESTING_MAX {
-            return Err(self.malformed());
+            return Err(self.repeated());
         }
         let mut left = self.prefix()?;
         while let Some((operator, precedence)) = self.infix() {
@@ -172,12 +172,15 @@ impl Parser<'_> {
         self.count_operator()?;
         let span = self.span();
         self.advance();
+        if self.kind() == TokenKind::End && !matches!(operator, "NOT" | "IS") {
+            return Err(self.malformed(NO_RIGHT_SIDE));
+        }
         let node = match operator {
             "NOT" => {
                 let operator = ["IN", "BETWEEN", "LIKE"]
                     .into_iter()
                     .find(|word| self.at_word(word));
-                let operator = operator.ok_or_else(|| self.malformed())?;
+                let operator = operator.ok_or_else(|| self.malformed(AFTER_EXPRESSION))?;
                 let denied = self.operation(left, operator, precedence)?;
                 Node::Not(Box::new(denied))
             }
@@ -241,7 +244,7 @@ impl Parser<'_> {
         let span = self.span();
         let kind = self.text().to_uppercase();
         if self.kind() != TokenKind::Word || matches!(&*kind, "TRUE" | "FALSE") {
-            return Err(self.malformed());
+            return Err(self.malformed("Expected type name"));
         }
         self.advance();
         let operand = Box::new(operand);
@@ -276,7 +279,7 @@ impl Parser<'_> {
         self.advance();
         self.depth += 1;
         if self.depth > NESTING_MAX {
-            return Err(self.malformed());
+            return Err(self.repeated());
         }
         let operand = self.prefix()?;
         self.depth -= 1;
@@ -335,7 +338,7 @@ impl Parser<'_> {
                 _ => return self.path(),
             },
             TokenKind::Quoted => return self.path(),
-            _ => return Err(self.malformed()),
+            _ => return Err(self.unexpected()),
         };
         self.advance();
         Ok(Expression { node, span })
@@ -414,6 +417,9 @@ impl Parser<'_> {
                 if self.kind() == TokenKind::Symbol(b'*') {
                     return Err(self.problem(Problem::Hierarchy));
                 }
+                if !self.at_name() {
+                    return Err(self.malformed(NO_NAME_IN_PATH));
+                }
                 path.push(Element::Name(self.name()?.into()));
             } else if self.accept(TokenKind::Symbol(b'[')) {
                 path.push(self.step()?);
@@ -449,7 +455,7 @@ impl Parser<'_> {
                 Element::Name(name.into())
             }
             TokenKind::Parameter => return Err(self.problem(Problem::PathComponent)),
-            _ => return Err(self.malformed()),
+            _ => return Err(self.repeated()),
         };
         self.advance();
         Ok(element)

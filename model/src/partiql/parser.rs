@@ -1,4 +1,9 @@
 //! The token stream of a statement, and the errors about its form.
+//!
+//! DynamoDB tells what PartiQL's own parser stumbles over, in the words of that parser ("Expected data manipulation", "Unexpected
+//! keyword", "Invalid path dot component"). Sources: the service's answers in awsdocs/aws-sdk-for-javascript-v3 issue 98 and
+//! passren/PyDynamoDB issues 26 and 28; `SqlParser.kt` of partiql-lang-kotlin. Where it is not known what it says, the statement
+//! is repeated, as DynamoDB Local does.
 
 use super::error::{Problem, StatementError};
 use super::lexer::{Span, Token, TokenKind, next_token, unquoted};
@@ -56,6 +61,15 @@ const RESERVED: [&str; 48] = [
     "WHERE",
     "WITH",
 ];
+
+/// Neither a change nor anything else that is known to be wrong comes where a change is wanted.
+pub(super) const NO_CHANGE: &str = "Expected data manipulation";
+/// What may be a whole expression goes on.
+pub(super) const AFTER_EXPRESSION: &str = "Unexpected token after expression";
+/// A point in a path with no name behind it.
+pub(super) const NO_NAME_IN_PATH: &str = "Invalid path dot component";
+/// An operator that has nothing on its right.
+pub(super) const NO_RIGHT_SIDE: &str = "Missing right-hand side expression of infix operator";
 
 /// One pass over the text of one statement.
 pub(super) struct Parser<'t> {
@@ -121,10 +135,18 @@ impl<'t> Parser<'t> {
 
     pub(super) fn expect(&mut self, kind: TokenKind) -> Parsed<()> {
         if self.accept(kind) {
-            Ok(())
-        } else {
-            Err(self.malformed())
+            return Ok(());
         }
+        let cause = match kind {
+            TokenKind::Equal => "Expected '='",
+            TokenKind::CloseBag => "Expected RIGHT_DOUBLE_ANGLE_BRACKET",
+            TokenKind::Symbol(b')') => "Expected RIGHT_PAREN",
+            TokenKind::Symbol(b']') => "Expected RIGHT_BRACKET",
+            TokenKind::Symbol(b'}') => "Expected RIGHT_CURLY",
+            TokenKind::Symbol(b':') => "Expected COLON",
+            _ => return Err(self.repeated()),
+        };
+        Err(self.malformed(cause))
     }
 
     /// True when the current token is this word, in any capitals.
@@ -144,7 +166,7 @@ impl<'t> Parser<'t> {
         if self.accept_word(word) {
             Ok(())
         } else {
-            Err(self.malformed())
+            Err(self.repeated())
         }
     }
 
@@ -160,7 +182,7 @@ impl<'t> Parser<'t> {
     /// Takes a name.
     pub(super) fn name(&mut self) -> Parsed<String> {
         if !self.at_name() {
-            return Err(self.malformed());
+            return Err(self.unexpected());
         }
         let name = match self.current.kind {
             TokenKind::Quoted => unquoted(self.text()),
@@ -173,9 +195,36 @@ impl<'t> Parser<'t> {
         Ok(name)
     }
 
-    /// The current token does not fit.
-    pub(super) fn malformed(&self) -> StatementError {
+    /// The current token does not fit, for this reason. What is no token at all does so for another one.
+    pub(super) fn malformed(&self, cause: &str) -> StatementError {
+        if self.current.kind == TokenKind::Unknown {
+            return self.repeated();
+        }
+        self.problem(Problem::Malformed(cause.to_owned()))
+    }
+
+    /// The current token does not fit, and it is not known what DynamoDB says.
+    pub(super) fn repeated(&self) -> StatementError {
         self.problem(Problem::Malformed(self.whole.to_owned()))
+    }
+
+    /// The current token begins no expression.
+    pub(super) fn unexpected(&self) -> StatementError {
+        let cause = match self.current.kind {
+            // `FROM table` begins a change of its items in PartiQL.
+            TokenKind::Word if self.at_word("FROM") => NO_CHANGE,
+            TokenKind::Word => "Unexpected keyword",
+            TokenKind::Equal
+            | TokenKind::NotEqual
+            | TokenKind::Less
+            | TokenKind::LessEqual
+            | TokenKind::Greater
+            | TokenKind::GreaterEqual
+            | TokenKind::Concatenate
+            | TokenKind::Symbol(b'/' | b'%') => "Unexpected operator",
+            _ => "Unexpected term",
+        };
+        self.malformed(cause)
     }
 
     /// A problem of the current token.

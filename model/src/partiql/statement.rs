@@ -7,9 +7,15 @@ use super::error::{Problem, StatementError};
 use super::expression::Node;
 use super::lexer::TokenKind;
 use super::literal::{Value, entries};
-use super::parser::{Parsed, Parser};
+use super::parser::{AFTER_EXPRESSION, NO_CHANGE, NO_NAME_IN_PATH, Parsed, Parser};
 use super::update::{Change, set};
 use crate::expression::{Element, Path, Projection};
+
+/// A `*` in a list that has other members.
+const STAR_IN_LIST: &str =
+    "Other expressions may not be present in the select list when '*' is used without dot notation.";
+/// No name where a path of names is wanted.
+const NO_SIMPLE_PATH: &str = "Expected identifier for simple path";
 
 /// A statement on one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,9 +155,13 @@ impl Statement {
     pub fn parse(text: &str) -> Result<(Self, usize), StatementError> {
         let mut parser = Parser::new(text);
         let statement = parser.statement()?;
-        parser.accept(TokenKind::Symbol(b';'));
+        let is_ended = parser.accept(TokenKind::Symbol(b';'));
         if parser.kind() != TokenKind::End {
-            return Err(parser.malformed());
+            return Err(parser.malformed(if is_ended {
+                "Unexpected token after semicolon. (Only one query is allowed.)"
+            } else {
+                AFTER_EXPRESSION
+            }));
         }
         Ok((statement, parser.parameters))
     }
@@ -194,12 +204,20 @@ impl Parser<'_> {
                 return Err(self.problem(Problem::Operation(operation)));
             }
         }
-        Err(self.malformed())
+        // Anything else is an expression in PartiQL.
+        self.expression()?;
+        Err(if self.kind() == TokenKind::End {
+            self.repeated()
+        } else {
+            self.malformed(AFTER_EXPRESSION)
+        })
     }
 
     fn select(&mut self) -> Parsed<Select> {
         let paths = self.projection()?;
-        self.expect_word("FROM")?;
+        if !self.accept_word("FROM") {
+            return Err(self.malformed("Expected FROM after SELECT list"));
+        }
         let source = self.source()?;
         self.no_alias()?;
         if self.kind() == TokenKind::Symbol(b',') || self.at_any(&["JOIN", "INNER", "LEFT", "RIGHT", "CROSS"])
@@ -242,11 +260,17 @@ impl Parser<'_> {
             return Err(self.problem(Problem::SelectValue));
         }
         if self.accept(TokenKind::Symbol(b'*')) {
+            if self.kind() == TokenKind::Symbol(b',') {
+                return Err(self.malformed(STAR_IN_LIST));
+            }
             return Ok(None);
         }
         let mut paths: Vec<Path> = Vec::new();
         let mut names: Vec<String> = Vec::new();
         loop {
+            if self.kind() == TokenKind::Symbol(b'*') {
+                return Err(self.malformed(STAR_IN_LIST));
+            }
             let expression = self.expression()?;
             let Node::Path(path) = expression.node else {
                 return Err(self.problem_at(expression.span, Problem::PathComponent));
@@ -275,25 +299,36 @@ impl Parser<'_> {
         if self.kind() == TokenKind::Text {
             return Err(self.problem(Problem::Source));
         }
+        let source = self.named_source()?;
+        match self.kind() {
+            TokenKind::Symbol(b'-' | b'+' | b'*' | b'/' | b'[' | b'(') => Err(self.problem(Problem::Source)),
+            _ => Ok(source),
+        }
+    }
+
+    /// The names of a table and of an index.
+    fn named_source(&mut self) -> Parsed<Source> {
         let table = self.name()?;
         let mut index = None;
         if self.accept(TokenKind::Symbol(b'.')) {
+            if !self.at_name() {
+                return Err(self.malformed(NO_NAME_IN_PATH));
+            }
             index = Some(self.name()?);
         }
-        match self.kind() {
-            TokenKind::Symbol(b'.') => return Err(self.problem(Problem::SourcePath)),
-            TokenKind::Symbol(b'-' | b'+' | b'*' | b'/' | b'[' | b'(') => {
-                return Err(self.problem(Problem::Source));
-            }
-            _ => {}
+        if self.kind() == TokenKind::Symbol(b'.') {
+            return Err(self.problem(Problem::SourcePath));
         }
         Ok(Source { table, index })
     }
 
-    /// The table of a statement that changes an item.
+    /// The table of a statement that changes an item. What follows it is no part of its name, whatever it is.
     fn table(&mut self) -> Parsed<String> {
         let at = self.span();
-        let Source { table, index } = self.source()?;
+        if !self.at_name() {
+            return Err(self.malformed(NO_SIMPLE_PATH));
+        }
+        let Source { table, index } = self.named_source()?;
         match index {
             Some(_) => Err(self.problem_at(at, Problem::OnIndex)),
             None => Ok(table),
@@ -333,18 +368,35 @@ impl Parser<'_> {
     }
 
     fn insert(&mut self) -> Parsed<Insert> {
-        self.expect_word("INTO")?;
-        let table = self.table()?;
-        if matches!(self.kind(), TokenKind::Symbol(b'{') | TokenKind::OpenBag) {
-            return Err(self.problem(Problem::Operation("InsertOp")));
+        if !self.accept_word("INTO") {
+            return Err(self.malformed("Unexpected keyword"));
         }
-        self.expect_word("VALUE")?;
+        let table = self.table()?;
+        if !self.accept_word("VALUE") {
+            return Err(self.insertion());
+        }
         let item = self.expression()?;
         if self.at_word("RETURNING") {
             return Err(self.problem(Problem::ReturningInInsert));
         }
         let attributes = entries(self.whole(), &item)?;
         Ok(Insert { table, attributes })
+    }
+
+    /// What is wrong with an `INSERT` without `VALUE`, which inserts what an expression gives.
+    fn insertion(&mut self) -> StatementError {
+        if self.at_word("VALUES") && !self.follows(b'(') {
+            return self.malformed("Expected LEFT_PAREN for row value constructor");
+        }
+        if let Err(error) = self.expression() {
+            return error;
+        }
+        self.accept(TokenKind::Symbol(b';'));
+        if self.kind() == TokenKind::End {
+            self.problem(Problem::Operation("InsertOp"))
+        } else {
+            self.malformed(AFTER_EXPRESSION)
+        }
     }
 
     fn update(&mut self) -> Parsed<Update> {
@@ -369,7 +421,7 @@ impl Parser<'_> {
             }
         }
         if changes.is_empty() {
-            return Err(self.malformed());
+            return Err(self.malformed(NO_CHANGE));
         }
         let condition = self.where_clause()?;
         let returning = self.returning()?;
@@ -382,15 +434,20 @@ impl Parser<'_> {
     }
 
     fn target(&mut self) -> Parsed<Path> {
+        if !self.at_name() {
+            return Err(self.malformed(NO_SIMPLE_PATH));
+        }
         let expression = self.path()?;
         match expression.node {
             Node::Path(path) => Ok(path),
-            _ => Err(self.malformed()),
+            _ => Err(self.repeated()),
         }
     }
 
     fn delete(&mut self) -> Parsed<Delete> {
-        self.expect_word("FROM")?;
+        if !self.accept_word("FROM") {
+            return Err(self.malformed("Expected FROM after DELETE"));
+        }
         let table = self.table()?;
         let condition = self.where_clause()?;
         let at = self.span();
