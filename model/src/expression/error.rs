@@ -270,14 +270,11 @@ pub enum ExpressionError {
         /// The operator or function.
         operator: &'static str,
     },
-    /// A path into a key attribute.
-    #[error(
-        "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: {name}"
-    )]
-    KeyNotScalar {
-        /// The attribute.
-        name: String,
-    },
+    /// A path into an attribute.
+    ///
+    /// Source: the service's answers in ExtendDB/extenddb pull request 195, with the name of the parameter in front.
+    #[error("KeyConditionExpressions cannot have conditions on nested attributes")]
+    KeyNested,
     /// Two conditions on one attribute.
     #[error("KeyConditionExpressions must only contain one condition per key")]
     KeyRepeated,
@@ -324,7 +321,6 @@ impl ExpressionError {
                 | Self::KeyManyNames
                 | Self::KeyNoName
                 | Self::KeyNotFirst { .. }
-                | Self::KeyNotScalar { .. }
                 | Self::KeyRepeated
                 | Self::KeyTooManyConditions
                 | Self::KeyMissing { .. }

@@ -285,9 +285,7 @@ fn scalar_name(path: &Path) -> Result<&str, ExpressionError> {
     if path.is_attribute() {
         Ok(path.top_level())
     } else {
-        Err(ExpressionError::KeyNotScalar {
-            name: path.top_level().to_owned(),
-        })
+        Err(ExpressionError::KeyNested)
     }
 }
 
