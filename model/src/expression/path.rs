@@ -14,7 +14,9 @@ use crate::item::ItemRef;
 pub(super) const PATH_ELEMENTS_MAX: usize = 32;
 
 /// Greatest list index that an expression may name.
-pub(crate) const INDEX_MAX: u32 = i32::MAX.cast_unsigned();
+///
+/// Source: the service's answers in floci-io/floci issue 3073.
+pub(crate) const INDEX_MAX: u32 = u32::MAX - 1;
 
 /// One step of a path below its first name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -223,6 +223,19 @@ fn a_path_may_have_32_elements() {
 }
 
 #[test]
+fn a_list_index_may_have_32_bits_but_for_the_last_number() {
+    let mut placeholders = placeholders();
+    let update = Update::parse("SET l[4294967294] = :n", &mut placeholders).unwrap();
+    let after = update.apply(Some(item().as_ref()), &[], &placeholders).unwrap();
+    assert_eq!(show(&after), "a:1 l:[0 1 2 5] m:{x:1 y:2}");
+    let error = Update::parse("SET l[4294967295] = :n", &mut placeholders).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "List index is not within the allowable range; index: [4294967295]"
+    );
+}
+
+#[test]
 fn size_is_a_reserved_word_and_a_function() {
     assert_eq!(
         refused("size = :n"),
