@@ -24,6 +24,11 @@ pub enum ExpressionError {
         /// Length in bytes.
         size: usize,
     },
+    /// The text of an update or projection is longer than 4,096 bytes: DynamoDB does not say how long it is.
+    ///
+    /// Source: the service's answers in aws/aws-sdk-java-v2 issue 4597 and awslabs/aws-athena-query-federation issue 388.
+    #[error("Expression size has exceeded the maximum allowed size;")]
+    TextTooLong,
     /// The text does not follow the grammar.
     #[error("Syntax error; token: \"{token}\", near: \"{near}\"")]
     Syntax {
@@ -306,6 +311,14 @@ pub enum ExpressionError {
 }
 
 impl ExpressionError {
+    /// The same for a text of which DynamoDB does not say how long it is.
+    pub(super) fn without_size(self) -> Self {
+        match self {
+            Self::TooLong { .. } => Self::TextTooLong,
+            error => error,
+        }
+    }
+
     /// True when DynamoDB puts `Invalid <parameter>: ` in front of the sentence.
     pub const fn is_syntactic(&self) -> bool {
         !matches!(

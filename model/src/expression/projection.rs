@@ -44,7 +44,8 @@ impl Projection {
         text: &str,
         placeholders: &mut Placeholders,
     ) -> Result<Self, ExpressionError> {
-        let mut parser = Parser::new(text, placeholders, Language::Condition, bounds)?;
+        let parser = Parser::new(text, placeholders, Language::Condition, bounds);
+        let mut parser = parser.map_err(ExpressionError::without_size)?;
         let mut paths = Vec::new();
         loop {
             paths.extend(parser.target()?);

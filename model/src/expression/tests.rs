@@ -129,6 +129,20 @@ fn a_text_may_have_4096_bytes() {
 }
 
 #[test]
+fn how_long_an_update_or_a_projection_is_is_not_told() {
+    let told = "Expression size has exceeded the maximum allowed size;";
+    let update = |size: usize| {
+        let text = format!("SET a = :n{}", " ".repeat(size - 10));
+        Update::parse(&text, &mut placeholders())
+    };
+    assert!(update(4096).is_ok());
+    assert_eq!(update(4097).unwrap_err().to_string(), told);
+    let projection = |size| Projection::parse(&"a".repeat(size), &mut placeholders());
+    assert!(projection(4096).is_ok());
+    assert_eq!(projection(4097).unwrap_err().to_string(), told);
+}
+
+#[test]
 fn a_text_may_have_a_megabyte_with_what_stands_in_it() {
     const MOST: usize = 1 << 20;
     let expanded = |text: &str, each: usize| {

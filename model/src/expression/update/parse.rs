@@ -72,7 +72,8 @@ impl Update {
         text: &str,
         placeholders: &mut Placeholders,
     ) -> Result<Self, ExpressionError> {
-        let mut parser = Parser::new(text, placeholders, Language::Update, bounds)?;
+        let parser = Parser::new(text, placeholders, Language::Update, bounds);
+        let mut parser = parser.map_err(ExpressionError::without_size)?;
         let mut actions = Vec::new();
         let mut seen = Vec::new();
         while let Some(clause) = Clause::starting_with(parser.kind()) {
