@@ -63,6 +63,15 @@ impl Path {
         &self.below
     }
 
+    /// The names in the path: of the attribute, and of the entries of maps on the way.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let below = self.below.iter().filter_map(|element| match element {
+            Element::Name(name) => Some(&**name),
+            Element::Index(_) => None,
+        });
+        std::iter::once(&*self.top).chain(below)
+    }
+
     /// True when the path names a whole attribute.
     pub fn is_attribute(&self) -> bool {
         self.below.is_empty()

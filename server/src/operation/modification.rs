@@ -1,5 +1,6 @@
 //! Changing an item in place: what UpdateItem and TransactWriteItems have in common.
 
+use stator_model::expression::update::Action;
 use stator_model::expression::{Condition, Placeholders, Update};
 use stator_model::item::Item;
 
@@ -9,7 +10,7 @@ use super::legacy::{LegacyWrite, Stated};
 use super::replacement::checked;
 use crate::catalog::Table;
 use crate::command::{Change, Guard, OnFailure, ReturnValues};
-use crate::wire::decode::attribute::Attributes;
+use crate::wire::decode::attribute::{Attributes, NAME_BYTES_MAX, Problem};
 use crate::wire::error::ApiError;
 
 /// An update, validated as far as it can be without its table.
@@ -46,6 +47,7 @@ impl Modification {
             None => legacy::condition(condition, legacy, &mut placeholders)?,
         };
         check_all_used(&placeholders)?;
+        check_names(update.as_ref().map(|(_, update)| update))?;
         Ok(Self {
             key,
             update,
@@ -77,6 +79,26 @@ impl Modification {
     }
 }
 
+/// Checks that the update gives nothing a name that is too long. Names stand in placeholders, so that a text is no bound for
+/// them.
+///
+/// Source: the service's answers in ExtendDB/extenddb issue 365.
+///
+/// # Errors
+/// ValidationException.
+fn check_names(update: Option<&Update>) -> Result<(), ApiError> {
+    let actions = update.into_iter().flat_map(Update::actions);
+    let mut targets = actions.filter_map(|action| match action {
+        Action::Set { target, .. } | Action::Add { target, .. } => Some(target),
+        Action::Remove { .. } | Action::Delete { .. } => None,
+    });
+    let is_long = |name: &str| name.len() > NAME_BYTES_MAX;
+    if targets.any(|target| target.names().any(is_long)) {
+        return Err(ApiError::Validation(Problem::LongName.to_string()));
+    }
+    Ok(())
+}
+
 /// An item cannot move to another key.
 ///
 /// # Errors
@@ -88,5 +110,45 @@ pub(super) fn check_key_stays(table: &Table, update: Option<&Update>) -> Result<
             "One or more parameter values were invalid: Cannot update attribute {name}. This attribute is part of the key"
         ))),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stator_model::number::Number;
+
+    use super::*;
+    use crate::operation::expressions::ValueInput;
+
+    /// What an update is refused with in which `#n` stands for a name of `length` bytes, and `:v` for 1.
+    fn refusal(text: &str, length: usize) -> Option<ApiError> {
+        let mut expressions = ExpressionInputs::default();
+        let start = expressions.placeholders.values_writer().len();
+        expressions
+            .placeholders
+            .values_writer()
+            .number(&Number::from(1_u32));
+        expressions.values = Some(vec![ValueInput {
+            placeholder: ":v".to_owned(),
+            start,
+            problem: None,
+        }]);
+        expressions.names = Some(vec![("#n".to_owned(), "x".repeat(length))]);
+        Modification::check(None, Some(text), None, &LegacyWrite::default(), expressions).err()
+    }
+
+    #[test]
+    fn an_attribute_gets_no_name_of_64_kilobytes() {
+        let long = ApiError::validation("Attribute name is too large, must be less than 65536 bytes");
+        for text in [
+            "SET #n = :v",
+            "SET m.#n = :v",
+            "SET a = :v, m.b[1].#n = :v",
+            "ADD #n :v",
+        ] {
+            assert_eq!(refusal(text, NAME_BYTES_MAX), None, "{text}");
+            assert_eq!(refusal(text, NAME_BYTES_MAX + 1).as_ref(), Some(&long), "{text}");
+        }
+        assert_eq!(refusal("SET a = if_not_exists(#n, :v)", NAME_BYTES_MAX + 1), None);
     }
 }

@@ -23,7 +23,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Longest attribute name in bytes. Source: Amazon DynamoDB Developer Guide, "Quotas: attribute names".
-const NAME_BYTES_MAX: usize = 65_535;
+pub(crate) const NAME_BYTES_MAX: usize = 65_535;
 
 /// Why an attribute value is none. The sentences are DynamoDB's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
