@@ -207,7 +207,7 @@ def generated(pair: Pair, operation: str, body: Any) -> list[Compared]:
 
 def followed(pair: Pair, first: Compared, after: list[Step]) -> list[Compared]:
     """A request with what can be seen after it, where both have done the same."""
-    is_alike = not first.is_split and not lacks_action(first.body)
+    is_alike = not first.is_split and not lacks_action(first.body) and not takes_from_nothing(first.body)
     return [first, *([pair.compared(step) for step in after] if is_alike else [])]
 
 
@@ -216,6 +216,16 @@ def lacks_action(body: Any) -> bool:
     updates = body.get("AttributeUpdates") if isinstance(body, dict) else None
     entries = updates.values() if isinstance(updates, dict) else ()
     return any(not isinstance(entry, dict) or entry.get("Action") is None for entry in entries)
+
+
+def takes_from_nothing(body: Any) -> bool:
+    """Whether an update may do nothing but take away where no item is, for which DynamoDB Local makes one."""
+    if not isinstance(body, dict) or body.get("Key") != fixtures.ABSENT:
+        return False
+    updates, text = body.get("AttributeUpdates"), body.get("UpdateExpression")
+    if isinstance(updates, dict) and updates:
+        return all(isinstance(entry, dict) and entry.get("Action") == "DELETE" for entry in updates.values())
+    return isinstance(text, str) and not re.search(r"\b(SET|ADD)\b", text, re.IGNORECASE)
 
 
 def name_shard(pair: Pair) -> None:

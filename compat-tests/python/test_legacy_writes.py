@@ -446,8 +446,6 @@ class TestUpdates:
         ("updates", "after"),
         [
             ({}, {}),
-            ({"x": {"Action": "DELETE"}}, {}),
-            ({"x": {"Action": "DELETE", "Value": {"SS": ["a"]}}}, {}),
             ({"x": {"Action": "ADD", "Value": {"N": "1"}}}, {"x": {"N": "1"}}),
             ({"x": {"Action": "ADD", "Value": {"SS": ["a"]}}}, {"x": {"SS": ["a"]}}),
             ({"x": {"Action": "ADD", "Value": {"L": [S_A]}}}, {"x": {"L": [S_A]}}),
@@ -459,6 +457,21 @@ class TestUpdates:
     ) -> None:
         one = {"TableName": table, "Key": {"pk": {"S": key}}}
         assert self.after(raw, one, updates) == {**one["Key"], **after}
+
+    @pytest.mark.differs_from_dynamodb_local("makes an item of nothing but its key")
+    @pytest.mark.parametrize(
+        "updates",
+        [
+            {"x": {"Action": "DELETE"}},
+            {"x": {"Action": "DELETE", "Value": {"SS": ["a"]}}},
+            {"x": {"Action": "DELETE"}, "y": {"Action": "DELETE", "Value": {"NS": ["1"]}}},
+        ],
+    )
+    def test_deletions_make_no_item(self, raw: RawClient, table: str, key: str, updates: Values) -> None:
+        one = {"TableName": table, "Key": {"pk": {"S": key}}}
+        answer = raw.call("UpdateItem", {**one, "AttributeUpdates": updates, "ReturnValues": "ALL_NEW"})
+        assert accepted(answer) == {}
+        assert accepted(raw.call("GetItem", {**one, "ConsistentRead": True})) == {}
 
     @pytest.mark.parametrize(
         ("shown", "attributes"),

@@ -234,6 +234,14 @@ class TestArithmetic:
         assert accepted(raw.call("GetItem", {"TableName": table, "Key": {"pk": {"S": key}}})) == {}
 
 
+@pytest.mark.differs_from_dynamodb_local("it makes an item of nothing but its key")
+@pytest.mark.parametrize("expression", ["REMOVE s", "REMOVE s, n", "DELETE ss :ss", "REMOVE s DELETE ss :ss"])
+def test_what_only_takes_away_makes_no_item(raw: RawClient, table: str, key: str, expression: str) -> None:
+    assert accepted(raw.call("UpdateItem", update(table, key, expression, ReturnValues="ALL_NEW"))) == {}
+    one = {"TableName": table, "Key": {"pk": {"S": key}}, "ConsistentRead": True}
+    assert accepted(raw.call("GetItem", one)) == {}
+
+
 class TestReturnValues:
     """What an update tells."""
 

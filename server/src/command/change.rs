@@ -56,6 +56,15 @@ impl Change<'_> {
         let old = current.map(open).transpose()?;
         self.guard.check(old.as_ref())?;
         let new = self.apply(old.as_ref())?;
+        if old.is_none() && self.update.is_some_and(|(_, update)| update.only_takes_away()) {
+            // Nothing is taken from nothing: DynamoDB makes no item for it.
+            let answer = Done {
+                attributes: None,
+                sizes: Sizes::new(None, None),
+                note: Bytes::new(),
+            };
+            return Ok(Verdict::Keep { answer });
+        }
         let answer = Done {
             attributes: self.returned(old.as_ref(), &new),
             sizes: Sizes::new(old.as_ref().map(Item::as_ref), Some(new.as_ref())),

@@ -523,6 +523,42 @@ fn the_commands_of_these_tests_reach_every_outcome() {
 }
 
 #[test]
+fn an_update_that_only_takes_away_makes_no_item() {
+    let decided = |update: &str| {
+        let parts = Parts {
+            condition: None,
+            update: update.to_owned(),
+            any: Tree::Null,
+            return_values: ReturnValues::AllNew,
+            on_failure: OnFailure::None,
+            new: None,
+            current: None,
+        };
+        parts.with_change(|command| command.decide(None))
+    };
+    let nothing = WriteAnswer(Ok(Done {
+        attributes: None,
+        sizes: Sizes::new(None, None),
+        note: Bytes::new(),
+    }));
+    for update in ["REMOVE b", "DELETE g :t", "REMOVE b, e DELETE g :t"] {
+        let answer = nothing.clone();
+        assert_eq!(decided(update), Verdict::Keep { answer }, "{update}");
+    }
+    for update in ["", "SET b = :n", "REMOVE b ADD g :t"] {
+        assert!(matches!(decided(update), Verdict::Put { .. }), "{update}");
+    }
+    // A path that leads nowhere is told all the same.
+    let Verdict::Keep { answer } = decided("REMOVE e.f") else {
+        panic!("an item is made");
+    };
+    assert!(
+        matches!(answer, WriteAnswer(Err(Refusal::Validation(_)))),
+        "{answer:?}"
+    );
+}
+
+#[test]
 fn a_length_that_the_input_does_not_have_is_refused() {
     // A put that announces a condition of 4 GiB.
     let bytes = Bytes::from_static(&[1, 1, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F]);

@@ -115,6 +115,12 @@ impl Update {
         &self.actions
     }
 
+    /// Whether the update does nothing but take away. Where there is no item it makes none then.
+    pub fn only_takes_away(&self) -> bool {
+        let takes_away = |action: &Action| matches!(action, Action::Remove { .. } | Action::Delete { .. });
+        !self.actions.is_empty() && self.actions.iter().all(takes_away)
+    }
+
     /// Calls `visit` with every path that the update reads or changes.
     pub fn for_each_path<'a>(&'a self, visit: &mut impl FnMut(&'a Path)) {
         for action in &self.actions {
