@@ -6,6 +6,7 @@
 //! the inserting (`apply.rs`).
 
 use std::collections::{BTreeMap, VecDeque};
+use std::iter;
 
 use parking_lot::Mutex;
 
@@ -17,8 +18,6 @@ type Indices = BTreeMap<StreamId, u64>;
 
 #[derive(Debug, Default)]
 struct Marks {
-    /// The last index applied, wherever its entries are now.
-    last: Indices,
     /// Of the memtable that takes the writes.
     active: Indices,
     /// Of the memtables that wait for their flush, oldest first.
@@ -30,6 +29,17 @@ struct Marks {
     flushes: u64,
 }
 
+impl Marks {
+    /// The last index applied of a stream, wherever its entries are now; 0 if there is none.
+    fn last(&self, stream: StreamId) -> u64 {
+        let mut newest_first = iter::once(&self.active)
+            .chain(self.waiting.iter().rev())
+            .chain(iter::once(&self.flushed));
+        let last = newest_first.find_map(|indices| indices.get(&stream));
+        last.copied().unwrap_or_default()
+    }
+}
+
 /// The marks of an open engine.
 #[derive(Debug)]
 pub(crate) struct Applied(Mutex<Marks>);
@@ -38,7 +48,6 @@ impl Applied {
     /// After recovery: what the manifest says, and so many memtables that wait, all of them filled from the log.
     pub(crate) fn new(flushed: Indices, waiting: usize) -> Self {
         Self(Mutex::new(Marks {
-            last: flushed.clone(),
             active: Indices::new(),
             waiting: (0..waiting).map(|_| Indices::new()).collect(),
             flushed,
@@ -54,7 +63,7 @@ impl Applied {
     /// [`Error::Invalid`] if `index` is not after the last one.
     pub(crate) fn note(&self, stream: StreamId, index: u64) -> Result<()> {
         let mut marks = self.0.lock();
-        let last = marks.last.get(&stream).copied().unwrap_or_default();
+        let last = marks.last(stream);
         if stream == StreamId::ENGINE || index <= last {
             let detail = if stream == StreamId::ENGINE {
                 "stream 0 is the engine's own, which it replays itself".to_owned()
@@ -66,7 +75,6 @@ impl Applied {
                 detail,
             });
         }
-        marks.last.insert(stream, index);
         marks.active.insert(stream, index);
         Ok(())
     }
@@ -127,13 +135,12 @@ impl Applied {
     pub(crate) fn forget(&self, stream: StreamId) {
         let mut marks = self.0.lock();
         let Marks {
-            last,
             active,
             waiting,
             flushed,
             ..
         } = &mut *marks;
-        for indices in [last, active, flushed].into_iter().chain(waiting) {
+        for indices in [active, flushed].into_iter().chain(waiting) {
             indices.remove(&stream);
         }
     }
@@ -166,6 +173,24 @@ mod tests {
         assert_eq!(applied.flushed_index(S), 5);
         assert!(applied.is_active_marked());
         assert_eq!(applied.flushes_wanted(), 3);
+    }
+
+    #[test]
+    fn an_index_is_behind_the_last_one_wherever_that_is() {
+        let applied = Applied::new([(S, 4)].into(), 0);
+        let refuses = |index| applied.note(S, index).is_err();
+        assert!(refuses(4), "on disk");
+        applied.note(S, 5).unwrap();
+        assert!(refuses(5), "in the active memtable");
+        applied.switch();
+        assert!(refuses(5), "in one that waits");
+        applied.note(S, 6).unwrap();
+        applied.switch();
+        assert!(refuses(6), "in the last one that waits");
+        applied.flushed();
+        applied.flushed();
+        assert!(refuses(6), "on disk again");
+        applied.note(S, 7).unwrap();
     }
 
     #[test]

@@ -143,6 +143,10 @@ impl Stream {
             RecordKind::Entry => {
                 if self.runs.back().is_none_or(|run| run.place != place) {
                     let first = record.index;
+                    if self.runs.capacity() == 0 {
+                        // A stream that rests has a single one, and there are thousands of those.
+                        self.runs.reserve_exact(1);
+                    }
                     self.runs.push_back(Run { first, place });
                 }
             }
@@ -182,7 +186,8 @@ impl Stream {
 /// All streams of the owner, and how far the engine's own one is.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
-    streams: BTreeMap<StreamId, Stream>,
+    /// Boxed, because a node of the tree has room for eleven, of which half is empty when they came in order.
+    streams: BTreeMap<StreamId, Box<Stream>>,
     /// One more than the sequence number of the last batch that was logged.
     pub(crate) own_next: SequenceNumber,
 }
@@ -197,11 +202,11 @@ impl Streams {
     }
 
     pub(crate) fn get(&self, stream: StreamId) -> Option<&Stream> {
-        self.streams.get(&stream)
+        self.streams.get(&stream).map(|stream| &**stream)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (StreamId, &Stream)> {
-        self.streams.iter().map(|(id, stream)| (*id, stream))
+        self.streams.iter().map(|(id, stream)| (*id, &**stream))
     }
 
     pub(crate) fn extents(&self) -> Extents {
@@ -282,7 +287,7 @@ impl Streams {
                 state: Bytes::copy_from_slice(&record.payload[8..]),
                 runs: VecDeque::new(),
             };
-            streams.streams.insert(record.stream, stream);
+            streams.streams.insert(record.stream, Box::new(stream));
         }
         Ok(streams)
     }
@@ -423,6 +428,18 @@ mod tests {
         assert_eq!(runs(&streams, 3, 4), [(40, 3, 4)]);
         assert!(apply(&mut streams, place(2, 70), |batch| batch.cut_head(S, 4)));
         assert_eq!(streams.oldest_segment(), None);
+    }
+
+    #[test]
+    fn a_stream_that_rests_takes_little_room() {
+        let bytes = size_of::<Stream>();
+        assert!(
+            bytes <= 80,
+            "a stream takes {bytes} bytes, and a node has thousands of them that rest: docs/scaling.md, \"Idle ranges\""
+        );
+        let mut streams = Streams::default();
+        apply(&mut streams, place(1, 10), |batch| batch.append(S, 1, b""));
+        assert_eq!(streams.get(S).unwrap().runs.capacity(), 1);
     }
 
     #[test]
