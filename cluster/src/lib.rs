@@ -25,6 +25,7 @@ pub mod offline;
 mod raft;
 pub mod ring;
 mod runtime;
+mod seldom;
 mod status;
 mod transaction;
 pub mod transport;

@@ -4,7 +4,7 @@
 //! entry goes on when its effect can be read. An effect on a keyspace that group 0 has not made on this node yet holds
 //! back itself and what comes behind it; so does a row that follows from it. Not here: what effects follow from (`write.rs`).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -26,13 +26,14 @@ use crate::level::ConsistencyLevel;
 use crate::metadata::keyspaces::{Fate, Keyspaces, Lookup, METADATA};
 use crate::metadata::rows::OwnRow;
 use crate::raft::{Entry, EntryKind};
+use crate::seldom::Queue;
 
 pub(crate) use crate::metadata::keyspaces::METADATA_GROUP;
 
 /// See the head of the file.
 #[derive(Debug, Default)]
 pub(super) struct ApplyQueue {
-    entries: VecDeque<Entry>,
+    entries: Queue<Entry>,
     is_draining: bool,
     /// Whether something could not be applied, so that nothing is any more.
     has_failed: bool,
@@ -55,7 +56,7 @@ impl ApplyQueue {
 
     /// Lets go of the memory that it does not use.
     pub(super) fn shed(&mut self) {
-        self.entries.shrink_to_fit();
+        self.entries.shed();
         self.snapshots.shrink_to_fit();
     }
 

@@ -21,6 +21,7 @@ use super::rows::Sent;
 use crate::derive::Route;
 use crate::metadata::keyspaces::Lookup;
 use crate::raft::Entry;
+use crate::seldom::Queue;
 
 /// Bytes of rows that wait in memory; what comes behind is read from the log later.
 const QUEUE_BYTES_MAX: usize = 4 << 20;
@@ -79,10 +80,10 @@ enum Work {
 #[derive(Debug, Default)]
 pub(super) struct Forwarding {
     /// Applied entries with rows that are not logged as done, with their times. Every replica knows them.
-    open: VecDeque<(u64, u64)>,
+    open: Queue<(u64, u64)>,
     /// Entries that are to be read from the log before what is in the queue.
     gap: Option<(u64, u64)>,
-    queue: VecDeque<Waiting>,
+    queue: Queue<Waiting>,
     queue_bytes: usize,
     /// The first entry that found no room in the queue.
     overflow: Option<u64>,
@@ -101,7 +102,7 @@ impl Forwarding {
     pub(super) fn new(mut open: VecDeque<(u64, u64)>, logged: u64) -> Self {
         open.retain(|(index, _)| *index > logged);
         Self {
-            open,
+            open: open.into(),
             done: logged,
             logged,
             ..Self::default()
@@ -162,6 +163,12 @@ impl Forwarding {
         self.queue_bytes = 0;
         self.overflow = None;
         self.runs_in = None;
+    }
+
+    /// Lets go of the memory that it does not use.
+    pub(super) fn shed(&mut self) {
+        self.open.shed();
+        self.queue.shed();
     }
 
     /// The first entry that a later leader may have to send from.

@@ -23,6 +23,7 @@ use super::settings::Timing;
 use super::snapshot::KeySpan;
 use crate::command::Cell;
 use crate::error::Error;
+use crate::seldom::Empty;
 use crate::transaction::TransactionId;
 
 /// The longest that writes wait for a hold that nobody lifts: so short that none of them is given up meanwhile.
@@ -36,6 +37,17 @@ pub(super) struct Holds {
     /// The keyspaces that each of them is about.
     held: BTreeMap<u64, Vec<u32>>,
     waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl Empty for Holds {
+    const NOTHING: &'static Self = &Self {
+        held: BTreeMap::new(),
+        waiting: Vec::new(),
+    };
+
+    fn is_nothing(&self) -> bool {
+        self.held.is_empty() && self.waiting.is_empty()
+    }
 }
 
 impl Holds {

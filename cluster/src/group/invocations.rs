@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::note::{Note, Noted};
 use crate::command::InvocationId;
+use crate::seldom::Queue;
 
 /// A request is remembered for so long. An AWS SDK gives up sooner: by default after three attempts, of which each waits
 /// at most 20 seconds for its turn (AWS SDKs and Tools Reference Guide, "Retry behavior").
@@ -48,13 +49,17 @@ struct Remembered {
     answer: Option<Box<[u8]>>,
 }
 
+/// The entry of each request.
+#[derive(Debug, Default, PartialEq)]
+struct ByRequest(HashMap<RequestHash, u64>);
+
 /// See the head of the file.
 #[derive(Debug, Default)]
 pub(crate) struct Invocations {
-    /// The entry of each request.
-    by_request: HashMap<RequestHash, u64>,
+    /// `None` if nothing is remembered, as in most groups that rest.
+    by_request: Option<Box<ByRequest>>,
     /// In the order of the entries.
-    order: VecDeque<Remembered>,
+    order: Queue<Remembered>,
     /// Of all entries in `order`.
     bytes: u64,
     /// How much time has passed with the entries so far; where it began means nothing.
@@ -79,11 +84,12 @@ impl Invocations {
         (bytes, answer): (u64, &[u8]),
     ) {
         // One that was remembered already has taken effect once; that is the answer it has got.
-        if self.by_request.contains_key(&request) {
+        if self.find(request).is_some() {
             return;
         }
         self.pass(at_ms);
-        self.by_request.insert(request, index);
+        let by_request = self.by_request.get_or_insert_default();
+        by_request.0.insert(request, index);
         self.order.push_back(Remembered {
             at_ms: self.passed_ms,
             entry_at_ms: at_ms,
@@ -134,15 +140,25 @@ impl Invocations {
 
     fn forget_oldest(&mut self) {
         if let Some(oldest) = self.order.pop_front() {
-            self.by_request.remove(&oldest.request);
+            if let Some(by_request) = &mut self.by_request {
+                by_request.0.remove(&oldest.request);
+            }
             self.bytes -= oldest.bytes;
             self.forgotten_at_ms = self.forgotten_at_ms.max(oldest.entry_at_ms);
         }
     }
 
+    /// Lets go of the memory that it does not use.
+    pub(crate) fn shed(&mut self) {
+        if self.order.is_empty() {
+            self.by_request = None;
+        }
+        self.order.shed();
+    }
+
     /// The entry with which a request has taken effect.
     pub(crate) fn find(&self, request: RequestHash) -> Option<u64> {
-        self.by_request.get(&request).copied()
+        self.by_request.as_ref()?.0.get(&request).copied()
     }
 
     /// The entry of the oldest request that is remembered and not noted: a start that reads the note, and the log from here
@@ -197,12 +213,11 @@ impl Invocations {
                 .map(Into::into),
         };
         let requests = note.requests.iter();
+        let by_request = requests.clone().map(|noted| (noted.request, noted.index));
+        let order: VecDeque<_> = requests.clone().map(remembered).collect();
         Self {
-            by_request: requests
-                .clone()
-                .map(|noted| (noted.request, noted.index))
-                .collect(),
-            order: requests.clone().map(remembered).collect(),
+            by_request: (!order.is_empty()).then(|| Box::new(ByRequest(by_request.collect()))),
+            order: order.into(),
             bytes: requests.map(|noted| noted.bytes).sum(),
             passed_ms: note.passed_ms,
             last_at_ms: note.last_at_ms,
@@ -318,6 +333,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_remembered_is_not_shed() {
+        let mut invocations = Invocations::default();
+        remember(&mut invocations, 1, 1000);
+        invocations.shed();
+        assert_eq!(invocations.find(request(1)), Some(1));
+        invocations.forget_oldest();
+        invocations.shed();
+        assert!(invocations.by_request.is_none() && invocations.order.is_shed());
+        assert_eq!(invocations.find(request(1)), None);
+        remember(&mut invocations, 2, 2000);
+        assert_eq!(
+            (invocations.find(request(2)), invocations.oldest_entry()),
+            (Some(2), Some(2))
+        );
+    }
+
+    #[test]
     fn a_clock_that_jumps_takes_nothing_along() {
         let mut invocations = Invocations::default();
         remember(&mut invocations, 1, 1000);
@@ -334,7 +366,7 @@ mod tests {
             remember(&mut invocations, number, 1000);
         }
         assert_eq!(invocations.oldest_entry(), Some(11));
-        assert_eq!(invocations.by_request.len(), REMEMBERED_MAX);
+        assert_eq!(invocations.by_request.unwrap().0.len(), REMEMBERED_MAX);
     }
 
     #[test]

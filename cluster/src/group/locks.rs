@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::prepared::Prepare;
+use crate::seldom::{Empty, Seldom};
 use crate::transaction::TransactionId;
 
 /// By keyspace, so that a key that is only looked up is not copied.
@@ -43,10 +44,29 @@ pub(super) struct Locks {
     resolving: BTreeSet<TransactionId>,
 }
 
+impl Empty for Locks {
+    const NOTHING: &'static Self = &Self {
+        prepared: BTreeMap::new(),
+        prepared_keys: BTreeMap::new(),
+        preparing: BTreeMap::new(),
+        preparing_keys: BTreeMap::new(),
+        releasing: BTreeMap::new(),
+        resolving: BTreeSet::new(),
+    };
+
+    fn is_nothing(&self) -> bool {
+        self.is_empty()
+            && self.prepared_keys.is_empty()
+            && self.preparing_keys.is_empty()
+            && self.releasing.is_empty()
+            && self.resolving.is_empty()
+    }
+}
+
 impl Locks {
     /// With what a start has found: the entries that have prepared them.
-    pub(super) fn new(prepared: Vec<(u64, Prepare)>) -> Self {
-        let mut locks = Self::default();
+    pub(super) fn new(prepared: Vec<(u64, Prepare)>) -> Seldom<Self> {
+        let mut locks = Seldom::<Self>::default();
         for (index, prepare) in prepared {
             locks.apply_prepare(index, 0, prepare);
         }

@@ -4,7 +4,6 @@
 //! thread at a time empties the queue and the engine completes appends in the order in which they were made. What must not
 //! be said before it is durable is sent then. Not here: records (`journal.rs`), syncing (the engine).
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use stator_storage::{Durability, LogBatch};
@@ -14,6 +13,7 @@ use super::note::Note;
 use super::replica::{Replica, State, Todo};
 use crate::level::ConsistencyLevel;
 use crate::raft::{Fetch, Kept, Persist, RaftMessage};
+use crate::seldom::Queue;
 
 /// How often the head of a log is looked at.
 pub(super) const TEND_EVERY_TICKS: u64 = 10;
@@ -68,8 +68,8 @@ impl Written {
 #[derive(Debug)]
 pub(super) struct LogQueue {
     journal: Journal,
-    waiting: VecDeque<Work>,
-    in_flight: VecDeque<Written>,
+    waiting: Queue<Work>,
+    in_flight: Queue<Written>,
     is_draining: bool,
     /// Whether a note of requests is being made.
     is_noting: bool,
@@ -79,8 +79,8 @@ impl LogQueue {
     pub(super) fn new(journal: Journal) -> Self {
         Self {
             journal,
-            waiting: VecDeque::new(),
-            in_flight: VecDeque::new(),
+            waiting: Queue::default(),
+            in_flight: Queue::default(),
             is_draining: false,
             is_noting: false,
         }
@@ -105,8 +105,8 @@ impl LogQueue {
 
     /// Lets go of the memory that its queues do not use.
     pub(super) fn shed(&mut self) {
-        self.waiting.shrink_to_fit();
-        self.in_flight.shrink_to_fit();
+        self.waiting.shed();
+        self.in_flight.shed();
     }
 
     /// The making of a note has ended.

@@ -49,22 +49,22 @@ impl Replica {
         }
         let members = state.core.members();
         let last = state.core.last();
-        let status = |(replica, node): (&ReplicaId, &NodeId)| {
+        let status = |(replica, node): (ReplicaId, NodeId)| {
             let matched = (state.core.progress())
-                .find(|progress| progress.replica == *replica)
+                .find(|progress| progress.replica == replica)
                 .map_or(0, |progress| progress.matched);
             MemberStatus {
-                replica: *replica,
-                node: *node,
-                is_voter: members.voters.contains(replica),
-                is_leaving: members.outgoing.contains(replica) && !members.voters.contains(replica),
+                replica,
+                node,
+                is_voter: members.voters.contains(&replica),
+                is_leaving: members.outgoing.contains(&replica) && !members.voters.contains(&replica),
                 has_caught_up: matched > 0 && last.saturating_sub(matched) <= CAUGHT_UP_LAG_MAX,
             }
         };
         Ok(GroupStatus {
             leader: self.id(),
             is_changing: members.is_joint(),
-            members: members.nodes.iter().map(status).collect(),
+            members: members.nodes.all().map(status).collect(),
         })
     }
 
@@ -75,7 +75,7 @@ impl Replica {
             return Vec::new();
         }
         let members = state.core.members();
-        let node_of = |learner: &ReplicaId| members.nodes.get(learner).map(|node| (*learner, *node));
+        let node_of = |learner: &ReplicaId| members.nodes.of(*learner).map(|node| (*learner, node));
         members.learners.iter().filter_map(node_of).collect()
     }
 

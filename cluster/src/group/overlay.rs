@@ -55,6 +55,11 @@ impl Overlay {
         self.keyspaces.clear();
     }
 
+    /// Lets go of the memory of keyspaces that it has nothing of.
+    pub(crate) fn shed(&mut self) {
+        self.keyspaces.retain(|_, images| !images.is_empty());
+    }
+
     /// Whether there is nothing.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
@@ -84,9 +89,13 @@ mod tests {
         assert_eq!(overlay.get(2, b"k"), None);
         overlay.applied(2, &key, 6);
         assert!(!overlay.is_empty());
+        overlay.shed();
+        assert_eq!(overlay.get(1, b"k"), Some(&image(6)));
         overlay.applied(1, &key, 6);
         assert_eq!(overlay.get(1, b"k"), None);
         assert!(overlay.is_empty());
+        overlay.shed();
+        assert!(overlay.keyspaces.is_empty());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::quiet::Reason;
 use super::replica::{Refused, Replica, State, Todo};
 use crate::follow::{self, Step};
 use crate::raft::ReadContext;
+use crate::seldom::Empty;
 use crate::world::NodeId;
 
 /// Gets the entry up to which a read sees everything, once it is applied.
@@ -26,10 +27,20 @@ pub(super) struct Reads {
     next: Vec<Waiter>,
     /// The round that is under way.
     round: Option<(ReadContext, Vec<Waiter>)>,
-    /// The context of the last round.
-    last_context: u64,
     /// What waits until an entry is applied.
     waiting: BTreeMap<u64, Vec<Waiter>>,
+}
+
+impl Empty for Reads {
+    const NOTHING: &'static Self = &Self {
+        next: Vec::new(),
+        round: None,
+        waiting: BTreeMap::new(),
+    };
+
+    fn is_nothing(&self) -> bool {
+        !self.are_under_way() && self.waiting.is_empty()
+    }
 }
 
 impl Replica {
@@ -138,8 +149,8 @@ impl State {
             return None;
         }
         let waiters = std::mem::take(&mut self.reads.next);
-        self.reads.last_context += 1;
-        let context = ReadContext(self.reads.last_context);
+        self.read_context += 1;
+        let context = ReadContext(self.read_context);
         if self.core.read_index(context) {
             self.reads.round = Some((context, waiters));
             return Some(context);
@@ -166,6 +177,10 @@ impl State {
 
     /// Entries were applied.
     pub(super) fn answer_applied(&mut self, todo: &mut Todo) {
+        // So it is as a rule, and they need not come to be for it.
+        if self.reads.waiting.is_empty() {
+            return;
+        }
         while let Some(first) = self.reads.waiting.first_entry() {
             if *first.key() > self.applied {
                 return;

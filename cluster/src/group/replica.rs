@@ -36,7 +36,8 @@ use super::settings::GroupSettings;
 use super::watched::Watched;
 use crate::error::Error;
 use crate::level::ConsistencyLevel;
-use crate::raft::{Core, CoreSettings, Fetch, RaftMessage, Recovered, ReplicaId, Role};
+use crate::raft::{Core, CoreSettings, Fetch, Places, RaftMessage, Recovered, ReplicaId, Role};
+use crate::seldom::{Queue, Seldom};
 use crate::world::NodeId;
 
 /// Why a replica does not do what it was asked.
@@ -103,7 +104,7 @@ pub(crate) struct Replica {
     pub(super) group: u32,
     pub(super) id: ReplicaId,
     /// Where the members are. Read without the lock.
-    pub(super) nodes: ArcSwap<BTreeMap<ReplicaId, NodeId>>,
+    pub(super) nodes: ArcSwap<Places>,
     /// Where others are who have said something, as members that this replica has not heard of yet may.
     pub(super) met: ArcSwapOption<BTreeMap<ReplicaId, NodeId>>,
     /// The member whom the layout prefers to lead; 0 for nobody.
@@ -144,7 +145,7 @@ impl fmt::Debug for Replica {
     }
 }
 
-/// What is under the lock.
+/// What is under the lock. A node has thousands of them, of which most rest: what is empty then takes nothing.
 pub(super) struct State {
     pub(super) core: Core,
     /// Term and whether this replica led in it, when that was last looked at.
@@ -153,14 +154,16 @@ pub(super) struct State {
     /// Requests that were proposed and are not applied yet, with their entries.
     pub(super) proposed: BTreeMap<RequestHash, u64>,
     /// Writes that wait until their entry is applied, in the order of the entries.
-    pub(super) pending: VecDeque<Pending>,
+    pub(super) pending: Queue<Pending>,
     /// Writes that wait until this node's own log has them, in the order of the entries.
-    pub(super) unlogged: VecDeque<Pending>,
+    pub(super) unlogged: Queue<Pending>,
     /// Writes that are applied and wait until every voter has them, in the order of the entries.
-    pub(super) spreading: VecDeque<Pending>,
+    pub(super) spreading: Queue<Pending>,
     /// Entries of requests that are traced, until they are applied.
     pub(super) watched: Watched,
-    pub(super) reads: Reads,
+    pub(super) reads: Seldom<Reads>,
+    /// The context of the last round of reads.
+    pub(super) read_context: u64,
     pub(super) invocations: Invocations,
     /// The last entry whose effect is in the engine.
     pub(super) applied: u64,
@@ -187,8 +190,8 @@ pub(super) struct State {
     /// When all voters were compared last, in milliseconds since the Unix epoch.
     pub(super) scrubbed_at_ms: u64,
     /// What transactions have locked.
-    pub(super) locks: Locks,
-    pub(super) holds: Holds,
+    pub(super) locks: Seldom<Locks>,
+    pub(super) holds: Seldom<Holds>,
     pub(super) ticks: u64,
     pub(super) others: Others,
     pub(super) quiet: Quiet,
@@ -208,11 +211,12 @@ impl State {
             leadership: (0, false),
             overlay: Overlay::default(),
             proposed: BTreeMap::new(),
-            pending: VecDeque::new(),
-            unlogged: VecDeque::new(),
-            spreading: VecDeque::new(),
+            pending: Queue::default(),
+            unlogged: Queue::default(),
+            spreading: Queue::default(),
             watched: Watched::default(),
-            reads: Reads::default(),
+            reads: Seldom::default(),
+            read_context: 0,
             invocations: remembered.invocations,
             applied,
             logged,
@@ -232,7 +236,7 @@ impl State {
             others: Others::default(),
             quiet: Quiet::new(quiet_ticks),
             balance: Balance::new(BalanceSettings::default()),
-            holds: Holds::default(),
+            holds: Seldom::default(),
         }
     }
 
@@ -602,4 +606,27 @@ pub(crate) struct Remembered {
     pub(crate) changes: Vec<(u64, Bytes)>,
     /// What the replica keeps about its group.
     pub(crate) own: Own,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replica_takes_little_room() {
+        let sizes = [
+            ("a replica", size_of::<Replica>(), 2048),
+            ("what is under its lock", size_of::<State>(), 1776),
+            ("its core", size_of::<Core>(), 1168),
+            ("its way into the log", size_of::<LogQueue>(), 88),
+            ("its way into the engine", size_of::<ApplyQueue>(), 80),
+        ];
+        for (what, bytes, bytes_max) in sizes {
+            assert!(
+                bytes <= bytes_max,
+                "{what} takes {bytes} bytes and was to take {bytes_max} at most: a node has thousands of replicas that rest. \
+                 Keep what is empty then in a `Seldom`, or say in docs/scaling.md, \"Idle ranges\", what it costs"
+            );
+        }
+    }
 }

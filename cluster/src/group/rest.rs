@@ -218,7 +218,7 @@ impl Replica {
 
     /// The replica begins to rest: it lets go of memory that only work needs. A node has thousands of them.
     fn shed(&self, state: &mut State) {
-        state.core.shed();
+        state.shed();
         self.log.lock().shed();
         self.apply.lock().shed();
     }
@@ -369,6 +369,23 @@ impl Replica {
         }
         self.advance_with(state, todo);
         true
+    }
+}
+
+impl State {
+    /// See [`Replica::shed`].
+    fn shed(&mut self) {
+        self.core.shed();
+        self.overlay.shed();
+        for queue in [&mut self.pending, &mut self.unlogged, &mut self.spreading] {
+            queue.shed();
+        }
+        self.watched.shed();
+        self.reads.shed();
+        self.invocations.shed();
+        self.forwarding.shed();
+        self.locks.shed();
+        self.holds.shed();
     }
 }
 

@@ -55,7 +55,7 @@ impl Replica {
 
     /// The nodes of the members.
     pub(crate) fn nodes(&self) -> Vec<NodeId> {
-        self.nodes.load().values().copied().collect()
+        self.nodes.load().all().map(|(_, node)| node).collect()
     }
 
     /// Its id in the group.
@@ -79,12 +79,12 @@ impl Replica {
 
     pub(super) fn other_members(&self) -> Vec<(ReplicaId, NodeId)> {
         let nodes = self.nodes.load();
-        let others = nodes.iter().filter(|(id, _)| **id != self.id);
-        others.map(|(id, node)| (*id, *node)).collect()
+        let others = nodes.all().filter(|(id, _)| *id != self.id);
+        others.collect()
     }
 
     pub(super) fn node_of(&self, replica: ReplicaId) -> Option<NodeId> {
-        let known = self.nodes.load().get(&replica).copied();
+        let known = self.nodes.load().of(replica);
         known.or_else(|| self.met.load().as_ref()?.get(&replica).copied())
     }
 

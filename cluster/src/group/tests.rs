@@ -896,6 +896,18 @@ fn the_log_is_cut_where_nobody_needs_it_any_more() {
     assert!(firsts.iter().all(|first| *first > count), "{firsts:?}");
 }
 
+/// Replicas that rest take nothing for what they do not do.
+fn assert_keeps_no_room(group: &Group) {
+    for node in 1..=3 {
+        let replica = group.replica(node);
+        let state = replica.state.lock();
+        let queues = [&state.pending, &state.unlogged, &state.spreading];
+        assert!(queues.iter().all(|queue| queue.is_shed()), "{node}: writes");
+        assert!(state.reads.is_shed(), "{node}: reads");
+        assert!(state.locks.is_shed() && state.holds.is_shed(), "{node}: locks");
+    }
+}
+
 #[test]
 fn an_idle_group_rests_and_wakes_for_a_write_and_for_a_leader_that_is_gone() {
     let mut group = Group::led();
@@ -917,6 +929,7 @@ fn an_idle_group_rests_and_wakes_for_a_write_and_for_a_leader_that_is_gone() {
         }
     }
     assert!(group.basket.lock().is_empty(), "a group that rests says nothing");
+    assert_keeps_no_room(&group);
     let mut write = group.write(1, Change::Append("b"));
     group.run();
     assert_eq!(answered(write.poll()), "a");

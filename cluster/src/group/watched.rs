@@ -2,14 +2,14 @@
 //!
 //! Invariant: while there are none, nothing is done and no time is read.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::follow::Watch;
+use crate::seldom::Queue;
 
 /// See the head of the file. In the order of the entries.
 #[derive(Debug, Default)]
-pub(super) struct Watched(VecDeque<(u64, Arc<Watch>)>);
+pub(super) struct Watched(Queue<(u64, Arc<Watch>)>);
 
 impl Watched {
     /// An entry was proposed: the last one so far.
@@ -41,6 +41,11 @@ impl Watched {
     /// Nothing that was proposed is this leadership's any more.
     pub(super) fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// Lets go of the memory that it does not use.
+    pub(super) fn shed(&mut self) {
+        self.0.shed();
     }
 
     fn up_to(&self, upto: u64) -> impl Iterator<Item = &(u64, Arc<Watch>)> {

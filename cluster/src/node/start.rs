@@ -136,7 +136,7 @@ impl NodeSettings {
                 members.learners.push(*replica);
             }
         }
-        members.nodes = Arc::new(nodes);
+        members.nodes = Arc::new(nodes.into_iter().collect());
         members
     }
 

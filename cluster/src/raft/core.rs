@@ -9,7 +9,7 @@ mod filling;
 use std::fmt;
 
 use bytes::Bytes;
-use raft::eraftpb::{Entry as RaftEntry, EntryType, HardState as RaftHardState, Message, MessageType};
+use raft::eraftpb::{Entry as RaftEntry, EntryType, Message, MessageType};
 use raft::{Config, RawNode, StateRole};
 
 pub(crate) use self::filling::LogNeed;
@@ -126,10 +126,18 @@ impl Progress {
 /// Numbers that nobody can foresee.
 pub(crate) type Draw<'a> = &'a mut dyn FnMut() -> u64;
 
+/// What a core needs of its settings when the crate has them. A node has thousands of cores.
+#[derive(Clone, Copy, Debug)]
+struct Own {
+    group: u32,
+    replica: ReplicaId,
+    election_ticks: usize,
+}
+
 /// See the head of the file.
 pub(crate) struct Core {
     node: RawNode<Store>,
-    settings: CoreSettings,
+    settings: Own,
     /// Term and role when the election timeout was last drawn.
     drawn_for: (u64, StateRole),
     /// What is on its way to the disk or there: term and vote.
@@ -182,12 +190,16 @@ impl Core {
             pre_vote: true,
             ..Config::default()
         };
-        let logger = logger(settings.group, settings.replica.0);
+        let logger = logger(settings.group);
         let node =
             RawNode::new(&config, Store::new(recovered), &logger).map_err(|error| error.to_string())?;
         let mut core = Self {
             node,
-            settings,
+            settings: Own {
+                group: settings.group,
+                replica: settings.replica,
+                election_ticks: settings.election_ticks,
+            },
             // No term, so that the first call draws.
             drawn_for: (u64::MAX, StateRole::Follower),
             persisted_state,
@@ -534,7 +546,7 @@ impl Core {
         if let Some(hard_state) = ready.hs() {
             let kept: (u64, u64) = (hard_state.term, hard_state.vote);
             let commit = hard_state.commit;
-            store.set_hard_state(RaftHardState::clone(hard_state));
+            store.set_hard_state(hard_state);
             // How far entries are committed is learned anew after a start, so that it is kept now and then only: a start
             // then need not hold all that is not applied in memory until a leader has spoken.
             if kept != self.persisted_state || commit >= self.persisted_commit + COMMITS_PER_STATE {

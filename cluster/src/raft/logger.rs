@@ -3,6 +3,7 @@
 //! Invariant: at most at the level that the subscriber wants, so that a quiet log costs nothing.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use slog::{Drain, KV as _, Level, Logger, Never, OwnedKVList, Record};
 
@@ -49,7 +50,10 @@ impl Drain for ToTracing {
     }
 }
 
-/// A logger for the group's core.
-pub(super) fn logger(group: u32, replica: u64) -> Logger {
-    Logger::root(ToTracing, slog::o!("group" => group, "replica" => replica))
+/// What the loggers of all groups of the process have in common.
+static ROOT: LazyLock<Logger> = LazyLock::new(|| Logger::root(ToTracing, slog::o!()));
+
+/// A logger for the group's core. The crate adds the replica's id.
+pub(super) fn logger(group: u32) -> Logger {
+    ROOT.new(slog::o!("group" => group))
 }

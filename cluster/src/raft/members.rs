@@ -15,6 +15,33 @@ use raft::eraftpb::{ConfChangeSingle, ConfChangeTransition, ConfChangeType, Conf
 use super::ReplicaId;
 use crate::world::NodeId;
 
+/// Where members are, in the order of their ids. A node has thousands of them, so that none has room to spare.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Places(Box<[(ReplicaId, NodeId)]>);
+
+impl Places {
+    /// Where a replica is, if it is a member.
+    pub(crate) fn of(&self, replica: ReplicaId) -> Option<NodeId> {
+        self.all().find(|(id, _)| *id == replica).map(|(_, node)| node)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = (ReplicaId, NodeId)> {
+        self.0.iter().copied()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl FromIterator<(ReplicaId, NodeId)> for Places {
+    /// Of a replica that comes twice, the last place counts.
+    fn from_iter<I: IntoIterator<Item = (ReplicaId, NodeId)>>(places: I) -> Self {
+        let by_id: BTreeMap<_, _> = places.into_iter().collect();
+        Self(by_id.into_iter().collect())
+    }
+}
+
 /// Who takes part in a group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Members {
@@ -24,8 +51,8 @@ pub(crate) struct Members {
     pub(crate) learners: Vec<ReplicaId>,
     /// The voters before the change that is under way. While there are some, a majority of these is needed as well.
     pub(crate) outgoing: Vec<ReplicaId>,
-    /// Where the members are. A node has thousands of groups, in which several look at the same map.
-    pub(crate) nodes: Arc<BTreeMap<ReplicaId, NodeId>>,
+    /// Where the members are. A node has thousands of groups, in which several look at the same places.
+    pub(crate) nodes: Arc<Places>,
     /// The entry that has made them so; 0 if the group began with them.
     pub(crate) since: u64,
 }
@@ -35,7 +62,7 @@ impl Members {
     pub(crate) fn founding(nodes: BTreeMap<ReplicaId, NodeId>) -> Self {
         Self {
             voters: nodes.keys().copied().collect(),
-            nodes: Arc::new(nodes),
+            nodes: Arc::new(nodes.into_iter().collect()),
             ..Self::default()
         }
     }
@@ -75,7 +102,7 @@ impl Members {
             replicas.sort_unstable();
             replicas
         };
-        let mut nodes = BTreeMap::clone(&self.nodes);
+        let mut nodes: BTreeMap<_, _> = self.nodes.all().collect();
         nodes.extend(added.iter().copied());
         let mut members = Self {
             voters: replicas(&conf_state.voters),
@@ -85,7 +112,7 @@ impl Members {
             since: index,
         };
         nodes.retain(|replica, _| members.contains(*replica));
-        members.nodes = Arc::new(nodes);
+        members.nodes = Arc::new(nodes.into_iter().collect());
         members
     }
 }
@@ -250,10 +277,25 @@ mod tests {
         conf_state.voters = vec![1, 2];
         conf_state.learners = vec![4];
         let changed = members.changed(&conf_state, &[(ReplicaId(4), NodeId(4))], 7);
-        let nodes: Vec<_> = changed.nodes.keys().map(|id| id.0).collect();
+        let nodes: Vec<_> = changed.nodes.all().map(|(id, _)| id.0).collect();
         assert_eq!((nodes, changed.since), (vec![1, 2, 4], 7));
         assert!(changed.contains(ReplicaId(4)) && !changed.votes(ReplicaId(4)));
         assert!(!changed.contains(ReplicaId(3)));
+    }
+
+    #[test]
+    fn places_are_in_the_order_of_the_ids_and_each_member_has_one() {
+        let places = [(3, 30), (1, 10), (3, 31)].map(|(id, node)| (ReplicaId(id), NodeId(node)));
+        let places: Places = places.into_iter().collect();
+        assert_eq!(
+            places.all().collect::<Vec<_>>(),
+            [(ReplicaId(1), NodeId(10)), (ReplicaId(3), NodeId(31))]
+        );
+        assert_eq!(places.len(), 2);
+        assert_eq!(
+            (places.of(ReplicaId(3)), places.of(ReplicaId(2))),
+            (Some(NodeId(31)), None)
+        );
     }
 
     #[test]

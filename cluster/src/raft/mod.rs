@@ -14,7 +14,7 @@ mod tests;
 
 pub(crate) use self::codec::RaftMessage;
 pub(crate) use self::core::{Core, CoreSettings, Persist, ReadContext, Role};
-pub(crate) use self::members::{MemberChange, Members};
+pub(crate) use self::members::{MemberChange, Members, Places};
 pub(crate) use self::store::{Fetch, Recovered};
 
 use bytes::Bytes;

@@ -10,6 +10,7 @@ use raft::eraftpb::{Entry as RaftEntry, EntryType, HardState as RaftHardState, S
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 
 use super::{Entry, EntryKind, HardState, Kept, Members};
+use crate::seldom::Queue;
 
 /// Bytes of entries of a group with several members that stay in memory although they are applied, so that followers that
 /// lag a little need no disk. A node has hundreds of groups.
@@ -72,18 +73,19 @@ impl Fetch {
 /// See the head of the file.
 #[derive(Debug)]
 pub(super) struct Store {
-    hard_state: RaftHardState,
+    hard_state: HardState,
     members: Members,
     before: (u64, u64),
     /// The first index of each term.
     terms: VecDeque<(u64, u64)>,
     last: u64,
     /// The newest entries, without a gap up to `last`.
-    recent: VecDeque<RaftEntry>,
+    recent: Queue<RaftEntry>,
     recent_bytes: usize,
     applied: u64,
-    /// Behind a lock because the crate reads through a shared reference; nobody else ever holds it.
-    fetching: Mutex<Fetching>,
+    /// `None` until something is asked for, as in most groups of a node. Behind a lock because the crate reads through a shared
+    /// reference; nobody else ever holds it.
+    fetching: Mutex<Option<Box<Fetching>>>,
 }
 
 #[derive(Debug, Default)]
@@ -108,12 +110,12 @@ impl Store {
         } = recovered;
         let applied = last - unapplied.len() as u64;
         let mut store = Self {
-            hard_state: to_raft_state(&hard_state),
+            hard_state,
             members,
             before,
             terms: terms.into(),
             last,
-            recent: VecDeque::new(),
+            recent: Queue::default(),
             recent_bytes: 0,
             applied,
             fetching: Mutex::default(),
@@ -149,7 +151,11 @@ impl Store {
             self.last = entry.index;
             self.remember(entry.clone());
         }
-        self.lock_fetching(|fetching| fetching.fetched.clear());
+        self.lock_fetching(|fetching| {
+            if let Some(fetching) = fetching {
+                fetching.fetched.clear();
+            }
+        });
     }
 
     /// Lets go of what need not be in memory any more.
@@ -177,9 +183,9 @@ impl Store {
             .is_some()
         {}
         self.recent_bytes = self.recent.iter().map(bytes_of).sum();
-        self.recent.shrink_to_fit();
+        self.recent.shed();
         self.terms.shrink_to_fit();
-        self.lock_fetching(|fetching| *fetching = Fetching::default());
+        self.lock_fetching(|fetching| *fetching = None);
     }
 
     /// The log begins with `first` from now on.
@@ -205,19 +211,18 @@ impl Store {
         }
     }
 
-    pub(super) fn set_hard_state(&mut self, hard_state: RaftHardState) {
-        self.hard_state = hard_state;
+    pub(super) fn set_hard_state(&mut self, hard_state: &RaftHardState) {
+        self.hard_state = HardState {
+            term: hard_state.term,
+            vote: hard_state.vote,
+            commit: hard_state.commit,
+        };
     }
 
     /// What must be kept with the log of the replica.
     pub(super) fn state(&self) -> Kept {
-        let hard_state = HardState {
-            term: self.hard_state.term,
-            vote: self.hard_state.vote,
-            commit: self.hard_state.commit,
-        };
         Kept {
-            hard_state,
+            hard_state: self.hard_state.clone(),
             members: self.members.clone(),
             before: self.before,
         }
@@ -233,7 +238,8 @@ impl Store {
 
     /// Takes who needs what the log does not have any more.
     pub(super) fn take_behind(&mut self) -> Vec<u64> {
-        self.lock_fetching(|fetching| std::mem::take(&mut fetching.behind))
+        let behind = self.lock_fetching(|fetching| Some(std::mem::take(&mut fetching.as_mut()?.behind)));
+        behind.unwrap_or_default()
     }
 
     /// The index and the term of the entry before the first one.
@@ -247,16 +253,17 @@ impl Store {
 
     /// Takes what is wanted from the disk.
     pub(super) fn take_wanted(&mut self) -> Vec<Fetch> {
-        self.lock_fetching(|fetching| std::mem::take(&mut fetching.wanted))
+        let wanted = self.lock_fetching(|fetching| Some(std::mem::take(&mut fetching.as_mut()?.wanted)));
+        wanted.unwrap_or_default()
     }
 
     /// Takes what was fetched.
     pub(super) fn set_fetched(&mut self, entries: Vec<Entry>) {
         let entries = entries.into_iter().map(to_raft_entry).collect();
-        self.lock_fetching(|fetching| fetching.fetched = entries);
+        self.lock_fetching(|fetching| fetching.get_or_insert_default().fetched = entries);
     }
 
-    fn lock_fetching<R>(&self, look: impl FnOnce(&mut Fetching) -> R) -> R {
+    fn lock_fetching<R>(&self, look: impl FnOnce(&mut Option<Box<Fetching>>) -> R) -> R {
         // A panic of a holder would have left nothing half done.
         let mut fetching = self
             .fetching
@@ -298,7 +305,7 @@ fn copy(source: &VecDeque<RaftEntry>, low: u64, high: u64, bytes_max: u64) -> Op
 impl Storage for Store {
     fn initial_state(&self) -> raft::Result<RaftState> {
         Ok(RaftState::new(
-            self.hard_state.clone(),
+            to_raft_state(&self.hard_state),
             self.members.to_conf_state(),
         ))
     }
@@ -324,14 +331,15 @@ impl Storage for Store {
             return Ok(entries);
         }
         self.lock_fetching(|fetching| {
-            if let Some(entries) = copy(&fetching.fetched, low, high, bytes_max) {
+            let fetched = fetching.as_ref().map(|fetching| &fetching.fetched);
+            if let Some(entries) = fetched.and_then(|fetched| copy(fetched, low, high, bytes_max)) {
                 return Ok(entries);
             }
             if !context.can_async() {
                 // All that is not applied is in memory, and nothing else is read without a context that can wait.
                 return Err(StorageError::Unavailable.into());
             }
-            fetching.wanted.push(Fetch {
+            fetching.get_or_insert_default().wanted.push(Fetch {
                 from: low,
                 to: high,
                 bytes_max,
@@ -359,7 +367,7 @@ impl Storage for Store {
 
     fn snapshot(&self, _request_index: u64, to: u64) -> raft::Result<Snapshot> {
         // The member is told, and fills itself anew (`group/fill.rs`); the crate never gets to see a snapshot.
-        self.lock_fetching(|fetching| fetching.behind.push(to));
+        self.lock_fetching(|fetching| fetching.get_or_insert_default().behind.push(to));
         Err(StorageError::SnapshotTemporarilyUnavailable.into())
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! Invariant: there is one way to write a state, and what was read encodes to the same bytes. Not here: when it is written.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::{Buf as _, BufMut as _};
@@ -93,7 +92,7 @@ pub(super) fn encode_state(standing: Standing, kept: &Kept) -> Vec<u8> {
         }
     }
     bytes.put_u32_le(u32::try_from(nodes).unwrap_or(u32::MAX));
-    for (replica, node) in members.nodes.iter() {
+    for (replica, node) in members.nodes.all() {
         bytes.put_u64_le(replica.0);
         bytes.put_u64_le(node.0);
     }
@@ -126,20 +125,20 @@ pub(super) fn decode_state(mut bytes: &[u8]) -> Option<(Standing, Kept)> {
         Some((0..count).map(|_| ReplicaId(bytes.get_u64_le())).collect())
     };
     let (voters, learners, outgoing) = (replicas()?, replicas()?, replicas()?);
-    let mut nodes = BTreeMap::new();
+    let mut nodes: Vec<(ReplicaId, NodeId)> = Vec::new();
     for _ in 0..count(&mut bytes, 16)? {
         let replica = ReplicaId(bytes.get_u64_le());
         // In their order, so that there is one way to write a state.
-        if nodes.last_key_value().is_some_and(|(last, _)| *last >= replica) {
+        if nodes.last().is_some_and(|(last, _)| *last >= replica) {
             return None;
         }
-        nodes.insert(replica, NodeId(bytes.get_u64_le()));
+        nodes.push((replica, NodeId(bytes.get_u64_le())));
     }
     let members = Members {
         voters,
         learners,
         outgoing,
-        nodes: Arc::new(nodes),
+        nodes: Arc::new(nodes.into_iter().collect()),
         since,
     };
     let kept = Kept {

@@ -2,7 +2,6 @@
 //!
 //! Invariant: as in `message.rs`. Not here: carrying out.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -285,8 +284,8 @@ impl SnapshotHead {
             voters: ids(&members.voters),
             learners: ids(&members.learners),
             outgoing: ids(&members.outgoing),
-            replicas: members.nodes.keys().map(|replica| replica.0).collect(),
-            nodes: members.nodes.values().map(|node| node.0).collect(),
+            replicas: members.nodes.all().map(|(replica, _)| replica.0).collect(),
+            nodes: members.nodes.all().map(|(_, node)| node.0).collect(),
             since: members.since,
             note: snapshot.note.encode().into(),
             keyspaces: named.clone().map(|(number, _)| *number).collect(),
@@ -314,7 +313,7 @@ impl SnapshotHead {
             nodes: Arc::new(
                 nodes
                     .map(|(replica, node)| (ReplicaId(*replica), NodeId(*node)))
-                    .collect::<BTreeMap<_, _>>(),
+                    .collect(),
             ),
             since: self.since,
         }
