@@ -64,11 +64,11 @@ impl Empty for Locks {
 }
 
 impl Locks {
-    /// With what a start has found: the entries that have prepared them.
-    pub(super) fn new(prepared: Vec<(u64, Prepare)>) -> Seldom<Self> {
+    /// With what was found at a tick: the entries that have prepared them.
+    pub(super) fn new(prepared: Vec<(u64, Prepare)>, tick: u64) -> Seldom<Self> {
         let mut locks = Seldom::<Self>::default();
         for (index, prepare) in prepared {
-            locks.apply_prepare(index, 0, prepare);
+            locks.apply_prepare(index, tick, prepare);
         }
         locks
     }
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn what_a_leadership_has_proposed_goes_with_it() {
-        let mut locks = Locks::new(vec![(3, prepare(1, &["a"]))]);
+        let mut locks = Locks::new(vec![(3, prepare(1, &["a"]))], 0);
         locks.prepare(5, &prepare(2, &["b"]));
         locks.release(id(1), 6);
         locks.end_leadership();
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn somebody_finds_out_about_what_nobody_releases_one_at_a_time() {
-        let mut locks = Locks::new(vec![(4, prepare(2, &["b"])), (3, prepare(1, &["a"]))]);
+        let mut locks = Locks::new(vec![(4, prepare(2, &["b"])), (3, prepare(1, &["a"]))], 0);
         assert!(locks.overdue(9, 10).is_empty());
         let due: Vec<_> = locks.overdue(10, 10).iter().map(|held| held.index).collect();
         assert_eq!(due, [3, 4]);

@@ -231,7 +231,7 @@ impl State {
             required: remembered.own.required,
             requiring: 0,
             scrubbed_at_ms: remembered.own.scrubbed_at_ms,
-            locks: Locks::new(remembered.own.prepared),
+            locks: Locks::new(remembered.own.prepared, 0),
             ticks: 0,
             others: Others::default(),
             quiet: Quiet::new(quiet_ticks),

@@ -385,7 +385,7 @@ impl Replica {
         state.closed_at_ms = own.closed_at_ms;
         state.last_at_ms = state.last_at_ms.max(own.closed_at_ms);
         state.forwarding.read_again(forwarded, open);
-        state.locks = Locks::new(own.prepared);
+        state.locks = Locks::new(own.prepared, state.ticks);
         Ok(())
     }
 

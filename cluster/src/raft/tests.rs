@@ -648,7 +648,7 @@ fn with_learner(seed: u64) -> (Trio, ReplicaId, ReplicaId) {
         trio.tick();
     }
     assert_eq!(trio.core(leader).members().learners, [new]);
-    assert_eq!(trio.core(leader).members().nodes[&new], NodeId(4));
+    assert_eq!(trio.core(leader).members().nodes.of(new), Some(NodeId(4)));
     (trio, leader, new)
 }
 

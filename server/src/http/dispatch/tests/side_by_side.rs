@@ -43,7 +43,9 @@ async fn an_index_that_is_being_filled_holds_up_no_other_table() {
         }
         index()
     };
-    let (looked, status) = tokio::join!(upkeep.look_after_all(), first);
+    let both = async { tokio::join!(upkeep.look_after_all(), first) };
+    let both = tokio::time::timeout(std::time::Duration::from_secs(60), both).await;
+    let (looked, status) = both.expect("the stream is not enabled");
     looked.unwrap();
     assert_eq!(status, IndexStatus::Backfilling);
     assert_eq!(index(), IndexStatus::Active);
