@@ -95,6 +95,27 @@ const WARM_ON_DEMAND: WarmUnits = WarmUnits {
     write_units: 4_000,
 };
 
+impl WarmUnits {
+    /// What is served at once in any case by what is billed like this.
+    fn least(billing_mode: BillingMode, throughput: &Throughput) -> Self {
+        match billing_mode {
+            BillingMode::PayPerRequest => WARM_ON_DEMAND,
+            BillingMode::Provisioned => Self {
+                read_units: throughput.read_units,
+                write_units: throughput.write_units,
+            },
+        }
+    }
+
+    /// The larger units of each kind.
+    pub(crate) fn at_least(self, least: Self) -> Self {
+        Self {
+            read_units: self.read_units.max(least.read_units),
+            write_units: self.write_units.max(least.write_units),
+        }
+    }
+}
+
 /// What makes a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TableDefinition {
@@ -307,18 +328,8 @@ impl TableDefinition {
 
     /// Throughput that the table serves at once: what was asked for, and never less than what it is billed for.
     pub(crate) fn warm_units(&self) -> WarmUnits {
-        let least = match self.billing_mode {
-            BillingMode::PayPerRequest => WARM_ON_DEMAND,
-            BillingMode::Provisioned => WarmUnits {
-                read_units: self.throughput.read_units,
-                write_units: self.throughput.write_units,
-            },
-        };
-        let requested = self.warm_units_requested.unwrap_or(least);
-        WarmUnits {
-            read_units: requested.read_units.max(least.read_units),
-            write_units: requested.write_units.max(least.write_units),
-        }
+        let least = WarmUnits::least(self.billing_mode, &self.throughput);
+        self.warm_units_requested.unwrap_or(least).at_least(least)
     }
 
     /// The bytes to be stored.

@@ -10,7 +10,7 @@ use stator_model::index::{IndexKeys, IndexKind, Projection};
 use stator_model::key::{KeyAttribute, KeySchema};
 use uuid::Uuid;
 
-use super::{KeyRecord, OnDemandLimits, Throughput, WarmUnits};
+use super::{BillingMode, KeyRecord, OnDemandLimits, Throughput, WarmUnits};
 
 /// Prefix of the names of keyspaces that hold the rows of an index; the index's id follows.
 pub(crate) const INDEX_KEYSPACE: &str = "index/";
@@ -54,6 +54,13 @@ impl IndexStatus {
 }
 
 impl IndexDefinition {
+    /// Throughput that a global index of a table that is billed like this serves at once, as
+    /// [`TableDefinition::warm_units`](super::TableDefinition::warm_units).
+    pub(crate) fn warm_units(&self, billing_mode: BillingMode) -> WarmUnits {
+        let least = WarmUnits::least(billing_mode, &self.throughput);
+        self.warm_units_requested.unwrap_or(least).at_least(least)
+    }
+
     /// The name of the keyspace of its rows.
     pub(crate) fn keyspace(&self) -> Arc<str> {
         format!("{INDEX_KEYSPACE}{}", self.id).into()

@@ -1,5 +1,7 @@
 //! The description of a table, and the answers that carry it: CreateTable, DescribeTable, UpdateTable, DeleteTable.
 
+use std::collections::BTreeSet;
+
 use stator_model::index::{IndexKind, Projection};
 use stator_model::key::{KeyRole, KeySchema};
 
@@ -133,6 +135,11 @@ impl Json {
     }
 
     fn indexes(&mut self, table: &TableDescription, kind: IndexKind, member: &str) {
+        if table.status == TableStatus::Deleting {
+            // Source: service model of DynamoDB, TableDescription: "If the table is in the DELETING state, no information about
+            // indexes will be returned."
+            return;
+        }
         let indexes = table.definition.indexes.iter().zip(&table.indexes);
         let of_kind: Vec<_> = indexes.filter(|(index, _)| index.kind == kind).collect();
         if of_kind.is_empty() {
@@ -182,6 +189,8 @@ impl Json {
             };
             json.member("ProjectionType").text(kind);
             if let Some(names) = included {
+                // Sorted as definitions of attributes are.
+                let names: BTreeSet<&String> = names.iter().collect();
                 json.member("NonKeyAttributes")
                     .list(names, |json, name| json.text(name));
             }
@@ -203,12 +212,12 @@ impl Json {
             return;
         }
         // Of a table that is made everything is on its way.
-        let status = match (table.status, index.status) {
-            (TableStatus::Creating, _) | (_, IndexStatus::Creating | IndexStatus::Backfilling) => "CREATING",
-            (TableStatus::Deleting, _) | (_, IndexStatus::Deleting) => "DELETING",
-            (_, IndexStatus::Active) => "ACTIVE",
-        };
-        self.member("IndexStatus").text(status);
+        let is_being_made = table.status == TableStatus::Creating || index.status.is_being_made();
+        self.member("IndexStatus").text(match index.status {
+            _ if is_being_made => "CREATING",
+            IndexStatus::Deleting => "DELETING",
+            _ => "ACTIVE",
+        });
         if index.status.is_being_made() {
             let is_backfilling = index.status == IndexStatus::Backfilling;
             self.member("Backfilling").boolean(is_backfilling);
@@ -226,30 +235,37 @@ impl Json {
             json.capacity_units(throughput);
         });
         self.on_demand_limits(index.on_demand_limits);
-        if let Some(warm) = index.warm_units_requested {
-            self.member("WarmThroughput").object(|json| {
-                json.member("ReadUnitsPerSecond").integer(warm.read_units);
-                json.member("WriteUnitsPerSecond").integer(warm.write_units);
-                json.member("Status").text(status);
-            });
-        }
+        let warm = index.warm_units(table.definition.billing_mode);
+        self.member("WarmThroughput").object(|json| {
+            json.member("ReadUnitsPerSecond").integer(warm.read_units);
+            json.member("WriteUnitsPerSecond").integer(warm.write_units);
+            // It can only be one of these. Source: service model of DynamoDB, GlobalSecondaryIndexWarmThroughputDescription.
+            json.member("Status")
+                .text(if is_being_made { "UPDATING" } else { "ACTIVE" });
+        });
     }
 
+    /// What is not limited is left out.
     pub(super) fn on_demand_limits(&mut self, limits: OnDemandLimits) {
         if limits.read_units.is_some() || limits.write_units.is_some() {
             self.member("OnDemandThroughput").object(|json| {
-                // -1 stands for no limit.
-                json.member("MaxReadRequestUnits")
-                    .integer(limits.read_units.unwrap_or(-1));
-                json.member("MaxWriteRequestUnits")
-                    .integer(limits.write_units.unwrap_or(-1));
+                if let Some(units) = limits.read_units {
+                    json.member("MaxReadRequestUnits").integer(units);
+                }
+                if let Some(units) = limits.write_units {
+                    json.member("MaxWriteRequestUnits").integer(units);
+                }
             });
         }
     }
 
     fn key_attributes(&mut self, table: &TableDescription) {
+        // Source: the service's answers in aws-controllers-k8s/dynamodb-controller, docs/api-quirks/table-indexes.md,
+        // DDB-TABLE-125.
+        let mut attributes = table.definition.key_attributes();
+        attributes.sort_by(|one, two| one.name.cmp(&two.name));
         self.member("AttributeDefinitions")
-            .list(table.definition.key_attributes(), |json, attribute| {
+            .list(attributes, |json, attribute| {
                 json.object(|json| {
                     json.member("AttributeName").text(&attribute.name);
                     json.member("AttributeType").text(attribute.kind.descriptor());
@@ -321,7 +337,11 @@ impl Json {
         self.member("WarmThroughput").object(|json| {
             json.member("ReadUnitsPerSecond").integer(warm.read_units);
             json.member("WriteUnitsPerSecond").integer(warm.write_units);
-            json.member("Status").text(status_name(table.status));
+            json.member("Status").text(match table.status {
+                TableStatus::Creating | TableStatus::Updating => "UPDATING",
+                TableStatus::Active => "ACTIVE",
+                TableStatus::Deleting => "DELETING",
+            });
         });
     }
 }
@@ -437,7 +457,7 @@ mod tests {
             r#""BillingModeSummary":{"BillingMode":"PAY_PER_REQUEST","LastUpdateToPayPerRequestDateTime":1.000}"#,
             r#""SSEDescription":{"Status":"ENABLED","SSEType":"KMS","KMSMasterKeyArn":"arn:key"}"#,
             r#""TableClassSummary":{"TableClass":"STANDARD","LastUpdateDateTime":4.000}"#,
-            r#""OnDemandThroughput":{"MaxReadRequestUnits":9,"MaxWriteRequestUnits":-1}"#,
+            r#""OnDemandThroughput":{"MaxReadRequestUnits":9}"#,
             r#""WarmThroughput":{"ReadUnitsPerSecond":13000,"WriteUnitsPerSecond":4000,"Status":"UPDATING"}"#,
         ] {
             assert!(told.contains(part), "{part} is not in {told}");
@@ -449,5 +469,59 @@ mod tests {
             },
         });
         assert!(told.contains(r#""BillingModeSummary":{"BillingMode":"PAY_PER_REQUEST"}"#));
+    }
+
+    /// A table with a global index, and what is told of it in a status.
+    fn indexed(status: TableStatus) -> String {
+        let mut table = description();
+        let attribute = |name: &str| KeyAttribute {
+            name: name.to_owned(),
+            kind: Kind::Binary,
+        };
+        table.definition.indexes.push(IndexDefinition {
+            name: "by-a".to_owned(),
+            id: Uuid::from_u128(8),
+            kind: IndexKind::Global,
+            hash: vec![attribute("a")],
+            range: Vec::new(),
+            projection: Projection::Include(vec!["z".to_owned(), "y".to_owned()]),
+            status: IndexStatus::Active,
+            throughput: Throughput {
+                read_units: 7,
+                write_units: 8,
+                ..Throughput::default()
+            },
+            on_demand_limits: OnDemandLimits::default(),
+            warm_units_requested: None,
+        });
+        table.indexes.push((1, 2));
+        table.status = status;
+        text(&DescribeTableOutput { table })
+    }
+
+    #[test]
+    fn an_index_tells_what_it_serves_at_once() {
+        let told = indexed(TableStatus::Active);
+        for part in [
+            r#"[{"AttributeName":"a","AttributeType":"B"},{"AttributeName":"pk","AttributeType":"S"},{"#,
+            r#""NonKeyAttributes":["y","z"]"#,
+            r#""IndexStatus":"ACTIVE","#,
+            r#""WarmThroughput":{"ReadUnitsPerSecond":7,"WriteUnitsPerSecond":8,"Status":"ACTIVE"}}]"#,
+        ] {
+            assert!(told.contains(part), "{part} is not in {told}");
+        }
+        let told = indexed(TableStatus::Creating);
+        for part in [
+            r#""IndexStatus":"CREATING","#,
+            r#""WriteUnitsPerSecond":8,"Status":"UPDATING"}}]"#,
+        ] {
+            assert!(told.contains(part), "{part} is not in {told}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_told_of_the_indexes_of_a_table_that_is_deleted() {
+        let told = indexed(TableStatus::Deleting);
+        assert!(!told.contains("GlobalSecondaryIndexes"), "{told}");
     }
 }
