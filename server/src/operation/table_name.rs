@@ -13,7 +13,23 @@ pub(super) fn check(constraints: &mut Constraints, table_name: Option<&String>) 
     check_at(constraints, "tableName", table_name);
 }
 
-/// The same for a `TableName` that lies deeper in the request.
+/// The same for operations on tables, which hold a name, though not an ARN, to the length and the pattern of names.
+///
+/// Source: the service's answers in aws-controllers-k8s/dynamodb-controller, docs/api-quirks/details/DDB-TABLE-457.md and
+/// docs/api-quirks/table-policy-kinesis-autoscaling.md, DDB-TABLE-014.
+pub(super) fn check_of_table(constraints: &mut Constraints, table_name: Option<&String>) {
+    let Some(name) = table_name.filter(|text| !text.starts_with("arn:")) else {
+        check(constraints, table_name);
+        return;
+    };
+    constraints.length("tableName", name, name.chars().count(), 3, 255);
+    if name.is_empty() || !name.bytes().all(arn::is_table_name_byte) {
+        let rule = "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
+        constraints.violated("tableName", name, rule);
+    }
+}
+
+/// [`check`] for a `TableName` that lies deeper in the request.
 pub(super) fn check_at(constraints: &mut Constraints, member: &str, table_name: Option<&String>) {
     constraints.required(member, table_name);
     if let Some(text) = table_name {
@@ -43,13 +59,13 @@ pub(super) fn given(text: Option<&String>) -> Option<&str> {
     text.and_then(|text| resolve(text).ok())
 }
 
-/// [`check`] and [`resolve`] for a request that has nothing else.
+/// [`check_of_table`] and [`resolve`] for a request that has nothing else.
 ///
 /// # Errors
 /// As [`resolve`], and ValidationException for what breaks the service model.
 pub(super) fn only(table_name: Option<String>) -> Result<String, ApiError> {
     let mut constraints = Constraints::default();
-    check(&mut constraints, table_name.as_ref());
+    check_of_table(&mut constraints, table_name.as_ref());
     constraints.finish()?;
     Ok(resolve(&table_name.unwrap_or_default())?.to_owned())
 }
@@ -68,7 +84,21 @@ mod tests {
     #[test]
     fn what_names_no_table_is_refused() {
         let refusal = |text: Option<&str>| only(text.map(str::to_owned)).unwrap_err();
-        assert_eq!(refusal(Some("a b")), ApiError::validation(message::TABLE_NAME));
+        assert_eq!(resolve("a b"), Err(ApiError::validation(message::TABLE_NAME)));
+        for (name, constraint) in [
+            (
+                "a b",
+                "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+",
+            ),
+            ("ab", "Member must have length greater than or equal to 3"),
+        ] {
+            assert_eq!(
+                refusal(Some(name)),
+                ApiError::Validation(format!(
+                    "1 validation error detected: Value '{name}' at 'tableName' failed to satisfy constraint: {constraint}"
+                ))
+            );
+        }
         assert_eq!(
             refusal(Some("arn:aws:dynamodb:eu-west-1:1:table/a b")),
             ApiError::validation(message::TABLE_NAME)
@@ -80,8 +110,9 @@ mod tests {
         assert_eq!(
             refusal(Some("")),
             ApiError::validation(
-                "1 validation error detected: Value '' at 'tableName' failed to satisfy constraint: Member must have \
-                 length greater than or equal to 1"
+                "2 validation errors detected: Value '' at 'tableName' failed to satisfy constraint: Member must have \
+                 length greater than or equal to 3; Value '' at 'tableName' failed to satisfy constraint: Member must \
+                 satisfy regular expression pattern: [a-zA-Z0-9_.-]+"
             )
         );
         assert_eq!(

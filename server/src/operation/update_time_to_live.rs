@@ -35,7 +35,7 @@ impl Operation for UpdateTimeToLive {
 
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
         let mut constraints = Constraints::default();
-        table_name::check(&mut constraints, self.table_name.as_ref());
+        table_name::check_of_table(&mut constraints, self.table_name.as_ref());
         constraints.required("timeToLiveSpecification", self.specification.as_ref());
         if let Some(specification) = &self.specification {
             let member = "timeToLiveSpecification.enabled";
