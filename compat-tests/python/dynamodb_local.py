@@ -25,7 +25,10 @@ WORDING: list[tuple[str, str]] = [
         "Cannot do operations on a non-existent table|Requested resource not found",
     ),
     ("Table already exists: .*", "Cannot create preexisting table"),
-    (f"{INVALID}ReadCapacityUnits and .* PROVISIONED", "No provisioned throughput specified for the table"),
+    (
+        f"{INVALID}(ReadCapacityUnits and|ProvisionedThroughput must be specified when) .* PROVISIONED",
+        "No provisioned throughput specified for the table",
+    ),
     (f"{ONE_ERROR}.* at 'provisionedThroughput.*", "Table read and write throughput must be at least 1.*"),
     (
         f"{INVALID}Number of attributes in KeySchema .*",
@@ -35,6 +38,16 @@ WORDING: list[tuple[str, str]] = [
         f"{INVALID}Some index key attributes .*",
         "(Hash|Range) Key not specified in Attribute Definitions.*|No Attribute Schema Defined"
         "|Attribute .* is not defined in AttributeDefinitions",
+    ),
+    ("Invalid KeySchema: Some index key attribute have no definition", "No Attribute Schema Defined"),
+    (
+        f"Attribute Name is duplicated: .*|{INVALID}Duplicate element in NonKeyAttributes: .*",
+        "Cannot have two attributes with the same name|The number of attributes in key schema must match .*",
+    ),
+    (
+        f"{INVALID}AttributeDefinitions is not specified for index: .*",
+        "No Attribute Schema Defined|Attribute .* is not defined in AttributeDefinitions"
+        "|(Hash|Range) Key not specified in Attribute Definitions.*",
     ),
     ("Invalid KeySchema: The first .*", "Invalid key order.*|No Hash Key specified in schema.*"),
     ("Invalid KeySchema: The second .*", "Too many hash keys specified.*"),
@@ -104,10 +117,14 @@ WORDING: list[tuple[str, str]] = [
     ),
     # Streams.
     (
-        f"{INVALID}StreamViewType must be .*",
+        f"{INVALID}(Table is being created with a stream enabled|If stream is being enabled).*",
         "Invalid StreamViewType: Stream ViewType must not be null or empty .*",
     ),
-    (f"{INVALID}StreamViewType must not .*", "Invalid StreamViewType: Stream StreamEnabled was false but .*"),
+    (
+        f"{INVALID}(Table is being created with a stream|If stream is being) disabled, .*",
+        "Invalid StreamViewType: Stream StreamEnabled was false but .*",
+    ),
+    ("(Table already has an enabled stream|Table has no stream to disable): .*", r"\1"),
     (f"{ONE_ERROR}null at 'streamSpecification.streamEnabled' .*", "Stream StreamEnabled was null"),
     # Time to live.
     (
@@ -128,6 +145,7 @@ WORDING: list[tuple[str, str]] = [
     (f"{ONE_ERROR}.* at 'select' .*", "Select must be .*"),
     (f"{ONE_ERROR}.* at 'returnValues' .*", "Return values set to invalid value"),
     (f"{ONE_ERROR}null (at 'tableName' .*)", r"Value null \1"),
+    (f"{ONE_ERROR}'.*' at 'tableName' .*", f"Invalid table/index name. .*|{ONE_ERROR}.*|TableName must be .*"),
     (f"{ONE_ERROR}null at 'key' .*", "Cannot have null key for GetItem, DeleteItem, or UpdateItem"),
     (f"{ONE_ERROR}null at 'item' .*", "Item to put in PutItem cannot be null"),
     (

@@ -22,6 +22,11 @@ CORAL_SERVICE = "com.amazon.coral.service"
 NOT_FOUND = "Requested resource not found"
 FAILED_CONDITION = "The conditional request failed"
 KEY_MISMATCH = "The provided key element does not match the schema"
+NOTHING_TO_UPDATE = (
+    "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates, "
+    "SSESpecification, ReplicaUpdates, MultiAccountReplicaReady, ReplicaTransitRoleArn, MultiRegionConsistency, "
+    "DeletionProtectionEnabled, OnDemandThroughput, WarmThroughput or TableClass is required"
+)
 BAD_TABLE_NAME = (
     "Invalid table/index name.  Table/index names must be between 3 and 255 characters long, and may contain "
     "only the characters a-z, A-Z, 0-9, '_', '-', and '.'"

@@ -364,16 +364,17 @@ def update_table(call: Caller) -> None:
     index_active(client, table, "by-g")
     update = {"IndexName": "by-g", "OnDemandThroughput": ON_DEMAND, "WarmThroughput": WARM}
     call("UpdateTable", TableName=table, GlobalSecondaryIndexUpdates=[{"Update": update}])
-    call(
-        "UpdateTable",
-        TableName=table,
-        OnDemandThroughput=ON_DEMAND,
-        WarmThroughput=WARM,
-        TableClass="STANDARD_INFREQUENT_ACCESS",
-        DeletionProtectionEnabled=False,
-        StreamSpecification={"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"},
-        SSESpecification={"Enabled": True, "SSEType": "KMS"},
-    )
+    # Most of them come alone.
+    changes: list[dict[str, Any]] = [
+        {"OnDemandThroughput": ON_DEMAND},
+        {"WarmThroughput": WARM},
+        {"TableClass": "STANDARD_INFREQUENT_ACCESS"},
+        {"DeletionProtectionEnabled": False},
+        {"SSESpecification": {"Enabled": True, "SSEType": "KMS"}},
+        {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}},
+    ]
+    for change in changes:
+        call("UpdateTable", TableName=table, **change)
     check_stored(wait_for("the stream", lambda: settled(client, table)))
     call("UpdateTable", TableName=table, SSESpecification={"Enabled": False})
     assert "SSEDescription" not in active(client, table)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from conftest import MakeTable, active, create_table, unused_name
-from errors import BAD_TABLE_NAME, SERVICE, accepted, not_found, refused
+from errors import BAD_TABLE_NAME, NOTHING_TO_UPDATE, SERVICE, accepted, not_found, refused
 from raw import RawClient
 
 PK = {"AttributeName": "pk", "AttributeType": "S"}
@@ -164,10 +164,20 @@ def test_a_name_in_use_is_refused(raw: RawClient, make_table: MakeTable) -> None
         ),
         pytest.param(
             {"KeySchema": [HASH, {"AttributeName": "sk", "KeyType": "RANGE"}, RANGE]},
-            "Key Schema too big.  Key Schema must at most consist of the hash and range key of a table",
+            "1 validation error detected: Value '[KeySchemaElement(attributeName=pk, keyType=HASH), "
+            "KeySchemaElement(attributeName=sk, keyType=RANGE), KeySchemaElement(attributeName=sk, "
+            "keyType=RANGE)]' at 'keySchema' failed to satisfy constraint: Member must have length less than or "
+            "equal to 2",
             id="three keys",
         ),
-        pytest.param({"AttributeDefinitions": []}, "No Attribute Schema Defined", id="no definitions"),
+        pytest.param(
+            {"AttributeDefinitions": []},
+            "Invalid KeySchema: Some index key attribute have no definition",
+            id="no definitions",
+        ),
+        pytest.param(
+            {"AttributeDefinitions": [PK, PK]}, "Attribute Name is duplicated: pk", id="a definition twice"
+        ),
         pytest.param(
             {"AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "BOOL"}]},
             "1 validation error detected: Value 'BOOL' at 'attributeDefinitions.1.member.attributeType' "
@@ -213,11 +223,33 @@ def test_throughput_on_an_on_demand_table_is_refused(raw: RawClient) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["ab", "with space", "no;semicolon", "ééé", "a" * 256, "", "slash/ed"])
-def test_a_bad_table_name_is_refused(raw: RawClient, name: str) -> None:
-    answer = raw.call("CreateTable", definition(TableName=name))
+PATTERN = "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+"
+
+
+@pytest.mark.parametrize(
+    ("name", "constraint"),
+    [
+        ("ab", "Member must have length greater than or equal to 3"),
+        ("a" * 256, "Member must have length less than or equal to 255"),
+        ("with space", PATTERN),
+        ("no;semicolon", PATTERN),
+        ("ééé", PATTERN),
+        ("slash/ed", PATTERN),
+    ],
+)
+def test_a_bad_table_name_is_refused(raw: RawClient, name: str, constraint: str) -> None:
+    sentence = (
+        f"1 validation error detected: Value '{name}' at 'tableName' failed to satisfy constraint: {constraint}"
+    )
+    for operation in ("DescribeTable", "DeleteTable", "DescribeTimeToLive"):
+        refused(raw.call(operation, {"TableName": name}), sentence)
+    refused(raw.call("CreateTable", definition(TableName=name)), sentence)
+
+
+def test_an_empty_table_name_is_refused(raw: RawClient) -> None:
+    answer = raw.call("CreateTable", definition(TableName=""))
     assert (answer.status, answer.type) == (400, "com.amazon.coral.validate#ValidationException")
-    assert "ame" in (answer.message or ""), "the sentence names the culprit"
+    assert "tableName" in (answer.message or "") or "TableName" in (answer.message or "")
 
 
 @pytest.mark.parametrize("length", [3, 255])
@@ -291,17 +323,15 @@ def test_an_update_that_changes_nothing_is_refused(raw: RawClient, make_table: M
     )
     refused(
         raw.call("UpdateTable", {"TableName": name}),
-        "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, "
-        "GlobalSecondaryIndexUpdates or "
-        "SSESpecification or ReplicaUpdates is required",
+        NOTHING_TO_UPDATE,
     )
 
 
 def test_provisioning_without_throughput_is_refused(raw: RawClient, make_table: MakeTable) -> None:
     refused(
         raw.call("UpdateTable", {"TableName": make_table(), "BillingMode": "PROVISIONED"}),
-        "One or more parameter values were invalid: ReadCapacityUnits and WriteCapacityUnits must both be "
-        "specified when BillingMode is PROVISIONED",
+        "One or more parameter values were invalid: ProvisionedThroughput must be specified when BillingMode "
+        "is PROVISIONED",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from conftest import MakeTable
-from errors import VALIDATION, refused
+from errors import refused
 from raw import RawClient
 
 pytestmark = pytest.mark.differs_from_dynamodb_local("it does not support tags at all")
@@ -52,32 +52,56 @@ def test_tags_go_with_their_table(dynamodb: Any, make_table: MakeTable, raw: Raw
     )
     answer = raw.call("ListTagsOfResource", {"ResourceArn": arn})
     assert answer.type.endswith("#ResourceNotFoundException")
-    assert "Requested resource not found" in (answer.message or "")
+    assert answer.message == f"Requested resource not found: ResourceArn: {arn} not found"
 
 
 def test_a_resource_holds_fifty_tags(raw: RawClient, arn: str, dynamodb: Any) -> None:
     fifty = [{"Key": f"k{i}", "Value": "v"} for i in range(50)]
     dynamodb.tag_resource(ResourceArn=arn, Tags=fifty)
-    answer = raw.call("TagResource", {"ResourceArn": arn, "Tags": [{"Key": "k50", "Value": "v"}]})
-    assert (answer.status, answer.type) == (400, VALIDATION)
+    refused(
+        raw.call("TagResource", {"ResourceArn": arn, "Tags": [{"Key": "k50", "Value": "v"}]}),
+        "Number of Tags exceed the current limit for the provided ResourceArn",
+    )
     assert len(tags(dynamodb, arn)) == 50
 
 
 @pytest.mark.parametrize(
-    "bad",
+    ("bad", "sentence"),
     [
-        pytest.param([{"Key": "", "Value": "v"}], id="empty key"),
-        pytest.param([{"Key": "k" * 129, "Value": "v"}], id="key of 129 characters"),
-        pytest.param([{"Key": "k", "Value": "v" * 257}], id="value of 257 characters"),
-        pytest.param([{"Key": "k"}], id="no value"),
-        pytest.param([{"Key": "k", "Value": "1"}, {"Key": "k", "Value": "2"}], id="one key twice"),
+        pytest.param([{"Key": "", "Value": "v"}], "The Tag Key provided is invalid, Key: ", id="empty key"),
+        pytest.param(
+            [{"Key": "k" * 129, "Value": "v"}],
+            f"The Tag Key provided is invalid, Key: {'k' * 129}",
+            id="key of 129 characters",
+        ),
+        pytest.param(
+            [{"Key": "k", "Value": "v" * 257}],
+            f"The Tag Value provided is invalid, Value: {'v' * 257}",
+            id="value of 257 characters",
+        ),
+        pytest.param([{"Key": "k"}], "The Tag Value provided is invalid, Value: null", id="no value"),
+        pytest.param([{"Value": "v"}], "The Tag Key provided is invalid, Key: null", id="no key"),
+        pytest.param(
+            [{"Key": "k", "Value": "a&b"}],
+            "The Tag Value provided is invalid, Value: a&b",
+            id="a character that no tag has",
+        ),
+        pytest.param(
+            [{"Key": "aws:k", "Value": "v"}],
+            "Tag Key cannot be prefixed with aws:, Key: aws:k",
+            id="a key that is reserved",
+        ),
+        pytest.param(
+            [{"Key": "k", "Value": "1"}, {"Key": "k", "Value": "2"}],
+            "Duplicate Tag Keys provided as input: Duplicate Tag Key found k",
+            id="one key twice",
+        ),
     ],
 )
 def test_malformed_tags_are_refused(
-    raw: RawClient, dynamodb: Any, arn: str, bad: list[dict[str, str]]
+    raw: RawClient, dynamodb: Any, arn: str, bad: list[dict[str, str]], sentence: str
 ) -> None:
-    answer = raw.call("TagResource", {"ResourceArn": arn, "Tags": bad})
-    assert (answer.status, answer.type) == (400, VALIDATION)
+    refused(raw.call("TagResource", {"ResourceArn": arn, "Tags": bad}), sentence)
     assert tags(dynamodb, arn) == {}
 
 
@@ -86,5 +110,5 @@ def test_tags_of_no_table_are_refused(raw: RawClient, arn: str) -> None:
     assert answer.type.endswith("#ResourceNotFoundException")
     refused(
         raw.call("ListTagsOfResource", {"ResourceArn": "not an arn"}),
-        "Invalid TableArn: Invalid ResourceArn provided as input not an arn",
+        "One or more parameter values were invalid: ARNs must start with 'arn:': not an arn",
     )

@@ -115,18 +115,25 @@ pub(crate) const LOCAL_WITHOUT_SORT_KEY: &str = "One or more parameter values we
      range key, which is required when specifying a LocalSecondaryIndex";
 pub(crate) const ONE_AT_A_TIME: &str = "Subscriber limit exceeded: Only 1 online index can be created or deleted \
      simultaneously per table";
+/// Source of these two: as for [`NO_ACTION`].
+pub(crate) const SAME_KEYS: &str = "The KeySchema contains multiple key attributes with the same name";
+pub(crate) const HASH_BEHIND_RANGE: &str = "One or more parameter values were invalid: All HASH key attributes must precede \
+     RANGE key attributes in the KeySchema";
 pub(crate) const EXISTS: &str = "Attempting to create an index which already exists";
 
-pub(crate) const CAPACITY_TOO_LARGE: &str =
-    "Cannot increase provisioned throughput to more than 40,000 units per global secondary index";
-pub(crate) const NO_ACTION: &str = "Update global secondary index action is null";
+/// Source of those of changes of indexes: the service's answers in aws-controllers-k8s/dynamodb-controller,
+/// docs/api-quirks/table-indexes.md.
+pub(crate) const NO_ACTION: &str = "One or more parameter values were invalid: One of GlobalSecondaryIndexUpdate.Update, \
+     GlobalSecondaryIndexUpdate.Create, GlobalSecondaryIndexUpdate.Delete must not be null";
+pub(crate) const SEVERAL_ACTIONS: &str = "One or more parameter values were invalid: Only one global secondary index action \
+     is allowed per GlobalSecondaryIndexUpdate object";
 
 /// An update to the throughput that the index has; the pair is read and write units.
 pub(crate) fn same_throughput(name: &str, (read_units, write_units): (i64, i64)) -> ApiError {
     ApiError::Validation(format!(
         "The provisioned throughput for the index {name} will not change. The requested value equals the current value. \
-         Current ReadCapacityUnits provisioned for the index: {read_units}. Requested ReadCapacityUnits: {read_units}. \
-         Current WriteCapacityUnits provisioned for the index: {write_units}. Requested WriteCapacityUnits: \
+         Current ReadCapacityUnits provisioned for index {name}: {read_units}. Requested ReadCapacityUnits: {read_units}. \
+         Current WriteCapacityUnits provisioned for index {name}: {write_units}. Requested WriteCapacityUnits: \
          {write_units}. Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher \
          limits."
     ))
@@ -139,9 +146,17 @@ fn still_in_use(what: &str, table: &str, index: &str) -> ApiError {
     ))
 }
 
-/// An index that is made, once more, or given up before it is backfilled.
+/// An index that is made, once more.
 pub(crate) fn being_created(table: &str, index: &str) -> ApiError {
     still_in_use("created", table, index)
+}
+
+/// An index that is made and is given up before it is backfilled.
+pub(crate) fn in_allocation(table: &str, index: &str) -> ApiError {
+    ApiError::ResourceInUse(format!(
+        "Attempt to change a resource which is still in use: Index creation is in resource allocation phase. Retry deletion \
+         during backfilling phase or when the index is active.  Table: {table} Index: {index}"
+    ))
 }
 
 /// Settings of an index that is not backfilled yet.
@@ -162,6 +177,57 @@ fn invalid(what: impl std::fmt::Display) -> ApiError {
 pub(crate) fn included_beside(kind: &str) -> ApiError {
     invalid(format_args!(
         "ProjectionType is {kind}, but NonKeyAttributes is specified"
+    ))
+}
+
+/// An index without throughput of a table that is to be provisioned.
+pub(crate) fn to_be_provisioned(name: &str) -> ApiError {
+    invalid(format_args!(
+        "ProvisionedThroughput must be specified for index: {name}"
+    ))
+}
+
+/// An index of a table that is paid per request, with another change than it can have.
+pub(crate) fn only_on_demand(name: &str) -> ApiError {
+    invalid(format_args!(
+        "The only Updates for index: {name} when TableThroughputMode is PAY_PER_REQUEST can be to OnDemandThroughput, \
+         WarmThroughput"
+    ))
+}
+
+/// Throughput of an index that is added to a table that is paid per request.
+pub(crate) fn surplus_units(name: &str) -> ApiError {
+    invalid(format_args!(
+        "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified for index: {name} when BillingMode is \
+         PAY_PER_REQUEST"
+    ))
+}
+
+/// No throughput of an index that is added to a table that has some.
+pub(crate) fn missing_units(name: &str) -> ApiError {
+    invalid(format_args!(
+        "Both ReadCapacityUnits and WriteCapacityUnits must be specified for index: {name}"
+    ))
+}
+
+/// Warm throughput of an index without units.
+pub(crate) fn no_warm_units(name: &str) -> ApiError {
+    invalid(format_args!(
+        "WarmThroughput must have at least one of ReadUnitsPerSecond or WriteUnitsPerSecond specified for index: {name}"
+    ))
+}
+
+/// Two changes of one index in one request.
+pub(crate) fn changed_twice(name: &str) -> ApiError {
+    invalid(format_args!(
+        "Only one global secondary index update per index is allowed simultaneously. Index: {name}"
+    ))
+}
+
+/// An index that is added with keys that nothing defines.
+pub(crate) fn no_definitions(name: &str) -> ApiError {
+    invalid(format_args!(
+        "AttributeDefinitions is not specified for index: {name}"
     ))
 }
 
@@ -213,16 +279,28 @@ pub(crate) fn too_many_global(most: usize) -> ApiError {
     ))
 }
 
+/// One more global index than a table can have, which is added later.
+pub(crate) fn one_too_many_global(most: usize) -> ApiError {
+    ApiError::LimitExceeded(format!(
+        "Subscriber limit exceeded: Number of global secondary indexes exceeds per-table limit of {most}"
+    ))
+}
+
 /// An empty list of indexes.
 pub(crate) fn none(member: &str) -> ApiError {
     invalid(format_args!("List of {member} is empty"))
 }
 
-/// A key with more attributes than one may have.
-pub(crate) fn too_many_key_attributes(name: &str) -> ApiError {
+/// A key with more attributes of a role than one may have; `role` is HASH or RANGE. Source: as for [`NO_ACTION`].
+pub(crate) fn too_many_key_attributes(role: &str) -> ApiError {
     invalid(format_args!(
-        "KeySchema of index {name} has more than 4 attributes of one key type"
+        "The KeySchema exceeds the maximum allowed number of {role} key attributes"
     ))
+}
+
+/// An attribute that is to be projected twice. Source: as for [`NO_ACTION`].
+pub(crate) fn included_twice(name: &str) -> ApiError {
+    invalid(format_args!("Duplicate element in NonKeyAttributes: {name}"))
 }
 
 /// Definitions of attributes that no key has.
@@ -240,8 +318,17 @@ pub(crate) fn unused_definitions<'a>(
 }
 
 /// A change of an index that the table does not have.
-pub(crate) fn not_there() -> ApiError {
-    super::no_table()
+pub(crate) fn not_there(name: &str, table: &str) -> ApiError {
+    ApiError::ResourceNotFound(format!(
+        "Requested resource not found: Index {name} for table {table}"
+    ))
+}
+
+/// A change of a local index; `action` is `update` or `delete`.
+pub(crate) fn not_global(action: &str, name: &str) -> ApiError {
+    ApiError::Validation(format!(
+        "Cannot {action} an index that is not a GlobalSecondaryIndex: {name}"
+    ))
 }
 
 /// A filter on attributes that the rows of an index do not have.

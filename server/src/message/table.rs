@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use stator_cluster::ConsistencyLevel;
 
-use crate::catalog::CatalogError;
+use crate::catalog::{BillingMode, CatalogError};
 use crate::consistency;
 use crate::constraint::ModelEnum as _;
 use crate::wire::error::ApiError;
@@ -13,18 +13,18 @@ pub(crate) const CAPACITY_WITH_PAY_PER_REQUEST: &str = "One or more parameter va
      ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST";
 pub(crate) const CAPACITY_MISSING: &str = "One or more parameter values were invalid: ReadCapacityUnits and \
      WriteCapacityUnits must both be specified when BillingMode is PROVISIONED";
-pub(crate) const CAPACITY_TOO_LARGE: &str =
-    "Cannot increase provisioned throughput to more than 40,000 units per table";
-pub(crate) const ON_DEMAND_WITH_PROVISIONED: &str = "One or more parameter values were invalid: OnDemandThroughput \
-     can only be specified when BillingMode is PAY_PER_REQUEST";
-pub(crate) const ON_DEMAND_UNITS: &str = "One or more parameter values were invalid: MaxReadRequestUnits and \
-     MaxWriteRequestUnits must be -1 or greater than or equal to 1";
-pub(crate) const VIEW_TYPE_WITHOUT_STREAM: &str = "One or more parameter values were invalid: StreamViewType must not be specified when StreamEnabled is false";
+/// The same of an update. Source of the sentences of UpdateTable: the service's answers in
+/// aws-controllers-k8s/dynamodb-controller, docs/api-quirks.
+pub(crate) const UPDATED_CAPACITY_MISSING: &str = "One or more parameter values were invalid: ProvisionedThroughput must be \
+     specified when BillingMode is PROVISIONED";
 
-pub(crate) const SSE_TYPE_NOT_KMS: &str =
-    "One or more parameter values were invalid: SSEType can only be KMS";
-pub(crate) const SSE_TYPE_WHEN_DISABLED: &str = "One or more parameter values were invalid: SSEType must not be \
-     specified when Enabled is false";
+/// Source: as for [`UPDATED_CAPACITY_MISSING`].
+pub(crate) const SSE_TYPE_AES256: &str =
+    "One or more parameter values were invalid: SSEType AES256 is not supported";
+pub(crate) const SSE_TYPE_WHEN_DISABLED: &str =
+    "One or more parameter values were invalid: SSEType can not be specified if Enabled is false";
+pub(crate) const SSE_DISABLED: &str =
+    "One or more parameter values were invalid: Table is already encrypted by default";
 
 pub(crate) const FIRST_KEY_NOT_HASH: &str =
     "Invalid KeySchema: The first KeySchemaElement is not a HASH key type";
@@ -36,21 +36,30 @@ pub(crate) const SAME_DEFINITION_TWICE: &str = "Cannot have two attributes with 
 pub(crate) const SURPLUS_DEFINITIONS: &str = "One or more parameter values were invalid: Number of attributes in \
      KeySchema does not exactly match number of attributes defined in AttributeDefinitions";
 
+/// Source of these: see `operation/update_combinations.rs`.
+pub(crate) const ON_DEMAND_WITH_OTHERS: &str = "One or more parameter values were invalid: OnDemandThroughput can only be \
+     combined with BillingMode in an UpdateTable request";
+pub(crate) const WARM_WITH_NEW_INDEX: &str = "One or more parameter values were invalid: Create global secondary index cannot \
+     be specified when updating WarmThroughput";
+pub(crate) const STREAM_WITH_THROUGHPUT: &str =
+    "One or more parameter values were invalid: You cannot modify stream status while updating table IOPS";
+pub(crate) const INDEX_WITH_THROUGHPUT: &str =
+    "One or more parameter values were invalid: You cannot create or delete index while updating table IOPS";
+pub(crate) const INDEX_WITH_STREAM: &str = "One or more parameter values were invalid: You cannot create or delete index while changing stream status";
+
+/// Source: as for [`UPDATED_CAPACITY_MISSING`], DDB-TABLE-015. It names members that no model has.
 pub(crate) const NOTHING_TO_UPDATE: &str = "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, \
-     GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required";
-pub(crate) const THROUGHPUT_WITH_STREAM: &str = "Cannot change IOPS and Streams at the same time.";
-pub(crate) const NO_DEFINITIONS: &str = "No Attribute Schema Defined";
-pub(crate) const NO_KEY_SCHEMA: &str =
-    "No defined key schema.  A key schema containing at least a hash key must be defined for all tables";
-pub(crate) const KEY_SCHEMA_TOO_BIG: &str =
-    "Key Schema too big.  Key Schema must at most consist of the hash and range key of a table";
+     GlobalSecondaryIndexUpdates, SSESpecification, ReplicaUpdates, MultiAccountReplicaReady, ReplicaTransitRoleArn, \
+     MultiRegionConsistency, DeletionProtectionEnabled, OnDemandThroughput, WarmThroughput or TableClass is required";
+/// Source: as for [`UPDATED_CAPACITY_MISSING`], DDB-TABLE-042.
+pub(crate) const NO_DEFINITIONS: &str = "Invalid KeySchema: Some index key attribute have no definition";
 pub(crate) const PROTECTED: &str = "Resource cannot be deleted as it is currently protected against deletion. \
      Disable deletion protection first.";
 
 pub(crate) const NO_TAGS: &str = "Atleast one Tag needs to be provided as Input.";
 pub(crate) const NO_TAG_KEYS: &str = "Atleast one Tag Key needs to be provided as Input.";
-pub(crate) const TOO_MANY_TAGS: &str =
-    "One or more parameter values were invalid: Too many Tags. A resource can have at most 50 tags";
+/// Source: as for [`invalid_tag`].
+pub(crate) const TOO_MANY_TAGS: &str = "Number of Tags exceed the current limit for the provided ResourceArn";
 pub(crate) const INVALID_NEXT_TOKEN: &str = "One or more parameter values were invalid: Invalid NextToken";
 
 /// What a request can ask for and this version does not have. Refused, so that no client believes that it has it.
@@ -124,22 +133,42 @@ pub(crate) fn indexes_in_use() -> ApiError {
     still_in_use("Cannot delete table while indexes are being created, updated, or deleted.")
 }
 
-/// A change of the throughput of a table with an index that is on its way. Source: DynamoDB Local.
+/// A change of the throughput of a table with an index that is on its way. Source: as for [`UPDATED_CAPACITY_MISSING`],
+/// DDB-TABLE-376.
 pub(crate) fn indexes_on_their_way(name: &str, index: &str, is_deleted: bool) -> ApiError {
-    let status = if is_deleted {
-        "DELETING"
-    } else {
-        "CREATING, isBackfilling=false"
-    };
-    ApiError::ResourceInUse(format!(
-        "Can't update table while indexes are in {status} status. Table: {name} Index: {index}"
+    let what = if is_deleted { "deleted" } else { "created" };
+    still_in_use(format_args!(
+        "Can't change table IOPS when an index is being {what}.  Table: {name} Indexes: [{index}]"
     ))
+}
+
+/// The deletion of a table that is changing. Source: as for [`UPDATED_CAPACITY_MISSING`], DDB-TABLE-063.
+pub(crate) fn in_process_of_update(name: &str) -> ApiError {
+    still_in_use(format_args!("Table: {name} is in the process of being updated."))
 }
 
 /// One table more than an account may have.
 pub(crate) fn too_many(tables_max: usize) -> ApiError {
     ApiError::LimitExceeded(format!(
         "Subscriber limit exceeded: There is a limit of {tables_max} tables per subscriber"
+    ))
+}
+
+/// More units than one table or index may have; `kind` is ReadCapacityUnits or WriteCapacityUnits. Source: as for
+/// [`UPDATED_CAPACITY_MISSING`], DDB-TABLE-170.
+pub(crate) fn too_many_units_of_one(
+    (kind, units): (&str, i64),
+    index: Option<&str>,
+    region: &str,
+    units_max: i64,
+) -> ApiError {
+    let (of, what) = match index {
+        None => (String::new(), "table"),
+        Some(name) => (format!(" for index {name}"), "index"),
+    };
+    ApiError::LimitExceeded(format!(
+        "The requested {kind}{of}, {units}, is above the per {what} maximum for the account in {region}. Per table maximum: \
+         {units_max}. Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits."
     ))
 }
 
@@ -171,11 +200,26 @@ pub(crate) fn catalog(error: CatalogError) -> ApiError {
     }
 }
 
-/// A tag operation on a table that is not there. DynamoDB spells the word like this.
+/// A tag operation on a table that is not there. Source: the service's answers in aws-controllers-k8s/dynamodb-controller,
+/// docs/api-quirks/service.md, DDB-TABLE-070.
 pub(crate) fn no_resource(arn: &str) -> ApiError {
     ApiError::ResourceNotFound(format!(
-        "Requested resource not found: ResourcArn: {arn} not found"
+        "Requested resource not found: ResourceArn: {arn} not found"
     ))
+}
+
+/// Text that should be the ARN of a table with tags, or of a table or a stream with a policy. Source: the same,
+/// docs/api-quirks/details/DDB-TABLE-442.md.
+pub(crate) fn invalid_resource_arn(text: &str) -> ApiError {
+    match (text.starts_with("arn:"), text.contains("/index/")) {
+        (false, _) => invalid(format_args!("ARNs must start with 'arn:': {text}")),
+        (true, true) => invalid(format_args!(
+            "Invalid resource arn provided, only table or stream is accepted. Provided resource arn: {text}"
+        )),
+        (true, false) => invalid(format_args!(
+            "Provided Arn is not a DynamoDB resource arn: {text}"
+        )),
+    }
 }
 
 /// Text that should be the ARN of a table.
@@ -183,6 +227,11 @@ pub(crate) fn invalid_arn(text: &str) -> ApiError {
     ApiError::Validation(format!(
         "Invalid TableArn: Invalid ResourceArn provided as input {text}"
     ))
+}
+
+/// Two definitions of one attribute. Source: as for [`UPDATED_CAPACITY_MISSING`], DDB-TABLE-042.
+pub(crate) fn defined_twice(name: &str) -> ApiError {
+    ApiError::Validation(format!("Attribute Name is duplicated: {name}"))
 }
 
 /// Key attributes without a definition.
@@ -210,18 +259,75 @@ pub(crate) fn same_throughput((read_units, write_units): (i64, i64)) -> ApiError
     ))
 }
 
-/// Warm throughput below what the table has; `member` is ReadUnitsPerSecond or WriteUnitsPerSecond.
-pub(crate) fn lower_warm_throughput(member: &str) -> ApiError {
-    ApiError::Validation(format!(
-        "One or more parameter values were invalid: Requested {member} for WarmThroughput for table is lower than \
-         current WarmThroughput, decreasing WarmThroughput is not supported"
+fn invalid(what: impl Display) -> ApiError {
+    ApiError::Validation(format!("One or more parameter values were invalid: {what}"))
+}
+
+/// A change beside others that has to come alone. Source: see `operation/update_combinations.rs`.
+pub(crate) fn alone(what: &str) -> ApiError {
+    invalid(format_args!("{what} must be the only operation in the request"))
+}
+
+/// Warm throughput below what the table or the index has; `member` is ReadUnitsPerSecond or WriteUnitsPerSecond.
+pub(crate) fn lower_warm_throughput(member: &str, index: Option<&str>) -> ApiError {
+    invalid(format_args!(
+        "Requested {member} for WarmThroughput for {} is lower than current WarmThroughput, decreasing WarmThroughput is not \
+         supported",
+        table_or_index(index, "index ")
     ))
 }
 
-/// Tags that repeat a key.
+/// Warm throughput of something new below what that serves at once in any case. Source: as for
+/// [`UPDATED_CAPACITY_MISSING`].
+pub(crate) fn low_warm_throughput(member: &str, index: Option<&str>, billing_mode: BillingMode) -> ApiError {
+    let of = table_or_index(index, "index ");
+    let capacity = match member {
+        "ReadUnitsPerSecond" => "ReadCapacityUnits",
+        _ => "WriteCapacityUnits",
+    };
+    match billing_mode {
+        BillingMode::PayPerRequest => invalid(format_args!(
+            "Requested {member} for WarmThroughput for {of} is lower than initial throughput for OnDemand. See: \
+             https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html\
+             #on-demand-capacity-mode-initial"
+        )),
+        BillingMode::Provisioned => invalid(format_args!(
+            "Requested {member} for WarmThroughput for {of} is lower than {capacity} of ProvisionedThroughput"
+        )),
+    }
+}
+
+/// A limit that none can have; `member` is MaxReadRequestUnits or MaxWriteRequestUnits. Source: as for
+/// [`UPDATED_CAPACITY_MISSING`].
+pub(crate) fn on_demand_units(member: &str, index: Option<&str>) -> ApiError {
+    invalid(format_args!(
+        "Requested {member} for OnDemandThroughput for {} is outside of valid range",
+        table_or_index(index, "index : ")
+    ))
+}
+
+/// A limit of a table or an index that is provisioned. Source: as for [`UPDATED_CAPACITY_MISSING`].
+pub(crate) fn on_demand_with_provisioned(member: &str, index: Option<&str>, is_new: bool) -> ApiError {
+    let (colon, when) = if is_new {
+        (":", "when table BillingMode is PROVISIONED.")
+    } else {
+        (" :", "when the table BillingMode is PROVISIONED")
+    };
+    let of = index.map(|name| format!(" for index{colon} {name}"));
+    invalid(format_args!(
+        "{member} for OnDemandThroughput{} cannot be specified {when}",
+        of.unwrap_or_default()
+    ))
+}
+
+fn table_or_index(index: Option<&str>, head: &str) -> String {
+    index.map_or_else(|| "table".to_owned(), |name| format!("{head}{name}"))
+}
+
+/// Tags that repeat a key. Source: as for [`invalid_tag`].
 pub(crate) fn duplicate_tag(key: &str) -> ApiError {
     ApiError::Validation(format!(
-        "One or more parameter values were invalid: Duplicate Keys are not allowed: {key}"
+        "Duplicate Tag Keys provided as input: Duplicate Tag Key found {key}"
     ))
 }
 
@@ -235,17 +341,15 @@ pub(crate) fn level_tag(value: &str) -> ApiError {
     ))
 }
 
-/// A key or a value of a tag with characters that it cannot have.
-pub(crate) fn tag_characters(what: &str, text: &str) -> ApiError {
-    ApiError::Validation(format!(
-        "One or more parameter values were invalid: A tag {what} can only have letters, white space, numbers and the \
-         characters + - = . _ : / @: {text}"
-    ))
+/// A key or a value of a tag that is missing, or that has a length or characters that none can have; `what` is `Key` or
+/// `Value`. Source: the service's answers in aws-controllers-k8s/dynamodb-controller, docs/api-quirks/service.md,
+/// DDB-TABLE-107.
+pub(crate) fn invalid_tag(what: &str, text: Option<&str>) -> ApiError {
+    let text = text.unwrap_or("null");
+    ApiError::Validation(format!("The Tag {what} provided is invalid, {what}: {text}"))
 }
 
-/// A tag key that only AWS itself may use.
+/// A tag key that only AWS itself may use. Source: as for [`invalid_tag`].
 pub(crate) fn reserved_tag(key: impl Display) -> ApiError {
-    ApiError::Validation(format!(
-        "One or more parameter values were invalid: The prefix aws: is reserved for tag keys: {key}"
-    ))
+    ApiError::Validation(format!("Tag Key cannot be prefixed with aws:, Key: {key}"))
 }

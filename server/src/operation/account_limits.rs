@@ -1,19 +1,21 @@
-//! The account's quota of provisioned throughput: what all tables and their global indexes have together.
+//! The quotas of provisioned throughput: what one table or global index has, and what all of the account have together.
 //!
-//! Source: Amazon DynamoDB Developer Guide, "Quotas: throughput default quotas". Held where throughput is, by what the node knows
-//! of tables; two requests at once on two nodes may take the sum above.
+//! Source: Amazon DynamoDB Developer Guide, "Quotas: throughput default quotas". The sum is held where throughput is, by what the
+//! node knows of tables; two requests at once on two nodes may take it above.
 
 use super::Context;
-use crate::catalog::TableDefinition;
+use super::table_settings::TABLE_UNITS_MAX;
+use crate::catalog::{TableDefinition, Throughput};
 use crate::message::table;
 use crate::wire::error::ApiError;
 
-/// Checks that a definition, in place of what its table has now, keeps within the quota. What makes the sum no larger is let
+/// Checks that a definition, in place of what its table has now, keeps within the quotas. What makes the sum no larger is let
 /// through, also above the quota.
 ///
 /// # Errors
 /// LimitExceededException.
 pub(super) fn check(context: &Context, definition: &TableDefinition) -> Result<(), ApiError> {
+    check_each(&context.region, definition)?;
     if !context.limits.throughput {
         return Ok(());
     }
@@ -31,6 +33,34 @@ pub(super) fn check(context: &Context, definition: &TableDefinition) -> Result<(
         units(definition),
         context.limits.account_units_max,
     )
+}
+
+/// Checks the table and each of its indexes by itself: the quota is none of their sum.
+fn check_each(region: &str, definition: &TableDefinition) -> Result<(), ApiError> {
+    let of_table = (None, &definition.throughput);
+    let indexes = definition.indexes.iter();
+    let of_indexes = indexes.map(|index| (Some(&index.name[..]), &index.throughput));
+    for (index, throughput) in std::iter::once(of_table).chain(of_indexes) {
+        let Throughput {
+            read_units,
+            write_units,
+            ..
+        } = *throughput;
+        for requested in [
+            ("ReadCapacityUnits", read_units),
+            ("WriteCapacityUnits", write_units),
+        ] {
+            if requested.1 > TABLE_UNITS_MAX {
+                return Err(table::too_many_units_of_one(
+                    requested,
+                    index,
+                    region,
+                    TABLE_UNITS_MAX,
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Read and write units of a table and its global indexes; none when it is paid per request.
@@ -65,6 +95,32 @@ fn exceeds(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operation::create_table::tests::definition;
+
+    #[test]
+    fn a_table_has_no_more_units_than_one_may_have() {
+        let mut definition = definition();
+        definition.throughput.write_units = 40_000;
+        assert_eq!(check_each("eu-west-1", &definition), Ok(()));
+        definition.throughput.write_units = 40_001;
+        assert_eq!(
+            check_each("eu-west-1", &definition),
+            Err(ApiError::LimitExceeded(
+                "The requested WriteCapacityUnits, 40001, is above the per table maximum for the account in eu-west-1. Per \
+                 table maximum: 40000. Refer to the Amazon DynamoDB Developer Guide for current limits and how to request \
+                 higher limits."
+                    .to_owned()
+            ))
+        );
+        let of_index =
+            table::too_many_units_of_one(("ReadCapacityUnits", 40_001), Some("by-a"), "eu-west-1", 40_000);
+        assert!(
+            of_index
+                .to_string()
+                .contains("ReadCapacityUnits for index by-a, 40001, is above the per index maximum"),
+            "{of_index}"
+        );
+    }
 
     #[test]
     fn the_sum_is_held_and_what_lowers_it_is_let_through() {

@@ -13,6 +13,7 @@ use super::{
     table_name, table_settings,
     table_settings::{
         OnDemandThroughput, ProvisionedThroughput, SseSpecification, StreamSpecification, WarmThroughput,
+        Whose,
     },
     tags,
     tags::Tag,
@@ -26,8 +27,8 @@ use crate::message::index;
 use crate::message::table::{self, Unsupported};
 use crate::wire::error::ApiError;
 
-/// Most attributes of a table's key.
-const KEY_ATTRIBUTES_MAX: usize = 2;
+/// Most attributes of the key of a table or a local index.
+pub(super) const KEY_ATTRIBUTES_MAX: usize = 2;
 /// Longest name of a key attribute in characters. Source: service model of DynamoDB, shape KeySchemaAttributeName.
 const KEY_NAME_LENGTH_MAX: usize = 255;
 
@@ -149,14 +150,11 @@ impl CreateTable {
         if let Some(unsupported) = self.unsupported.first() {
             return Err(unsupported.refusal());
         }
-        if self.key_schema.is_none() {
-            return Err(ApiError::validation(table::NO_KEY_SCHEMA));
-        }
         let capacity = table_settings::capacity(checked.billing_mode, self.provisioned_throughput.as_ref())?;
         let key_schema = key_schema(&checked.keys, &checked.definitions)?;
         let indexes = self.indexes(&checked, &key_schema, new_id)?;
         let stream = match &self.stream_specification {
-            Some(stream) => stream.view()?,
+            Some(stream) => stream.view(true)?,
             None => None,
         };
         let encryption = self.sse_specification.as_ref();
@@ -168,8 +166,9 @@ impl CreateTable {
             streams.push(StreamDefinition::new(new_id()?, view, enabled, now_ms));
         }
         let mut on_demand_limits = OnDemandLimits::default();
+        let whose = Whose::new_table(checked.billing_mode);
         if let Some(request) = &self.on_demand_throughput {
-            on_demand_limits = request.applied(checked.billing_mode, on_demand_limits)?;
+            on_demand_limits = request.applied(checked.billing_mode, on_demand_limits, whose)?;
         }
         let mut resource_policies = Vec::new();
         if let Some(document) = self.resource_policy.take() {
@@ -206,7 +205,7 @@ impl CreateTable {
             history: None,
         };
         if let Some(request) = &self.warm_throughput {
-            definition.warm_units_requested = Some(request.applied(definition.warm_units())?);
+            definition.warm_units_requested = Some(request.applied(definition.warm_units(), whose)?);
         }
         Ok(definition)
     }
@@ -214,16 +213,24 @@ impl CreateTable {
     /// Checks the request against the service model.
     fn check_model(&self) -> Result<Checked, ApiError> {
         let mut constraints = Constraints::default();
+        // What is refused whatever it has need not have it.
+        let is_supported = self.unsupported.is_empty();
+        if is_supported {
+            constraints.required("attributeDefinitions", self.attribute_definitions.as_ref());
+        }
         let definitions = self.attribute_definitions.as_deref().unwrap_or_default();
         let definitions = check_definitions(&mut constraints, definitions);
-        table_name::check(&mut constraints, self.table_name.as_ref());
+        table_name::check_of_table(&mut constraints, self.table_name.as_ref());
+        if is_supported {
+            constraints.required("keySchema", self.key_schema.as_ref());
+        }
         let keys = self.check_keys(&mut constraints);
-        for (member, indexes) in [
-            ("localSecondaryIndexes", &self.local_indexes),
-            ("globalSecondaryIndexes", &self.global_indexes),
+        for (member, kind, indexes) in [
+            ("localSecondaryIndexes", IndexKind::Local, &self.local_indexes),
+            ("globalSecondaryIndexes", IndexKind::Global, &self.global_indexes),
         ] {
             for (place, index) in indexes.iter().flatten().enumerate() {
-                index.check(&mut constraints, &format!("{member}.{}.member", place + 1));
+                index.check(&mut constraints, kind, &format!("{member}.{}.member", place + 1));
             }
         }
         let billing_mode = constraints.one_of("billingMode", self.billing_mode.as_deref());
@@ -236,7 +243,6 @@ impl CreateTable {
         if let Some(encryption) = &self.sse_specification {
             encryption.check(&mut constraints);
         }
-        tags::check(&mut constraints, self.tags.as_deref().unwrap_or_default());
         let table_class = constraints.one_of("tableClass", self.table_class.as_deref());
         constraints.finish()?;
         Ok(Checked {
@@ -252,7 +258,7 @@ impl CreateTable {
             return Vec::new();
         };
         let shown = Shown(elements);
-        constraints.length("keySchema", shown, elements.len(), 1, usize::MAX);
+        constraints.length("keySchema", shown, elements.len(), 1, KEY_ATTRIBUTES_MAX);
         check_elements(constraints, "keySchema", elements)
     }
 
@@ -381,16 +387,11 @@ fn check_name(constraints: &mut Constraints, member: &str, name: Option<&str>) -
 /// The key schema of keys and the definitions of their attributes.
 fn key_schema(keys: &[(String, KeyType)], definitions: &[KeyAttribute]) -> Result<KeySchema, ApiError> {
     let refused = |sentence| Err(ApiError::validation(sentence));
-    if keys.len() > KEY_ATTRIBUTES_MAX {
-        return refused(table::KEY_SCHEMA_TOO_BIG);
-    }
-    let repeated = definitions.iter().enumerate().any(|(index, definition)| {
-        definitions[..index]
-            .iter()
-            .any(|earlier| earlier.name == definition.name)
-    });
-    if repeated {
-        return refused(table::SAME_DEFINITION_TWICE);
+    for (place, definition) in definitions.iter().enumerate() {
+        let mut earlier = definitions[..place].iter();
+        if earlier.any(|earlier| earlier.name == definition.name) {
+            return Err(table::defined_twice(&definition.name));
+        }
     }
     let Some(((hash, KeyType::Hash), rest)) = keys.split_first() else {
         return refused(table::FIRST_KEY_NOT_HASH);

@@ -22,6 +22,9 @@ pub(super) enum Change {
     Nothing,
     /// Billing mode or provisioned throughput.
     Throughput,
+    /// Its protection against deletion, which does not wait for anything. Source: the service's answers in
+    /// aws-controllers-k8s/dynamodb-controller, docs/api-quirks, DDB-TABLE-063 and DDB-TABLE-376.
+    Protection,
     /// Anything else.
     Other,
 }
@@ -44,12 +47,15 @@ pub(super) fn status(table: &TableDefinition) -> TableStatus {
 pub(super) fn check_update(definition: &TableDefinition, change: Change) -> Result<(), ApiError> {
     let name = &definition.name;
     check_is_whole(definition)?;
+    if change == Change::Protection {
+        return Ok(());
+    }
     if changes_stream(definition) {
         return Err(table::being_updated(name));
     }
     let holder = definition.indexes.iter().find(|index| holds_table(index.status));
     match (change, holder) {
-        (Change::Nothing, _) | (_, None) => Ok(()),
+        (Change::Nothing | Change::Protection, _) | (_, None) => Ok(()),
         (Change::Throughput, Some(holder)) => Err(table::indexes_on_their_way(
             name,
             &holder.name,
@@ -80,7 +86,7 @@ pub(super) fn check_delete(definition: &TableDefinition) -> Result<(), ApiError>
         return Err(table::indexes_in_use());
     }
     if changes_stream(definition) {
-        return Err(table::being_updated(&definition.name));
+        return Err(table::in_process_of_update(&definition.name));
     }
     Ok(())
 }
@@ -91,6 +97,9 @@ pub(super) fn check_index(definition: &TableDefinition, name: &str, gives_up: bo
     let named = |index: &&IndexDefinition| index.kind == IndexKind::Global && index.name == name;
     match (definition.indexes.iter().find(named)).map(|index| index.status) {
         Some(IndexStatus::Backfilling) if gives_up => return Ok(()),
+        Some(IndexStatus::Creating) if gives_up => {
+            return Err(index::in_allocation(&definition.name, name));
+        }
         Some(IndexStatus::Creating | IndexStatus::Backfilling) => {
             return Err(index::being_created(&definition.name, name));
         }
@@ -193,6 +202,7 @@ mod tests {
             assert_eq!(status(&table), wanted, "{stream:?}");
             let is_refused = in_use(check_update(&table, Change::Nothing)).is_some();
             assert_eq!(is_refused, wanted == TableStatus::Updating, "{stream:?}");
+            assert_eq!(check_update(&table, Change::Protection), Ok(()), "{stream:?}");
             assert_eq!(in_use(check_delete(&table)).is_some(), is_refused, "{stream:?}");
         }
     }
@@ -201,15 +211,21 @@ mod tests {
     fn an_index_holds_changes_up_until_it_is_backfilled_and_when_it_goes() {
         let update = |index, change| in_use(check_update(&with_index(index), change));
         for index in [IndexStatus::Backfilling, IndexStatus::Active] {
-            for change in [Change::Nothing, Change::Throughput, Change::Other] {
+            for change in [
+                Change::Nothing,
+                Change::Throughput,
+                Change::Protection,
+                Change::Other,
+            ] {
                 assert_eq!(update(index, change), None, "{index:?} {change:?}");
             }
         }
         for (index, name) in [
-            (IndexStatus::Creating, "CREATING, isBackfilling=false"),
-            (IndexStatus::Deleting, "DELETING"),
+            (IndexStatus::Creating, "created"),
+            (IndexStatus::Deleting, "deleted"),
         ] {
             assert_eq!(update(index, Change::Nothing), None, "{index:?}");
+            assert_eq!(update(index, Change::Protection), None, "{index:?}");
             assert_eq!(
                 update(index, Change::Other),
                 Some(format!("{IN_USE}Table is being updated: Tab"))
@@ -217,7 +233,7 @@ mod tests {
             assert_eq!(
                 update(index, Change::Throughput),
                 Some(format!(
-                    "Can't update table while indexes are in {name} status. Table: Tab Index: by-a"
+                    "{IN_USE}Can't change table IOPS when an index is being {name}.  Table: Tab Indexes: [by-a]"
                 ))
             );
         }
@@ -241,7 +257,13 @@ mod tests {
     fn one_index_is_made_or_given_up_at_a_time() {
         let being = |what: &str| Some(format!("{IN_USE}Index is being {what}.  Table: Tab Index: by-a"));
         let same = |index, gives_up| in_use(check_index(&with_index(index), "by-a", gives_up));
-        assert_eq!(same(IndexStatus::Creating, true), being("created"));
+        let in_allocation = same(IndexStatus::Creating, true).unwrap();
+        assert!(
+            in_allocation.starts_with(&format!(
+                "{IN_USE}Index creation is in resource allocation phase. "
+            )),
+            "{in_allocation}"
+        );
         assert_eq!(same(IndexStatus::Creating, false), being("created"));
         assert_eq!(same(IndexStatus::Backfilling, true), None, "it may be given up");
         assert_eq!(same(IndexStatus::Backfilling, false), being("created"));

@@ -10,10 +10,10 @@ use stator_model::index::{IndexKind, Projection};
 use stator_model::key::{KeyAttribute, KeySchema};
 use uuid::Uuid;
 
-use super::create_table::{KeySchemaElement, KeyType, Shown, check_elements};
-use super::table_settings::{OnDemandThroughput, ProvisionedThroughput, WarmThroughput};
+use super::create_table::{KEY_ATTRIBUTES_MAX, KeySchemaElement, KeyType, Shown, check_elements};
+use super::table_settings::{OnDemandThroughput, ProvisionedThroughput, WarmThroughput, Whose};
 use crate::arn;
-use crate::catalog::{BillingMode, IndexDefinition, IndexStatus, OnDemandLimits, Throughput, WarmUnits};
+use crate::catalog::{BillingMode, IndexDefinition, IndexStatus, OnDemandLimits, Throughput};
 use crate::constraint::{Constraints, ModelEnum};
 use crate::message::index;
 use crate::wire::error::ApiError;
@@ -89,8 +89,8 @@ pub(super) fn check_name(constraints: &mut Constraints, member: &str, name: &str
 }
 
 impl IndexRequest {
-    /// Checks the constraints of the service model.
-    pub(super) fn check(&self, constraints: &mut Constraints, member: &str) {
+    /// Checks the constraints of the service model. Only keys of global indexes have more than two attributes.
+    pub(super) fn check(&self, constraints: &mut Constraints, kind: IndexKind, member: &str) {
         let name = format!("{member}.indexName");
         constraints.required(&name, self.index_name.as_ref());
         if let Some(index_name) = &self.index_name {
@@ -99,7 +99,11 @@ impl IndexRequest {
         let keys = format!("{member}.keySchema");
         constraints.required(&keys, self.key_schema.as_ref());
         if let Some(elements) = &self.key_schema {
-            constraints.length(&keys, Shown(elements), elements.len(), 1, usize::MAX);
+            let most = match kind {
+                IndexKind::Local => KEY_ATTRIBUTES_MAX,
+                IndexKind::Global => usize::MAX,
+            };
+            constraints.length(&keys, Shown(elements), elements.len(), 1, most);
             check_elements(constraints, &keys, elements);
         }
         let projection = format!("{member}.projection");
@@ -142,18 +146,12 @@ impl IndexRequest {
             IndexKind::Global => self.capacity(setting.billing_mode)?,
         };
         let none = OnDemandLimits::default();
+        let whose = Whose::new_index(self.name(), setting.billing_mode);
         let on_demand_limits = match &self.on_demand_throughput {
-            Some(request) => request.applied(setting.billing_mode, none)?,
+            Some(request) => request.applied(setting.billing_mode, none, whose)?,
             None => none,
         };
-        let warm_units_requested = match &self.warm_throughput {
-            Some(request) => Some(request.applied(WarmUnits {
-                read_units,
-                write_units,
-            })?),
-            None => None,
-        };
-        Ok(IndexDefinition {
+        let mut made = IndexDefinition {
             name: self.name().to_owned(),
             id,
             kind,
@@ -167,15 +165,20 @@ impl IndexRequest {
                 ..Throughput::default()
             },
             on_demand_limits,
-            warm_units_requested,
-        })
+            warm_units_requested: None,
+        };
+        if let Some(request) = &self.warm_throughput {
+            let least = made.warm_units(setting.billing_mode);
+            made.warm_units_requested = Some(request.applied(least, whose)?);
+        }
+        Ok(made)
     }
 
     fn capacity(&self, billing_mode: BillingMode) -> Result<(i64, i64), ApiError> {
         match (billing_mode, &self.provisioned_throughput) {
             (BillingMode::PayPerRequest, None) => Ok((0, 0)),
             (BillingMode::PayPerRequest, Some(_)) => Err(index::surplus_throughput(self.name())),
-            (BillingMode::Provisioned, Some(throughput)) => throughput.units_of_index(),
+            (BillingMode::Provisioned, Some(throughput)) => throughput.units(),
             (BillingMode::Provisioned, None) => Err(index::missing_throughput(self.name())),
         }
     }
@@ -188,10 +191,9 @@ impl IndexRequest {
             (None, _) => Err(ApiError::validation(index::NO_PROJECTION)),
             (Some(ProjectionType::Include), Some(names)) => {
                 let mut seen = BTreeSet::new();
-                if names.iter().all(|name| seen.insert(name)) {
-                    Ok(Projection::Include(names.clone()))
-                } else {
-                    Err(ApiError::validation(crate::message::table::SAME_DEFINITION_TWICE))
+                match names.iter().find(|name| !seen.insert(*name)) {
+                    None => Ok(Projection::Include(names.clone())),
+                    Some(twice) => Err(index::included_twice(twice)),
                 }
             }
             (Some(ProjectionType::Include), None) => Err(ApiError::validation(index::NOTHING_INCLUDED)),
@@ -218,7 +220,12 @@ impl IndexRequest {
             let attribute = found.cloned().ok_or_else(|| self.undefined(setting))?;
             let all = hash.iter().chain(&range);
             if all.clone().any(|known: &KeyAttribute| known.name == name) {
-                return Err(ApiError::validation(crate::message::table::SAME_KEY_TWICE));
+                let is_long = elements.len() > KEY_ATTRIBUTES_MAX;
+                return Err(ApiError::validation(if is_long {
+                    index::SAME_KEYS
+                } else {
+                    crate::message::table::SAME_KEY_TWICE
+                }));
             }
             match role {
                 Some(KeyType::Hash) if range.is_empty() => hash.push(attribute),
@@ -226,11 +233,14 @@ impl IndexRequest {
                 _ if hash.is_empty() => {
                     return Err(ApiError::validation(crate::message::table::FIRST_KEY_NOT_HASH));
                 }
+                _ if kind == IndexKind::Global => return Err(ApiError::validation(index::HASH_BEHIND_RANGE)),
                 _ => return Err(ApiError::validation(crate::message::table::SECOND_KEY_NOT_RANGE)),
             }
         }
-        if hash.len().max(range.len()) > ATTRIBUTES_PER_ROLE_MAX {
-            return Err(index::too_many_key_attributes(self.name()));
+        for (role, attributes) in [("HASH", &hash), ("RANGE", &range)] {
+            if attributes.len() > ATTRIBUTES_PER_ROLE_MAX {
+                return Err(index::too_many_key_attributes(role));
+            }
         }
         if kind == IndexKind::Local {
             let table_hash = &setting.table.partition.name;

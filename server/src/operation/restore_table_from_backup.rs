@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::backup_description::check_arn;
 use super::index_settings::{IndexRequest, Setting};
 use super::table_description::{TableDescription, TableStatus, Tallies};
-use super::table_settings::{OnDemandThroughput, ProvisionedThroughput, SseSpecification};
+use super::table_settings::{OnDemandThroughput, ProvisionedThroughput, SseSpecification, Whose};
 use super::{Context, Operation, account_limits, table_name, table_settings};
 use crate::arn;
 use crate::backup::{BackupRecord, BackupStatus};
@@ -189,12 +189,20 @@ impl RestoreOverrides {
     /// Checks the constraints of the service model; gives the billing mode.
     pub(super) fn check(&self, constraints: &mut Constraints) -> Option<BillingMode> {
         let billing_mode = constraints.one_of("billingModeOverride", self.billing_mode.as_deref());
-        for (member, indexes) in [
-            ("globalSecondaryIndexOverride", &self.global_indexes),
-            ("localSecondaryIndexOverride", &self.local_indexes),
+        for (member, kind, indexes) in [
+            (
+                "globalSecondaryIndexOverride",
+                IndexKind::Global,
+                &self.global_indexes,
+            ),
+            (
+                "localSecondaryIndexOverride",
+                IndexKind::Local,
+                &self.local_indexes,
+            ),
         ] {
             for (place, index) in indexes.iter().flatten().enumerate() {
-                index.check(constraints, &format!("{member}.{}.member", place + 1));
+                index.check(constraints, kind, &format!("{member}.{}.member", place + 1));
             }
         }
         if let Some(throughput) = &self.provisioned_throughput {
@@ -225,7 +233,7 @@ impl RestoreOverrides {
             BillingMode::Provisioned => OnDemandLimits::default(),
         };
         let on_demand_limits = match &self.on_demand_throughput {
-            Some(request) => request.applied(mode, limits)?,
+            Some(request) => request.applied(mode, limits, Whose::TABLE)?,
             None => limits,
         };
         let encryption = self.sse_specification.as_ref();

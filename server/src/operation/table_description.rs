@@ -3,11 +3,9 @@
 use stator_cluster::Tally;
 
 use super::Context;
+use super::throughput_change::decreases_today;
 use crate::arn;
 use crate::catalog::{Table, TableDefinition};
-
-/// Milliseconds of a day.
-const DAY_MS: i64 = 86_400_000;
 
 /// Where a table is in its life. Changes are complete when they are answered; the answer to a change itself names the
 /// change, because clients wait for ACTIVE after it.
@@ -83,7 +81,7 @@ impl TableDescription {
     /// Describes a definition.
     pub(super) fn new(
         context: &Context,
-        definition: TableDefinition,
+        mut definition: TableDefinition,
         tallies: &Tallies,
         status: TableStatus,
     ) -> Self {
@@ -91,13 +89,18 @@ impl TableDescription {
         let pair = |tally: &Tally| (number(tally.items), number(tally.bytes));
         let (items, bytes) = pair(&tallies.table);
         let of_index = |place| tallies.indexes.get(place).map(pair).unwrap_or_default();
+        let now_ms = context.clock.now_ms();
+        for index in &mut definition.indexes {
+            // What is stored is of the day on which it was lowered last.
+            index.throughput.lowered_that_day = decreases_today(&index.throughput, now_ms);
+        }
         Self {
             status,
             arn: arn::table(&context.region, &definition.name),
             items,
             bytes,
             indexes: (0..definition.indexes.len()).map(of_index).collect(),
-            decreases_today: decreases_today(&definition, context.clock.now_ms()),
+            decreases_today: decreases_today(&definition.throughput, now_ms),
             key_arn: definition.account_key.then(|| arn::account_key(&context.region)),
             source_arns: definition.restore.as_ref().map(|restore| {
                 let table = arn::table(&context.region, &restore.table);
@@ -109,18 +112,5 @@ impl TableDescription {
             }),
             definition,
         }
-    }
-}
-
-/// How often the throughput was lowered on the day (UTC) of `now_ms`.
-pub(super) fn decreases_today(definition: &TableDefinition, now_ms: i64) -> u32 {
-    let lowered_today = definition
-        .throughput
-        .lowered_at_ms
-        .is_some_and(|lowered_ms| lowered_ms.div_euclid(DAY_MS) == now_ms.div_euclid(DAY_MS));
-    if lowered_today {
-        definition.throughput.lowered_that_day
-    } else {
-        0
     }
 }

@@ -6,7 +6,7 @@ use crate::message::stream;
 use crate::message::table::{self, Unsupported};
 use crate::wire::error::ApiError;
 
-/// Most read or write units a table can have, as DescribeLimits says.
+/// Most read or write units a table or a global index can have, as DescribeLimits says. Held by `account_limits.rs`.
 pub(super) const TABLE_UNITS_MAX: i64 = 40_000;
 
 impl ModelEnum for BillingMode {
@@ -63,23 +63,7 @@ impl ProvisionedThroughput {
         else {
             return Err(ApiError::validation(table::CAPACITY_MISSING));
         };
-        if read_units.max(write_units) > TABLE_UNITS_MAX {
-            return Err(ApiError::validation(table::CAPACITY_TOO_LARGE));
-        }
         Ok((read_units, write_units))
-    }
-
-    /// The same for a global index, whose limit is as high and has a sentence of its own.
-    ///
-    /// # Errors
-    /// ValidationException.
-    pub(super) fn units_of_index(&self) -> Result<(i64, i64), ApiError> {
-        self.units().map_err(|error| match error {
-            ApiError::Validation(text) if text == table::CAPACITY_TOO_LARGE => {
-                ApiError::validation(crate::message::index::CAPACITY_TOO_LARGE)
-            }
-            error => error,
-        })
     }
 }
 
@@ -98,6 +82,43 @@ pub(super) fn capacity(
     }
 }
 
+/// What a request is about, for sentences.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whose<'a> {
+    /// The index, if it is one.
+    index: Option<&'a str>,
+    /// How it is to be billed, if it is made by the request.
+    made: Option<BillingMode>,
+}
+
+impl<'a> Whose<'a> {
+    pub(super) const TABLE: Self = Self {
+        index: None,
+        made: None,
+    };
+
+    pub(super) fn new_table(billing_mode: BillingMode) -> Self {
+        Self {
+            index: None,
+            made: Some(billing_mode),
+        }
+    }
+
+    pub(super) fn index(name: &'a str) -> Self {
+        Self {
+            index: Some(name),
+            made: None,
+        }
+    }
+
+    pub(super) fn new_index(name: &'a str, billing_mode: BillingMode) -> Self {
+        Self {
+            index: Some(name),
+            made: Some(billing_mode),
+        }
+    }
+}
+
 /// Limits of a table that is paid per request; -1 takes a limit away.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct OnDemandThroughput {
@@ -106,24 +127,42 @@ pub(crate) struct OnDemandThroughput {
 }
 
 impl OnDemandThroughput {
-    /// The limits after this request on a table that has `current`.
+    /// Whether it names a limit.
+    pub(super) fn is_named(&self) -> bool {
+        self.max_read_request_units.is_some() || self.max_write_request_units.is_some()
+    }
+
+    /// The limits after this request on what has `current`. What is made has no limit yet that could be taken away.
+    ///
+    /// # Errors
+    /// ValidationException.
     pub(super) fn applied(
         &self,
         billing_mode: BillingMode,
         current: OnDemandLimits,
+        whose: Whose<'_>,
     ) -> Result<OnDemandLimits, ApiError> {
-        if billing_mode == BillingMode::Provisioned {
-            return Err(ApiError::validation(table::ON_DEMAND_WITH_PROVISIONED));
-        }
-        let limit = |requested: Option<i64>, current| match requested {
-            None => Ok(current),
-            Some(-1) => Ok(None),
-            Some(units) if units >= 1 => Ok(Some(units)),
-            Some(_) => Err(ApiError::validation(table::ON_DEMAND_UNITS)),
-        };
+        let limit =
+            |requested: Option<i64>, current, member| match requested {
+                None => Ok(current),
+                Some(_) if billing_mode == BillingMode::Provisioned => Err(
+                    table::on_demand_with_provisioned(member, whose.index, whose.made.is_some()),
+                ),
+                Some(-1) if whose.made.is_none() => Ok(None),
+                Some(units) if units >= 1 => Ok(Some(units)),
+                Some(_) => Err(table::on_demand_units(member, whose.index)),
+            };
         Ok(OnDemandLimits {
-            read_units: limit(self.max_read_request_units, current.read_units)?,
-            write_units: limit(self.max_write_request_units, current.write_units)?,
+            read_units: limit(
+                self.max_read_request_units,
+                current.read_units,
+                "MaxReadRequestUnits",
+            )?,
+            write_units: limit(
+                self.max_write_request_units,
+                current.write_units,
+                "MaxWriteRequestUnits",
+            )?,
         })
     }
 }
@@ -136,10 +175,21 @@ pub(crate) struct WarmThroughput {
 }
 
 impl WarmThroughput {
-    /// The warm throughput after this request on a table that has `current`.
-    pub(super) fn applied(&self, current: WarmUnits) -> Result<WarmUnits, ApiError> {
+    /// Whether it names units.
+    pub(super) fn is_named(&self) -> bool {
+        self.read_units_per_second.is_some() || self.write_units_per_second.is_some()
+    }
+
+    /// The warm throughput after this request on what has `current`.
+    ///
+    /// # Errors
+    /// ValidationException.
+    pub(super) fn applied(&self, current: WarmUnits, whose: Whose<'_>) -> Result<WarmUnits, ApiError> {
         let units = |requested: Option<i64>, current: i64, member| match requested {
-            Some(units) if units < current => Err(table::lower_warm_throughput(member)),
+            Some(units) if units < current => Err(match whose.made {
+                None => table::lower_warm_throughput(member, whose.index),
+                Some(billing_mode) => table::low_warm_throughput(member, whose.index, billing_mode),
+            }),
             requested => Ok(requested.unwrap_or(current)),
         };
         Ok(WarmUnits {
@@ -187,17 +237,20 @@ impl StreamSpecification {
         );
     }
 
-    /// What records of the wanted stream are to have; `None` when none is wanted.
+    /// What records of the wanted stream are to have; `None` when none is wanted. A new table has other sentences.
     ///
     /// # Errors
     /// ValidationException for a stream without a view, and a view without a stream.
-    pub(super) fn view(&self) -> Result<Option<StreamView>, ApiError> {
+    pub(super) fn view(&self, is_new: bool) -> Result<Option<StreamView>, ApiError> {
         let view = self.stream_view_type.as_deref().and_then(StreamView::from_name);
-        match (self.stream_enabled.unwrap_or_default(), view) {
-            (true, None) => Err(ApiError::validation(stream::NO_VIEW_TYPE)),
-            (false, Some(_)) => Err(ApiError::validation(table::VIEW_TYPE_WITHOUT_STREAM)),
-            (_, view) => Ok(view),
-        }
+        let sentence = match (self.stream_enabled.unwrap_or_default(), view) {
+            (true, None) if is_new => stream::NO_VIEW_TYPE,
+            (true, None) => stream::UPDATED_NO_VIEW_TYPE,
+            (false, Some(_)) if is_new => stream::VIEW_TYPE_WITHOUT_STREAM,
+            (false, Some(_)) => stream::UPDATED_VIEW_TYPE_WITHOUT_STREAM,
+            (_, view) => return Ok(view),
+        };
+        Err(ApiError::validation(sentence))
     }
 }
 
@@ -245,11 +298,13 @@ impl SseSpecification {
         if self.kms_master_key_id.is_some() {
             return Err(Unsupported::EncryptionKey(key).refusal());
         }
-        let enabled = self.enabled.unwrap_or_default();
         match self.sse_type.as_deref() {
-            None => Ok(enabled),
-            Some(kind) if kind != SSE_TYPE => Err(ApiError::validation(table::SSE_TYPE_NOT_KMS)),
-            Some(_) if !enabled => Err(ApiError::validation(table::SSE_TYPE_WHEN_DISABLED)),
+            None => Ok(self.enabled.unwrap_or_default()),
+            Some(kind) if kind != SSE_TYPE => Err(ApiError::validation(table::SSE_TYPE_AES256)),
+            Some(_) if self.enabled == Some(false) => {
+                Err(ApiError::validation(table::SSE_TYPE_WHEN_DISABLED))
+            }
+            // The type alone asks for it, too.
             Some(_) => Ok(true),
         }
     }
@@ -281,14 +336,6 @@ mod tests {
             capacity(BillingMode::Provisioned, None),
             Err(ApiError::validation(table::CAPACITY_MISSING))
         );
-        assert_eq!(
-            capacity(BillingMode::Provisioned, Some(&throughput(1, 40_000))),
-            Ok(Some((1, 40_000)))
-        );
-        assert_eq!(
-            capacity(BillingMode::Provisioned, Some(&throughput(1, 40_001))),
-            Err(ApiError::validation(table::CAPACITY_TOO_LARGE))
-        );
     }
 
     #[test]
@@ -297,23 +344,52 @@ mod tests {
             read_units: Some(10),
             write_units: Some(20),
         };
-        let request = OnDemandThroughput {
-            max_read_request_units: Some(-1),
-            max_write_request_units: None,
+        let applied = |read: i64, billing_mode, whose| {
+            let request = OnDemandThroughput {
+                max_read_request_units: Some(read),
+                max_write_request_units: None,
+            };
+            request.applied(billing_mode, current, whose)
         };
         let limits = OnDemandLimits {
             read_units: None,
             write_units: Some(20),
         };
-        assert_eq!(request.applied(BillingMode::PayPerRequest, current), Ok(limits));
-        assert!(request.applied(BillingMode::Provisioned, current).is_err());
-        let zero = OnDemandThroughput {
-            max_read_request_units: Some(0),
-            max_write_request_units: None,
+        let on_demand = BillingMode::PayPerRequest;
+        assert_eq!(applied(-1, on_demand, Whose::TABLE), Ok(limits));
+        let invalid = |text: &str| {
+            let text = format!("One or more parameter values were invalid: {text}");
+            Err::<OnDemandLimits, _>(ApiError::Validation(text))
         };
+        for read in [0, -2] {
+            assert_eq!(
+                applied(read, on_demand, Whose::TABLE),
+                invalid(
+                    "Requested MaxReadRequestUnits for OnDemandThroughput for table is outside of valid range"
+                )
+            );
+        }
         assert_eq!(
-            zero.applied(BillingMode::PayPerRequest, current),
-            Err(ApiError::validation(table::ON_DEMAND_UNITS))
+            applied(-1, on_demand, Whose::new_index("by-a", on_demand)),
+            invalid(
+                "Requested MaxReadRequestUnits for OnDemandThroughput for index : by-a is outside of valid range"
+            ),
+            "there is nothing to be taken away yet"
+        );
+        let provisioned = BillingMode::Provisioned;
+        assert_eq!(
+            applied(1, provisioned, Whose::TABLE),
+            invalid(
+                "MaxReadRequestUnits for OnDemandThroughput cannot be specified when the table BillingMode is \
+                 PROVISIONED"
+            )
+        );
+        assert_eq!(
+            applied(1, provisioned, Whose::new_table(provisioned)),
+            invalid(
+                "MaxReadRequestUnits for OnDemandThroughput cannot be specified when table BillingMode is \
+                 PROVISIONED."
+            )
         );
     }
 
@@ -331,28 +407,51 @@ mod tests {
             read_units: 13_000,
             write_units: 4_000,
         };
-        assert_eq!(request(Some(13_000), None).applied(current), Ok(risen));
         assert_eq!(
-            request(None, Some(3_999)).applied(current),
-            Err(table::lower_warm_throughput("WriteUnitsPerSecond"))
+            request(Some(13_000), None).applied(current, Whose::TABLE),
+            Ok(risen)
+        );
+        let low = request(None, Some(3_999));
+        assert_eq!(
+            low.applied(current, Whose::TABLE),
+            Err(table::lower_warm_throughput("WriteUnitsPerSecond", None))
+        );
+        let new = Whose::new_index("by-a", BillingMode::Provisioned);
+        assert_eq!(
+            low.applied(current, new),
+            Err(ApiError::validation(
+                "One or more parameter values were invalid: Requested WriteUnitsPerSecond for WarmThroughput for index \
+                 by-a is lower than WriteCapacityUnits of ProvisionedThroughput"
+            ))
         );
     }
 
     #[test]
     fn a_stream_has_a_view() {
-        let view = |enabled, view: Option<&str>| {
+        let view = |enabled, view: Option<&str>, is_new| {
             StreamSpecification {
                 stream_enabled: Some(enabled),
                 stream_view_type: view.map(str::to_owned),
             }
-            .view()
+            .view(is_new)
         };
-        assert_eq!(view(false, None), Ok(None));
-        assert_eq!(view(true, Some("NEW_IMAGE")), Ok(Some(StreamView::NewImage)));
-        assert_eq!(view(true, None), Err(ApiError::validation(stream::NO_VIEW_TYPE)));
+        let refused = |sentence| Err(ApiError::validation(sentence));
+        for is_new in [true, false] {
+            assert_eq!(view(false, None, is_new), Ok(None));
+            assert_eq!(
+                view(true, Some("NEW_IMAGE"), is_new),
+                Ok(Some(StreamView::NewImage))
+            );
+        }
+        assert_eq!(view(true, None, true), refused(stream::NO_VIEW_TYPE));
+        assert_eq!(view(true, None, false), refused(stream::UPDATED_NO_VIEW_TYPE));
         assert_eq!(
-            view(false, Some("NEW_IMAGE")),
-            Err(ApiError::validation(table::VIEW_TYPE_WITHOUT_STREAM))
+            view(false, Some("NEW_IMAGE"), true),
+            refused(stream::VIEW_TYPE_WITHOUT_STREAM)
+        );
+        assert_eq!(
+            view(false, Some("NEW_IMAGE"), false),
+            refused(stream::UPDATED_VIEW_TYPE_WITHOUT_STREAM)
         );
     }
 
@@ -373,10 +472,11 @@ mod tests {
         let refused = |sentence| Err(ApiError::validation(sentence));
         assert_eq!(
             encryption(Some(true), Some("AES256"), None),
-            refused(table::SSE_TYPE_NOT_KMS)
+            refused(table::SSE_TYPE_AES256)
         );
+        assert_eq!(encryption(None, Some("KMS"), None), Ok(true));
         assert_eq!(
-            encryption(None, Some("KMS"), None),
+            encryption(Some(false), Some("KMS"), None),
             refused(table::SSE_TYPE_WHEN_DISABLED)
         );
         let key = Err(Unsupported::EncryptionKey("SSESpecification.KMSMasterKeyId").refusal());

@@ -42,7 +42,6 @@ impl TagResource {
         tags::check_arn(&mut constraints, self.resource_arn.as_ref());
         constraints.required("tags", self.tags.as_ref());
         let new_tags = self.tags.unwrap_or_default();
-        tags::check(&mut constraints, &new_tags);
         constraints.finish()?;
         if new_tags.is_empty() {
             return Err(ApiError::validation(table::NO_TAGS));

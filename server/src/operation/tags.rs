@@ -36,41 +36,34 @@ pub(super) fn check_arn(constraints: &mut Constraints, resource_arn: Option<&Str
     }
 }
 
-/// Notes what the service model has against tags.
-pub(super) fn check(constraints: &mut Constraints, tags: &[Tag]) {
-    for (index, tag) in tags.iter().enumerate() {
-        let (key, value) = (
-            format!("tags.{}.member.key", index + 1),
-            format!("tags.{}.member.value", index + 1),
-        );
-        constraints.required(&key, tag.key.as_ref());
-        if let Some(text) = &tag.key {
-            constraints.length(&key, text, text.chars().count(), 1, KEY_LENGTH_MAX);
-        }
-        constraints.required(&value, tag.value.as_ref());
-        if let Some(text) = &tag.value {
-            constraints.length(&value, text, text.chars().count(), 0, VALUE_LENGTH_MAX);
+/// Checks the keys of tags that are to go.
+///
+/// # Errors
+/// ValidationException, in the same words as for tags that are to be.
+pub(super) fn check_keys(keys: &[String]) -> Result<(), ApiError> {
+    for key in keys {
+        if !is_valid(key, 1, KEY_LENGTH_MAX) {
+            return Err(table::invalid_tag("Key", Some(key)));
         }
     }
-}
-
-/// Notes what the service model has against the keys of tags.
-pub(super) fn check_keys(constraints: &mut Constraints, keys: &[String]) {
-    for (index, key) in keys.iter().enumerate() {
-        let member = format!("tagKeys.{}.member", index + 1);
-        constraints.length(&member, key, key.chars().count(), 1, KEY_LENGTH_MAX);
+    if keys.len() > TAGS_MAX {
+        return Err(ApiError::validation(table::TOO_MANY_TAGS));
     }
+    Ok(())
 }
 
 /// Checked tags by key.
 ///
 /// # Errors
-/// ValidationException for characters that tags cannot have, for reserved and repeated keys, for too many tags, and for a tag
-/// of ours with no meaning.
+/// ValidationException for lengths and characters that tags cannot have, for reserved and repeated keys, for too many tags, and
+/// for a tag of ours with no meaning.
 pub(super) fn by_key(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, ApiError> {
     let mut by_key = BTreeMap::new();
     for tag in tags {
-        let key = tag.key.unwrap_or_default();
+        let key = match tag.key {
+            Some(key) if is_valid(&key, 1, KEY_LENGTH_MAX) => key,
+            key => return Err(table::invalid_tag("Key", key.as_deref())),
+        };
         if key
             .get(..RESERVED.len())
             .is_some_and(|head| head.eq_ignore_ascii_case(RESERVED))
@@ -80,12 +73,10 @@ pub(super) fn by_key(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, ApiErro
         if by_key.contains_key(&key) {
             return Err(table::duplicate_tag(&key));
         }
-        let value = tag.value.unwrap_or_default();
-        for (text, what) in [(&key, "key"), (&value, "value")] {
-            if !text.chars().all(is_allowed) {
-                return Err(table::tag_characters(what, text));
-            }
-        }
+        let value = match tag.value {
+            Some(value) if is_valid(&value, 0, VALUE_LENGTH_MAX) => value,
+            value => return Err(table::invalid_tag("Value", value.as_deref())),
+        };
         if key == consistency::TAG && consistency::named(&value).is_err() {
             return Err(table::level_tag(&value));
         }
@@ -95,6 +86,11 @@ pub(super) fn by_key(tags: Vec<Tag>) -> Result<BTreeMap<String, String>, ApiErro
         return Err(ApiError::validation(table::TOO_MANY_TAGS));
     }
     Ok(by_key)
+}
+
+/// Whether a text of a tag has a length of these, in characters, and only those that it may have.
+fn is_valid(text: &str, least: usize, most: usize) -> bool {
+    (least..=most).contains(&text.chars().count()) && text.chars().all(is_allowed)
 }
 
 /// Whether a key or a value may have a character.
@@ -120,11 +116,14 @@ pub(super) fn merge(
 /// The name of the table that a `ResourceArn` is the ARN of.
 ///
 /// # Errors
-/// ValidationException when it is none.
+/// ValidationException when it is none, ResourceNotFoundException for that of a stream, which has no tags.
 pub(super) fn table_of(resource_arn: &str) -> Result<&str, ApiError> {
+    if arn::stream_parts(resource_arn).is_some() {
+        return Err(table::no_resource(resource_arn));
+    }
     arn::table_name(resource_arn)
         .filter(|name| arn::is_table_name(name))
-        .ok_or_else(|| table::invalid_arn(resource_arn))
+        .ok_or_else(|| table::invalid_resource_arn(resource_arn))
 }
 
 /// A failure of the catalog, as a tag operation answers it.
@@ -199,25 +198,28 @@ mod tests {
 
     #[test]
     fn lengths_are_counted_in_characters() {
-        let refusal = |tag: Tag| {
-            let mut constraints = Constraints::default();
-            check(&mut constraints, &[tag]);
-            constraints.finish()
-        };
-        assert_eq!(refusal(tag(&"ä".repeat(128), &"ä".repeat(256))), Ok(()));
-        assert!(refusal(tag(&"k".repeat(129), "")).is_err());
-        assert!(refusal(tag("k", &"v".repeat(257))).is_err());
+        let refusal = |tag: Tag| by_key(vec![tag]).err();
+        assert_eq!(refusal(tag(&"ä".repeat(128), &"ä".repeat(256))), None);
+        let (key, value) = ("k".repeat(129), "v".repeat(257));
         assert_eq!(
-            refusal(Tag {
-                key: Some(String::new()),
-                value: None
-            }),
-            Err(ApiError::validation(
-                "2 validation errors detected: Value '' at 'tags.1.member.key' failed to satisfy constraint: Member \
-                 must have length greater than or equal to 1; Value null at 'tags.1.member.value' failed to satisfy \
-                 constraint: Member must not be null"
-            ))
+            refusal(tag(&key, "")),
+            Some(table::invalid_tag("Key", Some(&key)))
         );
+        assert_eq!(
+            refusal(tag("k", &value)),
+            Some(table::invalid_tag("Value", Some(&value)))
+        );
+        let without = |key: Option<&str>| Tag {
+            key: key.map(str::to_owned),
+            value: None,
+        };
+        for (key, sentence) in [
+            (None, "The Tag Key provided is invalid, Key: null"),
+            (Some(""), "The Tag Key provided is invalid, Key: "),
+            (Some("k"), "The Tag Value provided is invalid, Value: null"),
+        ] {
+            assert_eq!(refusal(without(key)), Some(ApiError::validation(sentence)));
+        }
     }
 
     #[test]
@@ -227,7 +229,18 @@ mod tests {
             Ok("Tab")
         );
         for text in ["Tab", "arn:aws:s3:::x", "arn:aws:dynamodb:r:a:table/Tab;"] {
-            assert_eq!(table_of(text), Err(table::invalid_arn(text)));
+            assert_eq!(table_of(text), Err(table::invalid_resource_arn(text)));
         }
+        let of_table = |rest: &str| format!("arn:aws:dynamodb:eu-west-1:000000000000:table/Tab/{rest}");
+        let index = of_table("index/by-a");
+        assert_eq!(
+            table_of(&index),
+            Err(ApiError::Validation(format!(
+                "One or more parameter values were invalid: Invalid resource arn provided, only table or stream is \
+                 accepted. Provided resource arn: {index}"
+            )))
+        );
+        let stream = of_table("stream/2026-01-01T00:00:00.000");
+        assert_eq!(table_of(&stream), Err(table::no_resource(&stream)));
     }
 }

@@ -41,11 +41,11 @@ impl UntagResource {
         tags::check_arn(&mut constraints, self.resource_arn.as_ref());
         constraints.required("tagKeys", self.tag_keys.as_ref());
         let keys = self.tag_keys.unwrap_or_default();
-        tags::check_keys(&mut constraints, &keys);
         constraints.finish()?;
         if keys.is_empty() {
             return Err(ApiError::validation(table::NO_TAG_KEYS));
         }
+        tags::check_keys(&keys)?;
         Ok((self.resource_arn.unwrap_or_default(), keys))
     }
 }
@@ -67,10 +67,11 @@ mod tests {
         assert!(request(&["a", "a"]).is_ok());
         assert_eq!(
             request(&["a", ""]),
-            Err(ApiError::validation(
-                "1 validation error detected: Value '' at 'tagKeys.2.member' failed to satisfy constraint: Member must \
-                 have length greater than or equal to 1"
-            ))
+            Err(ApiError::validation("The Tag Key provided is invalid, Key: "))
+        );
+        assert_eq!(
+            request(&["a"; 51]),
+            Err(ApiError::validation(table::TOO_MANY_TAGS))
         );
     }
 }

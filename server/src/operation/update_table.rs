@@ -8,25 +8,22 @@ use super::{
     create_table::AttributeDefinition,
     in_use::{self, Change},
     index_changes::{IndexChanges, IndexUpdate},
-    table_description,
     table_description::{TableDescription, TableStatus, Tallies},
     table_name, table_settings,
     table_settings::{
         OnDemandThroughput, ProvisionedThroughput, SseSpecification, StreamSpecification, WarmThroughput,
+        Whose,
     },
+    throughput_change::{self, Warm},
+    update_combinations::{self, Asked},
 };
 use crate::catalog::{
     BillingMode, OnDemandLimits, StreamDefinition, StreamStatus, StreamView, TableClass, TableDefinition,
-    Throughput,
 };
 use crate::constraint::Constraints;
 use crate::message::stream;
 use crate::message::table::{self, Unsupported};
 use crate::wire::error::ApiError;
-
-/// How often throughput may be lowered on a day, and after which pause once more. Source: the same as for [`check_decrease`].
-const DECREASES_FREE: u32 = 4;
-const DECREASE_PAUSE_MS: i64 = 3_600_000;
 
 /// The request.
 #[derive(Debug, Clone, Default)]
@@ -113,7 +110,7 @@ impl Operation for UpdateTable {
 impl UpdateTable {
     fn validate(self) -> Result<Plan, ApiError> {
         let mut constraints = Constraints::default();
-        table_name::check(&mut constraints, self.table_name.as_ref());
+        table_name::check_of_table(&mut constraints, self.table_name.as_ref());
         let billing_mode = constraints.one_of("billingMode", self.billing_mode.as_deref());
         if let Some(throughput) = &self.provisioned_throughput {
             throughput.check(&mut constraints);
@@ -125,7 +122,7 @@ impl UpdateTable {
             encryption.check(&mut constraints);
         }
         let table_class = constraints.one_of("tableClass", self.table_class.as_deref());
-        let asks_for_nothing = self.asks_for_nothing();
+        let mut asked = self.asked(billing_mode);
         let indexes = IndexChanges::check(
             &mut constraints,
             self.index_updates,
@@ -136,25 +133,28 @@ impl UpdateTable {
         if let Some(unsupported) = self.unsupported.first() {
             return Err(unsupported.refusal());
         }
-        if asks_for_nothing && indexes.is_empty() {
+        if asked.is_empty() && indexes.is_empty() {
             return Err(ApiError::validation(table::NOTHING_TO_UPDATE));
         }
+        indexes.check_actions()?;
+        asked.extend(indexes.asked());
+        update_combinations::check(&asked)?;
         let capacity = match (billing_mode, &self.provisioned_throughput) {
             (Some(BillingMode::PayPerRequest), throughput) => {
                 table_settings::capacity(BillingMode::PayPerRequest, throughput.as_ref())?
             }
             (_, Some(throughput)) => Some(throughput.units()?),
-            (_, None) => None,
+            (Some(BillingMode::Provisioned), None) => {
+                return Err(ApiError::validation(table::UPDATED_CAPACITY_MISSING));
+            }
+            (None, None) => None,
         };
         let stream = self.stream_specification.as_ref();
-        let stream = match stream.map(StreamSpecification::view).transpose()? {
+        let stream = match stream.map(|stream| stream.view(false)).transpose()? {
             None => None,
             Some(Some(view)) => Some(StreamChange::Enable(view)),
             Some(None) => Some(StreamChange::Disable),
         };
-        if capacity.is_some() && stream.is_some() {
-            return Err(ApiError::validation(table::THROUGHPUT_WITH_STREAM));
-        }
         let encryption = self.sse_specification.as_ref();
         Ok(Plan {
             account_key: encryption.map(SseSpecification::is_enabled).transpose()?,
@@ -172,15 +172,32 @@ impl UpdateTable {
         })
     }
 
-    fn asks_for_nothing(&self) -> bool {
-        self.billing_mode.is_none()
-            && self.provisioned_throughput.is_none()
-            && self.on_demand_throughput.is_none()
-            && self.warm_throughput.is_none()
-            && self.table_class.is_none()
-            && self.deletion_protection_enabled.is_none()
-            && self.stream_specification.is_none()
-            && self.sse_specification.is_none()
+    /// What is asked for, but for indexes. A structure without members asks for nothing.
+    fn asked(&self, billing_mode: Option<BillingMode>) -> Vec<Asked> {
+        let on_demand = self.on_demand_throughput.as_ref();
+        let warm = self.warm_throughput.as_ref();
+        let members = [
+            (self.sse_specification.is_some(), Asked::Encryption),
+            (self.table_class.is_some(), Asked::TableClass),
+            (
+                self.deletion_protection_enabled.is_some(),
+                Asked::DeletionProtection,
+            ),
+            (
+                on_demand.is_some_and(OnDemandThroughput::is_named),
+                Asked::OnDemandThroughput,
+            ),
+            (warm.is_some_and(WarmThroughput::is_named), Asked::WarmThroughput),
+            (self.stream_specification.is_some(), Asked::Stream),
+            (self.provisioned_throughput.is_some(), Asked::Throughput),
+            (
+                billing_mode == Some(BillingMode::PayPerRequest),
+                Asked::PayPerRequest,
+            ),
+            (billing_mode == Some(BillingMode::Provisioned), Asked::Provisioned),
+        ];
+        let there = members.into_iter().filter(|(is_there, _)| *is_there);
+        there.map(|(_, one)| one).collect()
     }
 }
 
@@ -188,24 +205,30 @@ impl Plan {
     /// Changes a definition, or refuses to because of what it is now.
     fn apply(&self, definition: &mut TableDefinition, now_ms: i64) -> Result<(), ApiError> {
         in_use::check_update(definition, self.change())?;
+        let warm = Warm::of(definition);
         self.apply_billing(definition, now_ms)?;
-        self.indexes.apply(definition, now_ms)?;
+        self.indexes.apply(definition, now_ms, self.limits_decreases)?;
+        warm.keep(definition);
         self.apply_stream(definition, now_ms)?;
         if let Some(request) = &self.on_demand {
-            definition.on_demand_limits =
-                request.applied(definition.billing_mode, definition.on_demand_limits)?;
+            let current = definition.on_demand_limits;
+            definition.on_demand_limits = request.applied(definition.billing_mode, current, Whose::TABLE)?;
         }
         if let Some(request) = &self.warm {
-            definition.warm_units_requested = Some(request.applied(definition.warm_units())?);
+            let units = request.applied(definition.warm_units(), Whose::TABLE)?;
+            definition.warm_units_requested = Some(units);
         }
         if let Some(table_class) = self.table_class {
             let current = definition.table_class.unwrap_or(TableClass::Standard);
             if table_class != current {
                 definition.table_class_changed_at_ms = Some(now_ms);
+                definition.table_class = Some(table_class);
             }
-            definition.table_class = Some(table_class);
         }
         if let Some(account_key) = self.account_key {
+            if !account_key && !definition.account_key {
+                return Err(ApiError::validation(table::SSE_DISABLED));
+            }
             definition.account_key = account_key;
         }
         if let Some(protection) = self.deletion_protection {
@@ -224,8 +247,8 @@ impl Plan {
         };
         let known = definition.streams.last_mut().filter(|stream| stream.records());
         match (known, wanted) {
-            (Some(_), Some(_)) => Err(ApiError::validation(stream::ALREADY_ENABLED)),
-            (None, None) => Err(ApiError::validation(stream::NOT_ENABLED)),
+            (Some(_), Some(_)) => Err(stream::already_enabled(&definition.name)),
+            (None, None) => Err(stream::not_enabled(&definition.name)),
             (Some(known), None) => {
                 known.status = StreamStatus::Disabling;
                 known.disabled_at_ms = Some(now_ms);
@@ -247,13 +270,15 @@ impl Plan {
         let is_other = self.on_demand.is_some()
             || self.warm.is_some()
             || self.table_class.is_some()
-            || self.deletion_protection.is_some()
             || self.stream.is_some()
             || self.account_key.is_some();
         if self.billing_mode.is_some() || self.capacity.is_some() {
             Change::Throughput
         } else if is_other {
             Change::Other
+        } else if self.deletion_protection.is_some() {
+            // It comes alone.
+            Change::Protection
         } else {
             Change::Nothing
         }
@@ -271,9 +296,12 @@ impl Plan {
                     definition.pay_per_request_since_ms = Some(now_ms);
                     definition.throughput.read_units = 0;
                     definition.throughput.write_units = 0;
+                    clear_indexes(definition);
                 }
             }
             (BillingMode::Provisioned, Some(capacity)) if before == BillingMode::PayPerRequest => {
+                self.indexes.check_all_provisioned(definition)?;
+                clear_indexes(definition);
                 definition.on_demand_limits = OnDemandLimits::default();
                 (
                     definition.throughput.read_units,
@@ -286,12 +314,9 @@ impl Plan {
                     return Err(table::same_throughput(capacity));
                 }
                 if self.limits_decreases {
-                    check_decrease(definition, capacity, now_ms)?;
+                    throughput_change::check_decrease(throughput, capacity, now_ms)?;
                 }
-                definition.throughput = changed_throughput(definition, capacity, now_ms);
-            }
-            (BillingMode::Provisioned, None) if before == BillingMode::PayPerRequest => {
-                return Err(ApiError::validation(table::CAPACITY_MISSING));
+                definition.throughput = throughput_change::changed(throughput, capacity, now_ms);
             }
             (BillingMode::Provisioned, None) => {}
         }
@@ -300,52 +325,26 @@ impl Plan {
     }
 }
 
-/// Refuses to lower throughput once more on a day on which it was lowered often.
-///
-/// Source: Amazon DynamoDB Developer Guide, "Quotas: decreasing provisioned throughput".
-fn check_decrease(
-    definition: &TableDefinition,
-    (read_units, write_units): (i64, i64),
-    now_ms: i64,
-) -> Result<(), ApiError> {
-    let Throughput {
-        read_units: reads,
-        write_units: writes,
-        lowered_at_ms,
-        ..
-    } = definition.throughput;
-    let today = table_description::decreases_today(definition, now_ms);
-    let is_lower = read_units < reads || write_units < writes;
-    let is_soon = lowered_at_ms.is_some_and(|lowered_ms| now_ms < lowered_ms + DECREASE_PAUSE_MS);
-    if is_lower && is_soon && today >= DECREASES_FREE {
-        return Err(table::too_many_decreases(today));
+/// Takes from the indexes of a table what they had when it was billed otherwise. Source: the service's answers in
+/// aws-controllers-k8s/dynamodb-controller, docs/api-quirks/table-indexes.md, DDB-TABLE-133 and DDB-TABLE-153.
+fn clear_indexes(definition: &mut TableDefinition) {
+    for index in &mut definition.indexes {
+        index.on_demand_limits = OnDemandLimits::default();
+        (index.throughput.read_units, index.throughput.write_units) = (0, 0);
     }
-    Ok(())
-}
-
-/// The throughput of a provisioned table after a change to other units.
-fn changed_throughput(
-    definition: &TableDefinition,
-    (read_units, write_units): (i64, i64),
-    now_ms: i64,
-) -> Throughput {
-    let mut throughput = definition.throughput;
-    if read_units > throughput.read_units || write_units > throughput.write_units {
-        throughput.raised_at_ms = Some(now_ms);
-    }
-    if read_units < throughput.read_units || write_units < throughput.write_units {
-        throughput.lowered_that_day = table_description::decreases_today(definition, now_ms) + 1;
-        throughput.lowered_at_ms = Some(now_ms);
-    }
-    throughput.read_units = read_units;
-    throughput.write_units = write_units;
-    throughput
 }
 
 #[cfg(test)]
 mod tests {
+    use stator_model::attribute::Kind;
+    use stator_model::index::{IndexKind, Projection};
+    use stator_model::key::KeyAttribute;
+
     use super::*;
+    use crate::catalog::{IndexDefinition, IndexStatus, Throughput, WarmUnits};
+    use crate::message::index;
     use crate::operation::create_table::tests::definition;
+    use crate::operation::throughput_change::{DECREASE_PAUSE_MS, check_decrease, decreases_today};
     use crate::wire::decode::Decode as _;
     use crate::wire::decode::reader::Reader;
 
@@ -397,17 +396,17 @@ mod tests {
         assert_eq!(table.throughput.lowered_at_ms, Some(NOON_MS));
         update(&mut table, &units(7, 4), NOON_MS + 1).unwrap();
         assert_eq!(table.throughput.raised_at_ms, Some(NOON_MS));
-        assert_eq!(table_description::decreases_today(&table, NOON_MS + 2), 2);
-        assert_eq!(table_description::decreases_today(&table, NOON_MS + DAY_MS), 0);
+        assert_eq!(decreases_today(&table.throughput, NOON_MS + 2), 2);
+        assert_eq!(decreases_today(&table.throughput, NOON_MS + DAY_MS), 0);
         update(&mut table, &units(7, 3), NOON_MS + DAY_MS).unwrap();
-        assert_eq!(table_description::decreases_today(&table, NOON_MS + DAY_MS), 1);
+        assert_eq!(decreases_today(&table.throughput, NOON_MS + DAY_MS), 1);
     }
 
     #[test]
     fn after_four_decreases_there_is_one_an_hour() {
         let mut table = definition();
         let lower = |table: &mut TableDefinition, units_left: i64, now_ms| {
-            check_decrease(table, (units_left, 1), now_ms)?;
+            check_decrease(&table.throughput, (units_left, 1), now_ms)?;
             update(table, &units(units_left, 1), now_ms)
         };
         update(&mut table, &units(100, 1), NOON_MS - DAY_MS).unwrap();
@@ -446,7 +445,7 @@ mod tests {
         .unwrap();
         assert_eq!(
             update(&mut table, r#","BillingMode":"PROVISIONED""#, NOON_MS),
-            Err(ApiError::validation(table::CAPACITY_MISSING))
+            Err(ApiError::validation(table::UPDATED_CAPACITY_MISSING))
         );
         update(
             &mut table,
@@ -466,12 +465,200 @@ mod tests {
         );
     }
 
+    /// A provisioned table with a global index `by-a` of 5 read and 6 write units.
+    fn indexed() -> TableDefinition {
+        let mut table = definition();
+        table.indexes.push(IndexDefinition {
+            name: "by-a".into(),
+            id: Uuid::from_u128(1),
+            kind: IndexKind::Global,
+            hash: vec![KeyAttribute {
+                name: "a".into(),
+                kind: Kind::String,
+            }],
+            range: Vec::new(),
+            projection: Projection::All,
+            status: IndexStatus::Active,
+            throughput: Throughput {
+                read_units: 5,
+                write_units: 6,
+                ..Throughput::default()
+            },
+            on_demand_limits: OnDemandLimits::default(),
+            warm_units_requested: None,
+        });
+        table
+    }
+
+    /// `GlobalSecondaryIndexUpdates` with these members of an Update of `name`.
+    fn of_index(name: &str, members: &str) -> String {
+        format!(r#","GlobalSecondaryIndexUpdates":[{{"Update":{{"IndexName":"{name}"{members}}}}}]"#)
+    }
+
+    #[test]
+    fn indexes_are_billed_as_their_table() {
+        let mut table = indexed();
+        let told = |table: &TableDefinition| {
+            let index = &table.indexes[0];
+            (index.throughput.read_units, index.throughput.write_units)
+        };
+        update(&mut table, r#","BillingMode":"PAY_PER_REQUEST""#, NOON_MS).unwrap();
+        assert_eq!(told(&table), (0, 0));
+        let limit = of_index("by-a", r#","OnDemandThroughput":{"MaxReadRequestUnits":9}"#);
+        update(&mut table, &limit, NOON_MS).unwrap();
+        assert_eq!(table.indexes[0].on_demand_limits.read_units, Some(9));
+        assert_eq!(
+            update(&mut table, &of_index("by-a", &units(5, 6)), NOON_MS),
+            Err(index::only_on_demand("by-a"))
+        );
+        let back = format!(r#","BillingMode":"PROVISIONED"{}"#, units(5, 6));
+        assert_eq!(
+            update(&mut table, &back, NOON_MS),
+            Err(index::to_be_provisioned("by-a")),
+            "nothing says what it is to have"
+        );
+        update(
+            &mut table,
+            &format!("{back}{}", of_index("by-a", &units(5, 6))),
+            NOON_MS,
+        )
+        .unwrap();
+        assert_eq!(told(&table), (5, 6), "as before, which is a change");
+        assert_eq!(table.indexes[0].on_demand_limits, OnDemandLimits::default());
+        assert_eq!(table.indexes[0].throughput.raised_at_ms, None);
+    }
+
+    #[test]
+    fn decreases_of_an_index_are_limited_and_counted_by_themselves() {
+        let mut table = indexed();
+        update(&mut table, &of_index("by-a", &units(100, 1)), NOON_MS - DAY_MS).unwrap();
+        let lower = |table: &mut TableDefinition, units_left, now_ms| {
+            let body = format!(
+                r#"{{"TableName":"Tab"{}}}"#,
+                of_index("by-a", &units(units_left, 1))
+            );
+            let request = UpdateTable::decode(&mut Reader::new(body.as_bytes())).unwrap();
+            let mut plan = request.validate()?;
+            plan.limits_decreases = true;
+            plan.apply(table, now_ms)
+        };
+        for left in (96..100).rev() {
+            lower(&mut table, left, NOON_MS).unwrap();
+        }
+        assert_eq!(decreases_today(&table.indexes[0].throughput, NOON_MS), 4);
+        assert_eq!(decreases_today(&table.throughput, NOON_MS), 0);
+        assert_eq!(lower(&mut table, 95, NOON_MS), Err(table::too_many_decreases(4)));
+        lower(&mut table, 95, NOON_MS + DAY_MS).unwrap();
+        assert_eq!(decreases_today(&table.indexes[0].throughput, NOON_MS + DAY_MS), 1);
+    }
+
+    #[test]
+    fn warm_throughput_stays_when_throughput_is_lowered() {
+        let mut table = indexed();
+        let both = |read| format!("{}{}", units(read, 6), of_index("by-a", &units(read, 6)));
+        update(&mut table, &both(9), NOON_MS).unwrap();
+        update(&mut table, &both(2), NOON_MS).unwrap();
+        let warm = WarmUnits {
+            read_units: 9,
+            write_units: 6,
+        };
+        assert_eq!(table.warm_units(), warm);
+        assert_eq!(table.indexes[0].warm_units(BillingMode::Provisioned), warm);
+        update(&mut table, r#","BillingMode":"PAY_PER_REQUEST""#, NOON_MS).unwrap();
+        assert_eq!(table.warm_units().read_units, 12_000);
+        assert_eq!(
+            table.indexes[0]
+                .warm_units(BillingMode::PayPerRequest)
+                .write_units,
+            4_000
+        );
+    }
+
+    #[test]
+    fn an_index_has_one_change_with_one_action() {
+        let mut table = indexed();
+        let mut refused = |list: &str| {
+            let members = format!(r#","GlobalSecondaryIndexUpdates":{list},"BillingMode":"PAY_PER_REQUEST""#);
+            update(&mut table, &members, NOON_MS).unwrap_err()
+        };
+        assert_eq!(refused("[]"), index::none("GlobalSecondaryIndexUpdates"));
+        assert_eq!(refused("[{}]"), ApiError::validation(index::NO_ACTION));
+        let delete = r#""Delete":{"IndexName":"by-a"}"#;
+        let change = r#""Update":{"IndexName":"by-a","WarmThroughput":{"ReadUnitsPerSecond":20000}}"#;
+        assert_eq!(
+            refused(&format!("[{{{delete},{change}}}]")),
+            ApiError::validation(index::SEVERAL_ACTIONS)
+        );
+        assert_eq!(
+            refused(&format!("[{{{delete}}},{{{change}}}]")),
+            index::changed_twice("by-a")
+        );
+        let warm = r#"[{"Update":{"IndexName":"none","WarmThroughput":{}}}]"#;
+        assert_eq!(refused(warm), index::no_warm_units("none"));
+        let missing = r#"[{"Delete":{"IndexName":"none"}}]"#;
+        assert_eq!(refused(missing), index::not_there("none", "Tab"));
+    }
+
+    #[test]
+    fn a_local_index_stays_as_it_is() {
+        let mut table = indexed();
+        table.indexes[0].kind = IndexKind::Local;
+        let delete = r#","GlobalSecondaryIndexUpdates":[{"Delete":{"IndexName":"by-a"}}]"#;
+        assert_eq!(
+            update(&mut table, delete, NOON_MS),
+            Err(index::not_global("delete", "by-a"))
+        );
+    }
+
+    #[test]
+    fn an_index_that_is_added_has_its_keys_and_units() {
+        let mut table = indexed();
+        let mut refused = |definitions: &str, members: &str| {
+            let members = format!(
+                r#"{definitions},"GlobalSecondaryIndexUpdates":[{{"Create":{{"IndexName":"by-b","KeySchema":[{{
+                    "AttributeName":"b","KeyType":"HASH"}}],"Projection":{{"ProjectionType":"ALL"}}{members}}}}}]"#
+            );
+            update(&mut table, &members, NOON_MS).unwrap_err()
+        };
+        assert_eq!(refused("", &units(1, 1)), index::no_definitions("by-b"));
+        let definitions = r#","AttributeDefinitions":[{"AttributeName":"b","AttributeType":"S"}]"#;
+        assert_eq!(refused(definitions, ""), index::missing_units("by-b"));
+        let other = table.indexes[0].clone();
+        for number in 0..19 {
+            let mut index = other.clone();
+            index.name = format!("by-{number}");
+            table.indexes.push(index);
+        }
+        let create = format!(
+            r#"{definitions},"GlobalSecondaryIndexUpdates":[{{"Create":{{"IndexName":"by-b","KeySchema":[{{
+                "AttributeName":"b","KeyType":"HASH"}}],"Projection":{{"ProjectionType":"ALL"}}{}}}}}]"#,
+            units(1, 1)
+        );
+        assert_eq!(
+            update(&mut table, &create, NOON_MS),
+            Err(index::one_too_many_global(20))
+        );
+    }
+
+    #[test]
+    fn encryption_by_default_is_not_turned_off() {
+        let mut table = definition();
+        let off = r#","SSESpecification":{"Enabled":false}"#;
+        assert_eq!(
+            update(&mut table, off, NOON_MS),
+            Err(ApiError::validation(table::SSE_DISABLED))
+        );
+        update(&mut table, r#","SSESpecification":{"Enabled":true}"#, NOON_MS).unwrap();
+        update(&mut table, off, NOON_MS).unwrap();
+    }
+
     #[test]
     fn class_and_protection_change_alone() {
         let mut table = definition();
         update(&mut table, r#","TableClass":"STANDARD""#, NOON_MS).unwrap();
         assert_eq!(
-            table.table_class_changed_at_ms, None,
+            (table.table_class, table.table_class_changed_at_ms),
+            (None, None),
             "it is what every table has"
         );
         update(

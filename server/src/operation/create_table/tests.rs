@@ -141,7 +141,11 @@ fn keys_have_an_order_and_definitions() {
         ),
         (&["pk HASH", "pk RANGE"], &["pk S"], table::SAME_KEY_TWICE),
         (&["pk HASH"], &["pk S", "x S"], table::SURPLUS_DEFINITIONS),
-        (&["pk HASH"], &["pk S", "pk N"], table::SAME_DEFINITION_TWICE),
+        (
+            &["pk HASH"],
+            &["pk S", "pk N"],
+            "Attribute Name is duplicated: pk",
+        ),
     ] {
         assert_eq!(refusal(&keyed(keys, definitions)), expected, "{keys:?}");
     }
@@ -155,10 +159,10 @@ fn keys_have_an_order_and_definitions() {
 #[test]
 fn what_breaks_the_service_model_is_reported_together() {
     assert_eq!(
-        refusal("{}"),
-        "1 validation error detected: Value null at 'tableName' failed to satisfy constraint: Member must not be null"
+        refusal(r#"{"TableName":"Tab"}"#),
+        "2 validation errors detected: Value null at 'attributeDefinitions' failed to satisfy constraint: Member must not be \
+         null; Value null at 'keySchema' failed to satisfy constraint: Member must not be null"
     );
-    assert_eq!(refusal(r#"{"TableName":"Tab"}"#), table::NO_KEY_SCHEMA);
     assert_eq!(refusal(&keyed(&["pk HASH"], &[])), table::NO_DEFINITIONS);
     assert_eq!(
         refusal(&keyed(&["pk x"], &["pk BOOL"])),
@@ -168,7 +172,9 @@ fn what_breaks_the_service_model_is_reported_together() {
     );
     assert_eq!(
         refusal(&keyed(&["a HASH", "b RANGE", "c RANGE"], &["a S"])),
-        table::KEY_SCHEMA_TOO_BIG
+        "1 validation error detected: Value '[KeySchemaElement(attributeName=a, keyType=HASH), \
+         KeySchemaElement(attributeName=b, keyType=RANGE), KeySchemaElement(attributeName=c, keyType=RANGE)]' at 'keySchema' \
+         failed to satisfy constraint: Member must have length less than or equal to 2"
     );
     assert_eq!(
         refusal(&body(
@@ -319,10 +325,31 @@ fn indexes_that_do_not_fit_are_refused_with_their_names() {
             indexed(r#""GlobalSecondaryIndexes":[]"#),
             "List of GlobalSecondaryIndexes is empty",
         ),
+        (
+            used(r#""ProjectionType":"INCLUDE","NonKeyAttributes":["x","y","x"]"#),
+            "Duplicate element in NonKeyAttributes: x",
+        ),
+        (
+            indexes(&[], &[an_index("idx", &["a HASH", "b RANGE", "sk HASH"], ALL)]),
+            "All HASH key attributes must precede RANGE key attributes in the KeySchema",
+        ),
     ] {
         let expected = format!("One or more parameter values were invalid: {sentence}");
         assert_eq!(refusal(&body), expected, "{body}");
     }
+    assert_eq!(
+        refusal(&indexes(
+            &[],
+            &[an_index("idx", &["a HASH", "b RANGE", "a RANGE"], ALL)]
+        )),
+        index::SAME_KEYS
+    );
+    assert!(
+        refusal(&local(&["pk HASH", "a RANGE", "b RANGE"])).contains(
+            "at 'localSecondaryIndexes.1.member.keySchema' failed to satisfy constraint: Member must have length less than \
+             or equal to 2"
+        )
+    );
     let undefined = refusal(&indexes(&[], &[an_index("idx", &["a HASH", "c RANGE"], ALL)]));
     assert!(
         undefined.contains("Some index key attributes are not defined"),
@@ -333,7 +360,11 @@ fn indexes_that_do_not_fit_are_refused_with_their_names() {
 #[test]
 fn names_and_tags_have_rules() {
     let named = |name: &str| keyed(&["pk HASH"], &["pk S"]).replace("\"Tab\"", &format!("\"{name}\""));
-    assert_eq!(refusal(&named("a b")), crate::message::TABLE_NAME);
+    assert_eq!(
+        refusal(&named("a b")),
+        "1 validation error detected: Value 'a b' at 'tableName' failed to satisfy constraint: Member must satisfy regular \
+         expression pattern: [a-zA-Z0-9_.-]+"
+    );
     assert_eq!(
         create(&named("arn:aws:dynamodb:eu-west-1:000000000000:table/Other"))
             .unwrap()
