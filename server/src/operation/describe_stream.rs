@@ -77,6 +77,9 @@ impl Operation for DescribeStream {
         constraints.at_least("limit", self.limit, 1);
         if let Some(filter) = &self.filter {
             constraints.one_of::<ChildShards>("shardFilter.type", filter.filter_type.as_deref());
+            if let Some(shard) = &filter.shard_id {
+                constraints.length("shardFilter.shardId", shard, shard.len(), 28, 65);
+            }
         }
         constraints.finish()?;
         if self.limit.is_some_and(|limit| limit > LIMIT_MAX) {

@@ -18,6 +18,8 @@ use crate::wire::error::ApiError;
 
 /// Most records of one answer.
 const LIMIT_MAX: i32 = 1000;
+/// Longest iterator. Source: service model of DynamoDB Streams, shape ShardIterator.
+const ITERATOR_LENGTH_MAX: usize = 2048;
 /// Largest sum of record sizes of one answer.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
@@ -55,6 +57,9 @@ impl Operation for GetRecords {
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
         let mut constraints = Constraints::default();
         constraints.required("shardIterator", self.iterator.as_ref());
+        if let Some(iterator) = &self.iterator {
+            constraints.length("shardIterator", iterator, iterator.len(), 1, ITERATOR_LENGTH_MAX);
+        }
         constraints.at_least("limit", self.limit, 1);
         constraints.finish()?;
         let limit = usize::try_from(self.limit.unwrap_or(LIMIT_MAX)).unwrap_or_default();

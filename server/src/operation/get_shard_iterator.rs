@@ -88,8 +88,8 @@ impl Operation for GetShardIterator {
             Some(_) if !numbered => return Err(ApiError::validation(stream::SEQUENCE_NUMBER_SURPLUS)),
             _ => {}
         }
-        if kind == IteratorType::AtTimestamp && self.timestamp_ms.is_none() {
-            return Err(ApiError::validation(stream::TIMESTAMP_MISSING));
+        if kind == IteratorType::AtTimestamp {
+            check_timestamp(self.timestamp_ms, context.clock.now_ms())?;
         }
         let named = NamedStream::latest(context, self.stream_arn.as_deref().unwrap_or_default()).await?;
         let shard = named.shard(self.shard_id.as_deref().unwrap_or_default())?;
@@ -117,6 +117,17 @@ impl Operation for GetShardIterator {
             iterator: named.iterator(shard.number, place, context.clock.now_ms()),
         })
     }
+}
+
+/// Refuses a time that is missing, or has not come yet. Source: service model of DynamoDB Streams, GetShardIteratorInput: "If the
+/// timestamp is in the future, the request returns a ValidationException".
+fn check_timestamp(timestamp_ms: Option<i64>, now_ms: i64) -> Result<(), ApiError> {
+    let sentence = match timestamp_ms {
+        None => stream::TIMESTAMP_MISSING,
+        Some(at_ms) if at_ms > now_ms => stream::TIMESTAMP_IN_FUTURE,
+        Some(_) => return Ok(()),
+    };
+    Err(ApiError::validation(sentence))
 }
 
 /// Refuses a place before the oldest record that is kept.
@@ -155,4 +166,22 @@ async fn first_since(
         })
         .await?;
     Ok(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_has_not_come_is_no_place() {
+        assert_eq!(check_timestamp(Some(10), 10), Ok(()));
+        assert_eq!(
+            check_timestamp(Some(11), 10),
+            Err(ApiError::validation(stream::TIMESTAMP_IN_FUTURE))
+        );
+        assert_eq!(
+            check_timestamp(None, 10),
+            Err(ApiError::validation(stream::TIMESTAMP_MISSING))
+        );
+    }
 }

@@ -2,7 +2,7 @@
 //! table is gone.
 
 use super::shards::label;
-use super::{Context, Operation};
+use super::{Context, Operation, restore_table_from_backup};
 use crate::arn;
 use crate::constraint::Constraints;
 use crate::message;
@@ -39,7 +39,11 @@ impl Operation for ListStreams {
 
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
         let mut constraints = Constraints::default();
+        restore_table_from_backup::check_name(&mut constraints, "tableName", self.table_name.as_ref());
         constraints.at_least("limit", self.limit, 1);
+        if let Some(arn) = &self.start_arn {
+            constraints.length("exclusiveStartStreamArn", arn, arn.len(), 37, 1024);
+        }
         constraints.finish()?;
         if self.limit.is_some_and(|limit| limit > LIMIT_MAX) {
             return Err(ApiError::validation(message::stream::TOO_MANY_STREAMS));
