@@ -44,10 +44,11 @@ pub(crate) fn table_being_deleted(name: &str) -> ApiError {
     ApiError::TableInUse(format!("Table is being deleted: {name}"))
 }
 
-/// More tables are being restored than may be at a time. The sentence is ours.
+/// More tables are being restored than may be at a time. Source: the service's answer in
+/// aws-controllers-k8s/dynamodb-controller, docs/api-quirks/details/DDB-TABLE-443.md.
 pub(crate) fn too_many_restores(most: usize) -> ApiError {
     ApiError::LimitExceeded(format!(
-        "Subscriber limit exceeded: There is a limit of {most} concurrent restores per subscriber"
+        "Subscriber limit exceeded: Only {most} restore operations can be done simultaneously"
     ))
 }
 
@@ -57,6 +58,11 @@ pub(crate) fn no_history(name: &str) -> ApiError {
         "Point in time recovery is not enabled for table '{name}'"
     ))
 }
+
+/// A period of a history that is given up. Source: the service's answer in aws-controllers-k8s/dynamodb-controller,
+/// docs/api-quirks/details/DDB-TABLE-442.md.
+pub(crate) const PERIOD_OF_NOTHING: &str =
+    "Invalid Request: Cannot specify RecoveryPeriodInDays when disabling point-in-time recovery.";
 
 /// A history that is not complete yet. The sentence is ours.
 pub(crate) fn incomplete_history(name: &str) -> ApiError {
@@ -129,10 +135,13 @@ pub(crate) const NO_SOURCE: &str = "One or more parameter values were invalid: O
 pub(crate) const TWO_SOURCES: &str = "One or more parameter values were invalid: SourceTableName and SourceTableArn name \
                                       different tables";
 
-/// What should be the ARN of a backup. The sentence is ours.
-pub(crate) fn invalid_arn(text: &str) -> ApiError {
-    ApiError::Validation(format!("Invalid BackupArn: {text}"))
+/// What should be the ARN of a backup. Source: as for [`PERIOD_OF_NOTHING`].
+pub(crate) fn invalid_arn() -> ApiError {
+    ApiError::validation("Invalid Backup ARN")
 }
+
+/// Times of backups that end before they begin. Source: as for [`PERIOD_OF_NOTHING`].
+pub(crate) const TIMES_TURNED: &str = "One or more parameter values were invalid: Time range lower bound must be less than or equal to upper bound";
 
 /// An index that is to be restored and that the backup's table did not have so. The sentence is ours.
 pub(crate) fn other_index(name: &str) -> ApiError {

@@ -83,7 +83,7 @@ impl Context {
     /// # Errors
     /// BackupNotFoundException, ValidationException for what is no ARN of a backup.
     pub(super) async fn backup(&self, arn: &str) -> Result<BackupRecord, ApiError> {
-        let (table, id) = arn::backup_parts(arn).ok_or_else(|| backup::invalid_arn(arn))?;
+        let (table, id) = arn::backup_parts(arn).ok_or_else(backup::invalid_arn)?;
         let found = self.backups()?.find(table, id).await.map_err(backup::failed)?;
         found
             .filter(|record| record.status != BackupStatus::Deleted)

@@ -62,7 +62,7 @@ impl CreateBackup {
     /// The names of the table and of the backup.
     fn validate(self) -> Result<(String, String), ApiError> {
         let mut constraints = Constraints::default();
-        table_name::check(&mut constraints, self.table_name.as_ref());
+        table_name::check_of_table(&mut constraints, self.table_name.as_ref());
         constraints.required("backupName", self.backup_name.as_ref());
         if let Some(name) = &self.backup_name {
             constraints.length("backupName", name, name.chars().count(), 3, 255);

@@ -25,7 +25,7 @@ impl Operation for DeleteBackup {
 
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
         let arn = backup_description::only(self.backup_arn)?;
-        let (table, id) = arn::backup_parts(&arn).ok_or_else(|| backup::invalid_arn(&arn))?;
+        let (table, id) = arn::backup_parts(&arn).ok_or_else(backup::invalid_arn)?;
         let tables = context.catalog.all().await.map_err(message::table::catalog)?;
         let changed = context.backups()?.change(table, id, |record| {
             check(record, &tables, &arn)?;

@@ -119,15 +119,20 @@ impl ListBackups {
         backup_description::check_arn(&mut constraints, "exclusiveStartBackupArn", start.as_ref());
         let of_type: Option<BackupType> = constraints.one_of("backupType", self.backup_type.as_deref());
         constraints.finish()?;
+        let from_ms = self.time_range_lower_bound_ms.unwrap_or(i64::MIN);
+        let until_ms = self.time_range_upper_bound_ms.unwrap_or(i64::MAX);
+        if from_ms > until_ms {
+            return Err(ApiError::validation(backup::TIMES_TURNED));
+        }
         let table = self.table_name.as_deref().map(table_name::resolve).transpose()?;
         let behind = match &start {
-            Some(arn) => Some(arn::backup_parts(arn).ok_or_else(|| backup::invalid_arn(arn))?),
+            Some(arn) => Some(arn::backup_parts(arn).ok_or_else(backup::invalid_arn)?),
             None => None,
         };
         Ok(Wanted {
             table: table.map(str::to_owned),
-            from_ms: self.time_range_lower_bound_ms.unwrap_or(i64::MIN),
-            until_ms: self.time_range_upper_bound_ms.unwrap_or(i64::MAX),
+            from_ms,
+            until_ms,
             behind: behind.map(|(table, id)| (table.to_owned(), id.to_owned())),
             // Source: API reference of DynamoDB, ListBackups, "BackupType".
             kinds: of_type.unwrap_or(BackupType::User).kinds(),
@@ -224,6 +229,12 @@ mod tests {
             ..ListBackups::default()
         };
         assert_eq!(times(within), (vec![20, 10], false));
+        let turned = ListBackups {
+            time_range_lower_bound_ms: Some(30),
+            time_range_upper_bound_ms: Some(10),
+            ..ListBackups::default()
+        };
+        assert_eq!(turned.validate(), Err(ApiError::validation(backup::TIMES_TURNED)));
     }
 
     #[test]

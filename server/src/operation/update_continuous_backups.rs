@@ -65,7 +65,7 @@ impl UpdateContinuousBackups {
     /// The table's name, and for how many days its history is to be kept; `None` for not at all.
     fn validate(&self) -> Result<(String, Option<u32>), ApiError> {
         let mut constraints = Constraints::default();
-        table_name::check(&mut constraints, self.table_name.as_ref());
+        table_name::check_of_table(&mut constraints, self.table_name.as_ref());
         let member = "pointInTimeRecoverySpecification";
         constraints.required(member, self.specification.as_ref());
         let wanted = self.specification.unwrap_or_default();
@@ -84,6 +84,9 @@ impl UpdateContinuousBackups {
         let name = table_name::resolve(self.table_name.as_deref().unwrap_or_default())?;
         let days = wanted.period_days.and_then(|days| u32::try_from(days).ok());
         let is_enabled = wanted.enabled.unwrap_or_default();
+        if !is_enabled && days.is_some() {
+            return Err(ApiError::validation(backup::PERIOD_OF_NOTHING));
+        }
         Ok((
             name.to_owned(),
             is_enabled.then_some(days.unwrap_or(PERIOD_DAYS_MAX)),
@@ -183,6 +186,10 @@ mod tests {
         assert_eq!(valid(true, None), Ok(Some(35)));
         assert_eq!(valid(true, Some(1)), Ok(Some(1)));
         assert_eq!(valid(false, None), Ok(None));
+        assert_eq!(
+            valid(false, Some(35)),
+            Err(ApiError::validation(backup::PERIOD_OF_NOTHING))
+        );
         for (days, rule) in [
             (0, "greater than or equal to 1"),
             (36, "less than or equal to 35"),
