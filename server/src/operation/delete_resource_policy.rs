@@ -2,8 +2,9 @@
 //! expected.
 
 use super::resource_policy::{self, Subject};
-use super::{Context, Operation, tags};
+use super::{Context, Operation};
 use crate::constraint::Constraints;
+use crate::message;
 use crate::wire::error::ApiError;
 
 /// The request.
@@ -41,9 +42,7 @@ impl Operation for DeleteResourcePolicy {
                 .retain(|policy| policy.stream != stream);
             Ok::<(), ApiError>(())
         });
-        changed
-            .await
-            .map_err(|error| tags::catalog(&resource_arn, error))??;
+        changed.await.map_err(message::table::catalog)??;
         Ok(DeleteResourcePolicyOutput { revision })
     }
 }

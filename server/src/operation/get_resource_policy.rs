@@ -31,10 +31,12 @@ impl Operation for GetResourcePolicy {
         let table = context.catalog.latest(subject.table).await;
         let table = table
             .map_err(message::table::catalog)?
-            .ok_or_else(|| message::table::no_resource(&resource_arn))?;
+            .ok_or_else(|| message::no_table_named(subject.table))?;
         let stream = subject.stream(table.definition())?;
         let found = resource_policy::find(table.definition(), stream);
-        let policy = found.cloned().ok_or_else(message::policy::none)?;
+        let policy = found
+            .cloned()
+            .ok_or_else(|| message::policy::none(&resource_arn))?;
         Ok(GetResourcePolicyOutput { policy })
     }
 }

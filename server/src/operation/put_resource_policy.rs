@@ -1,7 +1,7 @@
 //! PutResourcePolicy: gives a table or a stream a policy, in the place of the one that it has.
 
 use super::resource_policy::{self, Subject};
-use super::{Context, Operation, tags};
+use super::{Context, Operation};
 use crate::constraint::Constraints;
 use crate::message;
 use crate::wire::error::ApiError;
@@ -49,9 +49,7 @@ impl Operation for PutResourcePolicy {
             revision = resource_policy::put(definition, stream, &document, now_ms);
             Ok::<(), ApiError>(())
         });
-        changed
-            .await
-            .map_err(|error| tags::catalog(&resource_arn, error))??;
+        changed.await.map_err(message::table::catalog)??;
         Ok(PutResourcePolicyOutput { revision })
     }
 }

@@ -37,8 +37,6 @@ pub(super) fn check(constraints: &mut Constraints, resource_arn: Option<&String>
 /// What a policy is attached to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Subject<'a> {
-    /// As the request has it, for sentences.
-    arn: &'a str,
     pub(super) table: &'a str,
     /// The label of the stream, if it is one.
     label: Option<&'a str>,
@@ -55,8 +53,8 @@ impl<'a> Subject<'a> {
             None => (arn::table_name(arn), None),
         };
         let table = table.filter(|name| arn::is_table_name(name));
-        let table = table.ok_or_else(|| message::table::invalid_arn(arn))?;
-        Ok(Self { arn, table, label })
+        let table = table.ok_or_else(|| message::table::invalid_resource_arn(arn))?;
+        Ok(Self { table, label })
     }
 
     /// The stream's id in a definition of its table; `None` for the table itself.
@@ -67,7 +65,7 @@ impl<'a> Subject<'a> {
         let Some(wanted) = self.label else { return Ok(None) };
         let mut streams = definition.streams.iter();
         let found = streams.find(|stream| label(stream) == wanted);
-        let found = found.ok_or_else(|| message::table::no_resource(self.arn))?;
+        let found = found.ok_or_else(|| message::policy::no_stream(wanted, self.table))?;
         Ok(Some(found.id))
     }
 }
@@ -184,7 +182,10 @@ mod tests {
             ("Tab", Some("2026-01-01T00:00:00.000"))
         );
         for text in ["Tab", &format!("{table}/index/I"), "arn:aws:s3:::b"] {
-            assert_eq!(Subject::of(text).unwrap_err(), message::table::invalid_arn(text));
+            assert_eq!(
+                Subject::of(text).unwrap_err(),
+                message::table::invalid_resource_arn(text)
+            );
         }
     }
 
@@ -200,7 +201,7 @@ mod tests {
         };
         assert_eq!(
             text,
-            "Invalid policy document: Syntax errors in policy: Statement is missing. (line 1, column 1)"
+            "One or more parameter values were invalid: Invalid policy document: Syntax errors in policy: Statement is missing. (line 1, column 1)"
         );
     }
 }

@@ -135,7 +135,8 @@ async fn a_stream_has_a_policy_of_its_own() {
     assert_eq!(node.denial(&nobody, Target::DescribeStream, &body).await, None);
     let other = format!("{TABLE}/stream/2020-01-01T00:00:00.000");
     let missing = node.ask(Target::GetResourcePolicy, &about(&other, ""), &[]).await;
-    assert_eq!(missing, Err(message::table::no_resource(&other)));
+    let sentence = "Requested resource not found: Stream: 2020-01-01T00:00:00.000 not found for Table: Tab";
+    assert_eq!(missing, Err(ApiError::ResourceNotFound(sentence.to_owned())));
 }
 
 #[tokio::test]
