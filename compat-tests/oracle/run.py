@@ -151,7 +151,8 @@ def main() -> int:
     report.write()
     useless = [] if asked.partial or asked.only != ".*" else report.judge.useless()
     for entry in useless:
-        print(f"judged.toml: nothing matches: {entry.why}")
+        operation = entry.patterns.get("operation")
+        print(f"judged.toml: nothing matches: {entry.why} ({operation.pattern if operation else 'any operation'})")
     print(f"known and open: {report.judge.open()} differences that Stator has yet to mend")
     print(f"oracle: {asked_for} requests, {report.count} unjudged differences")
     return 1 if report.count or useless else 0

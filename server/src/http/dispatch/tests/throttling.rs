@@ -165,7 +165,7 @@ async fn an_index_holds_up_the_writes_that_touch_it() {
 async fn on_demand_tables_have_their_maximum_and_else_none() {
     let settings = |maximum| format!(r#""OnDemandThroughput":{{"MaxWriteRequestUnits":{maximum}}}"#);
     let table = format!(r#""BillingMode":"PAY_PER_REQUEST",{}"#, settings(1));
-    let (node, _) = node(&table, &settings(-1)).await;
+    let (node, _) = node(&table, &settings(1000)).await;
     let (count, error) = until_refused(&node, Target::PutItem, &put_of("k", "")).await;
     assert_eq!(count, 300);
     assert_eq!(
