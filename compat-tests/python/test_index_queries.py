@@ -284,7 +284,7 @@ class TestSelect:
         )
 
     @pytest.mark.parametrize(
-        ("own", "projection", "missing"), [("g-keys", "y", "[y]"), ("g-some", "x, m.k", "[m]")]
+        ("own", "projection", "missing"), [("g-keys", "y", "[y]"), ("g-some", "x, m.k", "[m]"), ("g-keys", "m.k, y, m.j", "[m, y]")]
     )
     def test_attributes_that_a_global_index_does_not_have(
         self, raw: RawClient, indexed: str, own: str, projection: str, missing: str

@@ -185,10 +185,12 @@ impl Source {
         }
         let asks_all = plan.select == Some(Select::AllAttributes);
         let paths = plan.projection.iter().flat_map(Paths::paths);
-        let missing: Vec<&str> = paths
-            .map(stator_model::expression::Path::top_level)
-            .filter(|name| !definition.projection.has(keys, name.as_bytes()))
-            .collect();
+        let mut missing = Vec::new();
+        for name in paths.map(stator_model::expression::Path::top_level) {
+            if !definition.projection.has(keys, name.as_bytes()) && !missing.contains(&name) {
+                missing.push(name);
+            }
+        }
         match keys.kind() {
             IndexKind::Local => Ok(asks_all || !missing.is_empty()),
             IndexKind::Global if asks_all => Err(message::index::not_all_projected(&definition.name)),
