@@ -28,6 +28,12 @@ def check_dependency_layer() -> None:
     assert sorted(copied) == sorted(
         json.loads(members[1])
     ), "docker/Dockerfile copies other manifests than there are"
+    # The skeleton makes what a manifest names, and cargo builds nothing of a crate that lacks a target.
+    for crate in copied:
+        manifest = tomllib.loads((ROOT / crate / "Cargo.toml").read_text())
+        targets = [target for kind in ("bin", "test", "bench", "example") for target in manifest.get(kind, [])]
+        nameless = [target["name"] for target in targets if "path" not in target]
+        assert not nameless, f"{crate}/Cargo.toml does not say where these are: {nameless}"
     with tempfile.TemporaryDirectory() as folder:
         layer = Path(folder)
         for name in ["Cargo.toml", "Cargo.lock", *(f"{crate}/Cargo.toml" for crate in copied)]:
