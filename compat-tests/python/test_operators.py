@@ -22,6 +22,7 @@ import pytest
 
 from conftest import create_table, eventually, wait_for
 from demo_cluster import DemoCluster
+from server import Server
 
 pytestmark = pytest.mark.needs_stator_binary
 
@@ -192,3 +193,11 @@ def test_pages_and_completions_are_of_all_commands(binary: str, tmp_path: Path) 
 def words(line: str) -> list[str]:
     """The cells of a row."""
     return re.split(r" {2,}", line.strip())
+
+
+def test_a_log_that_nobody_looks_at_has_no_colors(binary: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATOR_LOG", "debug")
+    with Server(binary, "--ephemeral") as server:
+        assert server.interrupt() == 0
+        log = server.log()
+    assert " DEBUG " in log and "\x1b" not in log, log

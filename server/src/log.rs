@@ -5,6 +5,7 @@
 //! (`audit.rs`).
 
 use std::fmt;
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -63,22 +64,25 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Begins to log to standard error.
+/// Begins to log to standard error, in colors if somebody looks at it there who wants some (<https://no-color.org>).
 pub(crate) fn start(format: LogFormat) {
-    let subscriber = subscriber(format, std::io::stderr);
+    let wants_colors = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let in_colors = wants_colors && std::io::stderr().is_terminal();
+    let subscriber = subscriber(format, in_colors, std::io::stderr);
     if tracing::subscriber::set_global_default(subscriber).is_err() {
         tracing::debug!("the log was begun already");
     }
 }
 
 /// What takes lines to a writer.
-fn subscriber<W>(format: LogFormat, writer: W) -> Box<dyn Subscriber + Send + Sync>
+fn subscriber<W>(format: LogFormat, in_colors: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(in_colors)
         .with_writer(writer);
     match format {
         LogFormat::Text => Box::new(
@@ -199,7 +203,7 @@ pub(crate) mod tests {
         pub(crate) fn take(format: LogFormat) -> (Self, DefaultGuard) {
             let lines = Self::default();
             let writer = lines.clone();
-            let subscriber = subscriber(format, move || writer.clone());
+            let subscriber = subscriber(format, false, move || writer.clone());
             (lines, tracing::subscriber::set_default(subscriber))
         }
 
