@@ -136,7 +136,7 @@ fn is_on_its_way(index: IndexStatus) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use stator_model::attribute::Kind;
     use stator_model::index::Projection;
     use stator_model::key::KeyAttribute;
@@ -149,7 +149,7 @@ mod tests {
     const IN_USE: &str = "Attempt to change a resource which is still in use: ";
 
     /// A table `Tab` with an index `by-a` of this status.
-    fn with_index(status: IndexStatus) -> TableDefinition {
+    pub(in crate::operation) fn with_index(status: IndexStatus) -> TableDefinition {
         let mut table = definition();
         table.indexes.push(IndexDefinition {
             name: "by-a".into(),

@@ -336,14 +336,13 @@ fn clear_indexes(definition: &mut TableDefinition) {
 
 #[cfg(test)]
 mod tests {
-    use stator_model::attribute::Kind;
-    use stator_model::index::{IndexKind, Projection};
-    use stator_model::key::KeyAttribute;
+    use stator_model::index::IndexKind;
 
     use super::*;
-    use crate::catalog::{IndexDefinition, IndexStatus, Throughput, WarmUnits};
+    use crate::catalog::{IndexStatus, WarmUnits};
     use crate::message::index;
     use crate::operation::create_table::tests::definition;
+    use crate::operation::in_use::tests::with_index;
     use crate::operation::throughput_change::{DECREASE_PAUSE_MS, check_decrease, decreases_today};
     use crate::wire::decode::Decode as _;
     use crate::wire::decode::reader::Reader;
@@ -467,26 +466,10 @@ mod tests {
 
     /// A provisioned table with a global index `by-a` of 5 read and 6 write units.
     fn indexed() -> TableDefinition {
-        let mut table = definition();
-        table.indexes.push(IndexDefinition {
-            name: "by-a".into(),
-            id: Uuid::from_u128(1),
-            kind: IndexKind::Global,
-            hash: vec![KeyAttribute {
-                name: "a".into(),
-                kind: Kind::String,
-            }],
-            range: Vec::new(),
-            projection: Projection::All,
-            status: IndexStatus::Active,
-            throughput: Throughput {
-                read_units: 5,
-                write_units: 6,
-                ..Throughput::default()
-            },
-            on_demand_limits: OnDemandLimits::default(),
-            warm_units_requested: None,
-        });
+        let mut table = with_index(IndexStatus::Active);
+        for index in &mut table.indexes {
+            (index.throughput.read_units, index.throughput.write_units) = (5, 6);
+        }
         table
     }
 
