@@ -1,4 +1,5 @@
-//! Small things that betray haste: stub markers, tabs, trailing white space, paths of somebody's machine.
+//! Small things that betray haste: stub markers, tabs, trailing white space, paths of somebody's machine, programs and packages that
+//! were added with everything else.
 
 use super::{Finding, SourceFile};
 
@@ -62,6 +63,18 @@ pub(super) fn check(files: &[SourceFile]) -> Vec<Finding> {
     findings
 }
 
+/// What is no text has a place among the data of tests only: nobody can read a change of it.
+pub(super) fn check_binaries(paths: &[String]) -> Vec<Finding> {
+    paths
+        .iter()
+        .filter(|path| !path.split('/').any(|folder| folder == "testdata"))
+        .map(|path| {
+            let message = "no text, and not below a folder `testdata`: take it out";
+            Finding::new(path, 1, RULE, message)
+        })
+        .collect()
+}
+
 /// Whether `path` stands in `line` as the start of a path, not in the middle of one such as a URL.
 fn holds_path(line: &str, path: &str) -> bool {
     line.match_indices(path).any(|(at, _)| {
@@ -74,7 +87,7 @@ fn holds_path(line: &str, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{MACHINE_PATHS, STUBS, check};
+    use super::{MACHINE_PATHS, STUBS, check, check_binaries};
     use crate::tidy::SourceFile;
 
     fn lines(path: &str, text: &str) -> Vec<usize> {
@@ -122,5 +135,13 @@ mod tests {
         assert_eq!(lines("a.py", "a\r\n"), [0; 0]);
         assert_eq!(lines("a.md", "no newline"), [1]);
         assert_eq!(lines("vectors.txt", "\ta \nb"), [0; 0]);
+    }
+
+    #[test]
+    fn what_is_no_text_is_found_outside_of_test_data() {
+        let paths = ["wheel.whl", "docs/testdata.png", "storage/tests/testdata/v1/a.sst"];
+        let findings = check_binaries(&paths.map(str::to_owned));
+        let files: Vec<_> = findings.iter().map(|finding| finding.file.as_str()).collect();
+        assert_eq!(files, ["wheel.whl", "docs/testdata.png"]);
     }
 }

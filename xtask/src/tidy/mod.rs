@@ -85,7 +85,7 @@ impl SourceFile {
 pub(crate) fn run(update_ratchet: bool) -> Result<bool> {
     let metadata = Metadata::load()?;
     let root = Path::new(&metadata.workspace_root);
-    let files = load_files(root)?;
+    let (files, binaries) = load_files(root)?;
     let ratchet_path = root.join(length::RATCHET_PATH);
     let mut ratchet = length::Ratchet::parse(&std::fs::read_to_string(&ratchet_path)?)?;
     if update_ratchet {
@@ -103,6 +103,7 @@ pub(crate) fn run(update_ratchet: bool) -> Result<bool> {
     findings.extend(links::check(&files, |path| root.join(path).exists()));
     findings.extend(licenses::check(&metadata, &policy));
     findings.extend(hygiene::check(&files));
+    findings.extend(hygiene::check_binaries(&binaries));
     findings.sort();
 
     let mut out = std::io::stdout().lock();
@@ -113,8 +114,9 @@ pub(crate) fn run(update_ratchet: bool) -> Result<bool> {
     Ok(findings.is_empty())
 }
 
-/// Every text file that git tracks or would track. A file that is not UTF-8 is no text and has no lines to check.
-fn load_files(root: &Path) -> Result<Vec<SourceFile>> {
+/// Every text file that git tracks or would track, and the paths of the others. A file that is not UTF-8 is no text and has no
+/// lines to check.
+fn load_files(root: &Path) -> Result<(Vec<SourceFile>, Vec<String>)> {
     let listing = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(root)
@@ -122,7 +124,7 @@ fn load_files(root: &Path) -> Result<Vec<SourceFile>> {
     if !listing.status.success() {
         return Err(format!("git ls-files: {}", String::from_utf8_lossy(&listing.stderr)).into());
     }
-    let mut files = Vec::new();
+    let (mut files, mut binaries) = (Vec::new(), Vec::new());
     for path in String::from_utf8(listing.stdout)?.split_terminator('\0') {
         let on_disk = root.join(path);
         // Listed but deleted, or a link to a folder.
@@ -130,14 +132,15 @@ fn load_files(root: &Path) -> Result<Vec<SourceFile>> {
             continue;
         }
         let bytes = std::fs::read(&on_disk).map_err(|error| format!("{path}: {error}"))?;
-        if let Ok(text) = String::from_utf8(bytes) {
-            files.push(SourceFile {
+        match String::from_utf8(bytes) {
+            Ok(text) => files.push(SourceFile {
                 path: path.to_owned(),
                 text,
-            });
+            }),
+            Err(_) => binaries.push(path.to_owned()),
         }
     }
-    Ok(files)
+    Ok((files, binaries))
 }
 
 #[cfg(test)]
