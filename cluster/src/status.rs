@@ -332,11 +332,13 @@ impl Cluster {
     /// The nodes whose programs do not read the formats of a generation, as far as they say; one that was never met is among
     /// them. Empty for a node alone, and when all do.
     pub fn nodes_before(&self, formats: u32) -> Vec<NodeId> {
-        let nodes = self.nodes().into_iter();
-        nodes
-            .filter(|node| node.formats < formats)
-            .map(|node| node.node)
-            .collect()
+        let node = self.inner();
+        let said = self.nodes().into_iter().map(|node| (node.node, node.formats));
+        let layout = node.layout();
+        // Gossip forgets who is down, and does not tell those that start later.
+        let others = layout.iter().flat_map(|layout| layout.nodes().keys().copied());
+        let others = others.filter(|other| *other != node.settings.node && !node.has_left(*other));
+        before(formats, said.collect(), others)
     }
 
     fn nodes(&self) -> Vec<NodeStatus> {
@@ -371,6 +373,21 @@ impl Cluster {
     }
 }
 
+/// Of nodes that have said which formats they read, and of others that may have said nothing: those that do not read a
+/// generation.
+fn before(
+    formats: u32,
+    said: BTreeMap<NodeId, u32>,
+    others: impl IntoIterator<Item = NodeId>,
+) -> Vec<NodeId> {
+    let mut all = said;
+    for other in others {
+        all.entry(other).or_default();
+    }
+    let earlier = all.into_iter().filter(|(_, reads)| *reads < formats);
+    earlier.map(|(node, _)| node).collect()
+}
+
 fn describe(
     node: NodeId,
     address: String,
@@ -399,5 +416,28 @@ fn describe(
         software: state.software,
         formats: state.formats,
         started_at_ms: state.started_at_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::FORMATS_WRITING_TERMS;
+
+    #[test]
+    fn who_runs_an_earlier_program_is_named_and_so_is_who_has_said_nothing() {
+        let terms = FORMATS_WRITING_TERMS;
+        let said = |formats: [u32; 3]| (1..).map(NodeId).zip(formats).collect::<BTreeMap<_, _>>();
+        for (formats, others, earlier) in [
+            ([terms, terms, terms + 1], &[][..], &[][..]),
+            ([terms; 3], &[1, 3], &[]),
+            ([terms, terms - 1, terms], &[], &[2]),
+            ([terms, 0, 2], &[3], &[2, 3]),
+            ([terms; 3], &[3, 4], &[4]),
+        ] {
+            let others = others.iter().copied().map(NodeId);
+            let earlier: Vec<_> = earlier.iter().copied().map(NodeId).collect();
+            assert_eq!(before(terms, said(formats), others), earlier, "{formats:?}");
+        }
     }
 }
