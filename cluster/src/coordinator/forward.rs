@@ -13,7 +13,6 @@ use super::metadata::nothing_changed;
 use super::route::{Place, Route, unexpected};
 use super::{Bounds, Cluster, Keyspace};
 use crate::error::Error;
-use crate::formats::{FORMATS, FORMATS_WRITING_TERMS};
 use crate::group::apply::METADATA_GROUP;
 use crate::group::fill::Filling;
 use crate::group::host::{Courier, Delivery};
@@ -42,12 +41,6 @@ impl Courier for Carrier {
     fn group_of(&self, key: &[u8]) -> Option<u32> {
         let layout = self.0.upgrade()?.layout()?;
         Some(group_of(layout.bits().range_of_key(key)))
-    }
-
-    fn names_terms(&self) -> bool {
-        let node = self.0.upgrade();
-        FORMATS >= FORMATS_WRITING_TERMS
-            && node.is_some_and(|node| Cluster::of(node).nodes_before(FORMATS_WRITING_TERMS).is_empty())
     }
 
     fn deliver(&self, group: u32, rows: Bytes) -> Delivery {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use super::apply::Done;
 use super::derive::{Known, behind};
 use super::effect::{Accept, Record};
 use super::quiet::Reason;
@@ -113,6 +114,14 @@ impl Replica {
         let accepting = Accepting { source: last, index };
         state.accepting.insert(source, accepting);
         Ok(Step::Proposed(self.pend(state, index)))
+    }
+
+    /// Entries are applied. Once rows of others have named a term, this node does it, too.
+    pub(super) fn look_at_terms(&self, run: &[Done]) {
+        let mut records = run.iter().filter_map(|done| done.record.as_ref());
+        if records.any(Record::names_term) {
+            self.host.name_terms();
+        }
     }
 
     /// Has a proposal go out; gives what waits for it to be applied.

@@ -193,9 +193,8 @@ impl Replica {
     }
 
     fn report(&self, error: &Error) {
-        match error {
-            Error::Storage(stator_storage::Error::Closed) => {}
-            error => self.host.fail(&error.to_string()),
+        if !matches!(error, Error::Storage(stator_storage::Error::Closed)) {
+            self.host.fail(&error.to_string());
         }
     }
 
@@ -277,6 +276,7 @@ impl Replica {
         if let Some(id) = scrub {
             self.take_scrub(id, last);
         }
+        self.look_at_terms(&run);
         let mut state = self.state.lock();
         let mut todo = Todo::default();
         let has_changed = state.take_run(run, &mut todo).map_err(|cause| Error::Group {

@@ -103,7 +103,8 @@ pub(crate) enum Record {
 pub(crate) struct Accept {
     /// The group whose entries they follow from.
     pub(crate) source: u32,
-    /// The term of those entries; programs before generation 4 of the formats do not name it.
+    /// The term of those entries. Earlier programs do not name it, and this one does when all nodes are to
+    /// ([`Host::name_terms`](super::host::Host::name_terms)).
     pub(crate) term: Option<u64>,
     pub(crate) rows: Vec<Sent>,
 }
@@ -459,6 +460,11 @@ impl Record {
             }),
             record => record.rows().iter().any(beside),
         }
+    }
+
+    /// Whether it is rows of another range that name the term of their entries.
+    pub(super) fn names_term(&self) -> bool {
+        matches!(self, Self::Accept(accept) if accept.term.is_some())
     }
 
     /// Whether rows follow from it that other ranges have to take.

@@ -418,7 +418,7 @@ impl Replica {
     fn rows_by_range(&self, batch: &[Waiting]) -> Option<BTreeMap<u32, Bytes>> {
         let courier = self.host.courier()?;
         let term = batch.first().map(|waiting| waiting.term);
-        let term = term.filter(|_| courier.names_terms());
+        let term = term.filter(|_| self.host.names_terms());
         let mut by_range = BTreeMap::<u32, Vec<Sent>>::new();
         for waiting in batch {
             let cell = waiting.record.effect().and_then(|effect| effect.cell.as_ref());

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -50,9 +50,6 @@ pub(crate) trait Outbox: Send + Sync + fmt::Debug {
 pub(crate) trait Courier: Send + Sync + fmt::Debug {
     /// The group of the range of a key; `None` while there is no layout.
     fn group_of(&self, key: &[u8]) -> Option<u32>;
-
-    /// Whether every node reads rows that name the term of their entries.
-    fn names_terms(&self) -> bool;
 
     /// Has the leader of a group take rows ([`super::effect::Accept`] in bytes); is ready when they are applied there.
     fn deliver(&self, group: u32, rows: Bytes) -> Delivery;
@@ -133,6 +130,8 @@ pub(crate) struct Host {
     /// The groups whose replicas rest and to which nothing has happened since they were last found to.
     pub(crate) resting: Resting,
     courier: OnceLock<Arc<dyn Courier>>,
+    /// See [`Host::name_terms`].
+    names_terms: AtomicBool,
     undelayed_bytes: AtomicU64,
     /// Comparisons whose cells are to be digested, with their groups.
     pub(crate) scrubs: Mutex<VecDeque<(u32, Arc<Scrub>)>>,
@@ -165,6 +164,7 @@ impl Host {
             settings,
             resting: Resting::default(),
             courier: OnceLock::new(),
+            names_terms: AtomicBool::new(false),
             undelayed_bytes: AtomicU64::new(0),
             scrubs: Mutex::default(),
             failure,
@@ -181,6 +181,18 @@ impl Host {
     /// How groups reach each other, once it is known.
     pub(crate) fn courier(&self) -> Option<&Arc<dyn Courier>> {
         self.courier.get()
+    }
+
+    /// From now on rows that are sent to other ranges name the term of their entries: every node reads that, or some rows have
+    /// come that do, which is the same. It is never taken back: what has named a term stays in logs and marks, so that a node
+    /// that does not read it could not take part any more.
+    pub(crate) fn name_terms(&self) {
+        self.names_terms.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether rows that are sent to other ranges name the term of their entries.
+    pub(crate) fn names_terms(&self) -> bool {
+        self.names_terms.load(Ordering::Relaxed)
     }
 
     /// Notes that the node cannot go on; the first cause stays.

@@ -160,6 +160,11 @@ pub(crate) struct Own {
 }
 
 impl Own {
+    /// Whether rows of another range have named the term of their entries.
+    pub(super) fn names_terms(&self) -> bool {
+        self.accepted.values().any(|upto| upto.term.is_some())
+    }
+
     /// Reads what the engine has of a group.
     ///
     /// # Errors

@@ -122,6 +122,12 @@ pub(crate) fn recover(
         return Ok(None);
     };
     remembered.own = read_own(host, group, &kept, &mut journal)?;
+    // What a power cut of all nodes has left may be sent before anything is heard of them.
+    let mut unapplied = recovered.unapplied.iter();
+    let names_term = |entry| Record::of_entry(entry).is_some_and(|record| record.names_term());
+    if !host.names_terms() && (remembered.own.names_terms() || unapplied.any(names_term)) {
+        host.name_terms();
+    }
     let last_at_ms = remembered.last_at_ms.max(remembered.own.closed_at_ms);
     remembered.invocations.begin_at(last_at_ms);
     Replica::new(Arc::clone(host), birth, journal, recovered, remembered).map(Some)

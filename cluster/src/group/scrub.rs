@@ -373,6 +373,9 @@ impl Replica {
     fn read_marks_again(&self) -> Result<(), Refused> {
         let (engine, marks) = (&self.host.engine, self.host.keyspaces.marks());
         let own = Own::read(engine, marks, self.group).map_err(|error| Refused::NotNow(error.to_string()))?;
+        if own.names_terms() {
+            self.host.name_terms();
+        }
         let forwarded = own.forwarded;
         let went_too_far = self.state.lock().forwarding.is_logged_beyond(forwarded);
         let open = went_too_far

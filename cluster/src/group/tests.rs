@@ -116,7 +116,7 @@ impl Outbox for Post {
 }
 
 /// From cells of the keyspace `cells` follow the sum of their lengths and, if they are filled, rows with the same. One of them may
-/// not be.
+/// not be; from another one follows a row of another range.
 #[derive(Debug)]
 struct Deriving;
 
@@ -145,7 +145,15 @@ impl Commands for Deriving {
             max: u64::MAX,
             too_large: UnfitSum { code: 1, reason: "" },
         };
+        let sent = (change.key == b"sent").then(|| DerivedRow {
+            keyspace: "filled".into(),
+            key: Bytes::copy_from_slice(change.key),
+            route: Route::Forward,
+            action: Action::Delete,
+            growth: Growth::By(0, 0),
+        });
         Ok(Derived {
+            rows: sent.into_iter().collect(),
             sums: vec![sum],
             ..Derived::default()
         })

@@ -12,6 +12,7 @@ use super::settings::Surroundings;
 use super::{Node, group_of};
 use crate::coordinator::Cluster;
 use crate::error::Error;
+use crate::formats::FORMATS_WRITING_TERMS;
 use crate::group::apply::METADATA_GROUP;
 use crate::group::rest::{Peer, Peers, Stir};
 use crate::metadata::keyspaces::Lookup;
@@ -84,6 +85,7 @@ impl Node {
             }
             if ticks.is_multiple_of(STANDING_EVERY_TICKS) {
                 node.look_at_standing();
+                node.look_at_formats();
                 node.forget_idle_snapshots();
                 node.forget_idle_cuts();
             }
@@ -133,6 +135,22 @@ impl Node {
             *said = Some(state.clone());
             drop(said);
             gossip.update_state(state);
+        }
+    }
+
+    /// Has rows for other ranges name the term of their entries as soon as all nodes are to. Who knows no layout does not know
+    /// all nodes.
+    fn look_at_formats(self: &Arc<Self>) {
+        if self.host.names_terms() || self.layout().is_none() {
+            return;
+        }
+        let cluster = Cluster::of(Arc::clone(self));
+        if cluster.nodes_before(FORMATS_WRITING_TERMS).is_empty() {
+            tracing::info!(
+                formats = FORMATS_WRITING_TERMS,
+                "all nodes run this program or a later one: rows that ranges send to one another name the terms of their entries"
+            );
+            self.host.name_terms();
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use super::three::{Hub, retried, three_with};
 use super::*;
 use crate::derive::{Action, CellChange, Derived, DerivedRow, Growth, Route, Unfit, Value};
+use crate::formats::FORMATS;
 
 /// Derives from cells of keyspace `k`: a row beside each cell, a row of the index `inverse`, a record of `log`.
 #[derive(Debug)]
@@ -516,5 +517,25 @@ async fn rows_are_taken_once_while_leaders_change() {
     }
     assert!(led.len() > 6, "leadership did not change: {led:?}");
     check(&three.nodes[0], 120).await;
+    three.close();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_all_run_this_program_name_the_terms_of_rows() {
+    let three = three_with(3, &Hub::default(), Deriving::new()).await;
+    let keyspace = make_keyspaces(&three.nodes[0]).await;
+    for number in 0..20 {
+        put(&three.nodes[0], keyspace, &key(number), 3).await;
+    }
+    for node in &three.nodes {
+        assert_eq!(node.nodes_before(FORMATS + 1).len(), 3);
+        while !node.node.host.names_terms() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    for number in 0..20 {
+        put(&three.nodes[0], keyspace, &key(number), 4).await;
+    }
+    check(&three.nodes[0], 40).await;
     three.close();
 }

@@ -2,11 +2,13 @@
 
 use std::ops::Bound;
 
-use super::super::effect::{Accept, Change as Growth};
+use super::super::effect::{Accept, Change as Growth, Record};
 use super::super::fill::{Filled, Filling};
+use super::super::host::{Courier, Delivery};
 use super::super::rows::{RowKind, Sent};
 use super::*;
 use crate::derive::sum_of;
+use crate::transaction::TransactionId;
 
 /// The keyspace of the cells, and those of what follows.
 const CELLS: u32 = 7;
@@ -208,4 +210,60 @@ fn rows_that_follow_from_entries_in_the_place_of_lost_ones_are_taken_and_each_on
     assert_eq!(appended(&group, 2), 5, "they are known from before the start");
     take(&group, 2, 4, &[8]);
     assert_eq!(appended(&group, 2), 6);
+}
+
+/// Keeps the rows that are to be brought to another range.
+#[derive(Debug, Default)]
+struct Catcher(Mutex<Vec<Accept>>);
+
+impl Courier for Catcher {
+    fn group_of(&self, _: &[u8]) -> Option<u32> {
+        Some(GROUP + 1)
+    }
+
+    fn deliver(&self, _: u32, rows: Bytes) -> Delivery {
+        let Ok(Record::Accept(accept)) = Record::decode(rows) else {
+            panic!("they are no rows")
+        };
+        self.0.lock().push(accept);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn resolve(&self, _: u32, _: &Bytes, _: (TransactionId, u64)) -> Delivery {
+        unreachable!("nothing is prepared")
+    }
+}
+
+#[test]
+fn rows_name_their_term_from_the_time_on_when_all_nodes_are_to_and_not_before() {
+    let group = led();
+    let catcher = Arc::new(Catcher::default());
+    let host = &group.nodes[&NodeId(1)].host;
+    host.set_courier(Arc::clone(&catcher) as Arc<dyn Courier>);
+    for text in ["a", "b"] {
+        let mut write = append(&group, 1, "sent", text);
+        group.run();
+        answered(write.poll());
+        host.name_terms();
+    }
+    let term = group.replica(1).state.lock().core.term();
+    let named: Vec<_> = catcher.0.lock().iter().map(|accept| accept.term).collect();
+    assert_eq!(named, [None, Some(term)]);
+}
+
+#[test]
+fn who_has_rows_with_terms_names_them_itself_also_right_after_a_start() {
+    let names = |group: &Group| [1, 2, 3].map(|node| group.nodes[&NodeId(node)].host.names_terms());
+    let mut group = led();
+    assert_eq!(names(&group), [false; 3]);
+    take(&group, 1, 3, &[5]);
+    group.tick(1, 3);
+    assert_eq!(names(&group), [true; 3]);
+    // Of one the engine has what they have left, of another one there is the log only.
+    group.nodes[&NodeId(2)].host.engine.begin_flush().unwrap();
+    group.turn();
+    for node in [2, 3] {
+        group.restart(node);
+    }
+    assert_eq!(names(&group), [true; 3]);
 }
