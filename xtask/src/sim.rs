@@ -35,6 +35,7 @@ const TESTED: &[(&str, u32)] = &[
     ("cluster-voters", 20),
     ("cluster-late", 20),
     ("cluster-interval", 50),
+    ("cluster-tail", 20),
     ("cluster-derived", 40),
     ("cluster-transact", 60),
     ("cluster-all", 20),

@@ -1,9 +1,9 @@
 //! What follows from the cells of keyspace `main` where a run derives: a row beside each cell, a row of an index by value,
 //! a record of a stream; and a row of an index that is made while clients write.
 //!
-//! Invariant: pure functions of the cell, so that what has to be there can be said at the end. Only runs that sync their
-//! logs derive: with durability `interval`, a power cut of all nodes may leave rows whose source is lost, as it may take
-//! along acknowledged writes. Not here: what is checked (`invariant/`), who makes the late index (`online.rs`).
+//! Invariant: pure functions of the cell, so that what has to be there can be said at the end. Rows are
+//! compared with cells only where logs are synced: with durability `interval`, a power cut of all nodes may leave rows whose source
+//! is lost, as it may take along acknowledged writes (`tail.rs` looks at what comes behind one). Not here: what is checked (`invariant/`), who makes the late index (`online.rs`).
 
 use std::sync::atomic::AtomicBool;
 

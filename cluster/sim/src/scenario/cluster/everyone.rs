@@ -166,6 +166,23 @@ impl Everyone {
         }
     }
 
+    /// Asks any nodes until one has answered.
+    pub(super) async fn insist<T: Send + 'static>(
+        &self,
+        stream: &mut Stream,
+        what: &str,
+        call: impl Fn(Arc<dyn Node>) -> Answering<'static, T> + Clone + Send + 'static,
+    ) -> T {
+        loop {
+            let node = self.any_node(stream);
+            if let Attempt::Answered(answer) = self.ask(node, what, call.clone()).await {
+                return answer;
+            }
+            let pause = stream.between(50, 300);
+            self.pause(pause).await;
+        }
+    }
+
     fn without_answer<T>(&self, node: NodeId, incarnation: u64, trouble: Trouble) -> Attempt<T> {
         match trouble {
             Trouble::Unknown(_) => Attempt::Unknown,

@@ -91,7 +91,7 @@ fn node_settings(boot: &Boot, shape: &Shape, control: &Control) -> NodeSettings 
         software: "simulation".to_owned(),
         storage: Settings {
             durability: shape.durability,
-            storage: engine_settings(),
+            storage: engine_settings(shape.syncs_seldom),
         },
         timing: Timing::default(),
         gossip: GossipSettings::default(),
@@ -104,8 +104,8 @@ fn node_settings(boot: &Boot, shape: &Shape, control: &Control) -> NodeSettings 
     }
 }
 
-fn engine_settings() -> EngineSettings {
-    EngineSettings {
+fn engine_settings(syncs_seldom: bool) -> EngineSettings {
+    let settings = EngineSettings {
         memtable_bytes_max: 16 << 10,
         log_segment_bytes: 16 << 10,
         log_segments_max: 4,
@@ -121,6 +121,16 @@ fn engine_settings() -> EngineSettings {
         level_size_ratio: 4,
         compaction_threads: 1,
         ..EngineSettings::default()
+    };
+    if !syncs_seldom {
+        return settings;
+    }
+    // Neither a full segment nor a full memtable has the log synced before its time has come.
+    EngineSettings {
+        memtable_bytes_max: 4 << 20,
+        log_segment_bytes: 4 << 20,
+        sync_interval_ms: 1_000,
+        ..settings
     }
 }
 

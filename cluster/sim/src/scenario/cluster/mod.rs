@@ -2,7 +2,7 @@
 //!
 //! `cluster` breaks whatever a seed says. The others are directed: `cluster-blackout` takes all power at once,
 //! `cluster-voters` that of the one who decides elections, `cluster-late` lets a leader hear what is past,
-//! `cluster-drowsy` lets groups rest, `cluster-long` lets them forget, `cluster-interval` syncs seldom, `cluster-all` compares replicas that lag, `cluster-rolling` restarts one node after the other, `cluster-moves` has nodes join and leave, `cluster-minority` leaves one
+//! `cluster-drowsy` lets groups rest, `cluster-long` lets them forget, `cluster-interval` syncs seldom, `cluster-tail` has all nodes lose the end of their logs, `cluster-all` compares replicas that lag, `cluster-rolling` restarts one node after the other, `cluster-moves` has nodes join and leave, `cluster-minority` leaves one
 //! node of three, `cluster-wiped` takes a node's disk, `cluster-rot` changes bits on a disk, `cluster-away` has a node be away for longer than the log is kept for it, `cluster-derived` makes an index while there is much to forward, `cluster-transact` carries out transactions. Invariants are in `invariant/`, one file each; a failure begins with
 //! the name of the one that is broken. Not here: how a node is opened (`machine.rs`).
 
@@ -26,6 +26,7 @@ mod rewind;
 mod rot;
 mod settle;
 mod setup;
+mod tail;
 mod watch;
 mod wiped;
 mod work;
@@ -56,9 +57,11 @@ pub fn all() -> Vec<Arc<dyn Scenario>> {
         Arc::new(ClusterScenario::whole(machine::builder())),
         Arc::new(MinorityScenario::new(machine::builder())),
         Arc::new(WipedScenario::new(machine::builder())),
+        Arc::new(TailScenario::new(machine::builder())),
     ]
 }
 
 pub use minority::MinorityScenario;
 pub use random::ClusterScenario;
+pub use tail::TailScenario;
 pub use wiped::WipedScenario;

@@ -166,13 +166,6 @@ impl Maker {
         what: &str,
         call: impl Fn(Arc<dyn Node>) -> Answering<'static, T> + Clone + Send + 'static,
     ) -> T {
-        loop {
-            let node = self.any_node();
-            if let Attempt::Answered(answer) = self.everyone.ask(node, what, call.clone()).await {
-                return answer;
-            }
-            let pause = self.stream.between(50, 300);
-            self.everyone.pause(pause).await;
-        }
+        self.everyone.insist(&mut self.stream, what, call).await
     }
 }

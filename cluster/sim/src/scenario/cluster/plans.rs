@@ -11,7 +11,8 @@ use super::random::{ABSENCE_WORK, WORK};
 use crate::fault::{Entry, Fault, Partition, Schedule};
 use crate::random::Stream;
 
-fn power_cut(stream: &mut Stream, nodes: &[NodeId], after_operations: u64) -> Fault {
+/// All of these lose their power, and what they have not synced, or some of it.
+pub(super) fn power_cut(stream: &mut Stream, nodes: &[NodeId], after_operations: u64) -> Fault {
     Fault::PowerCut {
         nodes: nodes.to_vec(),
         after_operations,

@@ -46,6 +46,8 @@ pub(super) struct Shape {
     pub(super) keys: Keys,
     pub(super) think_ms_max: u64,
     pub(super) durability: Durability,
+    /// Whether logs that are not synced for each write are synced once a second only.
+    pub(super) syncs_seldom: bool,
     /// What follows from writes, if anything does.
     pub(super) deriving: Option<Arc<Deriving>>,
 }
@@ -71,6 +73,7 @@ impl Shape {
             },
             think_ms_max: stream.between(40, 200),
             durability: Durability::Sync,
+            syncs_seldom: false,
             deriving: None,
         }
     }
