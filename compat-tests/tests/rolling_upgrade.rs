@@ -1,5 +1,6 @@
 //! A cluster goes from an earlier program to this one, back, and on again, a node at a time, while clients work with the SDKs'
-//! default retries, boto3 among them. None of them sees an error, and what is new waits until all nodes know it.
+//! default retries, boto3 among them. None of them sees an error, what is new waits until all nodes know it, and rows of an index
+//! come from ranges of one program to those of the other.
 //!
 //! `cargo xtask upgrade --from COMMIT` builds the earlier program and runs it.
 
@@ -9,7 +10,9 @@ use std::time::Duration;
 use compat_tests::chaos::wait_until_whole;
 use compat_tests::load::bank::Bank;
 use compat_tests::load::{Load, Settings};
-use compat_tests::{Balancer, Client, Cluster, Durability, Mode, Result, holds_within, pause, python};
+use compat_tests::{
+    Balancer, Client, Cluster, Durability, Mode, Random, Result, Sdk, holds_within, pause, python,
+};
 use serde_json::json;
 
 /// How long nodes of both programs run between two restarts.
@@ -20,8 +23,15 @@ const GAP_MAX: Duration = Duration::from_secs(1);
 const HEARD_WITHIN: Duration = Duration::from_secs(10);
 /// The generation of formats that histories need.
 const OF_HISTORY: u64 = 1;
+/// Programs of this generation read rows of other ranges that name terms. This program writes them as soon as all nodes run
+/// it, so that a cluster whose tables have indexes cannot go back to an earlier one.
+const READING_TERMS: u64 = 3;
 /// A table whose history is wanted.
 const TABLE: &str = "upgraded";
+/// A table with an index.
+const INDEXED: &str = "indexed";
+/// How many items are put into it each time.
+const ITEMS_AT_A_TIME: u64 = 20;
 
 #[test]
 #[ignore = "needs an earlier program: cargo xtask upgrade"]
@@ -42,10 +52,24 @@ fn an_upgrade_node_by_node_and_the_way_back_cost_no_client_an_error() {
     let transfers = bank.run(|| {
         items = Some(load.run(|| {
             make_table(&cluster)?;
-            let is_news = least_formats(&cluster, 0)? < OF_HISTORY;
-            run_each(&mut cluster, None, is_news)?;
-            run_each(&mut cluster, Some(&earlier), is_news)?;
-            run_each(&mut cluster, None, is_news)?;
+            let formats = least_formats(&cluster, 0)?;
+            let is_news = formats < OF_HISTORY;
+            let mut rows = None;
+            if formats >= READING_TERMS {
+                let sdk = Sdk::new(
+                    cluster.access(),
+                    balancer.address(),
+                    Mode::LegacyPython,
+                    Random::new(4, 0),
+                );
+                rows = Some(Rows::open(sdk)?);
+            }
+            for program in [None, Some(&*earlier), None] {
+                run_each(&mut cluster, program, is_news, rows.as_mut())?;
+            }
+            if let Some(rows) = &mut rows {
+                rows.are_all_there()?;
+            }
             let is_taken = || keep_history(&cluster, 0).is_ok_and(|refused| refused.is_none());
             if holds_within(HEARD_WITHIN, is_taken) {
                 Ok(())
@@ -80,7 +104,12 @@ fn an_upgrade_node_by_node_and_the_way_back_cost_no_client_an_error() {
 }
 
 /// Ends each node in turn and starts it with another program; `None` is the one that is tested.
-fn run_each(cluster: &mut Cluster, program: Option<&Path>, is_news: bool) -> Result<()> {
+fn run_each(
+    cluster: &mut Cluster,
+    program: Option<&Path>,
+    is_news: bool,
+    mut rows: Option<&mut Rows>,
+) -> Result<()> {
     let what = if program.is_some() {
         "the earlier program"
     } else {
@@ -96,6 +125,9 @@ fn run_each(cluster: &mut Cluster, program: Option<&Path>, is_news: bool) -> Res
         member.program = program.map(Path::to_owned);
         member.start()?.ready()?;
         eprintln!("rolling upgrade: node {} runs {what}", member.id);
+        if let Some(rows) = &mut rows {
+            rows.put()?;
+        }
         let tested = if program.is_none() { place } else { (place + 1) % 3 };
         if is_news && place < 2 {
             history_waits_for_all(cluster, tested)?;
@@ -103,6 +135,55 @@ fn run_each(cluster: &mut Cluster, program: Option<&Path>, is_news: bool) -> Res
     }
     pause(BETWEEN);
     Ok(())
+}
+
+/// Items whose rows in an index come from other ranges.
+struct Rows {
+    sdk: Sdk,
+    items: u64,
+}
+
+impl Rows {
+    fn open(mut sdk: Sdk) -> Result<Self> {
+        let request = json!({"TableName": INDEXED, "BillingMode": "PAY_PER_REQUEST",
+            "KeySchema": [{"AttributeName": "k", "KeyType": "HASH"}],
+            "AttributeDefinitions": [
+                {"AttributeName": "k", "AttributeType": "S"}, {"AttributeName": "v", "AttributeType": "S"}],
+            "GlobalSecondaryIndexes": [{"IndexName": "by-value", "Projection": {"ProjectionType": "KEYS_ONLY"},
+                "KeySchema": [{"AttributeName": "v", "KeyType": "HASH"}]}]});
+        sdk.ok("CreateTable", &request)?;
+        Ok(Self { sdk, items: 0 })
+    }
+
+    fn put(&mut self) -> Result<()> {
+        for _ in 0..ITEMS_AT_A_TIME {
+            self.items += 1;
+            let text = |head: &str| json!({"S": format!("{head}{}", self.items)});
+            let item = json!({"k": text("k"), "v": text("v")});
+            self.sdk
+                .ok("PutItem", &json!({"TableName": INDEXED, "Item": item}))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until each item has its row, and no other is there.
+    fn are_all_there(&mut self) -> Result<()> {
+        let request = json!({"TableName": INDEXED, "IndexName": "by-value", "Select": "COUNT"});
+        let mut found = None;
+        let are_there = holds_within(HEARD_WITHIN, || {
+            found = self
+                .sdk
+                .ok("Scan", &request)
+                .ok()
+                .and_then(|page| page["Count"].as_u64());
+            found == Some(self.items)
+        });
+        if are_there {
+            Ok(())
+        } else {
+            Err(format!("{} items have {found:?} rows in the index", self.items).into())
+        }
+    }
 }
 
 /// What an earlier program could not read is refused by this one, for as long as a node runs the earlier one.
