@@ -408,8 +408,9 @@ impl Cluster {
 
     /// Gives the leaderships of this node to others before a planned stop, as far as there are others that have caught up,
     /// and tells them that it leaves. Returns when this node leads nothing that somebody else could, or its patience is
-    /// over.
+    /// over. Nodes that stop at the same time hand nothing over to each other.
     pub async fn hand_over(&self) {
+        self.node.begin_to_stop();
         let world = &self.node.surroundings.world;
         let begun = world.now();
         loop {

@@ -155,9 +155,8 @@ impl Gossip {
             }
             Input::Timer(timer) => self.on_timer(timer, now, &mut effects),
             Input::State(state) => {
-                self.own_state = NodeState {
-                    version: self.own_state.version,
-                    ..state
+                if self.own_state.replace(state) {
+                    self.spread_own_state();
                 }
             }
             Input::Join(peers) => self.on_join(peers, now, &mut effects),
@@ -189,7 +188,10 @@ impl Gossip {
             address: known.id.address.to_string(),
             liveness: known.liveness,
             incarnation: known.id.incarnation,
-            state: self.states.get(node).map(|(_, state)| state.clone()),
+            state: self
+                .states
+                .get(node)
+                .map(|(said, state)| state.of_start(*said, known.id.incarnation)),
             since: known.since,
         });
         let mut members: Vec<_> = others.chain([own]).collect();

@@ -98,7 +98,8 @@ impl Gossiper {
         self.shared.handle(Input::Join(peers));
     }
 
-    /// Says something new about this node. It reaches the others within a few seconds; may be called at any rate.
+    /// Says something new about this node. It reaches the others within a few seconds, that it stops at once; may be called at any
+    /// rate.
     pub fn update_state(&self, state: NodeState) {
         self.shared.handle(Input::State(state));
     }

@@ -65,7 +65,7 @@ pub enum Input<'a> {
     /// The time that was asked for has come. Times that are due together are given in the order in which they are due.
     Timer(TimerId),
     /// The node has something new to say about itself. It is spread with the next regular word, so that speaking too
-    /// often costs nothing.
+    /// often costs nothing; at once when it is that it stops.
     State(NodeState),
     /// These nodes are to be joined. They are spoken to until they are members, and whenever they are down.
     Join(Vec<Peer>),

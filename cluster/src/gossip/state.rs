@@ -18,10 +18,10 @@ pub const SOFTWARE_BYTES_MAX: usize = 64;
 /// reads a configuration refuses it before.
 pub const PLACE_BYTES_MAX: usize = 64;
 
-/// The longest state as bytes: eleven numbers of 64 bits, two of 32, one bit and three texts.
+/// The longest state as bytes: eleven numbers of 64 bits, two of 32, two bits and three texts.
 #[cfg(test)]
 pub(super) const STATE_BYTES_MAX: usize =
-    11 * 10 + 2 * 5 + 1 + (1 + SOFTWARE_BYTES_MAX) + 2 * (1 + PLACE_BYTES_MAX);
+    11 * 10 + 2 * 5 + 2 + (1 + SOFTWARE_BYTES_MAX) + 2 * (1 + PLACE_BYTES_MAX);
 
 /// What a node says about itself. All of it may be a few seconds old.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,6 +56,28 @@ pub struct NodeState {
     pub rejoining: bool,
     /// Which formats its program reads, by their generation ([`FORMATS`](crate::FORMATS)); 0 if it does not say so.
     pub formats: u32,
+    /// Whether it was told to stop, so that nothing is to be handed over to it. Spread at once.
+    pub stopping: bool,
+}
+
+impl NodeState {
+    /// Says something else from now on. Whether others have to hear of it at once.
+    pub(super) fn replace(&mut self, state: Self) -> bool {
+        let is_urgent = state.stopping && !self.stopping;
+        *self = Self {
+            version: self.version,
+            ..state
+        };
+        is_urgent
+    }
+
+    /// What was said at a time, as it counts for a start of the node: that an earlier one has stopped says nothing of it.
+    pub(super) fn of_start(&self, (said_in, _): Stamp, incarnation: u64) -> Self {
+        Self {
+            stopping: self.stopping && said_in >= incarnation,
+            ..self.clone()
+        }
+    }
 }
 
 /// When a state was said: the incarnation of the process, and the version within it.
@@ -98,6 +120,9 @@ impl StateItem {
         put_varint(&mut bytes, state.capacity.into());
         put_varint(&mut bytes, state.rejoining.into());
         put_varint(&mut bytes, state.formats.into());
+        if state.stopping {
+            put_varint(&mut bytes, 1);
+        }
         bytes
     }
 
@@ -133,6 +158,8 @@ impl StateItem {
             } else {
                 u32::try_from(reader.varint()?).unwrap_or(u32::MAX)
             },
+            // Only those that are stopping go on.
+            stopping: !reader.is_empty() && reader.varint()? == 1,
         };
         Ok(Self {
             node,
@@ -236,6 +263,25 @@ mod tests {
     }
 
     #[test]
+    fn that_a_node_stops_is_urgent_and_counts_for_the_start_that_has_said_it() {
+        let stopping = NodeState {
+            layout_epoch: 7,
+            stopping: true,
+            ..NodeState::default()
+        };
+        let mut own = NodeState {
+            version: 4,
+            ..NodeState::default()
+        };
+        assert!(own.replace(stopping.clone()));
+        assert_eq!((own.version, own.layout_epoch, own.stopping), (4, 7, true));
+        assert!(!own.replace(stopping), "it is known");
+        assert!(own.of_start((2, 4), 2).stopping);
+        let next = own.of_start((2, 4), 3);
+        assert_eq!((next.layout_epoch, next.stopping), (7, false));
+    }
+
+    #[test]
     fn a_program_that_says_no_generation_of_formats_has_the_first_one() {
         let mut bytes = item(1, 2).encode();
         assert_eq!(bytes.pop(), Some(7));
@@ -307,6 +353,7 @@ mod tests {
                 capacity: u32::MAX,
                 rejoining: true,
                 formats: u32::MAX,
+                stopping: true,
             },
         };
         assert_eq!(longest.encode().len(), STATE_BYTES_MAX);
@@ -319,7 +366,7 @@ mod tests {
             software in "[ -~]{0,64}",
             (zone, rack) in ("[ -~]{0,64}", "[a-zü]{0,32}"),
             (capacity, formats) in any::<(u32, u32)>(),
-            rejoining in any::<bool>(),
+            (rejoining, stopping) in any::<(bool, bool)>(),
         ) {
             let [node, incarnation, version, requests_per_second, data_bytes, free_bytes, leaders, replicas,
                 started_at_ms, layout_epoch, hints_waiting] = numbers;
@@ -329,6 +376,7 @@ mod tests {
                 state: NodeState {
                     version, requests_per_second, data_bytes, free_bytes, leaders, replicas, started_at_ms,
                     software, layout_epoch, hints_waiting, zone, rack, capacity, rejoining, formats,
+                    stopping,
                 },
             };
             let bytes = item.encode();

@@ -127,6 +127,15 @@ pub(crate) fn successor(others: &[Candidate]) -> Option<ReplicaId> {
     best.map(|other| other.replica)
 }
 
+/// Whether a majority of each of these is there: of the voters, and of those before a change that is under way. Without it, a
+/// hand-over waits for votes that do not come.
+pub(crate) fn has_majorities(voters: [&[ReplicaId]; 2], is_there: impl Fn(ReplicaId) -> bool) -> bool {
+    voters.iter().all(|voters| {
+        let there = voters.iter().filter(|voter| is_there(**voter)).count();
+        voters.is_empty() || there * 2 > voters.len()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
@@ -257,6 +266,23 @@ mod tests {
         };
         assert_eq!(successor(&[down, fit(4, 8)]), Some(ReplicaId(4)));
         assert_eq!(successor(&[down]), None);
+    }
+
+    #[test]
+    fn somebody_is_elected_by_a_majority_of_those_before_a_change_and_after_it() {
+        let replicas = |ids: &[u64]| ids.iter().copied().map(ReplicaId).collect::<Vec<_>>();
+        let there = replicas(&[1, 2, 3]);
+        let has = |voters: &[u64], outgoing: &[u64]| {
+            let (voters, outgoing) = (replicas(voters), replicas(outgoing));
+            has_majorities([&voters, &outgoing], |id| there.contains(&id))
+        };
+        assert!(has(&[1], &[]));
+        assert!(has(&[1, 2, 9], &[]));
+        assert!(!has(&[1, 8, 9], &[]));
+        assert!(!has(&[1, 2, 8, 9], &[]), "a half is no majority");
+        assert!(has(&[1, 2, 9], &[1, 3, 8]));
+        assert!(!has(&[1, 2, 9], &[1, 8, 9]));
+        assert!(!has(&[1, 8, 9], &[1, 2, 3]));
     }
 
     proptest! {

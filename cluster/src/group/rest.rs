@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::balance::{Candidate, Leading, successor};
+use super::balance::{Candidate, Leading, has_majorities, successor};
 use super::log::TEND_EVERY_TICKS;
 use super::quiet::{Look, QuietKind, QuietMessage, Reason, Receipt, Tick};
 use super::replica::{Replica, State, Todo};
@@ -20,8 +20,9 @@ pub(crate) struct Peers(pub(crate) BTreeMap<NodeId, Peer>);
 /// What gossip says of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
-    /// Neither suspect nor down.
+    /// Neither suspect nor down, nor about to stop.
     pub(crate) is_alive: bool,
+    pub(crate) is_down: bool,
     pub(crate) incarnation: u64,
 }
 
@@ -41,6 +42,8 @@ struct Other {
     silent_ticks: u16,
     /// Whether the log is not kept for it any more since it is away or silent.
     is_given_up: bool,
+    /// Whether gossip holds its node for down, or knows nothing of it.
+    is_down: bool,
     /// Which start of its node it is in.
     start: u64,
 }
@@ -269,6 +272,7 @@ impl Replica {
                 away_ticks: 0,
                 silent_ticks: 0,
                 is_given_up: false,
+                is_down: peer.is_none_or(|peer| peer.is_down),
                 start: peer.map_or(0, |peer| peer.incarnation),
             };
             if !is_alive {
@@ -333,6 +337,16 @@ impl Replica {
             .collect()
     }
 
+    /// Whether so many of the group are there that somebody can be elected.
+    fn could_elect(&self, state: &State) -> bool {
+        let members = state.core.members();
+        let is_there = |id| {
+            let other = state.others.member(id);
+            id == self.id() || other.is_some_and(|other| !other.is_down)
+        };
+        has_majorities([&members.voters, &members.outgoing], is_there)
+    }
+
     fn heir_by_preference(&self, state: &mut State) -> Option<ReplicaId> {
         let preferred = self.preferred().filter(|preferred| *preferred != self.id());
         // Nearly all replicas are done here.
@@ -353,7 +367,7 @@ impl Replica {
     /// Hands leadership over before a planned stop; `false` if this replica does not lead, or nobody could.
     pub(crate) fn hand_over(self: &Arc<Self>) -> bool {
         let mut state = self.state.lock();
-        if !state.leads() {
+        if !state.leads() || !self.could_elect(&state) {
             return false;
         }
         let others = self.candidates(&state);

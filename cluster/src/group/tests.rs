@@ -406,6 +406,7 @@ impl Group {
                 *node,
                 Peer {
                     is_alive,
+                    is_down: !is_alive,
                     incarnation,
                 },
             )

@@ -117,6 +117,8 @@ pub(crate) struct Node {
     is_rejoining: AtomicBool,
     /// Whether the layout counts on it for replicas that it never had and cannot begin any more, so that it needs others in their place.
     has_missed: AtomicBool,
+    /// Whether it was told to stop.
+    is_stopping: AtomicBool,
     /// Whether it follows the metadata of other nodes because it has none, or none that can be read.
     is_mirroring: AtomicBool,
     /// Whether the replicas that its log knows of are begun.
@@ -219,6 +221,7 @@ impl Node {
             incarnation: AtomicU64::new(0),
             is_rejoining: AtomicBool::new(false),
             has_missed: AtomicBool::new(false),
+            is_stopping: AtomicBool::new(false),
             is_mirroring: AtomicBool::new(false),
             has_begun: AtomicBool::new(false),
             stage,

@@ -389,6 +389,7 @@ impl Node {
             rejoining: self.is_rejoining() || self.has_missed.load(std::sync::atomic::Ordering::Acquire),
             hints_waiting: self.hints.status().waiting,
             formats: crate::FORMATS,
+            stopping: self.is_stopping.load(std::sync::atomic::Ordering::Acquire),
             ..NodeState::default()
         }
     }

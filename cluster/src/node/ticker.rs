@@ -13,6 +13,7 @@ use super::{Node, group_of};
 use crate::coordinator::Cluster;
 use crate::error::Error;
 use crate::formats::FORMATS_WRITING_TERMS;
+use crate::gossip::{Liveness, Member};
 use crate::group::apply::METADATA_GROUP;
 use crate::group::rest::{Peer, Peers, Stir};
 use crate::metadata::keyspaces::Lookup;
@@ -154,6 +155,12 @@ impl Node {
         }
     }
 
+    /// Tells others that this node is about to stop, so that they hand nothing over to it.
+    pub(crate) fn begin_to_stop(&self) {
+        self.is_stopping.store(true, Ordering::Release);
+        self.look_at_standing();
+    }
+
     /// Whether this node has every replica that the layout counts on it for.
     fn has_all_again(&self) -> bool {
         let Some(layout) = self.layout() else { return false };
@@ -185,14 +192,13 @@ impl Node {
     /// What gossip says of other nodes.
     fn peers(&self) -> Peers {
         let members = self.gossip.get().map(crate::gossip::Gossiper::members);
-        let peers = members.unwrap_or_default().into_iter().map(|member| {
-            let peer = Peer {
-                is_alive: member.liveness == crate::gossip::Liveness::Alive,
-                incarnation: member.incarnation,
-            };
-            (member.node, peer)
-        });
-        Peers(peers.collect())
+        let members = members.unwrap_or_default();
+        Peers(
+            members
+                .iter()
+                .map(|member| (member.node, peer_of(member)))
+                .collect(),
+        )
     }
 
     /// Follows what gossip says of other nodes: whoever waits for one that is down need not wait any longer.
@@ -219,7 +225,7 @@ impl Node {
                 }
             }
             for member in members {
-                let is_down = member.liveness == crate::gossip::Liveness::Down;
+                let is_down = member.liveness == Liveness::Down;
                 if is_down && down.insert(member.node) {
                     node.exchange.fail_peer(member.node);
                 } else if !is_down {
@@ -336,13 +342,47 @@ impl Node {
     }
 }
 
+/// What a member is to groups. One that stops still votes, but whoever waited for it would wait for its next start.
+fn peer_of(member: &Member) -> Peer {
+    let is_stopping = member.state.as_ref().is_some_and(|state| state.stopping);
+    Peer {
+        is_alive: member.liveness == Liveness::Alive && !is_stopping,
+        is_down: member.liveness == Liveness::Down,
+        incarnation: member.incarnation,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gossip::NodeState;
+
+    #[test]
+    fn one_that_stops_is_nobody_to_hand_over_to_and_still_votes() {
+        let looks = |liveness, stopping| {
+            let peer = peer_of(&Member {
+                node: crate::world::NodeId(2),
+                address: "host-2:1".to_owned(),
+                liveness,
+                incarnation: 3,
+                state: Some(NodeState {
+                    stopping,
+                    ..NodeState::default()
+                }),
+                since: std::time::Duration::ZERO,
+            });
+            (peer.is_alive, peer.is_down)
+        };
+        assert_eq!(looks(Liveness::Alive, false), (true, false));
+        assert_eq!(looks(Liveness::Alive, true), (false, false));
+        assert_eq!(looks(Liveness::Suspect, false), (false, false));
+        assert_eq!(looks(Liveness::Down, true), (false, true));
+    }
 
     fn peers(incarnation: u64) -> Peers {
         let peer = Peer {
             is_alive: true,
+            is_down: false,
             incarnation,
         };
         Peers(std::iter::once((crate::world::NodeId(2), peer)).collect())

@@ -457,6 +457,15 @@ async fn a_hint_that_does_not_fit_holds_up_none_that_comes_behind_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_stop_at_the_same_time_do_not_wait_for_each_other() {
+    let three = three(3).await;
+    let begun = tokio::time::Instant::now();
+    futures_util::future::join_all(three.nodes.iter().map(Cluster::hand_over)).await;
+    assert!(begun.elapsed() < HAND_OVER_PATIENCE);
+    close(&three);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_leaves_hears_of_it_to_the_end() {
     let three = three(1).await;
     let leaving = &three.nodes[2];

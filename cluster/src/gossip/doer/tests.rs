@@ -150,6 +150,33 @@ async fn nodes_find_each_other_and_miss_one_that_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn that_a_node_stops_is_known_before_it_speaks_regularly() {
+    let cluster = Cluster::new();
+    let nodes: Vec<_> = (1..=3).map(|node| cluster.start(node).0).collect();
+    for node in &nodes {
+        until(node, |node| {
+            (1..=3).all(|other| node.liveness(NodeId(other)) == Some(Liveness::Alive))
+        })
+        .await;
+    }
+    let begun = Instant::now();
+    nodes[2].update_state(NodeState {
+        stopping: true,
+        ..NodeState::default()
+    });
+    for node in &nodes[..2] {
+        until(node, |node| {
+            let members = node.members();
+            members.iter().any(|member| {
+                member.node == NodeId(3) && member.state.as_ref().is_some_and(|state| state.stopping)
+            })
+        })
+        .await;
+    }
+    assert!(begun.elapsed() < Duration::from_millis(GossipSettings::default().state_interval_ms / 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_whose_process_ended_is_down_and_can_be_forgotten() {
     let cluster = Cluster::new();
     let (first, _) = cluster.start(1);
