@@ -356,9 +356,6 @@ impl Worker for Archivist {
     }
 
     async fn keep_house(&self) {
-        if let Err(error) = self.forget_progress().await {
-            tracing::debug!(%error, "how far restores had come is forgotten later");
-        }
         if !self.sweep.rings(self.cluster().steady_now()) {
             return;
         }
@@ -376,6 +373,9 @@ impl Worker for Archivist {
     }
 
     async fn jobs(&self) -> Result<Vec<Job>, JobError> {
+        if let Err(error) = self.forget_progress().await {
+            tracing::debug!(%error, "how far restores had come is forgotten later");
+        }
         let mut jobs = Vec::new();
         let mut records = Vec::new();
         if let Some(backups) = &self.backups {

@@ -16,8 +16,8 @@ use stator_cluster::Cluster;
 
 /// How long to wait for a change before it is looked what time it is, and whether what is left can be begun.
 const LOOK: Duration = Duration::from_secs(1);
-/// How often it is looked for something to do when nothing was left and nothing has changed since: what is kept for a time becomes
-/// old. A look reads all that is known of jobs, those of months ago included.
+/// How often it is looked for something to do when nothing has changed, neither in the metadata nor at the desk: what is kept for a
+/// time becomes old. A look reads all that is known of jobs, those of months ago included.
 const LOOK_ANYWAY: Duration = Duration::from_secs(60);
 /// How long to wait after something has failed.
 pub(crate) const PAUSE: Duration = Duration::from_secs(1);
@@ -60,6 +60,18 @@ struct Papers {
     resting: HashSet<String>,
     /// How often something has failed since it last got further.
     failures: BTreeMap<String, Failures>,
+    /// Whether a job was turned away that waits for one that is under way.
+    has_turned_away: bool,
+    /// Whether a job may be begun now that could not when it was last looked for some.
+    has_room: bool,
+}
+
+impl Papers {
+    /// One less is under way: who was turned away may come again.
+    fn make_room(&mut self, name: &str) {
+        self.under_way.remove(name);
+        self.has_room |= std::mem::take(&mut self.has_turned_away);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -74,15 +86,23 @@ impl Desk {
     /// Takes a job, unless it is under way or there are enough.
     fn take(&self, name: &str) -> bool {
         let mut papers = self.0.lock();
-        papers.under_way.len() < JOBS_MAX
-            && !papers.resting.contains(name)
-            && papers.under_way.insert(name.to_owned())
+        if papers.resting.contains(name) {
+            return false;
+        }
+        let is_taken = papers.under_way.len() < JOBS_MAX && papers.under_way.insert(name.to_owned());
+        papers.has_turned_away |= !is_taken;
+        is_taken
+    }
+
+    /// Whether a job may be begun that was left before; told once.
+    fn has_room(&self) -> bool {
+        std::mem::take(&mut self.0.lock().has_room)
     }
 
     /// Puts a job away that has failed, and makes room for others; gives how long it rests.
     fn let_rest(&self, name: &str) -> Duration {
         let mut papers = self.0.lock();
-        papers.under_way.remove(name);
+        papers.make_room(name);
         papers.resting.insert(name.to_owned());
         let failures = papers.failures.entry(name.to_owned()).or_default();
         failures.all = failures.all.saturating_add(1);
@@ -90,11 +110,13 @@ impl Desk {
     }
 
     fn has_rested(&self, name: &str) {
-        self.0.lock().resting.remove(name);
+        let mut papers = self.0.lock();
+        papers.resting.remove(name);
+        papers.has_room = true;
     }
 
     fn put_away(&self, name: &str) {
-        self.0.lock().under_way.remove(name);
+        self.0.lock().make_room(name);
     }
 
     /// Counts a failure. `true` when it was the last one that is borne.
@@ -131,7 +153,7 @@ pub(crate) trait Worker: Clone + Send + Sync + 'static {
 
     /// What is done once the node begins to lead, until it succeeds.
     fn prepare(&self) -> impl Future<Output = Result<(), Self::Error>> + Send;
-    /// What is done beside the jobs at each look.
+    /// What is done beside the jobs, about once a second: what costs something is for [`Worker::jobs`].
     fn keep_house(&self) -> impl Future<Output = ()> + Send;
     /// All that is left to do.
     fn jobs(&self) -> impl Future<Output = Result<Vec<Self::Job>, Self::Error>> + Send;
@@ -148,19 +170,19 @@ pub(crate) trait Worker: Clone + Send + Sync + 'static {
 /// When it is looked for something to do. Pure.
 #[derive(Debug, Default)]
 struct Looks {
-    /// Until when nothing is to be done, unless something changes.
+    /// Until when nothing more is to be done than what was found, unless something changes.
     idle_until: Option<Duration>,
 }
 
 impl Looks {
-    /// Whether it is time. `has_changed` says whether something in the metadata has since the last look.
+    /// Whether it is time. `has_changed` says whether something has since the last look, in the metadata or at the desk.
     fn are_due(&self, has_changed: bool, now: Duration) -> bool {
         has_changed || self.idle_until.is_none_or(|until| until <= now)
     }
 
-    /// A look that began `now` has found so many jobs. What is left is looked for again soon: it may rest, or wait for others.
-    fn have_found(&mut self, jobs: usize, now: Duration) {
-        self.idle_until = (jobs == 0).then(|| now + LOOK_ANYWAY);
+    /// A look that began `now` has found what there is. What is left rests, or waits for others: the desk says when that is over.
+    fn have_found(&mut self, now: Duration) {
+        self.idle_until = Some(now + LOOK_ANYWAY);
     }
 
     /// Nothing is known of what there is to do.
@@ -193,7 +215,8 @@ pub(crate) async fn run<W: Worker>(worker: W) {
             }
         }
         let now = worker.cluster().steady_now();
-        if looks.are_due(changed.is_ok(), now) {
+        let has_room = worker.desk().has_room();
+        if looks.are_due(changed.is_ok() || has_room, now) {
             look(&worker, &mut looks, now).await;
         }
         worker.keep_house().await;
@@ -204,7 +227,7 @@ pub(crate) async fn run<W: Worker>(worker: W) {
 async fn look<W: Worker>(worker: &W, looks: &mut Looks, now: Duration) {
     match worker.jobs().await {
         Ok(jobs) => {
-            looks.have_found(jobs.len(), now);
+            looks.have_found(now);
             for job in jobs {
                 begin(worker, job);
             }
@@ -312,18 +335,40 @@ mod tests {
     }
 
     #[test]
-    fn all_is_looked_at_when_something_has_changed_or_is_left_and_seldom_otherwise() {
+    fn all_is_looked_at_when_something_has_changed_and_seldom_otherwise() {
         let mut looks = Looks::default();
         assert!(looks.are_due(false, Duration::ZERO), "nothing is known yet");
-        looks.have_found(0, LOOK);
-        assert!(!looks.are_due(false, 2 * LOOK));
+        looks.have_found(LOOK);
+        assert!(!looks.are_due(false, 2 * LOOK), "whatever was found");
         assert!(looks.are_due(true, 2 * LOOK));
         assert!(looks.are_due(false, LOOK + LOOK_ANYWAY));
-        looks.have_found(1, 2 * LOOK);
-        assert!(looks.are_due(false, 3 * LOOK), "it may have failed, and rest");
-        looks.have_found(0, 3 * LOOK);
+        looks.have_found(3 * LOOK);
         looks.know_nothing();
         assert!(looks.are_due(false, 4 * LOOK));
+    }
+
+    #[test]
+    fn the_desk_says_when_a_job_can_be_begun_that_could_not_before() {
+        let desk = Desk::default();
+        let names: Vec<String> = (0..JOBS_MAX).map(|place| place.to_string()).collect();
+        assert!(names.iter().all(|name| desk.take(name)));
+        desk.put_away(&names[0]);
+        assert!(!desk.has_room(), "nobody waits");
+        assert!(desk.take(&names[0]) && !desk.take("another"));
+        desk.put_away(&names[1]);
+        assert!(desk.has_room());
+        assert!(!desk.has_room(), "it is told once");
+        assert!(
+            !desk.take(&names[0]),
+            "a later job of the same name waits as well"
+        );
+        desk.let_rest(&names[0]);
+        assert!(desk.has_room());
+        assert!(!desk.take(&names[0]), "it rests");
+        assert!(!desk.has_room());
+        desk.has_rested(&names[0]);
+        assert!(desk.has_room());
+        assert!(desk.take(&names[0]));
     }
 
     #[test]

@@ -281,13 +281,13 @@ async fn nothing_is_kept_of_how_far_the_restore_of_a_deleted_table_was() {
     );
     let level = stator_cluster::ConsistencyLevel::Quorum;
     let kept = async || cluster.read(cluster.metadata(), &key, level).await.unwrap();
-    archivist.keep_house().await;
+    archivist.jobs().await.unwrap();
     assert_eq!(kept().await, Some(done), "it is needed");
     ask(&node, Target::DeleteTable, r#"{"TableName":"New"}"#)
         .await
         .unwrap();
     archivist.look_after_all().await.unwrap();
-    archivist.keep_house().await;
+    archivist.jobs().await.unwrap();
     assert_eq!(kept().await, None);
 }
 
