@@ -2,7 +2,8 @@
 //! to live, histories, deletions.
 //!
 //! The node that leads the metadata group does it. Two that believe to lead do the same twice, which changes nothing.
-//! Tables are looked after side by side, so that one that is slow or fails holds up no other; all fills together go at the pace of one.
+//! Tables are looked after side by side, so that one that is slow or fails, or waits for ranges without a leader, holds up no other; all
+//! fills together go at the pace of one.
 //! Invariant: a definition says that something is complete only when it is, whatever was written meanwhile; the order of
 //! steps is that of `stator_cluster` (definition, what leaders must know, fill, settled), and those of a table are taken one after
 //! the other. Not here: what is to be done (`steward/plan.rs`), which tables have their turn (`steward/errands.rs`).
@@ -135,7 +136,7 @@ impl Upkeep {
     async fn look_after_deleted(&self, table: &DeletedTable, step: DeletedStep, places: &Places) {
         let mut turn = Turn::new(places);
         turn.take().await;
-        if let Err(error) = self.complete_deleted(table, step).await {
+        if let Err(error) = self.complete_deleted(table, step, &mut turn).await {
             tracing::warn!(table = table.name, ?step, %error, "a deletion is completed later");
             turn.give_back();
             tokio::time::sleep(PAUSE).await;
@@ -146,13 +147,13 @@ impl Upkeep {
         match step {
             Step::BackfillIndex(id) => {
                 self.catalog.make_derived_keyspaces(table).await?;
-                self.require_latest().await?;
+                turn.wait_for(self.require_latest()).await?;
                 self.change_index(table, id, IndexStatus::Creating, IndexStatus::Backfilling)
                     .await
             }
             Step::MakeIndex(id) => self.make_index(table, id, turn).await,
             Step::DropIndex(id) => {
-                self.require_latest().await?;
+                turn.wait_for(self.require_latest()).await?;
                 // It may have been given up half made.
                 self.forget_progress(id).await?;
                 self.change(table, |definition| {
@@ -165,7 +166,7 @@ impl Upkeep {
             }
             Step::EnableStream(id) => {
                 self.catalog.make_derived_keyspaces(table).await?;
-                self.require_latest().await?;
+                turn.wait_for(self.require_latest()).await?;
                 self.change_stream(table, id, |stream| {
                     if stream.status == StreamStatus::Enabling {
                         stream.status = StreamStatus::Enabled;
@@ -173,7 +174,7 @@ impl Upkeep {
                 })
                 .await
             }
-            Step::DisableStream(id) | Step::CloseShards(id) => self.close_shards(table, id).await,
+            Step::DisableStream(id) | Step::CloseShards(id) => self.close_shards(table, id, turn).await,
             Step::ForgetStream(id) => {
                 self.change(table, |definition| {
                     definition.streams.retain(|stream| stream.id != id);
@@ -191,10 +192,10 @@ impl Upkeep {
             }
             Step::ForgetShards(id) => self.forget_shards(table, id).await,
             Step::FillHistory(id) => self.fill_history(table, id, turn).await,
-            Step::OpenHistory(id) => self.open_history(table, id).await,
+            Step::OpenHistory(id) => self.open_history(table, id, turn).await,
             Step::EnableTimeToLive(id) => self.enable_time_to_live(table, id, turn).await,
             Step::DisableTimeToLive(id) => {
-                self.require_latest().await?;
+                turn.wait_for(self.require_latest()).await?;
                 self.change(table, |definition| {
                     let is_it = |due: &mut crate::catalog::TimeToLive| {
                         due.id == id && due.status == TimeToLiveStatus::Disabling
@@ -250,7 +251,7 @@ impl Upkeep {
     async fn make_index(&self, table: &Table, id: Uuid, turn: &mut Turn<'_>) -> Result<(), StepError> {
         self.catalog.make_derived_keyspaces(table).await?;
         self.fill(table, Filling::Index(id), id, turn).await?;
-        self.cluster.settled().await?;
+        turn.wait_for(self.cluster.settled()).await?;
         self.change_index(table, id, IndexStatus::Backfilling, IndexStatus::Active)
             .await?;
         self.forget_progress(id).await
@@ -318,7 +319,7 @@ impl Upkeep {
         id: Uuid,
         turn: &mut Turn<'_>,
     ) -> Result<(), StepError> {
-        let required = self.require_latest().await?;
+        let required = turn.wait_for(self.require_latest()).await?;
         let (what, done) = (filling.encode(), self.progress(id).await?);
         let ranges: Vec<RangeId> = self
             .cluster
@@ -356,10 +357,12 @@ impl Upkeep {
             required,
             count: self.settings.fill_items_at_once,
         };
+        let mut is_late = false;
         while self.is_wanted(table, filling) {
-            let place = places.part().await;
+            let place = places.part(is_late).await;
             let filled = self.cluster.fill(&fill).await;
             drop(place);
+            is_late = filled.is_err();
             match filled {
                 Ok(filled) => match filled.last {
                     Some(last) => fill.behind = Some(last),
@@ -439,9 +442,9 @@ impl Upkeep {
 
     /// Closes the shards that get no record any more: all of a stream that is being disabled, those with children of one
     /// that is enabled.
-    async fn close_shards(&self, table: &Table, id: Uuid) -> Result<(), StepError> {
-        self.require_latest().await?;
-        self.cluster.settled().await?;
+    async fn close_shards(&self, table: &Table, id: Uuid, turn: &mut Turn<'_>) -> Result<(), StepError> {
+        turn.wait_for(self.require_latest()).await?;
+        turn.wait_for(self.cluster.settled()).await?;
         let Some(stream) = table.definition().streams.iter().find(|stream| stream.id == id) else {
             return Ok(());
         };

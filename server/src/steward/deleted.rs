@@ -2,6 +2,7 @@
 //! them is kept when all records are too old to be read.
 
 use super::StepError;
+use super::errands::Turn;
 use super::plan::DeletedStep;
 use crate::catalog::DeletedTable;
 use crate::operation::shards::NamedStream;
@@ -13,17 +14,18 @@ impl Upkeep {
         &self,
         deleted: &DeletedTable,
         step: DeletedStep,
+        turn: &mut Turn<'_>,
     ) -> Result<(), StepError> {
         match step {
-            DeletedStep::CloseShards => self.close_deleted(deleted).await,
+            DeletedStep::CloseShards => self.close_deleted(deleted, turn).await,
             DeletedStep::Forget => Ok(self.catalog.forget_deleted(deleted).await?),
         }
     }
 
-    async fn close_deleted(&self, deleted: &DeletedTable) -> Result<(), StepError> {
+    async fn close_deleted(&self, deleted: &DeletedTable, turn: &mut Turn<'_>) -> Result<(), StepError> {
         // From here on nobody derives from the table any more, and what was derived has arrived.
-        self.require_latest().await?;
-        self.cluster.settled().await?;
+        turn.wait_for(self.require_latest()).await?;
+        turn.wait_for(self.cluster.settled()).await?;
         let mut endings = Vec::new();
         for stream in &deleted.streams {
             for shard in stream.shards.iter().filter(|shard| shard.closed.is_none()) {

@@ -1,11 +1,13 @@
 //! The tables that are looked after side by side: one errand a table.
 //!
-//! Invariant: of one table one errand is under way; a few tables take steps at a time, those that are being filled beside them; and
-//! of all fills together no more parts are under way than of one, so that many of them cost requests no more than one does. Not
-//! here: what an errand does (`steward.rs`).
+//! Invariant: of one table one errand is under way; a few tables take steps at a time, those that are being filled or wait for ranges
+//! beside them; and of all fills together no more parts are under way than of one, so that many of them cost requests no more than one
+//! does, but for a few whose ranges have not answered. What cannot go on is in nobody's way. Not here: what an errand does
+//! (`steward.rs`).
 
 use std::collections::HashMap;
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -16,12 +18,18 @@ use uuid::Uuid;
 const TABLES_AT_ONCE: usize = 4;
 /// How many parts of fills are under way at the same time, of all tables together: each of another range.
 pub(super) const PARTS_AT_ONCE: usize = 8;
+/// How many parts are tried beside those whose ranges have not answered the last time. Such a range may have no leader, and takes as
+/// much time as patience has.
+const LATE_AT_ONCE: usize = 4;
+/// A table that waits for ranges keeps its turn for so long.
+const WAITS_IN_TURN: Duration = Duration::from_secs(1);
 
 /// What the errands share.
 #[derive(Debug)]
 pub(super) struct Places {
     tables: Semaphore,
     parts: Semaphore,
+    late: Semaphore,
 }
 
 impl Default for Places {
@@ -29,15 +37,18 @@ impl Default for Places {
         Self {
             tables: Semaphore::new(TABLES_AT_ONCE),
             parts: Semaphore::new(PARTS_AT_ONCE),
+            late: Semaphore::new(LATE_AT_ONCE),
         }
     }
 }
 
 impl Places {
-    /// Waits for a place for a part of a fill. Who has waited longest gets it, so that fills get further by turns.
-    pub(super) async fn part(&self) -> Option<SemaphorePermit<'_>> {
+    /// Waits for a place for a part of a fill; `is_late` says that its range has not answered the last time. Who has waited longest
+    /// gets it, so that fills get further by turns.
+    pub(super) async fn part(&self, is_late: bool) -> Option<SemaphorePermit<'_>> {
+        let places = if is_late { &self.late } else { &self.parts };
         // Nobody closes it.
-        self.parts.acquire().await.ok()
+        places.acquire().await.ok()
     }
 }
 
@@ -66,6 +77,19 @@ impl<'a> Turn<'a> {
     /// Lets others take steps.
     pub(super) fn give_back(&mut self) {
         self.place = None;
+    }
+
+    /// Waits in its turn for what ranges are asked for, if that does not take long; otherwise others take steps meanwhile, and it is
+    /// its turn again afterwards. A range may have no leader for hours.
+    pub(super) async fn wait_for<T>(&mut self, asked: impl Future<Output = T>) -> T {
+        let mut asked = pin!(asked);
+        if let Ok(answer) = tokio::time::timeout(WAITS_IN_TURN, asked.as_mut()).await {
+            return answer;
+        }
+        self.give_back();
+        let answer = asked.await;
+        self.take().await;
+        answer
     }
 
     /// What it shares with others.
@@ -124,7 +148,7 @@ mod tests {
     use std::sync::Arc;
 
     use futures_util::FutureExt as _;
-    use futures_util::future::{pending, ready};
+    use futures_util::future::{join_all, pending, ready};
     use tokio::sync::Notify;
 
     use super::*;
@@ -188,10 +212,10 @@ mod tests {
         let places = Places::default();
         let mut taken = Vec::new();
         for _ in 0..PARTS_AT_ONCE {
-            taken.push(places.part().await);
+            taken.push(places.part(false).await);
         }
-        let mut one = pin!(places.part());
-        let mut other = pin!(places.part());
+        let mut one = pin!(places.part(false));
+        let mut other = pin!(places.part(false));
         assert!(one.as_mut().now_or_never().is_none() && other.as_mut().now_or_never().is_none());
         drop(taken.pop());
         assert!(
@@ -199,5 +223,42 @@ mod tests {
             "who has waited longer is first"
         );
         assert!(one.as_mut().now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn parts_whose_ranges_do_not_answer_are_in_nobodys_way() {
+        let places = Places::default();
+        let mut late = Vec::new();
+        for _ in 0..LATE_AT_ONCE {
+            late.push(places.part(true).await);
+        }
+        let mut next = pin!(places.part(true));
+        assert!(next.as_mut().now_or_never().is_none());
+        assert!(places.part(false).now_or_never().is_some());
+        drop(late.pop());
+        assert!(next.as_mut().now_or_never().is_some(), "they take turns");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tables_that_wait_for_ranges_keep_their_turn_for_a_moment_and_get_another_one() {
+        let (places, go_on) = (Places::default(), Notify::new());
+        let waits = async || {
+            let mut turn = Turn::new(&places);
+            turn.take().await;
+            assert_eq!(turn.wait_for(ready(7)).await, 7);
+            assert!(turn.place.is_some(), "it did not wait");
+            turn.wait_for(go_on.notified()).await;
+            turn.place.is_some()
+        };
+        let other = async {
+            let begun = tokio::time::Instant::now();
+            let mut turn = Turn::new(&places);
+            turn.take().await;
+            assert!(begun.elapsed() >= WAITS_IN_TURN);
+            go_on.notify_waiters();
+        };
+        let all = join_all((0..TABLES_AT_ONCE).map(|_| waits()));
+        let (is_their_turn, ()) = tokio::join!(all, other);
+        assert_eq!(is_their_turn, [true; TABLES_AT_ONCE]);
     }
 }

@@ -26,10 +26,15 @@ impl Upkeep {
         self.forget_progress(id).await
     }
 
-    pub(super) async fn open_history(&self, table: &Table, id: Uuid) -> Result<(), StepError> {
-        self.require_latest().await?;
+    pub(super) async fn open_history(
+        &self,
+        table: &Table,
+        id: Uuid,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), StepError> {
+        turn.wait_for(self.require_latest()).await?;
         let now_ms = u64::try_from(self.now_ms()).unwrap_or_default();
-        let from_ms = self.cluster.close_time(now_ms).await?;
+        let from_ms = turn.wait_for(self.cluster.close_time(now_ms)).await?;
         let from_ms = i64::try_from(from_ms).unwrap_or(i64::MAX);
         self.change_history(table, id, |history| {
             // Another node may have opened it.
