@@ -256,7 +256,9 @@ fn caller<'a>(app: &App, parts: &'a Parts, principal: &Principal) -> Result<Call
 /// connection has.
 fn authenticate(app: &App, parts: &Parts, body: &[u8], service: &str) -> Result<Arc<Principal>, ApiError> {
     let peer = peer(parts);
-    let key = auth::claimed_key(parts);
+    // A browser shows it for any page.
+    let certified = peer.principal().filter(|_| !is_of_page(&parts.headers));
+    let key = auth::claimed_key(parts).or(certified.map(AsRef::as_ref));
     let now_ms = app.context.clock.now_ms();
     if !app.guard.admits(&peer, key, now_ms) {
         return Err(ApiError::Throttling);
@@ -279,14 +281,18 @@ fn authenticate(app: &App, parts: &Parts, body: &[u8], service: &str) -> Result<
         body,
     };
     let proved = app.authenticator.authenticate_for(service, &view, now_ms);
-    match (proved, peer.principal()) {
+    match (proved, certified) {
         (Ok(principal), _) => {
             app.guard.proved(&peer, &principal.access_key_id, now_ms);
             Ok(principal)
         }
-        (Err(stator_iam::Error::MissingAuthenticationToken), Some(arn)) if !is_of_page(&parts.headers) => {
-            let principal = app.identities.shown().directory().principal(arn);
-            let principal = principal.ok_or(stator_iam::Error::UnrecognizedClient)?;
+        (Err(stator_iam::Error::MissingAuthenticationToken), Some(arn)) => {
+            let Some(principal) = app.identities.shown().directory().principal(arn) else {
+                app.guard.failed(&peer, key, now_ms);
+                return Err(stator_iam::Error::UnrecognizedClient.into());
+            };
+            // Whoever fails at the same address is in nobody's way.
+            app.guard.proved(&peer, arn, now_ms);
             Ok(Arc::new(principal))
         }
         (Err(error), _) => {

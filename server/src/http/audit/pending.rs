@@ -217,6 +217,41 @@ mod tests {
         node::app(&opened, api).await.unwrap()
     }
 
+    #[tokio::test]
+    async fn a_certificate_of_somebody_who_is_gone_is_refused_and_written_down_as_often_as_other_failures() {
+        let directory = TempDir::new().unwrap();
+        let limits = HttpLimits {
+            authentication_failures_burst: 2,
+            authentication_failures_per_minute: 1,
+            ..HttpLimits::default()
+        };
+        let app = app_limited(&directory, None, limits).await;
+        let peer = |who: &str| {
+            let arn = format!("arn:aws:iam::000000000000:{who}");
+            Peer::new("10.0.0.1:7".parse().unwrap(), None, Some(arn.into()))
+        };
+        let ask = async |peer: &Peer| {
+            let request = http::Request::get(admin::STATUS_PATH).header("host", "localhost");
+            let request = request.extension(peer.clone()).body(Body::empty());
+            let response = router(Arc::clone(&app)).oneshot(request.unwrap()).await.unwrap();
+            let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+            String::from_utf8(body.to_vec()).unwrap()
+        };
+        let (gone, root) = (peer("user/gone"), peer("root"));
+        assert!(ask(&root).await.contains("now_ms"));
+        for _ in 0..2 {
+            let said = ask(&gone).await;
+            assert!(said.contains("UnrecognizedClient"), "{said}");
+        }
+        let said = ask(&gone).await;
+        assert!(said.contains("Throttling"), "{said}");
+        let said = ask(&root).await;
+        assert!(said.contains("now_ms"), "it is at the same address: {said}");
+        let lines = lines(&app, &directory);
+        let refused = lines.iter().filter(|line| !line["errorCode"].is_null());
+        assert_eq!(refused.count(), 2);
+    }
+
     /// The lines of the log, which is closed.
     fn lines(app: &App, directory: &TempDir) -> Vec<Value> {
         app.audit.as_ref().unwrap().close();
