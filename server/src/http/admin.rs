@@ -139,18 +139,18 @@ pub(super) async fn answer(app: &App, parts: &Parts, body: Body, id: RequestId) 
     let Some(ask) = Ask::parse(&parts.method, parts.uri.path()) else {
         return super::unknown_operation();
     };
-    let mut principal = None;
+    let mut pending = audit::PendingOwn::new(app, parts, ask.name(), id);
     let result = match body::read(&parts.headers, body, &app.guard).await {
         Ok(received) => match authenticate(app, parts, &received, DYNAMODB) {
             Ok(found) => {
-                let principal = Arc::clone(principal.insert(found));
+                let principal = Arc::clone(pending.principal.insert(found));
                 carry_out(app, parts, ask, &principal, &received).await
             }
             Err(error) => Err(error),
         },
         Err(error) => Err(error),
     };
-    audit::own(app, parts, ask.name(), principal.as_deref(), &result, id);
+    pending.answered(&result);
     let (status, body) = match result {
         Ok(answer) => (StatusCode::OK, answer.to_string().into_bytes()),
         Err(error) => {

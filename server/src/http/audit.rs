@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use stator_iam::{Principal, Timestamp};
 use uuid::{Builder, Uuid};
 
-pub(super) use self::pending::{Pending, PendingCall};
+pub(super) use self::pending::{Pending, PendingCall, PendingOwn};
 use super::App;
 use crate::arn;
 use crate::auth;
@@ -191,7 +191,7 @@ fn operation(app: &App, parts: &Parts, trail: &Trail, result: &Result<Vec<u8>, A
 }
 
 /// Writes a call of Stator's own down, if somebody has proved to have sent it, or is kept from it because nobody has.
-pub(super) fn own(
+fn own(
     app: &App,
     parts: &Parts,
     name: &str,

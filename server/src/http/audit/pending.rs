@@ -9,9 +9,10 @@ use std::time::Duration;
 use http::header::USER_AGENT;
 use http::request::Parts;
 use http::{StatusCode, Version};
+use serde_json::Value;
 use stator_iam::Principal;
 
-use super::{App, Trail, cut, operation, query, slow};
+use super::{App, Trail, cut, operation, own, query, slow};
 use crate::http::peer::Peer;
 use crate::identity::error::IdentityError;
 use crate::request_id::RequestId;
@@ -157,12 +158,55 @@ impl Drop for PendingCall<'_> {
     }
 }
 
+/// A call of Stator's own.
+pub(in crate::http) struct PendingOwn<'a> {
+    app: &'a App,
+    parts: &'a Parts,
+    name: &'static str,
+    id: RequestId,
+    /// Who has proved to have sent it.
+    pub(in crate::http) principal: Option<Arc<Principal>>,
+    is_answered: bool,
+}
+
+impl<'a> PendingOwn<'a> {
+    pub(in crate::http) fn new(app: &'a App, parts: &'a Parts, name: &'static str, id: RequestId) -> Self {
+        Self {
+            app,
+            parts,
+            name,
+            id,
+            principal: None,
+            is_answered: false,
+        }
+    }
+
+    /// Writes it down with its answer.
+    pub(in crate::http) fn answered(mut self, result: &Result<Value, ApiError>) {
+        self.is_answered = true;
+        self.write(result);
+    }
+
+    fn write(&self, result: &Result<Value, ApiError>) {
+        let principal = self.principal.as_deref();
+        own(self.app, self.parts, self.name, principal, result, self.id);
+    }
+}
+
+impl Drop for PendingOwn<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.write(&Err(ApiError::Internal("not answered".to_owned())));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use axum::body::Body;
-    use serde_json::{Value, json};
+    use serde_json::json;
     use stator_cluster::{Durability, MASTER_KEY_BYTES, MasterKey};
     use tempfile::TempDir;
     use tower::ServiceExt as _;
@@ -309,6 +353,35 @@ mod tests {
             ]
         );
         assert_eq!(lines[0]["requestParameters"], json!({"tableName": "Tab"}));
+    }
+
+    #[tokio::test]
+    async fn a_call_of_an_operator_who_goes_away_is_written_down() {
+        let directory = TempDir::new().unwrap();
+        let app = app(&directory, None).await;
+        let (parts, ()) = http::Request::post(admin::NODES_PATH)
+            .body(())
+            .unwrap()
+            .into_parts();
+        let ids = [(); 3].map(|()| app.request_ids.next());
+        let pending = |id: RequestId, is_known: bool| {
+            let mut pending = PendingOwn::new(&app, &parts, "ChangeNodes", id);
+            pending.principal = is_known.then(|| Arc::new(auth::root("AKIA1")));
+            pending
+        };
+        drop(pending(ids[0], true));
+        // Nobody knows who has asked, so nobody has been let do anything.
+        drop(pending(ids[1], false));
+        pending(ids[2], true).answered(&Ok(json!({})));
+        let lines = lines(&app, &directory);
+        let told: Vec<_> = lines
+            .iter()
+            .map(|line| (&line["eventName"], &line["errorCode"], &line["requestID"]))
+            .collect();
+        let name = json!("ChangeNodes");
+        let (error, none) = (json!("InternalServerError"), json!(null));
+        let (first, last) = (json!(ids[0].as_str()), json!(ids[2].as_str()));
+        assert_eq!(told, [(&name, &error, &first), (&name, &none, &last)]);
     }
 
     #[tokio::test]
