@@ -16,11 +16,16 @@ use crate::wire::decode::attribute::Attributes;
 /// A function that tells the values for a key.
 pub(super) type Tell<'a> = &'a (dyn Fn(&Arc<Table>) -> Values<'a> + Sync);
 
+/// The same for one attribute of a partition key, by its place: the first is 0.
+pub(super) type TellOf<'a> = &'a (dyn Fn(&Arc<Table>, usize) -> Values<'a> + Sync);
+
 /// What a request has for the keys of DynamoDB; what it does not have is `None`.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Facts<'a> {
-    /// `dynamodb:LeadingKeys`
+    /// `dynamodb:LeadingKeys`, which is also called `dynamodb:FirstPartitionKeyValues`.
     pub(super) leading: Option<Tell<'a>>,
+    /// `dynamodb:SecondPartitionKeyValues` and those behind it, of an index with several hash attributes.
+    pub(super) further: Option<TellOf<'a>>,
     /// `dynamodb:Attributes`
     pub(super) attributes: Option<Tell<'a>>,
     /// `dynamodb:FullTableScan`
@@ -46,8 +51,15 @@ impl<'a> Facts<'a> {
             (Some(tell), Some(table)) => tell(table),
             _ => Values::Absent,
         };
+        let further = |place: usize| match (self.further, table) {
+            (Some(tell), Some(table)) => tell(table, place),
+            _ => Values::Absent,
+        };
         match key {
-            "dynamodb:leadingkeys" => told(self.leading),
+            "dynamodb:leadingkeys" | "dynamodb:firstpartitionkeyvalues" => told(self.leading),
+            "dynamodb:secondpartitionkeyvalues" => further(1),
+            "dynamodb:thirdpartitionkeyvalues" => further(2),
+            "dynamodb:fourthpartitionkeyvalues" => further(3),
             "dynamodb:attributes" => told(self.attributes),
             "dynamodb:fulltablescan" => told(self.full_scan),
             "dynamodb:select" => Values::optional(self.select),

@@ -16,10 +16,11 @@ use crate::wire::error::ApiError;
 impl Authorize for Query {
     async fn authorize(&mut self, judge: &Judge<'_>) -> Result<(), ApiError> {
         let this = &*self;
-        let leading = |table: &Arc<Table>| match this.partition(table, scalar) {
+        let further = |table: &Arc<Table>, place: usize| match this.partition(table, place, scalar) {
             Some(value) => Values::Many(vec![value]),
             None => Values::Absent,
         };
+        let leading = |table: &Arc<Table>| further(table, 0);
         let attributes = |table: &Arc<Table>| {
             let mut names = names(&this.page, table);
             names.expression(this.key_condition.as_deref(), &this.page.expressions);
@@ -28,6 +29,7 @@ impl Authorize for Query {
         };
         let facts = Facts {
             leading: Some(&leading),
+            further: Some(&further),
             attributes: Some(&attributes),
             ..facts(&this.page)
         };

@@ -75,12 +75,14 @@ async fn one(
         Statement::Delete(_) => ("dynamodb:PartiQLDelete", None),
     };
     let is_read = matches!(access.statement(), Statement::Select(_));
-    let leading = |table: &Arc<Table>| {
+    let further = |table: &Arc<Table>, place: usize| {
         let partitions = access
             .touched(table, scalar)
             .and_then(|touched| touched.partitions);
-        partitions.map_or(Values::Absent, Values::Many)
+        let values = partitions.and_then(|partitions| partitions.into_iter().nth(place));
+        values.map_or(Values::Absent, Values::Many)
     };
+    let leading = |table: &Arc<Table>| further(table, 0);
     let attributes = |table: &Arc<Table>| {
         let mut names = Names::default();
         names.keys(table, access.index());
@@ -94,6 +96,7 @@ async fn one(
     };
     let facts = Facts {
         leading: Some(&leading),
+        further: Some(&further),
         attributes: Some(&attributes),
         full_scan: Some(&full_scan),
         select,

@@ -87,9 +87,14 @@ impl Operation for Query {
 }
 
 impl Query {
-    /// What `make` makes of the value that the request names for the first attribute of the partition key; `None` when the
-    /// request will be refused.
-    pub(crate) fn partition<T>(&self, table: &Arc<Table>, make: impl FnOnce(RawValue<'_>) -> T) -> Option<T> {
+    /// What `make` makes of the value that the request names for an attribute of the partition key, by its place; `None` when
+    /// there are fewer, or the request will be refused.
+    pub(crate) fn partition<T>(
+        &self,
+        table: &Arc<Table>,
+        place: usize,
+        make: impl FnOnce(RawValue<'_>) -> T,
+    ) -> Option<T> {
         let source = Source::of(Arc::clone(table), self.page.index_name.as_deref())?;
         let mut placeholders = self.page.expressions.clone().register().ok()?;
         let condition = match &self.key_condition {
@@ -104,7 +109,7 @@ impl Query {
         };
         let (hash, range) = (source.hash(), source.range());
         let condition = KeyCondition::of_attributes(&condition, &placeholders, &hash, &range).ok()?;
-        condition.hash(&placeholders).next().map(make)
+        condition.hash(&placeholders).nth(place).map(make)
     }
 }
 

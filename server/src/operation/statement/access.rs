@@ -24,8 +24,8 @@ pub(crate) struct StatementAccess(PreparedStatement);
 pub(crate) struct Touched<T> {
     /// The names of attributes; one may come twice.
     pub(crate) names: Vec<String>,
-    /// What was made of the values of the partition key; `None` when all partitions are read.
-    pub(crate) partitions: Option<Vec<T>>,
+    /// What was made of the values of the partition key, for each of its attributes; `None` when all partitions are read.
+    pub(crate) partitions: Option<Vec<Vec<T>>>,
 }
 
 impl StatementAccess {
@@ -103,8 +103,13 @@ impl StatementAccess {
             bound.push(bound_to(condition.clone(), attribute.name));
         }
         let all: Option<Vec<_>> = bound.into_iter().collect();
-        let first = all.and_then(|all| all.into_iter().next());
-        let partitions = first.map(|ids| ids.into_iter().map(|id| make(placeholders.value(id))).collect());
+        let partitions = all.map(|all| {
+            let mut partitions: Vec<Vec<T>> = Vec::with_capacity(all.len());
+            for ids in all {
+                partitions.push(ids.into_iter().map(|id| make(placeholders.value(id))).collect());
+            }
+            partitions
+        });
         Some(Touched { names, partitions })
     }
 
@@ -117,7 +122,7 @@ impl StatementAccess {
         let value = write.key.as_ref().get(partition.as_bytes())?;
         Some(Touched {
             names,
-            partitions: Some(vec![make(value)]),
+            partitions: Some(vec![vec![make(value)]]),
         })
     }
 }

@@ -327,6 +327,64 @@ async fn what_is_stated_without_expressions_is_told_as_well() {
     }
 }
 
+/// A table with an index that has two hash attributes.
+const WIDE: &str = r#"{"TableName":"Tab","BillingMode":"PAY_PER_REQUEST",
+    "KeySchema":[{"AttributeName":"pk","KeyType":"HASH"}],
+    "AttributeDefinitions":[{"AttributeName":"pk","AttributeType":"S"},{"AttributeName":"g","AttributeType":"S"},
+        {"AttributeName":"h","AttributeType":"S"}],
+    "GlobalSecondaryIndexes":[{"IndexName":"by_gh","Projection":{"ProjectionType":"ALL"},
+        "KeySchema":[{"AttributeName":"g","KeyType":"HASH"},{"AttributeName":"h","KeyType":"HASH"}]}]}"#;
+
+#[tokio::test]
+async fn each_attribute_of_a_partition_key_is_told() {
+    let node = Node::start_with(Limits::default(), WIDE).await;
+    let of = "ForAllValues:StringEquals";
+    let [first, second] = [
+        "dynamodb:FirstPartitionKeyValues",
+        "dynamodb:SecondPartitionKeyValues",
+    ];
+    let leading = "dynamodb:LeadingKeys";
+    for (target, body) in [
+        (
+            Target::Query,
+            r#"{"TableName":"Tab","IndexName":"by_gh","KeyConditionExpression":"h = :h AND g = :g",
+                "ExpressionAttributeValues":{":g":{"S":"k"},":h":{"S":"m"}}}"#,
+        ),
+        (
+            Target::ExecuteStatement,
+            r#"{"Statement":"SELECT * FROM \"Tab\".\"by_gh\" WHERE h IN ('m', 'n') AND g = 'k'"}"#,
+        ),
+    ] {
+        check(
+            &node,
+            target,
+            body,
+            &[
+                (of, leading, r#""k""#, true),
+                (of, leading, r#""m""#, false),
+                (of, first, r#""k""#, true),
+                (of, first, r#""m""#, false),
+                (of, second, r#"["m","n"]"#, true),
+                (of, second, r#""k""#, false),
+                ("Null", "dynamodb:ThirdPartitionKeyValues", "true", true),
+                ("Null", "dynamodb:FourthPartitionKeyValues", "true", true),
+            ],
+        )
+        .await;
+    }
+    check(
+        &node,
+        Target::PutItem,
+        r#"{"TableName":"Tab","Item":{"pk":{"S":"k"},"h":{"S":"m"}}}"#,
+        &[
+            (of, first, r#""k""#, true),
+            (of, first, r#""l""#, false),
+            ("Null", second, "true", true),
+        ],
+    )
+    .await;
+}
+
 #[tokio::test]
 async fn a_table_that_there_is_not_is_told_to_those_who_may_ask() {
     let node = node().await;
