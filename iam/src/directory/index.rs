@@ -491,6 +491,8 @@ impl Directory {
                 own
             }
         };
+        own.issued_at_s = Some(session.issued_at_s);
+        own.source_identity.clone_from(&session.source_identity);
         for (key, value) in &session.tags {
             own.tags.retain(|(other, _)| !other.eq_ignore_ascii_case(key));
             own.tags.push((key.clone(), value.clone()));

@@ -42,6 +42,10 @@ pub struct PrincipalPolicies {
     pub boundary: Option<Arc<Policy>>,
     /// What the most is that the session can do; several count as one. `None`: it is not cut; an empty list cuts all.
     pub session: Option<Vec<Arc<Policy>>>,
+    /// When its credentials were issued, in seconds since the Unix epoch: `aws:TokenIssueTime`. Only temporary ones say so.
+    pub issued_at_s: Option<u64>,
+    /// `aws:SourceIdentity`: what the session, or the first one of its chain, has set.
+    pub source_identity: Option<String>,
 }
 
 impl PrincipalPolicies {
@@ -59,6 +63,8 @@ impl PrincipalPolicies {
             identity: Vec::new(),
             boundary: None,
             session: None,
+            issued_at_s: None,
+            source_identity: None,
         }
     }
 
@@ -76,6 +82,8 @@ impl PrincipalPolicies {
             identity: Vec::new(),
             boundary: None,
             session: None,
+            issued_at_s: None,
+            source_identity: None,
         }
     }
 
@@ -93,6 +101,8 @@ impl PrincipalPolicies {
             identity: Vec::new(),
             boundary: None,
             session: None,
+            issued_at_s: None,
+            source_identity: None,
         }
     }
 }

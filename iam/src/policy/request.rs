@@ -144,6 +144,16 @@ impl<'a> Scope<'a> {
                 PrincipalKind::RoleSession => "AssumedRole",
             }),
             "principalisawsservice" | "viaawsservice" => Values::One(Value::Bool(false)),
+            "tokenissuetime" => {
+                let issued_at_s = i64::try_from(principal.issued_at_s?).unwrap_or(i64::MAX);
+                Values::One(Value::Time(issued_at_s.saturating_mul(1000)))
+            }
+            // All temporary credentials tell it, and none is issued for a code of an MFA device.
+            "multifactorauthpresent" => {
+                principal.issued_at_s?;
+                Values::One(Value::Bool(false))
+            }
+            "sourceidentity" => Values::text(principal.source_identity.as_deref()?),
             _ => {
                 let wanted = name.strip_prefix("principaltag/")?;
                 let mut tags = principal.tags.iter();

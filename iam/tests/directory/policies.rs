@@ -15,6 +15,15 @@ impl ContextKeys for NoContext {
     }
 }
 
+/// Whether a policy of the principal is about it under a condition.
+fn holds(world: &mut World, principal: &Principal, condition: &str) -> bool {
+    let document = format!(
+        r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"*","Resource":"*","Condition":{condition}}}}}"#
+    );
+    world.change(|changes| changes.put_inline(Kind::Role, "R", "p", &document));
+    allows(world, principal, GET)
+}
+
 fn allows(world: &World, principal: &Principal, action: &str) -> bool {
     let Some(policies) = world.directory.policies(principal) else {
         return false;
@@ -142,6 +151,69 @@ fn a_session_is_cut_by_its_policies_and_ends_with_its_role() {
     assert!(world.directory.policies(&whole).is_none());
     world.role("R");
     assert!(world.directory.policies(&whole).is_none());
+}
+
+#[test]
+fn a_session_tells_when_it_was_issued_and_by_whom() {
+    let mut world = World::new();
+    world.role("R");
+    let session = |source_identity: Option<&str>| Principal {
+        access_key_id: format!("ASIA{source_identity:?}"),
+        arn: format!("arn:aws:sts::{ACCOUNT}:assumed-role/R/s"),
+        identity: Identity::Role {
+            id: world.directory.role("R").unwrap().id.clone(),
+            session_name: "s".to_owned(),
+        },
+        session: Some(Arc::new(Session {
+            issued_at_s: 1_445_412_480,
+            source_identity: source_identity.map(str::to_owned),
+            ..Session::default()
+        })),
+    };
+    let (named, plain) = (session(Some("ann")), session(None));
+    // What revokes sessions: IAM User Guide, "Revoke IAM role temporary security credentials".
+    for (operator, time, expected) in [
+        ("DateLessThan", "2015-10-21T07:28:00.001Z", true),
+        ("DateLessThan", "2015-10-21T07:28:00Z", false),
+        ("DateGreaterThanEquals", "2015-10-21T07:28:00Z", true),
+    ] {
+        let condition = format!(r#"{{"{operator}":{{"aws:TokenIssueTime":"{time}"}}}}"#);
+        assert_eq!(holds(&mut world, &plain, &condition), expected, "{condition}");
+    }
+    for (condition, of_named, of_plain) in [
+        (r#"{"Bool":{"aws:MultiFactorAuthPresent":"false"}}"#, true, true),
+        (
+            r#"{"BoolIfExists":{"aws:MultiFactorAuthPresent":"true"}}"#,
+            false,
+            false,
+        ),
+        (r#"{"StringEquals":{"aws:SourceIdentity":"ann"}}"#, true, false),
+        (r#"{"StringEquals":{"aws:SourceIdentity":"bea"}}"#, false, false),
+        (r#"{"Null":{"aws:SourceIdentity":"true"}}"#, false, true),
+    ] {
+        let found = [&named, &plain].map(|principal| holds(&mut world, principal, condition));
+        assert_eq!(found, [of_named, of_plain], "{condition}");
+    }
+}
+
+#[test]
+fn long_term_credentials_tell_nothing_of_a_session() {
+    let mut world = World::new();
+    world.user("ann");
+    let ann = user(&world, "ann");
+    let policies = world.directory.policies(&ann).unwrap();
+    assert_eq!((policies.issued_at_s, &policies.source_identity), (None, &None));
+    for key in [
+        "aws:TokenIssueTime",
+        "aws:MultiFactorAuthPresent",
+        "aws:SourceIdentity",
+    ] {
+        let document = format!(
+            r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"*","Resource":"*","Condition":{{"Null":{{"{key}":"true"}}}}}}}}"#
+        );
+        world.change(|changes| changes.put_inline(Kind::User, "ann", "p", &document));
+        assert!(allows(&world, &ann, GET), "{key}");
+    }
 }
 
 #[test]
