@@ -105,7 +105,7 @@ def asks() -> list[Ask]:
     """What every user is asked about."""
     found = [Ask(f"dynamodb:{action}", table_arn(table), table) for table in TABLES for action in ON_TABLES]
     found += [Ask(f"dynamodb:{action}", INDEX_ARN, INDEXED) for action in ("Query", "Scan")]
-    return [*found, Ask("dynamodb:ListTables", "*")]
+    return [*found, Ask("dynamodb:ListTables", table_arn("*"))]
 
 
 def users() -> list[User]:

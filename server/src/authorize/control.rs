@@ -46,7 +46,17 @@ on_table!(
     UpdateTable,
     UpdateTimeToLive
 );
-on_account!(DescribeEndpoints, DescribeLimits, ListTables);
+on_account!(DescribeEndpoints, DescribeLimits);
+
+impl Authorize for ListTables {
+    /// On all tables. Source: what the live service says of those who may not ("... is not authorized to perform:
+    /// dynamodb:ListTables on resource: arn:aws:dynamodb:us-east-1:123456789012:table/*").
+    async fn authorize(&mut self, judge: &Judge<'_>) -> Result<(), ApiError> {
+        judge
+            .require("dynamodb:ListTables", Resource::Tables, &Facts::default())
+            .await
+    }
+}
 
 impl Authorize for CreateTable {
     async fn authorize(&mut self, judge: &Judge<'_>) -> Result<(), ApiError> {

@@ -8,6 +8,8 @@ use crate::arn;
 pub(super) enum Resource<'a> {
     /// Nothing in particular: `*`.
     Any,
+    /// All tables there are.
+    Tables,
     /// A table, by its name or ARN as the request has it; empty when it has none.
     Table(&'a str),
     /// An index of a table.
@@ -56,6 +58,7 @@ impl<'a> Resource<'a> {
         let name = |text: &'a str| arn::table_name(text).unwrap_or(text);
         match self {
             Self::Any
+            | Self::Tables
             | Self::Backup(_)
             | Self::Export(_)
             | Self::Import(_)
@@ -71,6 +74,7 @@ impl<'a> Resource<'a> {
         let of_table = || arn::table(region, self.table().unwrap_or_default());
         match self {
             Self::Any => "*".to_owned(),
+            Self::Tables => arn::table(region, "*"),
             Self::Table(_) => of_table(),
             Self::Backup(text) => {
                 let (table, id) = arn::backup_parts(text).unwrap_or_default();
@@ -108,6 +112,10 @@ mod tests {
         let own = "arn:aws:dynamodb:eu-west-1:000000000000:table/Music";
         let arn = |resource: Resource<'_>| resource.arn("eu-west-1");
         assert_eq!(arn(Resource::Any), "*");
+        assert_eq!(
+            arn(Resource::Tables),
+            "arn:aws:dynamodb:eu-west-1:000000000000:table/*"
+        );
         for table in [
             "Music",
             own,

@@ -241,7 +241,10 @@ impl Sample {
             Target::GetResourcePolicy => on_arn("GetResourcePolicy", ""),
             Target::GetShardIterator => on_stream("GetShardIterator", r#"{"StreamArn":"@"}"#),
             Target::ListStreams => on_account("ListStreams"),
-            Target::ListTables => on_account("ListTables"),
+            Target::ListTables => Self {
+                needs: vec![("ListTables", TABLE.replace("Tab", "*"))],
+                ..on_account("ListTables")
+            },
             Target::ListTagsOfResource => on_arn("ListTagsOfResource", ""),
             Target::PutResourcePolicy => on_arn("PutResourcePolicy", r#","Policy":"{}""#),
             Target::TagResource => on_arn("TagResource", r#","Tags":[{"Key":"a","Value":"b"}]"#),
