@@ -126,7 +126,11 @@ impl AssumeRole {
             keys: keys.clone(),
             ..Asks::default()
         };
-        authorize::check_trust(call, directory, &asks("AssumeRole"), &trust)?;
+        let permitted = authorize::check_trust(call, directory, &asks("AssumeRole"), &trust);
+        permitted.map_err(|error| match error {
+            IdentityError::AccessDenied(_) => denied(),
+            error => error,
+        })?;
         if !self.tags.is_empty() {
             authorize::check_trust(call, directory, &asks("TagSession"), &trust)?;
         }

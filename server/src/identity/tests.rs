@@ -94,6 +94,49 @@ impl World {
         asked.run().await
     }
 
+    /// A new user.
+    async fn user(&self, name: &str) -> Principal {
+        self.iam(&format!("CreateUser&UserName={name}")).await.unwrap();
+        let shown = self.one.latest().await.unwrap();
+        Principal {
+            access_key_id: format!("AKIA{name}"),
+            arn: format!("arn:aws:iam::000000000000:user/{name}"),
+            identity: Identity::User {
+                id: shown.directory().user(name).unwrap().id.clone(),
+            },
+            session: None,
+        }
+    }
+
+    /// A new role that trusts everybody with this, which may have a condition behind it.
+    async fn role(&self, name: &str, actions: &str) {
+        let document = format!(
+            r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Principal":{{"AWS":"*"}},"Action":{actions}}}}}"#
+        );
+        self.iam(&format!(
+            "CreateRole&RoleName={name}&AssumeRolePolicyDocument={document}"
+        ))
+        .await
+        .unwrap();
+    }
+
+    /// Who somebody is who has assumed a role.
+    async fn assume(
+        &self,
+        principal: &Principal,
+        role: &str,
+        more: &str,
+    ) -> Result<Arc<Principal>, IdentityError> {
+        let form =
+            format!("AssumeRole&RoleArn=arn:aws:iam::000000000000:role/{role}&RoleSessionName=s-1{more}");
+        let answer = self.ask(&self.one, principal, Api::Sts, &form).await?;
+        let shown = self.one.latest().await?;
+        let opened = shown
+            .directory()
+            .session(text(&answer, "AccessKeyId"), text(&answer, "SessionToken"));
+        Ok(opened.unwrap().principal)
+    }
+
     /// As root, to IAM, of the first node.
     async fn iam(&self, form: &str) -> Result<String, IdentityError> {
         let root = Principal::root("AKIAROOT", arn::ACCOUNT);
@@ -240,6 +283,23 @@ async fn users_get_what_policies_give_them() {
         .unwrap();
     assert_eq!(opened.secret.expose(), text(&session, "SecretAccessKey"));
     assert_eq!(opened.principal.identity, ann.identity);
+}
+
+#[tokio::test]
+async fn who_may_not_assume_a_role_is_not_told_whether_it_is_there() {
+    let world = World::start().await;
+    let ann = world.user("ann").await;
+    let condition = r#""sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"right"}}"#;
+    world.role("closed", condition).await;
+    for role in ["closed", "none"] {
+        let refused = world.assume(&ann, role, "").await.unwrap_err();
+        let sentence = format!(
+            "User: arn:aws:iam::000000000000:user/ann is not authorized to perform: sts:AssumeRole on resource: \
+             arn:aws:iam::000000000000:role/{role}"
+        );
+        assert_eq!(told(&refused), (403, "AccessDenied", sentence));
+    }
+    world.assume(&ann, "closed", "&ExternalId=right").await.unwrap();
 }
 
 #[tokio::test]
