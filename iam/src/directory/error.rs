@@ -20,6 +20,8 @@ pub enum ErrorCode {
     InvalidInput,
     /// An argument breaks a rule of the service model.
     ValidationError,
+    /// An argument does not fit what was settled before.
+    InvalidParameterValue,
 }
 
 impl ErrorCode {
@@ -33,6 +35,7 @@ impl ErrorCode {
             Self::MalformedPolicyDocument => "MalformedPolicyDocument",
             Self::InvalidInput => "InvalidInput",
             Self::ValidationError => "ValidationError",
+            Self::InvalidParameterValue => "InvalidParameterValue",
         }
     }
 }

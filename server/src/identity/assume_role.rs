@@ -3,7 +3,7 @@
 //! Source: AWS STS API reference, AssumeRole; IAM User Guide, "Using session tags", "Role chaining". The role's trust policy
 //! and the caller's own policies decide together.
 
-use stator_iam::directory::{Directory, Kind, Record, Role, check_tags, compile};
+use stator_iam::directory::{Directory, DirectoryError, ErrorCode, Kind, Record, Role, check_tags, compile};
 use stator_iam::policy::DocumentKind;
 use stator_iam::{Identity, Session};
 
@@ -55,11 +55,12 @@ impl IdentityOperation for AssumeRole {
     async fn run(self, call: &Call<'_>) -> Result<AssumedRole, IdentityError> {
         let shown = call.identities.latest().await?;
         let directory = shown.directory();
+        let inherited = call.principal.session.as_deref();
         let role = self.authorized(call, directory)?;
         check_tags(&self.tags)?;
+        self.check_chain(inherited)?;
         let duration_s = self.duration(call, role)?;
         let policies = self.policies(directory)?;
-        let inherited = call.principal.session.as_deref();
         let session = Session {
             policies: policies.clone(),
             tags: self.tags(inherited),
@@ -131,13 +132,34 @@ impl AssumeRole {
             IdentityError::AccessDenied(_) => denied(),
             error => error,
         })?;
-        if !self.tags.is_empty() {
+        // What the chain hands on needs the same permissions as what the call says.
+        let inherited = call.principal.session.as_deref();
+        if !self.tags.is_empty() || handed_on(inherited).next().is_some() {
             authorize::check_trust(call, directory, &asks("TagSession"), &trust)?;
         }
-        if self.source_identity.is_some() {
+        if self.source_identity(inherited).is_some() {
             authorize::check_trust(call, directory, &asks("SetSourceIdentity"), &trust)?;
         }
         Ok(role)
+    }
+
+    /// What the chain has settled cannot be set anew.
+    fn check_chain(&self, inherited: Option<&Session>) -> Result<(), IdentityError> {
+        let settled = inherited.and_then(|session| session.source_identity.as_ref());
+        if settled.is_some() && self.source_identity.is_some() && settled != self.source_identity.as_ref() {
+            return Err(invalid(
+                "The source identity is already set for this assume role session",
+            ));
+        }
+        let is_set = |key: &str| self.tags.iter().any(|(own, _)| own.eq_ignore_ascii_case(key));
+        if handed_on(inherited).any(|(key, _)| is_set(key)) {
+            return Err(refused(
+                ErrorCode::InvalidParameterValue,
+                "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from \
+                 the calling session.",
+            ));
+        }
+        Ok(())
     }
 
     fn duration(&self, call: &Call<'_>, role: &Role) -> Result<u32, IdentityError> {
@@ -183,14 +205,7 @@ impl AssumeRole {
 
     /// The tags of the session: those that the chain hands on, and those of the call.
     fn tags(&self, inherited: Option<&Session>) -> Vec<(String, String)> {
-        let mut tags: Vec<_> = inherited
-            .into_iter()
-            .flat_map(|session| {
-                let handed_on = |key: &String| session.transitive_tag_keys.contains(key);
-                session.tags.iter().filter(move |(key, _)| handed_on(key))
-            })
-            .cloned()
-            .collect();
+        let mut tags: Vec<_> = handed_on(inherited).cloned().collect();
         for (key, value) in &self.tags {
             if !tags.iter().any(|(other, _)| other.eq_ignore_ascii_case(key)) {
                 tags.push((key.clone(), value.clone()));
@@ -215,10 +230,20 @@ impl AssumeRole {
     }
 }
 
+/// The tags that a session hands on to the next one of its chain. Keys are the same whatever their case.
+fn handed_on(inherited: Option<&Session>) -> impl Iterator<Item = &(String, String)> {
+    inherited.into_iter().flat_map(|session| {
+        let transitive = &session.transitive_tag_keys;
+        let is_transitive = move |key: &str| transitive.iter().any(|other| other.eq_ignore_ascii_case(key));
+        session.tags.iter().filter(move |(key, _)| is_transitive(key))
+    })
+}
+
 fn invalid(message: &str) -> IdentityError {
-    stator_iam::directory::DirectoryError {
-        code: stator_iam::directory::ErrorCode::ValidationError,
-        message: message.to_owned(),
-    }
-    .into()
+    refused(ErrorCode::ValidationError, message)
+}
+
+fn refused(code: ErrorCode, message: &str) -> IdentityError {
+    let message = message.to_owned();
+    DirectoryError { code, message }.into()
 }

@@ -303,6 +303,61 @@ async fn who_may_not_assume_a_role_is_not_told_whether_it_is_there() {
 }
 
 #[tokio::test]
+async fn a_chain_keeps_what_its_first_session_has_settled() {
+    let world = World::start().await;
+    let ann = world.user("ann").await;
+    for (name, actions) in [
+        (
+            "first",
+            r#"["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"]"#,
+        ),
+        ("second", r#""sts:*""#),
+        ("untagged", r#"["sts:AssumeRole","sts:SetSourceIdentity"]"#),
+        ("unnamed", r#"["sts:AssumeRole","sts:TagSession"]"#),
+    ] {
+        world.role(name, actions).await;
+    }
+    let settled =
+        "&SourceIdentity=ann&Tags.member.1.Key=Team&Tags.member.1.Value=red&TransitiveTagKeys.member.1=team";
+    let first = world.assume(&ann, "first", settled).await.unwrap();
+    let second = world
+        .assume(&first, "second", "&SourceIdentity=ann")
+        .await
+        .unwrap();
+    let session = second.session.as_deref().unwrap();
+    assert_eq!(session.source_identity.as_deref(), Some("ann"));
+    assert_eq!(session.tags, [("Team".to_owned(), "red".to_owned())]);
+
+    for (more, code, sentence) in [
+        (
+            "&SourceIdentity=bea",
+            "ValidationError",
+            "The source identity is already set for this assume role session",
+        ),
+        (
+            "&Tags.member.1.Key=TEAM&Tags.member.1.Value=blue",
+            "InvalidParameterValue",
+            "One of the specified transitive tag keys can't be set because it conflicts with a transitive tag key from the \
+             calling session.",
+        ),
+    ] {
+        let refused = world.assume(&first, "second", more).await.unwrap_err();
+        assert_eq!(told(&refused), (400, code, sentence.to_owned()));
+    }
+    // A role has to let in what the chain hands on; a session that hands on nothing needs no more than the role.
+    let plain = world.assume(&ann, "first", "").await.unwrap();
+    for (role, action) in [
+        ("untagged", "sts:TagSession"),
+        ("unnamed", "sts:SetSourceIdentity"),
+    ] {
+        let (status, code, sentence) = told(&world.assume(&first, role, "").await.unwrap_err());
+        assert_eq!((status, code), (403, "AccessDenied"));
+        assert!(sentence.contains(&format!("perform: {action} on")), "{sentence}");
+        world.assume(&plain, role, "").await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_rename_keeps_the_user_and_frees_the_name() {
     let world = World::start().await;
     let made = world.iam("CreateUser&UserName=ann").await.unwrap();

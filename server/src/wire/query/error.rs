@@ -60,9 +60,10 @@ fn directory_status(code: ErrorCode) -> StatusCode {
         ErrorCode::EntityAlreadyExists | ErrorCode::DeleteConflict | ErrorCode::LimitExceeded => {
             StatusCode::CONFLICT
         }
-        ErrorCode::MalformedPolicyDocument | ErrorCode::InvalidInput | ErrorCode::ValidationError => {
-            StatusCode::BAD_REQUEST
-        }
+        ErrorCode::MalformedPolicyDocument
+        | ErrorCode::InvalidInput
+        | ErrorCode::ValidationError
+        | ErrorCode::InvalidParameterValue => StatusCode::BAD_REQUEST,
     }
 }
 
