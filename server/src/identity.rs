@@ -65,6 +65,8 @@ pub(crate) struct Call<'a> {
     pub(crate) source: Option<IpAddr>,
     /// Whether it came over TLS.
     pub(crate) is_secure: bool,
+    /// What the client calls itself, if it does.
+    pub(crate) user_agent: Option<&'a str>,
     /// The region of this endpoint.
     pub(crate) region: &'a str,
 }

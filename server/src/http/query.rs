@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use http::header::USER_AGENT;
 use http::request::Parts;
 use http::{Method, StatusCode};
 use stator_iam::Principal;
@@ -91,6 +92,7 @@ async fn run(
     let principal = proved.insert(principal);
     let _slot = app.guard.enter(&principal.arn).ok_or(IdentityError::Throttling)?;
     let peer = parts.extensions.get::<Peer>();
+    let user_agent = parts.headers.get(USER_AGENT);
     let asked = Asked {
         api,
         form,
@@ -99,6 +101,7 @@ async fn run(
             principal,
             source: peer.map(Peer::ip),
             is_secure: peer.is_some_and(|peer| peer.tls().is_some()),
+            user_agent: user_agent.and_then(|value| value.to_str().ok()),
             region: &app.context.region,
         },
         request_id: id.as_str(),

@@ -47,6 +47,8 @@ struct Context<'a> {
     record: Option<&'a Record>,
     /// What the boundary of that entity is.
     boundary: Option<String>,
+    /// The 12 digits of the account that all entities are in.
+    account: &'a str,
     now_ms: i64,
 }
 
@@ -61,6 +63,7 @@ impl<'a> Context<'a> {
             asks,
             record,
             boundary: asks.boundary.clone().or(boundary),
+            account: directory.account(),
             now_ms: call.identities.now_ms(),
         }
     }
@@ -100,6 +103,8 @@ impl ContextKeys for Context<'_> {
             "aws:currenttime" => Values::One(Value::Time(self.now_ms)),
             "aws:epochtime" => Values::One(Value::Number(self.now_ms / 1000)),
             "aws:requestedregion" => Values::text(self.call.region),
+            "aws:useragent" => Values::optional(self.call.user_agent),
+            "aws:resourceaccount" => Values::text(self.account),
             "iam:policyarn" => Values::optional(self.asks.policy_arn.as_deref()),
             "iam:permissionsboundary" => Values::optional(self.boundary.as_deref()),
             _ => {

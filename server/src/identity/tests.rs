@@ -87,6 +87,7 @@ impl World {
                 principal,
                 source: None,
                 is_secure: false,
+                user_agent: Some("test/1"),
                 region: "us-east-1",
             },
             request_id: "ID",
@@ -283,6 +284,33 @@ async fn users_get_what_policies_give_them() {
         .unwrap();
     assert_eq!(opened.secret.expose(), text(&session, "SecretAccessKey"));
     assert_eq!(opened.principal.identity, ann.identity);
+}
+
+#[tokio::test]
+async fn calls_tell_their_client_and_their_account() {
+    let world = World::start().await;
+    let ann = world.user("ann").await;
+    for (condition, is_met) in [
+        (r#"{"StringLike":{"aws:UserAgent":"test/*"}}"#, true),
+        (r#"{"StringLike":{"aws:UserAgent":"other/*"}}"#, false),
+        (r#"{"StringEquals":{"aws:ResourceAccount":"000000000000"}}"#, true),
+        (
+            r#"{"StringNotEquals":{"aws:ResourceAccount":"000000000000"}}"#,
+            false,
+        ),
+    ] {
+        let document = format!(
+            r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"*","Resource":"*","Condition":{condition}}}}}"#
+        );
+        world
+            .iam(&format!(
+                "PutUserPolicy&UserName=ann&PolicyName=p&PolicyDocument={document}"
+            ))
+            .await
+            .unwrap();
+        let got = world.ask(&world.one, &ann, Api::Iam, "GetUser").await;
+        assert_eq!(got.is_ok(), is_met, "{condition}: {got:?}");
+    }
 }
 
 #[tokio::test]
