@@ -197,6 +197,7 @@ def test_a_session_of_a_user_is_the_user_and_needs_its_token(own: Account) -> No
     other = {**credentials, "AccessKeyId": "ASIAAAAAAAAAAAAAAAAA"}
     assert error_of(own.client("sts", other).get_caller_identity)[0] == "InvalidClientTokenId"
     assert error_of(own.client("sts", credentials).get_session_token)[0] == "AccessDenied"
+    assert error_of(own.client("iam", credentials).list_users)[0] == "InvalidClientTokenId"
     # A user that is deleted takes its sessions along.
     own.iam.delete_user_policy(UserName=name, PolicyName="p")
     own.iam.delete_access_key(UserName=name, AccessKeyId=ann["AccessKeyId"])

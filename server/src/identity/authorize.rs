@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use stator_iam::Identity;
 use stator_iam::directory::{Directory, Record};
 use stator_iam::policy::{ContextKeys, Decision, Policy, Request, Value, Values, decide, decide_trust};
 
@@ -123,11 +124,18 @@ fn tag<'t>(wanted: &str, mut tags: impl Iterator<Item = (&'t String, &'t String)
     Values::optional(found.map(|(_, value)| value.as_str()))
 }
 
-/// Refuses what no policy of the caller allows.
+/// Refuses what no policy of the caller allows, and all of IAM to a session of a user or of root: what it made there, such as
+/// an access key, would outlive it. Source: AWS STS API reference, GetSessionToken, which excepts sessions with MFA.
 ///
 /// # Errors
-/// AccessDenied in AWS's words; a caller that is gone is refused like an unknown access key.
+/// AccessDenied in AWS's words; a caller that is gone, and such a session, are refused like an unknown access key.
 pub(super) fn check(call: &Call<'_>, directory: &Directory, asks: &Asks) -> Result<(), IdentityError> {
+    let is_of_role = matches!(call.principal.identity, Identity::Role { .. });
+    if call.principal.session.is_some() && !is_of_role && asks.action.starts_with("iam:") {
+        return Err(IdentityError::Authentication(
+            stator_iam::Error::UnrecognizedClient,
+        ));
+    }
     judge(call, directory, asks, None)
 }
 

@@ -131,11 +131,16 @@ impl World {
         let form =
             format!("AssumeRole&RoleArn=arn:aws:iam::000000000000:role/{role}&RoleSessionName=s-1{more}");
         let answer = self.ask(&self.one, principal, Api::Sts, &form).await?;
-        let shown = self.one.latest().await?;
+        Ok(self.opened(&answer).await)
+    }
+
+    /// Who temporary credentials were issued for.
+    async fn opened(&self, answer: &str) -> Arc<Principal> {
+        let shown = self.one.latest().await.unwrap();
         let opened = shown
             .directory()
-            .session(text(&answer, "AccessKeyId"), text(&answer, "SessionToken"));
-        Ok(opened.unwrap().principal)
+            .session(text(answer, "AccessKeyId"), text(answer, "SessionToken"));
+        opened.unwrap().principal
     }
 
     /// As root, to IAM, of the first node.
@@ -328,6 +333,43 @@ async fn who_may_not_assume_a_role_is_not_told_whether_it_is_there() {
         assert_eq!(told(&refused), (403, "AccessDenied", sentence));
     }
     world.assume(&ann, "closed", "&ExternalId=right").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_of_a_user_or_of_root_may_not_call_iam() {
+    let world = World::start().await;
+    let ann = world.user("ann").await;
+    world.role("admin", r#""sts:AssumeRole""#).await;
+    let all = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
+    for put in ["PutUserPolicy&UserName=ann", "PutRolePolicy&RoleName=admin"] {
+        let form = format!("{put}&PolicyName=p&PolicyDocument={all}");
+        world.iam(&form).await.unwrap();
+    }
+    let root = Principal::root("AKIAROOT", arn::ACCOUNT);
+    for principal in [&ann, &root] {
+        world
+            .ask(&world.one, principal, Api::Iam, "ListUsers")
+            .await
+            .unwrap();
+        let answer = world
+            .ask(&world.one, principal, Api::Sts, "GetSessionToken")
+            .await
+            .unwrap();
+        let session = world.opened(&answer).await;
+        let refused = world
+            .ask(&world.one, &session, Api::Iam, "ListUsers")
+            .await
+            .unwrap_err();
+        let sentence = "The security token included in the request is invalid.".to_owned();
+        assert_eq!(told(&refused), (403, "InvalidClientTokenId", sentence));
+        world
+            .ask(&world.one, &session, Api::Sts, "GetCallerIdentity")
+            .await
+            .unwrap();
+    }
+    let session = world.assume(&ann, "admin", "").await.unwrap();
+    let listed = world.ask(&world.one, &session, Api::Iam, "ListUsers").await;
+    assert_eq!(text(&listed.unwrap(), "UserName"), "ann");
 }
 
 #[tokio::test]
