@@ -1,4 +1,4 @@
-"""The alerts in `docker/alerts.yml`, and their tests beside them, in the form of `promtool`."""
+"""The alerts in `docker/observability/alerts.yml`, and their tests beside them, in the form of `promtool`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 import yaml
 
-DOCKER = Path(__file__).resolve().parents[2] / "docker"
-RULES = DOCKER / "alerts.yml"
-TESTS = DOCKER / "alerts.test.yml"
+FOLDER = Path(__file__).resolve().parents[2] / "docker" / "observability"
+RULES = FOLDER / "alerts.yml"
+TESTS = FOLDER / "alerts.test.yml"
 
 
 def check(promtool: str) -> None:
     """Prometheus takes every rule, every test holds, and no alert is without one."""
     for arguments in [["check", "rules", "--lint-fatal", RULES.name], ["test", "rules", TESTS.name]]:
-        done = subprocess.run([promtool, *arguments], capture_output=True, text=True, cwd=DOCKER)
+        done = subprocess.run([promtool, *arguments], capture_output=True, text=True, cwd=FOLDER)
         assert done.returncode == 0, done.stdout + done.stderr
     check_coverage(yaml.safe_load(RULES.read_text()), yaml.safe_load(TESTS.read_text()))
 

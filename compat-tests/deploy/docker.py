@@ -17,6 +17,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
+OBSERVABILITY = DOCKER / "observability"
 
 
 def check_dependency_layer() -> None:
@@ -85,7 +86,7 @@ def check_compose(stator: str) -> None:
     # Who has a profile is added later.
     founders = [node for node, described in nodes.items() if "profiles" not in described]
     added = [node for node in nodes if node not in founders]
-    [scraped] = yaml.safe_load((DOCKER / "prometheus.yml").read_text())["scrape_configs"]
+    [scraped] = yaml.safe_load((OBSERVABILITY / "prometheus.yml").read_text())["scrape_configs"]
     targets = scraped["static_configs"][0]["targets"]
     assert targets == [f"{node}:9400" for node in founders], targets
     assert [(one["names"], one["port"]) for one in scraped["dns_sd_configs"]] == [(added, 9400)], scraped
@@ -113,7 +114,7 @@ def check_metrics(told: str) -> None:
         parts = {f"{histogram}_{part}" for part in ("bucket", "sum", "count")}
         known |= parts
         documented |= parts if histogram in documented else set()
-    for path in [DOCKER / "alerts.yml", DOCKER / "grafana" / "dashboards" / "stator.json"]:
+    for path in [OBSERVABILITY / "alerts.yml", OBSERVABILITY / "grafana" / "dashboards" / "stator.json"]:
         wanted = set(name.findall(path.read_text()))
         assert wanted, f"{path.name} asks for nothing"
         assert wanted <= documented, f"{path.name}: {wanted - documented} are not documented"

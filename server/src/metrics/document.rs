@@ -34,7 +34,8 @@ const HEAD: &str = "\
 # Metrics
 
 What a node tells at `GET /metrics` of `[http] metrics_listen`, in Prometheus' text form. Made by `cargo xtask metrics` from what a node \
-tells; do not edit. [operations.md](operations.md#what-a-node-knows) says where it is told, and `docker/alerts.yml` has alerts for it.
+tells; do not edit. [operations.md](operations.md#what-a-node-knows) says where it is told, and `docker/observability/` has alerts and \
+dashboards for it.
 
 | name | type | labels | what |
 |---|---|---|---|
