@@ -176,12 +176,13 @@ impl Concern<'_> {
     }
 }
 
-/// What is told of these operations alone.
+/// What is told of these operations alone, all of them on one table.
 #[cfg(test)]
 pub(crate) fn operations_text(answered: &[(Target, Duration, Option<&'static str>)]) -> String {
     let metrics = OperationMetrics::default();
+    let table = metrics.table("Music", || true);
     for (target, took, error) in answered {
-        metrics.answered(Some(*target), None, *took, *error);
+        metrics.answered(Some(*target), table.as_deref(), *took, *error);
     }
     let mut text = Text::default();
     metrics.write(&mut text, |_| true);
