@@ -15,9 +15,11 @@ from typing import Any
 
 import yaml
 
+import alerts
+import dashboards
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
-OBSERVABILITY = DOCKER / "observability"
 
 
 def check_dependency_layer() -> None:
@@ -86,7 +88,7 @@ def check_compose(stator: str) -> None:
     # Who has a profile is added later.
     founders = [node for node, described in nodes.items() if "profiles" not in described]
     added = [node for node in nodes if node not in founders]
-    [scraped] = yaml.safe_load((OBSERVABILITY / "prometheus.yml").read_text())["scrape_configs"]
+    [scraped] = yaml.safe_load((alerts.FOLDER / "prometheus.yml").read_text())["scrape_configs"]
     targets = scraped["static_configs"][0]["targets"]
     assert targets == [f"{node}:9400" for node in founders], targets
     assert [(one["names"], one["port"]) for one in scraped["dns_sd_configs"]] == [(added, 9400)], scraped
@@ -104,8 +106,9 @@ def check_bases() -> None:
 def check_metrics(told: str) -> None:
     """What alerts and panels ask for is told by a node, and documented.
 
-    `told` is the answer of a node without an audit log and without traces.
+    `told` is the answer of a node without audit log, traces, archive and buckets.
     """
+    not_told = ("audit", "trace", "backup", "restore", "transfer", "export", "import")
     name = re.compile(r"\bstator_[a-z_]+")
     documented = set(name.findall((ROOT / "docs" / "metrics.md").read_text()))
     known = set(name.findall(told))
@@ -114,11 +117,12 @@ def check_metrics(told: str) -> None:
         parts = {f"{histogram}_{part}" for part in ("bucket", "sum", "count")}
         known |= parts
         documented |= parts if histogram in documented else set()
-    for path in [OBSERVABILITY / "alerts.yml", OBSERVABILITY / "grafana" / "dashboards" / "stator.json"]:
+    for path in [alerts.RULES, *dashboards.FILES]:
         wanted = set(name.findall(path.read_text()))
         assert wanted, f"{path.name} asks for nothing"
         assert wanted <= documented, f"{path.name}: {wanted - documented} are not documented"
-        missing = {one for one in wanted - known if not one.startswith(("stator_audit_", "stator_trace_"))}
+        prefixes = tuple(f"stator_{one}_" for one in not_told)
+        missing = {one for one in wanted - known if not one.startswith(prefixes)}
         assert not missing, f"{path.name}: no node tells {missing}"
 
 

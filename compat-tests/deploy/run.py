@@ -2,7 +2,8 @@
 
 `run.py --helm BINARY --stator BINARY --promtool BINARY` renders the chart with each file in `values/`, compares with `golden/` (`--update` writes
 it anew), holds every object against the schemas of Kubernetes, runs `helm lint`, and lets the program do what the rendered
-pods and jobs would have it do (`pods.py`). Alerts are tried with Prometheus' `promtool` (`alerts.py`). What needs a container engine is not here.
+pods and jobs would have it do (`pods.py`). Alerts are tried with Prometheus' `promtool` (`alerts.py`), and what dashboards ask for is held
+against docs/metrics.md (`dashboards.py`). What needs a container engine is not here.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import kubernetes_validate
 import yaml
 
 import alerts
+import dashboards
 import docker
 import pods
 
@@ -189,6 +191,7 @@ def main() -> int:
         ("the image's bases can be replaced", docker.check_bases),
         ("the compose files fit the program and each other", lambda: docker.check_compose(arguments.stator)),
         ("alerts fire when they are to, and else are quiet", lambda: alerts.check(arguments.promtool)),
+        ("dashboards ask for what nodes tell", lambda: dashboards.check(arguments.promtool)),
         (
             "a release makes a cluster, grows, restarts and shrinks",
             lambda: pods.check(helm, arguments.stator),
