@@ -119,7 +119,7 @@ impl Replica {
     /// Entries are applied. Once rows of others have named a term, this node does it, too.
     pub(super) fn look_at_terms(&self, run: &[Done]) {
         let mut records = run.iter().filter_map(|done| done.record.as_ref());
-        if records.any(Record::names_term) {
+        if !self.host.names_terms() && records.any(Record::names_term) {
             self.host.name_terms();
         }
     }
