@@ -19,9 +19,15 @@ pub(crate) fn being_created(arn: &str) -> ApiError {
 /// A backup that is to be cancelled, and cannot be any more.
 pub(crate) const COMPLETE: &str = "The backup is complete: delete it with DeleteBackup";
 
-/// A backup from which a table is being restored. The sentence is ours.
+/// The deletion of a backup from which a table is being restored. Source of this one and the next: the service's answers in
+/// aws-controllers-k8s/dynamodb-controller, docs/api-quirks/backup.md, DDB-BACKUP-010.
 pub(crate) fn being_restored(arn: &str) -> ApiError {
-    ApiError::BackupInUse(format!("Backup is being used to restore a table: {arn}"))
+    ApiError::BackupInUse(format!("Backup is being used to restore table: {arn}"))
+}
+
+/// A restore from a backup from which another table is being restored.
+pub(crate) fn feeds_another(arn: &str) -> ApiError {
+    ApiError::BackupInUse(format!("Backup is being used to restore another table: {arn}"))
 }
 
 /// A table of which there is none to make a backup of.
@@ -34,14 +40,12 @@ pub(crate) fn table_exists(name: &str) -> ApiError {
     ApiError::TableAlreadyExists(format!("Table already exists: {name}"))
 }
 
-/// A table that cannot be backed up in its present state. The sentence is ours.
-pub(crate) fn table_in_use(name: &str) -> ApiError {
-    ApiError::TableInUse(format!("Table is being created: {name}"))
-}
-
-/// A table that is being deleted. The sentence is ours.
-pub(crate) fn table_being_deleted(name: &str) -> ApiError {
-    ApiError::TableInUse(format!("Table is being deleted: {name}"))
+/// The name of a restored table is that of one that is being restored. Source: as for [`being_restored`], table-restore.md,
+/// DDB-TABLE-219.
+pub(crate) fn target_in_use(name: &str, arn: &str) -> ApiError {
+    ApiError::TableInUse(format!(
+        "Table: {name} is already being restored from backup: {arn}"
+    ))
 }
 
 /// More tables are being restored than may be at a time. Source: the service's answer in

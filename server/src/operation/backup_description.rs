@@ -91,16 +91,32 @@ impl Context {
     }
 }
 
-/// Refuses a table that cannot be backed up, restored or exported in its present state.
+/// Refuses a table that is being restored or deleted: as in DynamoDB, there is none yet, or none any more, to be backed up,
+/// restored or exported. `named` is what the request calls it.
+///
+/// Source: the service's answers in aws-controllers-k8s/dynamodb-controller, docs/api-quirks: table-restore.md, DDB-TABLE-217 ("Table
+/// not found", and not that it is in use); service.md, DDB-TABLE-374 and DDB-TABLE-455, which accept a backup for a second or so
+/// after DeleteTable and then find no table either.
 ///
 /// # Errors
-/// TableInUseException.
-pub(super) fn check_backed_up(definition: &TableDefinition) -> Result<(), ApiError> {
-    if definition.deletion.is_some() {
-        return Err(backup::table_being_deleted(&definition.name));
+/// TableNotFoundException.
+pub(super) fn check_is_there(definition: &TableDefinition, named: &str) -> Result<(), ApiError> {
+    if definition.deletion.is_some() || definition.is_being_restored() {
+        return Err(backup::no_table(named));
     }
-    if definition.is_being_filled() {
-        return Err(backup::table_in_use(&definition.name));
+    Ok(())
+}
+
+/// Refuses a table that cannot be backed up in its present state.
+///
+/// Source: as above, import.md, DDB-IMPORT-001, for one that is being imported.
+///
+/// # Errors
+/// As [`check_is_there`], ContinuousBackupsUnavailableException.
+pub(super) fn check_backed_up(definition: &TableDefinition) -> Result<(), ApiError> {
+    check_is_there(definition, &definition.name)?;
+    if definition.import.is_some() {
+        return Err(backup::history_of_new_table(&definition.name));
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! DescribeContinuousBackups: whether a table can be restored to any moment, and between which ones.
 //!
-//! A table can be backed up at any time: `ContinuousBackupsStatus` is always `ENABLED`, as in DynamoDB.
+//! A table that is there can be backed up at any time: `ContinuousBackupsStatus` is always `ENABLED`, as in DynamoDB.
 
+use super::backup_description::check_is_there;
 use super::{Context, Operation, table_name};
 use crate::catalog::TableDefinition;
 use crate::message::{self, backup};
@@ -46,6 +47,7 @@ impl Operation for DescribeContinuousBackups {
         let table = context.catalog.latest(&name).await;
         let table = table.map_err(message::table::catalog)?;
         let table = table.ok_or_else(|| backup::no_table(&name))?;
+        check_is_there(table.definition(), &name)?;
         Ok(DescribeContinuousBackupsOutput {
             recovery: PointInTimeRecovery::of(table.definition(), context.clock.now_ms()),
         })

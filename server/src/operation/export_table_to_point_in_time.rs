@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::backup_description::check_backed_up;
+use super::backup_description::check_is_there;
 use super::transfer_page::{check_bucket, check_token};
 use super::{Context, Operation, table_name};
 use crate::arn;
@@ -130,8 +130,8 @@ impl ModelEnum for View {
 
 /// Refuses a table that cannot be exported in its present state: the one place that says which can. Gives its history: as in
 /// DynamoDB, point-in-time recovery has to be on, even where the moment that is exported needs none.
-fn check_exportable(definition: &TableDefinition) -> Result<&History, ApiError> {
-    check_backed_up(definition)?;
+fn check_exportable<'a>(definition: &'a TableDefinition, named: &str) -> Result<&'a History, ApiError> {
+    check_is_there(definition, named)?;
     let history = definition.history.as_ref();
     history.ok_or_else(|| backup::no_history(&definition.name))
 }
@@ -190,12 +190,13 @@ impl Operation for ExportTableToPointInTime {
 
     async fn run(self, context: &Context) -> Result<Self::Output, ApiError> {
         let at_ms = self.export_time_ms;
+        let named = self.table_arn.clone().unwrap_or_default();
         let (name, mut record) = self.validate()?;
         let transfers = context.transfers()?;
         let table = context.catalog.latest(&name).await;
         let table = table.map_err(message::table::catalog)?;
-        let table = table.ok_or_else(|| backup::no_table(&name))?;
-        let history = check_exportable(table.definition())?;
+        let table = table.ok_or_else(|| backup::no_table(&named))?;
+        let history = check_exportable(table.definition(), &named)?;
         let now_ms = context.clock.now_ms();
         record.table_id = table.definition().id.to_string();
         record.fingerprint = fingerprint(&record);
@@ -324,6 +325,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::catalog::Deletion;
     use crate::operation::create_table::tests::definition;
 
     fn request() -> ExportTableToPointInTime {
@@ -453,11 +455,22 @@ mod tests {
     #[test]
     fn a_table_with_a_history_is_exported_as_it_is_or_as_it_was() {
         let mut table = definition();
-        assert_eq!(check_exportable(&table).unwrap_err(), backup::no_history("Tab"));
+        let refused = |table: &TableDefinition| check_exportable(table, "arn").unwrap_err();
+        assert_eq!(refused(&table), backup::no_history("Tab"));
+        let mut deleted = table.clone();
+        deleted.deletion = Some(Deletion {
+            backup: "id".into(),
+            asked_at_ms: 0,
+        });
+        assert_eq!(
+            refused(&deleted),
+            backup::no_table("arn"),
+            "as the request names it"
+        );
         table.history = Some(History::new(Uuid::from_u128(1), 35));
         let chosen = |table: &TableDefinition, at_ms| {
             let mut record = ExportRecord::default();
-            choose(&mut record, at_ms, check_exportable(table)?, 100_000)?;
+            choose(&mut record, at_ms, check_exportable(table, "arn")?, 100_000)?;
             Ok::<_, ApiError>((record.moment_ms, record.reads()))
         };
         assert_eq!(chosen(&table, None), Ok((100_000, None)));

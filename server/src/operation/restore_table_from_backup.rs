@@ -66,6 +66,7 @@ impl Operation for RestoreTableFromBackup {
             return Err(backup::being_created(&arn));
         }
         check_target(context, &name).await?;
+        check_source(context, &record, &arn).await?;
         let now_ms = context.clock.now_ms();
         let new_id = &mut || context.new_id();
         let definition =
@@ -103,8 +104,8 @@ fn of_backup(record: &BackupRecord) -> Source<'_> {
 /// Refuses a restore into a table that is there, or when there are enough tables, or restores under way.
 pub(super) async fn check_target(context: &Context, name: &str) -> Result<(), ApiError> {
     let tables = context.catalog.all().await.map_err(table::catalog)?;
-    if tables.contains_key(name) {
-        return Err(backup::table_exists(name));
+    if let Some(there) = tables.get(name) {
+        return Err(taken(there.definition(), &context.region));
     }
     let restored = tables
         .values()
@@ -114,6 +115,29 @@ pub(super) async fn check_target(context: &Context, name: &str) -> Result<(), Ap
     }
     if tables.len() >= context.limits.tables_max {
         return Err(table::too_many(context.limits.tables_max));
+    }
+    Ok(())
+}
+
+/// What a restore into a table that is there is told.
+fn taken(there: &TableDefinition, region: &str) -> ApiError {
+    let is_named = |restore: &&Restore| !restore.backup.is_empty() && restore.part.is_none();
+    let restore = there.restore.as_ref().filter(|restore| restore.in_progress);
+    match restore.filter(is_named) {
+        Some(restore) => {
+            let arn = arn::backup(&arn::table(region, &restore.table), &restore.backup);
+            backup::target_in_use(&there.name, &arn)
+        }
+        None => backup::table_exists(&there.name),
+    }
+}
+
+/// Refuses a restore from a backup from which another table is being restored. As in DynamoDB, one is at a time.
+async fn check_source(context: &Context, record: &BackupRecord, arn: &str) -> Result<(), ApiError> {
+    let tables = context.catalog.all().await.map_err(table::catalog)?;
+    let mut tables = tables.values();
+    if tables.any(|table| table.definition().is_being_restored_from(&record.id)) {
+        return Err(backup::feeds_another(arn));
     }
     Ok(())
 }

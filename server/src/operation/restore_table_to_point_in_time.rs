@@ -5,7 +5,7 @@
 //! unless the request says otherwise; it has no stream, no time to live, no tags, no policy, no deletion protection and no
 //! history.
 
-use super::backup_description::check_backed_up;
+use super::backup_description::check_is_there;
 use super::restore_table_from_backup::{RestoreOverrides, begin, check_name, check_target, undo};
 use super::table_description::TableDescription;
 use super::{Context, Operation, table_name};
@@ -66,7 +66,7 @@ impl Operation for RestoreTableToPointInTime {
             if there.history.as_ref().map(|kept| kept.id) != history {
                 return Err(backup::no_history(&plan.source));
             }
-            check_backed_up(there)
+            check_is_there(there, &there.name)
         });
         if let Err(refusal) = Box::pin(begun).await {
             Box::pin(undo(context, made)).await?;
@@ -78,7 +78,7 @@ impl Operation for RestoreTableToPointInTime {
 
 /// What is to be restored of a table.
 fn restore(source: &TableDefinition, at_ms: Option<i64>, now_ms: i64) -> Result<Restore, ApiError> {
-    check_backed_up(source)?;
+    check_is_there(source, &source.name)?;
     let history = source.history.as_ref();
     let history = history.ok_or_else(|| backup::no_history(&source.name))?;
     let moment = history.moment(at_ms, now_ms);
@@ -239,6 +239,6 @@ mod tests {
             assert_eq!(refused.code(), "InvalidRestoreTimeException");
         }
         table.restore = Some(restore(&table, None, 100_000).unwrap());
-        assert_eq!(at(&table, None), Err(backup::table_in_use("Tab")));
+        assert_eq!(at(&table, None), Err(backup::no_table("Tab")));
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use stator_cluster::FORMATS_OF_VERSIONS;
 use uuid::Uuid;
 
+use super::backup_description::check_backed_up;
 use super::describe_continuous_backups::PointInTimeRecovery;
 use super::readers::Look;
 use super::{Context, Operation, table_name};
@@ -133,12 +134,7 @@ fn apply(
     wanted_days: Option<u32>,
     (id, now_ms): (Uuid, i64),
 ) -> Result<(), ApiError> {
-    if definition.deletion.is_some() {
-        return Err(table::being_deleted(&definition.name));
-    }
-    if definition.is_being_filled() {
-        return Err(backup::history_of_new_table(&definition.name));
-    }
+    check_backed_up(definition)?;
     match (&mut definition.history, wanted_days) {
         (history, None) => *history = None,
         (Some(history), Some(days)) => history.keep_for(days, now_ms),

@@ -247,9 +247,19 @@ async fn a_table_that_is_being_restored_may_be_given_up_and_not_be_changed() {
         let sentence = "Attempt to change a resource which is still in use: Table is being created: New";
         assert_eq!(refused, ApiError::ResourceInUse(sentence.into()));
     }
-    let body = r#"{"TableName":"New","BackupName":"again"}"#;
-    let refused = ask(&node, Target::CreateBackup, body).await.unwrap_err();
-    assert_eq!(refused.code(), "TableInUseException");
+    let keep =
+        r#"{"TableName":"New","PointInTimeRecoverySpecification":{"PointInTimeRecoveryEnabled":true}}"#;
+    for (target, body) in [
+        (
+            Target::CreateBackup,
+            r#"{"TableName":"New","BackupName":"again"}"#,
+        ),
+        (Target::UpdateContinuousBackups, keep),
+        (Target::DescribeContinuousBackups, r#"{"TableName":"New"}"#),
+    ] {
+        let refused = ask(&node, target, body).await.unwrap_err();
+        assert_eq!(refused, ApiError::TableNotFound("Table not found: New".into()));
+    }
     ask(&node, Target::DeleteTable, r#"{"TableName":"New"}"#)
         .await
         .unwrap();
@@ -258,6 +268,30 @@ async fn a_table_that_is_being_restored_may_be_given_up_and_not_be_changed() {
         .await
         .unwrap_err();
     assert_eq!(refused.code(), "ResourceNotFoundException");
+}
+
+#[tokio::test]
+async fn a_backup_feeds_one_restore_at_a_time() {
+    let (node, archivist) = start().await;
+    put(&node, "Tab", "x", "old").await;
+    let arn = back_up(&node, "nightly").await;
+    archivist.look_after_all().await.unwrap();
+    restore(&node, &arn, "New", "").await.unwrap();
+    let sentence = format!("Table: New is already being restored from backup: {arn}");
+    let refused = restore(&node, &arn, "New", "").await.unwrap_err();
+    assert_eq!(refused, ApiError::TableInUse(sentence));
+    let sentence = format!("Backup is being used to restore another table: {arn}");
+    let refused = restore(&node, &arn, "Other", "").await.unwrap_err();
+    assert_eq!(refused, ApiError::BackupInUse(sentence));
+    let sentence = format!("Backup is being used to restore table: {arn}");
+    let refused = ask(&node, Target::DeleteBackup, &of(&arn)).await.unwrap_err();
+    assert_eq!(refused, ApiError::BackupInUse(sentence));
+    archivist.look_after_all().await.unwrap();
+    let refused = restore(&node, &arn, "New", "").await.unwrap_err();
+    assert_eq!(refused.code(), "TableAlreadyExistsException");
+    restore(&node, &arn, "Other", "").await.unwrap();
+    archivist.look_after_all().await.unwrap();
+    assert_eq!(keys(&node, "Other", "").await, ["x"]);
 }
 
 #[tokio::test]

@@ -99,11 +99,7 @@ async fn nobody_reads_writes_or_changes_a_table_that_waits_for_its_last_backup()
     let due = r#"{"TableName":"Tab","TimeToLiveSpecification":{"Enabled":true,"AttributeName":"due"}}"#;
     let keep =
         r#"{"TableName":"Tab","PointInTimeRecoverySpecification":{"PointInTimeRecoveryEnabled":false}}"#;
-    for (target, body) in [
-        (Target::UpdateTable, update),
-        (Target::UpdateTimeToLive, due),
-        (Target::UpdateContinuousBackups, keep),
-    ] {
+    for (target, body) in [(Target::UpdateTable, update), (Target::UpdateTimeToLive, due)] {
         let (code, sentence) = refusal(&node, target, body).await;
         assert_eq!(code, "ResourceInUseException", "{target:?}: {sentence}");
         assert!(sentence.ends_with(being_deleted), "{target:?}: {sentence}");
@@ -112,10 +108,16 @@ async fn nobody_reads_writes_or_changes_a_table_that_waits_for_its_last_backup()
     let rewind = r#"{"SourceTableName":"Tab","TargetTableName":"New","UseLatestRestorableTime":true}"#;
     for (target, body) in [
         (Target::CreateBackup, back_up),
+        (Target::UpdateContinuousBackups, keep),
+        (Target::DescribeContinuousBackups, NAMED),
         (Target::RestoreTableToPointInTime, rewind),
     ] {
         let (code, sentence) = refusal(&node, target, body).await;
-        assert_eq!(code, "TableInUseException", "{target:?}: {sentence}");
+        assert_eq!(code, "TableNotFoundException", "{target:?}: {sentence}");
+        assert!(
+            sentence.ends_with("Table not found: Tab"),
+            "{target:?}: {sentence}"
+        );
     }
 }
 

@@ -257,13 +257,13 @@ async fn what_cannot_be_restored_is_refused_in_dynamodbs_words() {
     let body =
         r#"{"TableName":"New","PointInTimeRecoverySpecification":{"PointInTimeRecoveryEnabled":true}}"#;
     let refused = kept.ask(Target::UpdateContinuousBackups, body).await.unwrap_err();
-    assert_eq!(refused.code(), "ContinuousBackupsUnavailableException");
+    assert_eq!(refused.code(), "TableNotFoundException");
     let body = format!(r#"{{"SourceTableName":"New","TargetTableName":"Newer",{latest}}}"#);
     let refused = kept
         .ask(Target::RestoreTableToPointInTime, &body)
         .await
         .unwrap_err();
-    assert_eq!(refused.code(), "TableInUseException");
+    assert_eq!(refused.code(), "TableNotFoundException");
     kept.archivist.look_after_all().await.unwrap();
 
     let disabled = kept.keep(false, "").await.unwrap();
