@@ -5,6 +5,7 @@ use stator_cluster::NodeId;
 
 use crate::backup::BackupError;
 use crate::wire::error::ApiError;
+use crate::wire::query::xml::iso_8601;
 
 /// A backup that is not there, or not any more.
 pub(crate) fn not_found(arn: &str) -> ApiError {
@@ -108,13 +109,15 @@ pub(crate) fn history_in_use(name: &str) -> ApiError {
     ))
 }
 
-/// A moment that a table cannot be restored to; it can to those between `earliest_ms` and `latest_ms`. The sentence is ours.
+/// A moment that a table cannot be restored to; it can to those between `earliest_ms` and `latest_ms`. Source of this sentence and
+/// of the next four: the service's answers in aws-controllers-k8s/dynamodb-controller, docs/api-quirks/table-restore.md,
+/// DDB-TABLE-100 and DDB-TABLE-272.
 pub(crate) fn wrong_moment(at_ms: i64, (earliest_ms, latest_ms): (i64, i64)) -> ApiError {
     ApiError::InvalidRestoreTime(format!(
-        "RestoreDateTime must be between EarliestRestorableDateTime and LatestRestorableDateTime: {} is not between {} and {}",
-        seconds(at_ms),
-        seconds(earliest_ms),
-        seconds(latest_ms)
+        "RestoreDateTime '{}' must be within EarliestRestorableDateTime '{}' and LatestRestorableDateTime '{}'",
+        iso_8601(at_ms),
+        iso_8601(earliest_ms),
+        iso_8601(latest_ms)
     ))
 }
 
@@ -123,21 +126,20 @@ pub(super) fn seconds(at_ms: i64) -> String {
     format!("{}.{:03}", at_ms.div_euclid(1000), at_ms.rem_euclid(1000))
 }
 
-/// A restore without a moment. The sentence is ours.
-pub(crate) const NO_MOMENT: &str = "One or more parameter values were invalid: One of UseLatestRestorableTime and \
-                                    RestoreDateTime must be provided";
+/// A restore without a moment.
+pub(crate) const NO_MOMENT: &str = "Invalid Request: Either one of RestoreDateTime or UseLatestRestorableTime must be \
+                                    specified, but not both";
 
-/// A restore to two moments. The sentence is ours.
-pub(crate) const TWO_MOMENTS: &str = "One or more parameter values were invalid: UseLatestRestorableTime and RestoreDateTime \
-                                      must not be provided together";
+/// A restore to two moments. The answer is recorded up to "Pleas"; how it goes on is quoted elsewhere in public.
+pub(crate) const TWO_MOMENTS: &str = "Invalid Request: Both RestoreDateTime and UseLatestRestorableTime cannot be set for \
+                                      point-in-time restore request. Please specify either RestoreDateTime time or \
+                                      UseLatestRestorableTime";
 
-/// A restore of nothing. The sentence is ours.
-pub(crate) const NO_SOURCE: &str = "One or more parameter values were invalid: One of SourceTableName and SourceTableArn must \
-                                    be provided";
+/// A restore of nothing.
+pub(crate) const NO_SOURCE: &str = "The parameter 'TableName' is required but was not present in the request";
 
-/// A restore of two tables. The sentence is ours.
-pub(crate) const TWO_SOURCES: &str = "One or more parameter values were invalid: SourceTableName and SourceTableArn name \
-                                      different tables";
+/// A restore of a table that is named twice.
+pub(crate) const TWO_SOURCES: &str = "Must provide exactly one of: sourceTableArn, sourceTableName";
 
 /// What should be the ARN of a backup. Source: as for [`PERIOD_OF_NOTHING`].
 pub(crate) fn invalid_arn() -> ApiError {

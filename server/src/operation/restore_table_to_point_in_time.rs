@@ -117,14 +117,14 @@ impl RestoreTableToPointInTime {
         let billing_mode = self.overrides.check(&mut constraints);
         constraints.finish()?;
         self.overrides.check_supported()?;
-        let source = self.source()?.to_owned();
-        let target = table_name::resolve(self.target_table_name.as_deref().unwrap_or_default())?;
         let at_ms = match (self.use_latest.unwrap_or_default(), self.at_ms) {
             (true, None) => None,
             (false, Some(at_ms)) => Some(at_ms),
             (true, Some(_)) => return Err(ApiError::validation(backup::TWO_MOMENTS)),
             (false, None) => return Err(ApiError::validation(backup::NO_MOMENT)),
         };
+        let source = self.source()?.to_owned();
+        let target = table_name::resolve(self.target_table_name.as_deref().unwrap_or_default())?;
         Ok(Plan {
             source,
             target: target.to_owned(),
@@ -135,14 +135,15 @@ impl RestoreTableToPointInTime {
 
     /// The name of the table that is to be restored.
     fn source(&self) -> Result<&str, ApiError> {
-        let by_arn = self.source_table_arn.as_deref().map(|arn| {
-            let name = arn::table_name(arn).filter(|name| arn::is_table_name(name));
-            name.ok_or_else(|| message::table::invalid_arn(arn))
-        });
-        match (self.source_table_name.as_deref(), by_arn.transpose()?) {
+        match (
+            self.source_table_name.as_deref(),
+            self.source_table_arn.as_deref(),
+        ) {
             (Some(name), None) => table_name::resolve(name),
-            (None, Some(name)) => Ok(name),
-            (Some(name), Some(same)) if name == same => Ok(name),
+            (None, Some(arn)) => {
+                let name = arn::table_name(arn).filter(|name| arn::is_table_name(name));
+                name.ok_or_else(|| message::table::invalid_arn(arn))
+            }
             (Some(_), Some(_)) => Err(ApiError::validation(backup::TWO_SOURCES)),
             (None, None) => Err(ApiError::validation(backup::NO_SOURCE)),
         }
@@ -189,11 +190,13 @@ mod tests {
             by_arn.validate().map(|plan| (plan.source, plan.at_ms)),
             Ok(("Music".into(), Some(5)))
         );
-        let both = RestoreTableToPointInTime {
-            source_table_name: Some("Other".into()),
-            ..by_arn.clone()
-        };
-        assert!(refused(&both).contains(backup::TWO_SOURCES));
+        for name in ["Music", "Other"] {
+            let both = RestoreTableToPointInTime {
+                source_table_name: Some(name.into()),
+                ..by_arn.clone()
+            };
+            assert!(refused(&both).contains(backup::TWO_SOURCES), "{name}");
+        }
         let neither = RestoreTableToPointInTime {
             source_table_arn: None,
             ..by_arn.clone()
@@ -204,6 +207,14 @@ mod tests {
             ..by_arn.clone()
         };
         assert!(refused(&two).contains(backup::TWO_MOMENTS));
+        let two_of_nothing = RestoreTableToPointInTime {
+            source_table_arn: None,
+            ..two
+        };
+        assert!(
+            refused(&two_of_nothing).contains(backup::TWO_MOMENTS),
+            "moments come first"
+        );
         let none = RestoreTableToPointInTime {
             at_ms: None,
             ..by_arn
@@ -238,6 +249,12 @@ mod tests {
             let refused = at(&table, Some(moment)).unwrap_err();
             assert_eq!(refused.code(), "InvalidRestoreTimeException");
         }
+        let sentence = "RestoreDateTime '1970-01-01T00:00:49Z' must be within EarliestRestorableDateTime \
+                        '1970-01-01T00:00:50Z' and LatestRestorableDateTime '1970-01-01T00:01:35Z'";
+        assert_eq!(
+            at(&table, Some(49_999)),
+            Err(ApiError::InvalidRestoreTime(sentence.into()))
+        );
         table.restore = Some(restore(&table, None, 100_000).unwrap());
         assert_eq!(at(&table, None), Err(backup::no_table("Tab")));
     }

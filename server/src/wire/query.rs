@@ -9,7 +9,7 @@ mod encode;
 pub(crate) mod error;
 mod fields;
 pub(crate) mod form;
-pub(in crate::wire) mod xml;
+pub(crate) mod xml;
 
 /// The two APIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -115,7 +115,7 @@ impl Xml {
 }
 
 /// `YYYY-MM-DD'T'hh:mm:ss'Z'`.
-pub(in crate::wire) fn iso_8601(ms: i64) -> String {
+pub(crate) fn iso_8601(ms: i64) -> String {
     let seconds = u64::try_from(ms / 1000).unwrap_or(0);
     let basic = stator_iam::Timestamp::from_unix_s(seconds).to_string();
     let mut text = String::with_capacity(20);
