@@ -149,12 +149,24 @@ def test_a_restore_may_have_other_settings(dynamodb: Any, make_table: MakeTable)
     assert "LocalSecondaryIndexes" not in described
     assert len(items(dynamodb, new, IndexName="by-a")) == 1
     with pytest.raises(ClientError) as refusal:
-        override = [index("by-a", "a", projection="KEYS_ONLY")]
+        override = [index("by-a", "sk", projection="KEYS_ONLY")]
         dynamodb.restore_table_from_backup(
             TargetTableName=unused_name(), BackupArn=arn, GlobalSecondaryIndexOverride=override
         )
-    assert code(refusal)[0] == "ValidationException"
+    assert code(refusal) == (
+        "ValidationException",
+        "Invalid Request: Index by-a does not match a secondary index that existed in the source table and cannot be "
+        "created during the restore operation",
+    )
     dynamodb.delete_table(TableName=new)
+    renamed = restored(
+        dynamodb,
+        arn,
+        GlobalSecondaryIndexOverride=[index("anew", "a")],
+        LocalSecondaryIndexOverride=[],
+    )
+    assert len(items(dynamodb, renamed, IndexName="anew")) == 1
+    dynamodb.delete_table(TableName=renamed)
 
 
 def test_lists_have_pages_tables_and_times(dynamodb: Any, make_table: MakeTable) -> None:

@@ -1,6 +1,8 @@
 //! Sentences about backups. Source of those of the four errors of backups: quoted in public by users of DynamoDB, but where
 //! it says otherwise.
 
+use std::fmt::Display;
+
 use stator_cluster::NodeId;
 
 use crate::backup::BackupError;
@@ -149,11 +151,58 @@ pub(crate) fn invalid_arn() -> ApiError {
 /// Times of backups that end before they begin. Source: as for [`PERIOD_OF_NOTHING`].
 pub(crate) const TIMES_TURNED: &str = "One or more parameter values were invalid: Time range lower bound must be less than or equal to upper bound";
 
-/// An index that is to be restored and that the backup's table did not have so. The sentence is ours.
+/// An index that is to be restored and that the source did not have so. Source of this sentence and of those down to
+/// [`wrong_limit`]: the service's answers in aws-controllers-k8s/dynamodb-controller, docs/api-quirks: table-restore.md,
+/// DDB-TABLE-273, and details/DDB-TABLE-280.md; what they begin with, details/DDB-TABLE-442.md.
 pub(crate) fn other_index(name: &str) -> ApiError {
-    ApiError::Validation(format!(
-        "One or more parameter values were invalid: The index {name} does not match an index of the table that was backed up"
+    invalid_request(format_args!(
+        "Index {name} does not match a secondary index that existed in the source table and cannot be created during the \
+         restore operation"
     ))
+}
+
+/// An index of a restored table that is provisioned, without its units.
+pub(crate) fn missing_units(index: &str) -> ApiError {
+    invalid_request(format_args!(
+        "Must specify provisioned throughput for index {index}"
+    ))
+}
+
+/// Units of a restored table, or of its index, where the request says that it is to be paid for each request.
+pub(crate) fn units_of_on_demand(index: Option<&str>) -> ApiError {
+    let of = index.map(|name| format!(" for index {name}"));
+    invalid_request(format_args!(
+        "Cannot override ProvisionedThroughput if BillingMode is overridden to PAY_PER_REQUEST{}",
+        of.unwrap_or_default()
+    ))
+}
+
+/// Units of a restored table whose source is paid for each request.
+pub(crate) fn units_of_other_mode() -> ApiError {
+    invalid_request("Cannot override ProvisionedThroughput unless BillingMode is PROVISIONED")
+}
+
+/// A restored table that is to be provisioned, without its units.
+pub(crate) fn no_units() -> ApiError {
+    invalid_request("Must override ProvisionedThroughput if BillingMode is overridden to PROVISIONED")
+}
+
+/// A limit of a restored table that is provisioned; `member` is MaxReadRequestUnits or MaxWriteRequestUnits.
+pub(crate) fn limit_of_provisioned(member: &str) -> ApiError {
+    invalid_request(format_args!(
+        "Cannot override {member} for OnDemandThroughput unless BillingModeOverride is PAY_PER_REQUEST"
+    ))
+}
+
+/// A limit that no restored table can have.
+pub(crate) fn wrong_limit(member: &str) -> ApiError {
+    invalid_request(format_args!(
+        "Requested {member} for OnDemandThroughput is outside of valid range"
+    ))
+}
+
+fn invalid_request(what: impl Display) -> ApiError {
+    ApiError::Validation(format!("Invalid Request: {what}"))
 }
 
 /// A node that was not told where backups are to be. The sentence is ours.

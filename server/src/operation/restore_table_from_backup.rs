@@ -11,7 +11,7 @@ use super::backup_description::check_arn;
 use super::index_settings::{IndexRequest, Setting};
 use super::table_description::{TableDescription, TableStatus, Tallies};
 use super::table_settings::{OnDemandThroughput, ProvisionedThroughput, SseSpecification, Whose};
-use super::{Context, Operation, account_limits, table_name, table_settings};
+use super::{Context, Operation, account_limits, table_name};
 use crate::arn;
 use crate::backup::{BackupRecord, BackupStatus};
 use crate::catalog::{
@@ -20,7 +20,7 @@ use crate::catalog::{
 };
 use crate::constraint::Constraints;
 use crate::message::table::Unsupported;
-use crate::message::{self, backup, table};
+use crate::message::{backup, table};
 use crate::wire::error::ApiError;
 
 /// So many tables are restored at a time. Source: Amazon DynamoDB Developer Guide, "Quotas: API-specific limits".
@@ -247,23 +247,12 @@ impl RestoreOverrides {
         (new_id, now_ms): (NewId<'_>, i64),
     ) -> Result<TableDefinition, ApiError> {
         let mode = billing_mode.unwrap_or(source.billing_mode);
-        let was = (source.throughput.read_units, source.throughput.write_units);
-        let (read_units, write_units) = match (&self.provisioned_throughput, mode) {
-            (None, BillingMode::Provisioned) if source.billing_mode == BillingMode::Provisioned => was,
-            (throughput, mode) => table_settings::capacity(mode, throughput.as_ref())?.unwrap_or_default(),
-        };
-        let limits = match mode {
-            BillingMode::PayPerRequest => source.on_demand_limits,
-            BillingMode::Provisioned => OnDemandLimits::default(),
-        };
-        let on_demand_limits = match &self.on_demand_throughput {
-            Some(request) => request.applied(mode, limits, Whose::TABLE)?,
-            None => limits,
-        };
+        let (read_units, write_units) = self.units(source, billing_mode)?;
+        let on_demand_limits = self.limits(source, mode)?;
         let encryption = self.sse_specification.as_ref();
         let key = "SSESpecificationOverride.KMSMasterKeyId";
         let encryption = encryption.map(|request| request.is_enabled_by(key)).transpose()?;
-        let indexes = self.indexes(source, mode, new_id)?;
+        let indexes = self.indexes(source, billing_mode, new_id)?;
         Ok(TableDefinition {
             name,
             id: new_id()?,
@@ -295,13 +284,59 @@ impl RestoreOverrides {
         })
     }
 
-    /// The indexes of the table: those that it had, or those of them that the request names.
+    /// The units of the table: those that it had, unless the request says otherwise.
+    fn units(
+        &self,
+        source: &TableDefinition,
+        billing_mode: Option<BillingMode>,
+    ) -> Result<(i64, i64), ApiError> {
+        let mode = billing_mode.unwrap_or(source.billing_mode);
+        match (mode, &self.provisioned_throughput) {
+            (BillingMode::PayPerRequest, None) => Ok((0, 0)),
+            (BillingMode::PayPerRequest, Some(_)) if billing_mode.is_some() => {
+                Err(backup::units_of_on_demand(None))
+            }
+            (BillingMode::PayPerRequest, Some(_)) => Err(backup::units_of_other_mode()),
+            (BillingMode::Provisioned, Some(throughput)) => throughput.units(),
+            (BillingMode::Provisioned, None) if source.billing_mode == BillingMode::Provisioned => {
+                Ok((source.throughput.read_units, source.throughput.write_units))
+            }
+            (BillingMode::Provisioned, None) => Err(backup::no_units()),
+        }
+    }
+
+    /// The limits of the table: those that it had, unless the request says otherwise.
+    fn limits(&self, source: &TableDefinition, mode: BillingMode) -> Result<OnDemandLimits, ApiError> {
+        let limits = match mode {
+            BillingMode::PayPerRequest => source.on_demand_limits,
+            BillingMode::Provisioned => OnDemandLimits::default(),
+        };
+        let Some(request) = &self.on_demand_throughput else {
+            return Ok(limits);
+        };
+        for (member, units) in [
+            ("MaxReadRequestUnits", request.max_read_request_units),
+            ("MaxWriteRequestUnits", request.max_write_request_units),
+        ] {
+            match units {
+                Some(_) if mode == BillingMode::Provisioned => {
+                    return Err(backup::limit_of_provisioned(member));
+                }
+                Some(units) if units < 1 && units != -1 => return Err(backup::wrong_limit(member)),
+                Some(_) | None => {}
+            }
+        }
+        request.applied(mode, limits, Whose::TABLE)
+    }
+
+    /// The indexes of the table: those that it had, or those of them that the request names, which may have other names.
     fn indexes(
         &self,
         source: &TableDefinition,
-        mode: BillingMode,
+        billing_mode: Option<BillingMode>,
         new_id: NewId<'_>,
     ) -> Result<Vec<IndexDefinition>, ApiError> {
+        let mode = billing_mode.unwrap_or(source.billing_mode);
         let keys: Vec<KeyAttribute> = source.key_attributes().into_iter().cloned().collect();
         let setting = Setting {
             table: &source.key_schema,
@@ -323,14 +358,13 @@ impl RestoreOverrides {
                 continue;
             };
             for request in requests {
+                check_units(request, kind, billing_mode, mode)?;
                 let index = request.definition(kind, new_id()?, IndexStatus::Active, setting)?;
-                let mut same = had().filter(|had| {
-                    had.name == index.name
-                        && had.hash == index.hash
-                        && had.range == index.range
-                        && had.projection == index.projection
-                });
-                if same.next().is_none() {
+                let mut had = had();
+                let is_same = |had: &IndexDefinition| {
+                    had.hash == index.hash && had.range == index.range && had.projection == index.projection
+                };
+                if !had.any(is_same) {
                     return Err(backup::other_index(&index.name));
                 }
                 indexes.push(index);
@@ -338,6 +372,26 @@ impl RestoreOverrides {
         }
         super::index_settings::check_all(&indexes)?;
         Ok(indexes)
+    }
+}
+
+/// Refuses units of an index that do not go with how its table is to be billed.
+fn check_units(
+    request: &IndexRequest,
+    kind: IndexKind,
+    billing_mode: Option<BillingMode>,
+    mode: BillingMode,
+) -> Result<(), ApiError> {
+    if kind == IndexKind::Local {
+        return Ok(());
+    }
+    let name = request.index_name.as_deref().unwrap_or_default();
+    match (mode, &request.provisioned_throughput) {
+        (BillingMode::Provisioned, None) => Err(backup::missing_units(name)),
+        (BillingMode::PayPerRequest, Some(_)) if billing_mode.is_some() => {
+            Err(backup::units_of_on_demand(Some(name)))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -350,7 +404,7 @@ fn kept(
 ) -> Result<IndexDefinition, ApiError> {
     let is_global = index.kind == IndexKind::Global;
     if is_global && mode == BillingMode::Provisioned && source.billing_mode == BillingMode::PayPerRequest {
-        return Err(message::index::missing_throughput(&index.name));
+        return Err(backup::missing_units(&index.name));
     }
     let throughput = match mode {
         BillingMode::Provisioned => Throughput {
@@ -461,7 +515,51 @@ mod tests {
         assert_eq!((new.throughput.read_units, new.throughput.write_units), (1, 2));
         assert_eq!(
             restored(&units, Some(BillingMode::PayPerRequest)),
-            Err(ApiError::validation(table::CAPACITY_WITH_PAY_PER_REQUEST))
+            Err(ApiError::validation(
+                "Invalid Request: Cannot override ProvisionedThroughput if BillingMode is overridden to PAY_PER_REQUEST"
+            ))
+        );
+    }
+
+    #[test]
+    fn what_a_table_that_is_paid_for_each_request_was_goes_with_how_it_is_to_be_paid() {
+        let mut of_on_demand = record().table().clone();
+        of_on_demand.billing_mode = BillingMode::PayPerRequest;
+        of_on_demand.indexes.clear();
+        let units = |overrides: &RestoreOverrides, mode| overrides.units(&of_on_demand, mode);
+        let none = RestoreOverrides::default();
+        let some = RestoreOverrides {
+            provisioned_throughput: Some(ProvisionedThroughput {
+                read_capacity_units: Some(1),
+                write_capacity_units: Some(2),
+            }),
+            ..RestoreOverrides::default()
+        };
+        let provisioned = Some(BillingMode::Provisioned);
+        assert_eq!(units(&none, None), Ok((0, 0)));
+        assert_eq!(units(&none, provisioned), Err(backup::no_units()));
+        assert_eq!(units(&some, provisioned), Ok((1, 2)));
+        assert_eq!(units(&some, None), Err(backup::units_of_other_mode()));
+        let limited = |reads, mode| {
+            let overrides = RestoreOverrides {
+                on_demand_throughput: Some(OnDemandThroughput {
+                    max_read_request_units: Some(reads),
+                    max_write_request_units: None,
+                }),
+                ..RestoreOverrides::default()
+            };
+            let limits = overrides.limits(&of_on_demand, mode)?;
+            Ok::<_, ApiError>(limits.read_units)
+        };
+        let on_demand = BillingMode::PayPerRequest;
+        assert_eq!(limited(5, on_demand), Ok(Some(5)));
+        assert_eq!(
+            limited(0, on_demand),
+            Err(backup::wrong_limit("MaxReadRequestUnits"))
+        );
+        assert_eq!(
+            limited(5, BillingMode::Provisioned),
+            Err(backup::limit_of_provisioned("MaxReadRequestUnits"))
         );
     }
 
@@ -472,9 +570,9 @@ mod tests {
             ..RestoreOverrides::default()
         };
         assert_eq!(restored(&none, None).unwrap().indexes, []);
-        let with = |projection: &str| RestoreOverrides {
+        let with = |name: &str, projection: &str| RestoreOverrides {
             global_indexes: Some(vec![IndexRequest {
-                index_name: Some("by-a".into()),
+                index_name: Some(name.into()),
                 key_schema: Some(vec![KeySchemaElement {
                     attribute_name: Some("a".into()),
                     key_type: Some("HASH".into()),
@@ -491,8 +589,22 @@ mod tests {
             }]),
             ..RestoreOverrides::default()
         };
-        let same = restored(&with("KEYS_ONLY"), None).unwrap();
+        let same = restored(&with("by-a", "KEYS_ONLY"), None).unwrap();
         assert_eq!(same.indexes[0].throughput.read_units, 9);
-        assert_eq!(restored(&with("ALL"), None), Err(backup::other_index("by-a")));
+        let renamed = restored(&with("named-anew", "KEYS_ONLY"), None).unwrap();
+        assert_eq!(renamed.indexes[0].name, "named-anew");
+        assert_eq!(
+            restored(&with("by-a", "ALL"), None),
+            Err(backup::other_index("by-a"))
+        );
+        assert_eq!(
+            restored(&with("by-a", "KEYS_ONLY"), Some(BillingMode::PayPerRequest)),
+            Err(backup::units_of_on_demand(Some("by-a")))
+        );
+        let mut without = with("by-a", "KEYS_ONLY");
+        for index in without.global_indexes.iter_mut().flatten() {
+            index.provisioned_throughput = None;
+        }
+        assert_eq!(restored(&without, None), Err(backup::missing_units("by-a")));
     }
 }
