@@ -32,7 +32,7 @@ impl Operation for DescribeExport {
         }
         constraints.finish()?;
         let parts = arn::export_parts(&text);
-        let (table, id) = parts.ok_or_else(|| transfer::invalid_arn("ExportArn", &text))?;
+        let (table, id) = parts.ok_or_else(|| ApiError::validation(transfer::INVALID_EXPORT_ARN))?;
         let found = context.transfers()?.find::<ExportRecord>(table, id).await;
         let record = found.map_err(transfer::failed)?;
         let record = record.ok_or_else(|| transfer::no_export(&text))?;

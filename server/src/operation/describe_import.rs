@@ -32,7 +32,7 @@ impl Operation for DescribeImport {
         }
         constraints.finish()?;
         let parts = arn::import_parts(&text);
-        let (table, id) = parts.ok_or_else(|| transfer::invalid_arn("ImportArn", &text))?;
+        let (table, id) = parts.ok_or_else(|| ApiError::validation(transfer::INVALID_IMPORT_ARN))?;
         let found = context.transfers()?.find::<ImportRecord>(table, id).await;
         let record = found.map_err(transfer::failed)?;
         let record = record.ok_or_else(|| transfer::no_import(&text))?;

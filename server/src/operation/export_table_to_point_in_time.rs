@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::backup_description::check_is_there;
 use super::transfer_page::{check_bucket, check_token};
-use super::{Context, Operation, table_name};
+use super::{Context, Operation};
 use crate::arn;
 use crate::catalog::{History, TableDefinition};
 use crate::constraint::{Constraints, ModelEnum};
@@ -128,19 +128,60 @@ impl ModelEnum for View {
     }
 }
 
-/// Refuses a table that cannot be exported in its present state: the one place that says which can. Gives its history: as in
-/// DynamoDB, point-in-time recovery has to be on, even where the moment that is exported needs none.
-fn check_exportable<'a>(definition: &'a TableDefinition, named: &str) -> Result<&'a History, ApiError> {
+/// Refuses a table that cannot be exported in its present state, and a period that it never had: the one place that says which can.
+/// Gives its history: as in DynamoDB, point-in-time recovery has to be on, even where the moment that is exported needs none.
+///
+/// Source of the order: the service's answers in aws-controllers-k8s/dynamodb-controller, docs/api-quirks/export.md, DDB-EXPORT-001,
+/// where a period from before the table is told of before recovery that is off.
+fn check_exportable<'a>(
+    definition: &'a TableDefinition,
+    named: &str,
+    period: Option<&Period>,
+    now_ms: i64,
+) -> Result<&'a History, ApiError> {
     check_is_there(definition, named)?;
+    if let Some(period) = period {
+        check_times(period, definition.created_at_ms, now_ms)?;
+    }
     let history = definition.history.as_ref();
     history.ok_or_else(|| backup::no_history(&definition.name))
+}
+
+/// Refuses a period that no table of this age can have.
+fn check_times(period: &Period, created_at_ms: i64, now_ms: i64) -> Result<(), ApiError> {
+    if period.from_ms < created_at_ms {
+        return Err(transfer::before_table(period.from_ms));
+    }
+    let Some(to_ms) = period.to_ms else {
+        return Ok(());
+    };
+    check_length(period.from_ms, to_ms)?;
+    if to_ms > now_ms {
+        return Err(transfer::in_future(to_ms));
+    }
+    Ok(())
+}
+
+/// Refuses a period that is too short or too long.
+fn check_length(from_ms: i64, to_ms: i64) -> Result<(), ApiError> {
+    if from_ms >= to_ms {
+        return Err(transfer::no_time_between());
+    }
+    let length_ms = to_ms.saturating_sub(from_ms);
+    if length_ms < PERIOD_MS_MIN {
+        return Err(transfer::too_short());
+    }
+    if length_ms > PERIOD_MS_MAX {
+        return Err(transfer::too_long());
+    }
+    Ok(())
 }
 
 /// Says what of a table is exported: the period that the record has, the moment that is asked for, or none of the past.
 fn choose(
     record: &mut ExportRecord,
     at_ms: Option<i64>,
-    history: &History,
+    (created_at_ms, history): (i64, &History),
     now_ms: i64,
 ) -> Result<(), ApiError> {
     if let Some(past) = &mut record.past
@@ -156,9 +197,11 @@ fn choose(
         record.moment_ms = now_ms;
         return Ok(());
     };
+    if !(created_at_ms..=now_ms).contains(&at_ms) {
+        return Err(transfer::no_moment_of_table());
+    }
     let moment = history.moment(Some(at_ms), now_ms);
-    record.moment_ms =
-        moment.map_err(|restorable| transfer::wrong_moment("ExportTime", at_ms, restorable))?;
+    record.moment_ms = moment.map_err(|_| transfer::not_recovered())?;
     record.past = Some(Past {
         history: Bytes::copy_from_slice(history.id.as_bytes()),
         period: None,
@@ -172,17 +215,27 @@ fn check_period(period: &Period, history: &History, now_ms: i64) -> Result<i64, 
     let latest_ms = history.restorable(now_ms).map(|(_, latest_ms)| latest_ms);
     let to_ms = period.to_ms.or(latest_ms);
     let to_ms = to_ms.ok_or_else(|| transfer::wrong_moment("ExportFromTime", from_ms, None))?;
-    if from_ms >= to_ms {
-        return Err(transfer::no_time_between());
-    }
-    if !(PERIOD_MS_MIN..=PERIOD_MS_MAX).contains(&to_ms.saturating_sub(from_ms)) {
-        return Err(transfer::wrong_period());
-    }
+    check_length(from_ms, to_ms)?;
     for (member, at_ms) in [("ExportFromTime", from_ms), ("ExportToTime", to_ms)] {
         let moment = history.moment(Some(at_ms), now_ms);
         moment.map_err(|restorable| transfer::wrong_moment(member, at_ms, restorable))?;
     }
     Ok(to_ms)
+}
+
+/// The table's name in a `TableArn`.
+///
+/// # Errors
+/// ValidationException for what is no ARN of a table.
+fn table_of(arn: &str) -> Result<&str, ApiError> {
+    let name = arn::table_name(arn).filter(|name| arn::is_table_name(name));
+    name.ok_or_else(|| {
+        ApiError::validation(match (arn.is_empty(), arn.starts_with("arn:")) {
+            (true, _) => transfer::EMPTY_TABLE_ARN,
+            (false, false) => transfer::NO_TABLE_ARN,
+            (false, true) => transfer::OTHER_TABLE_ARN,
+        })
+    })
 }
 
 impl Operation for ExportTableToPointInTime {
@@ -196,11 +249,11 @@ impl Operation for ExportTableToPointInTime {
         let table = context.catalog.latest(&name).await;
         let table = table.map_err(message::table::catalog)?;
         let table = table.ok_or_else(|| backup::no_table(&named))?;
-        let history = check_exportable(table.definition(), &named)?;
-        let now_ms = context.clock.now_ms();
-        record.table_id = table.definition().id.to_string();
+        let (definition, now_ms) = (table.definition(), context.clock.now_ms());
+        let history = check_exportable(definition, &named, record.period(), now_ms)?;
+        record.table_id = definition.id.to_string();
         record.fingerprint = fingerprint(&record);
-        choose(&mut record, at_ms, history, now_ms)?;
+        choose(&mut record, at_ms, (definition.created_at_ms, history), now_ms)?;
         record.started_ms = now_ms;
         record.id = new_id(now_ms, context.random).map_err(|error| ApiError::Internal(error.to_string()))?;
         let describe = |record| ExportTableToPointInTimeOutput {
@@ -234,7 +287,10 @@ impl ExportTableToPointInTime {
     /// The name of the table, and what is known of the export.
     fn validate(self) -> Result<(String, ExportRecord), ApiError> {
         let mut constraints = Constraints::default();
-        table_name::check_at(&mut constraints, "tableArn", self.table_arn.as_ref());
+        constraints.required("tableArn", self.table_arn.as_ref());
+        if let Some(arn) = self.table_arn.as_ref().filter(|arn| !arn.is_empty()) {
+            constraints.length("tableArn", arn, arn.chars().count(), 1, 1024);
+        }
         check_token(&mut constraints, self.client_token.as_ref());
         check_bucket(
             &mut constraints,
@@ -242,7 +298,8 @@ impl ExportTableToPointInTime {
             ("s3BucketOwner", self.bucket_owner.as_ref()),
             ("s3Prefix", self.prefix.as_ref()),
         );
-        let _: Option<SseAlgorithm> = constraints.one_of("s3SseAlgorithm", self.sse_algorithm.as_deref());
+        let algorithm: Option<SseAlgorithm> =
+            constraints.one_of("s3SseAlgorithm", self.sse_algorithm.as_deref());
         if let Some(key) = &self.sse_key {
             constraints.length("s3SseKmsKeyId", key, key.chars().count(), 1, 2048);
         }
@@ -252,11 +309,14 @@ impl ExportTableToPointInTime {
         let view = view.and_then(|incremental| incremental.view_type.as_deref());
         let view: Option<View> = constraints.one_of("incrementalExportSpecification.exportViewType", view);
         constraints.finish()?;
-        let name = table_name::resolve(self.table_arn.as_deref().unwrap_or_default())?.to_owned();
+        let name = table_of(self.table_arn.as_deref().unwrap_or_default())?.to_owned();
         if self.is_filtered {
             return Err(Unsupported::ExportFilters("FilterSpecification").refusal());
         }
-        let period = self.period(export_type == Some(ExportType::Incremental), view)?;
+        if self.sse_key.is_some() && algorithm != Some(SseAlgorithm::Kms) {
+            return Err(ApiError::validation(transfer::KEY_OF_OTHER_ENCRYPTION));
+        }
+        let period = self.period(export_type, view)?;
         let record = ExportRecord {
             status: Status::InProgress.into(),
             table: name.clone(),
@@ -281,23 +341,28 @@ impl ExportTableToPointInTime {
     }
 
     /// Whose changes are asked for, as the request has it.
-    fn period(&self, is_incremental: bool, view: Option<View>) -> Result<Option<Period>, ApiError> {
-        match (is_incremental, &self.incremental) {
-            (false, None) => Ok(None),
-            (false, Some(_)) => Err(ApiError::validation(transfer::PERIOD_OF_FULL)),
-            (true, _) if self.export_time_ms.is_some() => {
-                Err(ApiError::validation(transfer::MOMENT_OF_CHANGES))
-            }
-            (true, incremental) => {
-                let incremental = incremental.as_ref();
-                let from_ms = incremental.and_then(|incremental| incremental.from_ms);
-                Ok(Some(Period {
-                    from_ms: from_ms.ok_or_else(|| ApiError::validation(transfer::NO_PERIOD))?,
-                    to_ms: incremental.and_then(|incremental| incremental.to_ms),
-                    view: view.unwrap_or(View::NewAndOldImages).into(),
-                }))
-            }
+    fn period(
+        &self,
+        export_type: Option<ExportType>,
+        view: Option<View>,
+    ) -> Result<Option<Period>, ApiError> {
+        let incremental = match (export_type, &self.incremental) {
+            (None | Some(ExportType::Full), None) => return Ok(None),
+            (None, Some(_)) => return Err(ApiError::validation(transfer::PERIOD_WITHOUT_TYPE)),
+            (Some(ExportType::Full), Some(_)) => return Err(ApiError::validation(transfer::PERIOD_OF_FULL)),
+            (Some(ExportType::Incremental), None) => return Err(ApiError::validation(transfer::NO_PERIOD)),
+            (Some(ExportType::Incremental), Some(incremental)) => incremental,
+        };
+        let from_ms = incremental.from_ms;
+        let from_ms = from_ms.ok_or_else(|| ApiError::validation(transfer::NO_BEGINNING))?;
+        if self.export_time_ms.is_some() {
+            return Err(ApiError::validation(transfer::MOMENT_OF_CHANGES));
         }
+        Ok(Some(Period {
+            from_ms,
+            to_ms: incremental.to_ms,
+            view: view.unwrap_or(View::NewAndOldImages).into(),
+        }))
     }
 }
 
@@ -350,6 +415,27 @@ mod tests {
         assert!(csv.contains("enum value set: [DYNAMODB_JSON, ION]"), "{csv}");
         let no_table = refusal(|request| request.table_arn = None);
         assert!(no_table.contains("'tableArn'"), "{no_table}");
+        let key = refusal(|request| request.sse_key = Some("k".into()));
+        assert!(key.contains(transfer::KEY_OF_OTHER_ENCRYPTION), "{key}");
+    }
+
+    #[test]
+    fn a_table_is_named_by_its_arn_and_by_nothing_else() {
+        let table = "arn:aws:dynamodb:us-east-1:000000000000:table/Tab";
+        let index = format!("{table}/index/by-a");
+        assert_eq!(table_of(table), Ok("Tab"));
+        for (text, sentence) in [
+            ("", transfer::EMPTY_TABLE_ARN),
+            ("Tab", transfer::NO_TABLE_ARN),
+            (index.as_str(), transfer::OTHER_TABLE_ARN),
+        ] {
+            assert_eq!(table_of(text), Err(ApiError::validation(sentence)));
+            let request = ExportTableToPointInTime {
+                table_arn: Some(text.to_owned()),
+                ..request()
+            };
+            assert!(request.validate().unwrap_err().to_string().contains(sentence));
+        }
     }
 
     /// A request for the changes of a period.
@@ -382,17 +468,22 @@ mod tests {
             wrong_view.contains("'incrementalExportSpecification.exportViewType'"),
             "{wrong_view}"
         );
-        assert!(refused(incremental(None, Some(7), None)).contains(transfer::NO_PERIOD));
+        assert!(refused(incremental(None, Some(7), None)).contains(transfer::NO_BEGINNING));
         let without = ExportTableToPointInTime {
             incremental: None,
             ..incremental(None, None, None)
         };
         assert!(refused(without).contains(transfer::NO_PERIOD));
-        let full = ExportTableToPointInTime {
-            export_type: None,
-            ..incremental(Some(7), None, None)
-        };
-        assert!(refused(full).contains(transfer::PERIOD_OF_FULL));
+        for (export_type, sentence) in [
+            (None, transfer::PERIOD_WITHOUT_TYPE),
+            (Some("FULL_EXPORT"), transfer::PERIOD_OF_FULL),
+        ] {
+            let full = ExportTableToPointInTime {
+                export_type: export_type.map(str::to_owned),
+                ..incremental(Some(7), None, None)
+            };
+            assert!(refused(full).contains(sentence));
+        }
         let moment = ExportTableToPointInTime {
             export_time_ms: Some(7),
             ..incremental(Some(7), None, None)
@@ -408,7 +499,7 @@ mod tests {
         let mut history = History::new(Uuid::from_u128(1), 35);
         let chosen = |history: &History, from_ms, to_ms| {
             let (_, mut record) = incremental(Some(from_ms), to_ms, None).validate().unwrap();
-            choose(&mut record, None, history, now_ms)?;
+            choose(&mut record, None, (0, history), now_ms)?;
             let to_ms = record.period().unwrap().to_ms.unwrap();
             assert_eq!(record.reads(), Some((Uuid::from_u128(1), from_ms - 1)));
             assert_eq!(record.moment_ms, to_ms - 1);
@@ -422,12 +513,12 @@ mod tests {
         assert_eq!(chosen(latest_ms - PERIOD_MS_MIN, None), Ok(latest_ms));
         assert_eq!(chosen(latest_ms - PERIOD_MS_MAX, None), Ok(latest_ms));
         assert_eq!(chosen(earliest_ms, Some(2 * HOUR_MS)), Ok(2 * HOUR_MS));
-        for (from_ms, to_ms) in [
-            (latest_ms - PERIOD_MS_MIN + 1, None),
-            (latest_ms - PERIOD_MS_MAX - 1, None),
-            (i64::MIN, Some(i64::MAX)),
-        ] {
-            assert_eq!(chosen(from_ms, to_ms), Err(transfer::wrong_period()));
+        assert_eq!(
+            chosen(latest_ms - PERIOD_MS_MIN + 1, None),
+            Err(transfer::too_short())
+        );
+        for (from_ms, to_ms) in [(latest_ms - PERIOD_MS_MAX - 1, None), (i64::MIN, Some(i64::MAX))] {
+            assert_eq!(chosen(from_ms, to_ms), Err(transfer::too_long()));
         }
         for (from_ms, to_ms) in [
             (HOUR_MS, Some(HOUR_MS)),
@@ -453,9 +544,45 @@ mod tests {
     }
 
     #[test]
+    fn a_period_lies_in_the_life_of_its_table_whether_it_has_a_history_or_not() {
+        let mut table = definition();
+        table.created_at_ms = 50_000;
+        let now_ms = table.created_at_ms + 2 * PERIOD_MS_MIN;
+        let refused = |from_ms, to_ms| {
+            let period = Period {
+                from_ms,
+                to_ms,
+                view: View::NewImage.into(),
+            };
+            check_exportable(&table, "arn", Some(&period), now_ms).unwrap_err()
+        };
+        let time = |text: &str| ApiError::Transfer("InvalidExportTimeException", text.to_owned());
+        assert_eq!(
+            refused(49_000, None),
+            time(
+                "Incremental export period from time cannot be less than the table creation time : 1970-01-01T00:00:49Z"
+            )
+        );
+        assert_eq!(
+            refused(now_ms, Some(now_ms + PERIOD_MS_MIN)),
+            time(
+                "Incremental export period to time cannot be greater than the current time : 1970-01-01T00:45:50Z"
+            )
+        );
+        assert_eq!(
+            refused(50_000, Some(49_000 + PERIOD_MS_MIN)),
+            time(
+                "Difference between export period from time and export period to time is less than 15 minutes"
+            )
+        );
+        assert_eq!(refused(50_000, Some(now_ms)), backup::no_history("Tab"));
+    }
+
+    #[test]
     fn a_table_with_a_history_is_exported_as_it_is_or_as_it_was() {
         let mut table = definition();
-        let refused = |table: &TableDefinition| check_exportable(table, "arn").unwrap_err();
+        table.created_at_ms = 40_000;
+        let refused = |table: &TableDefinition| check_exportable(table, "arn", None, 0).unwrap_err();
         assert_eq!(refused(&table), backup::no_history("Tab"));
         let mut deleted = table.clone();
         deleted.deletion = Some(Deletion {
@@ -470,26 +597,22 @@ mod tests {
         table.history = Some(History::new(Uuid::from_u128(1), 35));
         let chosen = |table: &TableDefinition, at_ms| {
             let mut record = ExportRecord::default();
-            choose(&mut record, at_ms, check_exportable(table, "arn")?, 100_000)?;
+            let history = check_exportable(table, "arn", None, 100_000)?;
+            choose(&mut record, at_ms, (table.created_at_ms, history), 100_000)?;
             Ok::<_, ApiError>((record.moment_ms, record.reads()))
         };
         assert_eq!(chosen(&table, None), Ok((100_000, None)));
-        let early = chosen(&table, Some(60_000)).unwrap_err();
-        assert!(early.to_string().contains("no moment in it yet"), "{early}");
+        assert_eq!(chosen(&table, Some(60_000)), Err(transfer::not_recovered()));
         table.history.as_mut().unwrap().complete_from_ms = Some(50_000);
         for at_ms in [50_000, 60_001, 95_000] {
             let reads = Some((Uuid::from_u128(1), at_ms));
             assert_eq!(chosen(&table, Some(at_ms)), Ok((at_ms, reads)));
         }
-        for at_ms in [i64::MIN, 49_999, 95_001, i64::MAX] {
-            assert_eq!(
-                chosen(&table, Some(at_ms)),
-                Err(transfer::wrong_moment(
-                    "ExportTime",
-                    at_ms,
-                    Some((50_000, 95_000))
-                ))
-            );
+        for at_ms in [40_000, 49_999, 95_001, 100_000] {
+            assert_eq!(chosen(&table, Some(at_ms)), Err(transfer::not_recovered()));
+        }
+        for at_ms in [i64::MIN, 39_999, 100_001, i64::MAX] {
+            assert_eq!(chosen(&table, Some(at_ms)), Err(transfer::no_moment_of_table()));
         }
     }
 }

@@ -150,7 +150,10 @@ pub(super) async fn listed<R: Listed>(
     constraints.finish()?;
     let behind = asked.next_token.map(arn_of).transpose()?;
     let behind = match &behind {
-        Some(arn) => Some(R::parts(arn).ok_or_else(transfer::invalid_next_token)?),
+        Some(arn) => {
+            let no_token = || transfer::invalid_next_token(asked.next_token.unwrap_or_default());
+            Some(R::parts(arn).ok_or_else(no_token)?)
+        }
         None => None,
     };
     let table = asked.table_arn.map(table_name::resolve).transpose()?;
@@ -186,7 +189,7 @@ fn arn_of(token: &str) -> Result<String, ApiError> {
     let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
     text.map(|text| text.trim_end_matches('\0').to_owned())
         .filter(|text| text.starts_with("arn:"))
-        .ok_or_else(transfer::invalid_next_token)
+        .ok_or_else(|| transfer::invalid_next_token(token))
 }
 
 #[cfg(test)]
@@ -209,7 +212,8 @@ mod tests {
     #[test]
     fn what_is_no_token_is_refused() {
         for token in ["", "61", "6", "zz", "ARN", "ff"] {
-            assert_eq!(arn_of(token), Err(transfer::invalid_next_token()), "{token}");
+            let sentence = format!("Invalid Request: Provided nextToken is invalid: {token}");
+            assert_eq!(arn_of(token), Err(ApiError::Validation(sentence)));
         }
     }
 }

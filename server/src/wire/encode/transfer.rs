@@ -363,7 +363,10 @@ impl Json {
             json.member("S3Bucket").text(&record.target.bucket);
             json.optional_text("S3BucketOwner", record.target.owner.as_ref());
             json.optional_text("S3Prefix", record.target.prefix.as_ref());
-            json.optional_text("S3SseAlgorithm", record.sse_algorithm.as_ref());
+            // Source of what is told by itself, and of what is not told of a whole table: the service's answers in
+            // aws-controllers-k8s/dynamodb-controller, docs/api-quirks/export.md, DDB-EXPORT-016 and DDB-EXPORT-017.
+            json.member("S3SseAlgorithm")
+                .text(record.sse_algorithm.as_deref().unwrap_or("AES256"));
             json.optional_text("S3SseKmsKeyId", record.sse_key.as_ref());
             json.failure(record.failure.as_ref());
             json.member("ExportFormat").text(format_name(record.format()));
@@ -371,8 +374,8 @@ impl Json {
                 json.member("BilledSizeBytes").integer(record.bytes);
                 json.member("ItemCount").integer(record.items);
             }
-            json.member("ExportType").text(export_type(record));
             if let Some(period) = record.period() {
+                json.member("ExportType").text(export_type(record));
                 json.member("IncrementalExportSpecification")
                     .object(|json| json.period(period));
             }
