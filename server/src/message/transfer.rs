@@ -48,6 +48,13 @@ pub(crate) const NO_OUTPUT_TYPE: &str = "One or more parameter values were inval
 pub(crate) const KEY_WITHOUT_KMS: &str = "One or more parameter values were invalid: S3SseKmsKeyId must not be provided unless \
                                           S3SseAlgorithm is KMS";
 
+/// Options of CSV for records that are none. Source: the service's answers, details/DDB-IMPORT-009.md.
+pub(crate) fn csv_of_other_format(format: &str) -> ApiError {
+    ApiError::Validation(format!(
+        "Invalid Request: Unsupported InputFormatOptions for the given input format: {format}."
+    ))
+}
+
 /// Another import was asked for under the same token. Source: the service's answers, import.md, DDB-IMPORT-017.
 pub(crate) fn import_conflict() -> ApiError {
     let text = "Import conflict: Duplicate request detected with conflicting parameters";

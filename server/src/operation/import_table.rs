@@ -81,7 +81,7 @@ impl ImportDescription {
 }
 
 impl ModelEnum for Compression {
-    const NAMES: &'static [&'static str] = &["GZIP", "ZSTD", "NONE"];
+    const NAMES: &'static [&'static str] = &["ZSTD", "NONE", "GZIP"];
 
     fn from_name(name: &str) -> Option<Self> {
         Some(match name {
@@ -219,6 +219,11 @@ impl ImportTable {
         }
         constraints.required("tableCreationParameters", self.table.as_ref());
         constraints.finish()?;
+        let format = format.unwrap_or(Format::DynamodbJson);
+        if self.csv.is_some() && format != Format::Csv {
+            let format = self.input_format.as_deref().unwrap_or_default();
+            return Err(transfer::csv_of_other_format(format));
+        }
         let encryption = self
             .table
             .as_ref()
@@ -230,7 +235,7 @@ impl ImportTable {
         let csv = self.csv.unwrap_or_default();
         Ok(Valid {
             input: Input {
-                format: format.unwrap_or(Format::DynamodbJson).into(),
+                format: format.into(),
                 compression: compression.unwrap_or(Compression::None).into(),
                 names_compression: compression.is_some(),
                 delimiter: csv.delimiter,
@@ -250,7 +255,9 @@ impl CsvRequest {
     fn check(&self, constraints: &mut Constraints) {
         let member = "inputFormatOptions.csv.delimiter";
         if let Some(delimiter) = &self.delimiter {
-            if delimiter.chars().count() == 1 && !",;:|\t ".contains(delimiter.as_str()) {
+            let mut letters = delimiter.chars();
+            let is_delimiter = letters.next().is_some_and(|letter| ",;:|\t ".contains(letter));
+            if !is_delimiter || letters.next().is_some() {
                 let rule = "Member must satisfy regular expression pattern: [,;:|\\t ]";
                 constraints.violated(member, delimiter, rule);
             }
@@ -336,12 +343,51 @@ mod tests {
             "'s3BucketSource.s3BucketOwner'",
             "'s3BucketSource.s3KeyPrefix'",
             "enum value set: [DYNAMODB_JSON, ION, CSV]",
-            "enum value set: [GZIP, ZSTD, NONE]",
+            "enum value set: [ZSTD, NONE, GZIP]",
             "[,;:|\\t ]",
             "'inputFormatOptions.csv.headerList.1.member'",
             "Value null at 'tableCreationParameters'",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
+    }
+
+    #[test]
+    fn a_delimiter_is_one_of_few_letters() {
+        let refused = |delimiter: &str| {
+            let mut constraints = Constraints::default();
+            let csv = CsvRequest {
+                delimiter: Some(delimiter.to_owned()),
+                headers: None,
+            };
+            csv.check(&mut constraints);
+            constraints.finish().err()
+        };
+        for delimiter in [",", ";", ":", "|", "\t", " "] {
+            assert_eq!(refused(delimiter), None, "{delimiter}");
+        }
+        assert_eq!(
+            refused(";;"),
+            Some(ApiError::validation(
+                "2 validation errors detected: Value ';;' at 'inputFormatOptions.csv.delimiter' failed to satisfy \
+                 constraint: Member must satisfy regular expression pattern: [,;:|\\t ]; Value ';;' at \
+                 'inputFormatOptions.csv.delimiter' failed to satisfy constraint: Member must have length less than or \
+                 equal to 1"
+            ))
+        );
+    }
+
+    #[test]
+    fn options_of_csv_go_with_csv() {
+        let with = |format: &str| ImportTable {
+            input_format: Some(format.to_owned()),
+            csv: Some(CsvRequest::default()),
+            ..request()
+        };
+        assert!(with("CSV").validate().is_ok());
+        let refused = with("DYNAMODB_JSON").validate().err();
+        let sentence =
+            "Invalid Request: Unsupported InputFormatOptions for the given input format: DYNAMODB_JSON.";
+        assert_eq!(refused, Some(ApiError::validation(sentence)));
     }
 }

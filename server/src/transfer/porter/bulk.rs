@@ -23,7 +23,7 @@ use super::{Job, JobError, Porter};
 use crate::catalog::Table;
 use crate::command::{OnFailure, Refusal, WriteAnswer};
 use crate::desk::{PAUSE, Worker};
-use crate::object_store::Object;
+use crate::object_store::{Object, StoreError};
 use crate::operation::replacement::Replacement;
 use crate::pace::{Pace, hold_back};
 use crate::wire::encode::bulk::summary;
@@ -122,7 +122,12 @@ impl Porter {
     /// Puts all items that were not put yet.
     async fn put_all(&self, running: &mut Running<'_>) -> Result<End, JobError> {
         let buckets = &self.transfers.buckets;
-        let objects = self.source_objects(&running.noted.source).await?;
+        let source = &running.noted.source;
+        let objects = self.source_objects(source).await?;
+        if objects.is_empty() {
+            let key = source.prefix.clone().unwrap_or_default();
+            return Err(StoreError::NoSuchKey { key }.into());
+        }
         let report = &running.noted.report.target.bucket;
         // Whether it may be told is better known before anything is put.
         let begun = running.noted.report_key("_started");

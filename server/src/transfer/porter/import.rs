@@ -22,7 +22,7 @@ use crate::command::{Deposit, ITEM_BYTES_MAX};
 use crate::derive::unfit;
 use crate::desk::{PAUSE, Worker};
 use crate::message;
-use crate::object_store::{Listed, Object};
+use crate::object_store::Object;
 use crate::pace::{Pace, hold_back};
 
 /// So many items are on their way into the table.
@@ -67,7 +67,8 @@ impl Porter {
         };
         let Some(import) = table.definition().import.clone() else {
             // Only what says so was not written any more.
-            return self.end(&record, Status::Completed, None).await;
+            let (status, failure) = end_of(record.progress.errors);
+            return self.end(&record, status, failure).await;
         };
         let mut record = record;
         if !import.is_sealed {
@@ -79,6 +80,7 @@ impl Porter {
             self.cluster().settled().await?;
         }
         self.release(&table).await?;
+        let (status, failure) = end_of(record.progress.errors);
         tracing::info!(
             table = table.name(),
             import = record.id,
@@ -86,7 +88,7 @@ impl Porter {
             errors = record.progress.errors,
             "a table is imported"
         );
-        self.end(&record, Status::Completed, None).await
+        self.end(&record, status, failure).await
     }
 
     /// Gives an import up. What is in the table stays, and the table can be used.
@@ -183,7 +185,7 @@ impl Porter {
         Ok(Some(running.now))
     }
 
-    /// The objects of a source that have something in them, in the order of their keys.
+    /// The objects of a source that have something in them, in the order of their keys; there may be none.
     pub(super) async fn source_objects(&self, source: &Place) -> Result<Vec<Object>, JobError> {
         let prefix = source.prefix.as_deref().unwrap_or_default();
         let is_wanted = |object: &Object| object.size > 0;
@@ -191,7 +193,9 @@ impl Porter {
         let listed = buckets
             .list((source.bucket.as_str(), prefix), OBJECTS_MAX, is_wanted)
             .await?;
-        check_objects(&listed, prefix)?;
+        if listed.has_more {
+            return Err(JobError::TooManyObjects { most: OBJECTS_MAX });
+        }
         Ok(listed.objects)
     }
 
@@ -302,16 +306,21 @@ impl Porter {
     }
 }
 
-/// Refuses to import nothing, or from more objects than may be.
-fn check_objects(listed: &Listed, prefix: &str) -> Result<(), JobError> {
-    if listed.objects.is_empty() {
-        let key = prefix.to_owned();
-        return Err(crate::object_store::StoreError::NoSuchKey { key }.into());
+/// What an import ends as that has read all there is. As in DynamoDB, it is complete if nothing was refused; otherwise what was not
+/// refused is in the table.
+///
+/// Source: the service's answers in aws-controllers-k8s/dynamodb-controller, docs/api-quirks/import.md, DDB-IMPORT-013.
+fn end_of(errors: i64) -> (Status, Option<Failure>) {
+    if errors == 0 {
+        return (Status::Completed, None);
     }
-    if listed.has_more {
-        return Err(JobError::TooManyObjects { most: OBJECTS_MAX });
-    }
-    Ok(())
+    let failure = Failure {
+        code: "ItemValidationError".to_owned(),
+        message: "Some of the items failed validation checks and were not imported. Please check the log of the node for more \
+                  details."
+            .to_owned(),
+    };
+    (Status::Failed, Some(failure))
 }
 
 /// The items of records that the table takes, each key once, and what is wrong with the others.
@@ -365,20 +374,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_import_has_objects_and_not_too_many() {
-        let object = Object {
-            key: "k".into(),
-            size: 1,
-            tag: "t".into(),
-        };
-        let code = |count: usize, has_more| {
-            let objects = vec![object.clone(); count];
-            let checked = check_objects(&Listed { objects, has_more }, "p/");
-            checked.err().map(|error| error.failure().0.code)
-        };
-        assert_eq!(code(0, false).as_deref(), Some("S3NoSuchKey"));
-        assert_eq!(code(1, false), None);
-        assert_eq!(code(OBJECTS_MAX, false), None);
-        assert_eq!(code(OBJECTS_MAX, true).as_deref(), Some("TooManyObjects"));
+    fn an_import_is_complete_if_nothing_was_refused() {
+        assert_eq!(end_of(0), (Status::Completed, None));
+        let (status, failure) = end_of(1);
+        assert_eq!(status, Status::Failed);
+        assert_eq!(failure.unwrap().code, "ItemValidationError");
     }
 }
