@@ -12,6 +12,14 @@ pub(crate) fn other_attribute(current: &str) -> String {
     format!("TimeToLive is active on a different AttributeName: current AttributeName is {current}")
 }
 
+/// A change of a table whose items are still on their way, which is told in another order of words than to other operations. Source:
+/// the service's answers in aws-controllers-k8s/dynamodb-controller, docs/api-quirks/details/DDB-TABLE-444.md.
+pub(crate) fn being_created(table: &str) -> ApiError {
+    ApiError::ResourceInUse(format!(
+        "Attempt to change a resource which is still in use: Table {table} is being created"
+    ))
+}
+
 /// A look at a table in a state in which it tells nothing. Source: the service's answer in
 /// aws-controllers-k8s/dynamodb-controller, docs/api-quirks/details/DDB-TABLE-442.md.
 pub(crate) fn not_told(state: &str) -> ApiError {

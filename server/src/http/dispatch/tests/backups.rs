@@ -233,19 +233,21 @@ async fn a_table_that_is_being_restored_may_be_given_up_and_not_be_changed() {
     let arn = back_up(&node, "nightly").await;
     archivist.look_after_all().await.unwrap();
     restore(&node, &arn, "New", "").await.unwrap();
-    for (target, body) in [
+    for (target, body, what) in [
         (
             Target::UpdateTable,
             r#"{"TableName":"New","DeletionProtectionEnabled":true}"#,
+            "Table is being created: New",
         ),
         (
             Target::UpdateTimeToLive,
             r#"{"TableName":"New","TimeToLiveSpecification":{"Enabled":true,"AttributeName":"t"}}"#,
+            "Table New is being created",
         ),
     ] {
         let refused = ask(&node, target, body).await.unwrap_err();
-        let sentence = "Attempt to change a resource which is still in use: Table is being created: New";
-        assert_eq!(refused, ApiError::ResourceInUse(sentence.into()));
+        let sentence = format!("Attempt to change a resource which is still in use: {what}");
+        assert_eq!(refused, ApiError::ResourceInUse(sentence));
     }
     let keep =
         r#"{"TableName":"New","PointInTimeRecoverySpecification":{"PointInTimeRecoveryEnabled":true}}"#;
