@@ -12,7 +12,7 @@ use crate::message::table;
 use crate::wire::error::ApiError;
 
 /// Most tags of one resource.
-const TAGS_MAX: usize = 50;
+pub(super) const TAGS_MAX: usize = 50;
 /// Longest key and value in characters.
 const KEY_LENGTH_MAX: usize = 128;
 const VALUE_LENGTH_MAX: usize = 256;
