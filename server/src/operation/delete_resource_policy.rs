@@ -35,7 +35,7 @@ impl Operation for DeleteResourcePolicy {
         let changed = context.catalog.change(subject.table, |definition| {
             let stream = subject.stream(definition)?;
             let found = resource_policy::find(definition, stream);
-            resource_policy::check_expected(found, expected.as_deref())?;
+            resource_policy::check_expected(found, expected.as_deref(), subject)?;
             revision = found.map(|found| found.revision.clone());
             definition
                 .resource_policies

@@ -45,7 +45,7 @@ impl Operation for PutResourcePolicy {
         let changed = context.catalog.change(subject.table, |definition| {
             let stream = subject.stream(definition)?;
             let found = resource_policy::find(definition, stream);
-            resource_policy::check_expected(found, expected.as_deref())?;
+            resource_policy::check_expected(found, expected.as_deref(), subject)?;
             revision = resource_policy::put(definition, stream, &document, now_ms);
             Ok::<(), ApiError>(())
         });

@@ -80,16 +80,24 @@ pub(super) fn find(definition: &TableDefinition, stream: Option<Uuid>) -> Option
 ///
 /// # Errors
 /// PolicyNotFoundException.
-pub(super) fn check_expected(found: Option<&ResourcePolicy>, expected: Option<&str>) -> Result<(), ApiError> {
-    let holds = match (expected, found) {
-        (None, _) | (Some(NO_POLICY), None) => true,
-        (Some(expected), Some(found)) => found.revision == expected,
-        (Some(_), None) => false,
+pub(super) fn check_expected(
+    found: Option<&ResourcePolicy>,
+    expected: Option<&str>,
+    subject: Subject<'_>,
+) -> Result<(), ApiError> {
+    let Some(expected) = expected else {
+        return Ok(());
     };
-    if holds {
-        Ok(())
-    } else {
-        Err(message::policy::other_revision())
+    let of = match subject.label {
+        None => format!("table {}", subject.table),
+        Some(label) => format!("stream {label}"),
+    };
+    match found {
+        None if expected == NO_POLICY => Ok(()),
+        None => Err(message::policy::no_revision(&of, expected)),
+        Some(found) if found.revision == expected => Ok(()),
+        Some(found) if expected == NO_POLICY => Err(message::policy::there_is_one(&of, &found.revision)),
+        Some(found) => Err(message::policy::other_revision(&of, expected, &found.revision)),
     }
 }
 
@@ -158,16 +166,43 @@ mod tests {
     #[test]
     fn a_revision_is_expected_or_none() {
         let found = policy("7");
-        for (found, expected, holds) in [
-            (None, None, true),
-            (Some(&found), None, true),
-            (None, Some(NO_POLICY), true),
-            (Some(&found), Some(NO_POLICY), false),
-            (Some(&found), Some("7"), true),
-            (Some(&found), Some("07"), false),
-            (None, Some("7"), false),
+        let subject = Subject {
+            table: "Tab",
+            label: None,
+        };
+        for (found, expected, why) in [
+            (None, None, None),
+            (Some(&found), None, None),
+            (None, Some(NO_POLICY), None),
+            (Some(&found), Some("7"), None),
+            (
+                Some(&found),
+                Some(NO_POLICY),
+                Some(
+                    "Requested policy update expecting none to be present for table Tab, but a policy exists with revision id 7.",
+                ),
+            ),
+            (
+                Some(&found),
+                Some("07"),
+                Some(
+                    "Requested update for policy with revision id 07, but the policy associated to target table Tab has \
+                     revision id 7.",
+                ),
+            ),
+            (
+                None,
+                Some("7"),
+                Some(
+                    "Requested update for policy with revision id 7, but table Tab has no associated policy.",
+                ),
+            ),
         ] {
-            assert_eq!(check_expected(found, expected).is_ok(), holds, "{expected:?}");
+            let wanted = why.map_or(Ok(()), |why: &str| {
+                let head = "Resource-based policy not found for the provided ResourceArn";
+                Err(ApiError::PolicyNotFound(format!("{head}: {why}")))
+            });
+            assert_eq!(check_expected(found, expected, subject), wanted, "{expected:?}");
         }
     }
 
