@@ -43,6 +43,10 @@ pub(crate) fn table_exists(name: &str) -> ApiError {
     ApiError::TableAlreadyExists(format!("Table already exists: {name}"))
 }
 
+/// A restored table without a name. Source: as for [`being_restored`], details/DDB-TABLE-457.md.
+pub(crate) const EMPTY_TARGET: &str =
+    "TableName must be at least 3 characters long and at most 255 characters long";
+
 /// The name of a restored table is that of one that is being restored. Source: as for [`being_restored`], table-restore.md,
 /// DDB-TABLE-219.
 pub(crate) fn target_in_use(name: &str, arn: &str) -> ApiError {

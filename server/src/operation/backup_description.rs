@@ -121,9 +121,10 @@ pub(super) fn check_backed_up(definition: &TableDefinition) -> Result<(), ApiErr
     Ok(())
 }
 
-/// Notes what the service model has against the ARN of a backup at `member`.
+/// Notes what the service model has against the ARN of a backup at `member`. What is empty is no ARN, and told as that. Source: the
+/// service's answers in aws-controllers-k8s/dynamodb-controller, docs/api-quirks/details/DDB-TABLE-457.md.
 pub(super) fn check_arn(constraints: &mut Constraints, member: &str, text: Option<&String>) {
-    if let Some(text) = text {
+    if let Some(text) = text.filter(|text| !text.is_empty()) {
         constraints.length(member, text, text.chars().count(), 37, 1024);
     }
 }
@@ -138,4 +139,22 @@ pub(super) fn only(backup_arn: Option<String>) -> Result<String, ApiError> {
     check_arn(&mut constraints, "backupArn", backup_arn.as_ref());
     constraints.finish()?;
     Ok(backup_arn.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arn_has_a_length_unless_it_is_empty() {
+        let asked = |text: &str| only(Some(text.to_owned()));
+        assert_eq!(
+            asked(""),
+            Ok(String::new()),
+            "it is found to be no ARN of a backup"
+        );
+        assert!(asked("arn").unwrap_err().to_string().contains("'backupArn'"));
+        let missing = only(None).unwrap_err().to_string();
+        assert!(missing.contains("Value null at 'backupArn'"), "{missing}");
+    }
 }

@@ -65,11 +65,11 @@ impl CreateBackup {
         table_name::check_of_table(&mut constraints, self.table_name.as_ref());
         constraints.required("backupName", self.backup_name.as_ref());
         if let Some(name) = &self.backup_name {
-            constraints.length("backupName", name, name.chars().count(), 3, 255);
-            if !name.is_empty() && !name.bytes().all(arn::is_table_name_byte) {
+            if name.is_empty() || !name.bytes().all(arn::is_table_name_byte) {
                 let rule = "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+";
                 constraints.violated("backupName", name, rule);
             }
+            constraints.length("backupName", name, name.chars().count(), 3, 255);
         }
         constraints.finish()?;
         let table = table_name::resolve(&self.table_name.unwrap_or_default())?.to_owned();
@@ -95,6 +95,14 @@ mod tests {
                 "2 validation errors detected: Value null at 'tableName' failed to satisfy constraint: Member must not be \
                  null; Value 'ab' at 'backupName' failed to satisfy constraint: Member must have length greater than or \
                  equal to 3"
+            ))
+        );
+        assert_eq!(
+            request(Some("Music"), Some("")).validate(),
+            Err(ApiError::validation(
+                "2 validation errors detected: Value '' at 'backupName' failed to satisfy constraint: Member must satisfy \
+                 regular expression pattern: [a-zA-Z0-9_.-]+; Value '' at 'backupName' failed to satisfy constraint: Member \
+                 must have length greater than or equal to 3"
             ))
         );
         let wrong = request(Some("Music"), Some("a b")).validate().unwrap_err();

@@ -184,16 +184,18 @@ impl RestoreTableFromBackup {
     /// The name of the table, the ARN of the backup, and the billing mode if there is to be another one.
     fn validate(&self) -> Result<(String, String, Option<BillingMode>), ApiError> {
         let mut constraints = Constraints::default();
-        constraints.required("targetTableName", self.target_table_name.as_ref());
-        check_name(
-            &mut constraints,
-            "targetTableName",
-            self.target_table_name.as_ref(),
-        );
+        let target = self.target_table_name.as_ref();
+        constraints.required("targetTableName", target);
+        // An empty one is told by itself.
+        let is_empty = target.is_some_and(String::is_empty);
+        check_name(&mut constraints, "targetTableName", target.filter(|_| !is_empty));
         constraints.required("backupArn", self.backup_arn.as_ref());
         check_arn(&mut constraints, "backupArn", self.backup_arn.as_ref());
         let billing_mode = self.overrides.check(&mut constraints);
         constraints.finish()?;
+        if is_empty {
+            return Err(ApiError::validation(backup::EMPTY_TARGET));
+        }
         self.overrides.check_supported()?;
         let name = table_name::resolve(self.target_table_name.as_deref().unwrap_or_default())?;
         let arn = self.backup_arn.clone().unwrap_or_default();
@@ -482,6 +484,23 @@ mod tests {
             Ok(Uuid::from_u128(last))
         };
         overrides.definition("New".into(), of_backup(&record()), mode, (new_id, 70))
+    }
+
+    #[test]
+    fn a_table_without_a_name_is_told_by_itself() {
+        let request = |name: &str| RestoreTableFromBackup {
+            target_table_name: Some(name.to_owned()),
+            backup_arn: Some("a".repeat(37)),
+            overrides: RestoreOverrides::default(),
+        };
+        assert_eq!(
+            request("").validate(),
+            Err(ApiError::validation(
+                "TableName must be at least 3 characters long and at most 255 characters long"
+            ))
+        );
+        let short = request("ab").validate().unwrap_err().to_string();
+        assert!(short.contains("'targetTableName'"), "{short}");
     }
 
     #[test]

@@ -14,8 +14,10 @@ use crate::transfer::record::{Format, Record};
 use crate::transfer::{BulkRecord, ExportRecord, ImportRecord, LISTED_MS, Transfers};
 use crate::wire::error::ApiError;
 
-/// Most exports, imports or bulk operations in one answer.
+/// Most exports, imports or bulk operations in one answer, and how many there are when the request does not say. Source of the
+/// second: the service's answers in aws-controllers-k8s/dynamodb-controller, docs/api-quirks/import.md, DDB-IMPORT-016.
 const PAGE_MAX: i32 = 25;
+const PAGE_USUAL: usize = 10;
 /// The fewest bytes of an ARN in a token: 112 digits. Source: service model of DynamoDB, shape ImportNextToken.
 const TOKEN_BYTES_MIN: usize = 56;
 /// A token is made of so many bytes at a time.
@@ -78,9 +80,6 @@ impl ModelEnum for Format {
 
 /// A kind of which there are lists.
 pub(super) trait Listed: Record {
-    /// How many there are in one answer when the request does not say.
-    const USUAL: i32;
-
     /// The ARN of one on a table.
     fn arn(table: &str, id: &str) -> String;
     /// The name of the table and the id of such an ARN.
@@ -88,8 +87,6 @@ pub(super) trait Listed: Record {
 }
 
 impl Listed for ImportRecord {
-    const USUAL: i32 = PAGE_MAX;
-
     fn arn(table: &str, id: &str) -> String {
         arn::import(table, id)
     }
@@ -100,8 +97,6 @@ impl Listed for ImportRecord {
 }
 
 impl Listed for ExportRecord {
-    const USUAL: i32 = PAGE_MAX;
-
     fn arn(table: &str, id: &str) -> String {
         arn::export(table, id)
     }
@@ -112,8 +107,6 @@ impl Listed for ExportRecord {
 }
 
 impl Listed for BulkRecord {
-    const USUAL: i32 = 10;
-
     fn arn(table: &str, id: &str) -> String {
         arn::bulk_operation(table, id)
     }
@@ -160,7 +153,8 @@ pub(super) async fn listed<R: Listed>(
     let Some(transfers) = &context.transfers else {
         return Ok((Vec::new(), None));
     };
-    let limit = usize::try_from(limit.unwrap_or(R::USUAL)).unwrap_or_default();
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+    let limit = limit.unwrap_or(PAGE_USUAL);
     let since_ms = context.clock.now_ms() - LISTED_MS;
     let found = transfers.last::<R>(table, behind, since_ms, limit + 1).await;
     let mut found = found.map_err(transfer::failed)?;

@@ -315,6 +315,21 @@ async fn the_same_token_is_the_same_import_or_export() {
 }
 
 #[tokio::test]
+async fn ten_are_listed_when_the_request_does_not_say_how_many() {
+    let place = Box::pin(start()).await;
+    let body = r#"{"TableArn":"arn:aws:dynamodb:us-east-1:000000000000:table/Tab","S3Bucket":"bucket"}"#;
+    for _ in 0..11 {
+        place.ask(Target::ExportTableToPointInTime, body).await.unwrap();
+    }
+    let count = async |body: &str| {
+        let listed = place.ask(Target::ListExports, body).await.unwrap();
+        (listed.matches("ExportArn").count(), listed.contains("NextToken"))
+    };
+    assert_eq!(count("{}").await, (10, true));
+    assert_eq!(count(r#"{"MaxResults":25}"#).await, (11, false));
+}
+
+#[tokio::test]
 async fn nothing_stays_of_an_export_that_is_cancelled_or_of_a_try_that_was_cut_short() {
     let place = Box::pin(start()).await;
     let transfers = Arc::clone(place.node.context.transfers.as_ref().unwrap());
