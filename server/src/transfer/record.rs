@@ -132,7 +132,7 @@ pub(crate) struct Input {
     pub(crate) format: i32,
     #[prost(enumeration = "Compression", tag = "2")]
     pub(crate) compression: i32,
-    /// Whether the request has named a compression.
+    /// Whether the request has named a compression: part of what tells it from others under its token.
     #[prost(bool, tag = "3")]
     pub(crate) names_compression: bool,
     /// Of CSV.

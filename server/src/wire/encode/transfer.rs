@@ -5,6 +5,7 @@ use stator_model::item::ItemRef;
 
 use super::Encode;
 use super::json::Json;
+use crate::arn::ACCOUNT;
 use crate::catalog::{BillingMode, IndexDefinition, TableDefinition};
 use crate::operation::describe_export::DescribeExportOutput;
 use crate::operation::describe_import::DescribeImportOutput;
@@ -248,9 +249,11 @@ impl Json {
         }
     }
 
+    /// Source of the owner that no request has named: as of the compression in [`Json::format_options`].
     fn bucket_source(&mut self, source: &Place) {
         self.member("S3BucketSource").object(|json| {
-            json.optional_text("S3BucketOwner", source.owner.as_ref());
+            json.member("S3BucketOwner")
+                .text(source.owner.as_deref().unwrap_or(ACCOUNT));
             json.member("S3Bucket").text(&source.bucket);
             json.optional_text("S3KeyPrefix", source.prefix.as_ref());
         });
@@ -274,6 +277,8 @@ impl Json {
         });
     }
 
+    /// The compression is told also where no request has named it. Source: the service's answers in
+    /// aws-controllers-k8s/dynamodb-controller, docs/api-quirks/import.md, DDB-IMPORT-003.
     fn format_options(&mut self, input: &Input) {
         if input.delimiter.is_some() || !input.headers.is_empty() {
             self.member("InputFormatOptions").object(|json| {
@@ -286,10 +291,8 @@ impl Json {
                 });
             });
         }
-        if input.names_compression {
-            self.member("InputCompressionType")
-                .text(compression_name(input.compression()));
-        }
+        self.member("InputCompressionType")
+            .text(compression_name(input.compression()));
     }
 
     fn creation_parameters(&mut self, table: &TableDefinition) {

@@ -275,6 +275,9 @@ async fn an_import_ends_with_its_table_or_without_its_source() {
     let described = place.import(&nothing).await;
     assert_eq!(member(&described, "ImportStatus"), "COMPLETED");
     assert!(described.contains(r#""ImportedItemCount":0"#), "{described}");
+    // Nobody has asked for these.
+    assert_eq!(member(&described, "S3BucketOwner"), "000000000000");
+    assert_eq!(member(&described, "InputCompressionType"), "NONE");
     assert_eq!(place.status("Two").await, "ACTIVE");
     let of_two = r#"{"TableArn":"arn:aws:dynamodb:us-east-1:000000000000:table/Two"}"#;
     let listed = place.ask(Target::ListImports, of_two).await.unwrap();
