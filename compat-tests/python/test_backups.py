@@ -155,8 +155,8 @@ def test_a_restore_may_have_other_settings(dynamodb: Any, make_table: MakeTable)
         )
     assert code(refusal) == (
         "ValidationException",
-        "Invalid Request: Index by-a does not match a secondary index that existed in the source table and cannot be "
-        "created during the restore operation",
+        "Invalid Request: Index by-a does not match a secondary index that existed in the source table and "
+        "cannot be created during the restore operation",
     )
     dynamodb.delete_table(TableName=new)
     renamed = restored(

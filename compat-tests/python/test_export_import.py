@@ -239,7 +239,8 @@ def test_csv_is_imported_with_its_indexes(place: tuple[Any, Path], compression: 
     described = import_table(
         client, f"{compression}/", "CSV", InputCompressionType=compression, parameters=parameters
     )
-    assert (described["ImportStatus"], described["FailureCode"]) == ("FAILED", "ItemValidationError"), described
+    ended = (described["ImportStatus"], described["FailureCode"])
+    assert ended == ("FAILED", "ItemValidationError"), described
     counts = ("ProcessedItemCount", "ImportedItemCount", "ErrorCount", "ProcessedSizeBytes")
     assert [described[count] for count in counts] == [5, 3, 2, len(text)]
     assert described["TableCreationParameters"]["GlobalSecondaryIndexes"][0]["IndexName"] == "by-n"
