@@ -99,7 +99,6 @@ fn apply(definition: &mut TableDefinition, enabled: bool, wanted: TimeToLive) ->
     };
     let refusal = match (known.status, enabled) {
         (TimeToLiveStatus::Disabling, false) => time_to_live::ALREADY_DISABLED.to_owned(),
-        (TimeToLiveStatus::Disabling, true) => time_to_live::CHANGED_LATELY.to_owned(),
         (TimeToLiveStatus::Enabling | TimeToLiveStatus::Enabled, _)
             if known.attribute != wanted.attribute =>
         {
@@ -108,7 +107,9 @@ fn apply(definition: &mut TableDefinition, enabled: bool, wanted: TimeToLive) ->
         (TimeToLiveStatus::Enabling | TimeToLiveStatus::Enabled, true) => {
             time_to_live::ALREADY_ENABLED.to_owned()
         }
-        (TimeToLiveStatus::Enabling, false) => time_to_live::CHANGED_LATELY.to_owned(),
+        (TimeToLiveStatus::Disabling, true) | (TimeToLiveStatus::Enabling, false) => {
+            time_to_live::CHANGED_LATELY.to_owned()
+        }
         (TimeToLiveStatus::Enabled, false) => {
             known.status = TimeToLiveStatus::Disabling;
             known.changed_at_ms = wanted.changed_at_ms;

@@ -139,7 +139,11 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_found_outside_of_test_data() {
-        let paths = ["wheel.whl", "docs/testdata.png", "storage/tests/testdata/v1/a.sst"];
+        let paths = [
+            "wheel.whl",
+            "docs/testdata.png",
+            "storage/tests/testdata/v1/a.sst",
+        ];
         let findings = check_binaries(&paths.map(str::to_owned));
         let files: Vec<_> = findings.iter().map(|finding| finding.file.as_str()).collect();
         assert_eq!(files, ["wheel.whl", "docs/testdata.png"]);
