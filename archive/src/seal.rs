@@ -121,7 +121,8 @@ pub(crate) fn open(
     Ok((name, contents))
 }
 
-/// Each key seals one thing, so that one nonce does.
+/// Each key seals one thing, so that one nonce does: contents decide it, and how they are compressed. Whoever has another
+/// [`LEVEL`], or a Zstandard that compresses otherwise, raises [`VERSION`] and has the keys depend on it.
 fn nonce() -> Nonce {
     Nonce::assume_unique_for_key([0; NONCE_LEN])
 }
@@ -161,6 +162,25 @@ mod tests {
                 .windows(8)
                 .any(|some| some == b"a secret")
         );
+    }
+
+    #[test]
+    fn contents_are_sealed_as_they_always_were() {
+        // See `nonce`: under the same key there must not be another text.
+        let items = (0..20_000).fold(String::new(), |items, n| {
+            items + &format!(r#"{{"id":{{"S":"item#{n}"}},"rest":{{"N":"{}"}}}}"#, n * n % 7919)
+        });
+        let noise = (0..500_000_u64).map(|n| (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40).to_le_bytes()[0]);
+        let key = ArchiveKey::new([1; KEY_BYTES]);
+        let digests = [
+            "6d5eb229e03bca9a2793b7a12873ba4226640bd8efe27ff4e6ec6ee5ac3fa998",
+            "3582744bbb673736208bfcecfb45ff27ab71bbae27c613fc8ae8568259b222f8",
+        ];
+        for (contents, digest) in [items.into_bytes(), noise.collect()].into_iter().zip(digests) {
+            let (_, sealed) = seal(&key, Kind::Cells, &contents).unwrap();
+            let found = ring::digest::digest(&ring::digest::SHA256, &sealed);
+            assert_eq!(hex(found.as_ref().try_into().unwrap()), digest);
+        }
     }
 
     #[test]
