@@ -11,7 +11,7 @@ use ring::digest;
 
 use crate::archive::Archive;
 use crate::error::Error;
-use crate::hands::{Hands, OneByOne, Own};
+use crate::hands::{Hands, OneByOne, Own, STEP_BYTES, give_way};
 use crate::manifest::{Description, Manifest};
 use crate::merge::Merge;
 use crate::run::{Run, RunWriter};
@@ -119,7 +119,11 @@ impl Backup {
         }
         self.last = Some(key.clone());
         self.tally.0 += 1;
+        let before = self.tally.1;
         self.tally.1 += (key.len() + cell.len()) as u64;
+        if before / STEP_BYTES as u64 != self.tally.1 / STEP_BYTES as u64 {
+            give_way();
+        }
         self.remove_up_to(Some(key))?;
         let print = print_of(key, cell);
         if let Some(base) = &mut self.base

@@ -1,4 +1,4 @@
-//! Who seals and puts chunks: whoever writes the cells, or others meanwhile.
+//! Who seals and puts chunks: whoever writes the cells, or others meanwhile; and how long they hold a processor.
 //!
 //! Invariant: chunks stand in a run in the order in which they were cut, whoever has put them and in whatever order; a run is
 //! finished only when all of them are durable. Not here: threads, which are the owner's.
@@ -13,6 +13,16 @@ use crate::archive::Archive;
 use crate::chunk::{CHUNKS, ChunkRef};
 use crate::error::Error;
 use crate::seal::Kind;
+
+/// After so many bytes of hashing, some 50 µs, others come first.
+pub(crate) const STEP_BYTES: usize = 64 << 10;
+
+/// Lets others have the processor first if they wait for it. A thread that stands back (`sched(7)`, "The nice value") still keeps a
+/// processor that it has until its time slice ends, some milliseconds: longer than a client's request takes, which goes through
+/// several threads and would wait that long at each.
+pub(crate) fn give_way() {
+    std::thread::yield_now();
+}
 
 /// A chunk's worth of hashing, compressing, encrypting, and waiting until it is durable.
 pub type Work = Box<dyn FnOnce() + Send>;

@@ -12,6 +12,7 @@ use ring::hmac;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
+use crate::hands::{STEP_BYTES, give_way};
 
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 32;
@@ -112,7 +113,10 @@ impl ArchiveKey {
     pub(crate) fn name(&self, kind: u8, contents: &[u8]) -> [u8; KEY_BYTES] {
         let mut context = hmac::Context::with_key(&self.naming);
         context.update(&[kind]);
-        context.update(contents);
+        for step in contents.chunks(STEP_BYTES) {
+            context.update(step);
+            give_way();
+        }
         let mut name = [0; KEY_BYTES];
         name.copy_from_slice(context.sign().as_ref());
         name

@@ -23,6 +23,12 @@ pub fn stand_back() {
     }
 }
 
+/// Lets others have the processor first if they wait for it: a thread that stands back keeps one that it has until its time slice
+/// ends, some milliseconds, which clients would wait.
+pub(crate) fn give_way() {
+    std::thread::yield_now();
+}
+
 /// A [`World`] on a tokio runtime.
 #[derive(Clone, Debug)]
 pub struct TokioWorld {

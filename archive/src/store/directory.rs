@@ -17,6 +17,7 @@ use std::time::SystemTime;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use super::Store;
+use crate::hands::give_way;
 
 /// What the names of files begin with that are being written.
 const PARTIAL: &str = ".partial-";
@@ -177,6 +178,7 @@ fn fill_past_cache(file: &File, bytes: &[u8]) -> io::Result<usize> {
             break;
         }
         written += whole;
+        give_way();
     }
     fcntl_setfl(file, flags)?;
     Ok(written)

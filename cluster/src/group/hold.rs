@@ -23,8 +23,12 @@ use super::settings::Timing;
 use super::snapshot::KeySpan;
 use crate::command::Cell;
 use crate::error::Error;
+use crate::runtime::give_way;
 use crate::seldom::Empty;
 use crate::transaction::TransactionId;
+
+/// After so many bytes of a page, others come first on the thread's processor.
+const STEP_BYTES: usize = 64 << 10;
 
 /// The longest that writes wait for a hold that nobody lifts: so short that none of them is given up meanwhile.
 pub(crate) fn hold_max(timing: &Timing) -> Duration {
@@ -298,8 +302,12 @@ impl GroupCut {
                 }
             };
             if let Some(cell) = cell {
+                let before = bytes / STEP_BYTES;
                 bytes += key.len() + cell.len();
                 found.rows.push((key, cell));
+                if bytes / STEP_BYTES != before {
+                    give_way();
+                }
             }
         }
         Ok(found)
