@@ -20,10 +20,12 @@ const MAY_BE_ZERO: &[(&str, &str)] = &[
     ("ProvisionedThroughput", "ReadCapacityUnits"),
     ("ProvisionedThroughput", "WriteCapacityUnits"),
 ];
-/// Members of answers that are empty when nothing is left over, of shapes that are never empty in requests.
+/// Members of answers that are empty although the model says at least 1: when nothing is left over, and when all statements of a
+/// transaction have written.
 const MAY_BE_EMPTY: &[(&str, &str)] = &[
     ("BatchGetItemOutput", "UnprocessedKeys"),
     ("BatchWriteItemOutput", "UnprocessedItems"),
+    ("ExecuteTransactionOutput", "Responses"),
 ];
 /// Where an error is from, in its `__type`; all others are of the service itself.
 const ORIGINS: &[(&str, &str)] = &[
@@ -122,7 +124,11 @@ impl Schemas {
                 schema["minimum"] = 0.into();
             }
             if MAY_BE_EMPTY.contains(&member) {
-                schema = json!({"anyOf": [schema, {"type": "object", "maxProperties": 0}]});
+                let empty = match model.shape(&used.shape)?.kind {
+                    Kind::List => json!({"type": "array", "maxItems": 0}),
+                    _ => json!({"type": "object", "maxProperties": 0}),
+                };
+                schema = json!({"anyOf": [schema, empty]});
             }
             properties.insert(name.clone(), schema);
         }
