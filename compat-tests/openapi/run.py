@@ -38,7 +38,7 @@ SAMPLE_EXAMPLES = 4
 # A round that sends fewer requests than were asked for is followed by another, under another seed; not for ever.
 ROUNDS_MAX = 40
 # Operations that a request made by chance cannot carry out: they are about a job, or the restore of the whole, that is under way
-# just then. Tests of the server and of its commands carry them out.
+# just then. Tests of the server carry them out.
 NEVER_CARRIED_OUT = {"CancelJob", "ChangeRestore"}
 
 
