@@ -39,7 +39,7 @@ pub(crate) struct BackupSettings {
 }
 
 /// How many bytes of cells a backup or a restore moves in a second when nobody says otherwise.
-pub(crate) const BYTES_PER_SECOND: u64 = 512 << 20;
+pub(crate) const BYTES_PER_SECOND: u64 = 1 << 30;
 
 fn bytes_per_second() -> u64 {
     BYTES_PER_SECOND

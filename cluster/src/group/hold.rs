@@ -28,7 +28,7 @@ use crate::seldom::Empty;
 use crate::transaction::TransactionId;
 
 /// After so many bytes of a page, others come first on the thread's processor.
-const STEP_BYTES: usize = 64 << 10;
+const STEP_BYTES: usize = 256 << 10;
 
 /// The longest that writes wait for a hold that nobody lifts: so short that none of them is given up meanwhile.
 pub(crate) fn hold_max(timing: &Timing) -> Duration {

@@ -50,7 +50,7 @@ file = "audit/audit.jsonl"
 # Where backups of tables are: a directory that all nodes reach by this path. Without this section there are none.
 # directory = "/mnt/stator-backups"
 # How many bytes of items a backup or a restore moves in a second at most.
-# bytes_per_second = 536870912
+# bytes_per_second = 1073741824
 
 # [object_store]
 # Where buckets are that tables are exported to and imported from: a server with S3's API, and the file of a key pair for it.

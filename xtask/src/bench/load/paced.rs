@@ -3,6 +3,7 @@
 //! Invariant: a latency counts from the time at which the request was due. A server that stands still for a while is so
 //! charged with all that it has kept waiting, and not with one request of each connection. Not here: which rate.
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::time::Duration;
 
@@ -45,7 +46,8 @@ impl Generator {
             .iter()
             .map(|stream| PollFd::new(stream, PollFlags::IN))
             .collect();
-        let mut idle: Vec<usize> = (0..self.streams.len()).collect();
+        // Each has its turn: a server closes one on which nothing has come for long.
+        let mut idle: VecDeque<usize> = (0..self.streams.len()).collect();
         // Which cycle the request of a connection is of.
         let mut asked = vec![0; self.streams.len()];
         let mut latencies_ns = cycles
@@ -60,7 +62,7 @@ impl Generator {
             let is_on = goes_on();
             while is_on
                 && due <= clock::now()
-                && let Some(place) = idle.pop()
+                && let Some(place) = idle.pop_front()
             {
                 asked[place] = sent % cycles.len();
                 cycles[asked[place]].take_next(&mut outgoing);
@@ -86,7 +88,7 @@ impl Generator {
                 requests += 1;
                 let latency = clock::now().duration_since(pending.sent_at).as_nanos();
                 latencies_ns[asked[place]].record(u64::try_from(latency)?)?;
-                idle.push(place);
+                idle.push_back(place);
             }
         }
         Ok(Paced {
