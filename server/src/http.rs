@@ -258,8 +258,13 @@ fn authenticate(app: &App, parts: &Parts, body: &[u8], service: &str) -> Result<
     let peer = peer(parts);
     // A browser shows it for any page.
     let certified = peer.principal().filter(|_| !is_of_page(&parts.headers));
-    let key = auth::claimed_key(parts).or(certified.map(AsRef::as_ref));
+    let claimed = auth::claimed_key(parts);
+    let key = claimed.or(certified.map(AsRef::as_ref));
     let now_ms = app.context.clock.now_ms();
+    if let (None, Some(arn)) = (claimed, certified) {
+        // The connection has proved it. Whoever fails at the same address, with another certificate or none, is in nobody's way.
+        app.guard.proved(&peer, arn, now_ms);
+    }
     if !app.guard.admits(&peer, key, now_ms) {
         return Err(ApiError::Throttling);
     }
@@ -291,8 +296,6 @@ fn authenticate(app: &App, parts: &Parts, body: &[u8], service: &str) -> Result<
                 app.guard.failed(&peer, key, now_ms);
                 return Err(stator_iam::Error::UnrecognizedClient.into());
             };
-            // Whoever fails at the same address is in nobody's way.
-            app.guard.proved(&peer, arn, now_ms);
             Ok(Arc::new(principal))
         }
         (Err(error), _) => {

@@ -22,8 +22,10 @@ use crate::node::{Node, group_of, key_span};
 use crate::ring::{RangeBits, RangeId};
 use crate::transaction::TransactionId;
 
-/// How often what is to be settled is looked at again.
+/// How long to wait before what is to be settled is looked at again; twice as long each time, up to [`LOOK_MAX`]: many may wait for
+/// the same, and for long.
 const LOOK: Duration = Duration::from_millis(20);
+const LOOK_MAX: Duration = Duration::from_millis(640);
 /// How many ranges are asked at the same time.
 const AT_ONCE: usize = 32;
 
@@ -270,8 +272,10 @@ impl Cluster {
 
     async fn settled_range(&self, group: u32) -> Result<(), Error> {
         let index = self.read_index(group).await?;
+        let mut pause = LOOK;
         while self.taken(group).await? < index {
-            self.node.surroundings.world.sleep(LOOK).await;
+            self.node.surroundings.world.sleep(pause).await;
+            pause = (pause * 2).min(LOOK_MAX);
         }
         Ok(())
     }

@@ -130,12 +130,12 @@ impl Node {
             }
         }
         let Some(gossip) = self.gossip.get() else { return };
-        let state = self.state();
+        // Looked at and told under one lock: whoever comes later says what is so by then.
         let mut said = self.said.lock();
+        let state = self.state();
         if said.as_ref() != Some(&state) {
-            *said = Some(state.clone());
-            drop(said);
-            gossip.update_state(state);
+            gossip.update_state(state.clone());
+            *said = Some(state);
         }
     }
 

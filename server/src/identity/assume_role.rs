@@ -124,6 +124,7 @@ impl AssumeRole {
             action: format!("sts:{action}"),
             resource: self.role_arn.clone(),
             tags: self.tags.clone(),
+            transitive_tag_keys: self.transitive_tag_keys.clone(),
             keys: keys.clone(),
             ..Asks::default()
         };

@@ -25,6 +25,8 @@ pub(crate) struct Asks {
     pub(crate) boundary: Option<String>,
     /// Tags of the request: `aws:RequestTag/...`, `aws:TagKeys`.
     pub(crate) tags: Vec<(String, String)>,
+    /// Keys of tags that are to be handed on: `sts:TransitiveTagKeys`.
+    pub(crate) transitive_tag_keys: Vec<String>,
     /// Other keys, in lower case.
     pub(crate) keys: Vec<(&'static str, String)>,
 }
@@ -96,6 +98,10 @@ impl ContextKeys for Context<'_> {
         match key {
             "aws:tagkeys" if self.asks.tags.is_empty() => Values::Absent,
             "aws:tagkeys" => Values::texts(self.asks.tags.iter().map(|(key, _)| key.as_str())),
+            "sts:transitivetagkeys" if self.asks.transitive_tag_keys.is_empty() => Values::Absent,
+            "sts:transitivetagkeys" => {
+                Values::texts(self.asks.transitive_tag_keys.iter().map(String::as_str))
+            }
             "aws:sourceip" => self
                 .call
                 .source

@@ -428,6 +428,27 @@ async fn a_chain_keeps_what_its_first_session_has_settled() {
 }
 
 #[tokio::test]
+async fn a_role_says_which_tags_may_be_handed_on() {
+    let world = World::start().await;
+    let ann = world.user("ann").await;
+    let of_keys = r#""sts:*","Condition":{"ForAllValues:StringEquals":{"sts:TransitiveTagKeys":["Team"]}}"#;
+    world.role("limited", of_keys).await;
+    let tags = "&Tags.member.1.Key=Team&Tags.member.1.Value=red&Tags.member.2.Key=Cost&Tags.member.2.Value=1";
+    for (handed_on, is_permitted) in [
+        ("", true),
+        ("&TransitiveTagKeys.member.1=Team", true),
+        ("&TransitiveTagKeys.member.1=Cost", false),
+        (
+            "&TransitiveTagKeys.member.1=Team&TransitiveTagKeys.member.2=Cost",
+            false,
+        ),
+    ] {
+        let assumed = world.assume(&ann, "limited", &format!("{tags}{handed_on}")).await;
+        assert_eq!(assumed.is_ok(), is_permitted, "{handed_on}");
+    }
+}
+
+#[tokio::test]
 async fn a_rename_keeps_the_user_and_frees_the_name() {
     let world = World::start().await;
     let made = world.iam("CreateUser&UserName=ann").await.unwrap();

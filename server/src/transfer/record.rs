@@ -171,6 +171,20 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
+    /// Whether what was begun is among the objects of a source, which are read anew when somebody goes on with it: without it, its
+    /// other records would be passed over. `is_done` says whether it has any.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchKey`] when it is not there, or nothing is.
+    pub(crate) fn find_in(&self, objects: &[Object], is_done: bool) -> Result<(), StoreError> {
+        let Some(key) = &self.key else { return Ok(()) };
+        let is_there = objects.iter().any(|object| object.key == *key);
+        if is_there || (is_done && !objects.is_empty()) {
+            return Ok(());
+        }
+        Err(StoreError::NoSuchKey { key: key.clone() })
+    }
+
     /// Begins an object, or goes on with it.
     ///
     /// # Errors
@@ -490,6 +504,37 @@ mod tests {
             ImportRecord::from_bytes(b"\x02")
                 .unwrap_err()
                 .contains("version 2")
+        );
+    }
+
+    #[test]
+    fn what_was_begun_has_to_be_there_to_go_on_with() {
+        let objects = |keys: &[&str]| -> Vec<Object> {
+            let object = |key: &&str| Object {
+                key: (*key).to_owned(),
+                size: 1,
+                tag: "t".to_owned(),
+            };
+            keys.iter().map(object).collect()
+        };
+        let begun = Progress {
+            key: Some("b".to_owned()),
+            records: 3,
+            ..Progress::default()
+        };
+        for (there, is_done, is_fine) in [
+            (&["a", "b", "c"][..], false, true),
+            (&["a", "c"], false, false),
+            (&["a", "c"], true, true),
+            (&[], false, false),
+            (&[], true, false),
+        ] {
+            let found = begun.find_in(&objects(there), is_done);
+            assert_eq!(found.is_ok(), is_fine, "{there:?} {is_done}");
+        }
+        assert!(
+            Progress::default().find_in(&[], false).is_ok(),
+            "nothing was begun"
         );
     }
 

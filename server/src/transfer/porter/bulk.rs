@@ -128,6 +128,8 @@ impl Porter {
             let key = source.prefix.clone().unwrap_or_default();
             return Err(StoreError::NoSuchKey { key }.into());
         }
+        let so_far = &running.tally.record;
+        so_far.progress.find_in(&objects, so_far.is_object_done)?;
         let report = &running.noted.report.target.bucket;
         // Whether it may be told is better known before anything is put.
         let begun = running.noted.report_key("_started");

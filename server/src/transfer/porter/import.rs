@@ -159,6 +159,9 @@ impl Porter {
     async fn write_all(&self, table: &Table, record: ImportRecord) -> Result<Option<ImportRecord>, JobError> {
         self.require_latest().await?;
         let objects = self.source_objects(&record.source).await?;
+        record
+            .progress
+            .find_in(&objects, record.progress.is_object_done)?;
         let mut running = Running {
             table,
             noted: record.clone(),
