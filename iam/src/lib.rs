@@ -19,5 +19,5 @@ pub use principal::{
 };
 pub use sigv4::{
     Authorization, Expected, MAX_EXPIRES_S, MAX_SKEW_S, RequestView, Service, Timestamp, Transport, Verifier,
-    parse_authorization,
+    iso_8601, parse_authorization,
 };

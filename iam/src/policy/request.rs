@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::principal_policies::{PrincipalKind, PrincipalPolicies};
 use super::variable::Variable;
-use crate::sigv4::Timestamp;
+use crate::sigv4::iso_8601;
 
 /// One question.
 #[derive(Clone, Copy)]
@@ -90,23 +90,6 @@ impl Value<'_> {
             Self::Address(address) => Cow::Owned(address.to_string()),
             Self::Binary(bytes) => Cow::Owned(STANDARD.encode(bytes)),
         }
-    }
-}
-
-/// `YYYY-MM-DD'T'hh:mm:ss'Z'`.
-fn iso_8601(ms: i64) -> String {
-    let basic = Timestamp::from_unix_s(u64::try_from(ms / 1000).unwrap_or(0)).to_string();
-    match (
-        basic.get(..4),
-        basic.get(4..6),
-        basic.get(6..11),
-        basic.get(11..13),
-        basic.get(13..),
-    ) {
-        (Some(year), Some(month), Some(day), Some(minute), Some(second)) => {
-            format!("{year}-{month}-{day}:{minute}:{second}")
-        }
-        _ => basic,
     }
 }
 

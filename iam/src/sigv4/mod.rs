@@ -16,8 +16,8 @@ mod verify;
 
 pub use authorization::{Authorization, Expected, MAX_SKEW_S, Service, parse_authorization};
 pub use presigned::MAX_EXPIRES_S;
-pub use timestamp::Timestamp;
 pub(crate) use timestamp::unix_day;
+pub use timestamp::{Timestamp, iso_8601};
 pub use verify::{Transport, Verifier};
 
 /// The one algorithm.

@@ -57,6 +57,19 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// Milliseconds since the Unix epoch in ISO 8601 extended format, `YYYY-MM-DD'T'HH:MM:SS'Z'`; before 1970 it is that moment.
+pub fn iso_8601(ms: i64) -> String {
+    let seconds = u64::try_from(ms / 1000).unwrap_or(0);
+    let (year, month, day) = civil_from_days(seconds / SECONDS_A_DAY);
+    let second = seconds % SECONDS_A_DAY;
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
 fn digits(bytes: &[u8]) -> Option<u64> {
     bytes.iter().try_fold(0, |number, byte| {
         byte.is_ascii_digit()

@@ -139,7 +139,7 @@ pub(super) async fn answer(app: &App, parts: &Parts, body: Body, id: RequestId) 
     let Some(ask) = Ask::parse(&parts.method, parts.uri.path()) else {
         return super::unknown_operation();
     };
-    let mut pending = audit::PendingOwn::new(app, parts, ask.name(), id);
+    let mut pending = audit::PendingCall::new(app, parts, ask.name(), id);
     let result = match body::read(&parts.headers, body, &app.guard).await {
         Ok(received) => match authenticate(app, parts, &received, DYNAMODB) {
             Ok(found) => {

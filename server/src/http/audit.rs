@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use stator_iam::{Principal, Timestamp};
 use uuid::{Builder, Uuid};
 
-pub(super) use self::pending::{Pending, PendingCall, PendingOwn};
+pub(super) use self::pending::{Pending, PendingCall};
 use super::App;
 use crate::arn;
 use crate::auth;

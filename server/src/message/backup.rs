@@ -4,10 +4,10 @@
 use std::fmt::Display;
 
 use stator_cluster::NodeId;
+use stator_iam::iso_8601;
 
 use crate::backup::BackupError;
 use crate::wire::error::ApiError;
-use crate::wire::query::xml::iso_8601;
 
 /// A backup that is not there, or not any more.
 pub(crate) fn not_found(arn: &str) -> ApiError {

@@ -1,10 +1,11 @@
 //! Sentences about exports and imports. They are ours, but for the names of the errors and where it says
 //! otherwise. Where a source is the service's answers, they are those in aws-controllers-k8s/dynamodb-controller, docs/api-quirks.
 
+use stator_iam::iso_8601;
+
 use super::backup::seconds;
 use crate::transfer::TransferError;
 use crate::wire::error::ApiError;
-use crate::wire::query::xml::iso_8601;
 
 /// A node that was not told where buckets are.
 pub(crate) const NOWHERE: &str = "Exports and imports are not configured: name a directory that all nodes share, or an endpoint, \

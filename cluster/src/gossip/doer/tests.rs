@@ -122,8 +122,8 @@ async fn until(gossiper: &Gossiper, condition: impl Fn(&Gossiper) -> bool) {
         .unwrap();
 }
 
-#[tokio::test(start_paused = true)]
-async fn nodes_find_each_other_and_miss_one_that_leaves() {
+/// Three nodes that have found each other.
+async fn three() -> Vec<Gossiper> {
     let cluster = Cluster::new();
     let nodes: Vec<_> = (1..=3).map(|node| cluster.start(node).0).collect();
     for node in &nodes {
@@ -132,6 +132,12 @@ async fn nodes_find_each_other_and_miss_one_that_leaves() {
         })
         .await;
     }
+    nodes
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_find_each_other_and_miss_one_that_leaves() {
+    let nodes = three().await;
     nodes[2].update_state(NodeState {
         layout_epoch: 7,
         ..NodeState::default()
@@ -151,14 +157,7 @@ async fn nodes_find_each_other_and_miss_one_that_leaves() {
 
 #[tokio::test(start_paused = true)]
 async fn that_a_node_stops_is_known_before_it_speaks_regularly() {
-    let cluster = Cluster::new();
-    let nodes: Vec<_> = (1..=3).map(|node| cluster.start(node).0).collect();
-    for node in &nodes {
-        until(node, |node| {
-            (1..=3).all(|other| node.liveness(NodeId(other)) == Some(Liveness::Alive))
-        })
-        .await;
-    }
+    let nodes = three().await;
     let begun = Instant::now();
     nodes[2].update_state(NodeState {
         stopping: true,

@@ -22,6 +22,9 @@ use crate::wire::query::Api;
 use crate::wire::query::form::Form;
 use crate::wire::target::Target;
 
+/// What the error of a call says that is never answered.
+const NOT_ANSWERED: &str = "not answered";
+
 /// An operation of DynamoDB's API.
 pub(in crate::http) struct Pending<'a> {
     app: &'a App,
@@ -110,28 +113,69 @@ impl<'a> Pending<'a> {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         if !self.is_answered {
-            self.write(&Err(ApiError::Internal("not answered".to_owned())));
+            self.write(&Err(ApiError::Internal(NOT_ANSWERED.to_owned())));
         }
     }
+}
+
+/// What is asked of an API that has calls in the place of operations.
+pub(in crate::http) trait Asked: Copy {
+    type Answer;
+    type Error;
+
+    /// What is written down of one that is never answered.
+    fn unanswered() -> Self::Error;
+
+    fn write_down(self, call: &PendingCall<'_, Self>, result: &Result<Self::Answer, Self::Error>);
 }
 
 /// A call of the IAM or STS API.
-pub(in crate::http) struct PendingCall<'a> {
+impl Asked for (Api, &Form) {
+    type Answer = String;
+    type Error = IdentityError;
+
+    fn unanswered() -> IdentityError {
+        IdentityError::Internal(NOT_ANSWERED.to_owned())
+    }
+
+    fn write_down(self, call: &PendingCall<'_, Self>, result: &Result<String, IdentityError>) {
+        let principal = call.principal.as_deref();
+        query(call.app, call.parts, self, principal, (result, call.id));
+    }
+}
+
+/// A call of Stator's own, by its name.
+impl Asked for &'static str {
+    type Answer = Value;
+    type Error = ApiError;
+
+    fn unanswered() -> ApiError {
+        ApiError::Internal(NOT_ANSWERED.to_owned())
+    }
+
+    fn write_down(self, call: &PendingCall<'_, Self>, result: &Result<Value, ApiError>) {
+        let principal = call.principal.as_deref();
+        own(call.app, call.parts, self, principal, result, call.id);
+    }
+}
+
+/// A call.
+pub(in crate::http) struct PendingCall<'a, A: Asked> {
     app: &'a App,
     parts: &'a Parts,
-    call: (Api, &'a Form),
+    asked: A,
     id: RequestId,
     /// Who has proved to have sent it.
     pub(in crate::http) principal: Option<Arc<Principal>>,
     is_answered: bool,
 }
 
-impl<'a> PendingCall<'a> {
-    pub(in crate::http) fn new(app: &'a App, parts: &'a Parts, call: (Api, &'a Form), id: RequestId) -> Self {
+impl<'a, A: Asked> PendingCall<'a, A> {
+    pub(in crate::http) fn new(app: &'a App, parts: &'a Parts, asked: A, id: RequestId) -> Self {
         Self {
             app,
             parts,
-            call,
+            asked,
             id,
             principal: None,
             is_answered: false,
@@ -139,64 +183,16 @@ impl<'a> PendingCall<'a> {
     }
 
     /// Writes it down with its answer.
-    pub(in crate::http) fn answered(mut self, result: &Result<String, IdentityError>) {
+    pub(in crate::http) fn answered(mut self, result: &Result<A::Answer, A::Error>) {
         self.is_answered = true;
-        self.write(result);
-    }
-
-    fn write(&self, result: &Result<String, IdentityError>) {
-        let principal = self.principal.as_deref();
-        query(self.app, self.parts, self.call, principal, (result, self.id));
+        self.asked.write_down(&self, result);
     }
 }
 
-impl Drop for PendingCall<'_> {
+impl<A: Asked> Drop for PendingCall<'_, A> {
     fn drop(&mut self) {
         if !self.is_answered {
-            self.write(&Err(IdentityError::Internal("not answered".to_owned())));
-        }
-    }
-}
-
-/// A call of Stator's own.
-pub(in crate::http) struct PendingOwn<'a> {
-    app: &'a App,
-    parts: &'a Parts,
-    name: &'static str,
-    id: RequestId,
-    /// Who has proved to have sent it.
-    pub(in crate::http) principal: Option<Arc<Principal>>,
-    is_answered: bool,
-}
-
-impl<'a> PendingOwn<'a> {
-    pub(in crate::http) fn new(app: &'a App, parts: &'a Parts, name: &'static str, id: RequestId) -> Self {
-        Self {
-            app,
-            parts,
-            name,
-            id,
-            principal: None,
-            is_answered: false,
-        }
-    }
-
-    /// Writes it down with its answer.
-    pub(in crate::http) fn answered(mut self, result: &Result<Value, ApiError>) {
-        self.is_answered = true;
-        self.write(result);
-    }
-
-    fn write(&self, result: &Result<Value, ApiError>) {
-        let principal = self.principal.as_deref();
-        own(self.app, self.parts, self.name, principal, result, self.id);
-    }
-}
-
-impl Drop for PendingOwn<'_> {
-    fn drop(&mut self) {
-        if !self.is_answered {
-            self.write(&Err(ApiError::Internal("not answered".to_owned())));
+            self.asked.write_down(self, &Err(A::unanswered()));
         }
     }
 }
@@ -367,7 +363,7 @@ mod tests {
             .into_parts();
         let ids = [(); 3].map(|()| app.request_ids.next());
         let pending = |id: RequestId, is_known: bool| {
-            let mut pending = PendingOwn::new(&app, &parts, "ChangeNodes", id);
+            let mut pending = PendingCall::new(&app, &parts, "ChangeNodes", id);
             pending.principal = is_known.then(|| Arc::new(auth::root("AKIA1")));
             pending
         };

@@ -2,6 +2,7 @@
 //!
 //! The form of a report is ours: what is in it follows from the service model of DynamoDB, OutputS3Configuration$OutputType.
 
+use stator_iam::iso_8601;
 use stator_model::item::ItemRef;
 
 use super::Encode;
@@ -13,7 +14,6 @@ use crate::operation::list_bulk_operations::ListBulkOperationsOutput;
 use crate::operation::start_bulk_put_items::{BulkDescription, StartBulkPutItemsOutput};
 use crate::transfer::BulkRecord;
 use crate::transfer::record::bulk::BulkStatus;
-use crate::wire::query::xml::iso_8601;
 
 /// Bytes that a write unit stands for.
 const UNIT_BYTES: i64 = 1024;

@@ -1,5 +1,6 @@
 //! Answers about exports and imports, and what exports write: lines of DynamoDB JSON, and manifests.
 
+use stator_iam::iso_8601;
 use stator_model::index::IndexKind;
 use stator_model::item::ItemRef;
 
@@ -16,7 +17,6 @@ use crate::operation::list_imports::ListImportsOutput;
 use crate::transfer::format::ChangedItem;
 use crate::transfer::record::{Compression, Failure, Format, Input, Period, Place, View};
 use crate::transfer::{ExportRecord, Status};
-use crate::wire::query::xml::iso_8601;
 
 /// The version of the manifests' form. Source: Amazon DynamoDB Developer Guide, "DynamoDB table export output format".
 const MANIFEST_VERSION: &str = "2020-06-30";

@@ -38,7 +38,7 @@ impl Xml {
 
     /// A time in milliseconds since the Unix epoch, as `2015-08-30T12:36:00Z`.
     pub(super) fn time(&mut self, name: &str, ms: i64) {
-        self.text(name, &iso_8601(ms));
+        self.text(name, &stator_iam::iso_8601(ms));
     }
 
     /// A policy document, which is percent-encoded (RFC 3986).
@@ -112,22 +112,6 @@ impl Xml {
         self.0.push_str(name);
         self.0.push('>');
     }
-}
-
-/// `YYYY-MM-DD'T'hh:mm:ss'Z'`.
-pub(crate) fn iso_8601(ms: i64) -> String {
-    let seconds = u64::try_from(ms / 1000).unwrap_or(0);
-    let basic = stator_iam::Timestamp::from_unix_s(seconds).to_string();
-    let mut text = String::with_capacity(20);
-    for (at, character) in basic.chars().enumerate() {
-        match at {
-            4 | 6 => text.push('-'),
-            11 | 13 => text.push(':'),
-            _ => {}
-        }
-        text.push(character);
-    }
-    text
 }
 
 #[cfg(test)]
